@@ -1,0 +1,159 @@
+/**
+ * Every refusal a caller can meet: its reason, the facts the caller may learn with it, and the sentence computed from
+ * those facts. Nothing else is ever told to a caller; no code compares the sentence as text.
+ */
+type NoFacts = Record<never, never>
+
+export type FailureFacts = {
+  // Who is calling
+  API_KEY_MISSING: NoFacts
+  API_KEY_INVALID: NoFacts
+  API_KEY_EXPIRED: { expireTime: string }
+  CALLER_NOT_ALLOWED: { method: string }
+  PERMISSION_MISSING: { permission: string; narrowedBy?: string }
+  LIMIT_EXCEEDED: { limit: string; seen: string; allowed: string }
+  RATE_LIMITED: { limit: string; retryAfterMs: number }
+  OVERLOADED: { retryAfterMs: number }
+  // What was asked
+  INVALID_REQUEST: { violations: { field: string; description: string }[] }
+  REQUEST_TOO_LARGE: { limitBytes: number }
+  PAGE_TOKEN_INVALID: NoFacts
+  IDEMPOTENCY_MISMATCH: { requestId: string }
+  ETAG_MISMATCH: { resource: string }
+  OUTCOME_UNKNOWN: { requestId: string }
+  DEADLINE_EXCEEDED: NoFacts
+  CANCELLED: NoFacts
+  // Wallets
+  WALLET_NOT_FOUND: NoFacts
+  WALLET_ALREADY_EXISTS: { walletId: string }
+  WALLET_AMBIGUOUS: { walletIds: string[] }
+  WALLET_ARCHIVED: { walletId: string }
+  WALLET_SUSPENDED: { walletId: string }
+  WALLET_NOT_READY: { walletId: string }
+  KEY_TYPE_UNSUPPORTED: { keyType: string; operation: string }
+  USER_ID_RESERVED: { userId: string }
+  GRANT_REQUIRED: { userId: string }
+  // What is signed
+  MESSAGE_NOT_DIGEST: NoFacts
+  DIGEST_REFUSED: { why: string }
+  TYPED_DATA_INVALID: { path: string; why: string }
+  TRANSACTION_INVALID: { field: string; why: string }
+  AUTHORIZATION_INVALID: { field: string; why: string }
+  AUTHORIZATION_CHAIN_ZERO: NoFacts
+  SIGNATURE_MALFORMED: { why: string }
+  // Frozen or shut
+  FROZEN: { scope: string; id: string }
+  COSIGNER_UNAVAILABLE: { why: string }
+  COSIGNER_REFUSED: { why: string }
+  LINK_BURNED: NoFacts
+  LINK_SUSPENDED: NoFacts
+  PRESIGNATURES_EXHAUSTED: { retryAfterMs: number }
+  AUDIT_UNAVAILABLE: NoFacts
+  VAULT_LOCKED: { dataDir: string }
+  VAULT_MISSING: { path: string }
+  VAULT_EXISTS: { path: string }
+  VAULT_CORRUPT: { where: string }
+  VAULT_TOO_NEW: { found: number; supported: number }
+  VAULT_ROLLED_BACK: { expectedSequence: string; foundSequence: string }
+  VAULT_UNWRITABLE: { path: string; why: string }
+  ROOT_KEY_WRONG: { provider: string }
+  ROOT_KEY_UNREADABLE: { provider: string; why: string }
+  SHUTTING_DOWN: NoFacts
+  // Administration
+  PROJECT_NOT_FOUND: NoFacts
+  PROJECT_ALREADY_EXISTS: { projectId: string }
+  API_KEY_NOT_FOUND: NoFacts
+  AUDIT_EVENT_NOT_FOUND: NoFacts
+  FREEZE_NOT_FOUND: { scope: string; id: string }
+  METHOD_UNIMPLEMENTED: { method: string }
+  INTERNAL: NoFacts
+}
+
+export type FailureReason = keyof FailureFacts
+
+const SENTENCES: { [R in FailureReason]: (facts: FailureFacts[R]) => string } = {
+  API_KEY_MISSING: () => 'no API key was presented',
+  API_KEY_INVALID: () => 'the API key is not valid',
+  API_KEY_EXPIRED: ({ expireTime }) => `the API key expired at ${expireTime}`,
+  CALLER_NOT_ALLOWED: ({ method }) => `this kind of caller may not call ${method}`,
+  PERMISSION_MISSING: ({ permission, narrowedBy }) =>
+    narrowedBy === undefined
+      ? `the caller lacks the permission ${permission}`
+      : `the caller's permission ${permission} does not cover this ${narrowedBy}`,
+  LIMIT_EXCEEDED: ({ limit, seen, allowed }) => `${limit}: ${seen} is over the allowed ${allowed}`,
+  RATE_LIMITED: ({ limit }) => `the rate limit ${limit} is used up`,
+  OVERLOADED: () => 'the daemon has more work than it can finish in time',
+  INVALID_REQUEST: ({ violations }) =>
+    `the request is not valid: ${violations.map((v) => `${v.field}: ${v.description}`).join('; ')}`,
+  REQUEST_TOO_LARGE: ({ limitBytes }) => `the request is larger than ${limitBytes} bytes`,
+  PAGE_TOKEN_INVALID: () => 'the page token does not belong to this caller and filter',
+  IDEMPOTENCY_MISMATCH: ({ requestId }) => `request_id ${requestId} was used with another request`,
+  ETAG_MISMATCH: ({ resource }) => `${resource} was changed since it was read`,
+  OUTCOME_UNKNOWN: ({ requestId }) => `the outcome is unknown; ask again with the same request_id ${requestId}`,
+  DEADLINE_EXCEEDED: () => 'the work could not be finished before the deadline; nothing is released after it',
+  CANCELLED: () => 'the caller cancelled the request',
+  WALLET_NOT_FOUND: () => 'no such wallet',
+  WALLET_ALREADY_EXISTS: ({ walletId }) => `the wallet exists: ${walletId}`,
+  WALLET_AMBIGUOUS: ({ walletIds }) => `more than one wallet matches: ${walletIds.join(', ')}`,
+  WALLET_ARCHIVED: ({ walletId }) => `wallet ${walletId} is archived and signs nothing`,
+  WALLET_SUSPENDED: ({ walletId }) => `wallet ${walletId} is suspended until an operator clears it`,
+  WALLET_NOT_READY: ({ walletId }) => `wallet ${walletId} is not ready`,
+  KEY_TYPE_UNSUPPORTED: ({ keyType, operation }) => `${operation} does not support ${keyType}`,
+  USER_ID_RESERVED: ({ userId }) => `user_id ${userId} has the shape of an address or of a wallet id`,
+  GRANT_REQUIRED: ({ userId }) => `the wallet belongs to end user ${userId}: signing needs a grant`,
+  MESSAGE_NOT_DIGEST: () => 'is_formatted takes a 32-byte digest: 32 bytes of data or 64 hex digits of text',
+  DIGEST_REFUSED: ({ why }) => `this digest is never signed: ${why}`,
+  TYPED_DATA_INVALID: ({ path, why }) => `typed data is not valid at ${path}: ${why}`,
+  TRANSACTION_INVALID: ({ field, why }) => `the transaction is not valid: ${field}: ${why}`,
+  AUTHORIZATION_INVALID: ({ field, why }) => `the authorization is not valid: ${field}: ${why}`,
+  AUTHORIZATION_CHAIN_ZERO: () => 'an authorization for chain id 0 is valid on every chain; the key does not name chain 0',
+  SIGNATURE_MALFORMED: ({ why }) => `the signature is malformed: ${why}`,
+  FROZEN: ({ scope, id }) => `${scope} ${id} is frozen`,
+  COSIGNER_UNAVAILABLE: ({ why }) => `the cosigner is not available: ${why}`,
+  COSIGNER_REFUSED: ({ why }) => `the cosigner refused: ${why}`,
+  LINK_BURNED: () => 'the link to the cosigner is burned; an operator must relink',
+  LINK_SUSPENDED: () => 'the link to the cosigner is suspended; an operator must clear it',
+  PRESIGNATURES_EXHAUSTED: () => 'no presignature is ready for this wallet',
+  AUDIT_UNAVAILABLE: () => 'the audit log cannot be written, so nothing is signed',
+  VAULT_LOCKED: ({ dataDir }) => `another daemon holds ${dataDir}`,
+  VAULT_MISSING: ({ path }) => `there is no vault at ${path}`,
+  VAULT_EXISTS: ({ path }) => `there is already a vault at ${path}`,
+  VAULT_CORRUPT: ({ where }) => `the vault is damaged: ${where}`,
+  VAULT_TOO_NEW: ({ found, supported }) => `the vault has schema version ${found}, this program knows ${supported}`,
+  VAULT_ROLLED_BACK: ({ expectedSequence, foundSequence }) =>
+    `the vault was rolled back: its audit chain ends at ${foundSequence}, the cosigner remembers ${expectedSequence}`,
+  VAULT_UNWRITABLE: ({ path, why }) => `cannot write ${path}: ${why}`,
+  ROOT_KEY_WRONG: ({ provider }) => `the root key from ${provider} does not open this vault`,
+  ROOT_KEY_UNREADABLE: ({ provider, why }) => `the root key cannot be read from ${provider}: ${why}`,
+  SHUTTING_DOWN: () => 'the daemon is stopping',
+  PROJECT_NOT_FOUND: () => 'no such project',
+  PROJECT_ALREADY_EXISTS: ({ projectId }) => `project ${projectId} exists`,
+  API_KEY_NOT_FOUND: () => 'no such API key',
+  AUDIT_EVENT_NOT_FOUND: () => 'no such audit event',
+  FREEZE_NOT_FOUND: ({ scope, id }) => `${scope} ${id} is not frozen`,
+  METHOD_UNIMPLEMENTED: ({ method }) => `${method} is not implemented`,
+  INTERNAL: () => 'internal error',
+}
+
+/** A refusal on its way to the caller. Thrown by use cases, mapped to a gRPC status in rpc/status.ts. */
+export class Failure<R extends FailureReason = FailureReason> extends Error {
+  readonly reason: R
+  readonly facts: FailureFacts[R]
+
+  constructor(reason: R, facts: FailureFacts[R]) {
+    super(SENTENCES[reason](facts))
+    this.name = 'Failure'
+    this.reason = reason
+    this.facts = facts
+  }
+}
+
+export const failure = <R extends FailureReason>(reason: R, facts: FailureFacts[R]): Failure<R> =>
+  new Failure(reason, facts)
+
+export const isFailure = (error: unknown): error is Failure => error instanceof Failure
+
+/** For states that cannot be: a bug, not a refusal. Leaves the process as an opaque `internal error`. */
+export const assert: (condition: unknown, what: string) => asserts condition = (condition, what) => {
+  if (condition === false || condition === undefined || condition === null) throw new Error(`assertion: ${what}`)
+}

@@ -1,0 +1,43 @@
+/** Branded identifiers. A value of these types exists only because its parser accepted it. */
+declare const brand: unique symbol
+type Brand<T, B extends string> = T & { readonly [brand]: B }
+
+export type ProjectId = Brand<string, 'ProjectId'>
+export type WalletId = Brand<string, 'WalletId'>
+export type UserId = Brand<string, 'UserId'>
+export type ApiKeyId = Brand<string, 'ApiKeyId'>
+export type RequestId = Brand<string, 'RequestId'>
+
+const PROJECT_ID = /^[a-z][a-z0-9-]{0,62}$/
+/** 16 bytes as 32 lower-case hex digits behind `wal_`; the bytes are the engine's walletId (dkls23-2p §3). */
+const WALLET_ID = /^wal_[0-9a-f]{32}$/
+const USER_ID = /^[A-Za-z0-9._:@-]{1,128}$/
+const API_KEY_ID = /^key_[0-9a-f]{16}$/
+const REQUEST_ID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i
+
+const EVM_ADDRESS = /^0x[0-9a-fA-F]{40}$/
+const SOLANA_ADDRESS = /^[1-9A-HJ-NP-Za-km-z]{32,44}$/
+
+const parser =
+  <T extends string>(pattern: RegExp) =>
+  (text: string): T | undefined =>
+    pattern.test(text) ? (text as T) : undefined
+
+export const parseProjectId = parser<ProjectId>(PROJECT_ID)
+export const parseWalletId = parser<WalletId>(WALLET_ID)
+export const parseApiKeyId = parser<ApiKeyId>(API_KEY_ID)
+export const parseUserId = parser<UserId>(USER_ID)
+
+export const parseRequestId = (text: string): RequestId | undefined =>
+  REQUEST_ID.test(text) ? (text.toLowerCase() as RequestId) : undefined
+
+export const isEvmAddress = (text: string): boolean => EVM_ADDRESS.test(text)
+
+/** A user id of one of these shapes could not be told from a wallet reference of another kind. */
+export const isReservedUserId = (text: string): boolean =>
+  EVM_ADDRESS.test(text) || SOLANA_ADDRESS.test(text) || WALLET_ID.test(text)
+
+export const walletIdFromBytes = (bytes: Uint8Array): WalletId =>
+  `wal_${Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('hex')}` as WalletId
+
+export const walletIdToBytes = (walletId: WalletId): Uint8Array => Buffer.from(walletId.slice(4), 'hex')
