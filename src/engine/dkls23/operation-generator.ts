@@ -1,0 +1,113 @@
+/**
+ * The only source of secrets, blinds and salts of one protocol operation (docs/protocol.md §2). It hedges a repeating
+ * generator: own shares, seeds and clock go in at the start, and the transcript is mixed in after every message of the
+ * peer, so that two runs which differ in one received byte share only what was drawn before.
+ */
+import { type Cipheriv, createCipheriv } from 'node:crypto'
+import { ascii, concatBytes, u16, u64, u8 } from '../hash/encoding.ts'
+import { taggedHash512 } from '../hash/tagged-hash.ts'
+import { isCanonicalScalar, isZeroScalar } from '../kernel/scalar.ts'
+import type { Role } from './suite.ts'
+
+/** Randomness and time, passed in by the process that holds the share. */
+export type Entropy = {
+  /** 64 fresh bytes; 32 of them read from the kernel directly, so that a resumed snapshot does not repeat them. */
+  readonly osRandom64: () => Uint8Array
+  readonly clock: () => { readonly wallNs: bigint; readonly monotonicNs: bigint }
+  /** The public nonce of a session, drawn straight from the operating system. */
+  readonly nonce32: () => Uint8Array
+}
+
+export type OperationInputs = {
+  readonly op: string
+  readonly idOwn: Uint8Array
+  readonly role: Role
+  /** lctx; lctx0 in a set-up, wctx0 in the operations on wallets. */
+  readonly context: Uint8Array
+  readonly walletContexts?: readonly Uint8Array[]
+  /** Own key shares of those wallets, same order. Only read. */
+  readonly ownShares?: readonly Uint8Array[]
+  /** TH("ote/hk"; own receiver seeds), once material exists. */
+  readonly hk?: Uint8Array
+}
+
+const ZERO_IV = new Uint8Array(16)
+
+/** One operation's generator. Draws are made in the order in which the protocol introduces the values. */
+export class OperationGenerator {
+  #og: Uint8Array
+  #stream: Cipheriv
+  #ended = false
+
+  /** og0 = TH512("og/start"; op, idOwn, role, osRand64, clk, ctx, u16 count, wctxs, own shares, hk). */
+  constructor(entropy: Entropy, inputs: OperationInputs) {
+    const random = entropy.osRandom64()
+    if (random.length !== 64) throw new RangeError('osRandom64 gives 64 bytes')
+    const { wallNs, monotonicNs } = entropy.clock()
+    const contexts = inputs.walletContexts ?? []
+    const shares = concatBytes(...(inputs.ownShares ?? []))
+    try {
+      this.#og = taggedHash512(
+        'og/start',
+        ascii(inputs.op),
+        inputs.idOwn,
+        u8(inputs.role),
+        random,
+        concatBytes(u64(wallNs), u64(monotonicNs)),
+        inputs.context,
+        u16(contexts.length),
+        concatBytes(...contexts),
+        shares,
+        inputs.hk ?? new Uint8Array(0),
+      )
+      this.#stream = openStream(this.#og)
+    } finally {
+      shares.fill(0)
+      random.fill(0)
+    }
+  }
+
+  /** og ← TH512("og/mix"; og, tr): after each received message and before the next draw. Restarts the stream. */
+  mix(tr: Uint8Array): void {
+    const next = taggedHash512('og/mix', this.#og, tr)
+    this.#og.fill(0)
+    this.#og = next
+    this.#stream.final()
+    this.#stream = openStream(next)
+  }
+
+  /** The next `length` bytes of AES-256-CTR(key og[0..32], IV 0). The caller owns and wipes them. */
+  bytes(length: number): Uint8Array {
+    const out = this.#stream.update(new Uint8Array(length))
+    return new Uint8Array(out.buffer, out.byteOffset, out.byteLength)
+  }
+
+  /** Uniform in Z_q by rejection, 32 bytes little-endian. */
+  scalar(): Uint8Array {
+    for (;;) {
+      const candidate = this.bytes(32)
+      if (isCanonicalScalar(candidate)) return candidate
+      candidate.fill(0)
+    }
+  }
+
+  /** Uniform in Z_q*. */
+  nonZeroScalar(): Uint8Array {
+    for (;;) {
+      const candidate = this.scalar()
+      if (!isZeroScalar(candidate)) return candidate
+    }
+  }
+
+  /** Ends the operation: the state is overwritten and a further draw throws. */
+  wipe(): void {
+    if (this.#ended) return
+    this.#ended = true
+    this.#og.fill(0)
+    this.#stream.final()
+  }
+}
+
+function openStream(og: Uint8Array): Cipheriv {
+  return createCipheriv('aes-256-ctr', og.subarray(0, 32), ZERO_IV)
+}
