@@ -1,0 +1,60 @@
+import type { Secret } from '../domain/secret.ts'
+import type { ApiKeyId } from '../domain/ids.ts'
+
+export type ListenAddress = {
+  readonly host: string
+  /** 0 asks the system for a free port; endpoints.json names the one it gave. */
+  readonly port: number
+}
+
+export const ROOT_KEY_SCHEMES = ['file', 'passphrase', 'systemd-cred'] as const
+
+/** Where a root key comes from: `file:<path>`, `passphrase:`, `systemd-cred:<name>`. */
+export type RootKeyProvider = {
+  readonly scheme: (typeof ROOT_KEY_SCHEMES)[number]
+  /** The absolute path of `file:`, the credential's name of `systemd-cred:`, empty for `passphrase:`. */
+  readonly reference: string
+  readonly uri: string
+}
+
+export type TlsFiles = {
+  readonly certFile: string
+  readonly keyFile: string
+  /** When set, every TCP client must present a certificate of this authority. */
+  readonly clientCaFile: string | undefined
+}
+
+/** A unix socket whose every caller is one API key. */
+export type BoundSocket = { readonly path: string; readonly apiKeyId: ApiKeyId }
+
+/** A client certificate's SPIFFE URI or common name, mapped to one API key. */
+export type TlsIdentity = { readonly identity: string; readonly apiKeyId: ApiKeyId }
+
+export const LOG_LEVELS = ['debug', 'info', 'warn', 'error', 'silent'] as const
+export type LogLevel = (typeof LOG_LEVELS)[number]
+
+/** Everything the daemon is told, without secrets: safe to print whole. */
+export type Config = {
+  readonly dataDir: string
+  readonly grpcListen: ListenAddress
+  readonly connectListen: ListenAddress
+  readonly socket: string
+  readonly sockets: readonly BoundSocket[]
+  readonly tls: TlsFiles | undefined
+  readonly tlsIdentities: readonly TlsIdentity[]
+  readonly allowPlaintextBeyondLoopback: boolean
+  readonly rootKey: RootKeyProvider
+  readonly cosignerRootKey: RootKeyProvider
+  /** Where systemd puts credentials; `systemd-cred:` reads them there. */
+  readonly credentialsDirectory: string | undefined
+  readonly cryptoWorkers: number
+  readonly presignatures: { readonly lowWater: number; readonly highWater: number; readonly ttlMs: number }
+  readonly limits: { readonly maxConcurrentRequests: number; readonly maxStreamsPerConnection: number }
+  readonly logLevel: LogLevel
+}
+
+/** Everything the daemon is told that must never be printed. */
+export type Secrets = {
+  readonly rootKeyPassphrase: Secret<Uint8Array> | undefined
+  readonly cosignerRootKeyPassphrase: Secret<Uint8Array> | undefined
+}

@@ -1,0 +1,140 @@
+/**
+ * Every option of the daemon, once. From a row come its flag (`--grpc-listen`), its variable
+ * (`COUNTERSIGN_GRPC_LISTEN`), its key in the TOML file (`grpc_listen`), its line in `--help`, in `config check` and in
+ * the README.
+ */
+import {
+  parseIntegerWithin,
+  parseListenAddress,
+  parseLogLevel,
+  parsePath,
+  parseRootKeyProvider,
+  parseSocketPath,
+  parseSwitch,
+  type SettingParser,
+} from './parse-setting.ts'
+
+type Option<T> = {
+  readonly parse: SettingParser<T>
+  /** What `--help` shows behind the flag; a switch has none. */
+  readonly placeholder?: string
+  readonly summary: string
+  /** As a source would say it; `<data-dir>` stands for the data directory. Without one the option is simply unset. */
+  readonly fallback?: string
+}
+
+const option = <T>(row: Option<T>): Option<T> => row
+
+export const OPTIONS = {
+  'data-dir': option({
+    parse: parsePath,
+    placeholder: '<dir>',
+    summary: 'directory of the vaults, keys and the socket',
+    fallback: '.countersign',
+  }),
+  'grpc-listen': option({
+    parse: parseListenAddress,
+    placeholder: '<host:port>',
+    summary: 'where gRPC is served over TCP; port 0 takes a free one',
+    fallback: '127.0.0.1:50051',
+  }),
+  'connect-listen': option({
+    parse: parseListenAddress,
+    placeholder: '<host:port>',
+    summary: 'where Connect and gRPC-Web are served; port 0 takes a free one',
+    fallback: '127.0.0.1:50052',
+  }),
+  socket: option({
+    parse: parseSocketPath,
+    placeholder: '<path>',
+    summary: 'unix socket where gRPC is served',
+    fallback: '<data-dir>/countersign.sock',
+  }),
+  'root-key': option({
+    parse: parseRootKeyProvider,
+    placeholder: '<provider>',
+    summary: "root key of the daemon's vault: file:<path>, passphrase:, systemd-cred:<name>",
+    fallback: 'file:<data-dir>/root.key',
+  }),
+  'cosigner-root-key': option({
+    parse: parseRootKeyProvider,
+    placeholder: '<provider>',
+    summary: "root key of the embedded cosigner's vault: file:<path>, passphrase:, systemd-cred:<name>",
+    fallback: 'file:<data-dir>/cosigner-root.key',
+  }),
+  'tls-cert-file': option({
+    parse: parsePath,
+    placeholder: '<path>',
+    summary: 'certificate chain (PEM) of both TCP listeners; read again when it changes',
+  }),
+  'tls-key-file': option({ parse: parsePath, placeholder: '<path>', summary: 'private key (PEM) of the certificate' }),
+  'tls-client-ca-file': option({
+    parse: parsePath,
+    placeholder: '<path>',
+    summary: 'authority (PEM) that client certificates must come from; turns mutual TLS on',
+  }),
+  'allow-plaintext-beyond-loopback': option({
+    parse: parseSwitch,
+    summary: 'serve TCP without TLS on an address other machines can reach',
+    fallback: 'false',
+  }),
+  'crypto-workers': option({
+    parse: parseIntegerWithin(1, 1),
+    placeholder: '<count>',
+    summary: 'worker threads a party',
+    fallback: '1',
+  }),
+  'presignatures-low-water': option({
+    parse: parseIntegerWithin(0, 4_096),
+    placeholder: '<count>',
+    summary: "refill a wallet's presignatures when fewer are left",
+    fallback: '16',
+  }),
+  'presignatures-high-water': option({
+    parse: parseIntegerWithin(1, 4_096),
+    placeholder: '<count>',
+    summary: 'presignatures a wallet holds when full',
+    fallback: '64',
+  }),
+  'presignature-ttl-seconds': option({
+    parse: parseIntegerWithin(120, 86_400),
+    placeholder: '<seconds>',
+    summary: 'age at which an unused presignature is thrown away',
+    fallback: '3600',
+  }),
+  'max-concurrent-requests': option({
+    parse: parseIntegerWithin(1, 100_000),
+    placeholder: '<count>',
+    summary: 'requests in work at once; more are refused as OVERLOADED',
+    fallback: '1024',
+  }),
+  'max-streams-per-connection': option({
+    parse: parseIntegerWithin(1, 10_000),
+    placeholder: '<count>',
+    summary: 'streams one connection may have open',
+    fallback: '256',
+  }),
+  'log-level': option({
+    parse: parseLogLevel,
+    placeholder: '<level>',
+    summary: 'debug, info, warn, error or silent; logs go to stderr',
+    fallback: 'info',
+  }),
+} as const
+
+export type OptionName = keyof typeof OPTIONS
+export type OptionValue<N extends OptionName> = ReturnType<(typeof OPTIONS)[N]['parse']>
+
+export const OPTION_NAMES = Object.keys(OPTIONS) as readonly OptionName[]
+
+/** Names of the secrets. None is a flag or a key of the file itself: both would put it where others can read it. */
+export const SECRET_NAMES = ['root-key-passphrase', 'cosigner-root-key-passphrase'] as const
+export type SecretName = (typeof SECRET_NAMES)[number]
+
+export const SECRET_SUMMARIES: Readonly<Record<SecretName, string>> = {
+  'root-key-passphrase': 'passphrase of --root-key passphrase:',
+  'cosigner-root-key-passphrase': 'passphrase of --cosigner-root-key passphrase:',
+}
+
+export const environmentName = (name: string): string => `COUNTERSIGN_${name.replaceAll('-', '_').toUpperCase()}`
+export const tomlKey = (name: string): string => name.replaceAll('-', '_')

@@ -1,0 +1,113 @@
+/**
+ * One parser a kind of setting. Each takes what a flag, a variable or the file said and returns the domain value, or
+ * throws a `SettingProblem` whose text says what would be accepted. The refused value itself is repeated only where it
+ * cannot be a secret.
+ */
+import { isAbsolute, resolve } from 'node:path'
+import { parseApiKeyId, type ApiKeyId } from '../domain/ids.ts'
+import { LOG_LEVELS, ROOT_KEY_SCHEMES, type ListenAddress, type LogLevel, type RootKeyProvider } from './config.ts'
+
+export class SettingProblem extends Error {}
+
+/** What a source can hold: flags and variables hold text, TOML also integers and booleans. */
+export type RawSetting = string | number | bigint | boolean
+
+export type SettingParser<T> = (raw: RawSetting, baseDir: string) => T
+
+const MAX_PATH_CHARACTERS = 4096
+/** sun_path is 108 bytes with its terminating zero on Linux, 104 on macOS. */
+const MAX_SOCKET_PATH_BYTES = 103
+
+const requireText = (raw: RawSetting, expected: string): string => {
+  if (typeof raw !== 'string') throw new SettingProblem(`expected ${expected} as a string`)
+  if (raw.includes('\0')) throw new SettingProblem(`expected ${expected} without a zero byte`)
+  return raw
+}
+
+export const parsePath: SettingParser<string> = (raw, baseDir) => {
+  const text = requireText(raw, 'a path')
+  if (text.length === 0 || text.length > MAX_PATH_CHARACTERS) {
+    throw new SettingProblem(`expected a path of 1 to ${MAX_PATH_CHARACTERS} characters`)
+  }
+  return isAbsolute(text) ? text : resolve(baseDir, text)
+}
+
+export const parseSocketPath: SettingParser<string> = (raw, baseDir) => {
+  const path = parsePath(raw, baseDir)
+  const bytes = Buffer.byteLength(path)
+  if (bytes > MAX_SOCKET_PATH_BYTES) {
+    throw new SettingProblem(
+      `a unix socket path is at most ${MAX_SOCKET_PATH_BYTES} bytes, this one is ${bytes}: give a shorter --socket`,
+    )
+  }
+  return path
+}
+
+const HOST_AND_PORT = /^(?:\[([0-9a-fA-F:.]{2,45})\]|([A-Za-z0-9.-]{1,253})):(\d{1,5})$/
+
+export const parseListenAddress: SettingParser<ListenAddress> = (raw) => {
+  const match = HOST_AND_PORT.exec(requireText(raw, 'host:port'))
+  const host = match?.[1] ?? match?.[2]
+  const port = Number(match?.[3])
+  if (host === undefined || !(port <= 65_535)) {
+    throw new SettingProblem('expected host:port or [ipv6]:port with a port from 0 to 65535')
+  }
+  return { host, port }
+}
+
+export const parseRootKeyProvider: SettingParser<RootKeyProvider> = (raw, baseDir) => {
+  const text = requireText(raw, 'a root key provider')
+  const colon = text.indexOf(':')
+  const scheme = ROOT_KEY_SCHEMES.find((known) => known === text.slice(0, colon))
+  const rest = text.slice(colon + 1)
+  if (colon < 0 || scheme === undefined) {
+    throw new SettingProblem('expected file:<path>, passphrase: or systemd-cred:<name>')
+  }
+  if (scheme === 'passphrase') {
+    if (rest !== '') throw new SettingProblem('passphrase: takes nothing behind the colon; the passphrase is a secret of its own')
+    return { scheme, reference: '', uri: 'passphrase:' }
+  }
+  if (scheme === 'systemd-cred') {
+    if (!/^[A-Za-z0-9_][A-Za-z0-9._-]{0,254}$/.test(rest)) {
+      throw new SettingProblem('expected systemd-cred:<name> with a plain credential name')
+    }
+    return { scheme, reference: rest, uri: `systemd-cred:${rest}` }
+  }
+  const path = parsePath(rest, baseDir)
+  return { scheme, reference: path, uri: `file:${path}` }
+}
+
+export const parseIntegerWithin =
+  (min: number, max: number): SettingParser<number> =>
+  (raw) => {
+    const text = typeof raw === 'string' ? raw : String(raw)
+    const value = typeof raw !== 'boolean' && /^-?\d{1,15}$/.test(text) ? Number(text) : Number.NaN
+    if (!(value >= min && value <= max)) throw new SettingProblem(`expected a whole number from ${min} to ${max}`)
+    return value
+  }
+
+export const parseSwitch: SettingParser<boolean> = (raw) => {
+  if (raw === true || raw === 'true' || raw === '1') return true
+  if (raw === false || raw === 'false' || raw === '0') return false
+  throw new SettingProblem('expected true or false')
+}
+
+export const parseLogLevel: SettingParser<LogLevel> = (raw) => {
+  const level = LOG_LEVELS.find((known) => known === raw)
+  if (level === undefined) throw new SettingProblem(`expected one of ${LOG_LEVELS.join(', ')}`)
+  return level
+}
+
+export const parseKeyIdSetting: SettingParser<ApiKeyId> = (raw) => {
+  const keyId = parseApiKeyId(requireText(raw, 'an API key id'))
+  if (keyId === undefined) throw new SettingProblem('expected an API key id: key_ and 16 hex digits (not the key itself)')
+  return keyId
+}
+
+export const parseIdentity: SettingParser<string> = (raw) => {
+  const text = requireText(raw, 'a SPIFFE URI or a common name')
+  const isSpiffe = /^spiffe:\/\/[a-z0-9._-]{1,255}(\/[A-Za-z0-9._-]+)+$/.test(text)
+  const isCommonName = /^CN=[^\p{C}]{1,64}$/u.test(text)
+  if (text.length > 2048 || !(isSpiffe || isCommonName)) throw new SettingProblem('expected spiffe://domain/path or CN=name')
+  return text
+}
