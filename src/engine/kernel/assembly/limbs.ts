@@ -1,0 +1,229 @@
+// Arithmetic modulo q, the order of secp256k1, on nine 29-bit limbs: limb i weighs 2^29i. Products are gathered in
+// 18 columns of 64 bits and reduced by Montgomery's method with R = 2^261. No branch, index or loop count follows
+// from a value: conditions become masks. q = 2^256 - C with C of 129 bits, so a multiple of q is added as
+// m * 2^256 - m * C, five multiplications.
+
+const MASK: u64 = 0x1fffffff
+const TOP: u64 = 0xffffff
+const C0: u64 = 0xfc9bebf
+const C1: u64 = 0x16d0b99
+const C2: u64 = 0xdd7f110
+const C3: u64 = 0x24632a1
+const C4: u64 = 0x1455
+/** C^-1 mod 2^29: times the lowest column it says how often q is added to clear that column. */
+const INVERSE: u64 = 0x1588b13f
+
+/** Fixed addresses below the arena. The host clears this page whenever it releases memory. */
+export const COLUMNS: usize = 64
+export const LIMBS_A: usize = 256
+export const LIMBS_B: usize = 320
+export const LIMBS_C: usize = 384
+export const SCALAR_A: usize = 448
+export const SCALAR_B: usize = 480
+
+/** Bytes of a scalar in limb form: nine u32. */
+export const LIMB_BYTES: usize = 36
+
+/** 32 bytes little-endian -> nine limbs. Any 256-bit value. */
+export function unpack(from: usize, to: usize): void {
+  const w0 = load<u64>(from)
+  const w1 = load<u64>(from, 8)
+  const w2 = load<u64>(from, 16)
+  const w3 = load<u64>(from, 24)
+  store<u32>(to, <u32>(w0 & MASK))
+  store<u32>(to, <u32>((w0 >> 29) & MASK), 4)
+  store<u32>(to, <u32>(((w0 >> 58) | (w1 << 6)) & MASK), 8)
+  store<u32>(to, <u32>((w1 >> 23) & MASK), 12)
+  store<u32>(to, <u32>(((w1 >> 52) | (w2 << 12)) & MASK), 16)
+  store<u32>(to, <u32>((w2 >> 17) & MASK), 20)
+  store<u32>(to, <u32>(((w2 >> 46) | (w3 << 18)) & MASK), 24)
+  store<u32>(to, <u32>((w3 >> 11) & MASK), 28)
+  store<u32>(to, <u32>(w3 >> 40), 32)
+}
+
+/** columns = 0 */
+export function clearColumns(): void {
+  memory.fill(COLUMNS, 0, 144)
+}
+
+/** columns += a * b: limbs at `pa`, 32 packed bytes at `pb`. At most seven of these between two carries. */
+export function addProduct(pa: usize, pb: usize): void {
+  const a0 = <u64>load<u32>(pa)
+  const a1 = <u64>load<u32>(pa, 4)
+  const a2 = <u64>load<u32>(pa, 8)
+  const a3 = <u64>load<u32>(pa, 12)
+  const a4 = <u64>load<u32>(pa, 16)
+  const a5 = <u64>load<u32>(pa, 20)
+  const a6 = <u64>load<u32>(pa, 24)
+  const a7 = <u64>load<u32>(pa, 28)
+  const a8 = <u64>load<u32>(pa, 32)
+  const w0 = load<u64>(pb)
+  const w1 = load<u64>(pb, 8)
+  const w2 = load<u64>(pb, 16)
+  const w3 = load<u64>(pb, 24)
+  const b0 = w0 & MASK
+  const b1 = (w0 >> 29) & MASK
+  const b2 = ((w0 >> 58) | (w1 << 6)) & MASK
+  const b3 = (w1 >> 23) & MASK
+  const b4 = ((w1 >> 52) | (w2 << 12)) & MASK
+  const b5 = (w2 >> 17) & MASK
+  const b6 = ((w2 >> 46) | (w3 << 18)) & MASK
+  const b7 = (w3 >> 11) & MASK
+  const b8 = w3 >> 40
+  const c = COLUMNS
+  store<u64>(c, load<u64>(c) + a0 * b0)
+  store<u64>(c, load<u64>(c, 8) + a0 * b1 + a1 * b0, 8)
+  store<u64>(c, load<u64>(c, 16) + a0 * b2 + a1 * b1 + a2 * b0, 16)
+  store<u64>(c, load<u64>(c, 24) + a0 * b3 + a1 * b2 + a2 * b1 + a3 * b0, 24)
+  store<u64>(c, load<u64>(c, 32) + a0 * b4 + a1 * b3 + a2 * b2 + a3 * b1 + a4 * b0, 32)
+  store<u64>(c, load<u64>(c, 40) + a0 * b5 + a1 * b4 + a2 * b3 + a3 * b2 + a4 * b1 + a5 * b0, 40)
+  store<u64>(c, load<u64>(c, 48) + a0 * b6 + a1 * b5 + a2 * b4 + a3 * b3 + a4 * b2 + a5 * b1 + a6 * b0, 48)
+  const k7 = a0 * b7 + a1 * b6 + a2 * b5 + a3 * b4 + a4 * b3 + a5 * b2 + a6 * b1 + a7 * b0
+  store<u64>(c, load<u64>(c, 56) + k7, 56)
+  const k8 = a0 * b8 + a1 * b7 + a2 * b6 + a3 * b5 + a4 * b4 + a5 * b3 + a6 * b2 + a7 * b1 + a8 * b0
+  store<u64>(c, load<u64>(c, 64) + k8, 64)
+  const k9 = a1 * b8 + a2 * b7 + a3 * b6 + a4 * b5 + a5 * b4 + a6 * b3 + a7 * b2 + a8 * b1
+  store<u64>(c, load<u64>(c, 72) + k9, 72)
+  store<u64>(c, load<u64>(c, 80) + a2 * b8 + a3 * b7 + a4 * b6 + a5 * b5 + a6 * b4 + a7 * b3 + a8 * b2, 80)
+  store<u64>(c, load<u64>(c, 88) + a3 * b8 + a4 * b7 + a5 * b6 + a6 * b5 + a7 * b4 + a8 * b3, 88)
+  store<u64>(c, load<u64>(c, 96) + a4 * b8 + a5 * b7 + a6 * b6 + a7 * b5 + a8 * b4, 96)
+  store<u64>(c, load<u64>(c, 104) + a5 * b8 + a6 * b7 + a7 * b6 + a8 * b5, 104)
+  store<u64>(c, load<u64>(c, 112) + a6 * b8 + a7 * b7 + a8 * b6, 112)
+  store<u64>(c, load<u64>(c, 120) + a7 * b8 + a8 * b7, 120)
+  store<u64>(c, load<u64>(c, 128) + a8 * b8, 128)
+}
+
+/** columns += value * 2^261: after the reduction this is + value. Packed 256-bit value, masked by `mask`. */
+export function addHigh(from: usize, mask: u64): void {
+  const w0 = load<u64>(from) & mask
+  const w1 = load<u64>(from, 8) & mask
+  const w2 = load<u64>(from, 16) & mask
+  const w3 = load<u64>(from, 24) & mask
+  const c = COLUMNS + 72
+  store<u64>(c, load<u64>(c) + (w0 & MASK))
+  store<u64>(c, load<u64>(c, 8) + ((w0 >> 29) & MASK), 8)
+  store<u64>(c, load<u64>(c, 16) + (((w0 >> 58) | (w1 << 6)) & MASK), 16)
+  store<u64>(c, load<u64>(c, 24) + ((w1 >> 23) & MASK), 24)
+  store<u64>(c, load<u64>(c, 32) + (((w1 >> 52) | (w2 << 12)) & MASK), 32)
+  store<u64>(c, load<u64>(c, 40) + ((w2 >> 17) & MASK), 40)
+  store<u64>(c, load<u64>(c, 48) + (((w2 >> 46) | (w3 << 18)) & MASK), 48)
+  store<u64>(c, load<u64>(c, 56) + ((w3 >> 11) & MASK), 56)
+  store<u64>(c, load<u64>(c, 64) + (w3 >> 40), 64)
+}
+
+/** Carries every column but the last down to 29 bits. */
+export function carryColumns(): void {
+  let carry: u64 = 0
+  for (let k: usize = 0; k < 136; k += 8) {
+    const sum = load<u64>(COLUMNS + k) + carry
+    store<u64>(COLUMNS + k, sum & MASK)
+    carry = sum >> 29
+  }
+  store<u64>(COLUMNS, load<u64>(COLUMNS, 136) + carry, 136)
+}
+
+/**
+ * out = columns / 2^261 mod q, canonical. Columns are below 2^62.8 and their value below 2^14 * q * 2^261, so what
+ * the nine rounds leave needs one fold and one conditional subtraction.
+ */
+export function reduceColumns(out: usize): void {
+  let c0 = load<i64>(COLUMNS)
+  let c1 = load<i64>(COLUMNS, 8)
+  let c2 = load<i64>(COLUMNS, 16)
+  let c3 = load<i64>(COLUMNS, 24)
+  let c4 = load<i64>(COLUMNS, 32)
+  let c5 = load<i64>(COLUMNS, 40)
+  let c6 = load<i64>(COLUMNS, 48)
+  let c7 = load<i64>(COLUMNS, 56)
+  let c8 = load<i64>(COLUMNS, 64)
+  let c9 = load<i64>(COLUMNS, 72)
+  let c10 = load<i64>(COLUMNS, 80)
+  let c11 = load<i64>(COLUMNS, 88)
+  let c12 = load<i64>(COLUMNS, 96)
+  let c13 = load<i64>(COLUMNS, 104)
+  let c14 = load<i64>(COLUMNS, 112)
+  let c15 = load<i64>(COLUMNS, 120)
+  let c16 = load<i64>(COLUMNS, 128)
+  let c17 = load<i64>(COLUMNS, 136)
+  let m: i64
+  m = (c0 * <i64>INVERSE) & <i64>MASK
+  c1 += ((c0 - m * <i64>C0) >> 29) - m * <i64>C1
+  c2 -= m * <i64>C2; c3 -= m * <i64>C3; c4 -= m * <i64>C4; c8 += m << 24
+  m = (c1 * <i64>INVERSE) & <i64>MASK
+  c2 += ((c1 - m * <i64>C0) >> 29) - m * <i64>C1
+  c3 -= m * <i64>C2; c4 -= m * <i64>C3; c5 -= m * <i64>C4; c9 += m << 24
+  m = (c2 * <i64>INVERSE) & <i64>MASK
+  c3 += ((c2 - m * <i64>C0) >> 29) - m * <i64>C1
+  c4 -= m * <i64>C2; c5 -= m * <i64>C3; c6 -= m * <i64>C4; c10 += m << 24
+  m = (c3 * <i64>INVERSE) & <i64>MASK
+  c4 += ((c3 - m * <i64>C0) >> 29) - m * <i64>C1
+  c5 -= m * <i64>C2; c6 -= m * <i64>C3; c7 -= m * <i64>C4; c11 += m << 24
+  m = (c4 * <i64>INVERSE) & <i64>MASK
+  c5 += ((c4 - m * <i64>C0) >> 29) - m * <i64>C1
+  c6 -= m * <i64>C2; c7 -= m * <i64>C3; c8 -= m * <i64>C4; c12 += m << 24
+  m = (c5 * <i64>INVERSE) & <i64>MASK
+  c6 += ((c5 - m * <i64>C0) >> 29) - m * <i64>C1
+  c7 -= m * <i64>C2; c8 -= m * <i64>C3; c9 -= m * <i64>C4; c13 += m << 24
+  m = (c6 * <i64>INVERSE) & <i64>MASK
+  c7 += ((c6 - m * <i64>C0) >> 29) - m * <i64>C1
+  c8 -= m * <i64>C2; c9 -= m * <i64>C3; c10 -= m * <i64>C4; c14 += m << 24
+  m = (c7 * <i64>INVERSE) & <i64>MASK
+  c8 += ((c7 - m * <i64>C0) >> 29) - m * <i64>C1
+  c9 -= m * <i64>C2; c10 -= m * <i64>C3; c11 -= m * <i64>C4; c15 += m << 24
+  m = (c8 * <i64>INVERSE) & <i64>MASK
+  c9 += ((c8 - m * <i64>C0) >> 29) - m * <i64>C1
+  c10 -= m * <i64>C2; c11 -= m * <i64>C3; c12 -= m * <i64>C4; c16 += m << 24
+  finish(c9, c10, c11, c12, c13, c14, c15, c16, c17, out)
+}
+
+/** Nine signed limbs of a value in [0, 2^270) -> 32 canonical bytes. */
+export function finish(
+  l0: i64, l1: i64, l2: i64, l3: i64, l4: i64, l5: i64, l6: i64, l7: i64, l8: i64, out: usize,
+): void {
+  const mask = <i64>MASK
+  l1 += l0 >> 29; l0 &= mask
+  l2 += l1 >> 29; l1 &= mask
+  l3 += l2 >> 29; l2 &= mask
+  l4 += l3 >> 29; l3 &= mask
+  l5 += l4 >> 29; l4 &= mask
+  l6 += l5 >> 29; l5 &= mask
+  l7 += l6 >> 29; l6 &= mask
+  l8 += l7 >> 29; l7 &= mask
+  const top = l8 >> 24
+  l8 &= <i64>TOP
+  // 2^256 = C mod q.
+  l0 += top * <i64>C0
+  l1 += top * <i64>C1 + (l0 >> 29); l0 &= mask
+  l2 += top * <i64>C2 + (l1 >> 29); l1 &= mask
+  l3 += top * <i64>C3 + (l2 >> 29); l2 &= mask
+  l4 += top * <i64>C4 + (l3 >> 29); l3 &= mask
+  l5 += l4 >> 29; l4 &= mask
+  l6 += l5 >> 29; l5 &= mask
+  l7 += l6 >> 29; l6 &= mask
+  l8 += l7 >> 29; l7 &= mask
+  // v >= q exactly when v + C >= 2^256, and then v - q = v + C - 2^256.
+  const s0 = l0 + <i64>C0
+  const s1 = l1 + <i64>C1 + (s0 >> 29)
+  const s2 = l2 + <i64>C2 + (s1 >> 29)
+  const s3 = l3 + <i64>C3 + (s2 >> 29)
+  const s4 = l4 + <i64>C4 + (s3 >> 29)
+  const s5 = l5 + (s4 >> 29)
+  const s6 = l6 + (s5 >> 29)
+  const s7 = l7 + (s6 >> 29)
+  const s8 = l8 + (s7 >> 29)
+  const take = -(s8 >> 24)
+  const keep = ~take
+  l0 = (s0 & mask & take) | (l0 & keep)
+  l1 = (s1 & mask & take) | (l1 & keep)
+  l2 = (s2 & mask & take) | (l2 & keep)
+  l3 = (s3 & mask & take) | (l3 & keep)
+  l4 = (s4 & mask & take) | (l4 & keep)
+  l5 = (s5 & mask & take) | (l5 & keep)
+  l6 = (s6 & mask & take) | (l6 & keep)
+  l7 = (s7 & mask & take) | (l7 & keep)
+  l8 = (s8 & <i64>TOP & take) | (l8 & keep)
+  store<i64>(out, l0 | (l1 << 29) | (l2 << 58))
+  store<i64>(out, (l2 >> 6) | (l3 << 23) | (l4 << 52), 8)
+  store<i64>(out, (l4 >> 12) | (l5 << 17) | (l6 << 46), 16)
+  store<i64>(out, (l6 >> 18) | (l7 << 11) | (l8 << 40), 24)
+}
