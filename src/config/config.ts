@@ -47,7 +47,6 @@ export type Config = {
   readonly cosignerRootKey: RootKeyProvider
   /** Where systemd puts credentials; `systemd-cred:` reads them there. */
   readonly credentialsDirectory: string | undefined
-  readonly cryptoWorkers: number
   readonly presignatures: { readonly lowWater: number; readonly highWater: number; readonly ttlMs: number }
   readonly limits: { readonly maxConcurrentRequests: number; readonly maxStreamsPerConnection: number }
   readonly logLevel: LogLevel

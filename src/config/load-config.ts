@@ -1,6 +1,6 @@
 /**
- * The one reader of the environment. Precedence: flag, variable, config file, default. Everything is parsed and bounded
- * here, once; the rest of the program sees frozen values and no strings to interpret.
+ * The one reader of the environment. Precedence: flag, variable, config file, default. Everything is parsed and
+ * bounded here, once; the rest of the program sees frozen values and no strings to interpret.
  */
 import { isIP } from 'node:net'
 import { join, resolve } from 'node:path'
@@ -35,7 +35,12 @@ export type LoadedConfig = {
 
 export type ConfigSurroundings = { readonly environment: Environment; readonly cwd: string }
 
-type Given = { readonly raw: RawSetting; readonly where: string; readonly source: SettingSource; readonly baseDir: string }
+type Given = {
+  readonly raw: RawSetting
+  readonly where: string
+  readonly source: SettingSource
+  readonly baseDir: string
+}
 type Inputs = ConfigSurroundings & { readonly flags: Flags; readonly file: FileSettings | undefined }
 
 const EMPTY_FILE_VALUES: FileSettings['values'] = new Map()
@@ -59,7 +64,9 @@ const settingReader = (inputs: Inputs, sources: Partial<Record<OptionName, Setti
     const raw = given?.raw ?? fallback?.replace('<data-dir>', dataDir)
     if (raw === undefined) return undefined
     const parseSetting = parse as SettingParser<OptionValue<N>>
-    return withPlace(given?.where ?? `the default of --${name}`, () => parseSetting(raw, given?.baseDir ?? inputs.cwd))
+    return withPlace(given?.where ?? `the default of --${name}`, () =>
+      parseSetting(raw, given?.baseDir ?? inputs.cwd),
+    )
   }
   return read
 }
@@ -76,7 +83,7 @@ const readTls = (cert?: string, key?: string, clientCa?: string): TlsFiles | und
   return { certFile: cert, keyFile: key, clientCaFile: clientCa }
 }
 
-export const isLoopback = (host: string): boolean =>
+const isLoopback = (host: string): boolean =>
   host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'))
 
 const refusePlaintextBeyondLoopback = (config: Config): void => {
@@ -85,8 +92,8 @@ const refusePlaintextBeyondLoopback = (config: Config): void => {
     if (isLoopback(host)) return
     throw new ConfigError(
       name,
-      `${host} can be reached from other machines and no TLS is configured: give --tls-cert-file and --tls-key-file, ` +
-        'or name the risk with --allow-plaintext-beyond-loopback',
+      `${host} can be reached from other machines and no TLS is configured: give --tls-cert-file and ` +
+        '--tls-key-file, or name the risk with --allow-plaintext-beyond-loopback',
     )
   }
   check('--grpc-listen', config.grpcListen)
@@ -100,13 +107,19 @@ const refuseContradictions = (config: Config): void => {
     throw new ConfigError('--presignatures-low-water', `${lowWater} must be below the high water ${highWater}`)
   }
   if (config.rootKey.scheme !== 'passphrase' && config.rootKey.uri === config.cosignerRootKey.uri) {
-    throw new ConfigError('--cosigner-root-key', 'must differ from --root-key: one stolen key would open both shares')
+    throw new ConfigError(
+      '--cosigner-root-key',
+      'must differ from --root-key: one stolen key would open both shares',
+    )
   }
   const paths = [config.socket, ...config.sockets.map(({ path }) => path)]
   const twice = paths.find((path, index) => paths.indexOf(path) !== index)
   if (twice !== undefined) throw new ConfigError('socket', `${twice} is named twice`)
   if (config.tlsIdentities.length > 0 && config.tls?.clientCaFile === undefined) {
-    throw new ConfigError('[[tls_identity]]', 'needs --tls-client-ca-file: without it no client certificate is checked')
+    throw new ConfigError(
+      '[[tls_identity]]',
+      'needs --tls-client-ca-file: without it no client certificate is checked',
+    )
   }
 }
 
@@ -133,7 +146,6 @@ const readSettings = (inputs: Inputs, sources: Partial<Record<OptionName, Settin
     rootKey: need('root-key'),
     cosignerRootKey: need('cosigner-root-key'),
     credentialsDirectory: inputs.environment.CREDENTIALS_DIRECTORY,
-    cryptoWorkers: need('crypto-workers'),
     presignatures: {
       lowWater: need('presignatures-low-water'),
       highWater: need('presignatures-high-water'),
@@ -152,7 +164,8 @@ const readSecrets = (inputs: Inputs, warn: (warning: string) => void): Secrets =
   const read = (name: SecretName): Secrets['rootKeyPassphrase'] => {
     const flag = flags[`${name}-file`]
     const entry = file?.values.get(`${tomlKey(name)}_file`)
-    const fromFile = entry === undefined || file === undefined ? undefined : resolve(file.baseDir, String(entry.raw))
+    const fromFile =
+      entry === undefined || file === undefined ? undefined : resolve(file.baseDir, String(entry.raw))
     const descriptor = flags[`${name}-fd`]
     return readSecret({
       name,

@@ -1,7 +1,7 @@
 /**
  * Every option of the daemon, once. From a row come its flag (`--grpc-listen`), its variable
- * (`COUNTERSIGN_GRPC_LISTEN`), its key in the TOML file (`grpc_listen`), its line in `--help`, in `config check` and in
- * the README.
+ * (`COUNTERSIGN_GRPC_LISTEN`), its key in the TOML file (`grpc_listen`), its line in `--help`, in `config
+ * check` and in the README.
  */
 import {
   parseIntegerWithin,
@@ -19,7 +19,10 @@ type Option<T> = {
   /** What `--help` shows behind the flag; a switch has none. */
   readonly placeholder?: string
   readonly summary: string
-  /** As a source would say it; `<data-dir>` stands for the data directory. Without one the option is simply unset. */
+  /**
+   * As a source would say it; `<data-dir>` stands for the data directory. Without one the option is simply
+   * unset.
+   */
   readonly fallback?: string
 }
 
@@ -67,7 +70,11 @@ export const OPTIONS = {
     placeholder: '<path>',
     summary: 'certificate chain (PEM) of both TCP listeners; read again when it changes',
   }),
-  'tls-key-file': option({ parse: parsePath, placeholder: '<path>', summary: 'private key (PEM) of the certificate' }),
+  'tls-key-file': option({
+    parse: parsePath,
+    placeholder: '<path>',
+    summary: 'private key (PEM) of the certificate',
+  }),
   'tls-client-ca-file': option({
     parse: parsePath,
     placeholder: '<path>',
@@ -77,12 +84,6 @@ export const OPTIONS = {
     parse: parseSwitch,
     summary: 'serve TCP without TLS on an address other machines can reach',
     fallback: 'false',
-  }),
-  'crypto-workers': option({
-    parse: parseIntegerWithin(1, 1),
-    placeholder: '<count>',
-    summary: 'worker threads a party',
-    fallback: '1',
   }),
   'presignatures-low-water': option({
     parse: parseIntegerWithin(0, 4_096),
@@ -127,7 +128,9 @@ export type OptionValue<N extends OptionName> = ReturnType<(typeof OPTIONS)[N]['
 
 export const OPTION_NAMES = Object.keys(OPTIONS) as readonly OptionName[]
 
-/** Names of the secrets. None is a flag or a key of the file itself: both would put it where others can read it. */
+/**
+ * Names of the secrets. None is a flag or a key of the file itself: both would put it where others can read it.
+ */
 export const SECRET_NAMES = ['root-key-passphrase', 'cosigner-root-key-passphrase'] as const
 export type SecretName = (typeof SECRET_NAMES)[number]
 

@@ -1,7 +1,7 @@
 /**
- * One parser a kind of setting. Each takes what a flag, a variable or the file said and returns the domain value, or
- * throws a `SettingProblem` whose text says what would be accepted. The refused value itself is repeated only where it
- * cannot be a secret.
+ * One parser a kind of setting. Each takes what a flag, a variable or the file said and returns the domain
+ * value, or throws a `SettingProblem` whose text says what would be accepted. The refused value itself is
+ * repeated only where it cannot be a secret.
  */
 import { isAbsolute, resolve } from 'node:path'
 import { parseApiKeyId, type ApiKeyId } from '../domain/ids.ts'
@@ -37,7 +37,7 @@ export const parseSocketPath: SettingParser<string> = (raw, baseDir) => {
   const bytes = Buffer.byteLength(path)
   if (bytes > MAX_SOCKET_PATH_BYTES) {
     throw new SettingProblem(
-      `a unix socket path is at most ${MAX_SOCKET_PATH_BYTES} bytes, this one is ${bytes}: give a shorter --socket`,
+      `a unix socket path has at most ${MAX_SOCKET_PATH_BYTES} bytes, this one ${bytes}: give a shorter --socket`,
     )
   }
   return path
@@ -64,7 +64,8 @@ export const parseRootKeyProvider: SettingParser<RootKeyProvider> = (raw, baseDi
     throw new SettingProblem('expected file:<path>, passphrase: or systemd-cred:<name>')
   }
   if (scheme === 'passphrase') {
-    if (rest !== '') throw new SettingProblem('passphrase: takes nothing behind the colon; the passphrase is a secret of its own')
+    if (rest !== '')
+      throw new SettingProblem('passphrase: takes nothing behind the colon; the passphrase is a secret of its own')
     return { scheme, reference: '', uri: 'passphrase:' }
   }
   if (scheme === 'systemd-cred') {
@@ -100,7 +101,8 @@ export const parseLogLevel: SettingParser<LogLevel> = (raw) => {
 
 export const parseKeyIdSetting: SettingParser<ApiKeyId> = (raw) => {
   const keyId = parseApiKeyId(requireText(raw, 'an API key id'))
-  if (keyId === undefined) throw new SettingProblem('expected an API key id: key_ and 16 hex digits (not the key itself)')
+  if (keyId === undefined)
+    throw new SettingProblem('expected an API key id: key_ and 16 hex digits (not the key itself)')
   return keyId
 }
 
@@ -108,6 +110,7 @@ export const parseIdentity: SettingParser<string> = (raw) => {
   const text = requireText(raw, 'a SPIFFE URI or a common name')
   const isSpiffe = /^spiffe:\/\/[a-z0-9._-]{1,255}(\/[A-Za-z0-9._-]+)+$/.test(text)
   const isCommonName = /^CN=[^\p{C}]{1,64}$/u.test(text)
-  if (text.length > 2048 || !(isSpiffe || isCommonName)) throw new SettingProblem('expected spiffe://domain/path or CN=name')
+  if (text.length > 2048 || !(isSpiffe || isCommonName))
+    throw new SettingProblem('expected spiffe://domain/path or CN=name')
   return text
 }

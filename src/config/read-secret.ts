@@ -81,23 +81,37 @@ const readFromDescriptor = (text: string, where: string): Uint8Array => {
   }
 }
 
-const takeFromVariable = (variable: string, environment: Environment, warn: (warning: string) => void): Uint8Array => {
+const takeFromVariable = (
+  variable: string,
+  environment: Environment,
+  warn: (warning: string) => void,
+): Uint8Array => {
   const value = environment[variable] ?? ''
   delete environment[variable]
   if (value === '') throw new ConfigError(variable, 'the secret is empty')
-  if (Buffer.byteLength(value) > MAX_SECRET_BYTES) throw new ConfigError(variable, `a secret is at most ${MAX_SECRET_BYTES} bytes`)
-  warn(`${variable} holds a secret; it was removed from the environment, but other processes of this user could read it: use ${variable}_FILE`)
+  if (Buffer.byteLength(value) > MAX_SECRET_BYTES)
+    throw new ConfigError(variable, `a secret is at most ${MAX_SECRET_BYTES} bytes`)
+  warn(
+    `${variable} holds a secret; it was removed from the environment, but this user's other processes ` +
+      `could read it: use ${variable}_FILE`,
+  )
   return new TextEncoder().encode(value)
 }
 
-/** The secret `name`, or undefined when no source has one. Precedence: flag, variable, config file, credentials. */
+/**
+ * The secret `name`, or undefined when no source has one. Precedence: flag, variable, config file, credentials.
+ */
 export const readSecret = (sources: SecretSources): Secret<Uint8Array> | undefined => {
   const { name, environment, warn } = sources
   const variable = environmentName(name)
   const fileVariable = `${variable}_FILE`
   const descriptorVariable = `${variable}_FD`
   const given = [variable, fileVariable, descriptorVariable].filter((key) => environment[key] !== undefined)
-  if (sources.descriptor !== undefined && sources.file !== undefined && sources.fileWhere?.startsWith('--') === true) {
+  if (
+    sources.descriptor !== undefined &&
+    sources.file !== undefined &&
+    sources.fileWhere?.startsWith('--') === true
+  ) {
     throw new ConfigError(`--${name}-fd`, `given together with --${name}-file: give one`)
   }
   if (given.length > 1) {
@@ -117,7 +131,11 @@ export const readSecret = (sources: SecretSources): Secret<Uint8Array> | undefin
   return bytes === undefined ? undefined : new Secret(bytes)
 }
 
-const readFromVariables = (sources: SecretSources, fileVariable: string, descriptorVariable: string): Uint8Array | undefined => {
+const readFromVariables = (
+  sources: SecretSources,
+  fileVariable: string,
+  descriptorVariable: string,
+): Uint8Array | undefined => {
   const file = sources.environment[fileVariable]
   const descriptor = sources.environment[descriptorVariable]
   if (file !== undefined) return readFromFile(resolve(sources.cwd, file), fileVariable, sources.warn)

@@ -1,6 +1,7 @@
 /**
- * The config file: flat keys, one an option, and two kinds of table, `[[socket]]` and `[[tls_identity]]`. What is not
- * known is refused with its place, because a misspelt limit that is ignored is a limit that does not hold.
+ * The config file: flat keys, one an option, and two kinds of table, `[[socket]]` and `[[tls_identity]]`. What
+ * is not known is refused with its place, because a misspelt limit that is ignored is a limit that does not
+ * hold.
  */
 import { readFileSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
@@ -8,7 +9,13 @@ import { parse, TomlError } from 'smol-toml'
 import type { BoundSocket, TlsIdentity } from './config.ts'
 import { ConfigError } from './config-error.ts'
 import { OPTION_NAMES, SECRET_NAMES, tomlKey } from './options.ts'
-import { parseIdentity, parseKeyIdSetting, parseSocketPath, SettingProblem, type RawSetting } from './parse-setting.ts'
+import {
+  parseIdentity,
+  parseKeyIdSetting,
+  parseSocketPath,
+  SettingProblem,
+  type RawSetting,
+} from './parse-setting.ts'
 
 const MAX_FILE_BYTES = 1_048_576
 const MAX_TABLES = 64
@@ -48,7 +55,10 @@ const parseDocument = (path: string, text: string): Record<string, unknown> => {
   }
 }
 
-/** The parser keeps no positions, so the place is looked up in the text: the n-th table of that name, or the top. */
+/**
+ * The parser keeps no positions, so the place is looked up in the text: the n-th table of that name, or the
+ * top.
+ */
 const placeOf = (path: string, text: string, key: string, table?: string, tableIndex = 0): string => {
   let seen = -1
   let inside = table === undefined
@@ -85,7 +95,13 @@ export const withPlace = <T>(where: string, run: () => T): T => {
   }
 }
 
-const readTables = <T>(file: File, name: string, keys: readonly string[], value: unknown, read: (table: Table, where: string) => T): T[] => {
+const readTables = <T>(
+  file: File,
+  name: string,
+  keys: readonly string[],
+  value: unknown,
+  read: (table: Table, where: string) => T,
+): T[] => {
   if (value === undefined) return []
   if (!Array.isArray(value)) throw new ConfigError(placeOf(file.path, file.text, name), `write it as [[${name}]]`)
   if (value.length > MAX_TABLES) throw new ConfigError(file.path, `more than ${MAX_TABLES} [[${name}]] tables`)
@@ -94,7 +110,10 @@ const readTables = <T>(file: File, name: string, keys: readonly string[], value:
     if (typeof table !== 'object' || table === null) throw new ConfigError(where, `write it as [[${name}]]`)
     const unknownKey = Object.keys(table).find((key) => !keys.includes(key))
     if (unknownKey !== undefined) {
-      throw new ConfigError(placeOf(file.path, file.text, unknownKey, name, index), `unknown key ${unknownKey} in [[${name}]]`)
+      throw new ConfigError(
+        placeOf(file.path, file.text, unknownKey, name, index),
+        `unknown key ${unknownKey} in [[${name}]]`,
+      )
     }
     return read((key, parseSetting) => {
       const raw = (table as Record<string, unknown>)[key]
@@ -106,15 +125,23 @@ const readTables = <T>(file: File, name: string, keys: readonly string[], value:
   })
 }
 
-/** `[[socket]]` with an api_key_id is a bound socket; the one without is the option `socket`, written as a table. */
-const readSockets = (file: File, baseDir: string, value: unknown): { main: Entry | undefined; bound: BoundSocket[] } => {
+/**
+ * `[[socket]]` with an api_key_id is a bound socket; the one without is the option `socket`, written as a
+ * table.
+ */
+const readSockets = (
+  file: File,
+  baseDir: string,
+  value: unknown,
+): { main: Entry | undefined; bound: BoundSocket[] } => {
   const tables = readTables(file, 'socket', ['path', 'api_key_id'], value, (table, where) => {
     const path = table('path', (raw) => parseSocketPath(raw, baseDir))
     if (path === undefined) throw new ConfigError(where, 'lacks path')
     return { path, apiKeyId: table('api_key_id', (raw) => parseKeyIdSetting(raw, baseDir)), where }
   })
   const [main, second] = tables.filter(({ apiKeyId }) => apiKeyId === undefined)
-  if (second !== undefined) throw new ConfigError(second.where, 'lacks api_key_id (one socket may be without, this is the second)')
+  if (second !== undefined)
+    throw new ConfigError(second.where, 'lacks api_key_id (one socket may be without, this is the second)')
   const bound = tables.flatMap(({ path, apiKeyId }) => (apiKeyId === undefined ? [] : [{ path, apiKeyId }]))
   return { main: main && { raw: main.path, where: main.where }, bound }
 }

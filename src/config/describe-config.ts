@@ -1,0 +1,58 @@
+/**
+ * The effective settings as `config check` prints them: every option with its source, and of secrets only
+ * whether.
+ */
+import type { ListenAddress } from './config.ts'
+import type { LoadedConfig, SettingSource } from './load-config.ts'
+import type { OptionName } from './options.ts'
+
+export type EffectiveSetting = {
+  readonly name: string
+  readonly value: string
+  readonly source: SettingSource | ''
+}
+
+export const formatListenAddress = ({ host, port }: ListenAddress): string =>
+  host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
+
+/** One row an option, then the tables, then the secrets as `set` or `not set`. */
+export const describeConfig = ({ config, secrets, sources }: LoadedConfig): readonly EffectiveSetting[] => {
+  const values: Record<OptionName, string | number | boolean | undefined> = {
+    'data-dir': config.dataDir,
+    'grpc-listen': formatListenAddress(config.grpcListen),
+    'connect-listen': formatListenAddress(config.connectListen),
+    socket: config.socket,
+    'root-key': config.rootKey.uri,
+    'cosigner-root-key': config.cosignerRootKey.uri,
+    'tls-cert-file': config.tls?.certFile,
+    'tls-key-file': config.tls?.keyFile,
+    'tls-client-ca-file': config.tls?.clientCaFile,
+    'allow-plaintext-beyond-loopback': config.allowPlaintextBeyondLoopback,
+    'presignatures-low-water': config.presignatures.lowWater,
+    'presignatures-high-water': config.presignatures.highWater,
+    'presignature-ttl-seconds': config.presignatures.ttlMs / 1_000,
+    'max-concurrent-requests': config.limits.maxConcurrentRequests,
+    'max-streams-per-connection': config.limits.maxStreamsPerConnection,
+    'log-level': config.logLevel,
+  }
+  const isSet = (secret: unknown): string => (secret === undefined ? 'not set' : 'set')
+  return [
+    ...Object.entries(values).map(([name, value]) => ({
+      name,
+      value: value === undefined ? '' : String(value),
+      source: sources[name as OptionName],
+    })),
+    ...config.sockets.map(({ path, apiKeyId }) => ({
+      name: '[[socket]]',
+      value: `${path} → ${apiKeyId}`,
+      source: 'file' as const,
+    })),
+    ...config.tlsIdentities.map(({ identity, apiKeyId }) => ({
+      name: '[[tls_identity]]',
+      value: `${identity} → ${apiKeyId}`,
+      source: 'file' as const,
+    })),
+    { name: 'root-key-passphrase', value: isSet(secrets.rootKeyPassphrase), source: '' },
+    { name: 'cosigner-root-key-passphrase', value: isSet(secrets.cosignerRootKeyPassphrase), source: '' },
+  ]
+}
