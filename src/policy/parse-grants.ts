@@ -1,0 +1,161 @@
+import type { Failure } from '../domain/failure.ts'
+import { failure } from '../domain/failure.ts'
+import { isEvmAddress, parseWalletId } from '../domain/ids.ts'
+import type { TokenKey } from '../payload/facts.ts'
+import type { Caps, Narrowing, PermissionGrant } from './permissions.ts'
+import { parsePermission } from './permissions.ts'
+
+/**
+ * The JSON form in which grants are stored and compared:
+ *
+ *     [{ "permission": "wallet:sign",
+ *        "narrowing": { "wallets": ["wal_…"], "session_keys": ["…"], "chains": ["1"], "destinations": ["0x…"],
+ *                       "max_per_transaction": { "native:1": "1000", "fee:1": "1000" },
+ *                       "max_per_day": { "erc20:1:0x…": "5" }, "requests_per_second": 10 } }]
+ */
+export const MAX_GRANTS = 64
+export const MAX_LISTED = 1024
+export const MAX_REQUESTS_PER_SECOND = 1_000_000
+
+const CHAIN_ID = /^(?:0|[1-9][0-9]{0,19})$/
+const AMOUNT = /^(?:0|[1-9][0-9]{0,77})$/
+const SESSION_KEY_ID = /^[A-Za-z0-9_-]{1,64}$/
+const PER_CHAIN_TOKEN = /^(?:native|fee):(?<chain>[0-9]{1,20})$/
+const PER_CONTRACT_TOKEN = /^(?:erc20|nft):(?<chain>[0-9]{1,20}):0x[0-9a-f]{40}$/
+const U256_MAX = (1n << 256n) - 1n
+
+type JsonObject = { readonly [key: string]: unknown }
+
+const refuse = (field: string, description: string): Failure<'INVALID_REQUEST'> =>
+  failure('INVALID_REQUEST', { violations: [{ field, description }] })
+
+const isObject = (value: unknown): value is JsonObject =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
+
+const parseObject = (value: unknown, field: string, known: readonly string[]): JsonObject => {
+  if (!isObject(value)) throw refuse(field, 'is not an object')
+  for (const key of Object.keys(value)) if (!known.includes(key)) throw refuse(`${field}.${key}`, 'is not known')
+  return value
+}
+
+/** A list that narrows: never empty, because "nothing" and "everything" must not look alike. */
+const parseSet = <T extends string>(
+  value: unknown,
+  field: string,
+  parseItem: (text: string) => T | undefined,
+): ReadonlySet<T> => {
+  if (!Array.isArray(value)) throw refuse(field, 'is not a list')
+  if (value.length === 0) throw refuse(field, 'is empty; leave it out or list something')
+  if (value.length > MAX_LISTED) throw refuse(field, `has more than ${MAX_LISTED} entries`)
+  const parsed = new Set<T>()
+  for (const [index, item] of value.entries()) {
+    const entry = typeof item === 'string' ? parseItem(item) : undefined
+    if (entry === undefined) throw refuse(`${field}[${index}]`, 'is malformed')
+    if (parsed.has(entry)) throw refuse(`${field}[${index}]`, 'is listed twice')
+    parsed.add(entry)
+  }
+  return parsed
+}
+
+/** Decimal chain id in its only form, without leading zeros. */
+export const parseChainId = (text: string): string | undefined => (CHAIN_ID.test(text) ? text : undefined)
+
+const parseDestination = (text: string): string | undefined => (isEvmAddress(text) ? text.toLowerCase() : undefined)
+
+const parseSessionKeyId = (text: string): string | undefined => (SESSION_KEY_ID.test(text) ? text : undefined)
+
+/** `native:<chainId>`, `fee:<chainId>`, `erc20:<chainId>:<token>`, `nft:<chainId>:<token>`; the token in any case. */
+export const parseTokenKey = (text: string): TokenKey | undefined => {
+  const key = text.toLowerCase()
+  const chain = (PER_CHAIN_TOKEN.exec(key) ?? PER_CONTRACT_TOKEN.exec(key))?.groups?.['chain']
+  return chain !== undefined && CHAIN_ID.test(chain) && chain !== '0' ? (key as TokenKey) : undefined
+}
+
+const parseCaps = (value: unknown, field: string): Caps => {
+  if (!isObject(value)) throw refuse(field, 'is not an object')
+  const entries = Object.entries(value)
+  if (entries.length === 0) throw refuse(field, 'is empty; leave it out or list a token')
+  if (entries.length > MAX_LISTED) throw refuse(field, `has more than ${MAX_LISTED} entries`)
+  const caps = new Map<TokenKey, bigint>()
+  for (const [name, amount] of entries) {
+    const token = parseTokenKey(name)
+    if (token === undefined) throw refuse(field, 'names a malformed token')
+    if (caps.has(token)) throw refuse(field, `lists ${token} twice`)
+    if (typeof amount !== 'string' || !AMOUNT.test(amount) || BigInt(amount) > U256_MAX)
+      throw refuse(`${field}.${token}`, 'is not a decimal amount in base units')
+    caps.set(token, BigInt(amount))
+  }
+  return caps
+}
+
+const parseRate = (value: unknown, field: string): number => {
+  if (typeof value !== 'number' || !Number.isInteger(value) || value < 1 || value > MAX_REQUESTS_PER_SECOND)
+    throw refuse(field, `is not a whole number from 1 to ${MAX_REQUESTS_PER_SECOND}`)
+  return value
+}
+
+const NARROWINGS = [
+  'wallets',
+  'session_keys',
+  'chains',
+  'destinations',
+  'max_per_transaction',
+  'max_per_day',
+  'requests_per_second',
+] as const
+
+const parseNarrowing = (value: unknown, field: string): Narrowing => {
+  const json = parseObject(value, field, NARROWINGS)
+  const at = (key: (typeof NARROWINGS)[number]) => `${field}.${key}`
+  return {
+    ...('wallets' in json && { wallets: parseSet(json['wallets'], at('wallets'), parseWalletId) }),
+    ...('session_keys' in json && {
+      sessionKeys: parseSet(json['session_keys'], at('session_keys'), parseSessionKeyId),
+    }),
+    ...('chains' in json && { chains: parseSet(json['chains'], at('chains'), parseChainId) }),
+    ...('destinations' in json && {
+      destinations: parseSet(json['destinations'], at('destinations'), parseDestination),
+    }),
+    ...('max_per_transaction' in json && {
+      maxPerTransaction: parseCaps(json['max_per_transaction'], at('max_per_transaction')),
+    }),
+    ...('max_per_day' in json && { maxPerDay: parseCaps(json['max_per_day'], at('max_per_day')) }),
+    ...('requests_per_second' in json && {
+      requestsPerSecond: parseRate(json['requests_per_second'], at('requests_per_second')),
+    }),
+  }
+}
+
+/**
+ * Grants from their JSON form. Refuses (INVALID_REQUEST, naming the field) unknown permissions and keys, malformed or
+ * repeated entries, empty lists and maps, more than 64 grants or 1024 entries a list. Two grants of one permission are
+ * allowed: a request has to fit into one of them alone. An empty list of grants allows nothing.
+ */
+export const parsePermissionGrants = (json: unknown): readonly PermissionGrant[] => {
+  if (!Array.isArray(json)) throw refuse('permissions', 'is not a list')
+  if (json.length > MAX_GRANTS) throw refuse('permissions', `has more than ${MAX_GRANTS} entries`)
+  return json.map((item, index) => {
+    const field = `permissions[${index}]`
+    const { permission, narrowing } = parseObject(item, field, ['permission', 'narrowing'])
+    const parsed = typeof permission === 'string' ? parsePermission(permission) : undefined
+    if (parsed === undefined) throw refuse(`${field}.permission`, 'is not a known permission')
+    return { permission: parsed, narrowing: parseNarrowing(narrowing ?? {}, `${field}.narrowing`) }
+  })
+}
+
+const formatCaps = (caps: Caps) => Object.fromEntries([...caps].map(([token, amount]) => [token, amount.toString()]))
+
+/** The JSON form of grants: `parsePermissionGrants(formatPermissionGrants(x))` equals x. */
+export const formatPermissionGrants = (grants: readonly PermissionGrant[]) =>
+  grants.map(({ permission, narrowing }) => ({
+    permission,
+    narrowing: {
+      ...(narrowing.wallets && { wallets: [...narrowing.wallets] }),
+      ...(narrowing.sessionKeys && { session_keys: [...narrowing.sessionKeys] }),
+      ...(narrowing.chains && { chains: [...narrowing.chains] }),
+      ...(narrowing.destinations && { destinations: [...narrowing.destinations] }),
+      ...(narrowing.maxPerTransaction && { max_per_transaction: formatCaps(narrowing.maxPerTransaction) }),
+      ...(narrowing.maxPerDay && { max_per_day: formatCaps(narrowing.maxPerDay) }),
+      ...(narrowing.requestsPerSecond !== undefined && { requests_per_second: narrowing.requestsPerSecond }),
+    },
+  }))

@@ -1,0 +1,48 @@
+import type { WalletId } from '../domain/ids.ts'
+import type { TokenKey } from '../payload/facts.ts'
+
+/** Everything a caller can be allowed. The vocabulary is closed: what is not here cannot be granted. */
+export const PERMISSIONS = [
+  'wallet:create',
+  'wallet:read',
+  'wallet:sign',
+  'wallet:send',
+  'wallet:admin',
+  'sign:digest',
+  'sign:authorization',
+  'session:create',
+  'session:sign',
+  'session:admin',
+  'session:unrestricted',
+  'marks:write',
+  'grant:revoke',
+  'delegation:create',
+  'delegation:spend',
+  'audit:read',
+  'admin',
+] as const
+
+export type Permission = (typeof PERMISSIONS)[number]
+
+export type Caps = ReadonlyMap<TokenKey, bigint>
+
+/** Each member present makes the permission smaller; a member absent does not narrow it. None is ever empty. */
+export type Narrowing = {
+  readonly wallets?: ReadonlySet<WalletId>
+  readonly sessionKeys?: ReadonlySet<string>
+  /** EVM chain ids as decimal text. `0` stands for the authorization that is valid on every chain. */
+  readonly chains?: ReadonlySet<string>
+  /** EVM addresses in lower case. */
+  readonly destinations?: ReadonlySet<string>
+  /** Base units a token. A token that is not listed may not move. */
+  readonly maxPerTransaction?: Caps
+  readonly maxPerDay?: Caps
+  readonly requestsPerSecond?: number
+}
+
+export type PermissionGrant = { readonly permission: Permission; readonly narrowing: Narrowing }
+
+const NAMES: ReadonlySet<string> = new Set(PERMISSIONS)
+
+export const parsePermission = (text: string): Permission | undefined =>
+  NAMES.has(text) ? (text as Permission) : undefined
