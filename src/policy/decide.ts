@@ -60,7 +60,7 @@ const overLimit = (limit: string, seen: string, allowed: string): Attempt =>
 
 /** Nothing that names no chain fits into a list of chains. */
 const coversChains = (chains: ReadonlySet<string>, facts: SigningFacts): boolean =>
-  facts.chainIds.length > 0 && facts.chainIds.every((chainId) => chains.has(chainId.toString()))
+  facts.chainIds.length > 0 && facts.chainIds.every((chainId) => chains.has(`eip155:${chainId}`))
 
 /**
  * Whether everyone this signature reaches is listed. Only what names all it reaches can fit: transfers, calls (to the
@@ -74,20 +74,25 @@ const coversDestinations = (listed: ReadonlySet<string>, facts: SigningFacts): b
 
 /** Chain 0 stands for every chain, so it has to be meant: an unnarrowed permission does not include it. */
 const namesChainZero = (facts: SigningFacts, chains: ReadonlySet<string> | undefined): boolean =>
-  facts.delegations.every(({ chainId }) => chainId !== 0n) || chains?.has('0') === true
+  facts.delegations.every(({ chainId }) => chainId !== 0n) || chains?.has('eip155:0') === true
+
+/** What caps that do not name the fee allow of it: a tenth of the coin a transaction, one coin a day. */
+const FEE_CEILING = { max_per_transaction: 10n ** 17n, max_per_day: 10n ** 18n } as const
 
 const exceedsCaps = (
-  name: string,
+  permission: Permission,
+  name: keyof typeof FEE_CEILING,
   caps: Caps,
   spends: readonly Spend[],
   used: (token: TokenKey) => bigint | undefined,
 ): Attempt | undefined => {
   for (const { token, amount } of spends) {
-    const cap = caps.get(token)
-    if (cap === undefined) return overLimit(`${name} ${token}`, amount.toString(), 'not listed')
+    const limit = `${permission} ${name} ${token}`
+    const cap = caps.get(token) ?? (token.endsWith('/fee') ? FEE_CEILING[name] : undefined)
+    if (cap === undefined) return overLimit(limit, amount.toString(), 'not listed')
     const before = used(token)
-    if (before === undefined) return overLimit(`${name} ${token}`, 'unknown', cap.toString())
-    if (before + amount > cap) return overLimit(`${name} ${token}`, (before + amount).toString(), cap.toString())
+    if (before === undefined) return overLimit(limit, 'unknown', cap.toString())
+    if (before + amount > cap) return overLimit(limit, (before + amount).toString(), cap.toString())
   }
   return undefined
 }
@@ -104,10 +109,11 @@ const checkCaps = (
     const name = maxPerTransaction === undefined ? 'max_per_day' : 'max_per_transaction'
     return overLimit(`${permission} ${name}`, 'an amount that cannot be read', 'amount of a listed token')
   }
+  const { spends } = facts
   const inOne =
-    maxPerTransaction && exceedsCaps(`${permission} max_per_transaction`, maxPerTransaction, facts.spends, () => 0n)
+    maxPerTransaction && exceedsCaps(permission, 'max_per_transaction', maxPerTransaction, spends, () => 0n)
   if (inOne !== undefined) return inOne
-  return maxPerDay && exceedsCaps(`${permission} max_per_day`, maxPerDay, facts.spends, (token) => usage(counter, token))
+  return maxPerDay && exceedsCaps(permission, 'max_per_day', maxPerDay, spends, (token) => usage(counter, token))
 }
 
 const attempt = (grant: PermissionGrant, counter: string, request: DecisionRequest, usage: Usage): Attempt => {
@@ -156,14 +162,15 @@ const decidePermission = (
  *
  * - `wallets`, `session_keys`: the request names one, and it is listed.
  * - `chains`: what is signed names its chain and every chain it names is listed. Messages, digests and typed data
- *   without a chainId name none. An authorization for chain 0 needs `0` in the list, and without a list it is refused.
+ *   without a chainId name none. An authorization for chain 0 needs `eip155:0` in the list, and without a list it is refused.
  * - `destinations`: everyone the signature reaches is listed: the transaction's `to`, and with it the recipients and
  *   spenders of a token call, and each EIP-7702 delegate. A call that is not understood reaches the contract called, so
  *   listing a contract allows every such call to it. Messages, typed data, digests, contract creations and token calls
  *   that do not decode reach nobody that could be named: refused.
  * - `max_per_transaction`, `max_per_day`: only what can be counted is signed: native transfers and token calls that
- *   decode. Each token that moves, the fee (`fee:<chainId>`, at its maximum) included, has to be listed and stay within
- *   its amount. An approval counts as the amount approved. Calls that are not understood, contract creations,
+ *   decode. Each token that moves has to be listed and stay within its amount; the fee counts for itself, at its
+ *   maximum (`…/fee`), under a ceiling where it is not listed. An approval counts as the amount approved. Calls that
+ *   are not understood, contract creations,
  *   EIP-7702 authorizations, messages, typed data and digests cannot be counted: refused.
  *
  * Where nothing is signed (`facts` absent) the last three have nothing to say.

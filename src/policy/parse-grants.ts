@@ -9,19 +9,20 @@ import { parsePermission } from './permissions.ts'
  * The JSON form in which grants are stored and compared:
  *
  *     [{ "permission": "wallet:sign",
- *        "narrowing": { "wallets": ["wal_…"], "session_keys": ["…"], "chains": ["1"], "destinations": ["0x…"],
- *                       "max_per_transaction": { "native:1": "1000", "fee:1": "1000" },
- *                       "max_per_day": { "erc20:1:0x…": "5" }, "requests_per_second": 10 } }]
+ *        "narrowing": { "wallets": ["wal_…"], "session_keys": ["…"], "chains": ["eip155:1"],
+ *                       "destinations": ["0x…"],
+ *                       "max_per_transaction": { "eip155:1/native": "1000", "eip155:1/fee": "1000" },
+ *                       "max_per_day": { "eip155:1/0x…": "5" }, "requests_per_second": 10 } }]
  */
-export const MAX_GRANTS = 64
+export const MAX_GRANTS = 100
 export const MAX_LISTED = 1024
 export const MAX_REQUESTS_PER_SECOND = 1_000_000
 
-const CHAIN_ID = /^(?:0|[1-9][0-9]{0,19})$/
+const CHAIN = /^(?:eip155:(?:0|[1-9][0-9]{0,19})|solana:[1-9A-HJ-NP-Za-km-z]{32})$/
+const TOKEN_KEY = /^eip155:[1-9][0-9]{0,19}\/(?:native|fee|0x[0-9a-f]{40})$/
+const SOLANA_ADDRESS = /^[1-9A-HJ-NP-Za-km-z]{32,44}$/
 const AMOUNT = /^(?:0|[1-9][0-9]{0,77})$/
-const SESSION_KEY_ID = /^[A-Za-z0-9_-]{1,64}$/
-const PER_CHAIN_TOKEN = /^(?:native|fee):(?<chain>[0-9]{1,20})$/
-const PER_CONTRACT_TOKEN = /^(?:erc20|nft):(?<chain>[0-9]{1,20}):0x[0-9a-f]{40}$/
+const SESSION_KEY_ID = /^[\x21-\x7e]{1,128}$/
 const U256_MAX = (1n << 256n) - 1n
 
 type JsonObject = { readonly [key: string]: unknown }
@@ -57,18 +58,23 @@ const parseSet = <T extends string>(
   return parsed
 }
 
-/** Decimal chain id in its only form, without leading zeros. */
-export const parseChainId = (text: string): string | undefined => (CHAIN_ID.test(text) ? text : undefined)
+const matching =
+  (pattern: RegExp) =>
+  (text: string): string | undefined =>
+    pattern.test(text) ? text : undefined
 
-const parseDestination = (text: string): string | undefined => (isEvmAddress(text) ? text.toLowerCase() : undefined)
+const parseChain = matching(CHAIN)
+const parseSessionKeyId = matching(SESSION_KEY_ID)
 
-const parseSessionKeyId = (text: string): string | undefined => (SESSION_KEY_ID.test(text) ? text : undefined)
+const parseDestination = (text: string): string | undefined => {
+  if (isEvmAddress(text)) return text.toLowerCase()
+  return SOLANA_ADDRESS.test(text) ? text : undefined
+}
 
-/** `native:<chainId>`, `fee:<chainId>`, `erc20:<chainId>:<token>`, `nft:<chainId>:<token>`; the token in any case. */
+/** A token key (see `TokenKey`) with its address in any letter case. */
 export const parseTokenKey = (text: string): TokenKey | undefined => {
   const key = text.toLowerCase()
-  const chain = (PER_CHAIN_TOKEN.exec(key) ?? PER_CONTRACT_TOKEN.exec(key))?.groups?.['chain']
-  return chain !== undefined && CHAIN_ID.test(chain) && chain !== '0' ? (key as TokenKey) : undefined
+  return TOKEN_KEY.test(key) ? (key as TokenKey) : undefined
 }
 
 const parseCaps = (value: unknown, field: string): Caps => {
@@ -112,7 +118,7 @@ const parseNarrowing = (value: unknown, field: string): Narrowing => {
     ...('session_keys' in json && {
       sessionKeys: parseSet(json['session_keys'], at('session_keys'), parseSessionKeyId),
     }),
-    ...('chains' in json && { chains: parseSet(json['chains'], at('chains'), parseChainId) }),
+    ...('chains' in json && { chains: parseSet(json['chains'], at('chains'), parseChain) }),
     ...('destinations' in json && {
       destinations: parseSet(json['destinations'], at('destinations'), parseDestination),
     }),
@@ -128,7 +134,7 @@ const parseNarrowing = (value: unknown, field: string): Narrowing => {
 
 /**
  * Grants from their JSON form. Refuses (INVALID_REQUEST, naming the field) unknown permissions and keys, malformed or
- * repeated entries, empty lists and maps, more than 64 grants or 1024 entries a list. Two grants of one permission are
+ * repeated entries, empty lists and maps, more than 100 grants or 1024 entries a list. Two grants of one permission are
  * allowed: a request has to fit into one of them alone. An empty list of grants allows nothing.
  */
 export const parsePermissionGrants = (json: unknown): readonly PermissionGrant[] => {

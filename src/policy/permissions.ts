@@ -30,11 +30,11 @@ export type Caps = ReadonlyMap<TokenKey, bigint>
 export type Narrowing = {
   readonly wallets?: ReadonlySet<WalletId>
   readonly sessionKeys?: ReadonlySet<string>
-  /** EVM chain ids as decimal text. `0` stands for the authorization that is valid on every chain. */
+  /** CAIP-2 ids. `eip155:0` stands for the authorization that is valid on every chain. */
   readonly chains?: ReadonlySet<string>
-  /** EVM addresses in lower case. */
+  /** EVM addresses in lower case, Solana addresses as they are. */
   readonly destinations?: ReadonlySet<string>
-  /** Base units a token. A token that is not listed may not move. */
+  /** Base units a token. A token that is not listed may not move; a fee that is not listed has a ceiling of its own. */
   readonly maxPerTransaction?: Caps
   readonly maxPerDay?: Caps
   readonly requestsPerSecond?: number
