@@ -66,6 +66,7 @@ export type FailureFacts = {
   AUDIT_EVENT_NOT_FOUND: NoFacts
   FREEZE_NOT_FOUND: { scope: string; id: string }
   METHOD_UNIMPLEMENTED: { method: string }
+  STREAM_ROTATE: NoFacts
   INTERNAL: NoFacts
 }
 
@@ -132,6 +133,7 @@ const SENTENCES: { [R in FailureReason]: (facts: FailureFacts[R]) => string } = 
   AUDIT_EVENT_NOT_FOUND: () => 'no such audit event',
   FREEZE_NOT_FOUND: ({ scope, id }) => `${scope} ${id} is not frozen`,
   METHOD_UNIMPLEMENTED: ({ method }) => `${method} is not implemented`,
+  STREAM_ROTATE: () => 'the stream has reached its age limit; resume it from the last message received',
   INTERNAL: () => 'internal error',
 }
 

@@ -11,7 +11,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file countersign/v1/common.proto.
  */
 export const file_countersign_v1_common: GenFile = /*@__PURE__*/
-  fileDesc("Chtjb3VudGVyc2lnbi92MS9jb21tb24ucHJvdG8SDmNvdW50ZXJzaWduLnYxIoUBCglTaWduYXR1cmUSCQoBchgBIAEoDBIJCgFzGAIgASgMEg4KAXYYAyABKA1IAIgBARIVCgh5X3Bhcml0eRgEIAEoDUgBiAEBEgsKA3JhdxgFIAEoDBILCgNoZXgYBiABKAkSDgoGYmFzZTU4GAcgASgJQgQKAl92QgsKCV95X3Bhcml0eSJMCgdSZWNlaXB0EhAKCHNlcXVlbmNlGAEgASgEEgwKBGhhc2gYAiABKAwSEQoJc2lnbmF0dXJlGAMgASgMEg4KBmtleV9pZBgEIAEoCSLjBQoKUGVybWlzc2lvbhKRAgoEbmFtZRgBIAEoCUKCArpI/gFy+wFSDXdhbGxldDpjcmVhdGVSC3dhbGxldDpyZWFkUgt3YWxsZXQ6c2lnblILd2FsbGV0OnNlbmRSDHdhbGxldDphZG1pblILc2lnbjpkaWdlc3RSEnNpZ246YXV0aG9yaXphdGlvblIOc2Vzc2lvbjpjcmVhdGVSDHNlc3Npb246c2lnblINc2Vzc2lvbjphZG1pblIUc2Vzc2lvbjp1bnJlc3RyaWN0ZWRSC21hcmtzOndyaXRlUgxncmFudDpyZXZva2VSEWRlbGVnYXRpb246Y3JlYXRlUhBkZWxlZ2F0aW9uOnNwZW5kUgphdWRpdDpyZWFkUgVhZG1pbhI0Cgd3YWxsZXRzGAIgAygJQiO6SCCSAR0Q6AcYASIWchQyEl53YWxfWzAtOWEtZl17MzJ9JBIqCgxzZXNzaW9uX2tleXMYAyADKAlCFLpIEZIBDhDoBxgBIgdyBRABGIABEl8KBmNoYWlucxgEIAMoCUJPukhMkgFJEGQYASJDckEyP14oZWlwMTU1OigwfFsxLTldWzAtOV17MCwxOX0pfHNvbGFuYTpbMS05QS1ISi1OUC1aYS1rbS16XXszMn0pJBJYCgxkZXN0aW5hdGlvbnMYBSADKAlCQrpIP5IBPBDoBxgBIjVyMzIxXigweFswLTlhLWZBLUZdezQwfXxbMS05QS1ISi1OUC1aYS1rbS16XXszMiw0NH0pJBJBChNtYXhfcGVyX3RyYW5zYWN0aW9uGAYgAygLMhouY291bnRlcnNpZ24udjEuVG9rZW5MaW1pdEIIukgFkgECEGQSOQoLbWF4X3Blcl9kYXkYByADKAsyGi5jb3VudGVyc2lnbi52MS5Ub2tlbkxpbWl0Qgi6SAWSAQIQZBImChNyZXF1ZXN0c19wZXJfc2Vjb25kGAggASgNQgm6SAYqBBjAhD0i2AEKClRva2VuTGltaXQSUQoFY2hhaW4YASABKAlCQrpIP3I9MjteKGVpcDE1NTpbMS05XVswLTldezAsMTl9fHNvbGFuYTpbMS05QS1ISi1OUC1aYS1rbS16XXszMn0pJBJICgV0b2tlbhgCIAEoCUI5ukg2cjQyMl4oMHhbMC05YS1mQS1GXXs0MH18WzEtOUEtSEotTlAtWmEta20tel17MzIsNDR9KT8kEi0KBmFtb3VudBgDIAEoCUIdukgachgyFl4oMHxbMS05XVswLTldezAsNzd9KSQqUQoHS2V5VHlwZRIYChRLRVlfVFlQRV9VTlNQRUNJRklFRBAAEhYKEktFWV9UWVBFX1NFQ1AyNTZLMRABEhQKEEtFWV9UWVBFX0VEMjU1MTkQAkI1WjNjb3VudGVyc2lnbi5kZXYvZ2VuL2dvL2NvdW50ZXJzaWduL3YxO2NvdW50ZXJzaWdudjFiBnByb3RvMw", [file_buf_validate_validate]);
+  fileDesc("Chtjb3VudGVyc2lnbi92MS9jb21tb24ucHJvdG8SDmNvdW50ZXJzaWduLnYxIoUBCglTaWduYXR1cmUSCQoBchgBIAEoDBIJCgFzGAIgASgMEg4KAXYYAyABKA1IAIgBARIVCgh5X3Bhcml0eRgEIAEoDUgBiAEBEgsKA3JhdxgFIAEoDBILCgNoZXgYBiABKAkSDgoGYmFzZTU4GAcgASgJQgQKAl92QgsKCV95X3Bhcml0eSJMCgdSZWNlaXB0EhAKCHNlcXVlbmNlGAEgASgEEgwKBGhhc2gYAiABKAwSEQoJc2lnbmF0dXJlGAMgASgMEg4KBmtleV9pZBgEIAEoCSKxBQoKUGVybWlzc2lvbhKRAgoEbmFtZRgBIAEoCUKCArpI/gFy+wFSDXdhbGxldDpjcmVhdGVSC3dhbGxldDpyZWFkUgt3YWxsZXQ6c2lnblILd2FsbGV0OnNlbmRSDHdhbGxldDphZG1pblILc2lnbjpkaWdlc3RSEnNpZ246YXV0aG9yaXphdGlvblIOc2Vzc2lvbjpjcmVhdGVSDHNlc3Npb246c2lnblINc2Vzc2lvbjphZG1pblIUc2Vzc2lvbjp1bnJlc3RyaWN0ZWRSC21hcmtzOndyaXRlUgxncmFudDpyZXZva2VSEWRlbGVnYXRpb246Y3JlYXRlUhBkZWxlZ2F0aW9uOnNwZW5kUgphdWRpdDpyZWFkUgVhZG1pbhI0Cgd3YWxsZXRzGAIgAygJQiO6SCCSAR0QgAgYASIWchQyEl53YWxfWzAtOWEtZl17MzJ9JBI8CgxzZXNzaW9uX2tleXMYAyADKAlCJrpII5IBIBCACBgBIhlyFzIVXltBLVphLXowLTlfLV17MSw2NH0kEjcKBmNoYWlucxgEIAMoCUInukgkkgEhEIAIGAEiGnIYMhZeKDB8WzEtOV1bMC05XXswLDE5fSkkEjoKDGRlc3RpbmF0aW9ucxgFIAMoCUIkukghkgEeEIAIGAEiF3IVMhNeMHhbMC05YS1mQS1GXXs0MH0kEkIKE21heF9wZXJfdHJhbnNhY3Rpb24YBiADKAsyGi5jb3VudGVyc2lnbi52MS5Ub2tlbkxpbWl0Qgm6SAaSAQMQgAgSOgoLbWF4X3Blcl9kYXkYByADKAsyGi5jb3VudGVyc2lnbi52MS5Ub2tlbkxpbWl0Qgm6SAaSAQMQgAgSJgoTcmVxdWVzdHNfcGVyX3NlY29uZBgIIAEoDUIJukgGKgQYwIQ9IqMBCgpUb2tlbkxpbWl0EmYKBXRva2VuGAEgASgJQle6SFRyUjJQXigobmF0aXZlfGZlZSk6WzEtOV1bMC05XXswLDE5fXwoZXJjMjB8bmZ0KTpbMS05XVswLTldezAsMTl9OjB4WzAtOWEtZkEtRl17NDB9KSQSLQoGYW1vdW50GAIgASgJQh26SBpyGDIWXigwfFsxLTldWzAtOV17MCw3N30pJCpRCgdLZXlUeXBlEhgKFEtFWV9UWVBFX1VOU1BFQ0lGSUVEEAASFgoSS0VZX1RZUEVfU0VDUDI1NksxEAESFAoQS0VZX1RZUEVfRUQyNTUxORACQjVaM2NvdW50ZXJzaWduLmRldi9nZW4vZ28vY291bnRlcnNpZ24vdjE7Y291bnRlcnNpZ252MWIGcHJvdG8z", [file_buf_validate_validate]);
 
 /**
  * A signature in every form a client commonly needs. All forms hold the same signature.
@@ -125,7 +125,8 @@ export const ReceiptSchema: GenMessage<Receipt> = /*@__PURE__*/
 
 /**
  * What an API key may do: one permission, and how far it reaches. A narrowing list that is empty does not narrow;
- * one that is not empty allows what it names and nothing else.
+ * one that is not empty allows what it names and nothing else. A request that does not say what a list asks for is
+ * not covered: a permission narrowed to chains does not cover a message, which names none.
  *
  * @generated from message countersign.v1.Permission
  */
@@ -154,32 +155,36 @@ export type Permission = Message<"countersign.v1.Permission"> & {
   sessionKeys: string[];
 
   /**
-   * Chains this permission covers, as CAIP-2 ids: `eip155:1`, `eip155:8453`, `solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp`.
-   * A request that names no chain (a message, a digest) is not covered by a permission narrowed to chains.
-   * `eip155:0` allows EIP-7702 authorizations for chain id 0, which are valid on every chain; an empty list does not.
+   * Chains this permission covers: EVM chain ids as decimal digits. Messages, digests and typed data whose domain
+   * has no chainId name no chain. `0` allows EIP-7702 authorizations for chain id 0, which are valid on every chain;
+   * an empty list does not.
    *
    * @generated from field: repeated string chains = 4;
    */
   chains: string[];
 
   /**
-   * Addresses this permission may pay or call: an EVM transaction's `to`, the recipient of a token transfer, the
-   * owner of a Solana token account. EVM addresses in any letter case.
+   * EVM addresses, in any letter case, that a signature may reach. Everyone it reaches must be listed: a
+   * transaction's `to`, and with it the recipients and spenders of a token call, and each EIP-7702 delegate. A
+   * contract that is listed may be called with anything that is not a token call. Messages, typed data, digests and
+   * contract creations reach nobody that can be named, so a permission narrowed to destinations does not cover them.
    *
    * @generated from field: repeated string destinations = 5;
    */
   destinations: string[];
 
   /**
-   * Largest amount one transaction may move, by token. A token that is not listed is not limited by this field.
+   * Largest amount of each token that one transaction may move. A token that is not listed may not move, and what
+   * cannot be counted (messages, typed data, digests, calls that are not understood) is refused with LIMIT_EXCEEDED.
    *
    * @generated from field: repeated countersign.v1.TokenLimit max_per_transaction = 6;
    */
   maxPerTransaction: TokenLimit[];
 
   /**
-   * Largest amount that may move in 24 hours through this API key, by token. Amounts are charged when a signature is
-   * authorised, so concurrent requests cannot both pass, and are not given back if the transaction is never sent.
+   * Largest amount of each token that may move in one day through this API key, with the same rules. Amounts
+   * are charged when a signature is authorised, so concurrent requests cannot both pass, and are not given back if
+   * the transaction is never sent.
    *
    * @generated from field: repeated countersign.v1.TokenLimit max_per_day = 7;
    */
@@ -207,24 +212,18 @@ export const PermissionSchema: GenMessage<Permission> = /*@__PURE__*/
  */
 export type TokenLimit = Message<"countersign.v1.TokenLimit"> & {
   /**
-   * The chain, as a CAIP-2 id.
+   * `native:<chain id>` for the chain's own coin, `fee:<chain id>` for what gas and blobs may cost at most,
+   * `erc20:<chain id>:<contract>` for a token, `nft:<chain id>:<contract>` for items of an ERC-721 or ERC-1155
+   * contract.
    *
-   * @generated from field: string chain = 1;
-   */
-  chain: string;
-
-  /**
-   * The token's contract or mint address; empty for the chain's own coin.
-   *
-   * @generated from field: string token = 2;
+   * @generated from field: string token = 1;
    */
   token: string;
 
   /**
-   * The amount in base units (wei, lamports, the token's smallest unit), as decimal digits without sign or leading
-   * zeros.
+   * The amount in base units (wei, the token's smallest unit, items), as decimal digits without sign or leading zeros.
    *
-   * @generated from field: string amount = 3;
+   * @generated from field: string amount = 2;
    */
   amount: string;
 };

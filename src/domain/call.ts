@@ -1,0 +1,32 @@
+import type { ApiKeyId, ProjectId, RequestId } from './ids.ts'
+
+/**
+ * Who a caller is. `operator`: an API key that holds `admin`, on any listener. `sidecar`: a unix socket bound to an API
+ * key. `project`: any other API key, presented as a bearer token or mapped from a client certificate.
+ */
+export type CallerKind = 'project' | 'sidecar' | 'operator'
+
+export const CALLER_KINDS: readonly CallerKind[] = ['project', 'sidecar', 'operator']
+
+/** An authenticated caller. What a permission covers is decided later, from the key's stored grants. */
+export type Caller = {
+  readonly kind: CallerKind
+  readonly apiKeyId: ApiKeyId
+  readonly projectId: ProjectId
+  /** Names of the permissions the key holds, narrowed or not. */
+  readonly permissions: ReadonlySet<string>
+}
+
+/** What a use case knows of the call it serves; nothing of how the call came. */
+export type Call = {
+  readonly caller: Caller
+  /** Full name without a leading slash: `countersign.v1.WalletService/SignMessage`. */
+  readonly method: string
+  readonly requestId: RequestId | undefined
+  /** SHA-256 of the canonical request: what a repeat under the same request id has to equal. 32 bytes. */
+  readonly bodyHash: Uint8Array
+  /** Unix milliseconds after which nothing may be released. */
+  readonly deadlineMs: number
+  /** Aborts at the deadline, when the caller cancels, and when the daemon stops. */
+  readonly signal: AbortSignal
+}

@@ -1,0 +1,346 @@
+/**
+ * What the services ask of the rest of the daemon, in the daemon's own words. Ids that callers send are text here:
+ * the use case parses them and refuses what it does not know. Every function may throw a Failure; anything else it
+ * throws reaches the caller as `internal error`.
+ */
+import type { Call } from '../domain/call.ts'
+import type { ApiKeyId, ProjectId, WalletId } from '../domain/ids.ts'
+
+export type KeyType = 'secp256k1' | 'ed25519'
+export type OwnerType = 'project' | 'end_user'
+export type WalletState = 'pending' | 'active' | 'suspended' | 'archived'
+export type WalletOrigin = 'generated' | 'imported'
+
+export type WalletView = {
+  readonly walletId: WalletId
+  readonly userId: string
+  readonly projectId: ProjectId
+  readonly keyType: KeyType
+  readonly ownerType: OwnerType
+  readonly label: string
+  /** EIP-55 checksummed. */
+  readonly address: string
+  /** secp256k1: 130 hex digits beginning 04. */
+  readonly publicKeyHex: string
+  readonly state: WalletState
+  readonly origin: WalletOrigin
+  readonly createTimeMs: number
+}
+
+/** A page is asked for after a cursor the use case made itself; undefined is the start, and in an answer the end. */
+export type PageRequest = { readonly pageSize: number; readonly cursor: string | undefined }
+export type Page<T> = { readonly items: readonly T[]; readonly nextCursor: string | undefined }
+
+export type WalletUseCases = {
+  readonly createWallet: (
+    call: Call,
+    args: {
+      readonly userId: string
+      readonly keyType: KeyType
+      readonly ownerType: OwnerType
+      readonly label: string
+    },
+  ) => Promise<WalletView>
+  readonly getWallet: (
+    call: Call,
+    args: { readonly walletRef: string; readonly keyType: KeyType | undefined },
+  ) => Promise<WalletView>
+  readonly listWallets: (
+    call: Call,
+    args: PageRequest & {
+      readonly userId: string | undefined
+      readonly keyType: KeyType | undefined
+      readonly state: WalletState | undefined
+    },
+  ) => Promise<Page<WalletView>>
+  readonly archiveWallet: (call: Call, args: { readonly walletRef: string }) => Promise<WalletView>
+}
+
+/** r and s: 32 bytes, big-endian, s low. */
+export type EcdsaSignature = { readonly r: Uint8Array; readonly s: Uint8Array; readonly yParity: 0 | 1 }
+
+export type ReceiptView = {
+  readonly sequence: bigint
+  /** 32 bytes. */
+  readonly hash: Uint8Array
+  readonly signature: Uint8Array
+  readonly keyId: string
+}
+
+export type SignedDigest = {
+  readonly signature: EcdsaSignature
+  /** 32 bytes. */
+  readonly digest: Uint8Array
+  readonly receipt: ReceiptView
+}
+
+export type MessageContent =
+  | { readonly kind: 'text'; readonly text: string }
+  | { readonly kind: 'data'; readonly data: Uint8Array }
+
+export type EvmTransactionType = 'legacy' | 'access_list' | 'dynamic_fee' | 'blob' | 'set_code'
+
+export type SignedAuthorization = {
+  readonly chainId: bigint
+  /** As sent, or EIP-55 in an answer. */
+  readonly address: string
+  readonly nonce: bigint
+  readonly signature: EcdsaSignature
+}
+
+/** As sent: an amount is absent when its field was empty, a list is empty when there was none, `to` absent likewise. */
+export type EvmTransactionFields = {
+  readonly type: EvmTransactionType
+  readonly chainId: bigint
+  readonly nonce: bigint
+  readonly gasLimit: bigint
+  readonly gasPrice: bigint | undefined
+  readonly maxFeePerGas: bigint | undefined
+  readonly maxPriorityFeePerGas: bigint | undefined
+  readonly to: string | undefined
+  readonly value: bigint | undefined
+  readonly data: Uint8Array
+  readonly accessList: readonly { readonly address: string; readonly storageKeys: readonly Uint8Array[] }[]
+  readonly maxFeePerBlobGas: bigint | undefined
+  readonly blobVersionedHashes: readonly Uint8Array[]
+  readonly authorizationList: readonly SignedAuthorization[]
+}
+
+export type TransactionContent =
+  | { readonly kind: 'evm_unsigned'; readonly unsigned: Uint8Array }
+  | { readonly kind: 'evm'; readonly fields: EvmTransactionFields }
+  | { readonly kind: 'solana_message'; readonly message: Uint8Array }
+
+export type VerifiedContent =
+  | MessageContent
+  | { readonly kind: 'typed_data'; readonly json: string }
+  | { readonly kind: 'digest'; readonly digest: Uint8Array }
+
+export type SigningUseCases = {
+  readonly signMessage: (
+    call: Call,
+    args: { readonly walletRef: string; readonly content: MessageContent; readonly isFormatted: boolean },
+  ) => Promise<SignedDigest>
+  readonly signTypedData: (
+    call: Call,
+    args: { readonly walletRef: string; readonly json: string },
+  ) => Promise<SignedDigest>
+  readonly signTransaction: (
+    call: Call,
+    args: { readonly walletRef: string; readonly transaction: TransactionContent },
+  ) => Promise<{
+    readonly signedTransaction: Uint8Array
+    /** 32 bytes. */
+    readonly transactionHash: Uint8Array
+    readonly signature: EcdsaSignature
+    readonly receipt: ReceiptView
+  }>
+  readonly signAuthorization: (
+    call: Call,
+    args: {
+      readonly walletRef: string
+      readonly chainId: bigint
+      readonly address: string
+      readonly nonce: bigint
+    },
+  ) => Promise<SignedDigest & { readonly authorization: SignedAuthorization }>
+  readonly signDigest: (
+    call: Call,
+    args: { readonly walletRef: string; readonly digest: Uint8Array },
+  ) => Promise<SignedDigest>
+  readonly verifySignature: (
+    call: Call,
+    args: {
+      readonly signer:
+        | { readonly kind: 'address'; readonly address: string }
+        | { readonly kind: 'wallet'; readonly walletRef: string }
+      readonly content: VerifiedContent
+      readonly signature: Uint8Array
+    },
+  ) => Promise<{
+    readonly valid: boolean
+    readonly recoveredAddress: string | undefined
+    /** 32 bytes. */
+    readonly digest: Uint8Array
+  }>
+}
+
+export type AuditOutcome = 'intent' | 'completed' | 'denied' | 'failed'
+
+export type AuditEventView = {
+  readonly sequence: bigint
+  readonly timeMs: number
+  readonly kind: string
+  readonly projectId: string
+  readonly actor: string
+  readonly subject: string
+  readonly method: string
+  readonly requestId: string
+  readonly outcome: AuditOutcome
+  readonly reason: string
+  readonly detailsJson: string
+  readonly prevHash: Uint8Array
+  readonly hash: Uint8Array
+}
+
+/** All members that are present must hold. `projectId` absent means every project. */
+export type AuditFilter = {
+  readonly projectId: string | undefined
+  readonly kind: string | undefined
+  readonly subject: string | undefined
+}
+
+export type AuditUseCases = {
+  /** In the order of the chain, strictly after `afterSequence`. */
+  readonly listEvents: (
+    call: Call,
+    args: { readonly filter: AuditFilter; readonly afterSequence: bigint; readonly limit: number },
+  ) => Promise<readonly AuditEventView[]>
+  /** What is there already, then what comes, without gaps or repeats; ends when `call.signal` aborts. */
+  readonly watchEvents: (
+    call: Call,
+    args: { readonly filter: AuditFilter; readonly afterSequence: bigint },
+  ) => AsyncIterable<AuditEventView>
+  /** 0n stands for the first row in `fromSequence` and for the newest in `toSequence`. */
+  readonly verifyChain: (
+    call: Call,
+    args: { readonly fromSequence: bigint; readonly toSequence: bigint },
+  ) => Promise<{
+    readonly checkedCount: bigint
+    readonly headSequence: bigint
+    readonly headHash: Uint8Array
+    readonly firstBad: { readonly sequence: bigint; readonly description: string } | undefined
+  }>
+  readonly getCheckpoint: (call: Call) => Promise<{
+    readonly sequence: bigint
+    readonly hash: Uint8Array
+    readonly timeMs: number
+    readonly signature: Uint8Array
+    readonly keyId: string
+    /** 32 bytes, Ed25519. */
+    readonly publicKey: Uint8Array
+    readonly cosignerSequence: bigint
+  }>
+}
+
+export type ProjectView = {
+  readonly projectId: ProjectId
+  readonly displayName: string
+  readonly createTimeMs: number
+  readonly updateTimeMs: number
+  readonly etag: string
+}
+
+/** The JSON form of a permission grant, in which it is stored: absent members do not narrow, lists are never empty. */
+export type PermissionGrantJson = {
+  readonly permission: string
+  readonly narrowing: {
+    readonly wallets?: readonly string[]
+    readonly session_keys?: readonly string[]
+    readonly chains?: readonly string[]
+    readonly destinations?: readonly string[]
+    readonly max_per_transaction?: Readonly<Record<string, string>>
+    readonly max_per_day?: Readonly<Record<string, string>>
+    readonly requests_per_second?: number
+  }
+}
+
+export type ApiKeyView = {
+  readonly apiKeyId: ApiKeyId
+  readonly projectId: ProjectId
+  readonly name: string
+  readonly grants: readonly PermissionGrantJson[]
+  readonly allowedCidrs: readonly string[]
+  /** 0: no limit of its own. */
+  readonly requestsPerSecond: number
+  readonly expireTimeMs: number | undefined
+  readonly createTimeMs: number
+  readonly rotateTimeMs: number | undefined
+  readonly revokeTimeMs: number | undefined
+  readonly state: 'active' | 'expired' | 'revoked'
+}
+
+/** `secret` is the whole text a caller presents: `csk_…`. */
+export type ApiKeyWithSecret = { readonly apiKey: ApiKeyView; readonly secret: string }
+
+export type FreezeScope = 'wallet' | 'api_key' | 'project' | 'all'
+/** `id` is `*` for the scope `all`. */
+export type FreezeTarget = { readonly scope: FreezeScope; readonly id: string }
+
+export type FreezeView = FreezeTarget & {
+  readonly note: string
+  readonly actor: string
+  readonly createTimeMs: number
+}
+
+export type LinkState = 'starting' | 'ready' | 'suspended' | 'burned'
+
+export type StatusView = {
+  readonly mode: string
+  readonly version: string
+  readonly protocolVersion: number
+  readonly vaultSchemaVersion: number
+  readonly startTimeMs: number
+  readonly cosignerAvailable: boolean
+  readonly cosignerId: string
+  readonly links: readonly {
+    readonly shard: number
+    readonly state: LinkState
+    readonly renewTimeMs: number | undefined
+    readonly presignatureCount: bigint
+  }[]
+  readonly freezes: readonly FreezeView[]
+  readonly walletCount: bigint
+  readonly auditSequence: bigint
+  readonly presignatureCount: bigint
+}
+
+export type AdminUseCases = {
+  readonly createProject: (
+    call: Call,
+    args: { readonly projectId: string; readonly displayName: string },
+  ) => Promise<ProjectView>
+  readonly getProject: (call: Call, args: { readonly projectId: string }) => Promise<ProjectView>
+  readonly listProjects: (call: Call, args: PageRequest) => Promise<Page<ProjectView>>
+  /** Changes what `changes` names. `etag` undefined: whatever the project's etag is now. */
+  readonly updateProject: (
+    call: Call,
+    args: {
+      readonly projectId: string
+      readonly etag: string | undefined
+      readonly changes: { readonly displayName?: string }
+    },
+  ) => Promise<ProjectView>
+  /** `projectId` undefined: the caller's own. */
+  readonly createApiKey: (
+    call: Call,
+    args: {
+      readonly projectId: string | undefined
+      readonly name: string
+      readonly grants: readonly PermissionGrantJson[]
+      readonly allowedCidrs: readonly string[]
+      readonly requestsPerSecond: number
+      readonly expireTimeMs: number | undefined
+    },
+  ) => Promise<ApiKeyWithSecret>
+  readonly getApiKey: (call: Call, args: { readonly apiKeyId: ApiKeyId }) => Promise<ApiKeyView>
+  readonly listApiKeys: (
+    call: Call,
+    args: PageRequest & { readonly projectId: string | undefined },
+  ) => Promise<Page<ApiKeyView>>
+  readonly rotateApiKey: (
+    call: Call,
+    args: { readonly apiKeyId: ApiKeyId; readonly overlapMs: number },
+  ) => Promise<ApiKeyWithSecret>
+  readonly revokeApiKey: (call: Call, args: { readonly apiKeyId: ApiKeyId }) => Promise<ApiKeyView>
+  readonly freeze: (call: Call, args: FreezeTarget & { readonly note: string }) => Promise<FreezeView>
+  readonly unfreeze: (call: Call, args: FreezeTarget) => Promise<FreezeView>
+  readonly getStatus: (call: Call) => Promise<StatusView>
+}
+
+export type UseCases = {
+  readonly wallets: WalletUseCases
+  readonly signing: SigningUseCases
+  readonly audit: AuditUseCases
+  readonly admin: AdminUseCases
+}
