@@ -17,6 +17,33 @@ export type Kernel = {
   readonly scalar_high: (a: number) => number
   readonly scalars_canonical: (a: number, count: number) => number
   readonly is_zero: (a: number, bytes: number) => number
+  readonly ote_mask_rows: (t: number, u: number, x: number, rowBytes: number) => void
+  readonly ote_select_rows: (q: number, u: number, delta: number, rowBytes: number) => void
+  readonly transpose: (rows: number, rowBytes: number, out: number) => void
+  readonly poly_hash_rows: (rows: number, blocks: number, count: number, chi: number, out: number) => void
+  readonly ote_check: (hashes: number, t: number, x: number, delta: number) => number
+  readonly xor_block: (rows: number, block: number, count: number, out: number) => void
+  readonly tccr_expand: (y: number, count: number, out: number) => void
+  readonly tccr_finish: (e: number, y: number, count: number, out: number) => void
+  readonly to_montgomery_limbs: (scalars: number, count: number, limbs: number) => void
+  readonly dot: (limbs: number, scalars: number, stride: number, count: number, out: number) => void
+  readonly choice_sum: (scalars: number, choices: number, count: number, out: number) => void
+  readonly rvole_correct: (alpha0: number, alpha1: number, input: number, count: number, out: number) => void
+  readonly rvole_apply: (
+    gamma: number,
+    corrections: number,
+    choices: number,
+    count: number,
+    out: number,
+  ) => void
+  readonly rvole_combine: (
+    rows: number,
+    theta: number,
+    extra: number,
+    choices: number,
+    count: number,
+    out: number,
+  ) => void
 }
 
 /** The language's standard types do not name WebAssembly without the browser's. */
