@@ -11,7 +11,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file countersign/v1/common.proto.
  */
 export const file_countersign_v1_common: GenFile = /*@__PURE__*/
-  fileDesc("Chtjb3VudGVyc2lnbi92MS9jb21tb24ucHJvdG8SDmNvdW50ZXJzaWduLnYxIoUBCglTaWduYXR1cmUSCQoBchgBIAEoDBIJCgFzGAIgASgMEg4KAXYYAyABKA1IAIgBARIVCgh5X3Bhcml0eRgEIAEoDUgBiAEBEgsKA3JhdxgFIAEoDBILCgNoZXgYBiABKAkSDgoGYmFzZTU4GAcgASgJQgQKAl92QgsKCV95X3Bhcml0eSJMCgdSZWNlaXB0EhAKCHNlcXVlbmNlGAEgASgEEgwKBGhhc2gYAiABKAwSEQoJc2lnbmF0dXJlGAMgASgMEg4KBmtleV9pZBgEIAEoCSKxBQoKUGVybWlzc2lvbhKRAgoEbmFtZRgBIAEoCUKCArpI/gFy+wFSDXdhbGxldDpjcmVhdGVSC3dhbGxldDpyZWFkUgt3YWxsZXQ6c2lnblILd2FsbGV0OnNlbmRSDHdhbGxldDphZG1pblILc2lnbjpkaWdlc3RSEnNpZ246YXV0aG9yaXphdGlvblIOc2Vzc2lvbjpjcmVhdGVSDHNlc3Npb246c2lnblINc2Vzc2lvbjphZG1pblIUc2Vzc2lvbjp1bnJlc3RyaWN0ZWRSC21hcmtzOndyaXRlUgxncmFudDpyZXZva2VSEWRlbGVnYXRpb246Y3JlYXRlUhBkZWxlZ2F0aW9uOnNwZW5kUgphdWRpdDpyZWFkUgVhZG1pbhI0Cgd3YWxsZXRzGAIgAygJQiO6SCCSAR0QgAgYASIWchQyEl53YWxfWzAtOWEtZl17MzJ9JBI8CgxzZXNzaW9uX2tleXMYAyADKAlCJrpII5IBIBCACBgBIhlyFzIVXltBLVphLXowLTlfLV17MSw2NH0kEjcKBmNoYWlucxgEIAMoCUInukgkkgEhEIAIGAEiGnIYMhZeKDB8WzEtOV1bMC05XXswLDE5fSkkEjoKDGRlc3RpbmF0aW9ucxgFIAMoCUIkukghkgEeEIAIGAEiF3IVMhNeMHhbMC05YS1mQS1GXXs0MH0kEkIKE21heF9wZXJfdHJhbnNhY3Rpb24YBiADKAsyGi5jb3VudGVyc2lnbi52MS5Ub2tlbkxpbWl0Qgm6SAaSAQMQgAgSOgoLbWF4X3Blcl9kYXkYByADKAsyGi5jb3VudGVyc2lnbi52MS5Ub2tlbkxpbWl0Qgm6SAaSAQMQgAgSJgoTcmVxdWVzdHNfcGVyX3NlY29uZBgIIAEoDUIJukgGKgQYwIQ9IqMBCgpUb2tlbkxpbWl0EmYKBXRva2VuGAEgASgJQle6SFRyUjJQXigobmF0aXZlfGZlZSk6WzEtOV1bMC05XXswLDE5fXwoZXJjMjB8bmZ0KTpbMS05XVswLTldezAsMTl9OjB4WzAtOWEtZkEtRl17NDB9KSQSLQoGYW1vdW50GAIgASgJQh26SBpyGDIWXigwfFsxLTldWzAtOV17MCw3N30pJCpRCgdLZXlUeXBlEhgKFEtFWV9UWVBFX1VOU1BFQ0lGSUVEEAASFgoSS0VZX1RZUEVfU0VDUDI1NksxEAESFAoQS0VZX1RZUEVfRUQyNTUxORACQjVaM2NvdW50ZXJzaWduLmRldi9nZW4vZ28vY291bnRlcnNpZ24vdjE7Y291bnRlcnNpZ252MWIGcHJvdG8z", [file_buf_validate_validate]);
+  fileDesc("Chtjb3VudGVyc2lnbi92MS9jb21tb24ucHJvdG8SDmNvdW50ZXJzaWduLnYxIoUBCglTaWduYXR1cmUSCQoBchgBIAEoDBIJCgFzGAIgASgMEg4KAXYYAyABKA1IAIgBARIVCgh5X3Bhcml0eRgEIAEoDUgBiAEBEgsKA3JhdxgFIAEoDBILCgNoZXgYBiABKAkSDgoGYmFzZTU4GAcgASgJQgQKAl92QgsKCV95X3Bhcml0eSJMCgdSZWNlaXB0EhAKCHNlcXVlbmNlGAEgASgEEgwKBGhhc2gYAiABKAwSEQoJc2lnbmF0dXJlGAMgASgMEg4KBmtleV9pZBgEIAEoCSLxBQoKUGVybWlzc2lvbhKRAgoEbmFtZRgBIAEoCUKCArpI/gFy+wFSDXdhbGxldDpjcmVhdGVSC3dhbGxldDpyZWFkUgt3YWxsZXQ6c2lnblILd2FsbGV0OnNlbmRSDHdhbGxldDphZG1pblILc2lnbjpkaWdlc3RSEnNpZ246YXV0aG9yaXphdGlvblIOc2Vzc2lvbjpjcmVhdGVSDHNlc3Npb246c2lnblINc2Vzc2lvbjphZG1pblIUc2Vzc2lvbjp1bnJlc3RyaWN0ZWRSC21hcmtzOndyaXRlUgxncmFudDpyZXZva2VSEWRlbGVnYXRpb246Y3JlYXRlUhBkZWxlZ2F0aW9uOnNwZW5kUgphdWRpdDpyZWFkUgVhZG1pbhI0Cgd3YWxsZXRzGAIgAygJQiO6SCCSAR0QgAgYASIWchQyEl53YWxfWzAtOWEtZl17MzJ9JBI1CgxzZXNzaW9uX2tleXMYAyADKAlCH7pIHJIBGRCACBgBIhJyEDIOXlshLX5dezEsMTI4fSQSYAoGY2hhaW5zGAQgAygJQlC6SE2SAUoQgAgYASJDckEyP14oZWlwMTU1OigwfFsxLTldWzAtOV17MCwxOX0pfHNvbGFuYTpbMS05QS1ISi1OUC1aYS1rbS16XXszMn0pJBJYCgxkZXN0aW5hdGlvbnMYBSADKAlCQrpIP5IBPBCACBgBIjVyMzIxXigweFswLTlhLWZBLUZdezQwfXxbMS05QS1ISi1OUC1aYS1rbS16XXszMiw0NH0pJBJCChNtYXhfcGVyX3RyYW5zYWN0aW9uGAYgAygLMhouY291bnRlcnNpZ24udjEuVG9rZW5MaW1pdEIJukgGkgEDEIAIEjoKC21heF9wZXJfZGF5GAcgAygLMhouY291bnRlcnNpZ24udjEuVG9rZW5MaW1pdEIJukgGkgEDEIAIEiYKE3JlcXVlc3RzX3Blcl9zZWNvbmQYCCABKA1CCbpIBioEGMCEPSLjAQoKVG9rZW5MaW1pdBJRCgVjaGFpbhgBIAEoCUJCukg/cj0yO14oZWlwMTU1OlsxLTldWzAtOV17MCwxOX18c29sYW5hOlsxLTlBLUhKLU5QLVphLWttLXpdezMyfSkkElMKBXRva2VuGAIgASgJQkS6SEFyPzI9Xih8bmF0aXZlfGZlZXwweFswLTlhLWZBLUZdezQwfXxbMS05QS1ISi1OUC1aYS1rbS16XXszMiw0NH0pJBItCgZhbW91bnQYAyABKAlCHbpIGnIYMhZeKDB8WzEtOV1bMC05XXswLDc3fSkkKlEKB0tleVR5cGUSGAoUS0VZX1RZUEVfVU5TUEVDSUZJRUQQABIWChJLRVlfVFlQRV9TRUNQMjU2SzEQARIUChBLRVlfVFlQRV9FRDI1NTE5EAJCNVozY291bnRlcnNpZ24uZGV2L2dlbi9nby9jb3VudGVyc2lnbi92MTtjb3VudGVyc2lnbnYxYgZwcm90bzM", [file_buf_validate_validate]);
 
 /**
  * A signature in every form a client commonly needs. All forms hold the same signature.
@@ -155,16 +155,16 @@ export type Permission = Message<"countersign.v1.Permission"> & {
   sessionKeys: string[];
 
   /**
-   * Chains this permission covers: EVM chain ids as decimal digits. Messages, digests and typed data whose domain
-   * has no chainId name no chain. `0` allows EIP-7702 authorizations for chain id 0, which are valid on every chain;
-   * an empty list does not.
+   * Chains this permission covers, as CAIP-2 ids: `eip155:1`, `eip155:8453`, `solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp`.
+   * Messages, digests and typed data whose domain has no chainId name no chain. `eip155:0` allows EIP-7702
+   * authorizations for chain id 0, which are valid on every chain; an empty list does not.
    *
    * @generated from field: repeated string chains = 4;
    */
   chains: string[];
 
   /**
-   * EVM addresses, in any letter case, that a signature may reach. Everyone it reaches must be listed: a
+   * Addresses that a signature may reach; EVM addresses in any letter case. Everyone it reaches must be listed: a
    * transaction's `to`, and with it the recipients and spenders of a token call, and each EIP-7702 delegate. A
    * contract that is listed may be called with anything that is not a token call. Messages, typed data, digests and
    * contract creations reach nobody that can be named, so a permission narrowed to destinations does not cover them.
@@ -182,9 +182,9 @@ export type Permission = Message<"countersign.v1.Permission"> & {
   maxPerTransaction: TokenLimit[];
 
   /**
-   * Largest amount of each token that may move in one day through this API key, with the same rules. Amounts
-   * are charged when a signature is authorised, so concurrent requests cannot both pass, and are not given back if
-   * the transaction is never sent.
+   * Largest amount of each token that may move in one day through this API key, with the same rules. Amounts are
+   * charged when a signature is authorised, so concurrent requests cannot both pass, and are not given back if the
+   * transaction is never sent.
    *
    * @generated from field: repeated countersign.v1.TokenLimit max_per_day = 7;
    */
@@ -212,18 +212,24 @@ export const PermissionSchema: GenMessage<Permission> = /*@__PURE__*/
  */
 export type TokenLimit = Message<"countersign.v1.TokenLimit"> & {
   /**
-   * `native:<chain id>` for the chain's own coin, `fee:<chain id>` for what gas and blobs may cost at most,
-   * `erc20:<chain id>:<contract>` for a token, `nft:<chain id>:<contract>` for items of an ERC-721 or ERC-1155
-   * contract.
+   * The chain, as a CAIP-2 id.
    *
-   * @generated from field: string token = 1;
+   * @generated from field: string chain = 1;
+   */
+  chain: string;
+
+  /**
+   * The token's contract address (items count for NFTs); `native`, or empty, for the chain's own coin; `fee` for what
+   * gas and blobs may cost at most.
+   *
+   * @generated from field: string token = 2;
    */
   token: string;
 
   /**
    * The amount in base units (wei, the token's smallest unit, items), as decimal digits without sign or leading zeros.
    *
-   * @generated from field: string amount = 2;
+   * @generated from field: string amount = 3;
    */
   amount: string;
 };

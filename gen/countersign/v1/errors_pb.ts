@@ -252,7 +252,7 @@ export const ErrorReason = {
   AUTHORIZATION_INVALID: 30,
 
   /**
-   * PERMISSION_DENIED, no. An authorization for chain id 0 by a key whose permission's chains do not name `0`.
+   * PERMISSION_DENIED, no. An authorization for chain id 0 by a key whose permission's chains do not name `eip155:0`.
    *
    * @generated from enum value: ERROR_REASON_AUTHORIZATION_CHAIN_ZERO = 31;
    */

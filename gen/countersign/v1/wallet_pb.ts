@@ -786,7 +786,7 @@ export type SignAuthorizationRequest = Message<"countersign.v1.SignAuthorization
 
   /**
    * The chain it is to be valid on. 0 means every chain and is refused unless the permission's chains name
-   * `0`.
+   * `eip155:0`.
    *
    * @generated from field: uint64 chain_id = 2;
    */
@@ -1423,7 +1423,7 @@ export const WalletService: GenService<{
   },
   /**
    * Signs an EIP-7702 authorization, which lets the code at an address act as the wallet. Permission
-   * `sign:authorization`. Chain id 0 is AUTHORIZATION_CHAIN_ZERO unless the permission's chains name `0`.
+   * `sign:authorization`. Chain id 0 is AUTHORIZATION_CHAIN_ZERO unless the permission's chains name `eip155:0`.
    *
    * @generated from rpc countersign.v1.WalletService.SignAuthorization
    */
