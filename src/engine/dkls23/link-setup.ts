@@ -22,7 +22,7 @@ import { directionSid, linkContext, linkContext0, type LinkParties, linkSid } fr
 import { benign, violation } from './fault.ts'
 import { assertBodyLength, assertNoSid, assertSid, FRAME_TYPES, type SessionMessage } from './frame.ts'
 import { type LinkMaterial, makeLinkMaterial, wipeLinkMaterial } from './link-material.ts'
-import { type OneShot, spend } from './one-shot.ts'
+import { guard, type OneShot, spend, type Wipeable, wipeable } from './one-shot.ts'
 import { type Entropy, OperationGenerator } from './operation-generator.ts'
 import { BASE_OT_BYTES, LINK_EPOCH_WINDOW, ROLE_C, ROLE_S, type Role } from './suite.ts'
 import { emptyTranscript, extendTranscript } from './transcript.ts'
@@ -235,8 +235,6 @@ export function abandonLinkSetup(state: LinkC1 | LinkC3 | LinkS2 | LinkS4): void
   if ('material' in state) wipeLinkMaterial(state.material)
 }
 
-type Wipeable = { readonly wipe: () => void }
-
 function openSetup(inputs: LinkSetupInputs, role: Role, lEpoch: number): Common {
   const { link } = inputs
   const lctx0 = linkContext0(link, lEpoch)
@@ -274,18 +272,3 @@ function finishOrWipe(receiver: BaseOtReceiver, answer: Uint8Array, seedPairs: U
     throw error
   }
 }
-
-/** Runs a step; when it throws, every secret listed (also those added meanwhile) is overwritten. */
-function guard<T>(secrets: readonly Wipeable[], step: () => T): T {
-  try {
-    return step()
-  } catch (error) {
-    for (const secret of secrets) secret.wipe()
-    throw error
-  }
-}
-
-function wipeable(bytes: Uint8Array): Wipeable {
-  return { wipe: () => bytes.fill(0) }
-}
-

@@ -1,0 +1,27 @@
+/**
+ * One finished presignature of one party (docs/protocol.md §9.4). It lives in memory only, signs at most once, and is
+ * gone once it was touched. It does not depend on the message or on the derivation path.
+ */
+export type Presignature = {
+  readonly linkId: Uint8Array
+  readonly lEpoch: number
+  readonly walletId: Uint8Array
+  readonly wEpoch: number
+  readonly sid: Uint8Array
+  readonly index: number
+  /** TH("presig"; sid, u16 index)[0..16]. */
+  readonly presigId: Uint8Array
+  /** R = R_C + R_S, 33 bytes. */
+  readonly noncePoint: Uint8Array
+  /** φ_i, u_i, v_i: secret scalars. */
+  readonly phi: Uint8Array
+  readonly u: Uint8Array
+  readonly v: Uint8Array
+}
+
+/** Overwrites the secrets in place. */
+export function wipePresignature(presignature: Presignature): void {
+  presignature.phi.fill(0)
+  presignature.u.fill(0)
+  presignature.v.fill(0)
+}

@@ -1,0 +1,27 @@
+/** Schnorr proof of knowledge of a key share (docs/protocol.md §5, §12). The challenge binds session and role. */
+import { addPoints, mulBase, mulPublic } from '../curve/secp256k1.ts'
+import { equalBytes } from '../hash/encoding.ts'
+import { isZeroScalar, scalarAdd, scalarMul } from '../kernel/scalar.ts'
+
+/** z = a + e·x. The product is overwritten; a and x stay with the caller. */
+export function respond(nonce: Uint8Array, challenge: Uint8Array, share: Uint8Array): Uint8Array {
+  const product = scalarMul(challenge, share)
+  try {
+    return scalarAdd(nonce, product)
+  } finally {
+    product.fill(0)
+  }
+}
+
+/** z·G = A + e·X, on public values; the identity is an ordinary value on both sides. z is canonical. */
+export function verifyResponse(
+  response: Uint8Array,
+  noncePoint: Uint8Array,
+  challenge: Uint8Array,
+  sharePoint: Uint8Array,
+): boolean {
+  const left = isZeroScalar(response) ? undefined : mulBase(response)
+  const right = addPoints([noncePoint, mulPublic(challenge, sharePoint)])
+  if (left === undefined || right === undefined) return left === right
+  return equalBytes(left, right)
+}
