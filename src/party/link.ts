@@ -1,0 +1,203 @@
+/**
+ * One link as its process holds it: the durable record, the OT material in memory, and the two ways it stops. The
+ * memory flag goes first and is sticky: once a burn has begun nothing on this link answers, whatever the disk says.
+ */
+import type { LinkParties } from '../engine/dkls23/contexts.ts'
+import { benign, type ProtocolFault } from '../engine/dkls23/fault.ts'
+import { type LinkMaterial, wipeLinkMaterial } from '../engine/dkls23/link-material.ts'
+import type { LinkRecord } from '../engine/dkls23/records.ts'
+import { LINK_AGE_HARD_MS, LINK_AGE_SOFT_MS, LINK_SLOTS_HARD, LINK_SLOTS_SOFT, type Role } from '../engine/dkls23/suite.ts'
+import type { Clock } from '../domain/clock.ts'
+import { Lock } from './lock.ts'
+import type { PartyStore } from './party-store.ts'
+
+const DAY_MS = 86_400_000n
+const STRIKES_TO_SUSPEND = 3
+/** Erasures within this time share one set-up. */
+export const ERASE_GATHER_MS = 60_000
+export const MAX_BURNS = 3
+
+export type LinkAlert = 'burned' | 'suspended' | 'strike'
+export type LinkEvents = {
+  readonly alert: (what: LinkAlert, detail: string) => void
+  /** Overwrites every presignature of the link and ends its sessions. */
+  readonly wipeSessions: () => void
+}
+
+export class Link {
+  readonly parties: LinkParties
+  readonly role: Role
+  readonly lock = new Lock()
+  #record: LinkRecord
+  #material: { value: LinkMaterial; bornNs: bigint; slots: number; timer: NodeJS.Timeout } | undefined
+  #burning = false
+  readonly #store: PartyStore
+  readonly #clock: Clock
+  readonly #events: LinkEvents
+
+  constructor(parties: LinkParties, record: LinkRecord, store: PartyStore, clock: Clock, events: LinkEvents) {
+    this.parties = parties
+    this.role = record.role
+    this.#record = record
+    this.#burning = record.state === 'BURNED'
+    this.#store = store
+    this.#clock = clock
+    this.#events = events
+  }
+
+  get record(): LinkRecord {
+    return this.#record
+  }
+
+  get burned(): boolean {
+    return this.#burning
+  }
+
+  get material(): LinkMaterial | undefined {
+    return this.#material?.value
+  }
+
+  get nowMs(): bigint {
+    return BigInt(Math.trunc(this.#clock.nowMs()))
+  }
+
+  /** @throws ProtocolFault class A: burned, or (but for signing) suspended. */
+  assertUsable(what: 'sign' | 'other'): void {
+    if (this.#burning) throw benign('link_burned', 'the link is burned')
+    if (what === 'other' && this.#record.state === 'SUSPENDED') throw benign('link_suspended', 'the link is suspended')
+  }
+
+  /** Takes over fresh material; the old is overwritten, and this one will be at the hard age limit. */
+  setMaterial(value: LinkMaterial): void {
+    this.wipeMaterial()
+    const timer = setTimeout(() => this.wipeMaterial(), LINK_AGE_HARD_MS)
+    timer.unref()
+    this.#material = { value, bornNs: this.#clock.monotonicNs(), slots: 0, timer }
+  }
+
+  wipeMaterial(): void {
+    if (this.#material === undefined) return
+    clearTimeout(this.#material.timer)
+    wipeLinkMaterial(this.#material.value)
+    this.#material = undefined
+  }
+
+  /** Counts the slots of a session for which P2 was sent, finished or not. */
+  countSlots(slots: number): void {
+    if (this.#material === undefined) return
+    this.#material.slots += slots
+    if (this.#material.slots >= LINK_SLOTS_HARD) this.wipeMaterial()
+  }
+
+  /** Why C should renew before its next presign session; undefined while the material is fresh. */
+  renewalDue(): 'count' | 'age' | 'erase' | undefined {
+    if (this.#material === undefined) return undefined
+    if (this.eraseDue()) return 'erase'
+    if (this.#material.slots >= LINK_SLOTS_SOFT) return 'count'
+    const ageMs = Number((this.#clock.monotonicNs() - this.#material.bornNs) / 1_000_000n)
+    return ageMs >= LINK_AGE_SOFT_MS ? 'age' : undefined
+  }
+
+  eraseDue(): boolean {
+    const { eraseDueAtMs } = this.#record
+    return eraseDueAtMs !== 0n && eraseDueAtMs <= this.nowMs
+  }
+
+  /**
+   * An erased share makes the link erase-due, durably: at once when the last erase set-up is more than a minute ago,
+   * otherwise at the end of that minute. Material that is due is overwritten here or by a timer, with no cooperation.
+   */
+  async markEraseDue(): Promise<void> {
+    const { eraseDueAtMs, lastEraseAtMs } = this.#record
+    if (eraseDueAtMs === 0n) {
+      const earliest = lastEraseAtMs + BigInt(ERASE_GATHER_MS)
+      await this.save({ eraseDueAtMs: earliest > this.nowMs ? earliest : this.nowMs })
+    }
+    const waitMs = Number(this.#record.eraseDueAtMs - this.nowMs)
+    if (waitMs <= 0) this.wipeMaterial()
+    else setTimeout(() => this.eraseDue() && this.wipeMaterial(), waitMs + 1).unref()
+  }
+
+  /** Durable before it returns. */
+  async save(changes: Partial<LinkRecord>): Promise<void> {
+    const next = { ...this.#record, ...changes }
+    await this.#store.saveLinks([next])
+    this.#record = next
+  }
+
+  /** What a fault costs this link. Never throws for a fault's own sake: the caller answers the peer afterwards. */
+  async punish(fault: ProtocolFault): Promise<void> {
+    if (fault.consequence === 'burn-link') await this.burn()
+    else if (fault.consequence === 'strike') await this.#strike(fault.message)
+  }
+
+  /**
+   * The burn of §15.1, in its order: flag, overwrite, commit, alert; the caller answers only after it. Not
+   * cancellable: nothing here looks at a signal. A commit that fails leaves the flag up, so the link stays shut, and
+   * rejects, so no answer leaves.
+   */
+  async burn(): Promise<void> {
+    this.#burning = true
+    this.wipeMaterial()
+    this.#events.wipeSessions()
+    const { idC, idS } = this.parties
+    const stored = await this.#store.linksOfPair(idC, idS)
+    const own = stored.length === 0 ? [this.#record] : stored
+    const burned = own.map((record) => ({
+      ...record,
+      state: 'BURNED' as const,
+      burns: record.burns + (record.state === 'BURNED' ? 0 : 1),
+      lastBurnAtMs: this.nowMs,
+      relinkGrant: 0,
+    }))
+    await this.#store.saveLinks(burned)
+    const mine = burned.find((record) => Buffer.compare(record.linkId, this.parties.linkId) === 0)
+    if (mine !== undefined) this.#record = mine
+    this.#events.alert('burned', 'a cheating check failed; nothing signs over this link until an operator relinks')
+  }
+
+  /** BURNED → ACTIVE, or a renewal: the commit that makes new material the only one. */
+  async commitEpoch(lEpoch: number, reason: { readonly relink: boolean; readonly erase: boolean }): Promise<void> {
+    await this.save({
+      lEpoch,
+      renewedAtMs: this.nowMs,
+      ...(reason.erase ? { eraseDueAtMs: 0n, lastEraseAtMs: this.nowMs } : {}),
+    })
+  }
+
+  /** The material of a relink is READY: the grant is used up and the link is ACTIVE again. */
+  async reopen(): Promise<void> {
+    await this.save({ state: 'ACTIVE', relinkGrant: 0 })
+    this.#burning = false
+  }
+
+  async #strike(what: string): Promise<void> {
+    const now = this.nowMs
+    const strikes = [...this.#record.strikeAtMs.slice(1), now] as [bigint, bigint, bigint]
+    const recent = strikes.filter((at) => at !== 0n && now - at < DAY_MS).length
+    const suspend = recent >= STRIKES_TO_SUSPEND && this.#record.state === 'ACTIVE'
+    const next = { ...this.#record, strikeAtMs: strikes, ...(suspend ? { state: 'SUSPENDED' as const } : {}) }
+    await this.#store.recordStrike(next, what)
+    this.#record = next
+    this.#events.alert('strike', what)
+    if (suspend) this.#events.alert('suspended', 'three protocol violations within 24 hours')
+  }
+}
+
+/** A link that was never set up. */
+export const newLinkRecord = (parties: LinkParties, role: Role, nowMs: bigint): LinkRecord => ({
+  role,
+  state: 'ACTIVE',
+  linkId: parties.linkId,
+  lEpoch: 0,
+  idC: parties.idC,
+  idS: parties.idS,
+  burns: 0,
+  strikeAtMs: [0n, 0n, 0n],
+  relinkGrant: 0,
+  eraseDueAtMs: 0n,
+  lastEraseAtMs: 0n,
+  createdAtMs: nowMs,
+  renewedAtMs: 0n,
+  lastBurnAtMs: 0n,
+})
