@@ -23,6 +23,8 @@ export type Call = {
   /** Full name without a leading slash: `countersign.v1.WalletService/SignMessage`. */
   readonly method: string
   readonly requestId: RequestId | undefined
+  /** An earlier attempt under this request id was cut off, and may have done its work in part or in whole. */
+  readonly isRepeat: boolean
   /** SHA-256 of the canonical request: what a repeat under the same request id has to equal. 32 bytes. */
   readonly bodyHash: Uint8Array
   /** Unix milliseconds after which nothing may be released. */

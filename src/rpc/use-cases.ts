@@ -165,14 +165,17 @@ export type SigningUseCases = {
   }>
 }
 
-export type AuditOutcome = 'intent' | 'completed' | 'denied' | 'failed'
+/** Undefined: the row records no decision. */
+export type AuditOutcome = 'allowed' | 'refused' | undefined
 
 export type AuditEventView = {
   readonly sequence: bigint
   readonly timeMs: number
   readonly kind: string
   readonly projectId: string
+  /** `<kind>:<id>`, as `api_key:key_…`. */
   readonly actor: string
+  /** `<type>:<id>`, as `wallet:wal_…`; empty when about nothing. */
   readonly subject: string
   readonly method: string
   readonly requestId: string
@@ -187,7 +190,8 @@ export type AuditEventView = {
 export type AuditFilter = {
   readonly projectId: string | undefined
   readonly kind: string | undefined
-  readonly subject: string | undefined
+  /** The id alone, without its type. */
+  readonly subjectId: string | undefined
 }
 
 export type AuditUseCases = {
@@ -220,6 +224,8 @@ export type AuditUseCases = {
     /** 32 bytes, Ed25519. */
     readonly publicKey: Uint8Array
     readonly cosignerSequence: bigint
+    /** 16 bytes. */
+    readonly vaultId: Uint8Array
   }>
 }
 

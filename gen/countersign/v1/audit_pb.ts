@@ -13,10 +13,17 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file countersign/v1/audit.proto.
  */
 export const file_countersign_v1_audit: GenFile = /*@__PURE__*/
-  fileDesc("Chpjb3VudGVyc2lnbi92MS9hdWRpdC5wcm90bxIOY291bnRlcnNpZ24udjEipAIKCkF1ZGl0RXZlbnQSEAoIc2VxdWVuY2UYASABKAQSKAoEdGltZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDAoEa2luZBgDIAEoCRISCgpwcm9qZWN0X2lkGAQgASgJEg0KBWFjdG9yGAUgASgJEg8KB3N1YmplY3QYBiABKAkSDgoGbWV0aG9kGAcgASgJEhIKCnJlcXVlc3RfaWQYCCABKAkSLQoHb3V0Y29tZRgJIAEoDjIcLmNvdW50ZXJzaWduLnYxLkF1ZGl0T3V0Y29tZRIOCgZyZWFzb24YCiABKAkSFAoMZGV0YWlsc19qc29uGAsgASgJEhEKCXByZXZfaGFzaBgMIAEoDBIMCgRoYXNoGA0gASgMIuIBChFMaXN0RXZlbnRzUmVxdWVzdBIdCglwYWdlX3NpemUYASABKAVCCrpIBxoFGPQDKAASHAoKcGFnZV90b2tlbhgCIAEoCUIIukgFcgMYgAgSFgoOYWZ0ZXJfc2VxdWVuY2UYAyABKAQSNAoKcHJvamVjdF9pZBgEIAEoCUIgukgdchsyGV4oW2Etel1bYS16MC05LV17MCw2Mn0pPyQSJwoEa2luZBgFIAEoCUIZukgWchQyEl5bYS16MC05Xy5dezAsNjR9JBIZCgdzdWJqZWN0GAYgASgJQgi6SAVyAxiAASJZChJMaXN0RXZlbnRzUmVzcG9uc2USKgoGZXZlbnRzGAEgAygLMhouY291bnRlcnNpZ24udjEuQXVkaXRFdmVudBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkipgEKEldhdGNoRXZlbnRzUmVxdWVzdBIWCg5hZnRlcl9zZXF1ZW5jZRgBIAEoBBI0Cgpwcm9qZWN0X2lkGAIgASgJQiC6SB1yGzIZXihbYS16XVthLXowLTktXXswLDYyfSk/JBInCgRraW5kGAMgASgJQhm6SBZyFDISXlthLXowLTlfLl17MCw2NH0kEhkKB3N1YmplY3QYBCABKAlCCLpIBXIDGIABIkAKE1dhdGNoRXZlbnRzUmVzcG9uc2USKQoFZXZlbnQYASABKAsyGi5jb3VudGVyc2lnbi52MS5BdWRpdEV2ZW50IkAKElZlcmlmeUNoYWluUmVxdWVzdBIVCg1mcm9tX3NlcXVlbmNlGAEgASgEEhMKC3RvX3NlcXVlbmNlGAIgASgEIpYBChNWZXJpZnlDaGFpblJlc3BvbnNlEg0KBXZhbGlkGAEgASgIEhUKDWNoZWNrZWRfY291bnQYAiABKAQSFQoNaGVhZF9zZXF1ZW5jZRgDIAEoBBIRCgloZWFkX2hhc2gYBCABKAwSGgoSZmlyc3RfYmFkX3NlcXVlbmNlGAUgASgEEhMKC2Rlc2NyaXB0aW9uGAYgASgJIhYKFEdldENoZWNrcG9pbnRSZXF1ZXN0IkcKFUdldENoZWNrcG9pbnRSZXNwb25zZRIuCgpjaGVja3BvaW50GAEgASgLMhouY291bnRlcnNpZ24udjEuQ2hlY2twb2ludCKoAQoKQ2hlY2twb2ludBIQCghzZXF1ZW5jZRgBIAEoBBIMCgRoYXNoGAIgASgMEigKBHRpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhEKCXNpZ25hdHVyZRgEIAEoDBIOCgZrZXlfaWQYBSABKAkSEgoKcHVibGljX2tleRgGIAEoDBIZChFjb3NpZ25lcl9zZXF1ZW5jZRgHIAEoBCqYAQoMQXVkaXRPdXRjb21lEh0KGUFVRElUX09VVENPTUVfVU5TUEVDSUZJRUQQABIYChRBVURJVF9PVVRDT01FX0lOVEVOVBABEhsKF0FVRElUX09VVENPTUVfQ09NUExFVEVEEAISGAoUQVVESVRfT1VUQ09NRV9ERU5JRUQQAxIYChRBVURJVF9PVVRDT01FX0ZBSUxFRBAEMvMCCgxBdWRpdFNlcnZpY2USUwoKTGlzdEV2ZW50cxIhLmNvdW50ZXJzaWduLnYxLkxpc3RFdmVudHNSZXF1ZXN0GiIuY291bnRlcnNpZ24udjEuTGlzdEV2ZW50c1Jlc3BvbnNlElgKC1dhdGNoRXZlbnRzEiIuY291bnRlcnNpZ24udjEuV2F0Y2hFdmVudHNSZXF1ZXN0GiMuY291bnRlcnNpZ24udjEuV2F0Y2hFdmVudHNSZXNwb25zZTABElYKC1ZlcmlmeUNoYWluEiIuY291bnRlcnNpZ24udjEuVmVyaWZ5Q2hhaW5SZXF1ZXN0GiMuY291bnRlcnNpZ24udjEuVmVyaWZ5Q2hhaW5SZXNwb25zZRJcCg1HZXRDaGVja3BvaW50EiQuY291bnRlcnNpZ24udjEuR2V0Q2hlY2twb2ludFJlcXVlc3QaJS5jb3VudGVyc2lnbi52MS5HZXRDaGVja3BvaW50UmVzcG9uc2VCNVozY291bnRlcnNpZ24uZGV2L2dlbi9nby9jb3VudGVyc2lnbi92MTtjb3VudGVyc2lnbnYxYgZwcm90bzM", [file_buf_validate_validate, file_google_protobuf_timestamp]);
+  fileDesc("Chpjb3VudGVyc2lnbi92MS9hdWRpdC5wcm90bxIOY291bnRlcnNpZ24udjEipAIKCkF1ZGl0RXZlbnQSEAoIc2VxdWVuY2UYASABKAQSKAoEdGltZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDAoEa2luZBgDIAEoCRISCgpwcm9qZWN0X2lkGAQgASgJEg0KBWFjdG9yGAUgASgJEg8KB3N1YmplY3QYBiABKAkSDgoGbWV0aG9kGAcgASgJEhIKCnJlcXVlc3RfaWQYCCABKAkSLQoHb3V0Y29tZRgJIAEoDjIcLmNvdW50ZXJzaWduLnYxLkF1ZGl0T3V0Y29tZRIOCgZyZWFzb24YCiABKAkSFAoMZGV0YWlsc19qc29uGAsgASgJEhEKCXByZXZfaGFzaBgMIAEoDBIMCgRoYXNoGA0gASgMIuIBChFMaXN0RXZlbnRzUmVxdWVzdBIdCglwYWdlX3NpemUYASABKAVCCrpIBxoFGPQDKAASHAoKcGFnZV90b2tlbhgCIAEoCUIIukgFcgMYgAgSFgoOYWZ0ZXJfc2VxdWVuY2UYAyABKAQSNAoKcHJvamVjdF9pZBgEIAEoCUIgukgdchsyGV4oW2Etel1bYS16MC05LV17MCw2Mn0pPyQSJwoEa2luZBgFIAEoCUIZukgWchQyEl5bYS16MC05Xy5dezAsNjR9JBIZCgdzdWJqZWN0GAYgASgJQgi6SAVyAxiAASJZChJMaXN0RXZlbnRzUmVzcG9uc2USKgoGZXZlbnRzGAEgAygLMhouY291bnRlcnNpZ24udjEuQXVkaXRFdmVudBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkipgEKEldhdGNoRXZlbnRzUmVxdWVzdBIWCg5hZnRlcl9zZXF1ZW5jZRgBIAEoBBI0Cgpwcm9qZWN0X2lkGAIgASgJQiC6SB1yGzIZXihbYS16XVthLXowLTktXXswLDYyfSk/JBInCgRraW5kGAMgASgJQhm6SBZyFDISXlthLXowLTlfLl17MCw2NH0kEhkKB3N1YmplY3QYBCABKAlCCLpIBXIDGIABIkAKE1dhdGNoRXZlbnRzUmVzcG9uc2USKQoFZXZlbnQYASABKAsyGi5jb3VudGVyc2lnbi52MS5BdWRpdEV2ZW50IkAKElZlcmlmeUNoYWluUmVxdWVzdBIVCg1mcm9tX3NlcXVlbmNlGAEgASgEEhMKC3RvX3NlcXVlbmNlGAIgASgEIpYBChNWZXJpZnlDaGFpblJlc3BvbnNlEg0KBXZhbGlkGAEgASgIEhUKDWNoZWNrZWRfY291bnQYAiABKAQSFQoNaGVhZF9zZXF1ZW5jZRgDIAEoBBIRCgloZWFkX2hhc2gYBCABKAwSGgoSZmlyc3RfYmFkX3NlcXVlbmNlGAUgASgEEhMKC2Rlc2NyaXB0aW9uGAYgASgJIhYKFEdldENoZWNrcG9pbnRSZXF1ZXN0IkcKFUdldENoZWNrcG9pbnRSZXNwb25zZRIuCgpjaGVja3BvaW50GAEgASgLMhouY291bnRlcnNpZ24udjEuQ2hlY2twb2ludCK6AQoKQ2hlY2twb2ludBIQCghzZXF1ZW5jZRgBIAEoBBIMCgRoYXNoGAIgASgMEigKBHRpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhEKCXNpZ25hdHVyZRgEIAEoDBIOCgZrZXlfaWQYBSABKAkSEgoKcHVibGljX2tleRgGIAEoDBIZChFjb3NpZ25lcl9zZXF1ZW5jZRgHIAEoBBIQCgh2YXVsdF9pZBgIIAEoDCpjCgxBdWRpdE91dGNvbWUSHQoZQVVESVRfT1VUQ09NRV9VTlNQRUNJRklFRBAAEhkKFUFVRElUX09VVENPTUVfQUxMT1dFRBABEhkKFUFVRElUX09VVENPTUVfUkVGVVNFRBACMvMCCgxBdWRpdFNlcnZpY2USUwoKTGlzdEV2ZW50cxIhLmNvdW50ZXJzaWduLnYxLkxpc3RFdmVudHNSZXF1ZXN0GiIuY291bnRlcnNpZ24udjEuTGlzdEV2ZW50c1Jlc3BvbnNlElgKC1dhdGNoRXZlbnRzEiIuY291bnRlcnNpZ24udjEuV2F0Y2hFdmVudHNSZXF1ZXN0GiMuY291bnRlcnNpZ24udjEuV2F0Y2hFdmVudHNSZXNwb25zZTABElYKC1ZlcmlmeUNoYWluEiIuY291bnRlcnNpZ24udjEuVmVyaWZ5Q2hhaW5SZXF1ZXN0GiMuY291bnRlcnNpZ24udjEuVmVyaWZ5Q2hhaW5SZXNwb25zZRJcCg1HZXRDaGVja3BvaW50EiQuY291bnRlcnNpZ24udjEuR2V0Q2hlY2twb2ludFJlcXVlc3QaJS5jb3VudGVyc2lnbi52MS5HZXRDaGVja3BvaW50UmVzcG9uc2VCNVozY291bnRlcnNpZ24uZGV2L2dlbi9nby9jb3VudGVyc2lnbi92MTtjb3VudGVyc2lnbnYxYgZwcm90bzM", [file_buf_validate_validate, file_google_protobuf_timestamp]);
 
 /**
  * One row of the audit chain.
+ *
+ * `hash` is SHA-256 over one encoding of the rest: the byte 20 and the tag `countersign/audit/v1`, the byte 15, and
+ * fifteen items, each as its length (4 bytes, little-endian) and its bytes: the vault id (Checkpoint.vault_id),
+ * sequence and time (Unix milliseconds) as 8 bytes big-endian, kind, project_id, the two halves of actor, the two
+ * halves of subject, method, request_id, the decision (`allow`, `refuse` or empty, for `outcome`), reason,
+ * details_json, prev_hash. Text is UTF-8. The prev_hash of row 1 is SHA-256 over the byte 28, the tag
+ * `countersign/audit/genesis/v1`, the byte 1 and the vault id as one item.
  *
  * @generated from message countersign.v1.AuditEvent
  */
@@ -29,14 +36,14 @@ export type AuditEvent = Message<"countersign.v1.AuditEvent"> & {
   sequence: bigint;
 
   /**
-   * When it was written.
+   * When it was written, to the millisecond.
    *
    * @generated from field: google.protobuf.Timestamp time = 2;
    */
   time?: Timestamp | undefined;
 
   /**
-   * What it records, such as `wallet.create`, `sign.message` or `api_key.revoke`. New kinds appear with new features.
+   * What it records, such as `sign.intent`, `wallet.created` or `api_key.revoked`. New kinds appear with new features.
    *
    * @generated from field: string kind = 3;
    */
@@ -50,14 +57,14 @@ export type AuditEvent = Message<"countersign.v1.AuditEvent"> & {
   projectId: string;
 
   /**
-   * Who asked: `key:` and an API key id, or `daemon` or `operator` for acts without a caller.
+   * Who acted, as kind and id with a colon between them: `api_key:key_…`, `operator:…`, `cosigner:…`, `daemon:…`.
    *
    * @generated from field: string actor = 5;
    */
   actor: string;
 
   /**
-   * What it was about: the id of a wallet, an API key, a project or a freeze.
+   * What it was about, likewise: `wallet:wal_…`, `api_key:key_…`, `project:…`. Empty when about nothing.
    *
    * @generated from field: string subject = 6;
    */
@@ -78,7 +85,7 @@ export type AuditEvent = Message<"countersign.v1.AuditEvent"> & {
   requestId: string;
 
   /**
-   * What came of it.
+   * What was decided.
    *
    * @generated from field: countersign.v1.AuditOutcome outcome = 9;
    */
@@ -99,7 +106,7 @@ export type AuditEvent = Message<"countersign.v1.AuditEvent"> & {
   detailsJson: string;
 
   /**
-   * Hash of the row before, 32 bytes; zeros in the first row.
+   * Hash of the row before, 32 bytes.
    *
    * @generated from field: bytes prev_hash = 12;
    */
@@ -162,7 +169,7 @@ export type ListEventsRequest = Message<"countersign.v1.ListEventsRequest"> & {
   kind: string;
 
   /**
-   * Only rows about this subject, when not empty.
+   * Only rows about the wallet, API key or project of this id, when not empty.
    *
    * @generated from field: string subject = 6;
    */
@@ -232,7 +239,7 @@ export type WatchEventsRequest = Message<"countersign.v1.WatchEventsRequest"> & 
   kind: string;
 
   /**
-   * Only rows about this subject, when not empty.
+   * Only rows about the wallet, API key or project of this id, when not empty.
    *
    * @generated from field: string subject = 4;
    */
@@ -441,6 +448,13 @@ export type Checkpoint = Message<"countersign.v1.Checkpoint"> & {
    * @generated from field: uint64 cosigner_sequence = 7;
    */
   cosignerSequence: bigint;
+
+  /**
+   * Name of this vault, 16 bytes: part of every row's hash.
+   *
+   * @generated from field: bytes vault_id = 8;
+   */
+  vaultId: Uint8Array;
 };
 
 /**
@@ -451,49 +465,35 @@ export const CheckpointSchema: GenMessage<Checkpoint> = /*@__PURE__*/
   messageDesc(file_countersign_v1_audit, 9);
 
 /**
- * What came of a request or of an act of the daemon itself.
+ * What was decided, where a row records a decision.
  *
  * @generated from enum countersign.v1.AuditOutcome
  */
 export const AuditOutcome = {
   /**
-   * Not stated.
+   * The row records no decision: an act of the daemon itself, or how an allowed act ended.
    *
    * @generated from enum value: AUDIT_OUTCOME_UNSPECIFIED = 0;
    */
   UNSPECIFIED: 0,
 
   /**
-   * Authorised; the row is written before the act, so that an act without a row cannot be.
+   * Allowed. The row was written before the act, so that there is no act without a row.
    *
-   * @generated from enum value: AUDIT_OUTCOME_INTENT = 1;
+   * @generated from enum value: AUDIT_OUTCOME_ALLOWED = 1;
    */
-  INTENT: 1,
-
-  /**
-   * Done.
-   *
-   * @generated from enum value: AUDIT_OUTCOME_COMPLETED = 2;
-   */
-  COMPLETED: 2,
+  ALLOWED: 1,
 
   /**
    * Refused; `reason` says why.
    *
-   * @generated from enum value: AUDIT_OUTCOME_DENIED = 3;
+   * @generated from enum value: AUDIT_OUTCOME_REFUSED = 2;
    */
-  DENIED: 3,
-
-  /**
-   * Authorised and then failed; `reason` says why. A signature may still have been made by the cosigner.
-   *
-   * @generated from enum value: AUDIT_OUTCOME_FAILED = 4;
-   */
-  FAILED: 4,
+  REFUSED: 2,
 } as const;
 
 /**
- * What came of a request or of an act of the daemon itself.
+ * What was decided, where a row records a decision.
  *
  * @generated from enum countersign.v1.AuditOutcome
  */

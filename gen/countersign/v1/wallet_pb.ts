@@ -1387,8 +1387,8 @@ export const WalletService: GenService<{
     output: typeof ListWalletsResponseSchema;
   },
   /**
-   * Signs a text or bytes under EIP-191 (`personal_sign`). Permission `wallet:sign`; with `is_formatted` also
-   * `sign:digest`.
+   * Signs a text or bytes under EIP-191 (`personal_sign`). Permission `wallet:sign`; with `is_formatted` it is
+   * `sign:digest` instead.
    *
    * @generated from rpc countersign.v1.WalletService.SignMessage
    */
