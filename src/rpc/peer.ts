@@ -1,0 +1,56 @@
+import type { TLSSocket } from 'node:tls'
+import { createContextKey } from '@connectrpc/connect'
+import type { ApiKeyId } from '../domain/ids.ts'
+
+/** Where a call came from, as the listener knows it and no client can say. */
+export type Peer = {
+  readonly transport: 'tcp' | 'unix'
+  /** The remote IP address; absent for unix sockets. */
+  readonly address: string | undefined
+  /** The API key every caller of this listener or holder of this certificate is; absent when callers show their own. */
+  readonly boundApiKeyId: ApiKeyId | undefined
+  /** The listener takes its callers' identity from their certificates alone. */
+  readonly needsCertificateIdentity: boolean
+}
+
+export const UNKNOWN_PEER: Peer = {
+  transport: 'tcp',
+  address: undefined,
+  boundApiKeyId: undefined,
+  needsCertificateIdentity: false,
+}
+
+export const peerKey = createContextKey<Peer>(UNKNOWN_PEER, { description: 'where the call came from' })
+
+/** A client certificate's identity (a SPIFFE id or a common name) → the API key it stands for. */
+export type CertificateIdentities = ReadonlyMap<string, ApiKeyId>
+
+type Certificate = { readonly subject?: { readonly CN?: unknown }; readonly subjectaltname?: string | undefined }
+
+const SPIFFE_ID = /^spiffe:\/\/[a-z0-9._-]{1,255}(?:\/[A-Za-z0-9._-]+)*$/
+
+/**
+ * The names a verified client certificate gives its holder: its SPIFFE id if it has exactly one URI name and that is
+ * one (X509-SVID §2), otherwise its common name. A certificate with other URI names or more than one has no name at all.
+ */
+export const certificateIdentity = (certificate: Certificate): string | undefined => {
+  const names = certificate.subjectaltname ?? ''
+  // Node quotes a name that holds anything unusual, so one that could be taken for two never looks like this.
+  const uris = names.split(', ').flatMap((name) => (name.startsWith('URI:') ? [name.slice(4)] : []))
+  if (uris.length > 0 || names.includes('URI:')) {
+    const [uri] = uris
+    return uris.length === 1 && uri !== undefined && SPIFFE_ID.test(uri) ? uri : undefined
+  }
+  const commonName = certificate.subject?.CN
+  return typeof commonName === 'string' && commonName !== '' ? commonName : undefined
+}
+
+/**
+ * The API key a TLS connection's client certificate stands for. Undefined when the connection was not authorised, or
+ * the certificate's name is not mapped.
+ */
+export const boundByCertificate = (socket: TLSSocket, identities: CertificateIdentities): ApiKeyId | undefined => {
+  if (!socket.authorized) return undefined
+  const identity = certificateIdentity(socket.getPeerCertificate())
+  return identity === undefined ? undefined : identities.get(identity)
+}
