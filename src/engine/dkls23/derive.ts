@@ -38,7 +38,7 @@ function deriveStep(parent: ChildKey, index: number): ChildKey {
   const indexBe = new Uint8Array(4)
   new DataView(indexBe.buffer).setUint32(0, index)
   const mac = createHmac('sha512', parent.chainCode).update(parent.publicKey).update(indexBe).digest()
-  const step = new Uint8Array(mac.subarray(0, 32)).reverse()
+  const step = new Uint8Array(mac.subarray(0, 32)).toReversed()
   if (!isCanonicalScalar(step)) throw degenerate('invalid child')
   const publicKey = isZeroScalar(step) ? parent.publicKey : addPoints([parent.publicKey, mulBase(step)])
   if (publicKey === undefined) throw degenerate('invalid child')

@@ -193,14 +193,14 @@ export function answerSign(
   request: Pick<SignRequest, 'reqId' | 'w' | 'u'>,
   presignature: Presignature,
 ): { readonly signature: EcdsaSignature; readonly body: Uint8Array } {
-  const own = { w: new Uint8Array(32), u: presignature.u }
+  let w: Uint8Array | undefined
   try {
-    own.w.set(partialSignature(context, presignature))
-    const signature = combine(context, request, own)
+    w = partialSignature(context, presignature)
+    const signature = combine(context, request, { w, u: presignature.u })
     if (!verifies(context, signature)) throw invalidFinalSignature()
     return { signature, body: encodeSignResponse(request.reqId, signature) }
   } finally {
-    own.w.fill(0)
+    w?.fill(0)
     wipePresignature(presignature)
   }
 }
@@ -244,7 +244,7 @@ export function combine(
 /** Bit 0: parity of y(R'); bit 1: x(R') ≥ q. */
 export function recoveryIdOf(noncePoint: Uint8Array): number {
   const odd = (noncePoint[0] ?? 0) & 1
-  const overflow = isCanonicalScalar(pointX(noncePoint).reverse()) ? 0 : 2
+  const overflow = isCanonicalScalar(pointX(noncePoint).toReversed()) ? 0 : 2
   return odd | overflow
 }
 
