@@ -24,6 +24,11 @@ export function mulBase(scalar: Uint8Array): Uint8Array {
   return withBigEndian(scalar, (secret) => binding.publicKeyCreate(secret, true, new Uint8Array(COMPRESSED)))
 }
 
+/** As `mulBase`, with a 65-byte result. */
+export function mulBaseUncompressed(scalar: Uint8Array): Uint8Array {
+  return withBigEndian(scalar, (secret) => binding.publicKeyCreate(secret, false, new Uint8Array(UNCOMPRESSED)))
+}
+
 /** scalar·point, constant-time in the scalar; the point 33 or 65 bytes. Throws as `mulBase`. */
 export function mulSecret(scalar: Uint8Array, point: Uint8Array): Uint8Array {
   return multiply(scalar, point, compress, COMPRESSED)
@@ -41,12 +46,12 @@ export function mulPublic(scalar: Uint8Array, point: Uint8Array): Uint8Array {
 
 /** The sum of one or more valid points (33 or 65 bytes each), or undefined when it is the identity. */
 export function addPoints(points: readonly Uint8Array[]): Uint8Array | undefined {
-  try {
-    return binding.publicKeyCombine(points, true, new Uint8Array(COMPRESSED))
-  } catch (error) {
-    if (points.length > 0 && points.every((point) => binding.publicKeyVerify(point))) return undefined
-    throw error
-  }
+  return combine(points, COMPRESSED)
+}
+
+/** As `addPoints`, with a 65-byte result. */
+export function addPointsUncompressed(points: readonly Uint8Array[]): Uint8Array | undefined {
+  return combine(points, UNCOMPRESSED)
 }
 
 export function negatePoint(point: Uint8Array): Uint8Array {
@@ -59,7 +64,7 @@ export function isPoint(bytes: Uint8Array): boolean {
   return binding.publicKeyVerify(bytes)
 }
 
-/** 04 ‖ x ‖ y. */
+/** 04 ‖ x ‖ y. Throws when the bytes are no point. */
 export function decompress(point: Uint8Array): Uint8Array {
   return binding.publicKeyConvert(point, false, new Uint8Array(UNCOMPRESSED))
 }
@@ -107,6 +112,15 @@ export function recoverPoint(
     return binding.ecdsaRecover(signature, recid, digest, true, new Uint8Array(COMPRESSED))
   } catch {
     return undefined
+  }
+}
+
+function combine(points: readonly Uint8Array[], length: number): Uint8Array | undefined {
+  try {
+    return binding.publicKeyCombine(points, length === COMPRESSED, new Uint8Array(length))
+  } catch (error) {
+    if (points.length > 0 && points.every((point) => binding.publicKeyVerify(point))) return undefined
+    throw error
   }
 }
 

@@ -1,0 +1,127 @@
+/**
+ * Which wallets fill the slots of a presign session (docs/protocol.md §9.1). Both sides build the plan from their own
+ * records: different points, chain codes, ids or epochs give different sids, never a failed check.
+ */
+import { mulBase } from '../curve/secp256k1.ts'
+import { concatBytes, equalBytes, u16, u32 } from '../hash/encoding.ts'
+import { type LinkParties, walletContext } from './contexts.ts'
+import { benign, damagedRecord, violation } from './fault.ts'
+import { assertBodyLength, assertNoSid, encodeRefusedSlots, type SessionMessage } from './frame.ts'
+import type { LinkMaterial } from './link-material.ts'
+import type { WalletRecord } from './records.ts'
+import { ALG_SECP256K1, MAX_SLOTS, ROLE_C, SHORT_ID_BYTES } from './suite.ts'
+import { BodyReader } from './wire.ts'
+
+/** One slot as a session holds it. `share` belongs to the record; a session copies it. */
+export type PresignSlot = {
+  readonly walletId: Uint8Array
+  readonly wEpoch: number
+  readonly wctx: Uint8Array
+  readonly pointC: Uint8Array
+  readonly pointS: Uint8Array
+  readonly share: Uint8Array
+}
+
+/** What P1 says about a slot. */
+export type SlotName = Pick<PresignSlot, 'walletId' | 'wEpoch'>
+
+export type P1 = {
+  readonly nonceC: Uint8Array
+  readonly names: readonly SlotName[]
+  readonly comC: Uint8Array
+}
+
+/** The only entry of the self-test's P1: 20 zero bytes, outside of it the name of no wallet. */
+const NULL_SLOT: SlotName = { walletId: new Uint8Array(SHORT_ID_BYTES), wEpoch: 0 }
+
+/**
+ * The slot of a wallet, or undefined when it may not be in a session over this material: another algorithm, link or
+ * role, not ACTIVE, or a share that is younger than the material allows (minLinkEpoch).
+ */
+export function presignSlotOf(
+  link: LinkParties,
+  material: LinkMaterial,
+  record: WalletRecord,
+): PresignSlot | undefined {
+  const { walletId, wEpoch, pointC, pointS, share } = record
+  if (record.alg !== ALG_SECP256K1 || record.role !== material.role || record.state !== 'ACTIVE') return undefined
+  if (!equalBytes(record.linkId, link.linkId) || record.minLinkEpoch > material.lEpoch) return undefined
+  return { walletId, wEpoch, wctx: walletContext(link, record), pointC, pointS, share }
+}
+
+/** P1 = N_C ‖ u16 B ‖ B×(walletId ‖ u32 wEpoch) ‖ com_C. */
+export function encodeP1(nonceC: Uint8Array, slots: readonly SlotName[] | 'self-test', comC: Uint8Array): Uint8Array {
+  const names = slots === 'self-test' ? [NULL_SLOT] : slots
+  const entries = names.map((name) => concatBytes(name.walletId, u32(name.wEpoch)))
+  return concatBytes(nonceC, u16(names.length), ...entries, comC)
+}
+
+/** @throws ProtocolFault class C: a sid in the header, B = 0 or above 64, length. */
+export function decodeP1(message: SessionMessage): P1 {
+  assertNoSid(message.sid)
+  const { body } = message
+  const count = body.length < 34 ? 0 : new BodyReader(body.subarray(32)).u16()
+  if (count < 1 || count > MAX_SLOTS) throw violation('number of slots')
+  assertBodyLength(body, 66 + 20 * count)
+  const reader = new BodyReader(body)
+  const nonceC = reader.take(32)
+  reader.take(2)
+  const names = Array.from({ length: count }, () => ({ walletId: reader.take(SHORT_ID_BYTES), wEpoch: reader.u32() }))
+  return { nonceC, names, comC: reader.take(32) }
+}
+
+/**
+ * The slots that P1 names.
+ * @param resolve the own record's slot at that epoch (`presignSlotOf`), undefined for everything that may not presign.
+ * @throws ProtocolFault class A plan_refused with the numbers of all refused slots.
+ */
+export function resolvePlan(p1: P1, resolve: (name: SlotName) => PresignSlot | undefined): readonly PresignSlot[] {
+  const found = p1.names.map((name) => (isNullSlot(name) ? undefined : matching(name, resolve(name))))
+  const refused = found.flatMap((slot, index) => (slot === undefined ? [index] : []))
+  if (refused.length > 0) throw benign('plan_refused', 'slots refused', encodeRefusedSlots(refused))
+  return found.filter((slot) => slot !== undefined)
+}
+
+/** @throws ProtocolFault class C unless P1 names the null slot alone. */
+export function assertSelfTestPlan(p1: P1): void {
+  const [name] = p1.names
+  const isNull = name !== undefined && isNullSlot(name) && name.wEpoch === 0
+  if (p1.names.length !== 1 || !isNull) throw violation('self-test plan')
+}
+
+/**
+ * A session's copy of the shares, B×32 bytes, each verified against the own pinned point.
+ * @throws ProtocolFault class B, before anything was sent.
+ */
+export function copyShares(role: LinkMaterial['role'], slots: readonly PresignSlot[]): Uint8Array {
+  const shares = new Uint8Array(32 * slots.length)
+  slots.forEach((slot, b) => {
+    const share = shares.subarray(32 * b, 32 * b + 32)
+    share.set(slot.share)
+    const previous = slots[b - 1]
+    const repeats = previous !== undefined && equalBytes(previous.wctx, slot.wctx)
+    if (repeats && equalBytes(share, shares.subarray(32 * b - 32, 32 * b))) return
+    if (!provesPoint(share, role === ROLE_C ? slot.pointC : slot.pointS)) {
+      shares.fill(0)
+      throw damagedRecord('share and point differ')
+    }
+  })
+  return shares
+}
+
+function provesPoint(share: Uint8Array, point: Uint8Array): boolean {
+  try {
+    return equalBytes(mulBase(share), point)
+  } catch {
+    return false
+  }
+}
+
+function matching(name: SlotName, slot: PresignSlot | undefined): PresignSlot | undefined {
+  if (slot === undefined || slot.wEpoch !== name.wEpoch) return undefined
+  return equalBytes(slot.walletId, name.walletId) ? slot : undefined
+}
+
+function isNullSlot(name: SlotName): boolean {
+  return name.walletId.every((byte) => byte === 0)
+}
