@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import type { Secret } from '../domain/secret.ts'
 import { ConfigError } from './config-error.ts'
+import { isLoopback } from './loopback.ts'
 import type { ConfigSurroundings, Flags } from './load-config.ts'
 import { environmentName } from './options.ts'
 import { readSecret } from './read-secret.ts'
@@ -69,6 +70,18 @@ const parseEndpoint = (text: string, caFile: string | undefined, cwd: string): E
   return { url: parsed.origin, caPem: caFile === undefined ? undefined : readPem(resolve(cwd, caFile)) }
 }
 
+/** The key would cross the network readable. The daemon's own option of that name allows the same on its side. */
+const refusePlaintextKey = (endpoint: Endpoint, allowed: boolean): void => {
+  if ('socket' in endpoint || allowed) return
+  const { protocol, hostname } = new URL(endpoint.url)
+  if (protocol === 'https:' || isLoopback(hostname.replace(/^\[|\]$/g, ''))) return
+  throw new ConfigError(
+    '--endpoint',
+    `plaintext to ${hostname} would show the API key to the network: give https:// or --ca-file, ` +
+      'or name the risk with --allow-plaintext-beyond-loopback',
+  )
+}
+
 /** The daemon's directory as the client commands understand it: same flag, variable, file key and default. */
 export const resolveDataDir = (
   flags: Flags,
@@ -108,6 +121,9 @@ export const loadClientConfig = (
   })
   const endpoint =
     named === undefined ? { socket: readEndpointsFile(dataDir).socket } : parseEndpoint(named, caFile, cwd)
+  const allowed =
+    flags['allow-plaintext-beyond-loopback'] ?? environment.COUNTERSIGN_ALLOW_PLAINTEXT_BEYOND_LOOPBACK
+  refusePlaintextKey(endpoint, allowed === true || allowed === 'true' || allowed === '1')
   if (key === undefined && named !== undefined) {
     throw new ConfigError('--endpoint', 'needs an API key: give --api-key-file or COUNTERSIGN_API_KEY_FILE')
   }

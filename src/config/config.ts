@@ -10,7 +10,7 @@ export type ListenAddress = {
 export const ROOT_KEY_SCHEMES = ['file', 'passphrase', 'systemd-cred'] as const
 
 /** Where a root key comes from: `file:<path>`, `passphrase:`, `systemd-cred:<name>`. */
-export type RootKeyProvider = {
+export type RootKeySource = {
   readonly scheme: (typeof ROOT_KEY_SCHEMES)[number]
   /** The absolute path of `file:`, the credential's name of `systemd-cred:`, empty for `passphrase:`. */
   readonly reference: string
@@ -43,8 +43,8 @@ export type Config = {
   readonly tls: TlsFiles | undefined
   readonly tlsIdentities: readonly TlsIdentity[]
   readonly allowPlaintextBeyondLoopback: boolean
-  readonly rootKey: RootKeyProvider
-  readonly cosignerRootKey: RootKeyProvider
+  readonly rootKey: RootKeySource
+  readonly cosignerRootKey: RootKeySource
   /** Where systemd puts credentials; `systemd-cred:` reads them there. */
   readonly credentialsDirectory: string | undefined
   readonly presignatures: { readonly lowWater: number; readonly highWater: number; readonly ttlMs: number }

@@ -2,10 +2,10 @@
  * The one reader of the environment. Precedence: flag, variable, config file, default. Everything is parsed and
  * bounded here, once; the rest of the program sees frozen values and no strings to interpret.
  */
-import { isIP } from 'node:net'
 import { join, resolve } from 'node:path'
 import type { Config, ListenAddress, Secrets, TlsFiles } from './config.ts'
 import { ConfigError } from './config-error.ts'
+import { isLoopback } from './loopback.ts'
 import {
   environmentName,
   OPTION_NAMES,
@@ -82,9 +82,6 @@ const readTls = (cert?: string, key?: string, clientCa?: string): TlsFiles | und
   if (key === undefined) throw new ConfigError('--tls-key-file', 'is needed with --tls-cert-file')
   return { certFile: cert, keyFile: key, clientCaFile: clientCa }
 }
-
-const isLoopback = (host: string): boolean =>
-  host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'))
 
 const refusePlaintextBeyondLoopback = (config: Config): void => {
   if (config.tls !== undefined || config.allowPlaintextBeyondLoopback) return

@@ -5,7 +5,7 @@
  */
 import { isAbsolute, resolve } from 'node:path'
 import { parseApiKeyId, type ApiKeyId } from '../domain/ids.ts'
-import { LOG_LEVELS, ROOT_KEY_SCHEMES, type ListenAddress, type LogLevel, type RootKeyProvider } from './config.ts'
+import { LOG_LEVELS, ROOT_KEY_SCHEMES, type ListenAddress, type LogLevel, type RootKeySource } from './config.ts'
 
 export class SettingProblem extends Error {}
 
@@ -55,7 +55,7 @@ export const parseListenAddress: SettingParser<ListenAddress> = (raw) => {
   return { host, port }
 }
 
-export const parseRootKeyProvider: SettingParser<RootKeyProvider> = (raw, baseDir) => {
+export const parseRootKeySource: SettingParser<RootKeySource> = (raw, baseDir) => {
   const text = requireText(raw, 'a root key provider')
   const colon = text.indexOf(':')
   const scheme = ROOT_KEY_SCHEMES.find((known) => known === text.slice(0, colon))
@@ -69,7 +69,7 @@ export const parseRootKeyProvider: SettingParser<RootKeyProvider> = (raw, baseDi
     return { scheme, reference: '', uri: 'passphrase:' }
   }
   if (scheme === 'systemd-cred') {
-    if (!/^[A-Za-z0-9_][A-Za-z0-9._-]{0,254}$/.test(rest)) {
+    if (!/^[A-Za-z0-9_][A-Za-z0-9_.@-]{0,127}$/.test(rest)) {
       throw new SettingProblem('expected systemd-cred:<name> with a plain credential name')
     }
     return { scheme, reference: rest, uri: `systemd-cred:${rest}` }

@@ -42,12 +42,12 @@ describe('finding the daemon', () => {
   it('takes a named endpoint, over TLS when an authority is given', () => {
     const key = tempFile('k', 'csk_x')
     const ca = tempFile('ca.pem', 'PEM')
-    expect(load({ endpoint: 'h:1', 'api-key-file': key }).endpoint).toEqual({
-      url: 'http://h:1',
+    expect(load({ endpoint: 'localhost:1', 'api-key-file': key }).endpoint).toEqual({
+      url: 'http://localhost:1',
       caPem: undefined,
     })
-    expect(load({ endpoint: 'h:1', 'api-key-file': key, 'ca-file': ca }).endpoint).toEqual({
-      url: 'https://h:1',
+    expect(load({ endpoint: 'localhost:1', 'api-key-file': key, 'ca-file': ca }).endpoint).toEqual({
+      url: 'https://localhost:1',
       caPem: 'PEM',
     })
     expect(load({ endpoint: 'unix:s.sock', 'api-key-file': key }, {}, '/a').endpoint).toEqual({
@@ -59,13 +59,22 @@ describe('finding the daemon', () => {
     }
   })
 
+  it('sends the key in plaintext to another machine only when asked by name', () => {
+    const flags = { endpoint: 'signer.example:1', 'api-key-file': tempFile('k', 'csk_x') }
+    expect(() => load(flags)).toThrow(/--allow-plaintext-beyond-loopback/)
+    expect(() => load({ ...flags, endpoint: 'http://127.0.0.1.evil.example:1' })).toThrow(/plaintext/)
+    load({ ...flags, 'allow-plaintext-beyond-loopback': 'true' })
+    load({ ...flags, endpoint: 'https://signer.example:1' })
+    load({ ...flags, endpoint: '[::1]:1' })
+  })
+
   it('never sends the admin key of the data directory to another daemon', () => {
-    expect(() => load({ endpoint: 'h:1', 'data-dir': dataDir() })).toThrow(/needs an API key/)
+    expect(() => load({ endpoint: 'localhost:1', 'data-dir': dataDir() })).toThrow(/needs an API key/)
   })
 
   it('takes the key from a variable and warns', () => {
     const environment: Record<string, string> = { COUNTERSIGN_API_KEY: 'csk_env' }
-    const config = load({ endpoint: 'h:1' }, environment)
+    const config = load({ endpoint: 'localhost:1' }, environment)
     expect(keyOf(config)).toBe('csk_env')
     expect(environment).toEqual({})
     expect(config.warnings.join()).not.toContain('csk_env')

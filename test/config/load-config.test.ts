@@ -276,7 +276,7 @@ describe('secrets', () => {
     const printed = [
       JSON.stringify(loaded),
       inspect(loaded, { depth: 20, showHidden: true }),
-      `${String(loaded.secrets.rootKeyPassphrase)}`,
+      String(loaded.secrets.rootKeyPassphrase),
       JSON.stringify(describeConfig(loaded)),
       String(Object.values(loaded.secrets)),
     ].join('\n')

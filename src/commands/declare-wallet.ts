@@ -1,0 +1,51 @@
+import { Option, type Command } from 'commander'
+import { flagsOf, limitOption, requestIdOption, withClientOptions } from './shared-options.ts'
+import type { Terminal } from './terminal.ts'
+
+const keyTypeOption = (): Option =>
+  new Option('--key-type <type>', 'kind of key').choices(['secp256k1', 'ed25519'])
+
+export const declareWalletCommands = (program: Command, terminal: Terminal): void => {
+  const wallet = program.command('wallet').summary('create, find and use wallets')
+  withClientOptions(wallet.command('create'))
+    .description('Creates a wallet: two parties generate its key together, no party ever holds the whole.')
+    .argument('<user-id>', 'whose wallet it is, in your own words')
+    .addOption(keyTypeOption().default('secp256k1'))
+    .addOption(
+      new Option('--owner-type <type>', 'who may sign').choices(['project', 'end_user']).default('project'),
+    )
+    .option('--label <text>', 'tells several wallets of one user apart')
+    .addOption(requestIdOption())
+    .action(async (userId: string, _options: unknown, command: Command) => {
+      const { createWallet } = await import('./wallet.ts')
+      await createWallet(userId, flagsOf(command), terminal)
+    })
+  withClientOptions(wallet.command('get'))
+    .description('Finds one wallet by its id, its address or its user id.')
+    .argument('<wallet>', 'wallet id, address or user id')
+    .addOption(keyTypeOption())
+    .action(async (reference: string, _options: unknown, command: Command) => {
+      const { getWallet } = await import('./wallet.ts')
+      await getWallet(reference, flagsOf(command), terminal)
+    })
+  withClientOptions(wallet.command('list'))
+    .description('Lists wallets, oldest first.')
+    .option('--user-id <user-id>', 'only those of this user')
+    .addOption(limitOption())
+    .action(async (options: { limit: number }, command: Command) => {
+      const { listWallets } = await import('./wallet.ts')
+      await listWallets(options.limit, flagsOf(command), terminal)
+    })
+  withClientOptions(wallet.command('sign-message'))
+    .description('Signs a message (EIP-191).')
+    .argument('<wallet>', 'wallet id, address or user id')
+    .argument('[text]', 'the message')
+    .option('--data-hex <hex>', 'the message as bytes')
+    .option('--file <path>', 'the message as a file, - for standard input')
+    .option('--digest-hex <hex>', 'a 32-byte digest, signed as it is; needs the permission sign:digest')
+    .addOption(requestIdOption())
+    .action(async (reference: string, text: string | undefined, _options: unknown, command: Command) => {
+      const { signMessage } = await import('./wallet.ts')
+      await signMessage(reference, text, flagsOf(command), terminal)
+    })
+}

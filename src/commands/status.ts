@@ -1,0 +1,69 @@
+import {
+  FreezeScopeSchema,
+  GetStatusResponseSchema,
+  LinkStateSchema,
+  LinkState,
+  StatusSchema,
+  type Status,
+} from '../../gen/countersign/v1/admin_pb.ts'
+import type { Flags } from '../config/load-config.ts'
+import { withDaemon } from './daemon-client.ts'
+import { enumText, jsonText, timeText } from './message-text.ts'
+import { formatFacts, formatTable } from './print-table.ts'
+import { CommandRefusal, type Terminal } from './terminal.ts'
+
+const fetchStatus = async (flags: Flags, terminal: Terminal): Promise<Status> => {
+  const { status } = await withDaemon(flags, terminal, ({ admin }) => admin.getStatus({}))
+  if (status === undefined) throw new CommandRefusal('the daemon answered without a status')
+  return status
+}
+
+const linkTable = ({ links }: Status): string =>
+  formatTable(
+    ['LINK', 'STATE', 'RENEWED', 'PRESIGNATURES'],
+    links.map((link) => [
+      String(link.shard),
+      enumText(LinkStateSchema, link.state),
+      timeText(link.renewTime),
+      String(link.presignatureCount),
+    ]),
+  )
+
+export const printStatus = async (flags: Flags, terminal: Terminal): Promise<void> => {
+  const status = await fetchStatus(flags, terminal)
+  if (flags.json === true) return terminal.print(jsonText(StatusSchema, status))
+  terminal.print(
+    formatFacts([
+      ['mode', status.mode],
+      [
+        'version',
+        `${status.version} (protocol ${status.protocolVersion}, vault schema ${status.vaultSchemaVersion})`,
+      ],
+      ['started', timeText(status.startTime)],
+      ['cosigner', `${status.cosignerId} ${status.cosignerAvailable ? 'available' : 'not available'}`.trim()],
+      ['wallets', String(status.walletCount)],
+      ['audit', `${status.auditSequence} rows`],
+      ['presignatures', String(status.presignatureCount)],
+    ]),
+  )
+  terminal.print(linkTable(status))
+  if (status.freezes.length === 0) return
+  const rows = status.freezes.map(({ scope, id, note, createTime }) => [
+    enumText(FreezeScopeSchema, scope),
+    id,
+    timeText(createTime),
+    note,
+  ])
+  terminal.print(formatTable(['FROZEN', 'ID', 'SINCE', 'NOTE'], rows))
+}
+
+/** The links to the cosigner; a burned one ends with exit code 1 and says what mends it. */
+export const printCosignerStatus = async (flags: Flags, terminal: Terminal): Promise<void> => {
+  const status = await fetchStatus(flags, terminal)
+  terminal.print(flags.json === true ? jsonText(GetStatusResponseSchema, wrap(status)) : linkTable(status))
+  const burned = status.links.some(({ state }) => state === LinkState.BURNED)
+  if (burned)
+    throw new CommandRefusal('a link is burned: stop the daemon, run "countersign cosigner relink", start it')
+}
+
+const wrap = (status: Status) => ({ $typeName: 'countersign.v1.GetStatusResponse' as const, status })
