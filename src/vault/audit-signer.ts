@@ -1,0 +1,89 @@
+import { createHash, createPrivateKey, createPublicKey, generateKeyPairSync, sign, verify } from 'node:crypto'
+import type { KeyObject } from 'node:crypto'
+import type { AuditHead } from './audit-chain.ts'
+import { encodeTagged, u64 } from './tagged-encoding.ts'
+
+/**
+ * Ed25519 (RFC 8032) signatures of the vault's audit key. The signed bytes are encodeTagged (tagged-encoding.ts) of
+ *
+ *   receipt:    "countersign/receipt/v1",    [vaultId 16, sequence u64, hash 32]
+ *   checkpoint: "countersign/checkpoint/v1", [vaultId 16, sequence u64, hash 32, time u64 ms]
+ *
+ * A receipt says: this row is in my chain. A checkpoint says: at this time it was the last one. The key id is the first
+ * 8 bytes of SHA-256(public key), in hex.
+ */
+export type Checkpoint = AuditHead & {
+  readonly timeMs: number
+  readonly signature: Uint8Array
+  readonly keyId: string
+  /** 32 bytes. */
+  readonly publicKey: Uint8Array
+}
+
+export type AuditSigner = {
+  readonly keyId: string
+  /** 32 bytes. */
+  readonly publicKey: Uint8Array
+  /** 64 bytes. */
+  readonly signReceipt: (head: AuditHead) => Uint8Array
+  readonly signCheckpoint: (head: AuditHead, timeMs: number) => Checkpoint
+}
+
+/** PKCS #8 of a new key, for sealing; the caller wipes it. */
+export const generateAuditKey = (): Uint8Array =>
+  generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'der' })
+
+/** Takes PKCS #8 bytes, which the caller may wipe afterwards. */
+export const createAuditSigner = (vaultId: Uint8Array, pkcs8: Uint8Array): AuditSigner => {
+  const key = createPrivateKey({ key: Buffer.from(pkcs8), type: 'pkcs8', format: 'der' })
+  const publicKey = rawPublicKey(createPublicKey(key))
+  const keyId = auditKeyId(publicKey)
+  return {
+    keyId,
+    publicKey,
+    signReceipt: (head) => sign(null, receiptBytes(vaultId, head), key),
+    signCheckpoint: (head, timeMs) => ({
+      sequence: head.sequence,
+      hash: head.hash,
+      timeMs,
+      signature: sign(null, checkpointBytes(vaultId, head, timeMs), key),
+      keyId,
+      publicKey,
+    }),
+  }
+}
+
+export const auditKeyId = (publicKey: Uint8Array): string =>
+  createHash('sha256').update(publicKey).digest('hex').slice(0, 16)
+
+/** Whether `publicKey` (32 bytes, from a source the caller trusts) signed this receipt for this vault. */
+export const verifyReceipt = (
+  publicKey: Uint8Array,
+  vaultId: Uint8Array,
+  head: AuditHead,
+  signature: Uint8Array,
+): boolean => verify(null, receiptBytes(vaultId, head), publicKeyObject(publicKey), signature)
+
+/** As `verifyReceipt`; the key inside the checkpoint is not trusted by itself. */
+export const verifyCheckpoint = (publicKey: Uint8Array, vaultId: Uint8Array, checkpoint: Checkpoint): boolean =>
+  verify(
+    null,
+    checkpointBytes(vaultId, checkpoint, checkpoint.timeMs),
+    publicKeyObject(publicKey),
+    checkpoint.signature,
+  )
+
+const receiptBytes = (vaultId: Uint8Array, head: AuditHead): Buffer =>
+  encodeTagged('countersign/receipt/v1', [vaultId, u64(head.sequence), head.hash])
+
+const checkpointBytes = (vaultId: Uint8Array, head: AuditHead, timeMs: number): Buffer =>
+  encodeTagged('countersign/checkpoint/v1', [vaultId, u64(head.sequence), head.hash, u64(timeMs)])
+
+/** SubjectPublicKeyInfo of Ed25519 is this prefix and the 32 key bytes (RFC 8410). */
+const SPKI_PREFIX = Buffer.from('302a300506032b6570032100', 'hex')
+
+const rawPublicKey = (key: KeyObject): Uint8Array =>
+  Uint8Array.from(key.export({ type: 'spki', format: 'der' }).subarray(SPKI_PREFIX.length))
+
+const publicKeyObject = (raw: Uint8Array): KeyObject =>
+  createPublicKey({ key: Buffer.concat([SPKI_PREFIX, raw]), type: 'spki', format: 'der' })

@@ -1,0 +1,89 @@
+import type { Schema } from './migrations.ts'
+import { SHARED_TABLES_V1 } from './shared-tables.ts'
+
+const DAEMON_TABLES_V1 = `
+CREATE TABLE projects (
+  project_id TEXT PRIMARY KEY,
+  name TEXT NOT NULL,
+  state TEXT NOT NULL CHECK (state IN ('ACTIVE', 'DISABLED')),
+  settings TEXT NOT NULL,
+  revision INTEGER NOT NULL,
+  create_ms INTEGER NOT NULL,
+  update_ms INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE api_keys (
+  number INTEGER PRIMARY KEY,
+  key_id TEXT NOT NULL UNIQUE,
+  project TEXT NOT NULL REFERENCES projects (project_id),
+  name TEXT NOT NULL,
+  state TEXT NOT NULL CHECK (state IN ('ACTIVE', 'REVOKED')),
+  secret_mac BLOB NOT NULL CHECK (length(secret_mac) = 32),
+  previous_mac BLOB,
+  previous_until_ms INTEGER NOT NULL,
+  permissions TEXT NOT NULL,
+  allowed_cidrs TEXT NOT NULL,
+  mtls_identity TEXT,
+  expire_ms INTEGER,
+  revision INTEGER NOT NULL,
+  create_ms INTEGER NOT NULL,
+  update_ms INTEGER NOT NULL,
+  mac BLOB NOT NULL
+) STRICT;
+CREATE INDEX api_keys_by_project ON api_keys (project, number);
+CREATE UNIQUE INDEX api_keys_by_identity ON api_keys (mtls_identity)
+  WHERE mtls_identity IS NOT NULL AND state = 'ACTIVE';
+
+CREATE TABLE wallets (
+  number INTEGER PRIMARY KEY,
+  wallet_id BLOB NOT NULL UNIQUE CHECK (length(wallet_id) = 16),
+  project TEXT NOT NULL REFERENCES projects (project_id),
+  user_id TEXT NOT NULL,
+  key_type TEXT NOT NULL,
+  owner_type TEXT NOT NULL,
+  label TEXT NOT NULL,
+  address TEXT NOT NULL,
+  address_key TEXT NOT NULL,
+  public_key BLOB NOT NULL,
+  state TEXT NOT NULL,
+  origin TEXT NOT NULL,
+  revision INTEGER NOT NULL,
+  create_ms INTEGER NOT NULL,
+  mac BLOB NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX wallets_one_live ON wallets (project, user_id, key_type, owner_type, label)
+  WHERE state IN ('PENDING', 'ACTIVE', 'SUSPENDED');
+CREATE INDEX wallets_by_address ON wallets (address_key, project);
+CREATE INDEX wallets_by_project ON wallets (project, number);
+CREATE INDEX wallets_by_user ON wallets (project, user_id, number);
+
+CREATE TABLE requests (
+  caller TEXT NOT NULL,
+  method TEXT NOT NULL,
+  request_id TEXT NOT NULL,
+  body_hash BLOB NOT NULL CHECK (length(body_hash) = 32),
+  state TEXT NOT NULL CHECK (state IN ('RUNNING', 'INTERRUPTED', 'DONE')),
+  response BLOB,
+  create_ms INTEGER NOT NULL,
+  PRIMARY KEY (caller, method, request_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX requests_by_age ON requests (create_ms);
+CREATE INDEX requests_running ON requests (state) WHERE state = 'RUNNING';
+
+CREATE TABLE usage (
+  api_key_id TEXT NOT NULL,
+  permission TEXT NOT NULL,
+  token TEXT NOT NULL,
+  day INTEGER NOT NULL,
+  spent BLOB NOT NULL CHECK (length(spent) = 32),
+  PRIMARY KEY (api_key_id, permission, token, day)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX usage_by_day ON usage (day);
+`
+
+/** The vault of the daemon, party C. */
+export const DAEMON_SCHEMA: Schema = {
+  kind: 'daemon',
+  applicationId: 0x43534744,
+  migrations: [{ version: 1, sql: SHARED_TABLES_V1 + DAEMON_TABLES_V1 }],
+}

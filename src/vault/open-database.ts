@@ -1,0 +1,207 @@
+import Database from 'better-sqlite3'
+import { closeSync, existsSync, fsyncSync, openSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { assert, failure, isFailure } from '../domain/failure.ts'
+import { applyMigration, foundVersion, migrate, refuseNewer } from './migrations.ts'
+import type { Schema } from './migrations.ts'
+import { createPrivateFile, preparePrivateDirectory } from './private-file.ts'
+import { sqliteCode } from './sqlite-errors.ts'
+import { acquireVaultLock } from './vault-lock.ts'
+
+/**
+ * Opens a vault file: one connection, one process (vault-lock.ts), settings asserted after they are made. Nothing else
+ * in the process may open the file, not even to copy it: closing any descriptor of it drops SQLite's locks.
+ */
+export type OpenDatabase = {
+  readonly db: Database.Database
+  readonly path: string
+  /** Closes the connection, checkpointing the WAL, and lets go of the lock. */
+  readonly close: () => void
+}
+
+/**
+ * name, value to set, value that must be read back. better-sqlite3 is built with synchronous=NORMAL in WAL mode, so
+ * FULL is set on every connection, after the switch to WAL, and asserted again after the first write.
+ */
+const SETTINGS: readonly (readonly [string, string, string])[] = [
+  ['journal_mode', 'WAL', 'wal'],
+  ['synchronous', 'FULL', '2'],
+  ['secure_delete', 'ON', '1'],
+  ['trusted_schema', 'OFF', '0'],
+  ['cell_size_check', 'ON', '1'],
+  ['mmap_size', '0', '0'],
+  ['foreign_keys', 'ON', '1'],
+  ['temp_store', 'MEMORY', '2'],
+  ['wal_autocheckpoint', '200', '200'],
+  ['busy_timeout', '2000', '2000'],
+]
+
+const readSetting = (db: Database.Database, name: string): string => String(db.pragma(name, { simple: true }))
+
+/** Throws when a setting is not what the sheet says: a bug or another SQLite build, never a state to run in. */
+export const assertSettings = (db: Database.Database): void => {
+  for (const [name, , expected] of SETTINGS) {
+    const found = readSetting(db, name)
+    assert(found === expected || (name === 'mmap_size' && found === 'undefined'), `${name} is ${found}, not ${expected}`)
+  }
+}
+
+/** `vault.db` → `vault.lock`, beside it. */
+export const lockPath = (path: string): string => path.replace(/(\.db)?$/, '.lock')
+
+/**
+ * Makes a vault file and runs `fill` in the transaction that makes its tables, so that a crash leaves either a whole
+ * vault or none. Refuses: VAULT_EXISTS, VAULT_LOCKED, VAULT_UNWRITABLE.
+ */
+export const createDatabase = (path: string, schema: Schema, fill: (db: Database.Database) => void): OpenDatabase => {
+  preparePrivateDirectory(dirname(path))
+  return withLock(path, () => {
+    createPrivateFile(path)
+    return refusingDiskFaults(path, () => {
+      const db = connect(path)
+      return closingOnThrow(db, () => {
+        if (!isEmpty(db)) throw failure('VAULT_EXISTS', { path })
+        db.pragma(`application_id = ${schema.applicationId}`)
+        db.transaction(() => {
+          for (const migration of schema.migrations) applyMigration(db, migration)
+          fill(db)
+        }).immediate()
+        assertSettings(db)
+        syncDirectory(dirname(path))
+        return db
+      })
+    })
+  })
+}
+
+/**
+ * Opens an existing vault file, brings its schema up to date and writes once.
+ * Refuses: VAULT_MISSING, VAULT_LOCKED, VAULT_UNWRITABLE, VAULT_CORRUPT (not a vault of this kind, a damaged page, a
+ * schema that is not exactly ours), VAULT_TOO_NEW.
+ */
+export const openDatabase = (path: string, schema: Schema): OpenDatabase => {
+  refuseMissing(path)
+  preparePrivateDirectory(dirname(path))
+  return withLock(path, () =>
+    refusingDiskFaults(path, () => {
+      const db = connect(path)
+      return closingOnThrow(db, () => {
+        examine(db, path, schema)
+        migrate(db, schema)
+        refuseForeignSchema(db, schema)
+        db.exec('UPDATE vault_header SET opened = opened + 1')
+        assertSettings(db)
+        return db
+      })
+    }),
+  )
+}
+
+/** Opens a vault file for looking only: same lock, same refusals, no migration and no write. */
+export const openDatabaseForReading = (path: string, schema: Schema): OpenDatabase => {
+  refuseMissing(path)
+  return withLock(path, () =>
+    refusingDiskFaults(path, () => {
+      const db = connect(path)
+      return closingOnThrow(db, () => {
+        examine(db, path, schema)
+        db.pragma('query_only = ON')
+        return db
+      })
+    }),
+  )
+}
+
+const refuseMissing = (path: string): void => {
+  if (!existsSync(path)) throw failure('VAULT_MISSING', { path })
+}
+
+const connect = (path: string): Database.Database => {
+  const db = new Database(path, { fileMustExist: true, timeout: 2000 })
+  return closingOnThrow(db, () => {
+    for (const [name, value] of SETTINGS) db.pragma(`${name} = ${value}`)
+    db.defaultSafeIntegers(true)
+    return db
+  })
+}
+
+const isEmpty = (db: Database.Database): boolean =>
+  foundVersion(db) === 0 && db.prepare('SELECT 1 FROM sqlite_schema LIMIT 1').get() === undefined
+
+const examine = (db: Database.Database, path: string, schema: Schema): void => {
+  if (isEmpty(db)) throw failure('VAULT_MISSING', { path })
+  if (Number(db.pragma('application_id', { simple: true })) !== schema.applicationId) {
+    throw failure('VAULT_CORRUPT', { where: `not a ${schema.kind} vault` })
+  }
+  refuseNewer(db, schema)
+  if (db.pragma('quick_check(1)', { simple: true }) !== 'ok') throw failure('VAULT_CORRUPT', { where: 'quick_check' })
+}
+
+const schemaText = (db: Database.Database): string =>
+  JSON.stringify(
+    db
+      .prepare(`SELECT type, name, tbl_name, sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\'
+        ORDER BY type, name`)
+      .raw()
+      .all(),
+  )
+
+/** A trigger or table that is not ours could undo what this program writes. */
+const refuseForeignSchema = (db: Database.Database, schema: Schema): void => {
+  const fresh = new Database(':memory:')
+  try {
+    for (const migration of schema.migrations) applyMigration(fresh, migration)
+    if (schemaText(fresh) !== schemaText(db)) throw failure('VAULT_CORRUPT', { where: 'schema' })
+  } finally {
+    fresh.close()
+  }
+}
+
+const withLock = (path: string, open: () => Database.Database): OpenDatabase => {
+  const lock = acquireVaultLock(lockPath(path))
+  try {
+    const db = open()
+    return {
+      db,
+      path,
+      close: () => {
+        db.close()
+        lock.release()
+      },
+    }
+  } catch (error) {
+    lock.release()
+    throw error
+  }
+}
+
+const closingOnThrow = <T>(db: Database.Database, use: () => T): T => {
+  try {
+    return use()
+  } catch (error) {
+    db.close()
+    throw error
+  }
+}
+
+const refusingDiskFaults = <T>(path: string, use: () => T): T => {
+  try {
+    return use()
+  } catch (error) {
+    const code = sqliteCode(error)
+    if (isFailure(error) || code === undefined) throw error
+    if (/^SQLITE_(CORRUPT|NOTADB|SCHEMA|ERROR)/.test(code)) throw failure('VAULT_CORRUPT', { where: code })
+    if (code.startsWith('SQLITE_BUSY')) throw failure('VAULT_LOCKED', { dataDir: dirname(path) })
+    throw failure('VAULT_UNWRITABLE', { path, why: code })
+  }
+}
+
+/** Makes the new names in the directory durable. */
+const syncDirectory = (path: string): void => {
+  const fd = openSync(path, 'r')
+  try {
+    fsyncSync(fd)
+  } finally {
+    closeSync(fd)
+  }
+}

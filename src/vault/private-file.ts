@@ -1,0 +1,46 @@
+import { closeSync, chmodSync, mkdirSync, openSync, statSync, statfsSync } from 'node:fs'
+import { failure } from '../domain/failure.ts'
+
+const unwritable = (path: string, error: unknown) =>
+  failure('VAULT_UNWRITABLE', { path, why: (error as NodeJS.ErrnoException).code ?? 'error' })
+
+/** Makes an empty file of mode 0600, or leaves the one that is there: an existing file is never opened here. */
+export const createPrivateFile = (path: string): void => {
+  try {
+    closeSync(openSync(path, 'wx', 0o600))
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw unwritable(path, error)
+  }
+}
+
+const OTHERS_MAY = 0o077
+const STICKY = 0o1000
+
+/**
+ * Makes the data directory with mode 0700, or closes one that other users may enter. Refuses with VAULT_UNWRITABLE a
+ * shared directory (sticky, such as /tmp), one that cannot be closed, and one on a network file system, whose locks
+ * and fsyncs cannot be relied on.
+ */
+export const preparePrivateDirectory = (path: string): void => {
+  try {
+    mkdirSync(path, { mode: 0o700, recursive: true })
+    const { mode } = statSync(path)
+    if ((mode & STICKY) !== 0) throw failure('VAULT_UNWRITABLE', { path, why: 'the directory is shared by all users' })
+    if ((mode & OTHERS_MAY) !== 0) chmodSync(path, 0o700)
+  } catch (error) {
+    if (error instanceof Error && 'reason' in error) throw error
+    throw unwritable(path, error)
+  }
+  refuseNetworkFileSystem(path)
+}
+
+/** statfs(2) types: NFS, SMB, CIFS, SMB2, AFS, Ceph, 9p. */
+const NETWORK_FILE_SYSTEMS = new Set([0x6969, 0x517b, 0xff534d42, 0xfe534d42, 0x5346414f, 0x00c36400, 0x01021997])
+
+const refuseNetworkFileSystem = (path: string): void => {
+  if (process.platform !== 'linux') return
+  const type = statfsSync(path).type >>> 0
+  if (NETWORK_FILE_SYSTEMS.has(type)) {
+    throw failure('VAULT_UNWRITABLE', { path, why: 'the directory is on a network file system' })
+  }
+}

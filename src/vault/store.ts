@@ -1,0 +1,59 @@
+import type Database from 'better-sqlite3'
+import type { KeyObject } from 'node:crypto'
+
+/** What SQLite hands out with safe integers on: every INTEGER is a bigint. */
+export type SqlValue = bigint | string | Buffer | null
+export type SqlParam = bigint | number | string | Uint8Array | null
+
+export type VaultKind = 'daemon' | 'cosigner'
+
+/** Keys the thread that owns the database works with; the share key is not among them. */
+export type VaultKeys = {
+  readonly rowMac: KeyObject
+  readonly stateIndex: KeyObject
+  readonly apiKeyPepper: KeyObject
+}
+
+// Rows are typed by who wrote the SQL; the tables are STRICT, so a column's type is what its table says.
+/* oxlint-disable typescript/no-unnecessary-type-parameters */
+
+/** Reads. Between two commits it sees exactly what is durable. */
+export type Reader = {
+  readonly kind: VaultKind
+  /** 16 bytes. */
+  readonly vaultId: Uint8Array
+  readonly keys: VaultKeys
+  readonly one: <Row>(sql: string, ...params: SqlParam[]) => Row | undefined
+  readonly all: <Row>(sql: string, ...params: SqlParam[]) => Row[]
+}
+
+declare const writing: unique symbol
+
+/** Reads and writes inside one unit of a group commit. Exists only as the argument of committed work. */
+export type Tx = Reader & {
+  readonly [writing]: true
+  /** Answers how many rows changed. */
+  readonly run: (sql: string, ...params: SqlParam[]) => number
+}
+
+/** Prepared statements of one connection, kept for its life. */
+export const createStore = (
+  db: Database.Database,
+  identity: { readonly kind: VaultKind; readonly vaultId: Uint8Array; readonly keys: VaultKeys },
+): Tx => {
+  const statements = new Map<string, Database.Statement>()
+  const prepared = (sql: string): Database.Statement => {
+    let statement = statements.get(sql)
+    if (statement === undefined) {
+      statement = db.prepare(sql)
+      statements.set(sql, statement)
+    }
+    return statement
+  }
+  return {
+    ...identity,
+    one: <Row>(sql: string, ...params: SqlParam[]) => prepared(sql).get(...params) as Row | undefined,
+    all: <Row>(sql: string, ...params: SqlParam[]) => prepared(sql).all(...params) as Row[],
+    run: (sql: string, ...params: SqlParam[]) => prepared(sql).run(...params).changes,
+  } as Tx
+}

@@ -1,0 +1,221 @@
+import { failure } from '../domain/failure.ts'
+import { isEvmAddress, walletIdFromBytes, walletIdToBytes } from '../domain/ids.ts'
+import type { ProjectId, UserId, WalletId } from '../domain/ids.ts'
+import { requireProject } from './projects.ts'
+import { requireRowMac, rowMac } from './row-mac.ts'
+import { etagOf } from './settings.ts'
+import { isUniqueViolation } from './sqlite-errors.ts'
+import type { Reader, SqlParam, Tx } from './store.ts'
+import { u64 } from './tagged-encoding.ts'
+
+export type WalletState = 'PENDING' | 'ACTIVE' | 'SUSPENDED' | 'ARCHIVED'
+export type KeyType = 'secp256k1' | 'ed25519'
+export type OwnerType = 'project' | 'end_user'
+export type WalletOrigin = 'dkg' | 'import' | 'fork'
+
+/** What the daemon knows of a wallet in clear. The row is under a MAC; the share is in wallet-shares.ts. */
+export type Wallet = {
+  readonly walletId: WalletId
+  readonly project: ProjectId
+  readonly userId: UserId
+  readonly keyType: KeyType
+  readonly ownerType: OwnerType
+  readonly label: string
+  /** As it is shown: EIP-55 or base58. */
+  readonly address: string
+  /** As the engine encodes it. */
+  readonly publicKey: Uint8Array
+  readonly state: WalletState
+  readonly origin: WalletOrigin
+  readonly etag: string
+  readonly createMs: number
+  /** Pages go on after this. */
+  readonly number: bigint
+}
+
+export type NewWallet = Omit<Wallet, 'etag' | 'number'>
+
+type Row = {
+  number: bigint
+  wallet_id: Buffer
+  project: string
+  user_id: string
+  key_type: string
+  owner_type: string
+  label: string
+  address: string
+  address_key: string
+  public_key: Buffer
+  state: string
+  origin: string
+  revision: bigint
+  create_ms: bigint
+  mac: Buffer
+}
+
+const macItems = (row: Omit<Row, 'mac' | 'number'>) => [
+  row.wallet_id, row.project, row.user_id, row.key_type, row.owner_type, row.label, row.address, row.address_key,
+  row.public_key, row.state, row.origin, u64(row.revision), u64(row.create_ms),
+]
+
+const toWallet = (reader: Reader, row: Row): Wallet => {
+  requireRowMac(reader, 'wallets', macItems(row), row.mac)
+  return {
+    walletId: walletIdFromBytes(row.wallet_id),
+    project: row.project as ProjectId,
+    userId: row.user_id as UserId,
+    keyType: row.key_type as KeyType,
+    ownerType: row.owner_type as OwnerType,
+    label: row.label,
+    address: row.address,
+    publicKey: row.public_key,
+    state: row.state as WalletState,
+    origin: row.origin as WalletOrigin,
+    etag: etagOf(row.revision),
+    createMs: Number(row.create_ms),
+    number: row.number,
+  }
+}
+
+/** EVM addresses are found in any letter case, all others exactly. */
+const addressKey = (address: string): string => (isEvmAddress(address) ? address.toLowerCase() : address)
+
+/** Who a wallet is for: at most one that lives (not archived) for each. */
+export type WalletSlot = Pick<Wallet, 'project' | 'userId' | 'keyType' | 'ownerType' | 'label'>
+
+const FIND_SLOT = `SELECT * FROM wallets WHERE project = ? AND user_id = ? AND key_type = ? AND owner_type = ?
+  AND label = ? AND state IN ('PENDING', 'ACTIVE', 'SUSPENDED')`
+
+export const findWalletInSlot = (reader: Reader, slot: WalletSlot): Wallet | undefined => {
+  const row = reader.one<Row>(FIND_SLOT, slot.project, slot.userId, slot.keyType, slot.ownerType, slot.label)
+  return row && toWallet(reader, row)
+}
+
+/** Refuses: PROJECT_NOT_FOUND; WALLET_ALREADY_EXISTS naming the live wallet of the same slot. */
+export const insertWallet = (tx: Tx, wallet: NewWallet): Wallet => {
+  requireProject(tx, wallet.project)
+  const row = {
+    wallet_id: Buffer.from(walletIdToBytes(wallet.walletId)),
+    project: wallet.project,
+    user_id: wallet.userId,
+    key_type: wallet.keyType,
+    owner_type: wallet.ownerType,
+    label: wallet.label,
+    address: wallet.address,
+    address_key: addressKey(wallet.address),
+    public_key: Buffer.from(wallet.publicKey),
+    state: wallet.state,
+    origin: wallet.origin,
+    revision: 1n,
+    create_ms: BigInt(wallet.createMs),
+  }
+  try {
+    tx.run(
+      `INSERT INTO wallets (wallet_id, project, user_id, key_type, owner_type, label, address, address_key, public_key,
+         state, origin, revision, create_ms, mac) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+      row.wallet_id, row.project, row.user_id, row.key_type, row.owner_type, row.label, row.address, row.address_key,
+      row.public_key, row.state, row.origin, row.revision, row.create_ms, rowMac(tx, 'wallets', macItems(row)),
+    )
+  } catch (error) {
+    const holder = isUniqueViolation(error) ? findWalletInSlot(tx, wallet) : undefined
+    if (holder !== undefined) throw failure('WALLET_ALREADY_EXISTS', { walletId: holder.walletId })
+    throw error
+  }
+  return requireWallet(tx, wallet.walletId)
+}
+
+/** Of any project. VAULT_CORRUPT for an altered row. */
+export const getWallet = (reader: Reader, walletId: WalletId): Wallet | undefined => {
+  const row = reader.one<Row>('SELECT * FROM wallets WHERE wallet_id = ?', walletIdToBytes(walletId))
+  return row && toWallet(reader, row)
+}
+
+/** Refuses with WALLET_NOT_FOUND, also for a wallet of another project when `project` is given. */
+export const requireWallet = (reader: Reader, walletId: WalletId, project?: ProjectId): Wallet => {
+  const wallet = getWallet(reader, walletId)
+  if (wallet === undefined || (project !== undefined && wallet.project !== project)) {
+    throw failure('WALLET_NOT_FOUND', {})
+  }
+  return wallet
+}
+
+/** More than this many wallets of one address or user are ambiguous anyway. */
+const MATCHES_MAX = 16
+
+/** In order of creation, archived ones last, at most 16. */
+export const findWalletsByAddress = (reader: Reader, project: ProjectId, address: string): Wallet[] =>
+  reader
+    .all<Row>(
+      `SELECT * FROM wallets WHERE address_key = ? AND project = ? ORDER BY state = 'ARCHIVED', number LIMIT ?`,
+      addressKey(address),
+      project,
+      MATCHES_MAX,
+    )
+    .map((row) => toWallet(reader, row))
+
+/** In order of creation, archived ones last, at most 16. */
+export const findWalletsByUser = (reader: Reader, project: ProjectId, userId: UserId, keyType?: KeyType): Wallet[] =>
+  reader
+    .all<Row>(
+      `SELECT * FROM wallets WHERE project = ? AND user_id = ? AND key_type LIKE ?
+       ORDER BY state = 'ARCHIVED', number LIMIT ?`,
+      project,
+      userId,
+      keyType ?? '%',
+      MATCHES_MAX,
+    )
+    .map((row) => toWallet(reader, row))
+
+export type WalletPage = {
+  readonly project: ProjectId
+  readonly userId?: UserId | undefined
+  readonly keyType?: KeyType | undefined
+  readonly state?: WalletState | undefined
+  readonly after?: bigint | undefined
+  readonly limit: number
+}
+
+/** In order of creation, after `after` (a wallet's `number`). */
+export const listWallets = (reader: Reader, page: WalletPage): Wallet[] => {
+  const conditions = ['project = ?', 'number > ?']
+  const params: SqlParam[] = [page.project, page.after ?? 0n]
+  const narrow = (column: string, value: string | undefined): void => {
+    if (value === undefined) return
+    conditions.push(`${column} = ?`)
+    params.push(value)
+  }
+  narrow('user_id', page.userId)
+  narrow('key_type', page.keyType)
+  narrow('state', page.state)
+  const sql = `SELECT * FROM wallets WHERE ${conditions.join(' AND ')} ORDER BY number LIMIT ?`
+  return reader.all<Row>(sql, ...params, page.limit).map((row) => toWallet(reader, row))
+}
+
+export const countWallets = (reader: Reader): number =>
+  Number(reader.one<{ count: bigint }>('SELECT count(*) AS count FROM wallets')?.count ?? 0n)
+
+/** Refuses with WALLET_NOT_FOUND; with WALLET_ALREADY_EXISTS when the slot of an archived wallet was taken since. */
+export const setWalletState = (tx: Tx, walletId: WalletId, state: WalletState): Wallet => {
+  const row = tx.one<Row>('SELECT * FROM wallets WHERE wallet_id = ?', walletIdToBytes(walletId))
+  if (row === undefined) throw failure('WALLET_NOT_FOUND', {})
+  const before = toWallet(tx, row)
+  const next = { ...row, state, revision: row.revision + 1n }
+  try {
+    tx.run(
+      'UPDATE wallets SET state = ?, revision = ?, mac = ? WHERE number = ?',
+      state,
+      next.revision,
+      rowMac(tx, 'wallets', macItems(next)),
+      row.number,
+    )
+  } catch (error) {
+    const holder = isUniqueViolation(error) ? findWalletInSlot(tx, before) : undefined
+    if (holder !== undefined) throw failure('WALLET_ALREADY_EXISTS', { walletId: holder.walletId })
+    throw error
+  }
+  return requireWallet(tx, walletId)
+}
+
+/** Removes a wallet that never became ACTIVE: its key generation was abandoned. Answers whether it was there. */
+export const deletePendingWallet = (tx: Tx, walletId: WalletId): boolean =>
+  tx.run(`DELETE FROM wallets WHERE wallet_id = ? AND state = 'PENDING'`, walletIdToBytes(walletId)) === 1
