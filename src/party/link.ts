@@ -146,7 +146,7 @@ export class Link {
     const burned = own.map((record) => ({
       ...record,
       state: 'BURNED' as const,
-      burns: record.burns + (record.state === 'BURNED' ? 0 : 1),
+      burns: record.burns + 1,
       lastBurnAtMs: this.nowMs,
       relinkGrant: 0,
     }))
@@ -161,6 +161,7 @@ export class Link {
     await this.save({
       lEpoch,
       renewedAtMs: this.nowMs,
+      ...(reason.relink ? { relinkGrant: Math.max(0, this.#record.relinkGrant - 1) } : {}),
       ...(reason.erase ? { eraseDueAtMs: 0n, lastEraseAtMs: this.nowMs } : {}),
     })
   }

@@ -52,6 +52,8 @@ export type StoredReply = {
 
 /** What only the answering party keeps: its intents, its replies, its own rules. */
 export type CosignerStore = PartyStore & {
+  /** The cosigner's own fences and rules, as far as they can be told before the intent is recorded. */
+  readonly admits: (request: { readonly walletId: Uint8Array; readonly payload: Uint8Array }) => boolean
   readonly findReply: (walletId: Uint8Array, reqId: Uint8Array) => StoredReply | undefined
   /**
    * Asks the cosigner's own fences and rules inside the transaction that records the intent.

@@ -1,0 +1,156 @@
+/** The answering side of an online signature, in the order of docs/protocol.md §10.2. */
+import type { Clock } from '../domain/clock.ts'
+import type { WalletBinding } from '../engine/dkls23/contexts.ts'
+import { benign, ProtocolFault } from '../engine/dkls23/fault.ts'
+import type { Frame } from '../engine/dkls23/frame.ts'
+import type { Presignature } from '../engine/dkls23/presignature.ts'
+import { wipePresignature } from '../engine/dkls23/presignature.ts'
+import type { WalletState } from '../engine/dkls23/records.ts'
+import { agreeOnSigning, answerSign, assertBelongs, assertRequestScalars } from '../engine/dkls23/sign.ts'
+import { decodeSignRequest, type SignRequest, signRequestKey } from '../engine/dkls23/sign-messages.ts'
+import type { Link } from './link.ts'
+import type { CosignerIntent, CosignerStore } from './party-store.ts'
+import { hexOf, type PresignatureMap } from './presignature-map.ts'
+
+/**
+ * The digest that this side derives from the typed request, by itself.
+ * @throws whatever does not parse, is too large or is for another wallet: the caller of the peer chose it (class A).
+ */
+export type ReadPayload = (payload: Uint8Array, walletId: Uint8Array) => { readonly digest: Uint8Array }
+
+type Deps = {
+  readonly link: Link
+  readonly store: CosignerStore
+  readonly clock: Clock
+  readonly readPayload: ReadPayload
+  readonly alert: (what: string, detail: string) => void
+}
+/** What signing needs of a wallet: no share. */
+type KnownWallet = { readonly binding: WalletBinding; readonly state: WalletState }
+
+const MAX_KNOWN_WALLETS = 100_000
+
+export class SignResponder {
+  readonly #deps: Deps
+  readonly #presignatures: PresignatureMap
+  readonly #known = new Map<string, KnownWallet>()
+
+  constructor(deps: Deps, presignatures: PresignatureMap) {
+    this.#deps = deps
+    this.#presignatures = presignatures
+  }
+
+  forgetWallet(walletId: Uint8Array): void {
+    this.#known.delete(hexOf(walletId))
+  }
+
+  /** The body of the response. @throws ProtocolFault; the presignature that the request named is gone in every case. */
+  async answer(frame: Frame): Promise<Uint8Array> {
+    const request = decodeSignRequest(frame.body, frame.linkId)
+    const presignature = this.#presignatures.take(request.presigId, this.#deps.clock.nowMs())
+    try {
+      return await this.#answerTaken(request, presignature, frame.lEpoch)
+    } finally {
+      if (presignature !== undefined) wipePresignature(presignature)
+    }
+  }
+
+  async #answerTaken(
+    request: SignRequest,
+    presignature: Presignature | undefined,
+    lEpoch: number,
+  ): Promise<Uint8Array> {
+    const { link, store } = this.#deps
+    const requestKey = signRequestKey(request)
+    const reply = store.findReply(request.walletId, request.reqId)
+    if (reply !== undefined) {
+      if (hexOf(reply.requestKey) !== hexOf(requestKey)) throw benign('reqid_conflict', 'reqId of another request')
+      if (reply.state === 'RUNNING') throw benign('busy', 'the request is running')
+      if (reply.response !== undefined) {
+        link.assertUsable('sign')
+        await this.#walletOf(request)
+        if (!store.admits(request)) throw benign('policy_denied', 'refused by the rules of the cosigner')
+        return reply.response
+      }
+    }
+    assertRequestScalars(request)
+    assertBelongs(presignature, request.linkId, request.walletId, request.wEpoch)
+    if (presignature.lEpoch !== lEpoch) throw benign('unknown_presig', 'another link epoch')
+    const wallet = await this.#walletOf(request)
+    const digest = this.#digestOf(request)
+    const inputs = { link: link.parties, wallet: wallet.binding, digest, path: request.path }
+    const context = agreeOnSigning(inputs, request, presignature)
+    link.assertUsable('sign')
+    const intent = intentOf(request, presignature)
+    await this.#commit(intent, requestKey)
+    try {
+      link.assertUsable('sign')
+      const { body } = answerSign(context, request, presignature)
+      store.completeIntent(intent, { response: body })
+      return body
+    } catch (error) {
+      store.completeIntent(intent, { failed: error instanceof ProtocolFault ? error.codeName : 'internal' })
+      if (error instanceof ProtocolFault && error.consequence === 'suspend-wallet') {
+        await this.#suspend(request.walletId, presignature.sid, 'final signature invalid')
+      }
+      throw error
+    }
+  }
+
+  #digestOf(request: SignRequest): Uint8Array {
+    try {
+      return this.#deps.readPayload(request.payload, request.walletId).digest
+    } catch {
+      throw benign('policy_denied', 'the payload is refused')
+    }
+  }
+
+  async #commit(intent: CosignerIntent, requestKey: Uint8Array): Promise<void> {
+    const verdict = await this.#deps.store.commitIntent({ ...intent, requestKey })
+    if (verdict === 'committed') return
+    if (verdict === 'denied') throw benign('policy_denied', 'refused by the rules of the cosigner')
+    await this.#suspend(intent.walletId, undefined, 'a presignature was named twice')
+    throw benign('wallet_state', 'the wallet is suspended')
+  }
+
+  /** The wallet stops at once; the link and its other wallets go on. */
+  async #suspend(walletId: Uint8Array, sid: Uint8Array | undefined, why: string): Promise<void> {
+    const id = walletId.slice()
+    this.forgetWallet(id)
+    this.#presignatures.wipeWallet(id)
+    if (sid !== undefined) this.#presignatures.wipeSession(sid)
+    await this.#deps.store.setWalletState(id, 'SUSPENDED', why)
+    this.#deps.alert('wallet_suspended', `wallet ${hexOf(id)}: ${why}`)
+  }
+
+  async #walletOf({ walletId, wEpoch }: SignRequest): Promise<KnownWallet> {
+    const key = hexOf(walletId)
+    const known = this.#known.get(key) ?? (await this.#load(walletId, key))
+    if (known === undefined) throw benign('wallet_state', 'no such wallet')
+    if (known.state !== 'ACTIVE') throw benign('wallet_state', 'the wallet is not active')
+    if (known.binding.wEpoch !== wEpoch) throw benign('wallet_state', 'another wallet epoch')
+    return known
+  }
+
+  async #load(walletId: Uint8Array, key: string): Promise<KnownWallet | undefined> {
+    const record = await this.#deps.store.loadWallet(walletId)
+    if (record === undefined) return undefined
+    const { share, ...binding } = record
+    share.fill(0)
+    if (this.#known.size >= MAX_KNOWN_WALLETS) this.#known.clear()
+    const known = { binding, state: record.state }
+    this.#known.set(key, known)
+    return known
+  }
+}
+
+/** Fields of a request are views of its frame: what outlives the call is copied. */
+const intentOf = (request: SignRequest, presignature: Presignature): CosignerIntent => ({
+  walletId: request.walletId.slice(),
+  wEpoch: request.wEpoch,
+  presigId: request.presigId.slice(),
+  noncePoint: presignature.noncePoint,
+  reqId: request.reqId.slice(),
+  digest: request.digest.slice(),
+  payload: request.payload,
+})
