@@ -69,6 +69,16 @@ export function decompress(point: Uint8Array): Uint8Array {
   return binding.publicKeyConvert(point, false, new Uint8Array(UNCOMPRESSED))
 }
 
+/** The 65-byte form of what `isPoint` accepts, undefined for anything else. */
+export function parsePoint(bytes: Uint8Array): Uint8Array | undefined {
+  if (bytes.length !== COMPRESSED || (bytes[0] !== 2 && bytes[0] !== 3)) return undefined
+  try {
+    return decompress(bytes)
+  } catch {
+    return undefined
+  }
+}
+
 /** The x coordinate, 32 bytes big-endian. */
 export function pointX(point: Uint8Array): Uint8Array {
   return point.slice(1, 33)

@@ -7,11 +7,10 @@ import { timingSafeEqual } from 'node:crypto'
 import {
   addPoints,
   addPointsUncompressed,
-  decompress,
-  isPoint,
   mulBase,
   mulBaseUncompressed,
   mulSecretUncompressed,
+  parsePoint,
 } from '../curve/secp256k1.ts'
 import { concatBytes, equalBytes } from '../hash/encoding.ts'
 import { commitment } from '../hash/tagged-hash.ts'
@@ -238,9 +237,9 @@ function relationHolds(factor: Uint8Array, point: Uint8Array, d: Uint8Array, gam
 /** Compressed points -> 65 bytes each. @throws ProtocolFault class C. */
 function parsePoints(bytes: Uint8Array): readonly Uint8Array[] {
   return Array.from({ length: bytes.length / POINT_BYTES }, (_, b) => {
-    const point = slotOf(bytes, b, POINT_BYTES)
-    if (!isPoint(point)) throw violation('point')
-    return decompress(point)
+    const point = parsePoint(slotOf(bytes, b, POINT_BYTES))
+    if (point === undefined) throw violation('point')
+    return point
   })
 }
 

@@ -98,9 +98,8 @@ export function copyShares(role: LinkMaterial['role'], slots: readonly PresignSl
   slots.forEach((slot, b) => {
     const share = shares.subarray(32 * b, 32 * b + 32)
     share.set(slot.share)
-    const previous = slots[b - 1]
-    const repeats = previous !== undefined && equalBytes(previous.wctx, slot.wctx)
-    if (repeats && equalBytes(share, shares.subarray(32 * b - 32, 32 * b))) return
+    const first = slots.findIndex((other) => equalBytes(other.wctx, slot.wctx))
+    if (first < b && equalBytes(share, shares.subarray(32 * first, 32 * first + 32))) return
     if (!provesPoint(share, role === ROLE_C ? slot.pointC : slot.pointS)) {
       shares.fill(0)
       throw damagedRecord('share and point differ')

@@ -46,60 +46,111 @@ export function clearColumns(): void {
   memory.fill(COLUMNS, 0, 144)
 }
 
-/** columns += a * b: limbs at `pa`, 32 packed bytes at `pb`. At most seven of these between two carries. */
-export function addProduct(pa: usize, pb: usize): void {
-  const a0 = <u64>load<u32>(pa)
-  const a1 = <u64>load<u32>(pa, 4)
-  const a2 = <u64>load<u32>(pa, 8)
-  const a3 = <u64>load<u32>(pa, 12)
-  const a4 = <u64>load<u32>(pa, 16)
-  const a5 = <u64>load<u32>(pa, 20)
-  const a6 = <u64>load<u32>(pa, 24)
-  const a7 = <u64>load<u32>(pa, 28)
-  const a8 = <u64>load<u32>(pa, 32)
-  const w0 = load<u64>(pb)
-  const w1 = load<u64>(pb, 8)
-  const w2 = load<u64>(pb, 16)
-  const w3 = load<u64>(pb, 24)
-  const b0 = w0 & MASK
-  const b1 = (w0 >> 29) & MASK
-  const b2 = ((w0 >> 58) | (w1 << 6)) & MASK
-  const b3 = (w1 >> 23) & MASK
-  const b4 = ((w1 >> 52) | (w2 << 12)) & MASK
-  const b5 = (w2 >> 17) & MASK
-  const b6 = ((w2 >> 46) | (w3 << 18)) & MASK
-  const b7 = (w3 >> 11) & MASK
-  const b8 = w3 >> 40
-  const c = COLUMNS
-  store<u64>(c, load<u64>(c) + a0 * b0)
-  store<u64>(c, load<u64>(c, 8) + a0 * b1 + a1 * b0, 8)
-  store<u64>(c, load<u64>(c, 16) + a0 * b2 + a1 * b1 + a2 * b0, 16)
-  store<u64>(c, load<u64>(c, 24) + a0 * b3 + a1 * b2 + a2 * b1 + a3 * b0, 24)
-  store<u64>(c, load<u64>(c, 32) + a0 * b4 + a1 * b3 + a2 * b2 + a3 * b1 + a4 * b0, 32)
-  store<u64>(c, load<u64>(c, 40) + a0 * b5 + a1 * b4 + a2 * b3 + a3 * b2 + a4 * b1 + a5 * b0, 40)
-  store<u64>(c, load<u64>(c, 48) + a0 * b6 + a1 * b5 + a2 * b4 + a3 * b3 + a4 * b2 + a5 * b1 + a6 * b0, 48)
-  const k7 = a0 * b7 + a1 * b6 + a2 * b5 + a3 * b4 + a4 * b3 + a5 * b2 + a6 * b1 + a7 * b0
-  store<u64>(c, load<u64>(c, 56) + k7, 56)
-  const k8 = a0 * b8 + a1 * b7 + a2 * b6 + a3 * b5 + a4 * b4 + a5 * b3 + a6 * b2 + a7 * b1 + a8 * b0
-  store<u64>(c, load<u64>(c, 64) + k8, 64)
-  const k9 = a1 * b8 + a2 * b7 + a3 * b6 + a4 * b5 + a5 * b4 + a6 * b3 + a7 * b2 + a8 * b1
-  store<u64>(c, load<u64>(c, 72) + k9, 72)
-  store<u64>(c, load<u64>(c, 80) + a2 * b8 + a3 * b7 + a4 * b6 + a5 * b5 + a6 * b4 + a7 * b3 + a8 * b2, 80)
-  store<u64>(c, load<u64>(c, 88) + a3 * b8 + a4 * b7 + a5 * b6 + a6 * b5 + a7 * b4 + a8 * b3, 88)
-  store<u64>(c, load<u64>(c, 96) + a4 * b8 + a5 * b7 + a6 * b6 + a7 * b5 + a8 * b4, 96)
-  store<u64>(c, load<u64>(c, 104) + a5 * b8 + a6 * b7 + a7 * b6 + a8 * b5, 104)
-  store<u64>(c, load<u64>(c, 112) + a6 * b8 + a7 * b7 + a8 * b6, 112)
-  store<u64>(c, load<u64>(c, 120) + a7 * b8 + a8 * b7, 120)
-  store<u64>(c, load<u64>(c, 128) + a8 * b8, 128)
+/** columns += a * b: limbs at `a`, 32 packed bytes at `b`. */
+export function addProduct(a: usize, b: usize): void {
+  addProducts(a, b, 0, 1)
 }
 
-/** columns += value * 2^261: after the reduction this is + value. Packed 256-bit value, masked by `mask`. */
-export function addHigh(from: usize, mask: u64): void {
-  const w0 = load<u64>(from) & mask
-  const w1 = load<u64>(from, 8) & mask
-  const w2 = load<u64>(from, 16) & mask
-  const w3 = load<u64>(from, 24) & mask
+/**
+ * columns += Σ a_k * b_k over `count` limb forms in a row at `a` and packed scalars `stride` bytes apart at `b`. At
+ * most six terms between two carries: a column grows by less than 2^61.2 a term.
+ */
+export function addProducts(a: usize, b: usize, stride: usize, count: i32): void {
+  const c = COLUMNS
+  let c0 = load<u64>(c)
+  let c1 = load<u64>(c, 8)
+  let c2 = load<u64>(c, 16)
+  let c3 = load<u64>(c, 24)
+  let c4 = load<u64>(c, 32)
+  let c5 = load<u64>(c, 40)
+  let c6 = load<u64>(c, 48)
+  let c7 = load<u64>(c, 56)
+  let c8 = load<u64>(c, 64)
+  let c9 = load<u64>(c, 72)
+  let c10 = load<u64>(c, 80)
+  let c11 = load<u64>(c, 88)
+  let c12 = load<u64>(c, 96)
+  let c13 = load<u64>(c, 104)
+  let c14 = load<u64>(c, 112)
+  let c15 = load<u64>(c, 120)
+  let c16 = load<u64>(c, 128)
+  for (let k = 0; k < count; k++) {
+    const a0 = <u64>load<u32>(a)
+    const a1 = <u64>load<u32>(a, 4)
+    const a2 = <u64>load<u32>(a, 8)
+    const a3 = <u64>load<u32>(a, 12)
+    const a4 = <u64>load<u32>(a, 16)
+    const a5 = <u64>load<u32>(a, 20)
+    const a6 = <u64>load<u32>(a, 24)
+    const a7 = <u64>load<u32>(a, 28)
+    const a8 = <u64>load<u32>(a, 32)
+    const w0 = load<u64>(b), w1 = load<u64>(b, 8), w2 = load<u64>(b, 16), w3 = load<u64>(b, 24)
+    const b0 = w0 & MASK
+    const b1 = (w0 >> 29) & MASK
+    const b2 = ((w0 >> 58) | (w1 << 6)) & MASK
+    const b3 = (w1 >> 23) & MASK
+    const b4 = ((w1 >> 52) | (w2 << 12)) & MASK
+    const b5 = (w2 >> 17) & MASK
+    const b6 = ((w2 >> 46) | (w3 << 18)) & MASK
+    const b7 = (w3 >> 11) & MASK
+    const b8 = w3 >> 40
+    c0 += a0 * b0
+    c1 += a0 * b1 + a1 * b0
+    c2 += a0 * b2 + a1 * b1 + a2 * b0
+    c3 += a0 * b3 + a1 * b2 + a2 * b1 + a3 * b0
+    c4 += a0 * b4 + a1 * b3 + a2 * b2 + a3 * b1 + a4 * b0
+    c5 += a0 * b5 + a1 * b4 + a2 * b3 + a3 * b2 + a4 * b1 + a5 * b0
+    c6 += a0 * b6 + a1 * b5 + a2 * b4 + a3 * b3 + a4 * b2 + a5 * b1 + a6 * b0
+    c7 += a0 * b7 + a1 * b6 + a2 * b5 + a3 * b4 + a4 * b3 + a5 * b2 + a6 * b1 + a7 * b0
+    c8 += a0 * b8 + a1 * b7 + a2 * b6 + a3 * b5 + a4 * b4 + a5 * b3 + a6 * b2 + a7 * b1 + a8 * b0
+    c9 += a1 * b8 + a2 * b7 + a3 * b6 + a4 * b5 + a5 * b4 + a6 * b3 + a7 * b2 + a8 * b1
+    c10 += a2 * b8 + a3 * b7 + a4 * b6 + a5 * b5 + a6 * b4 + a7 * b3 + a8 * b2
+    c11 += a3 * b8 + a4 * b7 + a5 * b6 + a6 * b5 + a7 * b4 + a8 * b3
+    c12 += a4 * b8 + a5 * b7 + a6 * b6 + a7 * b5 + a8 * b4
+    c13 += a5 * b8 + a6 * b7 + a7 * b6 + a8 * b5
+    c14 += a6 * b8 + a7 * b7 + a8 * b6
+    c15 += a7 * b8 + a8 * b7
+    c16 += a8 * b8
+    a += LIMB_BYTES
+    b += stride
+  }
+  store<u64>(c, c0)
+  store<u64>(c, c1, 8)
+  store<u64>(c, c2, 16)
+  store<u64>(c, c3, 24)
+  store<u64>(c, c4, 32)
+  store<u64>(c, c5, 40)
+  store<u64>(c, c6, 48)
+  store<u64>(c, c7, 56)
+  store<u64>(c, c8, 64)
+  store<u64>(c, c9, 72)
+  store<u64>(c, c10, 80)
+  store<u64>(c, c11, 88)
+  store<u64>(c, c12, 96)
+  store<u64>(c, c13, 104)
+  store<u64>(c, c14, 112)
+  store<u64>(c, c15, 120)
+  store<u64>(c, c16, 128)
+}
+
+/** columns = (value + (extra & mask)) * 2^261: what is left of it after the reduction is the sum. Packed values. */
+export function startHigh(value: usize, extra: usize, mask: u64): void {
+  memory.fill(COLUMNS, 0, 72)
+  let w0 = load<u64>(value), w1 = load<u64>(value, 8), w2 = load<u64>(value, 16), w3 = load<u64>(value, 24)
   const c = COLUMNS + 72
+  store<u64>(c, w0 & MASK)
+  store<u64>(c, (w0 >> 29) & MASK, 8)
+  store<u64>(c, ((w0 >> 58) | (w1 << 6)) & MASK, 16)
+  store<u64>(c, (w1 >> 23) & MASK, 24)
+  store<u64>(c, ((w1 >> 52) | (w2 << 12)) & MASK, 32)
+  store<u64>(c, (w2 >> 17) & MASK, 40)
+  store<u64>(c, ((w2 >> 46) | (w3 << 18)) & MASK, 48)
+  store<u64>(c, (w3 >> 11) & MASK, 56)
+  store<u64>(c, w3 >> 40, 64)
+  w0 = load<u64>(extra) & mask
+  w1 = load<u64>(extra, 8) & mask
+  w2 = load<u64>(extra, 16) & mask
+  w3 = load<u64>(extra, 24) & mask
   store<u64>(c, load<u64>(c) + (w0 & MASK))
   store<u64>(c, load<u64>(c, 8) + ((w0 >> 29) & MASK), 8)
   store<u64>(c, load<u64>(c, 16) + (((w0 >> 58) | (w1 << 6)) & MASK), 16)

@@ -59,6 +59,8 @@ export function ote_check(hashes: usize, t: usize, x: usize, delta: usize): i32 
 }
 
 /** The low 64 bits of the carry-less product. */
+// @ts-ignore: decorator
+@inline
 function multiplyLow(x: u64, y: u64): u64 {
   const x0 = x & M0, x1 = x & M1, x2 = x & M2, x3 = x & M3
   const y0 = y & M0, y1 = y & M1, y2 = y & M2, y3 = y & M3
@@ -70,6 +72,8 @@ function multiplyLow(x: u64, y: u64): u64 {
 }
 
 /** Bit-reversal. The high half of a product is the reversed low half of the reversed operands, less one place. */
+// @ts-ignore: decorator
+@inline
 function reverse(x: u64): u64 {
   x = ((x & 0x5555555555555555) << 1) | ((x >> 1) & 0x5555555555555555)
   x = ((x & 0x3333333333333333) << 2) | ((x >> 2) & 0x3333333333333333)

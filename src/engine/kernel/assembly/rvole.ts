@@ -1,8 +1,6 @@
 // The rows of the random vector OLE (protocol §8). A row is three packed scalars, 96 bytes; choice bits are read as
 // masks. Gadget and theta come in Montgomery limbs, so that one reduction gives a plain scalar.
-import {
-  LIMB_BYTES, SCALAR_B, addHigh, addProduct, carryColumns, clearColumns, reduceColumns,
-} from './limbs'
+import { LIMB_BYTES, SCALAR_B, addProducts, carryColumns, clearColumns, reduceColumns, startHigh } from './limbs'
 import { toMontgomery } from './scalar'
 import { addMasked, subtract } from './words'
 
@@ -20,14 +18,12 @@ export function to_montgomery_limbs(scalars: usize, count: i32, limbs: usize): v
 /** out = Σ_j limbs_j · scalar_j, the scalars `stride` bytes apart. */
 export function dot(limbs: usize, scalars: usize, stride: usize, count: i32, out: usize): void {
   clearColumns()
-  for (let j = 0; j < count; ) {
-    const end = min(j + 6, count)
-    for (; j < end; j++) {
-      addProduct(limbs, scalars)
-      limbs += LIMB_BYTES
-      scalars += stride
-    }
+  for (let j = 0; j < count; j += 6) {
+    const terms = min(6, count - j)
+    addProducts(limbs, scalars, stride, terms)
     carryColumns()
+    limbs += LIMB_BYTES * terms
+    scalars += stride * terms
   }
   reduceColumns(out)
 }
@@ -71,11 +67,8 @@ export function rvole_combine(
   rows: usize, theta: usize, extra: usize, choices: usize, count: i32, out: usize,
 ): void {
   for (let j = 0; j < count; j++) {
-    clearColumns()
-    addProduct(theta, rows)
-    addProduct(theta + LIMB_BYTES, rows + 32)
-    addHigh(rows + 64, <u64>-1)
-    addHigh(extra, choiceMask(choices, j))
+    startHigh(rows + 64, extra, choiceMask(choices, j))
+    addProducts(theta, rows, 32, 2)
     reduceColumns(out)
     rows += ROW
     out += 32

@@ -3,6 +3,7 @@
 import {
   LIMBS_A, LIMBS_B, LIMBS_C, SCALAR_A, SCALAR_B, addProduct, clearColumns, finish, reduceColumns, unpack,
 } from './limbs'
+import { isBelowOrder } from './words'
 
 /** out = a * b mod q */
 export function scalar_mul(a: usize, b: usize, out: usize): void {
@@ -79,30 +80,22 @@ export function scalar_reduce_wide(a: usize, out: usize): void {
 /** 1 when all `count` consecutive scalars are below q, else 0; looks at every one. */
 export function scalars_canonical(a: usize, count: i32): i32 {
   let all: u64 = 1
-  for (let i = 0; i < count; i++, a += 32) {
-    all &= below(a, 0x10364141, 0x1e92f466, 0x12280eef, 0x1db9cd5e, 0x1fffebaa, 0xffffff)
-  }
+  for (let i = 0; i < count; i++, a += 32) all &= isBelowOrder(a)
   return <i32>all
 }
 
-/** 1 when a > (q-1)/2, that is, when a is not below (q-1)/2 + 1. */
+/** 1 when a > (q-1)/2, else 0. */
 export function scalar_high(a: usize): i32 {
-  return 1 - <i32>below(a, 0x81b20a1, 0x1f497a33, 0x9140777, 0xedce6af, 0x1ffff5d5, 0x7fffff)
-}
-
-/** 1 when a is below the bound whose limbs 0..4 and 8 are given and whose limbs 5..7 are all ones. */
-function below(a: usize, b0: i64, b1: i64, b2: i64, b3: i64, b4: i64, b8: i64): u64 {
   unpack(a, LIMBS_A)
-  let borrow = (<i64>load<u32>(LIMBS_A) - b0) >> 29
-  borrow = (<i64>load<u32>(LIMBS_A, 4) - b1 + borrow) >> 29
-  borrow = (<i64>load<u32>(LIMBS_A, 8) - b2 + borrow) >> 29
-  borrow = (<i64>load<u32>(LIMBS_A, 12) - b3 + borrow) >> 29
-  borrow = (<i64>load<u32>(LIMBS_A, 16) - b4 + borrow) >> 29
-  borrow = (<i64>load<u32>(LIMBS_A, 20) - 0x1fffffff + borrow) >> 29
-  borrow = (<i64>load<u32>(LIMBS_A, 24) - 0x1fffffff + borrow) >> 29
-  borrow = (<i64>load<u32>(LIMBS_A, 28) - 0x1fffffff + borrow) >> 29
-  borrow = (<i64>load<u32>(LIMBS_A, 32) - b8 + borrow) >> 29
-  return <u64>borrow & 1
+  // The borrow of a - ((q-1)/2 + 1) tells.
+  let borrow = (<i64>load<u32>(LIMBS_A) - 0x81b20a1) >> 29
+  borrow = (<i64>load<u32>(LIMBS_A, 4) - 0x1f497a33 + borrow) >> 29
+  borrow = (<i64>load<u32>(LIMBS_A, 8) - 0x9140777 + borrow) >> 29
+  borrow = (<i64>load<u32>(LIMBS_A, 12) - 0xedce6af + borrow) >> 29
+  borrow = (<i64>load<u32>(LIMBS_A, 16) - 0x1ffff5d5 + borrow) >> 29
+  for (let i: usize = 20; i < 32; i += 4) borrow = (<i64>load<u32>(LIMBS_A + i) - 0x1fffffff + borrow) >> 29
+  borrow = (<i64>load<u32>(LIMBS_A, 32) - 0x7fffff + borrow) >> 29
+  return 1 + <i32>borrow
 }
 
 /** 1 when all `bytes` (a multiple of 8) are zero, else 0. */

@@ -6,6 +6,8 @@ const C0: u64 = 0x402da1732fc9bebf
 const C1: u64 = 0x4551231950b75fc4
 
 /** out = a + (b & mask) mod q */
+// @ts-ignore: decorator
+@inline
 export function addMasked(a: usize, b: usize, mask: u64, out: usize): void {
   const a0 = load<u64>(a), a1 = load<u64>(a, 8), a2 = load<u64>(a, 16), a3 = load<u64>(a, 24)
   const s0 = a0 + (load<u64>(b) & mask)
@@ -23,6 +25,8 @@ export function addMasked(a: usize, b: usize, mask: u64, out: usize): void {
 }
 
 /** out = a - b mod q */
+// @ts-ignore: decorator
+@inline
 export function subtract(a: usize, b: usize, out: usize): void {
   const a0 = load<u64>(a), a1 = load<u64>(a, 8), a2 = load<u64>(a, 16), a3 = load<u64>(a, 24)
   const b0 = load<u64>(b), b1 = load<u64>(b, 8), b2 = load<u64>(b, 16), b3 = load<u64>(b, 24)
@@ -54,6 +58,8 @@ export function subtract(a: usize, b: usize, out: usize): void {
 }
 
 /** out = s + carry * 2^256, less q when that is not below q. */
+// @ts-ignore: decorator
+@inline
 export function subtractOnce(s0: u64, s1: u64, s2: u64, s3: u64, carry: u64, out: usize): void {
   const t0 = s0 + C0
   let k = <u64>(t0 < s0)
@@ -70,4 +76,14 @@ export function subtractOnce(s0: u64, s1: u64, s2: u64, s3: u64, carry: u64, out
   store<u64>(out, (t1 & take) | (s1 & keep), 8)
   store<u64>(out, (t2 & take) | (s2 & keep), 16)
   store<u64>(out, (t3 & take) | (s3 & keep), 24)
+}
+
+/** 1 when the packed value is below q, else 0: adding C does not carry out of 2^256. */
+export function isBelowOrder(a: usize): u64 {
+  const a1 = load<u64>(a, 8), a2 = load<u64>(a, 16)
+  let k = <u64>(load<u64>(a) + C0 < C0)
+  const e1 = a1 + k
+  k = <u64>(e1 < k) | <u64>(e1 + C1 < C1)
+  k = <u64>(a2 + 1 + k <= a2)
+  return 1 - <u64>(load<u64>(a, 24) + k < k)
 }
