@@ -1,0 +1,45 @@
+/** The engine alone: both parties in one thread over memory stores, no transport. */
+import { median, report } from './report.ts'
+import { createLocalPair } from './local-pair.ts'
+
+const elapsedMs = async (work: () => Promise<unknown>): Promise<number> => {
+  const start = process.hrtime.bigint()
+  await work()
+  return Number(process.hrtime.bigint() - start) / 1e6
+}
+
+const repeat = async (times: number, work: () => Promise<unknown>): Promise<number> => {
+  const all: number[] = []
+  for (let i = 0; i < times; i++) all.push(await elapsedMs(work))
+  return median(all)
+}
+
+export const benchEngine = async (): Promise<void> => {
+  const setups: number[] = []
+  for (let i = 0; i < 7; i++) {
+    const pair = await createLocalPair()
+    setups.push(await elapsedMs(() => pair.c.warm()))
+  }
+  report('engine.link_setup_ms', median(setups), 'ms')
+
+  const pair = await createLocalPair()
+  await pair.c.warm()
+  report('engine.keygen_ms', await repeat(50, () => pair.newWallet()), 'ms')
+  const wallet = await pair.newWallet()
+  await pair.c.presign([wallet])
+  const b1 = await repeat(120, () => pair.c.presign([wallet]))
+  report('engine.presign_ms.b1', b1, 'ms')
+  const sixteen = Array.from({ length: 16 }, () => wallet)
+  const b16 = await repeat(20, () => pair.c.presign(sixteen))
+  report('engine.presign_ms.b16', b16 / 16, 'ms')
+
+  const ready = await pair.c.presign(sixteen)
+  for (let i = 0; i < 15; i++) ready.push(...(await pair.c.presign(sixteen)))
+  const online: number[] = []
+  for (const one of ready) online.push(await elapsedMs(() => pair.sign(one)))
+  report('engine.online_us', median(online) * 1000, 'us')
+  report('engine.share_bytes', pair.shareBytes, 'B')
+  pair.countBytes()
+  await pair.c.presign(sixteen)
+  report('engine.presign_bytes', Math.round(pair.countBytes() / 16), 'B')
+}
