@@ -32,5 +32,9 @@ export const bigintToMinimalBytes = (value: bigint): Uint8Array => {
 }
 
 /** Two's complement in one 32-byte EVM word; the caller has checked the range. */
-export const bigintToWord = (value: bigint): Uint8Array =>
-  new Uint8Array(Buffer.from(BigInt.asUintN(256, value).toString(16).padStart(64, '0'), 'hex'))
+export const bigintToWord = (value: bigint): Uint8Array => {
+  const word = new Uint8Array(32)
+  const view = new DataView(word.buffer)
+  for (let at = 24, rest = value; at >= 0; at -= 8, rest >>= 64n) view.setBigUint64(at, BigInt.asUintN(64, rest))
+  return word
+}
