@@ -6,12 +6,13 @@ export type SigningOperation = 'message' | 'typed-data' | 'transaction' | 'autho
 
 /**
  * How much of the effect the facts hold.
- * - `transfer`: everything that moves is in `spends`, everyone it reaches in `destinations`.
+ * - `transfer`: everything that moves, or that somebody is allowed to move, is in `spends`, everyone it reaches in
+ *   `destinations`: native transfers, token calls, token permits.
  * - `call`: a contract runs code that is not understood; `destinations` holds the contract called.
  * - `malformed-call`: the calldata names a known token operation but does not decode as one.
  * - `creation`: a contract is created.
  * - `delegation`: an EIP-7702 delegate gets the power of the account.
- * - `opaque`: the effect depends on whoever accepts the signature (messages, typed data, digests).
+ * - `opaque`: the effect depends on whoever accepts the signature (messages, other typed data, digests).
  */
 export type SigningEffect = 'transfer' | 'call' | 'malformed-call' | 'creation' | 'delegation' | 'opaque'
 
@@ -21,7 +22,7 @@ export type SigningEffect = 'transfer' | 'call' | 'malformed-call' | 'creation' 
  */
 export type TokenKey = `eip155:${string}/native` | `eip155:${string}/fee` | `eip155:${string}/0x${string}`
 
-export type DestinationRole = 'to' | 'recipient' | 'spender' | 'delegate' | 'verifying-contract'
+export type DestinationRole = 'to' | 'recipient' | 'spender' | 'token' | 'delegate' | 'verifying-contract'
 
 export type Destination = {
   readonly role: DestinationRole
@@ -44,7 +45,7 @@ export type SigningFacts = {
   readonly delegations: readonly { readonly chainId: bigint; readonly delegate: string }[]
   /** The first four bytes of the calldata as 0x hex. */
   readonly selector?: string
-  /** The known operation the calldata decodes as: `erc20.transfer`, … */
+  /** The token call the calldata decodes as: `transfer(address,uint256)`, … */
   readonly call?: string
   readonly blobCount?: number
   readonly transactionType?: string
@@ -55,6 +56,20 @@ export type SigningFacts = {
     readonly chainId?: bigint
     readonly verifyingContract?: string
   }
-  /** One line for people: no control characters, at most 200 characters. */
+  /** One line for people: no control characters, at most 400 characters. */
   readonly summary: string
 }
+
+/** The key under which something is counted: `native`, `fee`, or a token contract in lower case. */
+export const tokenKey = (chainId: bigint, what: string): TokenKey => `eip155:${chainId}/${what}` as TokenKey
+
+/** One entry a token: amounts of the same token are added. */
+export const totalSpends = (amounts: Iterable<readonly [TokenKey, bigint]>): readonly Spend[] => {
+  const totals = new Map<TokenKey, bigint>()
+  for (const [token, amount] of amounts) totals.set(token, (totals.get(token) ?? 0n) + amount)
+  return [...totals].map(([token, amount]) => ({ token, amount }))
+}
+
+/** Facts as JSON text for the audit row: integers as decimal strings. */
+export const formatFacts = (facts: SigningFacts): string =>
+  JSON.stringify(facts, (_key, value: unknown) => (typeof value === 'bigint' ? value.toString() : value))
