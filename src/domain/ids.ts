@@ -1,3 +1,5 @@
+import { decodeBase58 } from './base58.ts'
+
 /** Branded identifiers. A value of these types exists only because its parser accepted it. */
 declare const brand: unique symbol
 type Brand<T, B extends string> = T & { readonly [brand]: B }
@@ -16,7 +18,7 @@ const API_KEY_ID = /^key_[0-9a-f]{16}$/
 const REQUEST_ID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i
 
 const EVM_ADDRESS = /^0x[0-9a-fA-F]{40}$/
-const SOLANA_ADDRESS = /^[1-9A-HJ-NP-Za-km-z]{32,44}$/
+const ADDRESS_OR_WALLET_ID_IN_ANY_CASE = /^(?:0x[0-9a-f]{40}|wal_[0-9a-f]{32})$/i
 
 const parser =
   <T extends string>(pattern: RegExp) =>
@@ -33,9 +35,13 @@ export const parseRequestId = (text: string): RequestId | undefined =>
 
 export const isEvmAddress = (text: string): boolean => EVM_ADDRESS.test(text)
 
+/** Base58 of exactly 32 bytes. Most ids that only use base58's letters are of another length and no address. */
+export const isSolanaAddress = (text: string): boolean =>
+  text.length >= 32 && text.length <= 44 && decodeBase58(text)?.length === 32
+
 /** A user id of one of these shapes could not be told from a wallet reference of another kind. */
 export const isReservedUserId = (text: string): boolean =>
-  EVM_ADDRESS.test(text) || SOLANA_ADDRESS.test(text) || WALLET_ID.test(text)
+  ADDRESS_OR_WALLET_ID_IN_ANY_CASE.test(text) || isSolanaAddress(text)
 
 export const walletIdFromBytes = (bytes: Uint8Array): WalletId =>
   `wal_${Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('hex')}` as WalletId

@@ -1,6 +1,6 @@
 import type { Failure } from '../domain/failure.ts'
 import { failure } from '../domain/failure.ts'
-import { isEvmAddress, parseWalletId } from '../domain/ids.ts'
+import { isEvmAddress, isSolanaAddress, parseWalletId } from '../domain/ids.ts'
 import type { TokenKey } from '../payload/facts.ts'
 import type { Caps, Narrowing, PermissionGrant } from './permissions.ts'
 import { parsePermission } from './permissions.ts'
@@ -20,7 +20,6 @@ export const MAX_REQUESTS_PER_SECOND = 1_000_000
 
 const CHAIN = /^(?:eip155:(?:0|[1-9][0-9]{0,19})|solana:[1-9A-HJ-NP-Za-km-z]{32})$/
 const TOKEN_KEY = /^eip155:[1-9][0-9]{0,19}\/(?:native|fee|0x[0-9a-f]{40})$/
-const SOLANA_ADDRESS = /^[1-9A-HJ-NP-Za-km-z]{32,44}$/
 const AMOUNT = /^(?:0|[1-9][0-9]{0,77})$/
 const SESSION_KEY_ID = /^[\x21-\x7e]{1,128}$/
 const U256_MAX = (1n << 256n) - 1n
@@ -68,7 +67,7 @@ const parseSessionKeyId = matching(SESSION_KEY_ID)
 
 const parseDestination = (text: string): string | undefined => {
   if (isEvmAddress(text)) return text.toLowerCase()
-  return SOLANA_ADDRESS.test(text) ? text : undefined
+  return isSolanaAddress(text) ? text : undefined
 }
 
 /** A token key (see `TokenKey`) with its address in any letter case. */
