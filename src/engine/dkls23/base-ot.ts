@@ -1,7 +1,8 @@
 /**
  * Endemic OT (Masny–Rindal, ePrint 2019/706; docs/protocol.md §4.1): 128 instances per direction. The receiver's
- * choice bits are its Δ for the life of the link, so everything it sends must be independent of them: both points of an
- * instance have the same distribution, prefix byte included, and both branches are computed whatever the bit.
+ * choice bits are its Δ for the life of the link, so everything it sends must be independent of them: both points
+ * of an instance have the same distribution, prefix byte included, and both branches are computed whatever the
+ * bit.
  *
  * `id` is always the direction's sid, sid_ab with a = base-OT receiver (the later RVOLE sender) and b = sender.
  */
@@ -49,7 +50,8 @@ export function startBaseOtReceiver(id: Uint8Array, generator: OperationGenerato
 
 /**
  * Step 2, the sender. Validates every point, then answers with fresh y per instance and branch.
- * @param ownPoints the points of an own step 1 on this link, which the peer may not repeat; empty when there is none.
+ * @param ownPoints the points of an own step 1 on this link, which the peer may not repeat; empty when there is
+ *   none.
  * @returns Y_{0,0}‖Y_{0,1}‖…, 8 448 bytes, and the seeds k0_0‖…‖k0_127‖k1_0‖…‖k1_127 (secret).
  * @throws ProtocolFault class C: length, point, repeated own point, or M_v the identity.
  */

@@ -1,6 +1,6 @@
 /**
- * BIP32 non-hardened derivation as a public tweak (docs/protocol.md §11). Child private shares are never formed: the
- * tweak enters only through w_i of the online step. Variable time is fine, every value here is public.
+ * BIP32 non-hardened derivation as a public tweak (docs/protocol.md §11). Child private shares are never formed:
+ * the tweak enters only through w_i of the online step. Variable time is fine, every value here is public.
  */
 import { createHmac } from 'node:crypto'
 import { addPoints, mulBase } from '../curve/secp256k1.ts'
@@ -20,8 +20,8 @@ const HARDENED = 2 ** 31
 
 /**
  * The key at `path` below (publicKey, chainCode); the empty path is the key itself.
- * @throws ProtocolFault class A policy_denied: more than 10 levels, a hardened or non-u32 index (an API caller chose
- *   it); class B: an invalid child (t_i ≥ q, or the identity), the caller takes the next index.
+ * @throws ProtocolFault class A policy_denied: more than 10 levels, a hardened or non-u32 index (an API caller
+ *   chose it); class B: an invalid child (t_i ≥ q, or the identity), the caller takes the next index.
  */
 export function deriveChild(publicKey: Uint8Array, chainCode: Uint8Array, path: readonly number[]): ChildKey {
   if (path.length > MAX_DEPTH) throw benign('policy_denied', 'path too deep')

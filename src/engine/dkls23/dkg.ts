@@ -1,10 +1,11 @@
 /**
- * Distributed generation of n wallets over an existing link (docs/protocol.md §5): commit, reveal, proof of knowledge,
- * confirmation. No OT. x = x_C + x_S is never formed. Pure steps; the caller stores the PENDING records durably
- * before it sends the body that comes with them, and shows no address before C has W4.
+ * Distributed generation of n wallets over an existing link (docs/protocol.md §5): commit, reveal, proof of
+ * knowledge, confirmation. No OT. x = x_C + x_S is never formed. Pure steps; the caller stores the PENDING records
+ * durably before it sends the body that comes with them, and shows no address before C has W4.
  *
  *   C: startDkgC → W1   advanceDkgC(W2) → PENDING records, W3   finishDkgC(W4) → [C's records become ACTIVE]
- *   S: startDkgS(W1) → W2   advanceDkgS(W3) → PENDING records, W4   [ACTIVE on W5 or a later message of the wallet]
+ *   S: startDkgS(W1) → W2   advanceDkgS(W3) → PENDING records, W4   [ACTIVE on W5 or a later message of the
+ *   wallet]
  */
 import { timingSafeEqual } from 'node:crypto'
 import { addPoints, mulBase } from '../curve/secp256k1.ts'
@@ -19,7 +20,7 @@ import { respond, verifyResponse } from './proof-of-knowledge.ts'
 import type { WalletRecord } from './records.ts'
 import { ALG_ED25519, ALG_SECP256K1, MAX_DKG_WALLETS, ROLE_C, ROLE_S, type Role } from './suite.ts'
 import { emptyTranscript, extendTranscript } from './transcript.ts'
-import { assertPoint, BodyReader } from './wire.ts'
+import { BodyReader } from './wire.ts'
 
 export type DkgInputs = {
   readonly link: LinkParties
@@ -83,7 +84,8 @@ export function startDkgC(
 
 /**
  * S answers W1 with W2 = N_S ‖ n × (X_S ‖ cc_S ‖ A_S ‖ z_S).
- * @throws ProtocolFault class C: length, sid in the header, count; class A policy_denied: an algorithm not built here.
+ * @throws ProtocolFault class C: length, sid in the header, count; class A policy_denied: an algorithm not built
+ *   here.
  */
 export function startDkgS(
   inputs: DkgInputs,
@@ -337,7 +339,7 @@ function decodeW2(body: Uint8Array, count: number): { peer: PublicContribution[]
 
 function decodeW3(opened: Uint8Array, count: number): { peer: PublicContribution[]; proofs: Proof[] } {
   const reader = new BodyReader(opened)
-  const peer = Array.from({ length: count }, () => ({ point: assertPoint(reader.take(33)), chainCode: reader.take(32) }))
+  const peer = Array.from({ length: count }, () => ({ point: reader.point(), chainCode: reader.take(32) }))
   reader.take(32)
   const proofs = Array.from({ length: count }, () => ({ noncePoint: reader.point(), response: reader.scalar() }))
   reader.end()

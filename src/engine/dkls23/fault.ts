@@ -26,8 +26,8 @@ export const FAULT_CODES = {
 export type FaultCode = keyof typeof FAULT_CODES
 
 /**
- * What a fault means for durable state. `strike`: +1 on the link. `suspend-wallet`: the wallet stops, the link goes
- * on, no strike. `quarantine-wallet`: an own record is damaged. `burn-link`: before any reply.
+ * What a fault means for durable state. `strike`: +1 on the link. `suspend-wallet`: the wallet stops, the link
+ * goes on, no strike. `quarantine-wallet`: an own record is damaged. `burn-link`: before any reply.
  */
 export type FaultConsequence = 'none' | 'strike' | 'suspend-wallet' | 'quarantine-wallet' | 'burn-link'
 

@@ -1,7 +1,8 @@
 /**
- * The frame around every message (docs/protocol.md §16): a 64-byte header and a body of a length that is known before
- * the body is read. Order of checks for every message: header syntax (C) → link, epoch and session by sid (A) → type
- * (C) → exact body length (C) → sid recomputed where the message carries the peer's nonce (A) → content.
+ * The frame around every message (docs/protocol.md §16): a 64-byte header and a body of a length that is known
+ * before the body is read. Order of checks for every message: header syntax (C) → link, epoch and session by sid
+ * (A) → type (C) → exact body length (C) → sid recomputed where the message carries the peer's nonce (A) →
+ * content.
  */
 import { concatBytes, equalBytes, readU16, readU32, u16, u32, u8 } from '../hash/encoding.ts'
 import { benign, FAULT_CODES, type FaultCode, type ProtocolFault, violation } from './fault.ts'
@@ -92,7 +93,8 @@ export const NO_SID: Uint8Array = new Uint8Array(32)
 
 /** Which side may send a type; both where it is not listed. */
 const SENDER: ReadonlyMap<FrameType, Role> = new Map<FrameType, Role>([
-  ...fromC('L1', 'L3', 'L5', 'W1', 'W3', 'W5', 'P1', 'P3', 'E1', 'SIGN_REQUEST', 'ED_SIGN_REQUEST', 'F1', 'F3', 'F5'),
+  ...fromC('L1', 'L3', 'L5', 'W1', 'W3', 'W5', 'P1', 'P3', 'E1', 'SIGN_REQUEST', 'ED_SIGN_REQUEST'),
+  ...fromC('F1', 'F3', 'F5'),
   ...fromC('FORK1', 'FORK3', 'FORK5', 'IM1', 'IM3', 'IM5', 'REHOME1', 'REHOME3', 'REHOME5', 'OUTCOME_ANSWER'),
   ...fromS('L2', 'L4', 'W2', 'W4', 'P2', 'P4', 'E2', 'SIGN_RESPONSE', 'ED_SIGN_RESPONSE', 'F2', 'F4'),
   ...fromS('FORK2', 'FORK4', 'IM2', 'IM4', 'REHOME2', 'REHOME4', 'OUTCOME_QUESTION'),
@@ -173,8 +175,8 @@ export function encodeFrame(frame: Frame): Uint8Array {
 /**
  * Reads one frame. The returned arrays are views of `bytes`: nothing is copied.
  * @param peer the role of the party at the other end of the authenticated channel.
- * @throws ProtocolFault class C: magic, suite, type, role, flags, a body length other than the bytes that follow, or
- *   one above the type's maximum.
+ * @throws ProtocolFault class C: magic, suite, type, role, flags, a body length other than the bytes that follow,
+ *   or one above the type's maximum.
  */
 export function decodeFrame(bytes: Uint8Array, peer: Role): Frame {
   if (bytes.length < HEADER_BYTES) throw violation('frame shorter than its header')
@@ -249,7 +251,10 @@ export function assertNoSid(headerSid: Uint8Array): void {
   if (!equalBytes(headerSid, NO_SID)) throw violation('sid in a first message')
 }
 
-/** @throws ProtocolFault class C when this role never sends the type. Part of the check of the type, after the session. */
+/**
+ * @throws ProtocolFault class C when this role never sends the type. Part of the check of the type, after the
+ *   session.
+ */
 export function assertSender(type: FrameType, sender: Role): void {
   if ((SENDER.get(type) ?? sender) !== sender) throw violation('type of the other role')
 }

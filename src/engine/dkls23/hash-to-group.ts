@@ -6,7 +6,8 @@ import { degenerate } from './fault.ts'
 
 /**
  * HG(id; i, branch, P): for ctr = 0, 1, … h = TH512("eot/hg"; id, u8 i, u8 branch, u8 ctr, P), the first
- * (02 + (h[32] & 1)) ‖ h[0..32] that is a point. Two tries on average; the inputs are public values of the transcript.
+ * (02 + (h[32] & 1)) ‖ h[0..32] that is a point. Two tries on average; the inputs are public values of the
+ * transcript.
  */
 export function hashToGroup(id: Uint8Array, index: number, branch: number, point: Uint8Array): Uint8Array {
   const candidate = new Uint8Array(33)

@@ -60,14 +60,18 @@ export type LinkC3 = Common & {
 }
 
 /** S after L2. */
-export type LinkS2 = Common & { readonly sid: Uint8Array; readonly tr: Uint8Array; readonly receiver: BaseOtReceiver }
+export type LinkS2 = Common & {
+  readonly sid: Uint8Array
+  readonly tr: Uint8Array
+  readonly receiver: BaseOtReceiver
+}
 
 /** S after L4. */
 export type LinkS4 = Common & { readonly sid: Uint8Array; readonly material: LinkMaterial }
 
 /**
- * C opens a set-up for `lEpoch`, which is above the durable epoch of both sides. Body: N_C ‖ u32 lEpoch ‖ u8 reason.
- * The first frame has no sid; every later one has the link sid.
+ * C opens a set-up for `lEpoch`, which is above the durable epoch of both sides. Body: N_C ‖ u32 lEpoch ‖ u8
+ * reason. The first frame has no sid; every later one has the link sid.
  */
 export function startLinkC(
   inputs: LinkSetupInputs & { readonly lEpoch: number; readonly reason: LinkReason },
@@ -83,8 +87,8 @@ export function startLinkC(
 /**
  * S answers L1 with L2 = N_S ‖ base-OT step 1 for direction SC.
  * @param inputs.ownLEpoch the durable epoch of this side.
- * @throws ProtocolFault class A epoch_rejected unless own < lEpoch ≤ own + 1 024; class C: length, sid in the header,
- *   header and body disagree, unknown reason.
+ * @throws ProtocolFault class A epoch_rejected unless own < lEpoch ≤ own + 1 024; class C: length, sid in the
+ *   header, header and body disagree, unknown reason.
  */
 export function startLinkS(
   inputs: LinkSetupInputs & { readonly ownLEpoch: number },
@@ -156,7 +160,8 @@ export function advanceLinkS(
     const tr3 = extendTranscript(state.tr, ROLE_C, FRAME_TYPES.L3, body3)
     generator.mix(tr3)
     const points = body3.subarray(0, BASE_OT_BYTES)
-    const { answer, seedPairs } = answerBaseOt(directionSid(sid, ROLE_C, ROLE_S), points, receiver.points, generator)
+    const id = directionSid(sid, ROLE_C, ROLE_S)
+    const { answer, seedPairs } = answerBaseOt(id, points, receiver.points, generator)
     const chosenSeeds = finishOrWipe(receiver, body3.subarray(BASE_OT_BYTES), seedPairs)
     const ltr = extendTranscript(tr3, ROLE_S, FRAME_TYPES.L4, answer)
     const lctx = linkContext(lctx0, ltr)

@@ -1,6 +1,6 @@
 /**
- * Every step takes its state once: a state that was advanced, failed or wiped answers nothing a second time, so one
- * received message is never answered twice with different randomness (docs/protocol.md §17).
+ * Every step takes its state once: a state that was advanced, failed or wiped answers nothing a second time, so
+ * one received message is never answered twice with different randomness (docs/protocol.md §17).
  */
 import { benign } from './fault.ts'
 
@@ -15,7 +15,9 @@ export function spend(state: OneShot): void {
   state.spent = true
 }
 
-/** Runs a step; when it throws, every secret listed (also those that the step added to the list) is overwritten. */
+/**
+ * Runs a step; when it throws, every secret listed (also those that the step added to the list) is overwritten.
+ */
 export function guard<T>(secrets: readonly Wipeable[], step: () => T): T {
   try {
     return step()

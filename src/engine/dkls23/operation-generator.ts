@@ -1,7 +1,7 @@
 /**
- * The only source of secrets, blinds and salts of one protocol operation (docs/protocol.md §2). It hedges a repeating
- * generator: own shares, seeds and clock go in at the start, and the transcript is mixed in after every message of the
- * peer, so that two runs which differ in one received byte share only what was drawn before.
+ * The only source of secrets, blinds and salts of one protocol operation (docs/protocol.md §2). It hedges a
+ * repeating generator: own shares, seeds and clock go in at the start, and the transcript is mixed in after every
+ * message of the peer, so that two runs which differ in one received byte share only what was drawn before.
  */
 import { type Cipheriv, createCipheriv } from 'node:crypto'
 import { ascii, concatBytes, u16, u64, u8 } from '../hash/encoding.ts'

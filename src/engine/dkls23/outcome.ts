@@ -1,6 +1,6 @@
 /**
- * The question after a lost message and its answer (docs/protocol.md §12): S asks what became of a pending record, C
- * decides. An ABORTED answer is final: C can no longer commit that sid.
+ * The question after a lost message and its answer (docs/protocol.md §12): S asks what became of a pending record,
+ * C decides. An ABORTED answer is final: C can no longer commit that sid.
  */
 import { concatBytes, u16, u32, u8 } from '../hash/encoding.ts'
 import { violation } from './fault.ts'

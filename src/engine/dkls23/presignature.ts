@@ -1,6 +1,6 @@
 /**
- * One finished presignature of one party (docs/protocol.md §9.4). It lives in memory only, signs at most once, and is
- * gone once it was touched. It does not depend on the message or on the derivation path.
+ * One finished presignature of one party (docs/protocol.md §9.4). It lives in memory only, signs at most once, and
+ * is gone once it was touched. It does not depend on the message or on the derivation path.
  */
 export type Presignature = {
   readonly linkId: Uint8Array

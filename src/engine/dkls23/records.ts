@@ -1,7 +1,7 @@
 /**
- * Records at rest (docs/protocol.md §6): the wallet record of 251 bytes, which holds a key share and is stored only
- * inside an AEAD envelope, and the link control row of 187 bytes, which holds no secret. A wallet record is verified
- * against its own points when it is loaded, because a damaged share would look like cheating to the peer.
+ * Records at rest (docs/protocol.md §6): the wallet record of 251 bytes, which holds a key share and is stored
+ * only inside an AEAD envelope, and the link control row of 187 bytes, which holds no secret. A wallet record is
+ * verified against its own points when it is loaded, because a damaged share would look like cheating to the peer.
  */
 import { addPoints, mulBase } from '../curve/secp256k1.ts'
 import { concatBytes, equalBytes, readU16, readU64, u16, u32, u64, u8 } from '../hash/encoding.ts'

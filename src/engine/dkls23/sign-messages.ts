@@ -1,4 +1,7 @@
-/** The two messages of an online signature and their bytes (docs/protocol.md §10.0). The header's sid is zero in both. */
+/**
+ * The two messages of an online signature and their bytes (docs/protocol.md §10.0). The header's sid is zero in
+ * both.
+ */
 import { concatBytes, equalBytes, u32, u8 } from '../hash/encoding.ts'
 import { taggedHash } from '../hash/tagged-hash.ts'
 import { violation } from './fault.ts'

@@ -1,6 +1,6 @@
 /**
- * Online signing (docs/protocol.md §10): one message each way over a presignature, whose nonce is re-randomised by a
- * hash of everything that is signed. w_i is the first value that depends on the digest and on a share: neither
+ * Online signing (docs/protocol.md §10): one message each way over a presignature, whose nonce is re-randomised by
+ * a hash of everything that is signed. w_i is the first value that depends on the digest and on a share: neither
  * `startSign` (C) nor `answerSign` (S) is called before that side's intent row is durable.
  *
  *   C: [presignature out of the map, TX1]  startSign → 0x20   finishSign(0x21) → signature
@@ -90,7 +90,10 @@ export function signingContext(
   return { digest, message, child, delta, noncePoint, r, echo: echo.subarray(0, 16) }
 }
 
-/** m mod q. @throws ProtocolFault class A policy_denied for a digest that is 0 mod q, RangeError for another length. */
+/**
+ * m mod q. @throws ProtocolFault class A policy_denied for a digest that is 0 mod q, RangeError for another
+ * length.
+ */
 export function signableScalar(digest: Uint8Array): Uint8Array {
   if (digest.length !== 32) throw new RangeError('a digest has 32 bytes')
   const message = scalarReduceBe32(digest)
@@ -131,8 +134,8 @@ export function startSign(
 
 /**
  * C takes 0x21 and verifies the signature under PK'.
- * @throws ProtocolFault class C with wallet suspension and no strike: an invalid signature, s in the high half, a recid
- *   above 3 or one that does not recover PK'; class C: length; class A: the answer to another request.
+ * @throws ProtocolFault class C with wallet suspension and no strike: an invalid signature, s in the high half, a
+ *   recid above 3 or one that does not recover PK'; class C: length; class A: the answer to another request.
  */
 export function finishSign(state: SignC, body: Uint8Array): EcdsaSignature {
   spend(state)
@@ -148,7 +151,10 @@ export function assertRequestScalars(request: Pick<SignRequest, 'w' | 'u'>): voi
   assertScalar(request.u)
 }
 
-/** The presignature that a request named is this wallet's at this epoch. @throws ProtocolFault class A unknown_presig. */
+/**
+ * The presignature that a request named is this wallet's at this epoch. @throws ProtocolFault class A
+ * unknown_presig.
+ */
 export function assertBelongs(
   presignature: Presignature | undefined,
   linkId: Uint8Array,
@@ -183,8 +189,8 @@ export function agreeOnSigning(
 }
 
 /**
- * S completes the signature, after its intent row is durable, and verifies it before it leaves. The presignature is
- * wiped, whatever happens.
+ * S completes the signature, after its intent row is durable, and verifies it before it leaves. The presignature
+ * is wiped, whatever happens.
  * @returns the signature and the body of 0x21.
  * @throws ProtocolFault class C with wallet suspension and no strike when the signature does not verify.
  */
@@ -223,7 +229,8 @@ export function partialSignature(
 }
 
 /**
- * s = (w_C + w_S)·(δ·(u_C + u_S))^-1, then low-s with the recovery id that goes with it. All values are public now.
+ * s = (w_C + w_S)·(δ·(u_C + u_S))^-1, then low-s with the recovery id that goes with it. All values are public
+ * now.
  * @throws ProtocolFault class C with wallet suspension when U or s is zero.
  */
 export function combine(

@@ -1,4 +1,6 @@
-/** Constants and lengths of suite 0x01 (docs/protocol.md §1). None is negotiated, none comes from configuration. */
+/**
+ * Constants and lengths of suite 0x01 (docs/protocol.md §1). None is negotiated, none comes from configuration.
+ */
 export const SUITE = 0x01
 
 export const ALG_SECP256K1 = 0x01

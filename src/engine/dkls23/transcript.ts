@@ -9,8 +9,8 @@ export function emptyTranscript(): Uint8Array {
 }
 
 /**
- * tr ← TH("tr"; tr, u8 senderRole, u8 type, body). `body` is without the header and without a conf: the caller cuts
- * the trailing 32 bytes (in L5 the leading 32) off.
+ * tr ← TH("tr"; tr, u8 senderRole, u8 type, body). `body` is without the header and without a conf: the caller
+ * cuts the trailing 32 bytes (in L5 the leading 32) off.
  */
 export function extendTranscript(tr: Uint8Array, sender: Role, type: number, body: Uint8Array): Uint8Array {
   return taggedHash('tr', tr, u8(sender), u8(type), body)

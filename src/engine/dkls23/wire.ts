@@ -52,7 +52,7 @@ export class BodyReader {
 
 /** @throws ProtocolFault class C unless 33 bytes, prefix 02 or 03, x < p, on the curve. */
 export function assertPoint(point: Uint8Array): Uint8Array {
-  if (point.length !== POINT_BYTES || (point[0] !== 2 && point[0] !== 3) || !isPoint(point)) throw violation('point')
+  if (point.length !== POINT_BYTES || !isPoint(point)) throw violation('point')
   return point
 }
 

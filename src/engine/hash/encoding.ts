@@ -1,6 +1,6 @@
 /**
- * The byte encodings of the protocol (docs/protocol.md §2): integers are fixed-width little-endian, operation names
- * and purposes are ASCII without a terminator.
+ * The byte encodings of the protocol (docs/protocol.md §2): integers are fixed-width little-endian, operation
+ * names and purposes are ASCII without a terminator.
  */
 const ENCODER = new TextEncoder()
 

@@ -39,7 +39,9 @@ export function hashToScalar(tag: Tag, ...items: readonly Uint8Array[]): Uint8Ar
   return scalar
 }
 
-/** Com(tag; role, ctx, v, salt) = TH("com/"+tag; u8 role, ctx, v, salt): a commitment is bound to role and context. */
+/**
+ * Com(tag; role, ctx, v, salt) = TH("com/"+tag; u8 role, ctx, v, salt): a commitment is bound to role and context.
+ */
 export function commitment(
   tag: CommitmentTag,
   role: number,
