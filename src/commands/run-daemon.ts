@@ -29,6 +29,10 @@ export const runDaemon = async (mode: DaemonMode, flags: Flags, terminal: Termin
   const loaded = loadConfig(flags)
   const log = createLogger({ level: loaded.config.logLevel, pretty: terminal.isInteractive })
   warnOf(loaded, log)
+  if (mode === 'dev') {
+    const { createDataDir, hasVault } = await import('./create-data-dir.ts')
+    if (!hasVault(loaded.config)) await createDataDir(loaded.config, loaded.secrets, 'everything')
+  }
   const { serve } = await import('./serve.ts')
   const daemon = await serve(loaded.config, loaded.secrets, { mode, log })
   if (mode === 'dev') terminal.print(firstCall(daemon.endpoints, loaded.config))

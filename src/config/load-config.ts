@@ -218,8 +218,10 @@ export const loadConfig = (
   return { config, secrets, warnings, sources: sources as Record<OptionName, SettingSource>, configFile }
 }
 
-/** Where the vaults of a data directory are; both parties' files lie there in the embedded mode. */
+/** What lies in a data directory. In the embedded mode both parties' vaults do. */
 export const dataDirPaths = (dataDir: string) => ({
+  daemonVault: join(dataDir, 'vault.db'),
+  cosignerVault: join(dataDir, 'cosigner.db'),
   adminKey: join(dataDir, 'admin.key'),
   endpoints: join(dataDir, 'endpoints.json'),
 })

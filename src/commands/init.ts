@@ -1,0 +1,23 @@
+import { dataDirPaths, loadConfig, type Flags } from '../config/load-config.ts'
+import { refuseUnsafeProcess } from '../config/refuse-unsafe-process.ts'
+import { createDataDir } from './create-data-dir.ts'
+import type { Terminal } from './terminal.ts'
+
+/**
+ * `countersign init`: makes the vaults and the first admin API key. The key goes into a file, never to the
+ * terminal.
+ */
+export const initialise = async (flags: Flags, terminal: Terminal): Promise<void> => {
+  refuseUnsafeProcess()
+  const { config, secrets, warnings } = loadConfig(flags)
+  for (const warning of warnings) terminal.note(`warning: ${warning}`)
+  const madeKeyFiles = await createDataDir(config, secrets, 'administration')
+  const paths = dataDirPaths(config.dataDir)
+  terminal.print(`vault            ${paths.daemonVault}`)
+  terminal.print(`cosigner vault   ${paths.cosignerVault}`)
+  for (const path of madeKeyFiles) terminal.print(`root key made    ${path}`)
+  terminal.print(`admin API key    ${paths.adminKey}`)
+  if (madeKeyFiles.length > 0) {
+    terminal.note('keep each root key away from the vaults and from the other: with its vault it opens one share')
+  }
+}
