@@ -22,7 +22,7 @@ export const UNKNOWN_PEER: Peer = {
 
 export const peerKey = createContextKey<Peer>(UNKNOWN_PEER, { description: 'where the call came from' })
 
-/** A client certificate's identity (a SPIFFE id or a common name) → the API key it stands for. */
+/** A client certificate's identity (`spiffe://…` or `CN=…`) → the API key it stands for. */
 export type CertificateIdentities = ReadonlyMap<string, ApiKeyId>
 
 type Certificate = { readonly subject?: { readonly CN?: unknown }; readonly subjectaltname?: string | undefined }
@@ -31,7 +31,8 @@ const SPIFFE_ID = /^spiffe:\/\/[a-z0-9._-]{1,255}(?:\/[A-Za-z0-9._-]+)*$/
 
 /**
  * The names a verified client certificate gives its holder: its SPIFFE id if it has exactly one URI name and that is
- * one (X509-SVID §2), otherwise its common name. A certificate with other URI names or more than one has no name at all.
+ * one (X509-SVID §2), otherwise `CN=` and its common name, so that no common name reads as a SPIFFE id. A certificate
+ * with other URI names or more than one has no name at all.
  */
 export const certificateIdentity = (certificate: Certificate): string | undefined => {
   const names = certificate.subjectaltname ?? ''
@@ -42,7 +43,7 @@ export const certificateIdentity = (certificate: Certificate): string | undefine
     return uris.length === 1 && uri !== undefined && SPIFFE_ID.test(uri) ? uri : undefined
   }
   const commonName = certificate.subject?.CN
-  return typeof commonName === 'string' && commonName !== '' ? commonName : undefined
+  return typeof commonName === 'string' && commonName !== '' ? `CN=${commonName}` : undefined
 }
 
 /**
