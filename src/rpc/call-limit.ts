@@ -1,4 +1,5 @@
 /** The time a call has, and everything else that can end it before its work is done. */
+import { Code, ConnectError } from '@connectrpc/connect'
 import type { Failure } from '../domain/failure.ts'
 import { failure } from '../domain/failure.ts'
 
@@ -7,6 +8,10 @@ const DEADLINE = failure('DEADLINE_EXCEEDED', {})
 const CANCELLED = failure('CANCELLED', {})
 const ROTATED = failure('STREAM_ROTATE', {})
 const STOPPING = failure('SHUTTING_DOWN', {})
+
+/** Connect's listeners end a call at the client's deadline through the same signal as when the client goes away. */
+const clientReason = ({ reason }: AbortSignal): Failure =>
+  reason instanceof ConnectError && reason.code === Code.DeadlineExceeded ? DEADLINE : CANCELLED
 
 export type CallLimitSettings = {
   /** Aborts when the client goes away. */
@@ -27,7 +32,7 @@ export class CallLimit implements Disposable {
   readonly #settings: CallLimitSettings
   readonly #timer: NodeJS.Timeout
   #onAbort: ((reason: Failure) => void) | undefined
-  readonly #onClient = (): void => this.#abort(CANCELLED)
+  readonly #onClient = (): void => this.#abort(clientReason(this.#settings.clientSignal))
   readonly #onStop = (): void => this.#abort(STOPPING)
 
   constructor(settings: CallLimitSettings) {
@@ -36,7 +41,7 @@ export class CallLimit implements Disposable {
     this.#timer = setTimeout(() => this.#abort(expired), settings.timeoutMs)
     settings.clientSignal.addEventListener('abort', this.#onClient, { once: true })
     settings.stopSignal.addEventListener('abort', this.#onStop, { once: true })
-    if (settings.clientSignal.aborted) this.#abort(CANCELLED)
+    if (settings.clientSignal.aborted) this.#onClient()
     else if (settings.stopSignal.aborted) this.#abort(STOPPING)
   }
 

@@ -4,7 +4,7 @@
  */
 import type { Code } from '@connectrpc/connect'
 import { Code as Codes } from '@connectrpc/connect'
-import { Failure, failure } from '../domain/failure.ts'
+import { failure, isFailure } from '../domain/failure.ts'
 import type { RequestId } from '../domain/ids.ts'
 import { STATUS_RULES } from './status.ts'
 
@@ -13,8 +13,8 @@ export type RequestKey = { readonly caller: string; readonly method: string; rea
 export type RequestClaim =
   /** New: the claimant runs it. */
   | { readonly kind: 'claimed' }
-  /** As `claimed`, but an earlier run was cut off: its effects may exist. */
-  | { readonly kind: 'reclaimed' }
+  /** As `claimed`, but an earlier run was cut off, or its end could not be noted: its effects may exist. */
+  | { readonly kind: 'reclaimed' | 'running' }
   | { readonly kind: 'done'; readonly response: Uint8Array }
 
 /** Where request ids are remembered, for a day. Each promise resolves once its change is durable. */
@@ -66,7 +66,7 @@ export class Idempotency {
       try {
         return await running.answer
       } catch (error) {
-        if (!(error instanceof Failure) || !ENDED_BY_CALLER.has(error.reason)) throw error
+        if (!isFailure(error) || !ENDED_BY_CALLER.has(error.reason)) throw error
       }
     }
     const answer = this.#runFirst(key, bodyHash, run).finally(() => this.#running.delete(name))
@@ -83,10 +83,12 @@ export class Idempotency {
     if (claim.kind === 'done') return claim.response
     let response: Uint8Array
     try {
-      response = await run(claim.kind === 'reclaimed')
+      response = await run(claim.kind !== 'claimed')
     } catch (error) {
-      const isWithoutEffect = error instanceof Failure && WITHOUT_EFFECT.has(STATUS_RULES[error.reason].code)
-      await (isWithoutEffect && claim.kind === 'claimed' ? this.#store.abandon(key) : this.#store.interrupt(key))
+      const isWithoutEffect = isFailure(error) && WITHOUT_EFFECT.has(STATUS_RULES[error.reason].code)
+      const isFree = isWithoutEffect && claim.kind === 'claimed'
+      // Whatever becomes of this, the caller hears of the first error; the claim is found again as cut off.
+      await (isFree ? this.#store.abandon(key) : this.#store.interrupt(key)).catch(() => {})
       throw error
     }
     await this.#store.finish(key, response)
