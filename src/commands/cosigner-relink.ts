@@ -12,6 +12,7 @@ import { openDaemonVault } from '../vault/daemon-vault.ts'
 import { clearStrikes, listLinks, saveLink } from '../vault/links.ts'
 import type { Tx } from '../vault/store.ts'
 import type { Vault } from '../vault/vault.ts'
+import { askAtTerminal, completeSecrets } from './ask-passphrase.ts'
 import { formatTable } from './print-table.ts'
 import { rootKeyProviders } from './root-keys.ts'
 import { CommandRefusal, type Terminal } from './terminal.ts'
@@ -80,7 +81,7 @@ const mendBoth = async (config: Config, secrets: Secrets): Promise<Mended[]> => 
 export const relinkCosigner = async (flags: Flags, terminal: Terminal): Promise<void> => {
   const { config, secrets, warnings } = loadConfig(flags)
   for (const warning of warnings) terminal.note(`warning: ${warning}`)
-  const mended = await mendBoth(config, secrets)
+  const mended = await mendBoth(config, await completeSecrets(config, secrets, askAtTerminal(false)))
   if (mended.length === 0) return terminal.print('no link is burned or suspended; nothing was changed')
   const rows = mended.map(({ party, linkId, done }) => [party, linkId, done])
   terminal.print(formatTable(['PARTY', 'LINK', 'NOW'], rows))

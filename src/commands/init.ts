@@ -1,5 +1,6 @@
 import { dataDirPaths, loadConfig, type Flags } from '../config/load-config.ts'
 import { refuseUnsafeProcess } from '../config/refuse-unsafe-process.ts'
+import { askAtTerminal, completeSecrets } from './ask-passphrase.ts'
 import { createDataDir } from './create-data-dir.ts'
 import type { Terminal } from './terminal.ts'
 
@@ -11,7 +12,11 @@ export const initialise = async (flags: Flags, terminal: Terminal): Promise<void
   refuseUnsafeProcess()
   const { config, secrets, warnings } = loadConfig(flags)
   for (const warning of warnings) terminal.note(`warning: ${warning}`)
-  const madeKeyFiles = await createDataDir(config, secrets, 'administration')
+  const madeKeyFiles = await createDataDir(
+    config,
+    await completeSecrets(config, secrets, askAtTerminal(true)),
+    'administration',
+  )
   const paths = dataDirPaths(config.dataDir)
   terminal.print(`vault            ${paths.daemonVault}`)
   terminal.print(`cosigner vault   ${paths.cosignerVault}`)

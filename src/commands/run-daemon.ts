@@ -7,6 +7,7 @@ import { loadConfig, type Flags, type LoadedConfig } from '../config/load-config
 import { refuseUnsafeProcess } from '../config/refuse-unsafe-process.ts'
 import { logConfigWarning } from '../observe/events.ts'
 import { createLogger, type Logger } from '../observe/logger.ts'
+import { askAtTerminal, completeSecrets } from './ask-passphrase.ts'
 import { firstCall } from './first-call.ts'
 import type { Terminal } from './terminal.ts'
 
@@ -29,12 +30,12 @@ export const runDaemon = async (mode: DaemonMode, flags: Flags, terminal: Termin
   const loaded = loadConfig(flags)
   const log = createLogger({ level: loaded.config.logLevel, pretty: terminal.isInteractive })
   warnOf(loaded, log)
-  if (mode === 'dev') {
-    const { createDataDir, hasVault } = await import('./create-data-dir.ts')
-    if (!hasVault(loaded.config)) await createDataDir(loaded.config, loaded.secrets, 'everything')
-  }
+  const { createDataDir, hasVault } = await import('./create-data-dir.ts')
+  const isNew = mode === 'dev' && !hasVault(loaded.config)
+  const secrets = await completeSecrets(loaded.config, loaded.secrets, askAtTerminal(isNew))
+  if (isNew) await createDataDir(loaded.config, secrets, 'everything')
   const { serve } = await import('./serve.ts')
-  const daemon = await serve(loaded.config, loaded.secrets, { mode, log })
+  const daemon = await serve(loaded.config, secrets, { mode, log })
   if (mode === 'dev') terminal.print(firstCall(daemon.endpoints, loaded.config))
   await waitFor(stop)
   // The daemon ends within its own ten seconds; this is for the day it does not.

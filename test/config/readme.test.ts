@@ -52,8 +52,8 @@ const installedLicence = (name: string): string => {
 
 const optionTable = (): string => {
   const rows = Object.entries(OPTIONS as Record<string, { fallback?: string; summary: string }>).map(
-    ([name, { fallback, summary }]) =>
-      `| \`--${name}\` | ${summary.replaceAll(/<\w+>/g, '\\$&')} | ${fallback === undefined ? '' : `\`${fallback}\``} |`,
+    ([name, { fallback = '', summary }]) =>
+      `| \`--${name}\` | ${summary.replaceAll(/<\w+>/g, '\\$&')} | ${fallback && `\`${fallback}\``} |`,
   )
   return ['| option | is | default |', '|---|---|---|', ...rows].join('\n')
 }
