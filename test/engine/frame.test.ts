@@ -2,6 +2,7 @@
 import { describe, expect, test } from 'vitest'
 import { benign, cheating, FAULT_CODES } from '../../src/engine/dkls23/fault.ts'
 import {
+  assertBuilt,
   assertSender,
   bodyLengthFromCounts,
   decodeError,
@@ -89,6 +90,13 @@ describe('frame', () => {
     assertSender(FRAME_TYPES.ERROR, ROLE_C)
     expectFault(() => assertSender(FRAME_TYPES.L2, ROLE_C), { faultClass: 'C' })
     expectFault(() => assertSender(FRAME_TYPES.P3, ROLE_S), { faultClass: 'C' })
+  })
+
+  test('a type of the suite that is not built is refused without a strike', () => {
+    for (const type of [FRAME_TYPES.E1, FRAME_TYPES.F1, FRAME_TYPES.FORK1, FRAME_TYPES.IM1, FRAME_TYPES.REHOME5]) {
+      expectFault(() => assertBuilt(type), { faultClass: 'A', code: 'policy_denied', consequence: 'none' })
+    }
+    for (const type of [FRAME_TYPES.L1, FRAME_TYPES.P4, FRAME_TYPES.SIGN_REQUEST, FRAME_TYPES.HELLO]) assertBuilt(type)
   })
 
   test('the largest frame is P3 with 64 slots', () => {
