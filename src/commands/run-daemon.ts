@@ -3,6 +3,7 @@
  * down.
  */
 import { once } from 'node:events'
+import { coreDumpsOn } from '../config/core-dumps.ts'
 import { loadConfig, type Flags, type LoadedConfig } from '../config/load-config.ts'
 import { refuseUnsafeProcess } from '../config/refuse-unsafe-process.ts'
 import { logConfigWarning } from '../observe/events.ts'
@@ -20,8 +21,11 @@ const waitFor = async (stop: AbortSignal): Promise<void> => {
   if (!stop.aborted) await once(stop, 'abort')
 }
 
-const warnOf = (loaded: LoadedConfig, log: Logger): void => {
+const CORE_DUMP_WARNING = 'core dumps are on: a crash would write keys to disk (LimitCORE=0, or ulimit -c 0)'
+
+const warnOf = (mode: DaemonMode, loaded: LoadedConfig, log: Logger): void => {
   for (const warning of loaded.warnings) logConfigWarning(log, warning)
+  if (mode === 'production' && coreDumpsOn() === true) logConfigWarning(log, CORE_DUMP_WARNING)
 }
 
 export const runDaemon = async (mode: DaemonMode, flags: Flags, terminal: Terminal): Promise<void> => {
@@ -29,7 +33,7 @@ export const runDaemon = async (mode: DaemonMode, flags: Flags, terminal: Termin
   const { stop } = terminal
   const loaded = loadConfig(flags)
   const log = createLogger({ level: loaded.config.logLevel, pretty: terminal.isInteractive })
-  warnOf(loaded, log)
+  warnOf(mode, loaded, log)
   const { createDataDir, hasVault } = await import('./create-data-dir.ts')
   const isNew = mode === 'dev' && !hasVault(loaded.config)
   const secrets = await completeSecrets(loaded.config, loaded.secrets, askAtTerminal(isNew))

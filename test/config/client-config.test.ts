@@ -2,6 +2,7 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { loadClientConfig } from '../../src/config/client-config.ts'
+import { coreDumpsOn } from '../../src/config/core-dumps.ts'
 import { refuseUnsafeProcess } from '../../src/config/refuse-unsafe-process.ts'
 import { tempDir, tempFile } from './temp-files.ts'
 
@@ -86,5 +87,15 @@ describe('a process that could be changed from outside', () => {
     expect(() => refuseUnsafeProcess({ NODE_OPTIONS: '--require x' }, [])).toThrow(/NODE_OPTIONS/)
     expect(() => refuseUnsafeProcess({}, ['--inspect-brk=0'])).toThrow(/inspect/)
     refuseUnsafeProcess({ NODE_OPTIONS: '' }, ['--disable-sigusr1'])
+  })
+})
+
+describe('core dumps', () => {
+  it('are read from the limits of the process', () => {
+    const limits = (soft: string) =>
+      tempFile('limits', `Limit  Soft Limit\nMax core file size        ${soft}  unlimited  bytes\n`)
+    expect(coreDumpsOn(limits('0'))).toBe(false)
+    expect(coreDumpsOn(limits('unlimited'))).toBe(true)
+    expect(coreDumpsOn('/nowhere')).toBeUndefined()
   })
 })
