@@ -22,9 +22,6 @@ export type PartyStore = {
    */
   readonly loadWallet: (walletId: Uint8Array) => Promise<WalletRecord | undefined>
   readonly savePending: (pending: PendingWallets) => Promise<void>
-  readonly pendingWallets: () => Promise<readonly OutcomeQuestion[]>
-  /** PENDING at `wEpoch` becomes ACTIVE and an older epoch is erased, in one transaction. */
-  readonly activate: (walletId: Uint8Array, wEpoch: number) => Promise<void>
   readonly dropPending: (walletId: Uint8Array, wEpoch: number) => Promise<void>
   readonly setWalletState: (walletId: Uint8Array, state: WalletState, why: string) => Promise<void>
   /** Raised before the first message of an lEpoch that uses the wallets' shares (docs/protocol.md §6.3). */
@@ -41,6 +38,8 @@ export type CosignerIntent = {
   readonly reqId: Uint8Array
   readonly digest: Uint8Array
   readonly payload: Uint8Array
+  /** What the payload says, in one line. */
+  readonly summary: string
 }
 
 export type StoredReply = {
@@ -52,6 +51,9 @@ export type StoredReply = {
 
 /** What only the answering party keeps: its intents, its replies, its own rules. */
 export type CosignerStore = PartyStore & {
+  readonly pendingWallets: () => Promise<readonly OutcomeQuestion[]>
+  /** PENDING at `wEpoch` becomes ACTIVE and an older epoch is erased, in one transaction. */
+  readonly activate: (walletId: Uint8Array, wEpoch: number) => Promise<void>
   /** The cosigner's own fences and rules, as far as they can be told before the intent is recorded. */
   readonly admits: (request: { readonly walletId: Uint8Array; readonly payload: Uint8Array }) => boolean
   readonly findReply: (walletId: Uint8Array, reqId: Uint8Array) => StoredReply | undefined

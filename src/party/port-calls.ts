@@ -51,6 +51,12 @@ const refusal = (error: unknown): { reason: string; facts: unknown } => {
   return { reason: 'INTERNAL', facts: {} }
 }
 
+/** A byte string that fills its buffer is handed over; one that is a view of something larger is copied. */
+const ownBuffers = (value: unknown): Transferable[] =>
+  value instanceof Uint8Array && value.length > 0 && value.length === value.buffer.byteLength
+    ? [value.buffer as ArrayBuffer]
+    : []
+
 /** Serves `local` to the other end of `port` and calls what the other end serves. `onBug` sees errors with no reason. */
 export const openPortEnd = <Remote extends CallTable>(
   port: MessagePort | Worker,
@@ -74,7 +80,8 @@ export const openPortEnd = <Remote extends CallTable>(
     try {
       const handler = Object.hasOwn(local, method) ? local[method] : undefined
       if (handler === undefined) throw new PortFailure('METHOD_UNKNOWN', { method })
-      port.postMessage({ answer: id, value: await handler(args as never) }, [])
+      const value = await handler(args as never)
+      port.postMessage({ answer: id, value }, ownBuffers(value))
     } catch (error) {
       const { reason, facts } = refusal(error)
       if (reason === 'INTERNAL') onBug(error)
@@ -114,7 +121,7 @@ export const openPortEnd = <Remote extends CallTable>(
                 reject(new PeerUnavailable(`no answer to ${method} within ${timeoutMs} ms`))
               }, timeoutMs)
         waiting.set(id, { resolve, reject, timer })
-        port.postMessage({ id, method, args }, options.transfer ?? [])
+        port.postMessage({ id, method, args }, options.transfer ?? ownBuffers(args))
       }),
   }
 }

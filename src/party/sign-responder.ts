@@ -16,7 +16,10 @@ import { hexOf, type PresignatureMap } from './presignature-map.ts'
  * The digest that this side derives from the typed request, by itself.
  * @throws whatever does not parse, is too large or is for another wallet: the caller of the peer chose it (class A).
  */
-export type ReadPayload = (payload: Uint8Array, walletId: Uint8Array) => { readonly digest: Uint8Array }
+export type ReadPayload = (
+  payload: Uint8Array,
+  walletId: Uint8Array,
+) => { readonly digest: Uint8Array; readonly summary: string }
 
 type Deps = {
   readonly link: Link
@@ -77,11 +80,11 @@ export class SignResponder {
     assertBelongs(presignature, request.linkId, request.walletId, request.wEpoch)
     if (presignature.lEpoch !== lEpoch) throw benign('unknown_presig', 'another link epoch')
     const wallet = await this.#walletOf(request)
-    const digest = this.#digestOf(request)
-    const inputs = { link: link.parties, wallet: wallet.binding, digest, path: request.path }
+    const read = this.#read(request)
+    const inputs = { link: link.parties, wallet: wallet.binding, digest: read.digest, path: request.path }
     const context = agreeOnSigning(inputs, request, presignature)
     link.assertUsable('sign')
-    const intent = intentOf(request, presignature)
+    const intent = { ...intentOf(request, presignature), summary: read.summary }
     await this.#commit(intent, requestKey)
     try {
       link.assertUsable('sign')
@@ -97,9 +100,9 @@ export class SignResponder {
     }
   }
 
-  #digestOf(request: SignRequest): Uint8Array {
+  #read(request: SignRequest): ReturnType<ReadPayload> {
     try {
-      return this.#deps.readPayload(request.payload, request.walletId).digest
+      return this.#deps.readPayload(request.payload, request.walletId)
     } catch {
       throw benign('policy_denied', 'the payload is refused')
     }
@@ -145,7 +148,7 @@ export class SignResponder {
 }
 
 /** Fields of a request are views of its frame: what outlives the call is copied. */
-const intentOf = (request: SignRequest, presignature: Presignature): CosignerIntent => ({
+const intentOf = (request: SignRequest, presignature: Presignature): Omit<CosignerIntent, 'summary'> => ({
   walletId: request.walletId.slice(),
   wEpoch: request.wEpoch,
   presigId: request.presigId.slice(),

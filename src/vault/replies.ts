@@ -1,8 +1,8 @@
-import type { Tx } from './store.ts'
+import type { Reader, Tx } from './store.ts'
 
 /**
- * The cosigner's memory of answered signature requests (the protocol, §10.2 and §17): for ten minutes a repetition of
- * (wallet, request id) with the same request key gets the same answer; another key is a conflict.
+ * The cosigner's memory of answered signature requests (the protocol, §10.2 and §17): for ten minutes a repetition
+ * of (wallet, request id) with the same request key gets the same answer; another key is a conflict.
  */
 export type ReplyKey = {
   /** 16 bytes. */
@@ -27,6 +27,25 @@ type Row = { request_key: Buffer; state: string; response: Buffer | null; create
 const READ = 'SELECT request_key, state, response, create_ms FROM replies WHERE wallet_id = ? AND req_id = ?'
 const CLAIM = `INSERT OR REPLACE INTO replies (wallet_id, req_id, request_key, state, response, create_ms)
   VALUES (?, ?, ?, 'RUNNING', NULL, ?)`
+
+export type StoredReply = {
+  readonly requestKey: Uint8Array
+  readonly state: 'RUNNING' | 'DONE' | 'FAILED'
+  readonly response: Uint8Array | undefined
+}
+
+/** What is remembered of a request, without claiming it; undefined when it is unknown or over ten minutes old. */
+export const findReply = (
+  reader: Reader,
+  walletId: Uint8Array,
+  reqId: Uint8Array,
+  nowMs: number,
+): StoredReply | undefined => {
+  const row = reader.one<Row>(READ, walletId, reqId)
+  if (row === undefined || (row.state !== 'RUNNING' && Number(row.create_ms) <= nowMs - REPLY_LIFE_MS)) return undefined
+  const state = row.state as StoredReply['state']
+  return { requestKey: row.request_key, state, response: row.response ?? undefined }
+}
 
 export const claimReply = (tx: Tx, key: ReplyKey, nowMs: number): ReplyClaim => {
   const row = tx.one<Row>(READ, key.walletId, key.reqId)

@@ -94,7 +94,7 @@ export const twoParties = async (options: TwoPartiesOptions = {}): Promise<TwoPa
     entropy: options.entropyS ?? entropy,
     clock,
     incarnationId: randomBytes(16),
-    readPayload: (payload) => ({ digest: sha256(payload) }),
+    readPayload: (payload) => ({ digest: sha256(payload), summary: '' }),
     ask: (frame) => c.answerQuestion(frame),
     alert: alert('S'),
   })

@@ -1,0 +1,192 @@
+/** Party S's store over its own vault, in its own thread: shares are sealed and opened here and never leave. */
+import { createHash } from 'node:crypto'
+import type { Clock } from '../domain/clock.ts'
+import { walletIdFromBytes } from '../domain/ids.ts'
+import { ProtocolFault } from '../engine/dkls23/fault.ts'
+import { decodeLinkRecord, encodeLinkRecord, type WalletRecord } from '../engine/dkls23/records.ts'
+import { parseSigningPayload, type SigningPayload } from '../payload/signing-payload.ts'
+import type { AuditEvent } from '../vault/audit-chain.ts'
+import type { CosignerVault } from '../vault/cosigner-vault.ts'
+import { findFreeze } from '../vault/freezes.ts'
+import { beginIntent, completeIntent, failIntent, PresignatureReused } from '../vault/intents.ts'
+import { addStrike, getLink, listLinks, saveLink } from '../vault/links.ts'
+import { claimReply, failReply, findReply, finishReply, pruneReplies } from '../vault/replies.ts'
+import type { Reader } from '../vault/store.ts'
+import {
+  activateShare,
+  dropPendingShare,
+  getShare,
+  listPendingShares,
+  nextRecordVersion,
+  raiseLastUsedEpoch,
+  savePendingShare,
+  setShareState,
+} from '../vault/wallet-shares.ts'
+import type { CosignerIntent, CosignerStore } from './party-store.ts'
+import { hexOf } from './presignature-map.ts'
+import { openRecord, sealRecord, type ShareSeal } from './share-sealing.ts'
+
+const PRUNE_AT_ONCE = 8
+
+export const createCosignerStore = (vault: CosignerVault, seal: ShareSeal, clock: Clock): CosignerStore => {
+  const nowMs = (): number => Math.trunc(clock.nowMs())
+  const noted = new Map<string, number>()
+  const running = new Map<string, { sequence: bigint; requestKey: Uint8Array }>()
+
+  const saveLinks: CosignerStore['saveLinks'] = (records) =>
+    vault.commit((tx) => {
+      for (const record of records) saveLink(tx, encodeLinkRecord(record), nowMs())
+    })
+
+  return {
+    ...linkReads(vault.read),
+    saveLinks,
+    recordStrike: (record, what) =>
+      vault.commit((tx) => {
+        addStrike(tx, record.linkId, { timeMs: nowMs(), what })
+        saveLink(tx, encodeLinkRecord(record), nowMs())
+      }),
+    loadWallet: async (walletId) => {
+      const stored = getShare(vault.read, walletId)
+      if (stored === undefined) return undefined
+      try {
+        return openRecord(seal, stored)
+      } catch (error) {
+        if (error instanceof ProtocolFault) await vault.commit((tx) => setShareState(tx, walletId, 'QUARANTINED', nowMs()))
+        throw error
+      }
+    },
+    savePending: ({ sid, records }) => {
+      const shares = records.map((record) => sealRecord(seal, record, nextRecordVersion(vault.read, record.walletId)))
+      return vault.commit((tx) => {
+        for (const [i, share] of shares.entries()) {
+          savePendingShare(tx, { share, linkId: (records[i] as WalletRecord).linkId, sid, timeMs: nowMs() })
+        }
+      })
+    },
+    pendingWallets: async () =>
+      listPendingShares(vault.read).flatMap(({ walletId, wEpoch, pendingSid }) =>
+        pendingSid === undefined ? [] : [{ walletId, wEpoch, sid: pendingSid }],
+      ),
+    activate: async (walletId, wEpoch) => {
+      const pending = getShare(vault.read, walletId, 'pending')
+      if (pending === undefined || pending.wEpoch !== wEpoch) return
+      const record = openRecord(seal, pending)
+      try {
+        const active: WalletRecord = { ...record, state: 'ACTIVE' }
+        const share = sealRecord(seal, active, nextRecordVersion(vault.read, walletId))
+        const { linkId } = record
+        await vault.commit((tx) => activateShare(tx, { share, linkId, state: 'ACTIVE', timeMs: nowMs() }))
+      } finally {
+        record.share.fill(0)
+      }
+    },
+    dropPending: async (walletId) => {
+      const dropped = await vault.commit((tx) => dropPendingShare(tx, walletId, nowMs()))
+      if (dropped) vault.eraseDeleted()
+    },
+    setWalletState: async (walletId, state) => {
+      await vault.commit((tx) => setShareState(tx, walletId, state, nowMs()))
+    },
+    noteUse: async (walletIds, lEpoch) => {
+      const fresh = walletIds.filter((walletId) => noted.get(hexOf(walletId)) !== lEpoch)
+      if (fresh.length === 0) return
+      await vault.commit((tx) => raiseLastUsedEpoch(tx, fresh, lEpoch))
+      for (const walletId of fresh) noted.set(hexOf(walletId), lEpoch)
+    },
+    admits: ({ payload }) => findFreeze(vault.read, fencesOf(parseSigningPayload(payload))) === undefined,
+    findReply: (walletId, reqId) => findReply(vault.read, walletId, reqId, nowMs()),
+    commitIntent: async (intent) => {
+      const payload = parseSigningPayload(intent.payload)
+      try {
+        return await vault.commit((tx) => {
+          if (findFreeze(tx, fencesOf(payload)) !== undefined) return 'denied'
+          if (claimReply(tx, intent, nowMs()).kind !== 'claimed') return 'denied'
+          pruneReplies(tx, nowMs(), PRUNE_AT_ONCE)
+          const head = beginIntent(tx, {
+            walletId: intent.walletId,
+            presigId: intent.presigId,
+            rPoint: intent.noncePoint,
+            digest: intent.digest,
+            caller: '',
+            method: payload.method,
+            event: intentEvent(payload, intent, nowMs()),
+          })
+          running.set(keyOf(intent), { sequence: head.sequence, requestKey: intent.requestKey })
+          return 'committed'
+        })
+      } catch (error) {
+        if (error instanceof PresignatureReused) return 'duplicate'
+        throw error
+      }
+    },
+    completeIntent: (intent, result) => {
+      const entry = running.get(keyOf(intent))
+      running.delete(keyOf(intent))
+      if (entry === undefined) return
+      const { walletId, reqId } = intent
+      const key = { walletId, reqId, requestKey: entry.requestKey }
+      vault
+        .commit((tx) => {
+          if ('response' in result) {
+            finishReply(tx, key, result.response)
+            completeIntent(tx, entry.sequence, {
+              signatureHash: createHash('sha256').update(result.response).digest(),
+              r: result.response.slice(16, 48),
+              event: resultEvent(intent, entry.sequence, 'sign.completed', nowMs()),
+            })
+          } else {
+            failReply(tx, key)
+            failIntent(tx, entry.sequence, resultEvent(intent, entry.sequence, 'sign.failed', nowMs()))
+          }
+        })
+        // A lost completion leaves the intent in doubt, which counts as signed.
+        .catch(() => undefined)
+    },
+  }
+}
+
+const linkReads = (read: Reader): Pick<CosignerStore, 'loadLink' | 'linksOfPair'> => ({
+  loadLink: async (linkId) => {
+    const stored = getLink(read, linkId)
+    return stored === undefined ? undefined : decodeLinkRecord(stored.control)
+  },
+  linksOfPair: async (idA, idB) => {
+    const pair = [hexOf(idA), hexOf(idB)].sort().join()
+    const all = listLinks(read).map(({ control }) => decodeLinkRecord(control))
+    return all.filter(({ idC, idS }) => [hexOf(idC), hexOf(idS)].sort().join() === pair)
+  },
+})
+
+const keyOf = ({ walletId, presigId }: CosignerIntent): string => `${hexOf(walletId)}${hexOf(presigId)}`
+
+const fencesOf = ({ projectId, walletId }: SigningPayload) =>
+  [
+    { scope: 'all', id: '' },
+    { scope: 'project', id: projectId },
+    { scope: 'wallet', id: walletId },
+  ] as const
+
+const intentEvent = (payload: SigningPayload, intent: CosignerIntent, timeMs: number): AuditEvent => ({
+  timeMs,
+  kind: 'sign.intent',
+  project: payload.projectId,
+  actor: { kind: 'daemon', id: '' },
+  subject: { type: 'wallet', id: payload.walletId },
+  method: payload.method,
+  decision: 'allow',
+  details: {
+    digest: hexOf(intent.digest),
+    presigId: hexOf(intent.presigId),
+    reqId: hexOf(intent.reqId),
+    summary: intent.summary,
+  },
+})
+
+const resultEvent = (intent: CosignerIntent, sequence: bigint, kind: string, timeMs: number): AuditEvent => ({
+  timeMs,
+  kind,
+  actor: { kind: 'cosigner', id: '' },
+  subject: { type: 'wallet', id: walletIdFromBytes(intent.walletId) },
+  details: { intent: String(sequence) },
+})

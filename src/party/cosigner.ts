@@ -1,0 +1,181 @@
+/**
+ * The embedded cosigner: party S in a thread of its own, with its own vault file under its own root key. It serves
+ * protocol frames to party C over one port and a few administrative calls to the main thread over another.
+ */
+import { randomBytes } from 'node:crypto'
+import { statSync } from 'node:fs'
+import type { MessagePort } from 'node:worker_threads'
+import { assert, failure } from '../domain/failure.ts'
+import { makeLinkParties } from '../engine/dkls23/contexts.ts'
+import { ROLE_S } from '../engine/dkls23/suite.ts'
+import { contextRandomize } from '../engine/curve/secp256k1.ts'
+import { appendAudit, type AuditHead, auditHead } from '../vault/audit-chain.ts'
+import { type CosignerVault, createCosignerVault, openCosignerVault } from '../vault/cosigner-vault.ts'
+import { addFreeze, type FreezeRow, type FreezeSubject, removeFreeze } from '../vault/freezes.ts'
+import { getLink } from '../vault/links.ts'
+import { getPeerHead, raisePeerHead, rememberPeerHead } from '../vault/peer-heads.ts'
+import { createRootKeyProvider } from '../vault/root-key-provider.ts'
+import { getSetting, putSetting } from '../vault/settings.ts'
+import { setShareState } from '../vault/wallet-shares.ts'
+import { createCosignerStore } from './cosigner-store.ts'
+import { createEntropy, systemClock } from './entropy.ts'
+import { Link, newLinkRecord } from './link.ts'
+import { partyIdOf } from './party-id.ts'
+import { openPortEnd, type PortEnd } from './port-calls.ts'
+import { hexOf } from './presignature-map.ts'
+import { readSigningPayload } from './read-payload.ts'
+import { Responder } from './responder.ts'
+
+export type CosignerWorkerData = {
+  readonly path: string
+  readonly rootKey: string
+  readonly passphrase: Uint8Array | undefined
+  readonly credentialsDirectory: string | undefined
+  readonly create: boolean
+  readonly frames: MessagePort
+}
+
+/** What the main thread serves to the cosigner. */
+export type CosignerEvents = {
+  readonly alert: (args: { readonly what: string; readonly detail: string }) => void
+}
+
+export type CosignerStatus = {
+  readonly state: 'ACTIVE' | 'SUSPENDED' | 'BURNED'
+  readonly lEpoch: number
+  readonly relinkGrant: number
+  readonly presignatures: number
+  readonly head: AuditHead
+}
+
+/** What party C serves to the cosigner over the frames port. */
+export type QuestionCalls = { readonly question: (frame: Uint8Array) => Promise<Uint8Array | undefined> }
+export type FrameCalls = { readonly frame: (frame: Uint8Array) => Promise<Uint8Array | undefined> }
+
+const PEER_SETTING = 'peer_id'
+const RANDOMIZE_MS = 3_600_000
+
+/** Everything the thread holds; made by `open`. */
+export const createCosigner = async (data: CosignerWorkerData, main: () => PortEnd<CosignerEvents>, ended: () => void) => {
+  const clock = systemClock
+  const provider = createRootKeyProvider(data.rootKey, {
+    passphrase: data.passphrase,
+    credentialsDirectory: data.credentialsDirectory,
+  })
+  const options = { path: data.path, provider, nowMs: clock.nowMs() }
+  const vault: CosignerVault = await (data.create ? createCosignerVault(options) : openCosignerVault(options))
+  data.passphrase?.fill(0)
+  const inode = statSync(data.path).ino
+  const ownId = partyIdOf(vault.signer.publicKey)
+  const seal = { shareKey: vault.shareKey(), vaultId: vault.vaultId }
+  const store = createCosignerStore(vault, seal, clock)
+  const entropy = createEntropy(clock)
+  contextRandomize(entropy.nonce32())
+  setInterval(() => contextRandomize(entropy.nonce32()), RANDOMIZE_MS).unref()
+  const alert = (what: string, detail: string): void => {
+    void main().call('alert', { what, detail }).catch(() => undefined)
+  }
+  let responder: Responder | undefined
+  let link: Link | undefined
+  let peerId: Uint8Array | undefined
+
+  /** The file that this thread writes is still the one that lies there: a vault put aside must not keep signing. */
+  const assertInPlace = (): void => {
+    let found: number | undefined
+    try {
+      found = statSync(data.path).ino
+    } catch {
+      found = undefined
+    }
+    if (found !== inode) throw failure('COSIGNER_UNAVAILABLE', { why: 'its vault file was removed or replaced' })
+  }
+
+  const requirePeer = (idC: Uint8Array): void => {
+    const known = getSetting(vault.read, PEER_SETTING)?.value
+    if (known === undefined) vault.commitNow((tx) => putSetting(tx, PEER_SETTING, idC, clock.nowMs()))
+    else if (hexOf(known) !== hexOf(idC)) throw failure('COSIGNER_UNAVAILABLE', { why: 'it is paired with another daemon' })
+  }
+
+  const calls = {
+    open: () => ({ ownId, publicKey: vault.signer.publicKey, head: auditHead(vault.read) }),
+    /** Serves one daemon. The first is remembered; another is refused. */
+    pair: async ({ idC }: { readonly idC: Uint8Array }) => {
+      requirePeer(idC)
+      peerId = idC
+      const parties = makeLinkParties(idC, ownId, 0)
+      const record = (await store.loadLink(parties.linkId)) ?? newLinkRecord(parties, ROLE_S, BigInt(clock.nowMs()))
+      if (getLink(vault.read, parties.linkId) === undefined) await store.saveLinks([record])
+      const events = { alert, wipeSessions: () => responder?.wipeSessions() }
+      link = new Link(parties, record, store, clock, events)
+      const frames: PortEnd<QuestionCalls> = openPortEnd(data.frames, { frame }, (error) => alert('internal', String(error)))
+      const deps = { link, store, entropy, clock, readPayload: readSigningPayload, alert }
+      responder = new Responder({
+        ...deps,
+        incarnationId: new Uint8Array(randomBytes(16)),
+        ask: (question) => frames.call('question', question, { timeoutMs: 10_000 }),
+      })
+      return { head: getPeerHead(vault.read, idC) }
+    },
+    rememberHead: async ({ head, exact }: { readonly head: AuditHead; readonly exact: boolean }) => {
+      const id = peerId
+      assert(id, 'paired')
+      assertInPlace()
+      const remember = exact ? rememberPeerHead : raisePeerHead
+      await vault.commit((tx) => remember(tx, id, head, clock.nowMs()))
+      return auditHead(vault.read)
+    },
+    status: (): CosignerStatus => {
+      assertInPlace()
+      assert(link, 'paired')
+      const { state, lEpoch, relinkGrant } = link.record
+      const presignatures = responder?.presignatureCount ?? 0
+      return { state: link.burned ? 'BURNED' : state, lEpoch, relinkGrant, presignatures, head: auditHead(vault.read) }
+    },
+    freeze: ({ freeze }: { readonly freeze: FreezeRow }) =>
+      vault.commit((tx) => {
+        if (addFreeze(tx, freeze).added) auditFreeze(tx, 'freeze.added', freeze)
+      }),
+    unfreeze: ({ subject, timeMs }: { readonly subject: FreezeSubject; readonly timeMs: number }) =>
+      vault.commit((tx) => {
+        removeFreeze(tx, subject)
+        auditFreeze(tx, 'freeze.removed', { ...subject, createMs: timeMs })
+      }),
+    /** The wallet signs nothing here from now on. */
+    stopWallet: async ({ walletId }: { readonly walletId: Uint8Array }) => {
+      responder?.wipeWallet(walletId)
+      await vault.commit((tx) => setShareState(tx, walletId, 'REVOKED', clock.nowMs()))
+    },
+    dropPresignatures: ({ walletId }: { readonly walletId: Uint8Array | undefined }) => {
+      if (walletId === undefined) responder?.wipeSessions()
+      else responder?.wipeWallet(walletId)
+    },
+    stop: async () => {
+      responder?.wipeSessions()
+      link?.wipeMaterial()
+      seal.shareKey.fill(0)
+      await vault.close()
+      setImmediate(() => {
+        data.frames.close()
+        ended()
+      })
+    },
+  }
+
+  const frame = async (bytes: Uint8Array): Promise<Uint8Array | undefined> => {
+    assertInPlace()
+    return responder?.answer(bytes)
+  }
+  return calls
+}
+
+export type CosignerCalls = Awaited<ReturnType<typeof createCosigner>>
+
+const auditFreeze = (
+  tx: Parameters<typeof appendAudit>[0],
+  kind: string,
+  freeze: FreezeSubject & { readonly createMs: number },
+): void => {
+  const { scope, id, createMs } = freeze
+  appendAudit(tx, { timeMs: createMs, kind, actor: { kind: 'daemon', id: '' }, subject: { type: scope, id } })
+}
+

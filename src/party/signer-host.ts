@@ -1,0 +1,94 @@
+/** The daemon's vault as party C's thread sees it. Runs on the main thread, which owns the connection. */
+import type { Clock } from '../domain/clock.ts'
+import { assert } from '../domain/failure.ts'
+import { walletIdFromBytes } from '../domain/ids.ts'
+import { decodeLinkRecord } from '../engine/dkls23/records.ts'
+import { appendAudit } from '../vault/audit-chain.ts'
+import type { DaemonVault } from '../vault/daemon-vault.ts'
+import { addStrike, getLink, listLinks, saveLink } from '../vault/links.ts'
+import {
+  dropPendingShare,
+  getShare,
+  raiseLastUsedEpoch,
+  savePendingShare,
+  setShareState,
+} from '../vault/wallet-shares.ts'
+import { getWallet, setWalletState } from '../vault/wallets.ts'
+import { hexOf } from './presignature-map.ts'
+import type { SignerHostCalls } from './signer.ts'
+
+export type SignerHostEvents = {
+  /** A wallet was suspended or quarantined by a party. */
+  readonly walletStopped: (walletId: Uint8Array, why: string) => void
+}
+
+type Events = SignerHostEvents & {
+  readonly wiped: (walletId: Uint8Array | undefined) => void
+  readonly alert: (what: string, detail: string) => void
+}
+
+export const createSignerHost = (vault: DaemonVault, clock: Clock, events: Events): SignerHostCalls => {
+  const nowMs = (): number => Math.trunc(clock.nowMs())
+  return {
+    loadLink: (linkId) => getLink(vault.read, linkId)?.control,
+    saveLinks: (controls) =>
+      vault.commit((tx) => {
+        for (const control of controls) saveLink(tx, control, nowMs())
+      }),
+    linksOfPair: ({ idA, idB }) => {
+      const pair = [hexOf(idA), hexOf(idB)].sort().join()
+      return listLinks(vault.read)
+        .map(({ control }) => control)
+        .filter((control) => {
+          const { idC, idS } = decodeLinkRecord(control)
+          return [hexOf(idC), hexOf(idS)].sort().join() === pair
+        })
+    },
+    recordStrike: ({ control, what }) =>
+      vault.commit((tx) => {
+        addStrike(tx, decodeLinkRecord(control).linkId, { timeMs: nowMs(), what })
+        saveLink(tx, control, nowMs())
+      }),
+    loadShare: (walletId) => getShare(vault.read, walletId),
+    savePending: ({ sid, linkId, shares }) =>
+      vault.commit((tx) => {
+        for (const share of shares) savePendingShare(tx, { share, linkId, sid, timeMs: nowMs() })
+      }),
+    dropPending: async (walletId) => {
+      const dropped = await vault.commit((tx) => dropPendingShare(tx, walletId, nowMs()))
+      if (dropped) vault.eraseDeleted()
+    },
+    setWalletState: async ({ walletId, state, why }) => {
+      assert(state === 'SUSPENDED' || state === 'QUARANTINED', 'a party only ever stops a wallet')
+      await vault.commit((tx) => {
+        const id = walletIdFromBytes(walletId)
+        setShareState(tx, walletId, state, nowMs())
+        const wallet = getWallet(tx, id)
+        if (wallet?.state === 'ACTIVE') setWalletState(tx, id, 'SUSPENDED')
+        appendAudit(tx, {
+          timeMs: nowMs(),
+          kind: 'wallet.suspended',
+          project: wallet?.project,
+          actor: { kind: 'daemon', id: '' },
+          subject: { type: 'wallet', id },
+          reason: why,
+        })
+      })
+      events.wiped(walletId)
+      events.walletStopped(walletId, why)
+    },
+    noteUse: ({ walletIds, lEpoch }) => vault.commit((tx) => raiseLastUsedEpoch(tx, walletIds, lEpoch)),
+    settleOutcome: ({ walletId, wEpoch, sid }) =>
+      vault.commit((tx) => {
+        const current = getShare(tx, walletId)
+        if (current !== undefined && current.wEpoch >= wEpoch) return 'COMMITTED'
+        const pending = getShare(tx, walletId, 'pending')
+        if (pending?.pendingSid !== undefined && hexOf(pending.pendingSid) === hexOf(sid)) {
+          dropPendingShare(tx, walletId, nowMs())
+        }
+        return 'ABORTED'
+      }),
+    alert: ({ what, detail }) => events.alert(what, detail),
+    wiped: ({ walletId }) => events.wiped(walletId),
+  }
+}

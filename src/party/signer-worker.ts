@@ -1,0 +1,36 @@
+/** Thread entry of party C: calls of the main thread on one side, signer.ts on the other. */
+import { parentPort, workerData } from 'node:worker_threads'
+import { assert } from '../domain/failure.ts'
+import { openPortEnd, type PortEnd } from './port-calls.ts'
+import { createSigner, type SignerCalls, type SignerHostCalls, type SignerWorkerData } from './signer.ts'
+
+if (parentPort !== null) {
+  const port = parentPort
+  let end: PortEnd<SignerHostCalls> | undefined
+  let signer: Promise<SignerCalls> | undefined
+  const opened = (): Promise<SignerCalls> => {
+    assert(end, 'the port is open')
+    return (signer ??= createSigner(workerData as SignerWorkerData, end, () => port.close()))
+  }
+  const forward =
+    <M extends keyof SignerCalls>(method: M) =>
+    async (args: never): Promise<unknown> =>
+      (await opened())[method](args)
+  const methods = [
+    'connect',
+    'warm',
+    'relink',
+    'generate',
+    'acknowledge',
+    'presign',
+    'sign',
+    'wipeWallet',
+    'status',
+    'stop',
+  ] as const satisfies readonly (keyof SignerCalls)[]
+  end = openPortEnd<SignerHostCalls>(
+    port,
+    Object.fromEntries(methods.map((method) => [method, forward(method)])),
+    (error) => void end?.call('alert', { what: 'internal', detail: String(error) }).catch(() => undefined),
+  )
+}

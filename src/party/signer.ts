@@ -1,0 +1,222 @@
+/**
+ * Party C's thread: the only place of the daemon where its shares are in clear. The vault stays with the main thread,
+ * which stores and hands over sealed rows; the key that opens them lives here.
+ */
+import { randomBytes } from 'node:crypto'
+import type { MessagePort } from 'node:worker_threads'
+import { failure } from '../domain/failure.ts'
+import { contextRandomize } from '../engine/curve/secp256k1.ts'
+import { makeLinkParties, type WalletBinding } from '../engine/dkls23/contexts.ts'
+import { ProtocolFault } from '../engine/dkls23/fault.ts'
+import type { OutcomeQuestion } from '../engine/dkls23/outcome.ts'
+import {
+  decodeLinkRecord,
+  encodeLinkRecord,
+  type LinkRecord,
+  type WalletRecord,
+  type WalletState,
+} from '../engine/dkls23/records.ts'
+import { ROLE_C } from '../engine/dkls23/suite.ts'
+import type { EcdsaSignature } from '../engine/dkls23/sign-messages.ts'
+import type { SealedShare } from '../vault/sealed-record.ts'
+import type { StoredShare } from '../vault/wallet-shares.ts'
+import { PeerUnavailable } from './counterparty.ts'
+import type { FrameCalls } from './cosigner.ts'
+import { createEntropy, systemClock } from './entropy.ts'
+import { Initiator, type InitiatorStore, type ReadyPresignature, type SignJob } from './initiator.ts'
+import { Link, newLinkRecord } from './link.ts'
+import { PeerRefusal } from './peer-refusal.ts'
+import { openPortEnd, type PortEnd, PortFailure } from './port-calls.ts'
+import { hexOf } from './presignature-map.ts'
+import { openRecord, sealRecord, type ShareSeal } from './share-sealing.ts'
+
+export type SignerWorkerData = {
+  readonly idC: Uint8Array
+  readonly idS: Uint8Array
+  readonly shareKey: Uint8Array
+  readonly vaultId: Uint8Array
+  readonly frames: MessagePort
+}
+
+/** What the main thread serves to party C: its vault. Every answer of a write means that it is on disk. */
+export type SignerHostCalls = {
+  readonly loadLink: (linkId: Uint8Array) => Uint8Array | undefined
+  readonly saveLinks: (controls: readonly Uint8Array[]) => Promise<void>
+  readonly linksOfPair: (args: { readonly idA: Uint8Array; readonly idB: Uint8Array }) => readonly Uint8Array[]
+  readonly recordStrike: (args: { readonly control: Uint8Array; readonly what: string }) => Promise<void>
+  readonly loadShare: (walletId: Uint8Array) => StoredShare | undefined
+  readonly savePending: (args: {
+    readonly sid: Uint8Array
+    readonly linkId: Uint8Array
+    readonly shares: readonly SealedShare[]
+  }) => Promise<void>
+  readonly dropPending: (walletId: Uint8Array) => Promise<void>
+  readonly setWalletState: (args: {
+    readonly walletId: Uint8Array
+    readonly state: WalletState
+    readonly why: string
+  }) => Promise<void>
+  readonly noteUse: (args: { readonly walletIds: readonly Uint8Array[]; readonly lEpoch: number }) => Promise<void>
+  readonly settleOutcome: (question: OutcomeQuestion) => Promise<'COMMITTED' | 'ABORTED'>
+  readonly alert: (args: { readonly what: string; readonly detail: string }) => void
+  /** Presignatures that are gone: of one wallet, or all. */
+  readonly wiped: (args: { readonly walletId: Uint8Array | undefined }) => void
+}
+
+export type GeneratedWallet = WalletBinding & {
+  /** The record sealed as ACTIVE, for the transaction that decides. */
+  readonly active: SealedShare
+  readonly linkId: Uint8Array
+}
+
+export type SignerStatus = {
+  readonly state: 'ACTIVE' | 'SUSPENDED' | 'BURNED'
+  readonly lEpoch: number
+  readonly ready: boolean
+  readonly renewedAtMs: number
+  readonly presignatures: number
+}
+
+const RANDOMIZE_MS = 3_600_000
+
+export const createSigner = async (data: SignerWorkerData, host: PortEnd<SignerHostCalls>, ended: () => void) => {
+  const clock = systemClock
+  const entropy = createEntropy(clock)
+  contextRandomize(entropy.nonce32())
+  setInterval(() => contextRandomize(entropy.nonce32()), RANDOMIZE_MS).unref()
+  const alert = (what: string, detail: string): void => {
+    void host.call('alert', { what, detail }).catch(() => undefined)
+  }
+  const seal: ShareSeal = { shareKey: data.shareKey, vaultId: data.vaultId }
+  const prepared = new Map<string, SealedShare>()
+  const store = createHostedStore(host, seal, prepared)
+  const parties = makeLinkParties(data.idC, data.idS, 0)
+  const stored = await store.loadLink(parties.linkId)
+  const record = stored ?? newLinkRecord(parties, ROLE_C, BigInt(clock.nowMs()))
+  if (stored === undefined) await store.saveLinks([record])
+  const wipeSessions = (): void => {
+    initiator.wipeSessions()
+    void host.call('wiped', { walletId: undefined }).catch(() => undefined)
+  }
+  const link: Link = new Link(parties, record, store, clock, { alert, wipeSessions })
+  const frames: PortEnd<FrameCalls> = openPortEnd(
+    data.frames,
+    { question: (bytes: Uint8Array) => initiator.answerQuestion(bytes) },
+    (error) => alert('internal', String(error)),
+  )
+  const peer = {
+    exchange: (frame: Uint8Array, timeoutMs: number) => frames.call('frame', frame, { timeoutMs }),
+    close: () => frames.shut('the link is closed'),
+  }
+  const incarnationId = new Uint8Array(randomBytes(16))
+  const initiator: Initiator = new Initiator({ link, store, peer, entropy, clock, incarnationId, alert })
+
+  return {
+    connect: () => telling(() => initiator.connect()),
+    warm: () => telling(() => initiator.warm()),
+    relink: () => telling(() => initiator.relink()),
+    generate: () =>
+      telling(async (): Promise<{ readonly sid: Uint8Array; readonly wallet: GeneratedWallet }> => {
+        const { sid, wallets } = await initiator.generate(1)
+        const [binding] = wallets
+        if (binding === undefined) throw new Error('no wallet was generated')
+        const active = prepared.get(hexOf(binding.walletId))
+        prepared.delete(hexOf(binding.walletId))
+        if (active === undefined) throw new Error('no record was prepared')
+        return { sid, wallet: { ...binding, active, linkId: parties.linkId } }
+      }),
+    acknowledge: (sid: Uint8Array) => initiator.acknowledge(sid),
+    presign: (walletIds: readonly Uint8Array[]): Promise<readonly ReadyPresignature[]> =>
+      telling(() => initiator.presign(walletIds)),
+    sign: (job: SignJob): Promise<EcdsaSignature> => telling(() => initiator.sign(job)),
+    wipeWallet: (walletId: Uint8Array) => initiator.wipeWallet(walletId),
+    status: (): SignerStatus => ({
+      state: link.burned ? 'BURNED' : link.record.state,
+      lEpoch: link.record.lEpoch,
+      ready: link.material !== undefined,
+      renewedAtMs: Number(link.record.renewedAtMs),
+      presignatures: initiator.presignatureCount,
+    }),
+    stop: () => {
+      initiator.wipeSessions()
+      link.wipeMaterial()
+      data.shareKey.fill(0)
+      setImmediate(() => {
+        data.frames.close()
+        ended()
+      })
+    },
+  }
+}
+
+export type SignerCalls = Awaited<ReturnType<typeof createSigner>>
+
+/** Puts what went wrong into words that may cross to the main thread. */
+const telling = async <T>(work: () => Promise<T>): Promise<T> => {
+  try {
+    return await work()
+  } catch (error) {
+    throw reasonOf(error)
+  }
+}
+
+const reasonOf = (error: unknown): unknown => {
+  if (error instanceof PeerUnavailable) return failure('COSIGNER_UNAVAILABLE', { why: error.message })
+  if (error instanceof PortFailure) return error
+  const code = error instanceof PeerRefusal ? error.refusal.code : error instanceof ProtocolFault ? error.codeName : undefined
+  if (code === undefined) return error
+  if (code === 'link_burned') return failure('LINK_BURNED', {})
+  if (code === 'link_suspended') return failure('LINK_SUSPENDED', {})
+  if (code === 'unknown_presig') return new PortFailure('UNKNOWN_PRESIGNATURE')
+  const suspended = error instanceof ProtocolFault && error.consequence === 'suspend-wallet'
+  if (suspended) return new PortFailure('SIGNATURE_INVALID')
+  return failure('COSIGNER_REFUSED', { why: code })
+}
+
+const createHostedStore = (
+  host: PortEnd<SignerHostCalls>,
+  seal: ShareSeal,
+  prepared: Map<string, SealedShare>,
+): InitiatorStore => {
+  const noted = new Map<string, number>()
+  return {
+    loadLink: async (linkId) => {
+      const control = await host.call('loadLink', linkId)
+      return control === undefined ? undefined : decodeLinkRecord(control)
+    },
+    saveLinks: (records) => host.call('saveLinks', records.map(encodeLinkRecord)),
+    linksOfPair: async (idA, idB): Promise<LinkRecord[]> =>
+      (await host.call('linksOfPair', { idA, idB })).map(decodeLinkRecord),
+    recordStrike: (record, what) => host.call('recordStrike', { control: encodeLinkRecord(record), what }),
+    loadWallet: async (walletId): Promise<WalletRecord | undefined> => {
+      const stored = await host.call('loadShare', walletId)
+      if (stored === undefined) return undefined
+      try {
+        return openRecord(seal, stored)
+      } catch (error) {
+        const why = 'its record does not open or verify'
+        if (error instanceof ProtocolFault) await host.call('setWalletState', { walletId, state: 'QUARANTINED', why })
+        throw error
+      }
+    },
+    savePending: async ({ sid, records }) => {
+      const [first] = records
+      if (first === undefined) return
+      const shares = records.map((record) => sealRecord(seal, record, 1n))
+      for (const record of records) {
+        prepared.set(hexOf(record.walletId), sealRecord(seal, { ...record, state: 'ACTIVE' }, 2n))
+      }
+      await host.call('savePending', { sid, linkId: first.linkId, shares })
+    },
+    dropPending: (walletId) => host.call('dropPending', walletId),
+    setWalletState: (walletId, state, why) => host.call('setWalletState', { walletId, state, why }),
+    noteUse: async (walletIds, lEpoch) => {
+      const fresh = walletIds.filter((walletId) => noted.get(hexOf(walletId)) !== lEpoch)
+      if (fresh.length === 0) return
+      await host.call('noteUse', { walletIds: fresh, lEpoch })
+      for (const walletId of fresh) noted.set(hexOf(walletId), lEpoch)
+    },
+    settleOutcome: (question) => host.call('settleOutcome', question),
+  }
+}
+

@@ -1,0 +1,326 @@
+/**
+ * The daemon's hold on both parties: starts the cosigner's thread and party C's thread, joins them, and shuts signing
+ * when either is gone. A vault or key of the cosigner that cannot be opened leaves the daemon up and signing closed;
+ * the next call tries again.
+ */
+import { MessageChannel, Worker } from 'node:worker_threads'
+import type { Clock } from '../domain/clock.ts'
+import { Failure, failure, type FailureReason, isFailure } from '../domain/failure.ts'
+import type { EcdsaSignature } from '../engine/dkls23/sign-messages.ts'
+import { type AuditHead, auditHead, requireRememberedHead } from '../vault/audit-chain.ts'
+import type { DaemonVault } from '../vault/daemon-vault.ts'
+import type { FreezeRow, FreezeSubject } from '../vault/freezes.ts'
+import { rememberPeerHead } from '../vault/peer-heads.ts'
+import { getSetting, putSetting } from '../vault/settings.ts'
+import type { CosignerCalls, CosignerEvents, CosignerStatus, CosignerWorkerData } from './cosigner.ts'
+import type { ReadyPresignature, SignJob } from './initiator.ts'
+import { partyIdOf } from './party-id.ts'
+import { openPortEnd, type PortEnd, PortFailure } from './port-calls.ts'
+import { type PoolSettings, PresignaturePool } from './presignature-pool.ts'
+import { hexOf } from './presignature-map.ts'
+import type { GeneratedWallet, SignerCalls, SignerHostCalls, SignerStatus, SignerWorkerData } from './signer.ts'
+import { createSignerHost, type SignerHostEvents } from './signer-host.ts'
+
+export type EngineOptions = {
+  readonly vault: DaemonVault
+  readonly clock: Clock
+  readonly pool: PoolSettings
+  readonly cosigner: Omit<CosignerWorkerData, 'frames' | 'create'>
+  readonly onAlert: (party: 'daemon' | 'cosigner', what: string, detail: string) => void
+  /** Signing is possible, or is not any more. */
+  readonly onAvailability: (available: boolean, why: string) => void
+} & SignerHostEvents
+
+type Live = {
+  readonly cosigner: PortEnd<CosignerCalls>
+  readonly signer: PortEnd<SignerCalls>
+  readonly pool: PresignaturePool
+  readonly cosignerId: Uint8Array
+  readonly close: () => Promise<void>
+}
+
+const PEER_SETTING = 'peer_id'
+const OPEN_TIMEOUT_MS = 30_000
+const CALL_TIMEOUT_MS = 10_000
+const RETRY_MS = 1_000
+
+/** A coded refusal of a thread becomes the daemon's own failure; anything else is a bug there. */
+const asFailure = (error: unknown): unknown => {
+  if (isFailure(error) || !(error instanceof PortFailure)) return error
+  if (error.reason === 'INTERNAL' || error.reason === 'METHOD_UNKNOWN') return new Error('a party failed internally')
+  return new Failure(error.reason as FailureReason, error.facts as never)
+}
+
+const translated = async <T>(work: Promise<T>): Promise<T> => {
+  try {
+    return await work
+  } catch (error) {
+    if (error instanceof PortFailure && TOLD_APART.has(error.reason)) throw error
+    throw asFailure(error)
+  }
+}
+/** What the signing script handles itself. */
+const TOLD_APART = new Set(['UNKNOWN_PRESIGNATURE', 'SIGNATURE_INVALID'])
+
+export class TwoPartyEngine {
+  readonly #options: EngineOptions
+  #live: Live | undefined
+  #starting: Promise<Live> | undefined
+  #lastTryMs = 0
+  #why = 'not started'
+  #stopped = false
+
+  constructor(options: EngineOptions) {
+    this.#options = options
+  }
+
+  get available(): boolean {
+    return this.#live !== undefined
+  }
+
+  get presignatureCount(): number {
+    return this.#live?.pool.size ?? 0
+  }
+
+  /** Starts both parties. Resolves when they are joined; a cosigner that does not open is an availability, not a throw. */
+  async start(): Promise<void> {
+    try {
+      await this.#ensure()
+    } catch (error) {
+      if (!isFailure(error) || error.reason === 'VAULT_ROLLED_BACK') throw error
+    }
+  }
+
+  async generateWallet(): Promise<{ readonly sid: Uint8Array; readonly wallet: GeneratedWallet }> {
+    const { signer } = await this.#ensure()
+    return translated(signer.call('generate', undefined as never, { timeoutMs: CALL_TIMEOUT_MS }))
+  }
+
+  /** After the transaction that made the wallet ACTIVE. */
+  async acknowledge(sid: Uint8Array, walletId: Uint8Array): Promise<void> {
+    await this.#live?.signer.call('acknowledge', sid as never, { transfer: [] }).catch(() => undefined)
+    this.#live?.pool.keepWarm(walletId)
+  }
+
+  async takePresignature(walletId: Uint8Array, signal: AbortSignal): Promise<ReadyPresignature> {
+    const { pool } = await this.#ensure()
+    return translated(pool.take(walletId, signal))
+  }
+
+  async sign(job: SignJob): Promise<EcdsaSignature> {
+    const { signer } = await this.#ensure()
+    return translated(signer.call('sign', job, { transfer: [], timeoutMs: CALL_TIMEOUT_MS }))
+  }
+
+  /** The wallet's presignatures are gone on both sides. */
+  async dropPresignatures(walletId: Uint8Array): Promise<void> {
+    const live = this.#live
+    if (live === undefined) return
+    live.pool.forget(walletId)
+    await live.signer.call('wipeWallet', walletId as never, { transfer: [] })
+    await live.cosigner.call('dropPresignatures', { walletId })
+  }
+
+  /** Both sides stop signing with the wallet for good. */
+  async stopWallet(walletId: Uint8Array): Promise<void> {
+    const { cosigner } = await this.#ensure()
+    await translated(cosigner.call('stopWallet', { walletId }, { timeoutMs: CALL_TIMEOUT_MS }))
+    await this.dropPresignatures(walletId)
+  }
+
+  /** The cosigner keeps its own copy of every freeze, so that a daemon gone wrong does not sign past one. */
+  async freezeCosigner(freeze: FreezeRow): Promise<void> {
+    await this.#live?.cosigner.call('freeze', { freeze }, { timeoutMs: CALL_TIMEOUT_MS })
+  }
+
+  async unfreezeCosigner(subject: FreezeSubject): Promise<void> {
+    const timeMs = Math.trunc(this.#options.clock.nowMs())
+    await this.#live?.cosigner.call('unfreeze', { subject, timeMs }, { timeoutMs: CALL_TIMEOUT_MS }).catch((error) => {
+      if (!(error instanceof PortFailure && error.reason === 'FREEZE_NOT_FOUND')) throw error
+    })
+  }
+
+  /** Tells the cosigner where the daemon's audit chain stands; answers what it remembers. */
+  async anchor(head: AuditHead): Promise<void> {
+    const live = this.#live
+    if (live === undefined) return
+    const theirs = await live.cosigner.call('rememberHead', { head, exact: false }, { timeoutMs: CALL_TIMEOUT_MS })
+    const { vault, clock } = this.#options
+    await vault.commit((tx) => rememberPeerHead(tx, live.cosignerId, theirs, Math.trunc(clock.nowMs())))
+  }
+
+  async relink(): Promise<void> {
+    const { signer } = await this.#ensure()
+    await translated(signer.call('relink', undefined as never))
+  }
+
+  async status(): Promise<{
+    readonly available: boolean
+    readonly why: string
+    readonly cosignerId: string
+    readonly cosigner: CosignerStatus | undefined
+    readonly signer: SignerStatus | undefined
+  }> {
+    const live = this.#live
+    const none = { available: false, why: this.#why, cosignerId: '', cosigner: undefined, signer: undefined }
+    if (live === undefined) return none
+    const [cosigner, signer] = await Promise.allSettled([
+      live.cosigner.call('status', undefined as never, { timeoutMs: CALL_TIMEOUT_MS }),
+      live.signer.call('status', undefined as never, { timeoutMs: CALL_TIMEOUT_MS }),
+    ])
+    return {
+      available: cosigner.status === 'fulfilled' && signer.status === 'fulfilled',
+      why: this.#why,
+      cosignerId: hexOf(live.cosignerId),
+      cosigner: cosigner.status === 'fulfilled' ? cosigner.value : undefined,
+      signer: signer.status === 'fulfilled' ? signer.value : undefined,
+    }
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true
+    const live = this.#live ?? (await this.#starting?.catch(() => undefined))
+    this.#live = undefined
+    await live?.close()
+  }
+
+  async #ensure(): Promise<Live> {
+    if (this.#live !== undefined) return this.#live
+    if (this.#stopped) throw failure('SHUTTING_DOWN', {})
+    if (this.#starting === undefined) {
+      const sinceMs = this.#options.clock.nowMs() - this.#lastTryMs
+      if (sinceMs >= 0 && sinceMs < RETRY_MS) throw failure('COSIGNER_UNAVAILABLE', { why: this.#why })
+      this.#lastTryMs = this.#options.clock.nowMs()
+      this.#starting = this.#open().finally(() => {
+        this.#starting = undefined
+      })
+    }
+    return this.#starting
+  }
+
+  async #open(): Promise<Live> {
+    try {
+      const live = await openParties(this.#options, (why) => this.#lose(why))
+      this.#live = live
+      this.#why = ''
+      this.#options.onAvailability(true, '')
+      return live
+    } catch (error) {
+      const known = asFailure(error)
+      if (isFailure(known) && known.reason === 'VAULT_ROLLED_BACK') throw known
+      this.#why = isFailure(known) ? known.message : 'it cannot be started'
+      if (!isFailure(known)) this.#options.onAlert('daemon', 'internal', String(error))
+      this.#options.onAvailability(false, this.#why)
+      throw failure('COSIGNER_UNAVAILABLE', { why: this.#why })
+    }
+  }
+
+  #lose(why: string): void {
+    const live = this.#live
+    this.#live = undefined
+    this.#why = why
+    if (!this.#stopped) this.#options.onAvailability(false, why)
+    void live?.close()
+  }
+}
+
+/** Opens the cosigner, checks that each side is the one the other knows and not an older copy, and joins them. */
+const openParties = async (options: EngineOptions, lost: (why: string) => void): Promise<Live> => {
+  const { vault, clock } = options
+  const channel = new MessageChannel()
+  const cosignerThread = startThread('./cosigner-worker.ts', 'cosigner', {
+    ...options.cosigner,
+    create: false,
+    frames: channel.port2,
+  } satisfies CosignerWorkerData)
+  const events: CosignerEvents = { alert: ({ what, detail }) => options.onAlert('cosigner', what, detail) }
+  const onBug = (error: unknown): void => options.onAlert('daemon', 'internal', String(error))
+  const cosigner: PortEnd<CosignerCalls> = openPortEnd(cosignerThread, events, onBug)
+  const threads = [cosignerThread]
+  let closing = false
+  const close = async (): Promise<void> => {
+    if (closing) return
+    closing = true
+    await Promise.all(threads.map((thread) => thread.terminate()))
+  }
+  try {
+    watchThread(cosignerThread, cosigner, 'the cosigner', () => !closing, lost)
+    const { ownId, head: theirs } = await cosigner.call('open', undefined as never, { timeoutMs: OPEN_TIMEOUT_MS })
+    pinPeer(vault, ownId, clock)
+    requireForward(vault, ownId, theirs, clock)
+    const idC = partyIdOf(vault.signer.publicKey)
+    const { head } = await cosigner.call('pair', { idC })
+    if (head !== undefined) requireRememberedHead(vault.read, head)
+    const shareKey = vault.shareKey()
+    const data: SignerWorkerData = { idC, idS: ownId, shareKey, vaultId: vault.vaultId, frames: channel.port1 }
+    const signerThread = startThread('./signer-worker.ts', 'signer', data)
+    shareKey.fill(0)
+    threads.push(signerThread)
+    const pool: PresignaturePool = new PresignaturePool(
+      (ids) => signer.call('presign', ids, { transfer: [], timeoutMs: OPEN_TIMEOUT_MS }),
+      options.pool,
+      () => clock.nowMs(),
+    )
+    const host: SignerHostCalls = createSignerHost(vault, clock, {
+      walletStopped: options.walletStopped,
+      wiped: (walletId) => (walletId === undefined ? pool.forgetAll() : pool.forget(walletId)),
+      alert: (what, detail) => options.onAlert('daemon', what, detail),
+    })
+    const signer: PortEnd<SignerCalls> = openPortEnd(signerThread, host, onBug)
+    watchThread(signerThread, signer, 'the signer thread', () => !closing, lost)
+    await signer.call('connect', undefined as never, { timeoutMs: OPEN_TIMEOUT_MS })
+    await cosigner.call('rememberHead', { head: auditHead(vault.read), exact: true })
+    void signer.call('warm', undefined as never).catch((error) => onBug(asFailure(error)))
+    const stop = async (): Promise<void> => {
+      if (closing) return
+      pool.shut()
+      await Promise.allSettled([
+        signer.call('stop', undefined as never, { timeoutMs: CALL_TIMEOUT_MS }),
+        cosigner.call('stop', undefined as never, { timeoutMs: CALL_TIMEOUT_MS }),
+      ])
+      await close()
+    }
+    return { cosigner, signer, pool, cosignerId: ownId, close: stop }
+  } catch (error) {
+    await close()
+    throw error
+  }
+}
+
+const startThread = (file: string, name: string, data: CosignerWorkerData | SignerWorkerData): Worker =>
+  new Worker(new URL(file, import.meta.url), { name, workerData: data, transferList: [data.frames], env: {} })
+
+const watchThread = (
+  thread: Worker,
+  port: PortEnd<never>,
+  name: string,
+  wanted: () => boolean,
+  lost: (why: string) => void,
+): void => {
+  const gone = (why: string): void => {
+    port.shut(why)
+    if (wanted()) lost(why)
+  }
+  thread.on('error', () => gone(`${name} failed`))
+  thread.on('exit', () => gone(`${name} ended`))
+}
+
+/** A cosigner vault put back to an older copy has forgotten what it signed with: nothing is signed with it. */
+const requireForward = (vault: DaemonVault, cosignerId: Uint8Array, head: AuditHead, clock: Clock): void => {
+  try {
+    vault.commitNow((tx) => rememberPeerHead(tx, cosignerId, head, Math.trunc(clock.nowMs())))
+  } catch (error) {
+    if (!isFailure(error) || error.reason !== 'VAULT_ROLLED_BACK') throw error
+    throw failure('COSIGNER_UNAVAILABLE', { why: 'its vault is older than the one last seen' })
+  }
+}
+
+/** The first cosigner is remembered; another one is not this daemon's. */
+const pinPeer = (vault: DaemonVault, cosignerId: Uint8Array, clock: Clock): void => {
+  const known = getSetting(vault.read, PEER_SETTING)?.value
+  if (known === undefined) {
+    vault.commitNow((tx) => putSetting(tx, PEER_SETTING, cosignerId, Math.trunc(clock.nowMs())))
+  } else if (hexOf(known) !== hexOf(cosignerId)) {
+    throw failure('COSIGNER_UNAVAILABLE', { why: 'its vault belongs to another daemon' })
+  }
+}
