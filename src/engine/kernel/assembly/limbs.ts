@@ -242,37 +242,38 @@ export function finish(
   l8 += l7 >> 29; l7 &= mask
   const top = l8 >> 24
   l8 &= <i64>TOP
-  // 2^256 = C mod q.
+  // 2^256 = C mod q, so v = l + top * C is the value and below 2q. v >= q exactly when s = v + C carries out of 2^256,
+  // and then v - q = s - 2^256. Both chains run side by side.
+  const next = top + 1
+  const s0 = l0 + next * <i64>C0
   l0 += top * <i64>C0
-  l1 += top * <i64>C1 + (l0 >> 29); l0 &= mask
-  l2 += top * <i64>C2 + (l1 >> 29); l1 &= mask
-  l3 += top * <i64>C3 + (l2 >> 29); l2 &= mask
-  l4 += top * <i64>C4 + (l3 >> 29); l3 &= mask
-  l5 += l4 >> 29; l4 &= mask
-  l6 += l5 >> 29; l5 &= mask
-  l7 += l6 >> 29; l6 &= mask
-  l8 += l7 >> 29; l7 &= mask
-  // v >= q exactly when v + C >= 2^256, and then v - q = v + C - 2^256.
-  const s0 = l0 + <i64>C0
-  const s1 = l1 + <i64>C1 + (s0 >> 29)
-  const s2 = l2 + <i64>C2 + (s1 >> 29)
-  const s3 = l3 + <i64>C3 + (s2 >> 29)
-  const s4 = l4 + <i64>C4 + (s3 >> 29)
+  const s1 = l1 + next * <i64>C1 + (s0 >> 29)
+  l1 += top * <i64>C1 + (l0 >> 29)
+  const s2 = l2 + next * <i64>C2 + (s1 >> 29)
+  l2 += top * <i64>C2 + (l1 >> 29)
+  const s3 = l3 + next * <i64>C3 + (s2 >> 29)
+  l3 += top * <i64>C3 + (l2 >> 29)
+  const s4 = l4 + next * <i64>C4 + (s3 >> 29)
+  l4 += top * <i64>C4 + (l3 >> 29)
   const s5 = l5 + (s4 >> 29)
+  l5 += l4 >> 29
   const s6 = l6 + (s5 >> 29)
+  l6 += l5 >> 29
   const s7 = l7 + (s6 >> 29)
+  l7 += l6 >> 29
   const s8 = l8 + (s7 >> 29)
-  const take = -(s8 >> 24)
-  const keep = ~take
-  l0 = (s0 & mask & take) | (l0 & keep)
-  l1 = (s1 & mask & take) | (l1 & keep)
-  l2 = (s2 & mask & take) | (l2 & keep)
-  l3 = (s3 & mask & take) | (l3 & keep)
-  l4 = (s4 & mask & take) | (l4 & keep)
-  l5 = (s5 & mask & take) | (l5 & keep)
-  l6 = (s6 & mask & take) | (l6 & keep)
-  l7 = (s7 & mask & take) | (l7 & keep)
-  l8 = (s8 & <i64>TOP & take) | (l8 & keep)
+  l8 += l7 >> 29
+  const take = -(s8 >> 24) & <i64>MASK
+  const keep = take ^ <i64>MASK
+  l0 = (s0 & take) | (l0 & keep)
+  l1 = (s1 & take) | (l1 & keep)
+  l2 = (s2 & take) | (l2 & keep)
+  l3 = (s3 & take) | (l3 & keep)
+  l4 = (s4 & take) | (l4 & keep)
+  l5 = (s5 & take) | (l5 & keep)
+  l6 = (s6 & take) | (l6 & keep)
+  l7 = (s7 & take) | (l7 & keep)
+  l8 = ((s8 & take) | (l8 & keep)) & <i64>TOP
   store<i64>(out, l0 | (l1 << 29) | (l2 << 58))
   store<i64>(out, (l2 >> 6) | (l3 << 23) | (l4 << 52), 8)
   store<i64>(out, (l4 >> 12) | (l5 << 17) | (l6 << 46), 16)
