@@ -61,7 +61,8 @@ class Table {
       const column = (zero[value] ?? 0) + (one[value] ?? 0)
       if (column === 0) continue
       const expected = [(column * totals[0]) / all, (column * totals[1]) / all] as const
-      chi += ((zero[value] ?? 0) - expected[0]) ** 2 / expected[0] + ((one[value] ?? 0) - expected[1]) ** 2 / expected[1]
+      chi += ((zero[value] ?? 0) - expected[0]) ** 2 / expected[0]
+      chi += ((one[value] ?? 0) - expected[1]) ** 2 / expected[1]
     }
     return chi
   }

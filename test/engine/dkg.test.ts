@@ -1,7 +1,14 @@
 import { secp256k1 } from '@noble/curves/secp256k1.js'
 import { describe, expect, test } from 'vitest'
 import { mulBase, negatePoint } from '../../src/engine/curve/secp256k1.ts'
-import { advanceDkgC, advanceDkgS, abandonDkg, finishDkgC, startDkgC, startDkgS } from '../../src/engine/dkls23/dkg.ts'
+import {
+  abandonDkg,
+  advanceDkgC,
+  advanceDkgS,
+  finishDkgC,
+  startDkgC,
+  startDkgS,
+} from '../../src/engine/dkls23/dkg.ts'
 import { NO_SID } from '../../src/engine/dkls23/frame.ts'
 import { respond, verifyResponse } from '../../src/engine/dkls23/proof-of-knowledge.ts'
 import { verifyWalletRecord } from '../../src/engine/dkls23/records.ts'
@@ -143,8 +150,9 @@ describe('key generation', () => {
     ['hybrid prefix', Uint8Array.from([6, ...mulBase(new Uint8Array(32).fill(1)).slice(1)])],
     ['uncompressed prefix', Uint8Array.from([4, ...mulBase(new Uint8Array(32).fill(1)).slice(1)])],
   ])('a point that is %s is refused for X and A of either side', (_, point) => {
-    for (const offset of [32, 32 + 65]) expectFault(() => run(1, { W2: patch(offset, point) }), { faultClass: 'C' })
-    for (const offset of [0, 65 + 32]) expectFault(() => run(1, { W3: patch(offset, point) }), { faultClass: 'C' })
+    const refused = { faultClass: 'C' } as const
+    for (const offset of [32, 32 + 65]) expectFault(() => run(1, { W2: patch(offset, point) }), refused)
+    for (const offset of [0, 65 + 32]) expectFault(() => run(1, { W3: patch(offset, point) }), refused)
   })
 
   test('scalars at q and above are refused', () => {
@@ -176,7 +184,8 @@ describe('key generation', () => {
     const s2 = startDkgS(dkgInputs('S'), { sid: NO_SID, body: c1.body })
     const own = c1.state.own[1]?.point
     if (own === undefined) throw new Error('no contribution')
-    expectFault(() => advanceDkgC(c1.state, { sid: s2.state.sid, body: patch(32, own)(s2.body) }), { faultClass: 'C' })
+    const message = { sid: s2.state.sid, body: patch(32, own)(s2.body) }
+    expectFault(() => advanceDkgC(c1.state, message), { faultClass: 'C' })
     // Its own first entry repeated whole, proof included, is refused as well.
     const twice = (body: Uint8Array) => patch(32 + 130, body.slice(32, 32 + 130))(body)
     expectFault(() => run(2, { W2: twice }), { faultClass: 'C' })
@@ -195,7 +204,8 @@ describe('key generation', () => {
     if (one === undefined || two === undefined) throw new Error('no answers')
     const c3 = advanceDkgC(c1.state, { sid: one.state.sid, body: one.body })
     expectFault(() => advanceDkgS(two.state, c3.body), { faultClass: 'C' })
-    expectFault(() => advanceDkgC(c1.state, { sid: two.state.sid, body: two.body }), { faultClass: 'A', code: 'session' })
+    const again = { sid: two.state.sid, body: two.body }
+    expectFault(() => advanceDkgC(c1.state, again), { faultClass: 'A', code: 'session' })
   })
 
   test('a chain code that S changes on the way breaks the confirmation', () => {
@@ -217,7 +227,8 @@ describe('key generation', () => {
     const s2 = startDkgS(dkgInputs('S'), { sid: NO_SID, body: c1.body })
     abandonDkg(c1.state)
     expectFault(() => advanceDkgS(s2.state, new Uint8Array(1)), { faultClass: 'C' })
-    for (const state of [c1.state, s2.state]) expect(hex(state.own[0]?.share ?? Uint8Array.of(1))).toBe('00'.repeat(32))
+    const shares = [c1.state, s2.state].map((state) => hex(state.own[0]?.share ?? Uint8Array.of(1)))
+    expect(shares).toEqual(['00'.repeat(32), '00'.repeat(32)])
   })
 
   test('two generations share nothing', () => {

@@ -21,7 +21,14 @@ import {
   startSelfTestS,
 } from '../../src/engine/dkls23/presign.ts'
 import { decodeSignRequest } from '../../src/engine/dkls23/sign-messages.ts'
-import { agreeOnSigning, answerSign, assertBelongs, assertRequestScalars, finishSign, startSign } from '../../src/engine/dkls23/sign.ts'
+import {
+  agreeOnSigning,
+  answerSign,
+  assertBelongs,
+  assertRequestScalars,
+  finishSign,
+  startSign,
+} from '../../src/engine/dkls23/sign.ts'
 import { decodeWalletRecord, encodeWalletRecord, type WalletRecord } from '../../src/engine/dkls23/records.ts'
 import { ROLE_C, ROLE_S, type Role } from '../../src/engine/dkls23/suite.ts'
 import { activate, hex, LINK, makePresignatures, makeWallets } from './link-fixtures.ts'
@@ -101,9 +108,11 @@ describe('two honest parties', () => {
 
   test('presignature ids and nonce points are the same on both sides and never repeat', () => {
     const made = makeWallets(1, 'ids')
-    const one = (records: readonly WalletRecord[]) => Array.from({ length: 4 }, () => activate(records)[0] as WalletRecord)
+    const one = (records: readonly WalletRecord[]) =>
+      Array.from({ length: 4 }, () => activate(records)[0] as WalletRecord)
     const runs = ['a', 'b'].map((seed) => makePresignatures(material, { c: one(made.c), s: one(made.s) }, seed))
-    const names = (half: 'c' | 's') => runs.flatMap((run) => run[half].map((p) => hex(p.presigId) + hex(p.noncePoint)))
+    const names = (half: 'c' | 's') =>
+      runs.flatMap((run) => run[half].map((p) => hex(p.presigId) + hex(p.noncePoint)))
     expect(names('c')).toEqual(names('s'))
     expect(new Set(names('c')).size).toBe(8)
   })

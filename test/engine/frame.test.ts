@@ -47,7 +47,7 @@ const patched = (offset: number, ...bytes: number[]) => {
 describe('frame', () => {
   test('has exactly the bytes of the layout', () => {
     const expected = [
-      '43534732', '01', '0b', '02', '00', '01'.repeat(16), '04030201', '02'.repeat(32), '20000000', '03'.repeat(32),
+      '43534732', '010b0200', '01'.repeat(16), '04030201', '02'.repeat(32), '20000000', '03'.repeat(32),
     ].join('')
     expect(hex(encoded())).toBe(expected)
   })

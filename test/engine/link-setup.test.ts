@@ -123,7 +123,8 @@ describe('link set-up', () => {
 
   test('refuses a first message with a sid', () => {
     const { body } = startLinkC(sideC())
-    expectFault(() => startLinkS(sideS(), { sid: new Uint8Array(32).fill(1), lEpoch: 1, body }), { faultClass: 'C' })
+    const sid = new Uint8Array(32).fill(1)
+    expectFault(() => startLinkS(sideS(), { sid, lEpoch: 1, body }), { faultClass: 'C' })
   })
 
   test('a header sid other than the recomputed one is benign, and so is another link', () => {
@@ -133,7 +134,8 @@ describe('link set-up', () => {
     const other = { ...sideS(), link: makeLinkParties(LINK.idC, LINK.idS, 1, 2) }
     const c = startLinkC(sideC())
     const s = startLinkS(other, { sid: NO_SID, lEpoch: 1, body: c.body })
-    expectFault(() => advanceLinkC(c.state, { sid: s.state.sid, body: s.body }), { faultClass: 'A', code: 'session' })
+    const message = { sid: s.state.sid, body: s.body }
+    expectFault(() => advanceLinkC(c.state, message), { faultClass: 'A', code: 'session' })
   })
 
   test('S refuses its own base-OT points as the step 1 of C', () => {
@@ -152,7 +154,8 @@ describe('link set-up', () => {
       confS = body.slice(8448)
       return body
     }
-    expectFault(() => run({ L4, L5: (body) => Uint8Array.from([...confS, ...body.slice(32)]) }), { faultClass: 'C' })
+    const L5 = (body: Uint8Array) => Uint8Array.from([...confS, ...body.slice(32)])
+    expectFault(() => run({ L4, L5 }), { faultClass: 'C' })
   })
 
   test('a state answers once and is wiped when it fails or is abandoned', () => {

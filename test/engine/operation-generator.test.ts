@@ -1,7 +1,11 @@
 /** T15 and T53: a repeating generator repeats nothing once one received byte differs. */
 import { createCipheriv, createHash } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
-import { type Entropy, OperationGenerator, type OperationInputs } from '../../src/engine/dkls23/operation-generator.ts'
+import {
+  type Entropy,
+  OperationGenerator,
+  type OperationInputs,
+} from '../../src/engine/dkls23/operation-generator.ts'
 import { ROLE_C, ROLE_S } from '../../src/engine/dkls23/suite.ts'
 import { taggedPreimage } from '../../src/engine/hash/tagged-hash.ts'
 

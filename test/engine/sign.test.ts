@@ -2,7 +2,14 @@
 import { createHash, createPublicKey, verify } from 'node:crypto'
 import { secp256k1 } from '@noble/curves/secp256k1.js'
 import { beforeAll, describe, expect, test } from 'vitest'
-import { decompress, isPoint, mulBase, pointFromX, recoverPoint, verifySignature } from '../../src/engine/curve/secp256k1.ts'
+import {
+  decompress,
+  isPoint,
+  mulBase,
+  pointFromX,
+  recoverPoint,
+  verifySignature,
+} from '../../src/engine/curve/secp256k1.ts'
 import { deriveChild } from '../../src/engine/dkls23/derive.ts'
 import type { Presignature } from '../../src/engine/dkls23/presignature.ts'
 import type { WalletRecord } from '../../src/engine/dkls23/records.ts'
@@ -25,7 +32,7 @@ import {
   signingContext,
   startSign,
 } from '../../src/engine/dkls23/sign.ts'
-import { u32 } from '../../src/engine/hash/encoding.ts'
+import { concatBytes, u32, u8 } from '../../src/engine/hash/encoding.ts'
 import { isHighScalar, isZeroScalar } from '../../src/engine/kernel/scalar.ts'
 import { expectFault, faultOf } from './expect-fault.ts'
 import { activate, hex, LINK, makeMaterial, makePresignatures, makeWallets } from './link-fixtures.ts'
@@ -74,8 +81,10 @@ function sign(run: Run = {}) {
   const body = run.request?.(c.body) ?? c.body
   const request = decodeSignRequest(body, LINK.linkId)
   assertRequestScalars(request)
-  assertBelongs(hex(request.presigId) === hex(pair.s.presigId) ? pair.s : undefined, LINK.linkId, request.walletId, request.wEpoch)
-  const own = { link: LINK, wallet: walletS, digest: sha256(run.payloadAtS ?? request.payload), path: request.path }
+  const named = hex(request.presigId) === hex(pair.s.presigId) ? pair.s : undefined
+  assertBelongs(named, LINK.linkId, request.walletId, request.wEpoch)
+  const digest = sha256(run.payloadAtS ?? request.payload)
+  const own = { link: LINK, wallet: walletS, digest, path: request.path }
   const context = agreeOnSigning(own, request, pair.s)
   const answer = answerSign(context, request, pair.s)
   const signature = finishSign(c.state, run.response?.(answer.body) ?? answer.body)
@@ -96,7 +105,8 @@ describe('online signing', () => {
       expect(verifiesInNode(compact, key)).toBe(true)
       expect(isHighScalar(signature.s.toReversed())).toBe(false)
       expect(hex(recoverPoint(signature.r, signature.s, signature.recid, DIGEST) ?? key.slice(1))).toBe(hex(key))
-      for (const half of [pair.c, pair.s]) for (const secret of [half.phi, half.u, half.v]) expect(isZeroScalar(secret)).toBe(true)
+      const secrets = [pair.c, pair.s].flatMap(({ phi, u, v }) => [phi, u, v])
+      expect(secrets.every((secret) => isZeroScalar(secret))).toBe(true)
     },
   )
 
@@ -113,9 +123,18 @@ describe('online signing', () => {
 
   test('request round trip', () => {
     const request = {
-      linkId: LINK.linkId, walletId: new Uint8Array(16).fill(1), wEpoch: 3, presigId: new Uint8Array(16).fill(2),
-      reqId: new Uint8Array(16).fill(3), digest: DIGEST, path: [5, 6, 7], childKey: mulBase(new Uint8Array(32).fill(1)),
-      echo: new Uint8Array(16).fill(4), w: new Uint8Array(32).fill(5), u: new Uint8Array(32).fill(6), payload: PAYLOAD,
+      linkId: LINK.linkId,
+      walletId: new Uint8Array(16).fill(1),
+      wEpoch: 3,
+      presigId: new Uint8Array(16).fill(2),
+      reqId: new Uint8Array(16).fill(3),
+      digest: DIGEST,
+      path: [5, 6, 7],
+      childKey: mulBase(new Uint8Array(32).fill(1)),
+      echo: new Uint8Array(16).fill(4),
+      w: new Uint8Array(32).fill(5),
+      u: new Uint8Array(32).fill(6),
+      payload: PAYLOAD,
     }
     expect(decodeSignRequest(encodeSignRequest(request), LINK.linkId)).toEqual(request)
   })
@@ -137,14 +156,16 @@ describe('what S refuses', () => {
     let runs = 0
     for (const { name } of mutationsOf(body, layout)) {
       // The names are stable across bodies; each run damages its own request in the same way.
-      const damage = (own: Uint8Array) => [...mutationsOf(own, layout)].find((m) => m.name === name)?.body ?? own.slice(1)
+      const damage = (own: Uint8Array) =>
+        [...mutationsOf(own, layout)].find((m) => m.name === name)?.body ?? own.slice(1)
       const attempt = () => sign({ path: [9], request: damage })
       const fault = faultOf(attempt)
       expect(['A', 'C'], name).toContain(fault.faultClass)
       expect(fault.consequence, name).not.toBe('burn-link')
       // A different value of w or u is found by the final verification only.
       if (/^[wu]: (first|middle) bit/.test(name)) expect(fault.consequence, name).toBe('suspend-wallet')
-      if (/^(echo|PK'|digest|index|payload): first bit/.test(name)) expect(fault.codeName, name).toBe('disagreement')
+      const compared = /^(echo|PK'|digest|index|payload): first bit/.test(name)
+      if (compared) expect(fault.codeName, name).toBe('disagreement')
       runs += 1
     }
     expect(runs).toBeGreaterThan(50)
@@ -164,10 +185,13 @@ describe('what S refuses', () => {
   })
 
   test('zero w and u lead to an invalid final signature, also through U = 0', () => {
-    const zeroed = (fromEnd: number) => (body: Uint8Array) => body.slice().fill(0, body.length - PAYLOAD.length - fromEnd, body.length - PAYLOAD.length - fromEnd + 32)
+    const zeroed = (fromEnd: number) => (body: Uint8Array) => {
+      const at = body.length - PAYLOAD.length - fromEnd
+      return body.slice().fill(0, at, at + 32)
+    }
     for (const fromEnd of [68, 36]) expectFault(() => sign({ request: zeroed(fromEnd) }), SUSPEND)
-    const context = { delta: new Uint8Array(32).fill(1), noncePoint: mulBase(new Uint8Array(32).fill(1)), r: new Uint8Array(32).fill(1) }
     const [zero, one] = [new Uint8Array(32), new Uint8Array(32).fill(1)]
+    const context = { delta: one, noncePoint: mulBase(one), r: one }
     expectFault(() => combine(context, { w: one, u: zero }, { w: one, u: zero }), SUSPEND)
     expectFault(() => combine(context, { w: zero, u: one }, { w: zero, u: one }), SUSPEND)
   })
@@ -191,9 +215,10 @@ describe('what S refuses', () => {
 
   test('a deep or hardened path is the caller\'s mistake', () => {
     const pathBytes = (body: Uint8Array, path: readonly number[]) =>
-      Uint8Array.from([...body.slice(0, 100), path.length, ...path.flatMap((i) => [...u32(i)]), ...body.slice(101)])
+      concatBytes(body.slice(0, 100), u8(path.length), ...path.map((i) => u32(i)), body.slice(101))
     for (const path of [[2 ** 31], [2 ** 32 - 1], Array.from({ length: 11 }, () => 0)]) {
-      expectFault(() => sign({ request: (body) => pathBytes(body, path) }), { faultClass: 'A', code: 'policy_denied' })
+      const request = (body: Uint8Array) => pathBytes(body, path)
+      expectFault(() => sign({ request }), { faultClass: 'A', code: 'policy_denied' })
     }
   })
 
@@ -273,7 +298,8 @@ describe('re-randomised nonce', () => {
     const { c } = nextPair()
     const base = { link: LINK, wallet: walletC, digest: DIGEST, path: [1] }
     const otherPoint = mulBase(new Uint8Array(32).fill(7))
-    const wallet = (change: Partial<WalletRecord>) => ({ ...base, wallet: { ...walletC, ...change }, child: deriveChild(walletC.publicKey, walletC.chainCode, [1]) })
+    const child = deriveChild(walletC.publicKey, walletC.chainCode, [1])
+    const wallet = (change: Partial<WalletRecord>) => ({ ...base, wallet: { ...walletC, ...change }, child })
     const contexts = [
       signingContext(base, c),
       signingContext({ ...base, digest: sha256(DIGEST) }, c),
@@ -339,5 +365,6 @@ function verifiesInNode(compact: Uint8Array, key: Uint8Array): boolean {
   const b64 = (bytes: Uint8Array) => Buffer.from(bytes).toString('base64url')
   const jwk = { kty: 'EC', crv: 'secp256k1', x: b64(point.slice(1, 33)), y: b64(point.slice(33)) }
   // node:crypto hashes by itself, so it is given the payload.
-  return verify('sha256', PAYLOAD, { key: createPublicKey({ key: jwk, format: 'jwk' }), dsaEncoding: 'ieee-p1363' }, compact)
+  const publicKey = createPublicKey({ key: jwk, format: 'jwk' })
+  return verify('sha256', PAYLOAD, { key: publicKey, dsaEncoding: 'ieee-p1363' }, compact)
 }
