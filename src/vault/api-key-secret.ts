@@ -6,12 +6,14 @@ import type { Reader } from './store.ts'
 import { macTagged } from './tagged-encoding.ts'
 
 /**
- * `csk_<16 hex of the key id>_<43 base64url>`: the id part finds the row, the rest is 32 random bytes. At rest there is
- * HMAC-SHA256 of id and secret under a key of the vault's root, so the file alone verifies no guess.
+ * `csk_<16 hex of the key id>_<43 base64url>`: the id part finds the row, the rest is 32 random bytes. At rest
+ * there is HMAC-SHA256 of id and secret under a key of the vault's root, so the file alone verifies no guess.
  */
 const SECRET_TEXT = /^csk_([0-9a-f]{16})_([A-Za-z0-9_-]{43})$/
 
-export const parseApiKeySecret = (text: string): { readonly keyId: ApiKeyId; readonly secret: string } | undefined => {
+export type ApiKeySecretParts = { readonly keyId: ApiKeyId; readonly secret: string }
+
+export const parseApiKeySecret = (text: string): ApiKeySecretParts | undefined => {
   const match = SECRET_TEXT.exec(text)
   const keyId = parseApiKeyId(`key_${match?.[1] ?? ''}`)
   return keyId === undefined || match?.[2] === undefined ? undefined : { keyId, secret: match[2] }

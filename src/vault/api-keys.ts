@@ -12,8 +12,8 @@ import type { Reader, Tx } from './store.ts'
 import { u64 } from './tagged-encoding.ts'
 
 /**
- * API keys. Everything that decides what a key may do is under the row's MAC. Permissions are stored as the JSON they
- * were given as; their meaning belongs to the policy ring.
+ * API keys. Everything that decides what a key may do is under the row's MAC. Permissions are stored as the JSON
+ * they were given as; their meaning belongs to the policy ring.
  */
 export type ApiKeyState = 'ACTIVE' | 'REVOKED'
 
@@ -98,7 +98,8 @@ const store = (tx: Tx, row: Unsigned): ApiKey => {
   tx.run(
     `UPDATE api_keys SET ${WRITE_COLUMNS} WHERE key_id = ?`,
     row.project, row.name, row.state, row.secret_mac, row.previous_mac, row.previous_until_ms, row.permissions,
-    row.allowed_cidrs, row.mtls_identity, row.expire_ms, row.revision, row.create_ms, row.update_ms, mac, row.key_id,
+    row.allowed_cidrs, row.mtls_identity, row.expire_ms, row.revision, row.create_ms, row.update_ms, mac,
+    row.key_id,
   )
   return requireApiKey(tx, row.key_id as ApiKeyId)
 }
@@ -198,8 +199,8 @@ const NO_MAC = Buffer.alloc(32)
 
 /**
  * The key a presented secret belongs to. The comparison takes the same time for unknown ids and wrong secrets.
- * Refuses: API_KEY_INVALID for anything that is not a live key's secret (revoked included), API_KEY_EXPIRED only to who
- * holds the right secret.
+ * Refuses: API_KEY_INVALID for anything that is not a live key's secret (revoked included), API_KEY_EXPIRED only
+ * to who holds the right secret.
  */
 export const authenticateApiKey = (reader: Reader, text: string, nowMs: number): ApiKey => {
   const parts = parseApiKeySecret(text)
@@ -232,8 +233,14 @@ const change = (tx: Tx, keyId: ApiKeyId, at: At, edit: (row: Row) => Partial<Uns
   return store(tx, { ...row, ...edit(row), revision: row.revision + 1n, update_ms: BigInt(at.nowMs) })
 }
 
-/** A new secret for the same key; the old one goes on for `overlapMs`, 0 for not at all. Refuses as `updateApiKey`. */
-export const rotateApiKey = (tx: Tx, keyId: ApiKeyId, at: At & { readonly overlapMs: number }): ApiKeyWithSecret => {
+/**
+ * A new secret for the same key; the old one goes on for `overlapMs`, 0 for not at all. Refuses as `updateApiKey`.
+ */
+export const rotateApiKey = (
+  tx: Tx,
+  keyId: ApiKeyId,
+  at: At & { readonly overlapMs: number },
+): ApiKeyWithSecret => {
   const secret = generateApiKeySecret(keyId)
   const key = change(tx, keyId, at, (row) => ({
     secret_mac: macOf(tx, secret),

@@ -8,14 +8,16 @@ import { hashTagged, u64 } from './tagged-encoding.ts'
 /**
  * The audit chain. Rows are numbered from 1 without a gap; each hashes the one before:
  *
- *   hash = SHA-256(encodeTagged("countersign/audit/v1", [vaultId 16, sequence u64, time u64, kind, project, actor kind,
- *          actor id, subject type, subject id, method, request id, decision, reason, details, previous hash 32]))
+ *   hash = SHA-256(encodeTagged("countersign/audit/v1", [vaultId 16, sequence u64, time u64, kind, project, actor
+ *          kind, actor id, subject type, subject id, method, request id, decision, reason, details,
+ *          previous hash 32]))
  *
- * with the encoding of tagged-encoding.ts, absent text as the empty string and details as canonical JSON bytes. Before
- * row 1 stands SHA-256(encodeTagged("countersign/audit/genesis/v1", [vaultId])).
+ * with the encoding of tagged-encoding.ts, absent text as the empty string and details as canonical JSON bytes.
+ * Before row 1 stands SHA-256(encodeTagged("countersign/audit/genesis/v1", [vaultId])).
  *
- * The hashes hold no key: who can write the file can rewrite the chain from any row on. That, and a cut-off tail, is
- * seen only by who remembers a later head: the holder of a receipt, of a signed checkpoint, and the other party.
+ * The hashes hold no key: who can write the file can rewrite the chain from any row on. That, and a cut-off tail,
+ * is seen only by who remembers a later head: the holder of a receipt, of a signed checkpoint, and the other
+ * party.
  */
 export type ActorKind = 'api_key' | 'end_user' | 'delegate' | 'operator' | 'cosigner' | 'daemon'
 
@@ -56,7 +58,8 @@ type Row = {
   hash: Buffer
 }
 
-export const genesisHash = (vaultId: Uint8Array): Uint8Array => hashTagged('countersign/audit/genesis/v1', [vaultId])
+export const genesisHash = (vaultId: Uint8Array): Uint8Array =>
+  hashTagged('countersign/audit/genesis/v1', [vaultId])
 
 const hashRow = (vaultId: Uint8Array, row: Omit<Row, 'hash'>): Buffer =>
   hashTagged('countersign/audit/v1', [
@@ -89,8 +92,9 @@ export const auditHashAt = (reader: Reader, sequence: bigint): Uint8Array | unde
     ? genesisHash(reader.vaultId)
     : reader.one<{ hash: Buffer }>('SELECT hash FROM audit WHERE sequence = ?', sequence)?.hash
 
-const INSERT = `INSERT INTO audit (sequence, time_ms, kind, project, actor_kind, actor_id, subject_type, subject_id,
-  method, request_id, decision, reason, details, prev_hash, hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+const INSERT = `INSERT INTO audit (sequence, time_ms, kind, project, actor_kind, actor_id, subject_type,
+  subject_id, method, request_id, decision, reason, details, prev_hash, hash)
+  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
 
 /** Appends one row and answers the head it makes: the receipt of what the row authorises. */
 export const appendAudit = (tx: Tx, event: AuditEvent): AuditHead => {
@@ -190,10 +194,13 @@ export type VerifyOptions = {
   readonly signal?: AbortSignal | undefined
 }
 
+const NEXT_ROWS = 'SELECT * FROM audit WHERE sequence > ? ORDER BY sequence LIMIT ?'
+
 /**
- * Walks the chain from row 1 to the head it has at the start and reports the first row that is missing, altered or not
- * linked to the row before, or that differs from a remembered head; `truncated` names the first row that a remembered
- * head proves and the chain lacks. Streams: memory is bounded by the chunk, the event loop turns between chunks.
+ * Walks the chain from row 1 to the head it has at the start and reports the first row that is missing, altered or
+ * not linked to the row before, or that differs from a remembered head; `truncated` names the first row that a
+ * remembered head proves and the chain lacks. Streams: memory is bounded by the chunk, the event loop turns
+ * between chunks.
  */
 export const verifyAuditChain = async (reader: Reader, options: VerifyOptions = {}): Promise<ChainVerdict> => {
   const chunkRows = options.chunkRows ?? 256
@@ -202,7 +209,7 @@ export const verifyAuditChain = async (reader: Reader, options: VerifyOptions = 
   let at: AuditHead = { sequence: 0n, hash: genesisHash(reader.vaultId) }
   while (at.sequence < end.sequence) {
     options.signal?.throwIfAborted()
-    const rows = reader.all<Row>('SELECT * FROM audit WHERE sequence > ? ORDER BY sequence LIMIT ?', at.sequence, chunkRows)
+    const rows = reader.all<Row>(NEXT_ROWS, at.sequence, chunkRows)
     for (const row of rows) {
       const damage = damageOf(reader.vaultId, at, row, remembered)
       if (damage !== undefined) return { intact: false, firstBadSequence: at.sequence + 1n, what: damage }

@@ -4,13 +4,14 @@ import type { AuditHead } from './audit-chain.ts'
 import { encodeTagged, u64 } from './tagged-encoding.ts'
 
 /**
- * Ed25519 (RFC 8032) signatures of the vault's audit key. The signed bytes are encodeTagged (tagged-encoding.ts) of
+ * Ed25519 (RFC 8032) signatures of the vault's audit key. The signed bytes are encodeTagged (tagged-encoding.ts)
+ * of
  *
  *   receipt:    "countersign/receipt/v1",    [vaultId 16, sequence u64, hash 32]
  *   checkpoint: "countersign/checkpoint/v1", [vaultId 16, sequence u64, hash 32, time u64 ms]
  *
- * A receipt says: this row is in my chain. A checkpoint says: at this time it was the last one. The key id is the first
- * 8 bytes of SHA-256(public key), in hex.
+ * A receipt says: this row is in my chain. A checkpoint says: at this time it was the last one. The key id is the
+ * first 8 bytes of SHA-256(public key), in hex.
  */
 export type Checkpoint = AuditHead & {
   readonly timeMs: number

@@ -11,8 +11,8 @@ export type JsonValue =
 
 /**
  * One text for one value: object members sorted by UTF-16 code units, no white space, numbers and strings as
- * JSON.stringify writes them (RFC 8785). Members that are undefined are left out. Refuses numbers that are not safe
- * integers, and anything that is not plain data: such a value is a bug of its writer.
+ * JSON.stringify writes them (RFC 8785). Members that are undefined are left out. Refuses numbers that are not
+ * safe integers, and anything that is not plain data: such a value is a bug of its writer.
  */
 export const canonicalJson = (value: JsonValue): string => {
   if (value === null || typeof value === 'boolean') return String(value)

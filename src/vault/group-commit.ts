@@ -4,8 +4,8 @@ import { isDiskFault, sqliteCode } from './sqlite-errors.ts'
 import type { Tx } from './store.ts'
 
 /**
- * Writes that must be durable before an answer share fsyncs. Work is queued; one flush runs the queue in one
- * BEGIN IMMEDIATE transaction, each piece of work under its own savepoint, and settles the promises after COMMIT has
+ * Writes that must be durable before an answer share fsyncs. Work is queued; one flush runs the queue in one BEGIN
+ * IMMEDIATE transaction, each piece of work under its own savepoint, and settles the promises after COMMIT has
  * returned, which with synchronous=FULL is after the fsync. What arrives while a flush runs joins the next.
  *
  * Work is synchronous: nothing else can touch the connection between BEGIN and COMMIT, so each piece sees all work
@@ -14,8 +14,8 @@ import type { Tx } from './store.ts'
 export type GroupCommit = {
   /**
    * Runs `work` in the next batch and answers its result once it is on disk. If `work` throws, only its own writes
-   * are rolled back and only this promise rejects, with that error.
-   * Refuses with AUDIT_UNAVAILABLE after a disk fault, SHUTTING_DOWN after close, OVERLOADED when the queue is full.
+   * are rolled back and only this promise rejects, with that error. Refuses with AUDIT_UNAVAILABLE after a disk
+   * fault, SHUTTING_DOWN after close, OVERLOADED when the queue is full.
    */
   readonly commit: <T>(work: (tx: Tx) => T) => Promise<T>
   /** As `commit`, in a transaction of its own, durable on return. For start-up and for a burn. */

@@ -9,9 +9,10 @@ import { charge } from './usage.ts'
 import type { Charge } from './usage.ts'
 
 /**
- * Intents: the durable statement "this digest may now be signed with this presignature" (the protocol, §10.0, TX1),
- * committed before anything derived from the digest leaves the party. An intent counts as signed from then on, whatever
- * comes back. Ids of presignatures and un-randomised nonce points are unique per wallet for the life of the file.
+ * Intents: the durable statement "this digest may now be signed with this presignature" (the protocol, §10.0,
+ * TX1), committed before anything derived from the digest leaves the party. An intent counts as signed from then
+ * on, whatever comes back. Ids of presignatures and un-randomised nonce points are unique per wallet for the life
+ * of the file.
  */
 export type IntentState = 'RUNNING' | 'DONE' | 'FAILED' | 'IN_DOUBT'
 
@@ -50,8 +51,8 @@ export type Intent = {
 }
 
 /**
- * A presignature, or a nonce point, was about to serve twice for one wallet. Never a caller's doing: the wallet is to be
- * suspended and the operator alerted, before anything else is signed with it.
+ * A presignature, or a nonce point, was about to serve twice for one wallet. Never a caller's doing: the wallet is
+ * to be suspended and the operator alerted, before anything else is signed with it.
  */
 export class PresignatureReused extends Error {
   readonly walletId: Uint8Array
@@ -100,13 +101,13 @@ const toIntent = (row: Row): Intent => ({
 /** How long a request id stands for one request. */
 export const REQUEST_LIFE_MS = 86_400_000
 
-const INSERT = `INSERT INTO intents (sequence, wallet_id, presig_id, r_point, digest, caller, method, request_id, state,
-  create_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'RUNNING', ?)`
+const INSERT = `INSERT INTO intents (sequence, wallet_id, presig_id, r_point, digest, caller, method, request_id,
+  state, create_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'RUNNING', ?)`
 
 /**
- * Writes the intent, its audit row and its charges, all or nothing. A repeated request (same caller, method and request
- * id within a day) is charged once and only ever for the same digest.
- * Refuses: PresignatureReused; LIMIT_EXCEEDED; IDEMPOTENCY_MISMATCH for another digest under the same request id.
+ * Writes the intent, its audit row and its charges, all or nothing. A repeated request (same caller, method and
+ * request id within a day) is charged once and only ever for the same digest. Refuses: PresignatureReused;
+ * LIMIT_EXCEEDED; IDEMPOTENCY_MISMATCH for another digest under the same request id.
  */
 export const beginIntent = (tx: Tx, intent: NewIntent): AuditHead => {
   const repeated = repeats(tx, intent)
@@ -144,8 +145,8 @@ export const findIntent = (
   nowMs: number,
 ): Intent | undefined => {
   const row = reader.one<Row>(
-    `SELECT * FROM intents WHERE caller = ? AND method = ? AND request_id = ? AND request_id <> '' AND create_ms > ?
-     ORDER BY sequence DESC LIMIT 1`,
+    `SELECT * FROM intents WHERE caller = ? AND method = ? AND request_id = ? AND request_id <> ''
+       AND create_ms > ? ORDER BY sequence DESC LIMIT 1`,
     caller,
     method,
     requestId,
@@ -167,7 +168,9 @@ export type Completion = {
   readonly event: AuditEvent
 }
 
-/** The second commit of a signature (TX2). Answers undefined, and writes nothing, when the intent is not RUNNING. */
+/**
+ * The second commit of a signature (TX2). Answers undefined, and writes nothing, when the intent is not RUNNING.
+ */
 export const completeIntent = (tx: Tx, sequence: bigint, completion: Completion): AuditHead | undefined =>
   closeIntent(tx, sequence, 'DONE', completion.event, completion)
 
@@ -212,5 +215,7 @@ export const doubtInterruptedIntents = (tx: Tx, nowMs: number): number => {
   return running.length
 }
 
+const COUNT_RUNNING = `SELECT count(*) AS count FROM intents WHERE state = 'RUNNING'`
+
 export const countRunningIntents = (reader: Reader): number =>
-  Number(reader.one<{ count: bigint }>(`SELECT count(*) AS count FROM intents WHERE state = 'RUNNING'`)?.count ?? 0n)
+  Number(reader.one<{ count: bigint }>(COUNT_RUNNING)?.count ?? 0n)

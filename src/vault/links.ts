@@ -5,8 +5,8 @@ import type { Reader, Tx } from './store.ts'
 import { u64 } from './tagged-encoding.ts'
 
 /**
- * Link control rows (the protocol, §6.1): 187 bytes without a secret, kept under a row MAC and in the state index, so
- * that a burn cannot be undone by whoever can write the file. State and epoch are read from the row itself.
+ * Link control rows (the protocol, §6.1): 187 bytes without a secret, kept under a row MAC and in the state index,
+ * so that a burn cannot be undone by whoever can write the file. State and epoch are read from the row itself.
  */
 export type LinkState = 'ACTIVE' | 'SUSPENDED' | 'BURNED'
 
@@ -23,7 +23,7 @@ export type StoredLink = {
 export const LINK_CONTROL_BYTES = 187
 const STATES: readonly (LinkState | undefined)[] = [undefined, 'ACTIVE', 'SUSPENDED', 'BURNED']
 
-type Row = { link_id: Buffer; state: string; l_epoch: bigint; record_version: bigint; control: Buffer; mac: Buffer }
+type Row = { link_id: Buffer; record_version: bigint; control: Buffer; mac: Buffer }
 
 const parseControl = (control: Uint8Array): Omit<StoredLink, 'recordVersion'> => {
   assert(control.length === LINK_CONTROL_BYTES, 'a link control row has 187 bytes')
@@ -41,7 +41,8 @@ const toLink = (reader: Reader, row: Row): StoredLink => {
 }
 
 const READ = 'SELECT * FROM links WHERE link_id = ?'
-const WRITE = 'INSERT OR REPLACE INTO links (link_id, state, l_epoch, record_version, control, mac) VALUES (?, ?, ?, ?, ?, ?)'
+const WRITE = `INSERT OR REPLACE INTO links (link_id, state, l_epoch, record_version, control, mac)
+  VALUES (?, ?, ?, ?, ?, ?)`
 
 /** Refuses with VAULT_CORRUPT a row that was altered. */
 export const getLink = (reader: Reader, linkId: Uint8Array): StoredLink | undefined => {
@@ -52,7 +53,10 @@ export const getLink = (reader: Reader, linkId: Uint8Array): StoredLink | undefi
 export const listLinks = (reader: Reader): StoredLink[] =>
   reader.all<Row>('SELECT * FROM links ORDER BY link_id').map((row) => toLink(reader, row))
 
-/** Stores a control row under the link id inside it. Durable when the commit is; a burn is answered only after that. */
+/**
+ * Stores a control row under the link id inside it. Durable when the commit is; a burn is answered only after
+ * that.
+ */
 export const saveLink = (tx: Tx, control: Uint8Array, timeMs: number): StoredLink => {
   const link = parseControl(control)
   const before = tx.one<Row>(READ, link.linkId)

@@ -28,7 +28,10 @@ export const encodePassphraseCost = (cost: PassphraseCost): Buffer => {
   return out
 }
 
-/** Reads the leading cost of `encoded`; `bytes` is how many it took. undefined when it is not one this program makes. */
+/**
+ * Reads the leading cost of `encoded`; `bytes` is how many it took. undefined when it is not one this program
+ * makes.
+ */
 export const decodePassphraseCost = (encoded: Uint8Array): (PassphraseCost & { bytes: number }) | undefined => {
   if (encoded.length < ENCODED_BYTES || encoded[0] !== VERSION) return undefined
   const view = Buffer.from(encoded.buffer, encoded.byteOffset, ENCODED_BYTES)

@@ -3,9 +3,9 @@ import type { AuditHead } from './audit-chain.ts'
 import type { Reader, Tx } from './store.ts'
 
 /**
- * What this party last saw of the other party's audit chain. Two uses: on connect the remembered head is sent to the
- * peer, which refuses to sign when its own chain does not contain it (`requireRememberedHead`), and the peer's announced
- * head is refused here when it is behind or differs. A vault that was rolled back is noticed by both.
+ * What this party last saw of the other party's audit chain. Two uses: on connect the remembered head is sent to
+ * the peer, which refuses to sign when its own chain does not contain it (`requireRememberedHead`), and the peer's
+ * announced head is refused here when it is behind or differs. A vault that was rolled back is noticed by both.
  */
 export type PeerHead = AuditHead & { readonly timeMs: number }
 
@@ -32,8 +32,8 @@ export const rememberPeerHead = (tx: Tx, peerId: Uint8Array, head: AuditHead, no
 }
 
 /**
- * Takes the head that came with a request in flight: requests overtake one another, so a lower one is ignored. Another
- * hash at the remembered sequence is refused with VAULT_ROLLED_BACK.
+ * Takes the head that came with a request in flight: requests overtake one another, so a lower one is ignored.
+ * Another hash at the remembered sequence is refused with VAULT_ROLLED_BACK.
  */
 export const raisePeerHead = (tx: Tx, peerId: Uint8Array, head: AuditHead, nowMs: number): void => {
   const known = getPeerHead(tx, peerId)

@@ -17,15 +17,15 @@ const OTHERS_MAY = 0o077
 const STICKY = 0o1000
 
 /**
- * Makes the data directory with mode 0700, or closes one that other users may enter. Refuses with VAULT_UNWRITABLE a
- * shared directory (sticky, such as /tmp), one that cannot be closed, and one on a network file system, whose locks
- * and fsyncs cannot be relied on.
+ * Makes the data directory with mode 0700, or closes one that other users may enter. Refuses with VAULT_UNWRITABLE
+ * a shared directory (sticky, such as /tmp), one that cannot be closed, and one on a network file system, whose
+ * locks and fsyncs cannot be relied on.
  */
 export const preparePrivateDirectory = (path: string): void => {
   try {
     mkdirSync(path, { mode: 0o700, recursive: true })
     const { mode } = statSync(path)
-    if ((mode & STICKY) !== 0) throw failure('VAULT_UNWRITABLE', { path, why: 'the directory is shared by all users' })
+    if ((mode & STICKY) !== 0) throw failure('VAULT_UNWRITABLE', { path, why: 'all users share the directory' })
     if ((mode & OTHERS_MAY) !== 0) chmodSync(path, 0o700)
   } catch (error) {
     if (error instanceof Error && 'reason' in error) throw error

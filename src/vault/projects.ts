@@ -91,7 +91,9 @@ export type ProjectChange = {
   readonly settings?: JsonValue | undefined
 }
 
-/** What is absent from `change` stays. Refuses: PROJECT_NOT_FOUND; ETAG_MISMATCH when `etag` is given and stale. */
+/**
+ * What is absent from `change` stays. Refuses: PROJECT_NOT_FOUND; ETAG_MISMATCH when `etag` is given and stale.
+ */
 export const updateProject = (
   tx: Tx,
   projectId: ProjectId,
@@ -102,7 +104,8 @@ export const updateProject = (
   if (row === undefined) throw failure('PROJECT_NOT_FOUND', {})
   requireEtag('project', row.revision, at.etag)
   tx.run(
-    'UPDATE projects SET name = ?, state = ?, settings = ?, revision = revision + 1, update_ms = ? WHERE project_id = ?',
+    `UPDATE projects SET name = ?, state = ?, settings = ?, revision = revision + 1, update_ms = ?
+     WHERE project_id = ?`,
     change.name ?? row.name,
     change.state ?? row.state,
     change.settings === undefined ? row.settings : canonicalJson(change.settings),

@@ -42,7 +42,8 @@ export const findReply = (
   nowMs: number,
 ): StoredReply | undefined => {
   const row = reader.one<Row>(READ, walletId, reqId)
-  if (row === undefined || (row.state !== 'RUNNING' && Number(row.create_ms) <= nowMs - REPLY_LIFE_MS)) return undefined
+  if (row === undefined) return undefined
+  if (row.state !== 'RUNNING' && Number(row.create_ms) <= nowMs - REPLY_LIFE_MS) return undefined
   const state = row.state as StoredReply['state']
   return { requestKey: row.request_key, state, response: row.response ?? undefined }
 }

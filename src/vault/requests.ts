@@ -4,8 +4,8 @@ import { REQUEST_LIFE_MS } from './intents.ts'
 import type { Tx } from './store.ts'
 
 /**
- * Idempotency: one (caller, method, request id) is one request for a day, across restarts. Waiting for a request that
- * is running in this process is the edge's work; the vault only says which case it is.
+ * Idempotency: one (caller, method, request id) is one request for a day, across restarts. Waiting for a request
+ * that is running in this process is the edge's work; the vault only says which case it is.
  */
 export type RequestKey = { readonly caller: string; readonly method: string; readonly requestId: RequestId }
 

@@ -3,11 +3,17 @@ import { closeSync, fstatSync, fsyncSync, openSync, readSync, writeSync } from '
 import { join } from 'node:path'
 import { failure } from '../domain/failure.ts'
 import { decryptBound, encryptBound } from './sealed-record.ts'
-import { DEFAULT_PASSPHRASE_COST, decodePassphraseCost, encodePassphraseCost, stretchPassphrase } from './passphrase.ts'
+import {
+  DEFAULT_PASSPHRASE_COST,
+  decodePassphraseCost,
+  encodePassphraseCost,
+  stretchPassphrase,
+} from './passphrase.ts'
 
 /**
- * Who keeps a vault's root from being read: a provider wraps it when the vault is made and unwraps it at each open.
- * Both calls are asynchronous and see only bytes, so a provider that asks a remote service fits beside the local ones.
+ * Who keeps a vault's root from being read: a provider wraps it when the vault is made and unwraps it at each
+ * open. Both calls are asynchronous and see only bytes, so a provider that asks a remote service fits beside the
+ * local ones.
  */
 export type RootKeyProvider = {
   /** How it is named in errors and status: the scheme and, where it has one, the name; never the secret. */
@@ -138,7 +144,8 @@ const readPrivateFile = (
   try {
     const stat = fstatSync(fd)
     if (!stat.isFile()) throw unreadable('it is not a regular file')
-    if (mustBePrivate && (stat.mode & OTHERS_MAY) !== 0) throw unreadable('other users may read it; make its mode 0600')
+    const isOpen = (stat.mode & OTHERS_MAY) !== 0
+    if (mustBePrivate && isOpen) throw unreadable('other users may read it; make its mode 0600')
     return readSync(fd, into, 0, into.length, 0)
   } finally {
     closeSync(fd)
@@ -191,7 +198,10 @@ export const createRootKeyFile = (path: string): void => {
   }
 }
 
-/** Wrapped form: cost and salt (passphrase.ts) ‖ nonce 12 ‖ AES-256-GCM(argon2id(passphrase), aad ‖ cost and salt, root). */
+/**
+ * Wrapped form: cost and salt (passphrase.ts) ‖ nonce 12 ‖ AES-256-GCM(argon2id(passphrase), aad ‖ cost and salt,
+ * root).
+ */
 const passphraseProvider = (passphrase: Uint8Array | undefined): RootKeyProvider => {
   const name = 'passphrase:'
   const required = (): Uint8Array => {

@@ -5,9 +5,9 @@ import { encodeTagged, macTagged } from './tagged-encoding.ts'
 import type { Item } from './tagged-encoding.ts'
 
 /**
- * A MAC over a row that decides what may be signed, so that whoever can write the file cannot widen a permission or
- * move a wallet to another project. A row put back whole to an older state still verifies; state-index.ts covers
- * the tables where that matters most.
+ * A MAC over a row that decides what may be signed, so that whoever can write the file cannot widen a permission
+ * or move a wallet to another project. A row put back whole to an older state still verifies; state-index.ts
+ * covers the tables where that matters most.
  */
 export const rowMac = (reader: Reader, table: string, items: readonly Item[]): Buffer =>
   macTagged(reader.keys.rowMac, 'countersign/vault/row/v1', [reader.vaultId, table, encodeTagged('row', items)])

@@ -4,17 +4,17 @@ import { encodeTagged, u32, u64 } from './tagged-encoding.ts'
 import type { Item } from './tagged-encoding.ts'
 
 /**
- * Sealing of secrets at rest. Pure apart from fresh random keys and nonces: no file, no database, so a share-holding
- * worker imports it and the thread that owns the database only ever sees ciphertext.
+ * Sealing of secrets at rest. Pure apart from fresh random keys and nonces: no file, no database, so a
+ * share-holding worker imports it and the thread that owns the database only ever sees ciphertext.
  *
- * Every cell has its own random 256-bit data key; the data key is wrapped under a key derived from the vault's root.
- * Both layers are AES-256-GCM with a random 96-bit nonce and bind, as additional data, the place of the cell: vault,
- * table, row, column, schema version, record version and the bytes stored in clear beside it. A cell copied to another
- * row, column, table or vault, or put beside another record version, does not open. A *whole row* put back together
- * with its own older record version does open: that is what state-index.ts detects.
+ * Every cell has its own random 256-bit data key; the data key is wrapped under a key derived from the vault's
+ * root. Both layers are AES-256-GCM with a random 96-bit nonce and bind, as additional data, the place of the
+ * cell: vault, table, row, column, schema version, record version and the bytes stored in clear beside it. A cell
+ * copied to another row, column, table or vault, or put beside another record version, does not open. A *whole
+ * row* put back together with its own older record version does open: that is what state-index.ts detects.
  *
- * Deleting a row deletes the only copy of its data key: what an old page or a backup of another file still holds of
- * the ciphertext is then noise.
+ * Deleting a row deletes the only copy of its data key: what an old page or a backup of another file still holds
+ * of the ciphertext is then noise.
  */
 export type CellPlace = {
   /** 16 bytes. */
@@ -54,7 +54,10 @@ const placeItems = (place: CellPlace): Item[] => [
   place.header ?? NOTHING,
 ]
 
-/** AES-256-GCM; answers ciphertext ‖ tag. `aad` must name the place for good: it is the only protection from a swap. */
+/**
+ * AES-256-GCM; answers ciphertext ‖ tag. `aad` must name the place for good: it is the only protection from a
+ * swap.
+ */
 export const encryptBound = (
   key: Uint8Array,
   nonce: Uint8Array,
@@ -108,8 +111,8 @@ export const sealCell = (wrapKey: Uint8Array, place: CellPlace, plaintext: Uint8
 }
 
 /**
- * Opens a cell at the place it is read from. The caller owns, and wipes, the answer.
- * Refuses with VAULT_CORRUPT when the cell was altered, was sealed for another place or version, or under another key.
+ * Opens a cell at the place it is read from. The caller owns, and wipes, the answer. Refuses with VAULT_CORRUPT
+ * when the cell was altered, was sealed for another place or version, or under another key.
  */
 export const openCell = (wrapKey: Uint8Array, place: CellPlace, cell: SealedCell): Uint8Array => {
   const items = placeItems(place)
@@ -138,7 +141,9 @@ export type SharePlace = {
   readonly wEpoch: number
   /** From `nextRecordVersion`; 1 for the first record of a new wallet. */
   readonly recordVersion: bigint
-  /** The plain bytes version..minLinkEpoch of the record (45 B, the protocol, §6.3); stored beside the ciphertext. */
+  /**
+   * The plain bytes version..minLinkEpoch of the record (45 B, the protocol, §6.3); stored beside the ciphertext.
+   */
   readonly header: Uint8Array
 }
 
@@ -165,6 +170,8 @@ export const sealShare = (shareKey: Uint8Array, place: SharePlace, record: Uint8
   ...sealCell(shareKey, sharePlace(place), record),
 })
 
-/** Opens a stored share row. VAULT_CORRUPT for a row that was altered, swapped or is of another vault or version. */
+/**
+ * Opens a stored share row. VAULT_CORRUPT for a row that was altered, swapped or is of another vault or version.
+ */
 export const openShare = (shareKey: Uint8Array, vaultId: Uint8Array, share: SealedShare): Uint8Array =>
   openCell(shareKey, sharePlace({ ...share, vaultId }), share)

@@ -1,7 +1,7 @@
 /**
- * Tables that both vaults have. STRICT throughout; times are milliseconds since the Unix epoch; ids that the protocol
- * fixes are BLOBs. Rows that must never change or go (audit, single-use ids of intents) are guarded by triggers
- * against this program's own mistakes; tampering from outside is what hashes, MACs and AEAD are for.
+ * Tables that both vaults have. STRICT throughout; times are milliseconds since the Unix epoch; ids that the
+ * protocol fixes are BLOBs. Rows that must never change or go (audit, single-use ids of intents) are guarded by
+ * triggers against this program's own mistakes; tampering from outside is what hashes, MACs and AEAD are for.
  */
 export const SHARED_TABLES_V1 = `
 CREATE TABLE vault_header (

@@ -4,7 +4,14 @@ import Database from 'better-sqlite3'
 export const sqliteCode = (error: unknown): string | undefined =>
   error instanceof Database.SqliteError ? error.code : undefined
 
-const DISK_FAULTS = ['SQLITE_IOERR', 'SQLITE_FULL', 'SQLITE_CORRUPT', 'SQLITE_READONLY', 'SQLITE_NOTADB', 'SQLITE_CANTOPEN']
+const DISK_FAULTS = [
+  'SQLITE_IOERR',
+  'SQLITE_FULL',
+  'SQLITE_CORRUPT',
+  'SQLITE_READONLY',
+  'SQLITE_NOTADB',
+  'SQLITE_CANTOPEN',
+]
 
 /**
  * After one of these nothing is known about what the disk holds (a failed fsync marks pages clean on Linux, so a

@@ -8,13 +8,13 @@ import { macTagged, u32, u64 } from './tagged-encoding.ts'
  * Notices rows put back to an older state, each of which would open and verify by itself: share records (an erased
  * share revived, a suspended wallet made active) and link control rows (a burn undone).
  *
- * Every such row has a leaf, an HMAC over its identity, version and state. The index is the XOR of all leaves with a
- * version and a MAC. Each change moves the index and writes an audit row `vault.state_changed` that carries the index's
- * MAC, all in the transaction of the change; opening the vault recomputes the index from the rows.
+ * Every such row has a leaf, an HMAC over its identity, version and state. The index is the XOR of all leaves with
+ * a version and a MAC. Each change moves the index and writes an audit row `vault.state_changed` that carries the
+ * index's MAC, all in the transaction of the change; opening the vault recomputes the index from the rows.
  *
- * Detected when the vault is opened: any row of these tables added, removed, changed in version or state, or put back,
- * while the rest of the file stays; the index row put back as well, because the audit chain is ahead of it. To hide it
- * the chain must be rewritten from that row on, which the other party's memory of the head uncovers
+ * Detected when the vault is opened: any row of these tables added, removed, changed in version or state, or put
+ * back, while the rest of the file stays; the index row put back as well, because the audit chain is ahead of it.
+ * To hide it the chain must be rewritten from that row on, which the other party's memory of the head uncovers
  * (peer-heads.ts). Not detected here: the whole file put back to an older copy (the remembered head again), both
  * parties' files put back together, and `last_used_epoch`, which is outside the index.
  */
@@ -42,12 +42,17 @@ export const shareLeaf = (reader: Reader, share: ShareLeaf): Leaf =>
   ])
 
 export const linkLeaf = (reader: Reader, link: LinkLeaf): Leaf =>
-  macTagged(reader.keys.stateIndex, 'countersign/vault/leaf/link/v1', [link.linkId, u64(link.recordVersion), link.mac])
+  macTagged(reader.keys.stateIndex, 'countersign/vault/leaf/link/v1', [
+    link.linkId,
+    u64(link.recordVersion),
+    link.mac,
+  ])
 
 type IndexRow = { version: bigint; accumulator: Buffer; mac: Buffer; audit_sequence: bigint }
 
 const READ = 'SELECT version, accumulator, mac, audit_sequence FROM state_index WHERE id = 1'
-const WRITE = `INSERT OR REPLACE INTO state_index (id, version, accumulator, mac, audit_sequence) VALUES (1, ?, ?, ?, ?)`
+const WRITE = `INSERT OR REPLACE INTO state_index (id, version, accumulator, mac, audit_sequence)
+  VALUES (1, ?, ?, ?, ?)`
 
 const indexMac = (reader: Reader, version: bigint, accumulator: Uint8Array): Buffer =>
   macTagged(reader.keys.stateIndex, 'countersign/vault/state-index/v1', [u64(version), accumulator])
@@ -129,11 +134,14 @@ const addLinks = (reader: Reader, accumulator: Buffer): void => {
     'SELECT link_id, record_version, mac FROM links',
   )
   for (const row of rows) {
-    xorInto(accumulator, linkLeaf(reader, { linkId: row.link_id, recordVersion: row.record_version, mac: row.mac }))
+    const leaf = linkLeaf(reader, { linkId: row.link_id, recordVersion: row.record_version, mac: row.mac })
+    xorInto(accumulator, leaf)
   }
 }
 
-/** Recomputes the index from the rows; about 4 µs a wallet. Refuses with VAULT_CORRUPT. Run when a vault is opened. */
+/**
+ * Recomputes the index from the rows; about 4 µs a wallet. Refuses with VAULT_CORRUPT. Run when a vault is opened.
+ */
 export const verifyStateIndex = (reader: Reader): void => {
   const where = 'state index'
   const stored = reader.one<IndexRow>(READ)

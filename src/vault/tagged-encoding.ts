@@ -2,9 +2,9 @@ import { createHash, createHmac } from 'node:crypto'
 import type { KeyObject } from 'node:crypto'
 
 /**
- * One unambiguous byte encoding for everything the vault hashes, MACs or binds as additional data:
- * u8 |tag| ‖ tag ‖ u8 n ‖ for each item (u32 little-endian |item| ‖ item). Text is UTF-8, integers are big-endian u64
- * (`u64`) or u32 (`u32`). Every item is length-prefixed, so no two different lists share an encoding.
+ * One unambiguous byte encoding for everything the vault hashes, MACs or binds as additional data: u8 |tag| ‖ tag
+ * ‖ u8 n ‖ for each item (u32 little-endian |item| ‖ item). Text is UTF-8, integers are big-endian u64 (`u64`) or
+ * u32 (`u32`). Every item is length-prefixed, so no two different lists share an encoding.
  */
 export type Item = Uint8Array | string
 

@@ -3,8 +3,8 @@ import type { ApiKeyId } from '../domain/ids.ts'
 import type { Reader, Tx } from './store.ts'
 
 /**
- * What each permission of an API key has spent of a token on one UTC day, in base units. Charged in the transaction of
- * the intent row: commits run one after the other, so two requests cannot both pass under one cap.
+ * What each permission of an API key has spent of a token on one UTC day, in base units. Charged in the
+ * transaction of the intent row: commits run one after the other, so two requests cannot both pass under one cap.
  */
 export type UsageMeter = {
   readonly apiKeyId: ApiKeyId

@@ -6,9 +6,9 @@ import { sqliteCode } from './sqlite-errors.ts'
 
 /**
  * Keeps a second process off a vault: an empty SQLite file beside it, held with BEGIN EXCLUSIVE for as long as the
- * vault is open. The operating system drops the lock with the process, however it dies, so there is no pid to guess
- * and nothing stale to clean up. It is a file of its own because POSIX drops every lock a process has on a file when
- * it closes any descriptor of that file.
+ * vault is open. The operating system drops the lock with the process, however it dies, so there is no pid to
+ * guess and nothing stale to clean up. It is a file of its own because POSIX drops every lock a process has on a
+ * file when it closes any descriptor of that file.
  */
 export type VaultLock = { readonly release: () => void }
 

@@ -34,13 +34,14 @@ export type Vault = Omit<GroupCommit, 'close'> & {
   readonly read: Reader
   readonly signer: AuditSigner
   /**
-   * The key that seals shares, 32 bytes, for the thread that holds shares (`sealShare`, `openShare`). A fresh copy at
-   * each call: its receiver owns and wipes it.
+   * The key that seals shares, 32 bytes, for the thread that holds shares (`sealShare`, `openShare`). A fresh copy
+   * at each call: its receiver owns and wipes it.
    */
   readonly shareKey: () => Uint8Array
   /**
-   * Completes the erasure of deleted rows: the WAL, which still holds their old pages, is written back and emptied.
-   * Called after the commit that deleted a share and before the deletion is acknowledged. AUDIT_UNAVAILABLE on a fault.
+   * Completes the erasure of deleted rows: the WAL, which still holds their old pages, is written back and
+   * emptied. Called after the commit that deleted a share and before the deletion is acknowledged.
+   * AUDIT_UNAVAILABLE on a fault.
    */
   readonly eraseDeleted: () => void
   /** Settles what is queued, then closes the file and lets go of the lock. */
@@ -77,7 +78,11 @@ const deriveKeys = (root: RootKey): VaultKeys => ({
  * Makes a vault with a new root, and what `fill` puts into it, in one transaction.
  * Refuses: VAULT_EXISTS, VAULT_LOCKED, VAULT_UNWRITABLE, ROOT_KEY_UNREADABLE.
  */
-export const createVault = async (schema: Schema, options: VaultOptions, fill: (tx: Tx) => void): Promise<Vault> => {
+export const createVault = async (
+  schema: Schema,
+  options: VaultOptions,
+  fill: (tx: Tx) => void,
+): Promise<Vault> => {
   const vaultId = randomBytes(16)
   const root = generateRootKey(vaultId)
   try {
@@ -101,7 +106,11 @@ export const createVault = async (schema: Schema, options: VaultOptions, fill: (
  * Refuses: VAULT_MISSING, VAULT_LOCKED, VAULT_UNWRITABLE, VAULT_CORRUPT, VAULT_TOO_NEW, ROOT_KEY_WRONG,
  * ROOT_KEY_UNREADABLE.
  */
-export const openVault = async (schema: Schema, options: VaultOptions, recover: (tx: Tx) => void): Promise<Vault> => {
+export const openVault = async (
+  schema: Schema,
+  options: VaultOptions,
+  recover: (tx: Tx) => void,
+): Promise<Vault> => {
   const file = openDatabase(options.path, schema)
   try {
     const root = await unwrapRoot(file.db, schema.kind, options.provider)

@@ -6,10 +6,10 @@ import type { Leaf } from './state-index.ts'
 import type { Reader, SqlParam, Tx } from './store.ts'
 
 /**
- * Sealed wallet records of one party (the protocol, §6.3). This table only carries ciphertext: records are sealed and
- * opened by the thread that holds shares (sealed-record.ts). A wallet has at most two rows: the current record and,
- * during a two-phase switch, the pending one beside it. Record versions rise for the life of a wallet; every change
- * but `last_used_epoch` moves the state index.
+ * Sealed wallet records of one party (the protocol, §6.3). This table only carries ciphertext: records are sealed
+ * and opened by the thread that holds shares (sealed-record.ts). A wallet has at most two rows: the current record
+ * and, during a two-phase switch, the pending one beside it. Record versions rise for the life of a wallet; every
+ * change but `last_used_epoch` moves the state index.
  */
 export type ShareState =
   | 'ACTIVE'
@@ -77,14 +77,20 @@ export const getShare = (
   slot: 'current' | 'pending' = 'current',
 ): StoredShare | undefined => rowsOf(reader, walletId).map(toShare).find((share) => share.slot === slot)
 
+export type SharePage = {
+  readonly after?: ShareCursor | undefined
+  readonly limit: number
+  readonly linkId?: Uint8Array | undefined
+}
 export type ShareCursor = { readonly walletId: Uint8Array; readonly slot: 'current' | 'pending' }
 
 /** Rows in order of wallet id, both slots; of one link when `linkId` is given. */
 export const listShares = (
   reader: Reader,
-  page: { readonly after?: ShareCursor | undefined; readonly limit: number; readonly linkId?: Uint8Array | undefined },
+  page: SharePage,
 ): StoredShare[] => {
-  const after: SqlParam[] = [page.after?.walletId ?? new Uint8Array(0), page.after?.slot === 'pending' ? PENDING : CURRENT]
+  const afterSlot = page.after?.slot === 'pending' ? PENDING : CURRENT
+  const after: SqlParam[] = [page.after?.walletId ?? new Uint8Array(0), afterSlot]
   const sql =
     page.linkId === undefined
       ? 'SELECT * FROM wallet_shares WHERE (wallet_id, slot) > (?, ?) ORDER BY wallet_id, slot LIMIT ?'
@@ -126,7 +132,14 @@ const insertRow = (tx: Tx, row: NewRow): Leaf => {
 const requireNewer = (tx: Tx, share: SealedShare): void =>
   assert(share.recordVersion >= nextRecordVersion(tx, share.walletId), 'a record version only rises')
 
-const moved = (tx: Tx, walletId: Uint8Array, timeMs: number, removed: Leaf[], added: Leaf[], state: string): void =>
+const moved = (
+  tx: Tx,
+  walletId: Uint8Array,
+  timeMs: number,
+  removed: Leaf[],
+  added: Leaf[],
+  state: string,
+): void =>
   moveStateIndex(tx, {
     timeMs,
     subject: { type: 'wallet', id: walletIdFromBytes(walletId) },
@@ -162,8 +175,8 @@ export type CurrentShare = {
 }
 
 /**
- * Makes `share` the wallet's one record and erases every other: the decision of a two-phase switch, one transaction.
- * Erasure is complete after `DaemonVault.eraseDeleted`.
+ * Makes `share` the wallet's one record and erases every other: the decision of a two-phase switch, one
+ * transaction. Erasure is complete after `DaemonVault.eraseDeleted`.
  */
 export const activateShare = (tx: Tx, current: CurrentShare): void => {
   const { share, linkId, state, timeMs } = current
@@ -211,7 +224,6 @@ export const deleteShares = (tx: Tx, walletId: Uint8Array, timeMs: number): bool
 
 /** Raised, never lowered, before the first presign session of a link epoch that uses the wallets. */
 export const raiseLastUsedEpoch = (tx: Tx, walletIds: readonly Uint8Array[], lEpoch: number): void => {
-  for (const walletId of walletIds) {
-    tx.run('UPDATE wallet_shares SET last_used_epoch = max(last_used_epoch, ?) WHERE wallet_id = ?', lEpoch, walletId)
-  }
+  const raise = 'UPDATE wallet_shares SET last_used_epoch = max(last_used_epoch, ?) WHERE wallet_id = ?'
+  for (const walletId of walletIds) tx.run(raise, lEpoch, walletId)
 }

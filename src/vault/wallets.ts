@@ -111,10 +111,11 @@ export const insertWallet = (tx: Tx, wallet: NewWallet): Wallet => {
   }
   try {
     tx.run(
-      `INSERT INTO wallets (wallet_id, project, user_id, key_type, owner_type, label, address, address_key, public_key,
-         state, origin, revision, create_ms, mac) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-      row.wallet_id, row.project, row.user_id, row.key_type, row.owner_type, row.label, row.address, row.address_key,
-      row.public_key, row.state, row.origin, row.revision, row.create_ms, rowMac(tx, 'wallets', macItems(row)),
+      `INSERT INTO wallets (wallet_id, project, user_id, key_type, owner_type, label, address, address_key,
+         public_key, state, origin, revision, create_ms, mac) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+      row.wallet_id, row.project, row.user_id, row.key_type, row.owner_type, row.label, row.address,
+      row.address_key, row.public_key, row.state, row.origin, row.revision, row.create_ms,
+      rowMac(tx, 'wallets', macItems(row)),
     )
   } catch (error) {
     const holder = isUniqueViolation(error) ? findWalletInSlot(tx, wallet) : undefined
@@ -154,7 +155,12 @@ export const findWalletsByAddress = (reader: Reader, project: ProjectId, address
     .map((row) => toWallet(reader, row))
 
 /** In order of creation, archived ones last, at most 16. */
-export const findWalletsByUser = (reader: Reader, project: ProjectId, userId: UserId, keyType?: KeyType): Wallet[] =>
+export const findWalletsByUser = (
+  reader: Reader,
+  project: ProjectId,
+  userId: UserId,
+  keyType?: KeyType,
+): Wallet[] =>
   reader
     .all<Row>(
       `SELECT * FROM wallets WHERE project = ? AND user_id = ? AND key_type LIKE ?
@@ -194,7 +200,9 @@ export const listWallets = (reader: Reader, page: WalletPage): Wallet[] => {
 export const countWallets = (reader: Reader): number =>
   Number(reader.one<{ count: bigint }>('SELECT count(*) AS count FROM wallets')?.count ?? 0n)
 
-/** Refuses with WALLET_NOT_FOUND; with WALLET_ALREADY_EXISTS when the slot of an archived wallet was taken since. */
+/**
+ * Refuses with WALLET_NOT_FOUND; with WALLET_ALREADY_EXISTS when the slot of an archived wallet was taken since.
+ */
 export const setWalletState = (tx: Tx, walletId: WalletId, state: WalletState): Wallet => {
   const row = tx.one<Row>('SELECT * FROM wallets WHERE wallet_id = ?', walletIdToBytes(walletId))
   if (row === undefined) throw failure('WALLET_NOT_FOUND', {})

@@ -61,7 +61,8 @@ test('the hash is the documented one', async () => {
   }
   const text = ['sign.intent', 'default', 'operator', 'tester', '', '', '', '', 'allow', '', '{"a":"x","b":1}']
   const items = [vault.vaultId, u64(head.sequence), u64(BigInt(NOW)), ...text.map((t) => Buffer.from(t)), before]
-  const hash = createHash('sha256').update(Buffer.from([20])).update('countersign/audit/v1').update(Buffer.from([15]))
+  const hash = createHash('sha256')
+  hash.update(Buffer.from([20])).update('countersign/audit/v1').update(Buffer.from([15]))
   for (const item of items) {
     const length = Buffer.alloc(4)
     length.writeUInt32LE(item.length)
@@ -72,8 +73,8 @@ test('the hash is the documented one', async () => {
 
 test('altering any column of a row is found at that row', async () => {
   const edits = ['time_ms = time_ms + 1', `kind = 'rox'`, `project = 'p'`, `actor_kind = 'x'`, `actor_id = 'x'`,
-    `subject_type = 'x'`, `subject_id = 'x'`, `method = 'x'`, `request_id = 'x'`, `decision = 'allow'`, `reason = 'x'`,
-    `details = CAST('{"n":99}' AS BLOB)`]
+    `subject_type = 'x'`, `subject_id = 'x'`, `method = 'x'`, `request_id = 'x'`, `decision = 'allow'`,
+    `reason = 'x'`, `details = CAST('{"n":99}' AS BLOB)`]
   for (const edit of edits) {
     const verdict = await verdictAfter((db) => db.exec(`UPDATE audit SET ${edit} WHERE sequence = 20`))
     expect(verdict, edit).toEqual({ intact: false, firstBadSequence: 20n, what: 'altered' })
@@ -130,9 +131,8 @@ test('a cut-off tail and a rewritten chain are found against a remembered head o
     what: 'not the remembered head',
   })
   expect(await reasonOf(() => requireRememberedHead(again.read, heads.at(-1)!))).toBe('VAULT_ROLLED_BACK')
-  expect(await reasonOf(() => requireRememberedHead(again.read, heads.find(({ sequence }) => sequence === 31n)!))).toBe(
-    'VAULT_ROLLED_BACK',
-  )
+  const forked = heads.find(({ sequence }) => sequence === 31n)!
+  expect(await reasonOf(() => requireRememberedHead(again.read, forked))).toBe('VAULT_ROLLED_BACK')
   requireRememberedHead(again.read, heads[5]!)
 })
 

@@ -75,8 +75,8 @@ export const intent = (changes: Partial<NewIntent> = {}): NewIntent => ({
 })
 
 /**
- * What an intruder with the file can do: runs `edit` on a closed vault with the guards lifted, then puts the guards
- * back so that the schema looks untouched.
+ * What an intruder with the file can do: runs `edit` on a closed vault with the guards lifted, then puts the
+ * guards back so that the schema looks untouched.
  */
 export const tamper = (path: string, edit: (db: Database.Database) => void): void => {
   const db = new Database(path)

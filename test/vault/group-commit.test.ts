@@ -32,7 +32,8 @@ test('work queued together shares a commit and keeps its order', async () => {
   const { db, group, rows, commits } = bare()
   await Promise.all(Array.from({ length: 40 }, (_, n) => group.commit(insert(n))))
   expect([rows(), commits()]).toEqual([40, 1])
-  expect(db.prepare('SELECT n FROM t ORDER BY rowid').pluck().all()).toEqual(Array.from({ length: 40 }, (_, n) => n))
+  const order = db.prepare('SELECT n FROM t ORDER BY rowid').pluck().all()
+  expect(order).toEqual(Array.from({ length: 40 }, (_, n) => n))
 })
 
 test('a long queue is committed in bounded batches', async () => {
@@ -118,8 +119,8 @@ test('close settles what is queued and refuses the rest', async () => {
 
 test('the queue is bounded', async () => {
   const { group } = bare()
-  const work = Array.from({ length: 20_000 }, (_, n) => group.commit(insert(n)).then(() => 'done', (error) => error.reason))
-  const outcomes = await Promise.all(work)
+  const attempt = (n: number) => group.commit(insert(n)).then(() => 'done', (error) => error.reason)
+  const outcomes = await Promise.all(Array.from({ length: 20_000 }, (_, n) => attempt(n)))
   expect(new Set(outcomes)).toEqual(new Set(['done', 'OVERLOADED']))
   expect(outcomes.filter((outcome) => outcome === 'done')).toHaveLength(16_384)
 })
@@ -186,8 +187,7 @@ test('settings carry etags', async () => {
   await vault.commit((tx) => putSetting(tx, 'a', new Uint8Array([1]), NOW))
   const first = getSetting(vault.read, 'a')!
   await vault.commit((tx) => putSetting(tx, 'a', new Uint8Array([2]), NOW, first.etag))
-  expect(await reasonOf(() => vault.commit((tx) => putSetting(tx, 'a', new Uint8Array([3]), NOW, first.etag)))).toBe(
-    'ETAG_MISMATCH',
-  )
+  const stale = () => vault.commit((tx) => putSetting(tx, 'a', new Uint8Array([3]), NOW, first.etag))
+  expect(await reasonOf(stale)).toBe('ETAG_MISMATCH')
   expect(Buffer.from(getSetting(vault.read, 'a')!.value)).toEqual(Buffer.from([2]))
 })

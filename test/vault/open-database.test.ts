@@ -1,7 +1,17 @@
 import Database from 'better-sqlite3'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { chmodSync, existsSync, mkdirSync, statSync, truncateSync, writeFileSync, writeSync, openSync, closeSync } from 'node:fs'
+import {
+  chmodSync,
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { appendAudit } from '../../src/vault/audit-chain.ts'
@@ -28,14 +38,16 @@ test('a new vault has the project default, private files and opens again', async
   expect(again.vaultId).toEqual(vault.vaultId)
 })
 
+const NAMES = ['journal_mode', 'synchronous', 'secure_delete', 'trusted_schema', 'cell_size_check', 'foreign_keys',
+  'temp_store', 'wal_autocheckpoint', 'busy_timeout']
+
 test('the settings hold after the first write of every connection', async () => {
   const vault = await makeVault()
   await vault.close()
   const { db, close } = openDatabase(vault.place.path, DAEMON_SCHEMA)
   db.exec('UPDATE vault_header SET opened = opened + 1')
   const found = Object.fromEntries(
-    ['journal_mode', 'synchronous', 'secure_delete', 'trusted_schema', 'cell_size_check', 'foreign_keys', 'temp_store',
-      'wal_autocheckpoint', 'busy_timeout'].map((name) => [name, String(db.pragma(name, { simple: true }))]),
+    NAMES.map((name) => [name, String(db.pragma(name, { simple: true }))]),
   )
   close()
   expect(found).toEqual({
@@ -90,7 +102,8 @@ test('a damaged file is refused: overwritten pages, cut short, or no database at
   const damages: ((path: string) => void)[] = [
     (path) => {
       const fd = openSync(path, 'r+')
-      for (let at = 4096 * 3; at < statSync(path).size; at += 4096) writeSync(fd, Buffer.alloc(2048, 0xa5), 0, 2048, at)
+      const { size } = statSync(path)
+      for (let at = 4096 * 3; at < size; at += 4096) writeSync(fd, Buffer.alloc(2048, 0xa5), 0, 2048, at)
       closeSync(fd)
     },
     (path) => truncateSync(path, 4096 * 3 + 17),

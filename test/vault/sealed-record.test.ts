@@ -75,7 +75,12 @@ test('a data key or a ciphertext of another version of the same row does not fit
 
 const LINK = randomBytes(16)
 
-const shareOf = (vaultId: Uint8Array, shareKey: Uint8Array, walletId: Uint8Array, recordVersion = 1n): SealedShare =>
+const shareOf = (
+  vaultId: Uint8Array,
+  shareKey: Uint8Array,
+  walletId: Uint8Array,
+  recordVersion = 1n,
+): SealedShare =>
   sealShare(shareKey, { vaultId, walletId, wEpoch: 0, recordVersion, header: randomBytes(45) }, randomBytes(251))
 
 test('a share is stored and opened again in at most 512 bytes', async () => {

@@ -53,7 +53,10 @@ const control = (state: 1 | 2 | 3, lEpoch = 1): Uint8Array => {
 }
 
 /** The table as it was, put back over what the vault did since. */
-const replay = async (tables: readonly string[], change: (vault: DaemonVault) => Promise<unknown>): Promise<Place> => {
+const replay = async (
+  tables: readonly string[],
+  change: (vault: DaemonVault) => Promise<unknown>,
+): Promise<Place> => {
   const vault = await makeVault()
   await activate(vault, WALLET)
   await activate(vault, randomBytes(16))
