@@ -1,5 +1,5 @@
-// Compiles src/engine/kernel/assembly to src/engine/kernel/kernel.wasm. With --check it writes nothing and fails when
-// the committed file is not byte for byte what the sources give.
+// Compiles src/engine/kernel/assembly to src/engine/kernel/kernel.wasm. With --check it writes nothing and fails
+// when the committed file is not byte for byte what the sources give.
 import { readFileSync, writeFileSync } from 'node:fs'
 import { main } from 'assemblyscript/asc'
 

@@ -1,7 +1,7 @@
 /**
  * Opens the native libsecp256k1. The package's index falls back silently to a JavaScript curve that is neither
- * constant-time nor maintained (CVE-2024-48930, CVE-2025-14505); this goes to the native binding and to nothing else,
- * so that a platform without it fails at start-up.
+ * constant-time nor maintained (CVE-2024-48930, CVE-2025-14505); this goes to the native binding and to nothing
+ * else, so that a platform without it fails at start-up.
  */
 import { createRequire } from 'node:module'
 

@@ -1,8 +1,8 @@
 /**
  * Points of secp256k1 through libsecp256k1. Scalars come in as 32 bytes little-endian and are reversed into
- * temporaries that are overwritten. Points are 33 bytes SEC1 compressed; where a function says so it also takes and
- * gives 65 uncompressed bytes, which saves a square root on the way in. The identity has no encoding: a result that
- * may be the identity is `undefined` then.
+ * temporaries that are overwritten. Points are 33 bytes SEC1 compressed; where a function says so it also takes
+ * and gives 65 uncompressed bytes, which saves a square root on the way in. The identity has no encoding: a result
+ * that may be the identity is `undefined` then.
  */
 import { openBinding } from './binding.ts'
 
@@ -99,7 +99,8 @@ export function pointFromX(x: Uint8Array, odd: boolean): Uint8Array | undefined 
  */
 export function verifySignature(r: Uint8Array, s: Uint8Array, digest: Uint8Array, point: Uint8Array): boolean {
   const signature = joinSignature(r, s)
-  if (digest.length !== 32 || !isPoint(point)) throw new RangeError('a digest has 32 bytes, a point is on the curve')
+  if (digest.length !== 32) throw new RangeError('a digest has 32 bytes')
+  if (!isPoint(point)) throw new RangeError('not a point')
   try {
     return binding.ecdsaVerify(signature, digest, point)
   } catch {

@@ -1,7 +1,7 @@
 /**
  * OT extension (docs/protocol.md §7): the corrected KOS with a polynomial check. One call per presign session and
- * direction makes 416 OTs for each of B slots. The receiver ends with a row t_j for every choice bit x_j, the sender
- * with q_j = t_j ⊕ x_j·Δ.
+ * direction makes 416 OTs for each of B slots. The receiver ends with a row t_j for every choice bit x_j, the
+ * sender with q_j = t_j ⊕ x_j·Δ.
  */
 import { createCipheriv } from 'node:crypto'
 import { u16 } from '../hash/encoding.ts'
@@ -35,7 +35,12 @@ export type OteSender = {
  * @param seedPairs k0_0‖…‖k0_127‖k1_0‖…‖k1_127, 4 096 bytes.
  * @param choices x, L'/8 fresh random bytes: β of slot b in bytes 52b…52b+51, then padding and mask.
  */
-export function oteReceive(id: Uint8Array, slots: number, seedPairs: Uint8Array, choices: Uint8Array): OteReceiver {
+export function oteReceive(
+  id: Uint8Array,
+  slots: number,
+  seedPairs: Uint8Array,
+  choices: Uint8Array,
+): OteReceiver {
   const rowBytes = oteRowBytes(slots)
   assertLength(choices, rowBytes)
   assertLength(seedPairs, 2 * LAMBDA_C * BLOCK_BYTES)
@@ -91,8 +96,8 @@ export function oteSend(
 }
 
 /**
- * H_b (§7.4) over kernel memory: for each of the `vectors` runs of 416 blocks at `v`, row j becomes the three scalars
- * of H_b(j, v_j), 96 bytes, at the returned address. Call inside `withArena`.
+ * H_b (§7.4) over kernel memory: for each of the `vectors` runs of 416 blocks at `v`, row j becomes the three
+ * scalars of H_b(j, v_j), 96 bytes, at the returned address. Call inside `withArena`.
  */
 export function hashRows(id: Uint8Array, slot: number, v: number, vectors: number): number {
   const key = taggedHash('ote/tccr', id, u16(slot)).subarray(0, BLOCK_BYTES)

@@ -1,6 +1,7 @@
 /**
- * What both parties do alike in a presign session (docs/protocol.md §9.2, §9.3): draw nonces, send one multiplication
- * per slot with its openings, and check the peer's. The tails of P3 and P4 have one layout, here called a half:
+ * What both parties do alike in a presign session (docs/protocol.md §9.2, §9.3): draw nonces, send one
+ * multiplication per slot with its openings, and check the peer's. The tails of P3 and P4 have one layout, here
+ * called a half:
  *   B×(Ã ‖ η ‖ mh) ‖ R[0..B) ‖ (Z in a self-test) ‖ salt ‖ Γ^u[0..B) ‖ Γ^v[0..B) ‖ ψ[0..B)
  */
 import { timingSafeEqual } from 'node:crypto'
@@ -14,7 +15,14 @@ import {
 } from '../curve/secp256k1.ts'
 import { concatBytes, equalBytes } from '../hash/encoding.ts'
 import { commitment } from '../hash/tagged-hash.ts'
-import { areCanonicalScalars, isZeroScalar, scalarAdd, scalarMul, scalarReduceBe32, scalarSub } from '../kernel/scalar.ts'
+import {
+  areCanonicalScalars,
+  isZeroScalar,
+  scalarAdd,
+  scalarMul,
+  scalarReduceBe32,
+  scalarSub,
+} from '../kernel/scalar.ts'
 import { degenerate, violation } from './fault.ts'
 import type { OperationGenerator } from './operation-generator.ts'
 import { SLOT_CHOICE_BYTES, SLOT_ROW_BYTES } from './ot-extension.ts'
@@ -62,7 +70,9 @@ export function halfBytes(slots: number, selfTest: boolean): number {
   return perSlot * slots + SALT_BYTES + (selfTest ? POINT_BYTES : 0)
 }
 
-/** Draws what goes into the nonce commitment. `shares` is taken over; in a self-test it is empty and z is drawn. */
+/**
+ * Draws what goes into the nonce commitment. `shares` is taken over; in a self-test it is empty and z is drawn.
+ */
 export function openHalf(
   generator: OperationGenerator,
   slots: number,
@@ -74,8 +84,9 @@ export function openHalf(
   const nonces = drawScalars(generator, slots)
   const points = concatBytes(...eachScalar(nonces).map((nonce) => mulBase(nonce)))
   const empty = new Uint8Array(0)
+  const undrawn = { choices: empty, rows: empty, factors: empty, blinds: empty, products: empty }
   return {
-    secrets: { shares: own, nonces, salt, choices: empty, rows: empty, factors: empty, blinds: empty, products: empty },
+    secrets: { shares: own, nonces, salt, ...undrawn },
     opening: { points, nullPoint: selfTest ? mulBase(own) : empty },
   }
 }

@@ -1,6 +1,6 @@
 /**
- * Which wallets fill the slots of a presign session (docs/protocol.md §9.1). Both sides build the plan from their own
- * records: different points, chain codes, ids or epochs give different sids, never a failed check.
+ * Which wallets fill the slots of a presign session (docs/protocol.md §9.1). Both sides build the plan from their
+ * own records: different points, chain codes, ids or epochs give different sids, never a failed check.
  */
 import { mulBase } from '../curve/secp256k1.ts'
 import { concatBytes, equalBytes, u16, u32 } from '../hash/encoding.ts'
@@ -35,8 +35,8 @@ export type P1 = {
 const NULL_SLOT: SlotName = { walletId: new Uint8Array(SHORT_ID_BYTES), wEpoch: 0 }
 
 /**
- * The slot of a wallet, or undefined when it may not be in a session over this material: another algorithm, link or
- * role, not ACTIVE, or a share that is younger than the material allows (minLinkEpoch).
+ * The slot of a wallet, or undefined when it may not be in a session over this material: another algorithm, link
+ * or role, not ACTIVE, or a share that is younger than the material allows (minLinkEpoch).
  */
 export function presignSlotOf(
   link: LinkParties,
@@ -50,7 +50,11 @@ export function presignSlotOf(
 }
 
 /** P1 = N_C ‖ u16 B ‖ B×(walletId ‖ u32 wEpoch) ‖ com_C. */
-export function encodeP1(nonceC: Uint8Array, slots: readonly SlotName[] | 'self-test', comC: Uint8Array): Uint8Array {
+export function encodeP1(
+  nonceC: Uint8Array,
+  slots: readonly SlotName[] | 'self-test',
+  comC: Uint8Array,
+): Uint8Array {
   const names = slots === 'self-test' ? [NULL_SLOT] : slots
   const entries = names.map((name) => concatBytes(name.walletId, u32(name.wEpoch)))
   return concatBytes(nonceC, u16(names.length), ...entries, comC)
@@ -66,13 +70,15 @@ export function decodeP1(message: SessionMessage): P1 {
   const reader = new BodyReader(body)
   const nonceC = reader.take(32)
   reader.take(2)
-  const names = Array.from({ length: count }, () => ({ walletId: reader.take(SHORT_ID_BYTES), wEpoch: reader.u32() }))
+  const readName = () => ({ walletId: reader.take(SHORT_ID_BYTES), wEpoch: reader.u32() })
+  const names = Array.from({ length: count }, readName)
   return { nonceC, names, comC: reader.take(32) }
 }
 
 /**
  * The slots that P1 names.
- * @param resolve the own record's slot at that epoch (`presignSlotOf`), undefined for everything that may not presign.
+ * @param resolve the own record's slot at that epoch (`presignSlotOf`), undefined for everything that may not
+ * presign.
  * @throws ProtocolFault class A plan_refused with the numbers of all refused slots.
  */
 export function resolvePlan(p1: P1, resolve: (name: SlotName) => PresignSlot | undefined): readonly PresignSlot[] {

@@ -1,6 +1,6 @@
 /**
- * The presign session (docs/protocol.md §9): four messages, B slots, several wallets, all or nothing. Pure steps; a
- * step returns the next message or throws a ProtocolFault after it has overwritten the session's secrets.
+ * The presign session (docs/protocol.md §9): four messages, B slots, several wallets, all or nothing. Pure steps;
+ * a step returns the next message or throws a ProtocolFault after it has overwritten the session's secrets.
  *
  *   C: startPresignC → P1     advancePresignC(P2) → P3               finishPresignC(P4) → presignatures
  *   S: startPresignS(P1) → P2     advancePresignS(P3) → P4, presignatures
@@ -8,8 +8,8 @@
  * Order of checks: everything that is class C over the whole message, then everything that is class D. A fault of
  * class D burns the link durably before any answer; the caller does that, and nothing may cancel it.
  *
- * The self-test of a link set-up is the same session on one null slot: the share is a fresh z, Z_i is opened with R_i
- * in the place of a pinned X, and nothing comes out (§4.2).
+ * The self-test of a link set-up is the same session on one null slot: the share is a fresh z, Z_i is opened with
+ * R_i in the place of a pinned X, and nothing comes out (§4.2).
  */
 import { timingSafeEqual } from 'node:crypto'
 import { decompress } from '../curve/secp256k1.ts'
@@ -115,7 +115,8 @@ export function startPresignC(
     const body = encodeP1(nonceC, slots, comC)
     const tr = extendTranscript(emptyTranscript(), ROLE_C, FRAME_TYPES.P1, body)
     const { link } = inputs
-    const common = { spent: false, link, material, slots, count, plan, generator, secrets, opening, nonceC, comC, tr }
+    const held = { generator, secrets, opening }
+    const common = { spent: false, link, material, slots, count, plan, ...held, nonceC, comC, tr }
     return { state: { ...common, step: 'C1' }, body }
   })
 }
@@ -123,7 +124,8 @@ export function startPresignC(
 /**
  * S answers P1 with P2 = N_S ‖ com_S ‖ OT extension as receiver.
  * @param inputs.resolve the slot of an own record (`presignSlotOf`), undefined for what may not presign now.
- * @throws ProtocolFault class C: sid in the header, number of slots, length; class A plan_refused; class B own share.
+ * @throws ProtocolFault class C: sid in the header, number of slots, length; class A plan_refused; class B own
+ * share.
  */
 export function startPresignS(
   inputs: PresignInputs & { readonly resolve: (name: SlotName) => PresignSlot | undefined },
@@ -133,7 +135,10 @@ export function startPresignS(
   return answerP1(inputs, resolvePlan(p1, inputs.resolve), message.body)
 }
 
-/** As `startPresignS` for the P1 that L5 carries. @throws ProtocolFault class C unless it names the null slot alone. */
+/**
+ * As `startPresignS` for the P1 that L5 carries. @throws ProtocolFault class C unless it names the null slot
+ * alone.
+ */
 export function startSelfTestS(
   inputs: PresignInputs,
   p1Body: Uint8Array,
@@ -144,7 +149,8 @@ export function startSelfTestS(
 
 /**
  * C takes P2 and answers P3 = OT extension as receiver ‖ half.
- * @throws ProtocolFault class C: length; class A: sid; class D: the OT extension's check; class B: degenerate values.
+ * @throws ProtocolFault class C: length; class A: sid; class D: the OT extension's check; class B: degenerate
+ * values.
  */
 export function advancePresignC(
   state: PresignC1,
@@ -199,7 +205,8 @@ export function advancePresignS(
 
     const sending = directionSid(sid, ROLE_S, ROLE_C)
     const checks = () => {
-      const extension = oteSend(sending, count, material.chosenSeeds, material.delta, p3.subarray(0, extensionBytes))
+      const message = p3.subarray(0, extensionBytes)
+      const extension = oteSend(sending, count, material.chosenSeeds, material.delta, message)
       held.push(wipeable(extension.rows))
       const half = checkHalf(secrets, directionSid(sid, ROLE_C, ROLE_S), peer, pinnedPoints(state, peer))
       held.push(wipeable(half.received))
@@ -339,7 +346,9 @@ function decodePeer(
   return decodeHalf(half, session.count, isSelfTest(session), opens, committed)
 }
 
-/** The peer's X of every slot, 65 bytes: pinned in the own records, or opened in a self-test. Never sent otherwise. */
+/**
+ * The peer's X of every slot, 65 bytes: pinned in the own records, or opened in a self-test. Never sent otherwise.
+ */
 function pinnedPoints(session: Session, peer: PeerHalf): readonly Uint8Array[] {
   if (session.slots === 'self-test') return peer.nullPoint === undefined ? [] : [peer.nullPoint]
   const known = new Map<Uint8Array, Uint8Array>()
@@ -378,8 +387,8 @@ function confOf(sid: Uint8Array, tr: Uint8Array): Uint8Array {
 }
 
 /**
- * Runs checks whose failure is evidence of cheating. Whatever is thrown inside is the same class D as a refusal: no
- * error of a library can skip the burn, and none tells one check from another.
+ * Runs checks whose failure is evidence of cheating. Whatever is thrown inside is the same class D as a refusal:
+ * no error of a library can skip the burn, and none tells one check from another.
  */
 function classD<T extends { readonly accepted: boolean }>(checks: () => T): T {
   let verdict: T

@@ -1,6 +1,7 @@
 /**
- * Random vector OLE (docs/protocol.md §8), one slot a call: the sender puts in a = (a_0, a_1) and gets (c_0, c_1), the
- * receiver holds χ = Σ g_j β_j and gets (d_0, d_1) with c_i + d_i = a_i·χ mod q. Scalars are 32 bytes little-endian.
+ * Random vector OLE (docs/protocol.md §8), one slot a call: the sender puts in a = (a_0, a_1) and gets (c_0, c_1),
+ * the receiver holds χ = Σ g_j β_j and gets (d_0, d_1) with c_i + d_i = a_i·χ mod q. Scalars are 32 bytes
+ * little-endian.
  */
 import { timingSafeEqual } from 'node:crypto'
 import { u16, u8 } from '../hash/encoding.ts'
@@ -70,7 +71,8 @@ export function rvoleSend(
 
 /** True when Ã and η of a slot's message are canonical scalars: class C otherwise, before any class-D check. */
 export function isRvoleMessageCanonical(message: Uint8Array): boolean {
-  return message.length === RVOLE_SLOT_BYTES && areCanonicalScalars(message.subarray(0, ATILDE_BYTES + SCALAR_BYTES))
+  if (message.length !== RVOLE_SLOT_BYTES) return false
+  return areCanonicalScalars(message.subarray(0, ATILDE_BYTES + SCALAR_BYTES))
 }
 
 /**

@@ -4,7 +4,9 @@
  */
 import { readFileSync } from 'node:fs'
 
-/** Pointers are byte addresses in the kernel's memory. The AssemblyScript sources say what each function computes. */
+/**
+ * Pointers are byte addresses in the kernel's memory. The AssemblyScript sources say what each function computes.
+ */
 export type Kernel = {
   readonly memory: { readonly buffer: ArrayBuffer }
   readonly scalar_add: (a: number, b: number, out: number) => void

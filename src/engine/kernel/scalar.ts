@@ -1,6 +1,7 @@
 /**
- * Integers modulo q, the order of secp256k1: 32 bytes little-endian, canonical (< q). Every function is constant-time
- * in its operands, returns fresh bytes that the caller owns and wipes, and leaves no copy in the kernel's memory.
+ * Integers modulo q, the order of secp256k1: 32 bytes little-endian, canonical (< q). Every function is
+ * constant-time in its operands, returns fresh bytes that the caller owns and wipes, and leaves no copy in the
+ * kernel's memory.
  */
 import { kernel, memory, place, reserve, take, withArena } from './load.ts'
 

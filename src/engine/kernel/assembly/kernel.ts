@@ -1,4 +1,5 @@
-// Everything the host may call. Pointers are addresses in the one memory; nothing is allocated and nothing imported.
+// Everything the host may call. Pointers are addresses in the one memory; nothing is allocated and nothing
+// imported.
 export { ote_check, poly_hash_rows } from './poly-hash'
 export { ote_mask_rows, ote_select_rows, tccr_expand, tccr_finish, transpose, xor_block } from './rows'
 export { choice_sum, dot, rvole_apply, rvole_combine, rvole_correct, to_montgomery_limbs } from './rvole'

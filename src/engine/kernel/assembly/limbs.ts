@@ -52,48 +52,24 @@ export function addProduct(a: usize, b: usize): void {
 }
 
 /**
- * columns += Σ a_k * b_k over `count` limb forms in a row at `a` and packed scalars `stride` bytes apart at `b`. At
- * most six terms between two carries: a column grows by less than 2^61.2 a term.
+ * columns += Σ a_k * b_k over `count` limb forms in a row at `a` and packed scalars `stride` bytes apart at `b`.
+ * At most six terms between two carries: a column grows by less than 2^61.2 a term.
  */
 export function addProducts(a: usize, b: usize, stride: usize, count: i32): void {
   const c = COLUMNS
-  let c0 = load<u64>(c)
-  let c1 = load<u64>(c, 8)
-  let c2 = load<u64>(c, 16)
-  let c3 = load<u64>(c, 24)
-  let c4 = load<u64>(c, 32)
-  let c5 = load<u64>(c, 40)
-  let c6 = load<u64>(c, 48)
-  let c7 = load<u64>(c, 56)
-  let c8 = load<u64>(c, 64)
-  let c9 = load<u64>(c, 72)
-  let c10 = load<u64>(c, 80)
-  let c11 = load<u64>(c, 88)
-  let c12 = load<u64>(c, 96)
-  let c13 = load<u64>(c, 104)
-  let c14 = load<u64>(c, 112)
-  let c15 = load<u64>(c, 120)
+  let c0 = load<u64>(c), c1 = load<u64>(c, 8), c2 = load<u64>(c, 16), c3 = load<u64>(c, 24)
+  let c4 = load<u64>(c, 32), c5 = load<u64>(c, 40), c6 = load<u64>(c, 48), c7 = load<u64>(c, 56)
+  let c8 = load<u64>(c, 64), c9 = load<u64>(c, 72), c10 = load<u64>(c, 80), c11 = load<u64>(c, 88)
+  let c12 = load<u64>(c, 96), c13 = load<u64>(c, 104), c14 = load<u64>(c, 112), c15 = load<u64>(c, 120)
   let c16 = load<u64>(c, 128)
   for (let k = 0; k < count; k++) {
-    const a0 = <u64>load<u32>(a)
-    const a1 = <u64>load<u32>(a, 4)
-    const a2 = <u64>load<u32>(a, 8)
-    const a3 = <u64>load<u32>(a, 12)
-    const a4 = <u64>load<u32>(a, 16)
-    const a5 = <u64>load<u32>(a, 20)
-    const a6 = <u64>load<u32>(a, 24)
-    const a7 = <u64>load<u32>(a, 28)
-    const a8 = <u64>load<u32>(a, 32)
+    const a0 = <u64>load<u32>(a), a1 = <u64>load<u32>(a, 4), a2 = <u64>load<u32>(a, 8)
+    const a3 = <u64>load<u32>(a, 12), a4 = <u64>load<u32>(a, 16), a5 = <u64>load<u32>(a, 20)
+    const a6 = <u64>load<u32>(a, 24), a7 = <u64>load<u32>(a, 28), a8 = <u64>load<u32>(a, 32)
     const w0 = load<u64>(b), w1 = load<u64>(b, 8), w2 = load<u64>(b, 16), w3 = load<u64>(b, 24)
-    const b0 = w0 & MASK
-    const b1 = (w0 >> 29) & MASK
-    const b2 = ((w0 >> 58) | (w1 << 6)) & MASK
-    const b3 = (w1 >> 23) & MASK
-    const b4 = ((w1 >> 52) | (w2 << 12)) & MASK
-    const b5 = (w2 >> 17) & MASK
-    const b6 = ((w2 >> 46) | (w3 << 18)) & MASK
-    const b7 = (w3 >> 11) & MASK
-    const b8 = w3 >> 40
+    const b0 = w0 & MASK, b1 = (w0 >> 29) & MASK, b2 = ((w0 >> 58) | (w1 << 6)) & MASK, b3 = (w1 >> 23) & MASK
+    const b4 = ((w1 >> 52) | (w2 << 12)) & MASK, b5 = (w2 >> 17) & MASK, b6 = ((w2 >> 46) | (w3 << 18)) & MASK
+    const b7 = (w3 >> 11) & MASK, b8 = w3 >> 40
     c0 += a0 * b0
     c1 += a0 * b1 + a1 * b0
     c2 += a0 * b2 + a1 * b1 + a2 * b0
@@ -114,26 +90,15 @@ export function addProducts(a: usize, b: usize, stride: usize, count: i32): void
     a += LIMB_BYTES
     b += stride
   }
-  store<u64>(c, c0)
-  store<u64>(c, c1, 8)
-  store<u64>(c, c2, 16)
-  store<u64>(c, c3, 24)
-  store<u64>(c, c4, 32)
-  store<u64>(c, c5, 40)
-  store<u64>(c, c6, 48)
-  store<u64>(c, c7, 56)
-  store<u64>(c, c8, 64)
-  store<u64>(c, c9, 72)
-  store<u64>(c, c10, 80)
-  store<u64>(c, c11, 88)
-  store<u64>(c, c12, 96)
-  store<u64>(c, c13, 104)
-  store<u64>(c, c14, 112)
-  store<u64>(c, c15, 120)
-  store<u64>(c, c16, 128)
+  store<u64>(c, c0); store<u64>(c, c1, 8); store<u64>(c, c2, 16); store<u64>(c, c3, 24); store<u64>(c, c4, 32)
+  store<u64>(c, c5, 40); store<u64>(c, c6, 48); store<u64>(c, c7, 56); store<u64>(c, c8, 64)
+  store<u64>(c, c9, 72); store<u64>(c, c10, 80); store<u64>(c, c11, 88); store<u64>(c, c12, 96)
+  store<u64>(c, c13, 104); store<u64>(c, c14, 112); store<u64>(c, c15, 120); store<u64>(c, c16, 128)
 }
 
-/** columns = (value + (extra & mask)) * 2^261: what is left of it after the reduction is the sum. Packed values. */
+/**
+ * columns = (value + (extra & mask)) * 2^261: what is left of it after the reduction is the sum. Packed values.
+ */
 export function startHigh(value: usize, extra: usize, mask: u64): void {
   memory.fill(COLUMNS, 0, 72)
   let w0 = load<u64>(value), w1 = load<u64>(value, 8), w2 = load<u64>(value, 16), w3 = load<u64>(value, 24)
@@ -178,24 +143,12 @@ export function carryColumns(): void {
  * the nine rounds leave needs one fold and one conditional subtraction.
  */
 export function reduceColumns(out: usize): void {
-  let c0 = load<i64>(COLUMNS)
-  let c1 = load<i64>(COLUMNS, 8)
-  let c2 = load<i64>(COLUMNS, 16)
-  let c3 = load<i64>(COLUMNS, 24)
-  let c4 = load<i64>(COLUMNS, 32)
-  let c5 = load<i64>(COLUMNS, 40)
-  let c6 = load<i64>(COLUMNS, 48)
-  let c7 = load<i64>(COLUMNS, 56)
-  let c8 = load<i64>(COLUMNS, 64)
-  let c9 = load<i64>(COLUMNS, 72)
-  let c10 = load<i64>(COLUMNS, 80)
-  let c11 = load<i64>(COLUMNS, 88)
-  let c12 = load<i64>(COLUMNS, 96)
-  let c13 = load<i64>(COLUMNS, 104)
-  let c14 = load<i64>(COLUMNS, 112)
-  let c15 = load<i64>(COLUMNS, 120)
-  let c16 = load<i64>(COLUMNS, 128)
-  let c17 = load<i64>(COLUMNS, 136)
+  let c0 = load<i64>(COLUMNS), c1 = load<i64>(COLUMNS, 8), c2 = load<i64>(COLUMNS, 16)
+  let c3 = load<i64>(COLUMNS, 24), c4 = load<i64>(COLUMNS, 32), c5 = load<i64>(COLUMNS, 40)
+  let c6 = load<i64>(COLUMNS, 48), c7 = load<i64>(COLUMNS, 56), c8 = load<i64>(COLUMNS, 64)
+  let c9 = load<i64>(COLUMNS, 72), c10 = load<i64>(COLUMNS, 80), c11 = load<i64>(COLUMNS, 88)
+  let c12 = load<i64>(COLUMNS, 96), c13 = load<i64>(COLUMNS, 104), c14 = load<i64>(COLUMNS, 112)
+  let c15 = load<i64>(COLUMNS, 120), c16 = load<i64>(COLUMNS, 128), c17 = load<i64>(COLUMNS, 136)
   let m: i64
   m = (c0 * <i64>INVERSE) & <i64>MASK
   c1 += ((c0 - m * <i64>C0) >> 29) - m * <i64>C1
@@ -242,8 +195,8 @@ export function finish(
   l8 += l7 >> 29; l7 &= mask
   const top = l8 >> 24
   l8 &= <i64>TOP
-  // 2^256 = C mod q, so v = l + top * C is the value and below 2q. v >= q exactly when s = v + C carries out of 2^256,
-  // and then v - q = s - 2^256. Both chains run side by side.
+  // 2^256 = C mod q, so v = l + top * C is the value and below 2q. v >= q exactly when s = v + C carries out of
+  // 2^256, and then v - q = s - 2^256. Both chains run side by side.
   const next = top + 1
   const s0 = l0 + next * <i64>C0
   l0 += top * <i64>C0

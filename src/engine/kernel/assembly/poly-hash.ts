@@ -1,6 +1,7 @@
-// The check of the OT extension (protocol §7.2): GF(2^128) modulo X^128 + X^7 + X^2 + X + 1, bit i of a block being
-// X^i. Carry-less products come from integer products of operands with holes: four masks keep every fourth bit, so
-// that sums of up to fifteen bits cannot run into the next one. No table is read, so no address follows from a row.
+// The check of the OT extension (protocol §7.2): GF(2^128) modulo X^128 + X^7 + X^2 + X + 1, bit i of a block
+// being X^i. Carry-less products come from integer products of operands with holes: four masks keep every fourth
+// bit, so that sums of up to fifteen bits cannot run into the next one. No table is read, so no address follows
+// from a row.
 
 const M0: u64 = 0x1111111111111111
 const M1: u64 = 0x2222222222222222

@@ -1,5 +1,5 @@
-// The rows of the OT extension (protocol §7): 128 rows of L' bits, the transposition, and the inputs and outputs of
-// the hash that randomises them. Row lengths are multiples of 16 bytes.
+// The rows of the OT extension (protocol §7): 128 rows of L' bits, the transposition, and the inputs and outputs
+// of the hash that randomises them. Row lengths are multiples of 16 bytes.
 import { subtractOnce } from './words'
 
 const ROWS: i32 = 128

@@ -1,5 +1,5 @@
-// The rows of the random vector OLE (protocol §8). A row is three packed scalars, 96 bytes; choice bits are read as
-// masks. Gadget and theta come in Montgomery limbs, so that one reduction gives a plain scalar.
+// The rows of the random vector OLE (protocol §8). A row is three packed scalars, 96 bytes; choice bits are read
+// as masks. Gadget and theta come in Montgomery limbs, so that one reduction gives a plain scalar.
 import { LIMB_BYTES, SCALAR_B, addProducts, carryColumns, clearColumns, reduceColumns, startHigh } from './limbs'
 import { toMontgomery } from './scalar'
 import { addMasked, subtract } from './words'

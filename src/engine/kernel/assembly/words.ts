@@ -1,5 +1,5 @@
-// Additions modulo q on four 64-bit words: operands and results are packed and canonical. Comparisons give carries as
-// 0 or 1 and are compiled to flag-setting instructions, not to branches.
+// Additions modulo q on four 64-bit words: operands and results are packed and canonical. Comparisons give carries
+// as 0 or 1 and are compiled to flag-setting instructions, not to branches.
 
 /** C = 2^256 - q in words; the third is 1, the fourth 0. */
 const C0: u64 = 0x402da1732fc9bebf
