@@ -134,7 +134,8 @@ describe('base OT', () => {
       generator.mix(new Uint8Array(32).fill(nonce))
       return startBaseOtReceiver(ID, generator)
     }) as [BaseOtReceiver, BaseOtReceiver]
-    const each = (points: Uint8Array) => Array.from({ length: 256 }, (_, n) => hex(points.subarray(33 * n, 33 * n + 33)))
+    const each = (points: Uint8Array) =>
+      Array.from({ length: 256 }, (_, n) => hex(points.subarray(33 * n, 33 * n + 33)))
     expect(new Set(runs.flatMap(({ points }) => each(points))).size).toBe(512)
     expect(hex(runs[0].choices)).not.toBe(hex(runs[1].choices))
   })

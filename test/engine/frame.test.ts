@@ -96,7 +96,8 @@ describe('frame', () => {
     for (const type of [FRAME_TYPES.E1, FRAME_TYPES.F1, FRAME_TYPES.FORK1, FRAME_TYPES.IM1, FRAME_TYPES.REHOME5]) {
       expectFault(() => assertBuilt(type), { faultClass: 'A', code: 'policy_denied', consequence: 'none' })
     }
-    for (const type of [FRAME_TYPES.L1, FRAME_TYPES.P4, FRAME_TYPES.SIGN_REQUEST, FRAME_TYPES.HELLO]) assertBuilt(type)
+    const built = [FRAME_TYPES.L1, FRAME_TYPES.P4, FRAME_TYPES.SIGN_REQUEST, FRAME_TYPES.HELLO]
+    for (const type of built) assertBuilt(type)
   })
 
   test('the largest frame is P3 with 64 slots', () => {
