@@ -2,7 +2,7 @@
 import { HDKey } from 'viem/accounts'
 import { describe, expect, test } from 'vitest'
 import { addPoints, mulBase } from '../../src/engine/curve/secp256k1.ts'
-import { deriveChild } from '../../src/engine/dkls23/derive.ts'
+import { deriveChild, parsePath } from '../../src/engine/dkls23/derive.ts'
 import { expectFault } from './expect-fault.ts'
 
 const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString('hex')
@@ -67,6 +67,17 @@ describe('derivation', () => {
       expectFault(() => deriveChild(publicKey, chainCode, [0, index]), benign)
     }
     expectFault(() => deriveChild(publicKey, chainCode, Array.from({ length: 11 }, () => 0)), benign)
+  })
+
+  test('path text is read strictly', () => {
+    expect(parsePath('m')).toEqual([])
+    expect(parsePath('m/0/44/2147483647')).toEqual([0, 44, 2 ** 31 - 1])
+    const refused = [
+      '', 'M', 'm/', '/0', '0', 'm//0', "m/0'", 'm/0h', 'm/0H', 'm/00', 'm/01', 'm/-1', 'm/+1', 'm/1.0', 'm/1e3',
+      'm/0x1', 'm/ 1', ' m/1', 'm/1 ', 'm/1\n', 'm/2147483648', 'm/4294967296', 'm/99999999999', 'm/\u0661',
+      `m${'/0'.repeat(11)}`,
+    ]
+    for (const path of refused) expectFault(() => parsePath(path), { faultClass: 'A', code: 'policy_denied' })
   })
 
   test('every step takes key, chain code and index in', () => {

@@ -19,6 +19,18 @@ export type ChildKey = {
 const HARDENED = 2 ** 31
 
 /**
+ * "m" or "m/1/2": decimal indices below 2^31, no leading zeros, no sign, no hardened marker, at most 10 levels. Text
+ * stands at the edge only; the wire carries the numbers.
+ * @throws ProtocolFault class A policy_denied for anything else.
+ */
+export function parsePath(text: string): readonly number[] {
+  if (!/^m(\/(0|[1-9][0-9]{0,9})){0,10}$/.test(text)) throw benign('policy_denied', 'path is not canonical')
+  const path = text.split('/').slice(1).map(Number)
+  if (path.some((index) => index >= HARDENED)) throw benign('policy_denied', 'hardened or invalid index')
+  return path
+}
+
+/**
  * The key at `path` below (publicKey, chainCode); the empty path is the key itself.
  * @throws ProtocolFault class A policy_denied: more than 10 levels, a hardened or non-u32 index (an API caller
  *   chose it); class B: an invalid child (t_i ≥ q, or the identity), the caller takes the next index.
