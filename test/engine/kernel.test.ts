@@ -103,7 +103,8 @@ describe('scalars agree with BigInt', () => {
 
 describe('vectors agree with BigInt', () => {
   const next = seededBytes('rows')
-  const scalarsOf = (count: number) => Array.from({ length: count }, (_, i) => EDGES[i % 11] ?? mod(fromLe(next(32))))
+  const scalarsOf = (count: number) =>
+    Array.from({ length: count }, (_, i) => EDGES[i % 11] ?? mod(fromLe(next(32))))
   const packed = (values: readonly bigint[]) => new Uint8Array(Buffer.concat(values.map((value) => toLe(value))))
 
   test.each([1, 5, 6, 7, 12, 13, 416, 1000])('inner product of %i terms', (count) => {

@@ -70,7 +70,9 @@ describe('a receiver that cheats', () => {
 
   test('one flipped bit of x̂ or t̂ is seen', () => {
     const from = 8 * 128 * rowBytesOf(slots)
-    for (let bit = from; bit < 8 * message.length; bit += 61) expect(verdict(flip(message, bit)).accepted).toBe(false)
+    for (let bit = from; bit < 8 * message.length; bit += 61) {
+      expect(verdict(flip(message, bit)).accepted).toBe(false)
+    }
   })
 
   test('all zero, and a message of another session, are refused', () => {

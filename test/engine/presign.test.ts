@@ -55,7 +55,8 @@ const known = (name: SlotName) =>
 /** P1 and P2 of honest sides. */
 function begin({ order = [0, 1], seed = 'run', entropyC, resolve = known }: Options = {}) {
   const slots = order.map((w) => slotOf('c', at(wallets.c, w)))
-  const c1 = startPresignC({ link: LINK, material: material.c, entropy: entropyC ?? seededEntropy(`${seed}/C`), slots })
+  const entropy = entropyC ?? seededEntropy(`${seed}/C`)
+  const c1 = startPresignC({ link: LINK, material: material.c, entropy, slots })
   const inputsS = { link: LINK, material: material.s, entropy: seededEntropy(`${seed}/S`), resolve }
   const s2 = startPresignS(inputsS, { sid: NO_SID, body: c1.body })
   return { order, c1, s2 }
@@ -75,8 +76,8 @@ function untilP4(options: Options = {}) {
 }
 
 function selfTestUntilP3() {
-  const inputsC = { link: LINK, material: material.c, entropy: seededEntropy('self/C'), slots: 'self-test' as const }
-  const c1 = startPresignC(inputsC)
+  const entropy = seededEntropy('self/C')
+  const c1 = startPresignC({ link: LINK, material: material.c, entropy, slots: 'self-test' })
   const s2 = startSelfTestS({ link: LINK, material: material.s, entropy: seededEntropy('self/S') }, c1.body)
   const c3 = advancePresignC(c1.state, { sid: s2.sid, body: s2.body })
   return { s2, c3 }
@@ -156,8 +157,8 @@ describe('secrets are drawn late', () => {
       return {
         p1: hexOf(c1.body),
         points: hexOf(c3.body.subarray(tail, tail + 66)),
-        later: [0, 16, extension - 2000, extension, extension + 39_936, tail + 98, tail + 164, tail + 230].map((offset) =>
-          hexOf(c3.body.subarray(offset, offset + 16)),
+        later: [0, 16, extension - 2000, extension, extension + 39_936, tail + 98, tail + 164, tail + 230].map(
+          (offset) => hexOf(c3.body.subarray(offset, offset + 16)),
         ),
       }
     })
@@ -180,7 +181,8 @@ describe('S on P1', () => {
 
   test('class C: a sid, no slots, 65 slots, another length', () => {
     expectFault(() => start(body, new Uint8Array(32).fill(1)), { faultClass: 'C' })
-    expectFault(() => start(concatBytes(body.subarray(0, 32), Uint8Array.of(0, 0), body.subarray(94))), { faultClass: 'C' })
+    const count0 = concatBytes(body.subarray(0, 32), Uint8Array.of(0, 0), body.subarray(94))
+    expectFault(() => start(count0), { faultClass: 'C' })
     const count65 = concatBytes(body.subarray(0, 32), Uint8Array.of(65, 0), new Uint8Array(65 * 20 + 32))
     expectFault(() => start(count65), { faultClass: 'C' })
     expectFault(() => start(replaced(body, 32, Uint8Array.of(2, 0))), { faultClass: 'C' })
@@ -233,13 +235,15 @@ describe('C on P2', () => {
       return slot === undefined ? undefined : { ...slot, pointC: other, wctx }
     }
     const { c1, s2 } = begin({ resolve })
-    expectFault(() => advancePresignC(c1.state, { sid: s2.sid, body: s2.body }), { faultClass: 'A', code: 'session' })
+    const take = () => advancePresignC(c1.state, { sid: s2.sid, body: s2.body })
+    expectFault(take, { faultClass: 'A', code: 'session' })
   })
 
   test('class A: another N_S under the old sid; class C: length; and the session is over', () => {
     const run = begin()
-    expectFault(() => advancePresignC(run.c1.state, { sid: run.s2.sid, body: flip(run.s2.body, 0) }), { faultClass: 'A' })
-    expectFault(() => advancePresignC(run.c1.state, { sid: run.s2.sid, body: run.s2.body }), { faultClass: 'A' })
+    const take = (body: Uint8Array) => () => advancePresignC(run.c1.state, { sid: run.s2.sid, body })
+    expectFault(take(flip(run.s2.body, 0)), { faultClass: 'A' })
+    expectFault(take(run.s2.body), { faultClass: 'A' })
     for (const change of [(b: Uint8Array) => b.subarray(1), (b: Uint8Array) => concatBytes(b, u8(0))]) {
       const again = begin()
       const message = { sid: again.s2.sid, body: change(again.s2.body) }
@@ -266,11 +270,12 @@ describe('S on P3', () => {
   test('class C over the whole message: lengths, scalars, points, opening', () => {
     const { extension, c3 } = untilP3()
     const field = offsets(extension)
+    const secondR = c3.body.slice(field.points + 33, field.points + 66)
     const bad: [string, Uint8Array][] = [
       ['short', c3.body.subarray(1)],
       ['long', concatBytes(c3.body, u8(0))],
       ['empty', new Uint8Array(0)],
-      ['R of the other slot', replaced(c3.body, field.points, c3.body.slice(field.points + 33, field.points + 66))],
+      ['R of the other slot', replaced(c3.body, field.points, secondR)],
       ['R negated', replaced(c3.body, field.points, negatePoint(c3.body.slice(field.points, field.points + 33)))],
       ['salt', flip(c3.body, field.salt)],
     ]
@@ -293,7 +298,8 @@ describe('S on P3', () => {
     for (let i = 0; i < 8; i++) {
       const { s2, c3, extension } = untilP3()
       const cheating = flip(c3.body, 112 * i)
-      expectFault(() => advancePresignS(s2.state, replaced(cheating, extension + 39_936, toLe(Q))), { faultClass: 'C' })
+      const malformed = replaced(cheating, extension + 39_936, toLe(Q))
+      expectFault(() => advancePresignS(s2.state, malformed), { faultClass: 'C' })
     }
   })
 
@@ -313,7 +319,8 @@ describe('S on P3', () => {
       expect(isWiped(run.s2.state)).toBe(true)
       return [fault.faultClass, fault.codeName, fault.consequence, fault.message, hexOf(fault.detail)].join('|')
     })
-    expect(new Set(faults)).toEqual(new Set(['D|link_burned|burn-link|protocol fault, class D: cheating evidence|']))
+    const face = 'D|link_burned|burn-link|protocol fault, class D: cheating evidence|'
+    expect(new Set(faults)).toEqual(new Set([face]))
   })
 
   test('class D: one slot of five wallets multiplied with another input, nonce or share', () => {
@@ -430,5 +437,6 @@ test('an abandoned session keeps nothing and answers nothing', () => {
   abandonPresign(s2.state)
   abandonPresign(c1.state)
   expect(isWiped(s2.state)).toBe(true)
-  expectFault(() => advancePresignC(c1.state, { sid: s2.sid, body: s2.body }), { faultClass: 'A', code: 'session' })
+  const take = () => advancePresignC(c1.state, { sid: s2.sid, body: s2.body })
+  expectFault(take, { faultClass: 'A', code: 'session' })
 })

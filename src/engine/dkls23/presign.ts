@@ -109,8 +109,10 @@ export function startPresignC(
   const { slots, material } = inputs
   const nonceC = inputs.entropy.nonce32()
   const { count, plan, shares, generator } = openSession(inputs, slots, ROLE_C)
-  return guard([generator, wipeableShares(shares)], () => {
+  const secretsHeld: Wipeable[] = [generator, wipeableShares(shares)]
+  return guard(secretsHeld, () => {
     const { secrets, opening } = openHalf(generator, count, shares)
+    secretsHeld.push({ wipe: () => wipeHalf(secrets) })
     const comC = commitHalf(ROLE_C, nonceContext(material.lctx, nonceC, plan), opening, secrets.salt)
     const body = encodeP1(nonceC, slots, comC)
     const tr = extendTranscript(emptyTranscript(), ROLE_C, FRAME_TYPES.P1, body)
