@@ -58,6 +58,7 @@ export type FailureFacts = {
   VAULT_UNWRITABLE: { path: string; why: string }
   ROOT_KEY_WRONG: { provider: string }
   ROOT_KEY_UNREADABLE: { provider: string; why: string }
+  LISTEN_FAILED: { address: string; why: string }
   SHUTTING_DOWN: NoFacts
   // Administration
   PROJECT_NOT_FOUND: NoFacts
@@ -126,6 +127,7 @@ const SENTENCES: { [R in FailureReason]: (facts: FailureFacts[R]) => string } = 
   VAULT_UNWRITABLE: ({ path, why }) => `cannot write ${path}: ${why}`,
   ROOT_KEY_WRONG: ({ provider }) => `the root key from ${provider} does not open this vault`,
   ROOT_KEY_UNREADABLE: ({ provider, why }) => `the root key cannot be read from ${provider}: ${why}`,
+  LISTEN_FAILED: ({ address, why }) => `cannot listen on ${address}: ${why}`,
   SHUTTING_DOWN: () => 'the daemon is stopping',
   PROJECT_NOT_FOUND: () => 'no such project',
   PROJECT_ALREADY_EXISTS: ({ projectId }) => `project ${projectId} exists`,

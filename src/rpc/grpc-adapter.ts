@@ -11,6 +11,7 @@ import type { HandlerContext, ServiceImpl } from '@connectrpc/connect'
 import { Metadata } from '@grpc/grpc-js'
 import type {
   sendUnaryData,
+  status as GrpcCode,
   ServerDuplexStream,
   ServerReadableStream,
   ServerUnaryCall,
@@ -40,7 +41,7 @@ export type GrpcService = {
   readonly implementation: UntypedServiceImplementation
 }
 
-type GrpcStatus = { readonly code: number; readonly details: string; readonly metadata: Metadata }
+type GrpcStatus = { readonly code: GrpcCode; readonly details: string; readonly metadata: Metadata }
 type Method = { readonly desc: DescMethod; readonly options: GrpcAdapterOptions }
 
 type Init = MessageInitShape<DescMessage>
@@ -64,7 +65,8 @@ export const toGrpcStatus = (error: ConnectError, metadata = new Metadata()): Gr
     const status = create(StatusSchema, { code: error.code, message, details: error.details.map(packDetail) })
     metadata.set('grpc-status-details-bin', asBuffer(toBinary(StatusSchema, status)))
   }
-  return { code: error.code, details: message, metadata }
+  // Connect's codes are gRPC's numbers.
+  return { code: error.code as number, details: message, metadata }
 }
 
 const statusOf = ({ desc, options }: Method, error: unknown, context: GrpcCallContext): GrpcStatus => {

@@ -2,6 +2,7 @@
  * Connect's view of a grpc-js call, so that one implementation serves both. Headers and the abort signal are made when
  * they are asked for: most calls never do, and they cost more than the rest of the call.
  */
+import type { PeerCertificate } from 'node:tls'
 import { Code, ConnectError, createContextValues } from '@connectrpc/connect'
 import type { ContextValues, HandlerContext } from '@connectrpc/connect'
 import type { DescMethod, DescService } from '@bufbuild/protobuf'
@@ -13,6 +14,10 @@ export type GrpcCall = {
   readonly metadata: Metadata
   readonly getPath: () => string
   readonly getHost: () => string
+  /** `address:port`; `unknown` for a unix socket. */
+  readonly getPeer: () => string
+  /** Holds the client's certificate when it was verified. */
+  readonly getAuthContext: () => { readonly sslPeerCertificate?: PeerCertificate }
   readonly getDeadline: () => Date | number
   readonly sendMetadata: (metadata: Metadata) => void
   readonly once: (event: 'cancelled', listener: () => void) => unknown

@@ -1,4 +1,3 @@
-import type { TLSSocket } from 'node:tls'
 import { createContextKey } from '@connectrpc/connect'
 import type { ApiKeyId } from '../domain/ids.ts'
 
@@ -46,12 +45,22 @@ export const certificateIdentity = (certificate: Certificate): string | undefine
   return typeof commonName === 'string' && commonName !== '' ? `CN=${commonName}` : undefined
 }
 
-/**
- * The API key a TLS connection's client certificate stands for. Undefined when the connection was not authorised, or
- * the certificate's name is not mapped.
- */
-export const boundByCertificate = (socket: TLSSocket, identities: CertificateIdentities): ApiKeyId | undefined => {
-  if (!socket.authorized) return undefined
-  const identity = certificateIdentity(socket.getPeerCertificate())
-  return identity === undefined ? undefined : identities.get(identity)
+/** The caller of a TCP listener. `certificate`: the client's, only when it was verified. */
+export const tcpPeer = (
+  address: string | undefined,
+  certificate: Certificate | undefined,
+  identities: CertificateIdentities,
+): Peer => {
+  const needsCertificateIdentity = identities.size > 0
+  const identity =
+    needsCertificateIdentity && certificate !== undefined ? certificateIdentity(certificate) : undefined
+  const boundApiKeyId = identity === undefined ? undefined : identities.get(identity)
+  return { transport: 'tcp', address, boundApiKeyId, needsCertificateIdentity }
 }
+
+export const unixPeer = (boundApiKeyId: ApiKeyId | undefined): Peer => ({
+  transport: 'unix',
+  address: undefined,
+  boundApiKeyId,
+  needsCertificateIdentity: false,
+})

@@ -102,8 +102,10 @@ export type PipelineDependencies = {
   /** Writes the audit row of a refusal; the refusal is answered once it is durable. */
   readonly recordDenial: (denial: Denial) => Promise<void>
   readonly clock: Clock
-  /** Aborts when calls in flight are no longer waited for. */
+  /** Aborts when the daemon begins to stop: streams end, and no further call is let in. */
   readonly stopSignal: AbortSignal
+  /** Aborts when calls in flight are no longer waited for. */
+  readonly abandonSignal: AbortSignal
   readonly limits: PipelineLimits
 }
 
@@ -175,6 +177,7 @@ export class Pipeline {
 
   #authenticate(context: HandlerContext): Authenticated {
     const { directory, clock } = this.#needs
+    if (this.#needs.stopSignal.aborted) throw failure('SHUTTING_DOWN', {})
     const authorization = context.requestHeader.get('authorization')
     return authenticate(directory, context.values.get(peerKey), authorization, clock.nowMs())
   }
@@ -232,8 +235,9 @@ export class Pipeline {
   }
 
   #openLimit(context: HandlerContext, timeoutMs: number, kind: 'unary' | 'stream'): CallLimit {
-    const { stopSignal } = this.#needs
-    return new CallLimit({ clientSignal: context.signal, stopSignal, timeoutMs, kind })
+    const { stopSignal, abandonSignal } = this.#needs
+    const clientSignal = context.signal
+    return new CallLimit({ clientSignal, stopSignal: kind === 'stream' ? stopSignal : abandonSignal, timeoutMs, kind })
   }
 
   #openCall({ desc, method }: Keyed, caller: Caller, request: AnyRequest, limit: CallLimit, timeoutMs: number): Call {

@@ -82,6 +82,7 @@ export const STATUS_RULES: { readonly [R in FailureReason]: StatusRule } = {
   }),
   ROOT_KEY_WRONG: rule(FailedPrecondition, 'no', { insteadOfFacts: CLOSED }),
   ROOT_KEY_UNREADABLE: rule(FailedPrecondition, 'no', { insteadOfFacts: CLOSED }),
+  LISTEN_FAILED: rule(FailedPrecondition, 'no', { insteadOfFacts: 'a listener cannot be opened' }),
   SHUTTING_DOWN: rule(Unavailable, 'yes', { retryAfterMs: 1_000 }),
   PROJECT_NOT_FOUND: rule(NotFound),
   PROJECT_ALREADY_EXISTS: rule(AlreadyExists),
@@ -112,8 +113,9 @@ type Facts = Readonly<Record<string, unknown>>
 const toMetadata = (facts: Facts, { retryable }: StatusRule): { [key: string]: string } => {
   const metadata: { [key: string]: string } = { retryable }
   for (const [name, fact] of Object.entries(facts)) {
-    if (name === 'violations' || fact === undefined) continue
-    metadata[name] = cut(Array.isArray(fact) ? fact.join(',') : String(fact), METADATA_MAX)
+    if (typeof fact === 'string') metadata[name] = cut(fact, METADATA_MAX)
+    else if (typeof fact === 'number') metadata[name] = String(fact)
+    else if (Array.isArray(fact) && name !== 'violations') metadata[name] = cut(fact.join(','), METADATA_MAX)
   }
   return metadata
 }

@@ -1,0 +1,43 @@
+/**
+ * Connect refuses some requests before a handler is called: bodies that are not a message or too large, unknown
+ * compressions. Those errors carry no details; this gives them the reason that the same request has on the gRPC port.
+ */
+import { Code, ConnectError } from '@connectrpc/connect'
+import type { HandlerContext } from '@connectrpc/connect'
+import type { Failure } from '../domain/failure.ts'
+import { failure } from '../domain/failure.ts'
+import { methodName } from './access.ts'
+import { maxRequestBytes } from './mounted-services.ts'
+import { toStatusError } from './status.ts'
+
+const failureFor = ({ code, rawMessage }: ConnectError, { method }: HandlerContext): Failure | undefined => {
+  switch (code) {
+    case Code.InvalidArgument:
+      return failure('INVALID_REQUEST', { violations: [{ field: '', description: rawMessage }] })
+    case Code.ResourceExhausted:
+      return failure('REQUEST_TOO_LARGE', { limitBytes: maxRequestBytes(method) })
+    case Code.Unimplemented:
+      return failure('METHOD_UNIMPLEMENTED', { method: methodName(method) })
+    case Code.DeadlineExceeded:
+      return failure('DEADLINE_EXCEEDED', {})
+    case Code.Canceled:
+      return failure('CANCELLED', {})
+    case Code.Internal:
+      return failure('INTERNAL', {})
+    default:
+      return undefined
+  }
+}
+
+/** To be called before the body is read. Connect aborts a call's signal with the error it is about to answer with. */
+export const explainFrameworkErrors = (context: HandlerContext): void => {
+  const explain = (): void => {
+    const reason: unknown = context.signal.reason
+    if (!(reason instanceof ConnectError) || reason.details.length > 0) return
+    const found = failureFor(reason, context)
+    if (found === undefined) return
+    reason.details.push(...toStatusError(found).details)
+  }
+  if (context.signal.aborted) explain()
+  else context.signal.addEventListener('abort', explain, { once: true })
+}

@@ -1,0 +1,183 @@
+/** countersign.v1.WalletService: from the wire to a use case and back. */
+import type { MessageInitShape } from '@bufbuild/protobuf'
+import { failure } from '../domain/failure.ts'
+import type { SignTransactionRequest, VerifySignatureRequest, WalletSchema } from '../../gen/countersign/v1/wallet_pb.ts'
+import {
+  ListWalletsRequestSchema,
+  OwnerType as WireOwnerType,
+  SignerKind,
+  WalletOrigin as WireOrigin,
+  WalletState as WireState,
+} from '../../gen/countersign/v1/wallet_pb.ts'
+import { fromWireTransaction, toWireAuthorization } from './evm-fields.ts'
+import type { PageTokens } from './page-token.ts'
+import { listPage } from './paging.ts'
+import type { Handlers } from './pipeline.ts'
+import type {
+  OwnerType,
+  SignedDigest,
+  SigningUseCases,
+  TransactionContent,
+  VerifiedContent,
+  WalletOrigin,
+  WalletState,
+  WalletUseCases,
+  WalletView,
+} from './use-cases.ts'
+import { bothWays, keyTypes, orAbsent, toTimestamp, toWireReceipt, toWireSignature } from './wire-words.ts'
+
+const ownerTypes = bothWays<OwnerType, WireOwnerType>({
+  project: WireOwnerType.PROJECT,
+  end_user: WireOwnerType.END_USER,
+})
+
+const walletStates = bothWays<WalletState, WireState>({
+  pending: WireState.PENDING,
+  active: WireState.ACTIVE,
+  suspended: WireState.SUSPENDED,
+  archived: WireState.ARCHIVED,
+})
+
+const origins = bothWays<WalletOrigin, WireOrigin>({
+  generated: WireOrigin.GENERATED,
+  imported: WireOrigin.IMPORTED,
+})
+
+const toWireWallet = (wallet: WalletView): MessageInitShape<typeof WalletSchema> => ({
+  walletId: wallet.walletId,
+  userId: wallet.userId,
+  projectId: wallet.projectId,
+  keyType: keyTypes.toWire(wallet.keyType),
+  ownerType: ownerTypes.toWire(wallet.ownerType),
+  label: wallet.label,
+  address: wallet.address,
+  publicKey: wallet.publicKeyHex,
+  state: walletStates.toWire(wallet.state),
+  origin: origins.toWire(wallet.origin),
+  createTime: toTimestamp(wallet.createTimeMs),
+})
+
+const toWireSigned = ({ signature, digest, receipt }: SignedDigest) => ({
+  signature: toWireSignature(signature),
+  digest,
+  receipt: toWireReceipt(receipt),
+})
+
+/** The message's rules require the choice, so this is never met. */
+const nothingChosen = (field: string) =>
+  failure('INVALID_REQUEST', { violations: [{ field, description: 'exactly one field is required in oneof' }] })
+
+const readTransaction = ({ transaction }: SignTransactionRequest): TransactionContent => {
+  switch (transaction.case) {
+    case 'evmUnsigned':
+      return { kind: 'evm_unsigned', unsigned: transaction.value }
+    case 'evm':
+      return { kind: 'evm', fields: fromWireTransaction(transaction.value) }
+    case 'solanaMessage':
+      return { kind: 'solana_message', message: transaction.value }
+    case undefined:
+      throw nothingChosen('transaction')
+  }
+}
+
+const readVerifiedContent = ({ content }: VerifySignatureRequest): VerifiedContent => {
+  switch (content.case) {
+    case 'text':
+      return { kind: 'text', text: content.value }
+    case 'data':
+      return { kind: 'data', data: content.value }
+    case 'typedDataJson':
+      return { kind: 'typed_data', json: content.value }
+    case 'digest':
+      return { kind: 'digest', digest: content.value }
+    case undefined:
+      throw nothingChosen('content')
+  }
+}
+
+const readSigner = ({ signer }: VerifySignatureRequest) => {
+  switch (signer.case) {
+    case 'address':
+      return { kind: 'address', address: signer.value } as const
+    case 'wallet':
+      return { kind: 'wallet', walletRef: signer.value } as const
+    case undefined:
+      throw nothingChosen('signer')
+  }
+}
+
+const signingHandlers = (signing: SigningUseCases) => ({
+  signMessage: async ({ wallet: walletRef, content: chosen, isFormatted }, call) => {
+    if (chosen.case === undefined) throw nothingChosen('content')
+    const content =
+      chosen.case === 'text'
+        ? ({ kind: 'text', text: chosen.value } as const)
+        : ({ kind: 'data', data: chosen.value } as const)
+    return toWireSigned(await signing.signMessage(call, { walletRef, content, isFormatted }))
+  },
+  signTypedData: async ({ wallet: walletRef, typedDataJson: json }, call) =>
+    toWireSigned(await signing.signTypedData(call, { walletRef, json })),
+  signTransaction: async (request, call) => {
+    const transaction = readTransaction(request)
+    const signed = await signing.signTransaction(call, { walletRef: request.wallet, transaction })
+    return {
+      signedTransaction: signed.signedTransaction,
+      transactionHash: `0x${Buffer.from(signed.transactionHash).toString('hex')}`,
+      signature: toWireSignature(signed.signature),
+      receipt: toWireReceipt(signed.receipt),
+    }
+  },
+  signAuthorization: async ({ wallet: walletRef, chainId, address, nonce }, call) => {
+    const signed = await signing.signAuthorization(call, { walletRef, chainId, address, nonce })
+    return { ...toWireSigned(signed), authorization: toWireAuthorization(signed.authorization) }
+  },
+  signDigest: async ({ wallet: walletRef, digest }, call) => {
+    const { signature, receipt } = await signing.signDigest(call, { walletRef, digest })
+    return { signature: toWireSignature(signature), receipt: toWireReceipt(receipt) }
+  },
+  verifySignature: async (request, call) => {
+    const checked = await signing.verifySignature(call, {
+      signer: readSigner(request),
+      content: readVerifiedContent(request),
+      signature: request.signature,
+    })
+    return {
+      valid: checked.valid,
+      signerKind: SignerKind.EOA,
+      recoveredAddress: checked.recoveredAddress ?? '',
+      digest: checked.digest,
+    }
+  },
+}) satisfies Partial<Handlers<'wallet'>>
+
+export const createWalletService = (
+  wallets: WalletUseCases,
+  signing: SigningUseCases,
+  tokens: PageTokens,
+): Handlers<'wallet'> => ({
+  ...signingHandlers(signing),
+  createWallet: async (request, call) => {
+    const keyType = keyTypes.fromWire(request.keyType)
+    if (keyType === undefined) throw nothingChosen('key_type')
+    const ownerType = ownerTypes.fromWire(request.ownerType) ?? 'project'
+    const { userId, label } = request
+    return { wallet: toWireWallet(await wallets.createWallet(call, { userId, keyType, ownerType, label })) }
+  },
+  getWallet: async ({ wallet: walletRef, keyType }, call) => ({
+    wallet: toWireWallet(await wallets.getWallet(call, { walletRef, keyType: keyTypes.fromWire(keyType) })),
+  }),
+  listWallets: async (request, call) => {
+    const filter = {
+      userId: orAbsent(request.userId),
+      keyType: keyTypes.fromWire(request.keyType),
+      state: walletStates.fromWire(request.state),
+    }
+    const { items, nextPageToken } = await listPage(tokens, ListWalletsRequestSchema, request, call, (page) =>
+      wallets.listWallets(call, { ...page, ...filter }),
+    )
+    return { wallets: items.map(toWireWallet), nextPageToken }
+  },
+  archiveWallet: async ({ wallet: walletRef }, call) => ({
+    wallet: toWireWallet(await wallets.archiveWallet(call, { walletRef })),
+  }),
+})

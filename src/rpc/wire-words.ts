@@ -1,0 +1,48 @@
+/** The domain's words and the wire's, for what more than one service speaks of. */
+import type { MessageInitShape } from '@bufbuild/protobuf'
+import type { Timestamp } from '@bufbuild/protobuf/wkt'
+import { timestampFromMs, timestampMs } from '@bufbuild/protobuf/wkt'
+import type { ReceiptSchema, SignatureSchema } from '../../gen/countersign/v1/common_pb.ts'
+import { KeyType as WireKeyType } from '../../gen/countersign/v1/common_pb.ts'
+import type { EcdsaSignature, KeyType, ReceiptView } from './use-cases.ts'
+
+/** Both directions of a one-to-one table between words. */
+export const bothWays = <Word extends string, Wire extends number>(toWire: { readonly [W in Word]: Wire }) => {
+  const words = new Map<number, Word>()
+  for (const word of Object.keys(toWire) as Word[]) words.set(toWire[word], word)
+  return {
+    toWire: (word: Word): Wire => toWire[word],
+    /** Undefined for the wire's "not stated", and for what this version does not know. */
+    fromWire: (wire: number): Word | undefined => words.get(wire),
+  }
+}
+
+export const keyTypes = bothWays<KeyType, WireKeyType>({
+  secp256k1: WireKeyType.SECP256K1,
+  ed25519: WireKeyType.ED25519,
+})
+
+export const toTimestamp = (timeMs: number): Timestamp => timestampFromMs(timeMs)
+
+/** A member that is absent where there is no time. */
+export const optionalTimestamp = <Name extends string>(name: Name, timeMs: number | undefined) =>
+  (timeMs === undefined ? {} : { [name]: timestampFromMs(timeMs) }) as { [N in Name]?: Timestamp }
+
+export const fromTimestamp = (timestamp: Timestamp | undefined): number | undefined =>
+  timestamp === undefined ? undefined : timestampMs(timestamp)
+
+/** On the wire, empty text is absent text. */
+export const orAbsent = (text: string): string | undefined => (text === '' ? undefined : text)
+
+export const toWireSignature = ({ r, s, yParity }: EcdsaSignature): MessageInitShape<typeof SignatureSchema> => {
+  const v = 27 + yParity
+  const raw = Buffer.concat([r, s, Uint8Array.of(v)])
+  return { r, s, v, yParity, raw: new Uint8Array(raw), hex: `0x${raw.toString('hex')}` }
+}
+
+export const toWireReceipt = ({ sequence, hash, signature, keyId }: ReceiptView): MessageInitShape<typeof ReceiptSchema> => ({
+  sequence,
+  hash,
+  signature,
+  keyId,
+})
