@@ -1,5 +1,5 @@
-// Compiles src/engine/kernel/assembly to src/engine/kernel/kernel.wasm. With --check it writes nothing and fails
-// when the committed file is not byte for byte what the sources give.
+// Compiles src/engine/kernel/assembly to src/engine/kernel/kernel.wasm. With --check it writes nothing and fails when
+// the committed file is not byte for byte what the sources give; with --text it prints the module as text.
 import { readFileSync, writeFileSync } from 'node:fs'
 import { main } from 'assemblyscript/asc'
 
@@ -16,7 +16,7 @@ const read = (name) => {
 const outputs = new Map()
 const { error } = await main(
   [
-    'assembly/kernel.ts', '--outFile', 'kernel.wasm', '-O3', '--converge', '--noAssert', '--runtime', 'stub',
+    'assembly/kernel.ts', '--outFile', 'kernel.wasm', '--textFile', 'kernel.wat', '-O3', '--converge', '--noAssert', '--runtime', 'stub',
     '--enable', 'simd', '--enable', 'bulk-memory', '--initialMemory', '64', '--maximumMemory', '64',
   ],
   { readFile: read, writeFile: (name, data) => outputs.set(name, data), listFiles: () => [] },
@@ -29,6 +29,8 @@ if (process.argv.includes('--check')) {
     process.stderr.write('kernel.wasm is not what its sources compile to: run npm run build:kernel\n')
     process.exitCode = 1
   }
+} else if (process.argv.includes('--text')) {
+  process.stdout.write(outputs.get('kernel.wat'))
 } else {
   writeFileSync(target, built)
   process.stdout.write(`kernel.wasm: ${built.length} bytes\n`)
