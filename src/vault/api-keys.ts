@@ -8,6 +8,7 @@ import type { JsonValue } from './canonical-json.ts'
 import { requireProject } from './projects.ts'
 import { requireRowMac, rowMac } from './row-mac.ts'
 import { etagOf, requireEtag } from './settings.ts'
+import { moveStateIndex, rowLeaf } from './state-index.ts'
 import type { Reader, Tx } from './store.ts'
 import { u64 } from './tagged-encoding.ts'
 
@@ -93,8 +94,16 @@ const WRITE_COLUMNS = `project = ?, name = ?, state = ?, secret_mac = ?, previou
   permissions = ?, allowed_cidrs = ?, mtls_identity = ?, expire_ms = ?, revision = ?, create_ms = ?, update_ms = ?,
   mac = ?`
 
-const store = (tx: Tx, row: Unsigned): ApiKey => {
+/** Writes the row under a new MAC and moves the state index from the row before it. */
+const store = (tx: Tx, row: Unsigned, before: Row | undefined): ApiKey => {
   const mac = rowMac(tx, 'api_keys', macItems(row))
+  moveStateIndex(tx, {
+    timeMs: Number(row.update_ms),
+    subject: { type: 'api_key', id: row.key_id },
+    removed: before === undefined ? [] : [rowLeaf(tx, 'api_keys', [before.key_id, before.mac])],
+    added: [rowLeaf(tx, 'api_keys', [row.key_id, mac])],
+    details: { state: row.state, revision: String(row.revision) },
+  })
   tx.run(
     `UPDATE api_keys SET ${WRITE_COLUMNS} WHERE key_id = ?`,
     row.project, row.name, row.state, row.secret_mac, row.previous_mac, row.previous_until_ms, row.permissions,
@@ -131,7 +140,7 @@ export const createApiKey = (tx: Tx, fresh: NewApiKey): ApiKeyWithSecret => {
     keyId,
     fresh.project,
   )
-  const key = store(tx, {
+  const row: Unsigned = {
     key_id: keyId,
     project: fresh.project,
     name: fresh.name,
@@ -146,7 +155,8 @@ export const createApiKey = (tx: Tx, fresh: NewApiKey): ApiKeyWithSecret => {
     revision: 1n,
     create_ms: BigInt(fresh.nowMs),
     update_ms: BigInt(fresh.nowMs),
-  })
+  }
+  const key = store(tx, row, undefined)
   return { key, secret }
 }
 
@@ -230,7 +240,8 @@ const change = (tx: Tx, keyId: ApiKeyId, at: At, edit: (row: Row) => Partial<Uns
   if (row === undefined) throw failure('API_KEY_NOT_FOUND', {})
   checked(tx, row)
   requireEtag('API key', row.revision, at.etag)
-  return store(tx, { ...row, ...edit(row), revision: row.revision + 1n, update_ms: BigInt(at.nowMs) })
+  const next = { ...row, ...edit(row), revision: row.revision + 1n, update_ms: BigInt(at.nowMs) }
+  return store(tx, next, row)
 }
 
 /**

@@ -1,5 +1,7 @@
 import { failure } from '../domain/failure.ts'
 import type { ActorKind } from './audit-chain.ts'
+import { moveStateIndex, rowLeaf } from './state-index.ts'
+import type { Leaf } from './state-index.ts'
 import type { Reader, SqlParam, Tx } from './store.ts'
 
 /** What an operator has stopped. A row is a stop; its absence is none. */
@@ -25,20 +27,37 @@ const toFreeze = (row: Row): FreezeRow => ({
 
 const READ = 'SELECT * FROM freezes WHERE scope = ? AND id = ?'
 
+const leafOf = (reader: Reader, freeze: FreezeRow): Leaf =>
+  rowLeaf(reader, 'freezes', [freeze.scope, freeze.id, freeze.reason, freeze.actor.kind, freeze.actor.id])
+
 /** Freezing what is frozen keeps the first freeze; answers the one that stands and whether it is new. */
 export const addFreeze = (tx: Tx, freeze: FreezeRow): { readonly freeze: FreezeRow; readonly added: boolean } => {
   const added = tx.run(
     'INSERT OR IGNORE INTO freezes (scope, id, reason, actor_kind, actor_id, create_ms) VALUES (?, ?, ?, ?, ?, ?)',
     freeze.scope, freeze.id, freeze.reason, freeze.actor.kind, freeze.actor.id, freeze.createMs,
   )
-  return { freeze: findFreeze(tx, [freeze]) ?? freeze, added: added === 1 }
+  if (added === 0) return { freeze: findFreeze(tx, [freeze]) ?? freeze, added: false }
+  moveStateIndex(tx, {
+    timeMs: freeze.createMs,
+    subject: { type: 'freeze', id: `${freeze.scope}:${freeze.id}` },
+    removed: [],
+    added: [leafOf(tx, freeze)],
+    details: { state: 'FROZEN' },
+  })
+  return { freeze, added: true }
 }
 
 /** Refuses with FREEZE_NOT_FOUND. */
 export const removeFreeze = (tx: Tx, subject: FreezeSubject): void => {
-  if (tx.run('DELETE FROM freezes WHERE scope = ? AND id = ?', subject.scope, subject.id) === 0) {
-    throw failure('FREEZE_NOT_FOUND', { scope: subject.scope, id: subject.id })
-  }
+  const freeze = findFreeze(tx, [subject])
+  if (freeze === undefined) throw failure('FREEZE_NOT_FOUND', { scope: subject.scope, id: subject.id })
+  tx.run('DELETE FROM freezes WHERE scope = ? AND id = ?', subject.scope, subject.id)
+  moveStateIndex(tx, {
+    subject: { type: 'freeze', id: `${subject.scope}:${subject.id}` },
+    removed: [leafOf(tx, freeze)],
+    added: [],
+    details: { state: 'LIFTED' },
+  })
 }
 
 /** The first of these subjects that is frozen. `all` is not implied: the caller lists it. */

@@ -118,7 +118,11 @@ export const createGroupCommit = (db: Database.Database, store: Tx): GroupCommit
     if (queue.length > 0) schedule()
     const settlements = fault === undefined ? transact(jobs) : jobs.map((job) => () => job.reject(refused()))
     for (const settle of settlements) settle()
-    for (const listener of listeners) listener()
+    announce()
+  }
+
+  const announce = (): void => {
+    if (fault === undefined) for (const listener of listeners) listener()
   }
 
   const schedule = (): void => {
@@ -145,6 +149,7 @@ export const createGroupCommit = (db: Database.Database, store: Tx): GroupCommit
   const commitNow = <T>(work: (tx: Tx) => T): T => {
     assert(!running, 'a commit is not started inside committed work')
     if (fault !== undefined) throw refused()
+    if (!db.open) throw failure('SHUTTING_DOWN', {})
     let outcome: { value: T } | { error: unknown } | undefined
     const job: Job = {
       work,
@@ -156,7 +161,7 @@ export const createGroupCommit = (db: Database.Database, store: Tx): GroupCommit
       },
     }
     for (const settle of transact([job])) settle()
-    for (const listener of listeners) listener()
+    announce()
     assert(outcome, 'a settled job has an outcome')
     if ('error' in outcome) throw outcome.error
     return outcome.value

@@ -1,6 +1,6 @@
 import { assert } from '../domain/failure.ts'
 import { requireRowMac, rowMac } from './row-mac.ts'
-import { linkLeaf, moveStateIndex } from './state-index.ts'
+import { moveStateIndex, rowLeaf } from './state-index.ts'
 import type { Reader, Tx } from './store.ts'
 import { u64 } from './tagged-encoding.ts'
 
@@ -66,11 +66,8 @@ export const saveLink = (tx: Tx, control: Uint8Array, timeMs: number): StoredLin
   moveStateIndex(tx, {
     timeMs,
     subject: { type: 'link', id: Buffer.from(link.linkId).toString('hex') },
-    removed:
-      before === undefined
-        ? []
-        : [linkLeaf(tx, { linkId: before.link_id, recordVersion: before.record_version, mac: before.mac })],
-    added: [linkLeaf(tx, { linkId: link.linkId, recordVersion, mac })],
+    removed: before === undefined ? [] : [rowLeaf(tx, 'links', [before.link_id, before.mac])],
+    added: [rowLeaf(tx, 'links', [link.linkId, mac])],
     details: { state: link.state, lEpoch: link.lEpoch },
   })
   return { ...link, recordVersion }

@@ -81,42 +81,42 @@ export const createDatabase = (
 }
 
 /**
- * Opens an existing vault file, brings its schema up to date and writes once. Refuses: VAULT_MISSING,
- * VAULT_LOCKED, VAULT_UNWRITABLE, VAULT_CORRUPT (not a vault of this kind, a damaged page, a schema that is not
- * exactly ours), VAULT_TOO_NEW.
+ * Opens an existing vault file and examines it; writes nothing yet, so that a wrong root key changes nothing.
+ * Refuses: VAULT_MISSING, VAULT_LOCKED, VAULT_UNWRITABLE, VAULT_CORRUPT (not a vault of this kind, a damaged page,
+ * a schema that is not exactly ours), VAULT_TOO_NEW.
  */
 export const openDatabase = (path: string, schema: Schema): OpenDatabase => {
   refuseMissing(path)
   preparePrivateDirectory(dirname(path))
-  return withLock(path, () =>
-    refusingDiskFaults(path, () => {
-      const db = connect(path)
-      return closingOnThrow(db, () => {
-        examine(db, path, schema)
-        migrate(db, schema)
-        refuseForeignSchema(db, schema)
-        db.exec('UPDATE vault_header SET opened = opened + 1')
-        assertSettings(db)
-        return db
-      })
-    }),
-  )
+  return withLock(path, () => connectExamined(path, schema))
 }
+
+/** Brings the schema up to date and writes once. Refuses: VAULT_UNWRITABLE; VAULT_CORRUPT for a damaged page. */
+export const settleDatabase = ({ db, path }: OpenDatabase, schema: Schema): void =>
+  refusingDiskFaults(path, () => {
+    migrate(db, schema)
+    db.exec('UPDATE vault_header SET opened = opened + 1')
+    assertSettings(db)
+  })
 
 /** Opens a vault file for looking only: same lock, same refusals, no migration and no write. */
 export const openDatabaseForReading = (path: string, schema: Schema): OpenDatabase => {
   refuseMissing(path)
-  return withLock(path, () =>
-    refusingDiskFaults(path, () => {
-      const db = connect(path)
-      return closingOnThrow(db, () => {
-        examine(db, path, schema)
-        db.pragma('query_only = ON')
-        return db
-      })
-    }),
-  )
+  return withLock(path, () => {
+    const db = connectExamined(path, schema)
+    db.pragma('query_only = ON')
+    return db
+  })
 }
+
+const connectExamined = (path: string, schema: Schema): Database.Database =>
+  refusingDiskFaults(path, () => {
+    const db = connect(path)
+    return closingOnThrow(db, () => {
+      examine(db, path, schema)
+      return db
+    })
+  })
 
 const refuseMissing = (path: string): void => {
   if (!existsSync(path)) throw failure('VAULT_MISSING', { path })
@@ -139,9 +139,10 @@ const examine = (db: Database.Database, path: string, schema: Schema): void => {
   if (Number(db.pragma('application_id', { simple: true })) !== schema.applicationId) {
     throw failure('VAULT_CORRUPT', { where: `not a ${schema.kind} vault` })
   }
-  refuseNewer(db, schema)
+  const version = refuseNewer(db, schema)
   const intact = db.pragma('quick_check(1)', { simple: true }) === 'ok'
   if (!intact) throw failure('VAULT_CORRUPT', { where: 'quick_check' })
+  refuseForeignSchema(db, schema, version)
 }
 
 const schemaText = (db: Database.Database): string =>
@@ -154,10 +155,11 @@ const schemaText = (db: Database.Database): string =>
   )
 
 /** A trigger or table that is not ours could undo what this program writes. */
-const refuseForeignSchema = (db: Database.Database, schema: Schema): void => {
+const refuseForeignSchema = (db: Database.Database, schema: Schema, version: number): void => {
   const fresh = new Database(':memory:')
   try {
-    for (const migration of schema.migrations) applyMigration(fresh, migration)
+    const applied = schema.migrations.filter((migration) => migration.version <= version)
+    for (const migration of applied) applyMigration(fresh, migration)
     if (schemaText(fresh) !== schemaText(db)) throw failure('VAULT_CORRUPT', { where: 'schema' })
   } finally {
     fresh.close()

@@ -2,11 +2,13 @@ import { timingSafeEqual } from 'node:crypto'
 import { assert, failure } from '../domain/failure.ts'
 import { appendAudit } from './audit-chain.ts'
 import type { Reader, Tx } from './store.ts'
-import { macTagged, u32, u64 } from './tagged-encoding.ts'
+import { encodeTagged, macTagged, u32, u64 } from './tagged-encoding.ts'
+import type { Item } from './tagged-encoding.ts'
 
 /**
  * Notices rows put back to an older state, each of which would open and verify by itself: share records (an erased
- * share revived, a suspended wallet made active) and link control rows (a burn undone).
+ * share revived, a suspended wallet made active), link control rows (a burn undone), API keys (a revocation
+ * undone, a permission regained), wallets and freezes (a stop lifted).
  *
  * Every such row has a leaf, an HMAC over its identity, version and state. The index is the XOR of all leaves with
  * a version and a MAC. Each change moves the index and writes an audit row `vault.state_changed` that carries the
@@ -29,8 +31,6 @@ export type ShareLeaf = {
   readonly state: string
 }
 
-export type LinkLeaf = { readonly linkId: Uint8Array; readonly recordVersion: bigint; readonly mac: Uint8Array }
-
 export const shareLeaf = (reader: Reader, share: ShareLeaf): Leaf =>
   macTagged(reader.keys.stateIndex, 'countersign/vault/leaf/share/v1', [
     share.walletId,
@@ -41,12 +41,9 @@ export const shareLeaf = (reader: Reader, share: ShareLeaf): Leaf =>
     share.state,
   ])
 
-export const linkLeaf = (reader: Reader, link: LinkLeaf): Leaf =>
-  macTagged(reader.keys.stateIndex, 'countersign/vault/leaf/link/v1', [
-    link.linkId,
-    u64(link.recordVersion),
-    link.mac,
-  ])
+/** The leaf of a row that its id and its own MAC, or all of its columns, identify in its present state. */
+export const rowLeaf = (reader: Reader, table: string, items: readonly Item[]): Leaf =>
+  macTagged(reader.keys.stateIndex, 'countersign/vault/leaf/row/v1', [table, encodeTagged('row', items)])
 
 type IndexRow = { version: bigint; accumulator: Buffer; mac: Buffer; audit_sequence: bigint }
 
@@ -60,8 +57,9 @@ const indexMac = (reader: Reader, version: bigint, accumulator: Uint8Array): Buf
 const EMPTY: IndexRow = { version: 0n, accumulator: Buffer.alloc(32), mac: Buffer.alloc(32), audit_sequence: 0n }
 
 export type StateChange = {
-  readonly timeMs: number
-  readonly subject: { readonly type: 'wallet' | 'link'; readonly id: string }
+  /** Absent: the time of the audit row before; the caller's own row in the same work says it exactly. */
+  readonly timeMs?: number | undefined
+  readonly subject: { readonly type: 'wallet' | 'link' | 'api_key' | 'freeze'; readonly id: string }
   readonly removed: readonly Leaf[]
   readonly added: readonly Leaf[]
   /** What the audit row says of it beside the index. */
@@ -77,7 +75,7 @@ export const moveStateIndex = (tx: Tx, change: StateChange): void => {
   const version = before.version + 1n
   const mac = indexMac(tx, version, accumulator)
   const { sequence } = appendAudit(tx, {
-    timeMs: change.timeMs,
+    timeMs: change.timeMs ?? lastAuditMs(tx),
     kind: 'vault.state_changed',
     actor: { kind: tx.kind, id: '' },
     subject: change.subject,
@@ -85,6 +83,11 @@ export const moveStateIndex = (tx: Tx, change: StateChange): void => {
   })
   tx.run(WRITE, version, accumulator, mac, sequence)
 }
+
+const LAST_TIME = 'SELECT time_ms FROM audit ORDER BY sequence DESC LIMIT 1'
+
+const lastAuditMs = (reader: Reader): number =>
+  Number(reader.one<{ time_ms: bigint }>(LAST_TIME)?.time_ms ?? 0n)
 
 const requireOwnIndex = (reader: Reader, row: IndexRow): void => {
   if (!timingSafeEqual(indexMac(reader, row.version, row.accumulator), row.mac)) {
@@ -106,36 +109,41 @@ type ShareRow = {
   state: string
 }
 
-const SHARES_PAGE = `SELECT wallet_id, slot, link_id, w_epoch, record_version, state FROM wallet_shares
-  WHERE (wallet_id, slot) > (?, ?) ORDER BY wallet_id, slot LIMIT 1000`
+const ALL_SHARES = 'SELECT wallet_id, slot, link_id, w_epoch, record_version, state FROM wallet_shares'
 
 const addShares = (reader: Reader, accumulator: Buffer): void => {
-  let after: [Uint8Array, bigint] = [new Uint8Array(0), 0n]
-  for (;;) {
-    const rows = reader.all<ShareRow>(SHARES_PAGE, ...after)
-    for (const row of rows) {
-      const leaf = shareLeaf(reader, {
-        walletId: row.wallet_id,
-        slot: Number(row.slot),
-        linkId: row.link_id,
-        wEpoch: Number(row.w_epoch),
-        recordVersion: row.record_version,
-        state: row.state,
-      })
-      xorInto(accumulator, leaf)
-      after = [row.wallet_id, row.slot]
-    }
-    if (rows.length === 0) return
+  for (const row of reader.each<ShareRow>(ALL_SHARES)) {
+    const leaf = shareLeaf(reader, {
+      walletId: row.wallet_id,
+      slot: Number(row.slot),
+      linkId: row.link_id,
+      wEpoch: Number(row.w_epoch),
+      recordVersion: row.record_version,
+      state: row.state,
+    })
+    xorInto(accumulator, leaf)
   }
 }
 
-const addLinks = (reader: Reader, accumulator: Buffer): void => {
-  const rows = reader.all<{ link_id: Buffer; record_version: bigint; mac: Buffer }>(
-    'SELECT link_id, record_version, mac FROM links',
-  )
-  for (const row of rows) {
-    const leaf = linkLeaf(reader, { linkId: row.link_id, recordVersion: row.record_version, mac: row.mac })
-    xorInto(accumulator, leaf)
+/** The other tables of the index and the columns of their leaves. */
+const INDEXED: { readonly [kind in Reader['kind']]: readonly (readonly [string, string])[] } = {
+  cosigner: [
+    ['links', 'link_id, mac'],
+    ['freezes', 'scope, id, reason, actor_kind, actor_id'],
+  ],
+  daemon: [
+    ['links', 'link_id, mac'],
+    ['freezes', 'scope, id, reason, actor_kind, actor_id'],
+    ['api_keys', 'key_id, mac'],
+    ['wallets', 'wallet_id, mac'],
+  ],
+}
+
+const addRows = (reader: Reader, accumulator: Buffer): void => {
+  for (const [table, columns] of INDEXED[reader.kind]) {
+    for (const row of reader.each<Record<string, Buffer | string>>(`SELECT ${columns} FROM ${table}`)) {
+      xorInto(accumulator, rowLeaf(reader, table, Object.values(row)))
+    }
   }
 }
 
@@ -147,7 +155,7 @@ export const verifyStateIndex = (reader: Reader): void => {
   const stored = reader.one<IndexRow>(READ)
   const accumulator = Buffer.alloc(32)
   addShares(reader, accumulator)
-  addLinks(reader, accumulator)
+  addRows(reader, accumulator)
   const last = reader.one<{ sequence: bigint; details: Buffer }>(
     `SELECT sequence, details FROM audit WHERE kind = 'vault.state_changed' ORDER BY sequence DESC LIMIT 1`,
   )

@@ -25,6 +25,8 @@ export type Reader = {
   readonly keys: VaultKeys
   readonly one: <Row>(sql: string, ...params: SqlParam[]) => Row | undefined
   readonly all: <Row>(sql: string, ...params: SqlParam[]) => Row[]
+  /** Row by row. Nothing else may use the connection before the last one. */
+  readonly each: <Row>(sql: string, ...params: SqlParam[]) => Iterable<Row>
 }
 
 declare const writing: unique symbol
@@ -53,6 +55,7 @@ export const createStore = (
   return {
     ...identity,
     one: <Row>(sql: string, ...params: SqlParam[]) => prepared(sql).get(...params) as Row | undefined,
+    each: <Row>(sql: string, ...params: SqlParam[]) => prepared(sql).iterate(...params) as Iterable<Row>,
     all: <Row>(sql: string, ...params: SqlParam[]) => prepared(sql).all(...params) as Row[],
     run: (sql: string, ...params: SqlParam[]) => prepared(sql).run(...params).changes,
   } as Tx

@@ -7,7 +7,7 @@ import { createGroupCommit } from './group-commit.ts'
 import type { GroupCommit } from './group-commit.ts'
 import { latestVersion } from './migrations.ts'
 import type { Schema } from './migrations.ts'
-import { createDatabase, openDatabase } from './open-database.ts'
+import { createDatabase, openDatabase, settleDatabase } from './open-database.ts'
 import type { OpenDatabase } from './open-database.ts'
 import { generateRootKey, RootKey } from './root-key.ts'
 import type { RootKeyProvider } from './root-key-provider.ts'
@@ -114,6 +114,7 @@ export const openVault = async (
   const file = openDatabase(options.path, schema)
   try {
     const root = await unwrapRoot(file.db, schema.kind, options.provider)
+    settleDatabase(file, schema)
     const vault = assemble(schema, file, root)
     try {
       verifyStateIndex(vault.read)

@@ -5,6 +5,7 @@ import { requireProject } from './projects.ts'
 import { requireRowMac, rowMac } from './row-mac.ts'
 import { etagOf } from './settings.ts'
 import { isUniqueViolation } from './sqlite-errors.ts'
+import { moveStateIndex, rowLeaf } from './state-index.ts'
 import type { Reader, SqlParam, Tx } from './store.ts'
 import { u64 } from './tagged-encoding.ts'
 
@@ -77,6 +78,18 @@ const toWallet = (reader: Reader, row: Row): Wallet => {
   }
 }
 
+type Mac = Buffer | undefined
+
+const moved = (tx: Tx, walletId: Buffer, state: string, before: Mac, after: Mac): void => {
+  const leaf = (mac: Mac) => (mac === undefined ? [] : [rowLeaf(tx, 'wallets', [walletId, mac])])
+  moveStateIndex(tx, {
+    subject: { type: 'wallet', id: walletIdFromBytes(walletId) },
+    removed: leaf(before),
+    added: leaf(after),
+    details: { wallet: state },
+  })
+}
+
 /** EVM addresses are found in any letter case, all others exactly. */
 const addressKey = (address: string): string => (isEvmAddress(address) ? address.toLowerCase() : address)
 
@@ -109,19 +122,20 @@ export const insertWallet = (tx: Tx, wallet: NewWallet): Wallet => {
     revision: 1n,
     create_ms: BigInt(wallet.createMs),
   }
+  const mac = rowMac(tx, 'wallets', macItems(row))
   try {
     tx.run(
       `INSERT INTO wallets (wallet_id, project, user_id, key_type, owner_type, label, address, address_key,
          public_key, state, origin, revision, create_ms, mac) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
       row.wallet_id, row.project, row.user_id, row.key_type, row.owner_type, row.label, row.address,
-      row.address_key, row.public_key, row.state, row.origin, row.revision, row.create_ms,
-      rowMac(tx, 'wallets', macItems(row)),
+      row.address_key, row.public_key, row.state, row.origin, row.revision, row.create_ms, mac,
     )
   } catch (error) {
     const holder = isUniqueViolation(error) ? findWalletInSlot(tx, wallet) : undefined
     if (holder !== undefined) throw failure('WALLET_ALREADY_EXISTS', { walletId: holder.walletId })
     throw error
   }
+  moved(tx, row.wallet_id, row.state, undefined, mac)
   return requireWallet(tx, wallet.walletId)
 }
 
@@ -208,12 +222,13 @@ export const setWalletState = (tx: Tx, walletId: WalletId, state: WalletState): 
   if (row === undefined) throw failure('WALLET_NOT_FOUND', {})
   const before = toWallet(tx, row)
   const next = { ...row, state, revision: row.revision + 1n }
+  const mac = rowMac(tx, 'wallets', macItems(next))
   try {
     tx.run(
       'UPDATE wallets SET state = ?, revision = ?, mac = ? WHERE number = ?',
       state,
       next.revision,
-      rowMac(tx, 'wallets', macItems(next)),
+      mac,
       row.number,
     )
   } catch (error) {
@@ -221,9 +236,16 @@ export const setWalletState = (tx: Tx, walletId: WalletId, state: WalletState): 
     if (holder !== undefined) throw failure('WALLET_ALREADY_EXISTS', { walletId: holder.walletId })
     throw error
   }
+  moved(tx, row.wallet_id, state, row.mac, mac)
   return requireWallet(tx, walletId)
 }
 
 /** Removes a wallet that never became ACTIVE: its key generation was abandoned. Answers whether it was there. */
-export const deletePendingWallet = (tx: Tx, walletId: WalletId): boolean =>
-  tx.run(`DELETE FROM wallets WHERE wallet_id = ? AND state = 'PENDING'`, walletIdToBytes(walletId)) === 1
+export const deletePendingWallet = (tx: Tx, walletId: WalletId): boolean => {
+  const pending = `FROM wallets WHERE wallet_id = ? AND state = 'PENDING'`
+  const row = tx.one<Row>(`SELECT * ${pending}`, walletIdToBytes(walletId))
+  if (row === undefined) return false
+  tx.run(`DELETE ${pending}`, walletIdToBytes(walletId))
+  moved(tx, row.wallet_id, 'DELETED', row.mac, undefined)
+  return true
+}

@@ -2,11 +2,17 @@ import { randomBytes } from 'node:crypto'
 import { copyFileSync } from 'node:fs'
 import Database from 'better-sqlite3'
 import { expect, test } from 'vitest'
+import { parseUserId, walletIdFromBytes } from '../../src/domain/ids.ts'
+import { createApiKey, listApiKeys, revokeApiKey } from '../../src/vault/api-keys.ts'
 import { auditHead, requireRememberedHead } from '../../src/vault/audit-chain.ts'
 import { openDaemonVault } from '../../src/vault/daemon-vault.ts'
 import type { DaemonVault } from '../../src/vault/daemon-vault.ts'
+import { addFreeze, removeFreeze } from '../../src/vault/freezes.ts'
+import type { FreezeRow } from '../../src/vault/freezes.ts'
 import { addStrike, clearStrikes, getLink, listLinks, listStrikes, saveLink } from '../../src/vault/links.ts'
+import { DEFAULT_PROJECT } from '../../src/vault/projects.ts'
 import { openShare, sealShare } from '../../src/vault/sealed-record.ts'
+import type { Tx } from '../../src/vault/store.ts'
 import {
   activateShare,
   deleteShares,
@@ -19,6 +25,7 @@ import {
   savePendingShare,
   setShareState,
 } from '../../src/vault/wallet-shares.ts'
+import { insertWallet, setWalletState } from '../../src/vault/wallets.ts'
 import { makeVault, NOW, openVaultAt, reasonOf, tamper } from './fixture.ts'
 import type { Place } from './fixture.ts'
 
@@ -43,6 +50,32 @@ const activate = (vault: DaemonVault, walletId: Uint8Array, wEpoch = 0): Promise
   return vault.commit((tx) => activateShare(tx, { share, linkId: LINK, state: 'ACTIVE', timeMs: NOW }))
 }
 
+const FREEZE: FreezeRow = {
+  scope: 'all',
+  id: '',
+  reason: 'incident',
+  actor: { kind: 'operator', id: '' },
+  createMs: NOW,
+}
+
+const insertRows = (tx: Tx): void => {
+  createApiKey(tx, { project: DEFAULT_PROJECT, name: 'k', permissions: [], nowMs: NOW })
+  addFreeze(tx, FREEZE)
+  insertWallet(tx, {
+    walletId: walletIdFromBytes(WALLET),
+    project: DEFAULT_PROJECT,
+    userId: parseUserId('alice')!,
+    keyType: 'secp256k1',
+    ownerType: 'project',
+    label: '',
+    address: '0x0000000000000000000000000000000000000001',
+    publicKey: randomBytes(65),
+    state: 'ACTIVE',
+    origin: 'dkg',
+    createMs: NOW,
+  })
+}
+
 const control = (state: 1 | 2 | 3, lEpoch = 1): Uint8Array => {
   const bytes = Buffer.alloc(187)
   bytes[0] = 1
@@ -61,6 +94,7 @@ const replay = async (
   await activate(vault, WALLET)
   await activate(vault, randomBytes(16))
   await vault.commit((tx) => saveLink(tx, control(1), NOW))
+  await vault.commit(insertRows)
   await vault.close()
   const old = `${vault.place.path}.old`
   copyFileSync(vault.place.path, old)
@@ -94,6 +128,28 @@ test('a suspension undone is noticed', async () => {
 
 test('a burn undone is noticed', async () => {
   await refused(await replay(['links'], (vault) => vault.commit((tx) => saveLink(tx, control(3), NOW))))
+})
+
+test('a revoked API key put back is noticed', async () => {
+  const revoke = (vault: DaemonVault) =>
+    vault.commit((tx) => {
+      const [key] = listApiKeys(tx, { project: DEFAULT_PROJECT, limit: 1 })
+      return revokeApiKey(tx, key!.keyId, { nowMs: NOW })
+    })
+  await refused(await replay(['api_keys'], revoke))
+})
+
+test('a suspended wallet made active is noticed', async () => {
+  const suspend = (vault: DaemonVault) =>
+    vault.commit((tx) => setWalletState(tx, walletIdFromBytes(WALLET), 'SUSPENDED'))
+  await refused(await replay(['wallets'], suspend))
+})
+
+test('a freeze removed from the file, or a lifted one put back, is noticed', async () => {
+  const freeze = (vault: DaemonVault) =>
+    vault.commit((tx) => addFreeze(tx, { ...FREEZE, scope: 'project', id: 'default' }))
+  await refused(await replay(['freezes'], freeze))
+  await refused(await replay(['freezes'], (vault) => vault.commit((tx) => removeFreeze(tx, FREEZE))))
 })
 
 test('rows put back together with their index are noticed', async () => {
