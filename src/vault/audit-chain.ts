@@ -156,9 +156,14 @@ export type AuditFilter = {
   readonly project?: ProjectId | undefined
   readonly subjectId?: string | undefined
   readonly kind?: string | undefined
+  /** Only rows up to this one: bounds what is scanned. */
+  readonly through?: bigint | undefined
 }
 
-/** Rows after `after` in order, at most `limit`. The last row's sequence is the next `after`. */
+/**
+ * Rows after `after` in order, at most `limit`. The last row's sequence is the next `after`. Without `through` a rare
+ * kind may scan the whole chain in one go: audit-page.ts bounds that.
+ */
 export const listAudit = (reader: Reader, after: bigint, limit: number, filter: AuditFilter = {}): AuditRow[] => {
   const conditions = ['sequence > ?']
   const params: SqlParam[] = [after]
@@ -170,6 +175,10 @@ export const listAudit = (reader: Reader, after: bigint, limit: number, filter: 
   narrow('project', filter.project)
   narrow('subject_id', filter.subjectId)
   narrow('kind', filter.kind)
+  if (filter.through !== undefined) {
+    conditions.push('sequence <= ?')
+    params.push(filter.through)
+  }
   // Spelling the partial index's own condition lets SQLite use it.
   if (filter.subjectId !== undefined) conditions.push(`subject_id <> ''`)
   const sql = `SELECT * FROM audit WHERE ${conditions.join(' AND ')} ORDER BY sequence LIMIT ?`
@@ -189,6 +198,10 @@ export type ChainDamage = 'missing' | 'altered' | 'unlinked' | 'truncated' | 'no
 export type VerifyOptions = {
   /** Heads known from elsewhere (receipts, checkpoints): the chain must reach and equal each. */
   readonly remembered?: readonly AuditHead[] | undefined
+  /** Walk from this row on (its predecessor's hash is taken as given); absent or below 1: from row 1. */
+  readonly from?: bigint | undefined
+  /** Walk to this row; absent: to the head. */
+  readonly to?: bigint | undefined
   /** Rows hashed between two turns of the event loop; 256 take about a millisecond. */
   readonly chunkRows?: number | undefined
   readonly signal?: AbortSignal | undefined
@@ -204,12 +217,19 @@ const NEXT_ROWS = 'SELECT * FROM audit WHERE sequence > ? ORDER BY sequence LIMI
  */
 export const verifyAuditChain = async (reader: Reader, options: VerifyOptions = {}): Promise<ChainVerdict> => {
   const chunkRows = options.chunkRows ?? 256
-  const end = auditHead(reader)
+  const head = auditHead(reader)
+  const end = options.to !== undefined && options.to < head.sequence ? options.to : head.sequence
+  const before = (options.from ?? 1n) - 1n
   const remembered = new Map((options.remembered ?? []).map((head) => [head.sequence, Buffer.from(head.hash)]))
-  let at: AuditHead = { sequence: 0n, hash: genesisHash(reader.vaultId) }
-  while (at.sequence < end.sequence) {
+  const given = before > 0n ? auditHashAt(reader, before) : genesisHash(reader.vaultId)
+  if (given === undefined) return { intact: false, firstBadSequence: before, what: 'missing' }
+  let at: AuditHead = { sequence: before > 0n ? before : 0n, hash: given }
+  const start = at.sequence
+  while (at.sequence < end) {
     options.signal?.throwIfAborted()
-    const rows = reader.all<Row>(NEXT_ROWS, at.sequence, chunkRows)
+    const left = end - at.sequence
+    const rows = reader.all<Row>(NEXT_ROWS, at.sequence, left < BigInt(chunkRows) ? left : chunkRows)
+    if (rows.length === 0) return { intact: false, firstBadSequence: at.sequence + 1n, what: 'missing' }
     for (const row of rows) {
       const damage = damageOf(reader.vaultId, at, row, remembered)
       if (damage !== undefined) return { intact: false, firstBadSequence: at.sequence + 1n, what: damage }
@@ -217,9 +237,10 @@ export const verifyAuditChain = async (reader: Reader, options: VerifyOptions = 
     }
     await new Promise((resolve) => setImmediate(resolve))
   }
-  const beyond = [...remembered.keys()].filter((sequence) => sequence > at.sequence)
+  const expected = options.to === undefined ? [...remembered.keys()] : []
+  const beyond = expected.filter((sequence) => sequence > at.sequence)
   if (beyond.length > 0) return { intact: false, firstBadSequence: at.sequence + 1n, what: 'truncated' }
-  return { intact: true, rows: at.sequence, head: at }
+  return { intact: true, rows: at.sequence - start, head: at }
 }
 
 const damageOf = (

@@ -12,6 +12,7 @@ import {
   verifyAuditChain,
 } from '../../src/vault/audit-chain.ts'
 import type { AuditHead } from '../../src/vault/audit-chain.ts'
+import { readAuditPage } from '../../src/vault/audit-page.ts'
 import { verifyCheckpoint, verifyReceipt } from '../../src/vault/audit-signer.ts'
 import { canonicalJson } from '../../src/vault/canonical-json.ts'
 import type { JsonValue } from '../../src/vault/canonical-json.ts'
@@ -198,6 +199,40 @@ test('rows are listed after a cursor and by project, kind and subject', async ()
   expect(kinds(listAudit(vault.read, 0n, 10, { project }))).toEqual(['a', 'b'])
   expect(kinds(listAudit(vault.read, 0n, 10, { subjectId: 'w1' }))).toEqual(['a'])
   expect(listAudit(vault.read, 0n, 10, { kind: 'a', project })).toHaveLength(1)
+})
+
+test('a page says how far it looked, also when nothing matched', async () => {
+  const vault = await makeVault()
+  await vault.commit((tx) => {
+    for (let n = 0; n < 4500; n++) appendAudit(tx, event(n % 1500 === 7 ? 'rare' : 'row', { n }))
+  })
+  const first = await readAuditPage(vault.read, 0n, 2, { filter: { kind: 'rare' } })
+  expect(first.rows.map(({ details }) => details)).toEqual([{ n: 7 }, { n: 1507 }])
+  expect(first.reached).toBe(first.rows[1]!.sequence)
+  const rest = await readAuditPage(vault.read, first.reached, 2, { filter: { kind: 'rare' } })
+  expect([rest.rows.length, rest.reached]).toEqual([1, 4501n])
+  expect(await readAuditPage(vault.read, 0n, 5, { filter: { kind: 'never' } })).toEqual({ rows: [], reached: 4501n })
+  expect(await readAuditPage(vault.read, 4501n, 5)).toEqual({ rows: [], reached: 4501n })
+  expect((await readAuditPage(vault.read, 0n, 5000)).rows).toHaveLength(4501)
+  const gone = readAuditPage(vault.read, 0n, 5, { filter: { kind: 'never' }, signal: AbortSignal.abort() })
+  await expect(gone).rejects.toThrow(/aborted/)
+})
+
+test('a part of the chain is verified from a row to a row', async () => {
+  const { vault, heads } = await filled()
+  expect(await verifyAuditChain(vault.read, { from: 10n, to: 19n, chunkRows: 3 })).toMatchObject({
+    intact: true,
+    rows: 10n,
+    head: { sequence: 19n },
+  })
+  await vault.close()
+  tamper(vault.place.path, (db) => db.exec(`UPDATE audit SET reason = 'x' WHERE sequence = 20`))
+  const again = await openVaultAt(vault.place)
+  expect(await verifyAuditChain(again.read, { from: 1n, to: 19n })).toMatchObject({ intact: true })
+  expect(await verifyAuditChain(again.read, { from: 21n })).toMatchObject({ intact: true })
+  expect(await verifyAuditChain(again.read, { from: 20n, to: 20n })).toMatchObject({ firstBadSequence: 20n })
+  expect(await verifyAuditChain(again.read, { from: 15n, remembered: heads })).toMatchObject({ what: 'altered' })
+  expect(await verifyAuditChain(again.read, { from: 999n })).toMatchObject({ intact: false })
 })
 
 test('listeners hear of committed rows, and stop hearing', async () => {

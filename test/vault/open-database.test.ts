@@ -21,6 +21,7 @@ import { DAEMON_SCHEMA } from '../../src/vault/daemon-schema.ts'
 import { openDatabase } from '../../src/vault/open-database.ts'
 import { preparePrivateDirectory } from '../../src/vault/private-file.ts'
 import { getProject } from '../../src/vault/projects.ts'
+import { createRootKeyProvider } from '../../src/vault/root-key-provider.ts'
 import type { ProjectId } from '../../src/domain/ids.ts'
 import { event, makePlace, makeVault, NOW, openVaultAt, reasonOf, tamper } from './fixture.ts'
 
@@ -144,6 +145,22 @@ test('a directory that cannot be written is refused', async () => {
   const inFile = join(dir, 'root.key', 'data', 'vault.db')
   expect(await reasonOf(() => createDaemonVault({ path: inFile, provider, nowMs: NOW }))).toBe('VAULT_UNWRITABLE')
   expect(await reasonOf(() => preparePrivateDirectory('/tmp'))).toBe('VAULT_UNWRITABLE')
+})
+
+test('a disk that is full before the vault is whole leaves none behind that opens', async () => {
+  const { dir } = makePlace()
+  const program = join(PROGRAMS, 'create-vault.ts')
+  for (const blocks of [0, 8, 64]) {
+    const data = join(dir, `data-${blocks}`)
+    const command = `ulimit -f ${blocks}; exec "${process.execPath}" "${program}" "${data}" "${join(dir, 'root.key')}"`
+    const child = spawn('/bin/sh', ['-c', command], { stdio: ['ignore', 'pipe', 'inherit'] })
+    const [[output]] = await Promise.all([once(child.stdout, 'data'), once(child, 'exit')])
+    expect(String(output).trim(), `${blocks} blocks`).toBe('VAULT_UNWRITABLE')
+    const provider = createRootKeyProvider(`file:${join(dir, 'root.key')}`)
+    const place = { dir: data, path: join(data, 'vault.db'), provider }
+    expect(await reasonOf(() => openDaemonVault({ ...place, nowMs: NOW }))).toBe('VAULT_MISSING')
+    await makeVault(place)
+  }
 })
 
 test('a directory that other users may enter is closed', async () => {
