@@ -151,3 +151,9 @@ export const logSocketReplaced = (log: Logger, facts: { readonly path: string })
 
 export const logAuditUnavailable = (log: Logger, facts: { readonly code: string }): void =>
   log.write('error', 'audit.unavailable', { code: facts.code })
+
+/** Something at one of the two parties that an operator should look at. */
+export const logPartyAlert = (
+  log: Logger,
+  facts: { readonly party: 'daemon' | 'cosigner'; readonly what: string; readonly detail: string },
+): void => log.write('error', `party.${facts.what}`, { party: facts.party, detail: facts.detail })

@@ -14,6 +14,7 @@ import {
   setShareState,
 } from '../vault/wallet-shares.ts'
 import { getWallet, setWalletState } from '../vault/wallets.ts'
+import type { Tx } from '../vault/store.ts'
 import { hexOf } from './presignature-map.ts'
 import type { SignerHostCalls } from './signer.ts'
 
@@ -60,20 +61,7 @@ export const createSignerHost = (vault: DaemonVault, clock: Clock, events: Event
     },
     setWalletState: async ({ walletId, state, why }) => {
       assert(state === 'SUSPENDED' || state === 'QUARANTINED', 'a party only ever stops a wallet')
-      await vault.commit((tx) => {
-        const id = walletIdFromBytes(walletId)
-        setShareState(tx, walletId, state, nowMs())
-        const wallet = getWallet(tx, id)
-        if (wallet?.state === 'ACTIVE') setWalletState(tx, id, 'SUSPENDED')
-        appendAudit(tx, {
-          timeMs: nowMs(),
-          kind: 'wallet.suspended',
-          project: wallet?.project,
-          actor: { kind: 'daemon', id: '' },
-          subject: { type: 'wallet', id },
-          reason: why,
-        })
-      })
+      await vault.commit((tx) => suspendWallet(tx, walletId, state, why, nowMs()))
       events.wiped(walletId)
       events.walletStopped(walletId, why)
     },
@@ -91,4 +79,26 @@ export const createSignerHost = (vault: DaemonVault, clock: Clock, events: Event
     alert: ({ what, detail }) => events.alert(what, detail),
     wiped: ({ walletId }) => events.wiped(walletId),
   }
+}
+
+/** The wallet signs nothing until an operator has looked; one audit row says why. */
+export const suspendWallet = (
+  tx: Tx,
+  walletId: Uint8Array,
+  state: 'SUSPENDED' | 'QUARANTINED',
+  why: string,
+  timeMs: number,
+): void => {
+  const id = walletIdFromBytes(walletId)
+  setShareState(tx, walletId, state, timeMs)
+  const wallet = getWallet(tx, id)
+  if (wallet?.state === 'ACTIVE') setWalletState(tx, id, 'SUSPENDED')
+  appendAudit(tx, {
+    timeMs,
+    kind: 'wallet.suspended',
+    project: wallet?.project,
+    actor: { kind: 'daemon', id: '' },
+    subject: { type: 'wallet', id },
+    reason: why,
+  })
 }

@@ -5,7 +5,7 @@
 import { randomBytes } from 'node:crypto'
 import type { MessagePort } from 'node:worker_threads'
 import { failure } from '../domain/failure.ts'
-import { contextRandomize } from '../engine/curve/secp256k1.ts'
+import { contextRandomize, decompress } from '../engine/curve/secp256k1.ts'
 import { makeLinkParties, type WalletBinding } from '../engine/dkls23/contexts.ts'
 import { ProtocolFault } from '../engine/dkls23/fault.ts'
 import type { OutcomeQuestion } from '../engine/dkls23/outcome.ts'
@@ -67,6 +67,8 @@ export type GeneratedWallet = WalletBinding & {
   /** The record sealed as ACTIVE, for the transaction that decides. */
   readonly active: SealedShare
   readonly linkId: Uint8Array
+  /** PK as 65 bytes beginning 04. */
+  readonly uncompressed: Uint8Array
 }
 
 export type SignerStatus = {
@@ -123,7 +125,8 @@ export const createSigner = async (data: SignerWorkerData, host: PortEnd<SignerH
         const active = prepared.get(hexOf(binding.walletId))
         prepared.delete(hexOf(binding.walletId))
         if (active === undefined) throw new Error('no record was prepared')
-        return { sid, wallet: { ...binding, active, linkId: parties.linkId } }
+        const uncompressed = decompress(binding.publicKey)
+        return { sid, wallet: { ...binding, active, linkId: parties.linkId, uncompressed } }
       }),
     acknowledge: (sid: Uint8Array) => initiator.acknowledge(sid),
     presign: (walletIds: readonly Uint8Array[]): Promise<readonly ReadyPresignature[]> =>

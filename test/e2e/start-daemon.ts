@@ -67,6 +67,7 @@ export const startDaemon = async (options: StartOptions = {}): Promise<TestDaemo
     '127.0.0.1:0',
     ...(options.args ?? []),
   ]
+  rmSync(join(dataDir, 'endpoints.json'), { force: true })
   const child = spawn(process.execPath, args, {
     cwd: root,
     env: { ...process.env, NODE_OPTIONS: '', ...options.env },

@@ -1,0 +1,137 @@
+/** Reading and proving the audit chain. */
+import type { Call } from '../domain/call.ts'
+import { failure } from '../domain/failure.ts'
+import type { ProjectId } from '../domain/ids.ts'
+import { canonicalJson } from '../vault/canonical-json.ts'
+import { auditHead, type AuditRow, listAudit, verifyAuditChain } from '../vault/audit-chain.ts'
+import type { AdminNeeds } from './needs.ts'
+
+export type AuditEventView = {
+  readonly sequence: bigint
+  readonly timeMs: number
+  readonly kind: string
+  readonly projectId: string
+  readonly actor: string
+  readonly subject: string
+  readonly method: string
+  readonly requestId: string
+  /** Undefined: the row records no decision. */
+  readonly outcome: 'allowed' | 'refused' | undefined
+  readonly reason: string
+  readonly detailsJson: string
+  readonly prevHash: Uint8Array
+  readonly hash: Uint8Array
+}
+
+export type AuditFilter = {
+  readonly projectId: string | undefined
+  readonly kind: string | undefined
+  /** The id alone, without its type. */
+  readonly subjectId: string | undefined
+}
+
+const OUTCOMES = { allow: 'allowed', refuse: 'refused' } as const
+
+const named = (word: { readonly type: string; readonly id: string } | undefined): string =>
+  word === undefined ? '' : `${word.type}:${word.id}`
+
+const view = (row: AuditRow): AuditEventView => ({
+  sequence: row.sequence,
+  timeMs: row.timeMs,
+  kind: row.kind,
+  projectId: row.project ?? '',
+  actor: named({ type: row.actor.kind, id: row.actor.id }),
+  subject: named(row.subject),
+  method: row.method ?? '',
+  requestId: row.requestId ?? '',
+  outcome: row.decision === undefined ? undefined : OUTCOMES[row.decision],
+  reason: row.reason ?? '',
+  detailsJson: canonicalJson(row.details),
+  prevHash: row.prevHash,
+  hash: row.hash,
+})
+
+/** Operators see every row; everybody else their own project's. */
+const scopeOf = (call: Call, filter: AuditFilter) => {
+  const own = call.caller.kind === 'operator' ? undefined : call.caller.projectId
+  if (own !== undefined && filter.projectId !== undefined && filter.projectId !== own) {
+    throw failure('PERMISSION_MISSING', { permission: 'audit:read', narrowedBy: 'project' })
+  }
+  const project = own ?? (filter.projectId as ProjectId | undefined)
+  return { project, subjectId: filter.subjectId, kind: filter.kind }
+}
+
+export const listEvents = (
+  { vault }: AdminNeeds,
+  call: Call,
+  args: { readonly filter: AuditFilter; readonly afterSequence: bigint; readonly limit: number },
+): readonly AuditEventView[] => listAudit(vault.read, args.afterSequence, args.limit, scopeOf(call, args.filter)).map(view)
+
+const WATCH_PAGE = 200
+
+/** What is there already, then what comes, in order, without gaps or repeats, until the signal aborts. */
+export async function* watchEvents(
+  { vault }: AdminNeeds,
+  call: Call,
+  args: { readonly filter: AuditFilter; readonly afterSequence: bigint },
+): AsyncIterable<AuditEventView> {
+  const scope = scopeOf(call, args.filter)
+  let after = args.afterSequence
+  let wake: (() => void) | undefined
+  let news = false
+  const tell = (): void => {
+    news = true
+    wake?.()
+  }
+  const stop = vault.onCommitted(tell)
+  call.signal.addEventListener('abort', tell, { once: true })
+  try {
+    while (!call.signal.aborted) {
+      news = false
+      const page = listAudit(vault.read, after, WATCH_PAGE, scope)
+      for (const row of page) {
+        yield view(row)
+        after = row.sequence
+      }
+      if (page.length === WATCH_PAGE) continue
+      await new Promise<void>((resolve) => {
+        wake = resolve
+        if (news) resolve()
+      })
+    }
+  } finally {
+    stop()
+    call.signal.removeEventListener('abort', tell)
+  }
+}
+
+export const verifyChain = async (
+  { vault }: AdminNeeds,
+  call: Call,
+  args: { readonly fromSequence: bigint; readonly toSequence: bigint },
+): Promise<{
+  readonly checkedCount: bigint
+  readonly headSequence: bigint
+  readonly headHash: Uint8Array
+  readonly firstBad: { readonly sequence: bigint; readonly description: string } | undefined
+}> => {
+  const to = args.toSequence === 0n ? undefined : args.toSequence
+  const from = args.fromSequence === 0n ? undefined : args.fromSequence
+  const verdict = await verifyAuditChain(vault.read, { from, to, signal: call.signal })
+  const head = auditHead(vault.read)
+  return {
+    checkedCount: verdict.intact ? verdict.rows : verdict.firstBadSequence - (from ?? 1n),
+    headSequence: head.sequence,
+    headHash: head.hash,
+    firstBad: verdict.intact ? undefined : { sequence: verdict.firstBadSequence, description: verdict.what },
+  }
+}
+
+/** The signed head, told to the cosigner before it is answered: a vault rolled back behind it is noticed. */
+export const getCheckpoint = async ({ vault, engine, clock }: AdminNeeds) => {
+  const head = auditHead(vault.read)
+  await engine.anchor(head)
+  const timeMs = Math.trunc(clock.nowMs())
+  const checkpoint = vault.signer.signCheckpoint(head, timeMs)
+  return { ...checkpoint, vaultId: vault.vaultId, cosignerSequence: engine.available ? head.sequence : 0n }
+}

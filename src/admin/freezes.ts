@@ -1,0 +1,94 @@
+import type { Call } from '../domain/call.ts'
+import { failure } from '../domain/failure.ts'
+import { parseApiKeyId, parseProjectId, parseWalletId } from '../domain/ids.ts'
+import { getApiKey } from '../vault/api-keys.ts'
+import { addFreeze, type FreezeRow, findFreeze, listFreezes as listStored, removeFreeze } from '../vault/freezes.ts'
+import { getProject } from '../vault/projects.ts'
+import { getWallet } from '../vault/wallets.ts'
+import { type AdminNeeds, recordChange } from './needs.ts'
+
+export type FreezeScope = 'wallet' | 'api_key' | 'project' | 'all'
+/** `id` is `*` for the scope `all`. */
+export type FreezeTarget = { readonly scope: FreezeScope; readonly id: string }
+export type FreezeView = FreezeTarget & {
+  readonly note: string
+  readonly actor: string
+  readonly createTimeMs: number
+}
+
+const FREEZES_MAX = 1_000
+
+/** The vault keeps the freeze of everything under the empty id. */
+const stored = ({ scope, id }: FreezeTarget) => ({ scope, id: scope === 'all' ? '' : id })
+
+export const viewFreeze = (row: FreezeRow): FreezeView => ({
+  scope: row.scope as FreezeScope,
+  id: row.scope === 'all' ? '*' : row.id,
+  note: row.reason,
+  actor: row.actor.id,
+  createTimeMs: row.createMs,
+})
+
+const assertExists = ({ vault }: AdminNeeds, { scope, id }: FreezeTarget): void => {
+  const { read } = vault
+  if (scope === 'wallet') {
+    const walletId = parseWalletId(id)
+    if (walletId === undefined || getWallet(read, walletId) === undefined) throw failure('WALLET_NOT_FOUND', {})
+  }
+  if (scope === 'api_key') {
+    const keyId = parseApiKeyId(id)
+    if (keyId === undefined || getApiKey(read, keyId) === undefined) throw failure('API_KEY_NOT_FOUND', {})
+  }
+  if (scope === 'project') {
+    const projectId = parseProjectId(id)
+    if (projectId === undefined || getProject(read, projectId) === undefined) throw failure('PROJECT_NOT_FOUND', {})
+  }
+}
+
+/**
+ * Stops signing behind one wallet, key, project or everything. Raised in memory first and waited for, then durable on
+ * both sides, then answered. Freezing what is frozen keeps the first freeze.
+ */
+export const freeze = async (
+  needs: AdminNeeds,
+  call: Call,
+  args: FreezeTarget & { readonly note: string },
+): Promise<FreezeView> => {
+  const { vault, fences, clock, engine } = needs
+  assertExists(needs, args)
+  await fences.raise(args)
+  const createMs = Math.trunc(clock.nowMs())
+  const row: FreezeRow = {
+    ...stored(args),
+    reason: args.note,
+    actor: { kind: 'operator', id: call.caller.apiKeyId },
+    createMs,
+  }
+  const standing = await vault.commit((tx) => {
+    const { freeze: made, added } = addFreeze(tx, row)
+    const details = { note: args.note }
+    const subject = { type: args.scope, id: args.id }
+    if (added) recordChange(tx, call, { timeMs: createMs, kind: 'freeze.added', subject, details })
+    return made
+  })
+  if (args.scope !== 'api_key') await engine.freezeCosigner(row)
+  return viewFreeze(standing)
+}
+
+export const unfreeze = async (needs: AdminNeeds, call: Call, args: FreezeTarget): Promise<FreezeView> => {
+  const { vault, fences, clock, engine } = needs
+  const subject = stored(args)
+  const before = findFreeze(vault.read, [subject])
+  if (before === undefined) throw failure('FREEZE_NOT_FOUND', { scope: args.scope, id: args.id })
+  if (args.scope !== 'api_key') await engine.unfreezeCosigner(subject)
+  await vault.commit((tx) => {
+    removeFreeze(tx, subject)
+    const timeMs = Math.trunc(clock.nowMs())
+    recordChange(tx, call, { timeMs, kind: 'freeze.removed', subject: { type: args.scope, id: args.id } })
+  })
+  fences.lower(args)
+  return viewFreeze(before)
+}
+
+export const listFreezes = ({ vault }: Pick<AdminNeeds, 'vault'>): FreezeView[] =>
+  listStored(vault.read, undefined, FREEZES_MAX).map(viewFreeze)

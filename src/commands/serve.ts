@@ -1,0 +1,158 @@
+/**
+ * The composition root: the only place that wires things. Order up: vault → parties → edge → SERVING. Order down: edge
+ * → parties → vault, so that what was answered is on disk before anything closes.
+ */
+import { rmSync, writeFileSync } from 'node:fs'
+import type { Config, Secrets } from '../config/config.ts'
+import { dataDirPaths } from '../config/load-config.ts'
+import {
+  logAuditUnavailable,
+  logCosignerGone,
+  logDaemonServing,
+  logDaemonStarting,
+  logDaemonStopped,
+  logDaemonStopping,
+  logPartyAlert,
+} from '../observe/events.ts'
+import type { Logger } from '../observe/logger.ts'
+import { systemClock } from '../party/entropy.ts'
+import { TwoPartyEngine } from '../party/two-party-engine.ts'
+import { type FenceKey, Fences } from '../signing/fences.ts'
+import { GrantCache } from '../signing/grant-cache.ts'
+import { RateLimiter } from '../signing/rate-limiter.ts'
+import { auditHead } from '../vault/audit-chain.ts'
+import { type DaemonVault, openDaemonVault } from '../vault/daemon-vault.ts'
+import { listFreezes } from '../vault/freezes.ts'
+import { pruneRequests } from '../vault/requests.ts'
+import { pruneUsage, utcDay } from '../vault/usage.ts'
+import { rootKeyProviders } from './root-keys.ts'
+import { VERSION } from './version.ts'
+import { createDirectory, createIdempotencyStore, denialRecorder } from './wire-directory.ts'
+import { type Edge, type Endpoints, startEdge } from './wire-edge.ts'
+import { wireUseCases } from './wire-use-cases.ts'
+
+export type RunningDaemon = { readonly endpoints: Endpoints; readonly stop: () => Promise<void> }
+export type ServeOptions = { readonly mode: 'dev' | 'production'; readonly log: Logger }
+
+const STOP_WAIT_MS = 10_000
+const ANCHOR_MS = 1_000
+const PRUNE_MS = 60_000
+const PRUNE_AT_ONCE = 1_000
+const FREEZES_MAX = 100_000
+/** Counters are kept a week, for whoever asks why a cap was reached. */
+const USAGE_DAYS = 7
+
+/** Serves until stopped. Refuses what the vault and the listeners refuse: VAULT_*, ROOT_KEY_*, LISTEN_FAILED. */
+export const serve = async (config: Config, secrets: Secrets, { mode, log }: ServeOptions): Promise<RunningDaemon> => {
+  const clock = systemClock
+  const startedMs = clock.nowMs()
+  logDaemonStarting(log, { version: VERSION, dataDir: config.dataDir, mode })
+  const paths = dataDirPaths(config.dataDir)
+  const providers = rootKeyProviders(config, secrets)
+  const vault = await openDaemonVault({ path: paths.daemonVault, provider: providers.daemon, nowMs: startedMs })
+  const closing: (() => Promise<void>)[] = [() => vault.close()]
+  const closeAll = async (): Promise<void> => {
+    for (const close of closing.toReversed()) await close()
+  }
+  try {
+    rmSync(paths.endpoints, { force: true })
+    let edge: Edge | undefined
+    const onAlert = (party: 'daemon' | 'cosigner', what: string, detail: string): void =>
+      logPartyAlert(log, { party, what, detail })
+    const engine = new TwoPartyEngine({
+      vault,
+      clock,
+      pool: config.presignatures,
+      cosigner: {
+        path: paths.cosignerVault,
+        rootKey: config.cosignerRootKey.uri,
+        passphrase: secrets.cosignerRootKeyPassphrase?.reveal(),
+        credentialsDirectory: config.credentialsDirectory,
+      },
+      onAlert,
+      onAvailability: (available, why) => {
+        if (!available) logCosignerGone(log, { why })
+        edge?.setServing(available)
+      },
+      walletStopped: () => undefined,
+    })
+    closing.push(() => engine.stop())
+    await engine.start()
+    const grants = new GrantCache()
+    const needs = {
+      vault,
+      engine,
+      clock,
+      grants,
+      fences: new Fences(raisedFences(vault)),
+      rates: new RateLimiter(() => Number(clock.monotonicNs() / 1_000n) / 1_000),
+      onAlert: (what: string, detail: string) => onAlert('daemon', what, detail),
+      started: { version: VERSION, timeMs: startedMs },
+    }
+    edge = await startEdge({
+      config,
+      log,
+      clock,
+      useCases: wireUseCases(needs),
+      directory: createDirectory(vault, grants),
+      idempotency: createIdempotencyStore(vault, clock),
+      recordDenial: denialRecorder(vault, clock),
+    })
+    const served = edge
+    closing.push(() => served.stop(STOP_WAIT_MS))
+    closing.push(startHousekeeping(vault, engine, log))
+    edge.setServing(engine.available)
+    const { endpoints } = edge
+    writeFileSync(paths.endpoints, `${JSON.stringify(endpoints)}\n`, { mode: 0o600 })
+    closing.push(async () => rmSync(paths.endpoints, { force: true }))
+    logDaemonServing(log, endpoints)
+    return { endpoints, stop: () => stopDaemon(served, closeAll, log) }
+  } catch (error) {
+    await closeAll()
+    throw error
+  }
+}
+
+const stopDaemon = async (edge: Edge, closeAll: () => Promise<void>, log: Logger): Promise<void> => {
+  const startMs = Date.now()
+  logDaemonStopping(log, { signal: 'SIGTERM', inFlight: edge.inFlight() })
+  await closeAll()
+  logDaemonStopped(log, { tookMs: Date.now() - startMs })
+}
+
+const raisedFences = (vault: DaemonVault): FenceKey[] =>
+  listFreezes(vault.read, undefined, FREEZES_MAX).map(({ scope, id }) => ({ scope, id: scope === 'all' ? '*' : id }))
+
+/** Tells the cosigner where the chain stands, and forgets what is too old to matter. Answers how to end it. */
+const startHousekeeping = (vault: DaemonVault, engine: TwoPartyEngine, log: Logger): (() => Promise<void>) => {
+  let anchored = 0n
+  let running: Promise<void> = Promise.resolve()
+  const anchor = async (): Promise<void> => {
+    const head = auditHead(vault.read)
+    // Remembering the cosigner's head in return writes no audit row, so a quiet daemon stays quiet.
+    if (head.sequence === anchored) return
+    anchored = head.sequence
+    await engine.anchor(head).catch(() => undefined)
+  }
+  const prune = async (): Promise<void> => {
+    const fault = vault.fault()
+    if (fault !== undefined) return logAuditUnavailable(log, { code: fault })
+    const nowMs = Date.now()
+    await vault
+      .commit((tx) => {
+        pruneRequests(tx, nowMs, PRUNE_AT_ONCE)
+        pruneUsage(tx, utcDay(nowMs) - USAGE_DAYS, PRUNE_AT_ONCE)
+      })
+      .catch(() => undefined)
+  }
+  const anchoring = setInterval(() => {
+    running = running.then(anchor)
+  }, ANCHOR_MS).unref()
+  const pruning = setInterval(() => void prune(), PRUNE_MS).unref()
+  return async () => {
+    clearInterval(anchoring)
+    clearInterval(pruning)
+    await running
+    await anchor()
+  }
+}

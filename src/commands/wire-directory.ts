@@ -1,0 +1,73 @@
+/** What the edge asks the vault: who a key is, whether a request was asked before, and to keep a denial. */
+import type { Clock } from '../domain/clock.ts'
+import { isFailure } from '../domain/failure.ts'
+import type { ApiKeyDirectory, ApiKeyRecord } from '../rpc/authenticate.ts'
+import type { IdempotencyStore } from '../rpc/idempotency.ts'
+import type { Denial } from '../rpc/pipeline.ts'
+import type { GrantCache } from '../signing/grant-cache.ts'
+import { type ApiKey, authenticateApiKey, getApiKey } from '../vault/api-keys.ts'
+import { appendAudit } from '../vault/audit-chain.ts'
+import type { DaemonVault } from '../vault/daemon-vault.ts'
+import { abandonRequest, claimRequest, finishRequest, interruptRequest } from '../vault/requests.ts'
+
+export const createDirectory = (vault: DaemonVault, grants: GrantCache): ApiKeyDirectory => {
+  const records = new WeakMap<object, ReadonlySet<string>>()
+  const permissionsOf = (key: ApiKey): ReadonlySet<string> => {
+    const list = grants.of(key)
+    const known = records.get(list)
+    if (known !== undefined) return known
+    const names = new Set(list.map(({ permission }) => permission as string))
+    records.set(list, names)
+    return names
+  }
+  const record = (key: ApiKey): ApiKeyRecord => ({
+    apiKeyId: key.keyId,
+    projectId: key.project,
+    permissions: permissionsOf(key),
+    requestsPerSecond: grants.policyOf(key).requestsPerSecond,
+    allowedCidrs: key.allowedCidrs,
+    expireTimeMs: key.expireMs,
+  })
+  return {
+    findBySecret: (presented) => {
+      try {
+        // Expiry is the edge's to tell: at time 0 no key has expired.
+        return record(authenticateApiKey(vault.read, presented, 0))
+      } catch (error) {
+        if (isFailure(error) && error.reason === 'API_KEY_INVALID') return undefined
+        throw error
+      }
+    },
+    findById: (apiKeyId) => {
+      const key = getApiKey(vault.read, apiKeyId)
+      return key === undefined || key.state !== 'ACTIVE' ? undefined : record(key)
+    },
+  }
+}
+
+export const createIdempotencyStore = (vault: DaemonVault, clock: Clock): IdempotencyStore => {
+  const nowMs = (): number => Math.trunc(clock.nowMs())
+  return {
+    claim: (key, bodyHash) => vault.commit((tx) => claimRequest(tx, key, bodyHash, nowMs())),
+    finish: (key, response) => vault.commit((tx) => finishRequest(tx, key, response)),
+    abandon: (key) => vault.commit((tx) => abandonRequest(tx, key)),
+    interrupt: (key) => vault.commit((tx) => interruptRequest(tx, key)),
+  }
+}
+
+export const denialRecorder =
+  (vault: DaemonVault, clock: Clock) =>
+  async ({ caller, method, requestId, reason }: Denial): Promise<void> => {
+    await vault.commit((tx) =>
+      appendAudit(tx, {
+        timeMs: Math.trunc(clock.nowMs()),
+        kind: 'access.denied',
+        project: caller.projectId,
+        actor: { kind: 'api_key', id: caller.apiKeyId },
+        method: method.split('/').at(-1),
+        requestId,
+        decision: 'refuse',
+        reason,
+      }),
+    )
+  }

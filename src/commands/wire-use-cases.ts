@@ -1,0 +1,67 @@
+/** The use cases as the edge calls them, over one vault and one pair of parties. */
+import { archiveWallet } from '../wallet/archive-wallet.ts'
+import { createWallet } from '../wallet/create-wallet.ts'
+import { getWallet, listWallets } from '../wallet/read-wallets.ts'
+import { createApiKey, getApiKey, listApiKeys, revokeApiKey, rotateApiKey } from '../admin/api-keys.ts'
+import { getCheckpoint, listEvents, verifyChain, watchEvents } from '../admin/audit.ts'
+import { freeze, unfreeze } from '../admin/freezes.ts'
+import type { AdminNeeds } from '../admin/needs.ts'
+import { createProject, getProject, listProjects, updateProject } from '../admin/projects.ts'
+import { getStatus } from '../admin/status.ts'
+import type { UseCases } from '../rpc/use-cases.ts'
+import type { RateLimiter } from '../signing/rate-limiter.ts'
+import {
+  signAuthorization,
+  signDigest,
+  signMessage,
+  signTransaction,
+  signTypedData,
+  verifySignature,
+} from '../signing/requests.ts'
+import type { SignNeeds } from '../signing/sign.ts'
+
+export type UseCaseNeeds = AdminNeeds & {
+  readonly rates: RateLimiter
+  readonly onAlert: SignNeeds['onAlert']
+  readonly started: { readonly version: string; readonly timeMs: number }
+}
+
+export const wireUseCases = (needs: UseCaseNeeds): UseCases => {
+  const creating = { ...needs, filling: new Set<string>() }
+  return {
+    wallets: {
+      createWallet: (call, args) => createWallet(creating, call, args),
+      getWallet: async (call, args) => getWallet(needs, call, args),
+      listWallets: async (call, args) => listWallets(needs, call, args),
+      archiveWallet: (call, args) => archiveWallet(needs, call, args),
+    },
+    signing: {
+      signMessage: async (call, args) => signMessage(needs, call, args),
+      signTypedData: async (call, args) => signTypedData(needs, call, args),
+      signTransaction: (call, args) => signTransaction(needs, call, args),
+      signAuthorization: (call, args) => signAuthorization(needs, call, args),
+      signDigest: async (call, args) => signDigest(needs, call, args),
+      verifySignature: (call, args) => verifySignature(needs, call, args),
+    },
+    audit: {
+      listEvents: async (call, args) => listEvents(needs, call, args),
+      watchEvents: (call, args) => watchEvents(needs, call, args),
+      verifyChain: (call, args) => verifyChain(needs, call, args),
+      getCheckpoint: () => getCheckpoint(needs),
+    },
+    admin: {
+      createProject: async (call, args) => createProject(needs, call, args),
+      getProject: async (_call, args) => getProject(needs, args),
+      listProjects: async (_call, args) => listProjects(needs, args),
+      updateProject: async (call, args) => updateProject(needs, call, args),
+      createApiKey: async (call, args) => createApiKey(needs, call, args),
+      getApiKey: async (_call, args) => getApiKey(needs, args),
+      listApiKeys: async (call, args) => listApiKeys(needs, call, args),
+      rotateApiKey: async (call, args) => rotateApiKey(needs, call, args),
+      revokeApiKey: (call, args) => revokeApiKey(needs, call, args),
+      freeze: (call, args) => freeze(needs, call, args),
+      unfreeze: (call, args) => unfreeze(needs, call, args),
+      getStatus: () => getStatus(needs, needs.started),
+    },
+  }
+}

@@ -1,0 +1,34 @@
+import { failure } from '../domain/failure.ts'
+import { isEvmAddress, parseUserId, parseWalletId, type ProjectId } from '../domain/ids.ts'
+import type { Reader } from '../vault/store.ts'
+import { findWalletsByAddress, findWalletsByUser, getWallet, type KeyType, type Wallet } from '../vault/wallets.ts'
+
+const SOLANA_ADDRESS = /^[1-9A-HJ-NP-Za-km-z]{32,44}$/
+
+const matching = (reader: Reader, project: ProjectId, text: string): readonly Wallet[] => {
+  const walletId = parseWalletId(text)
+  if (walletId !== undefined) {
+    const wallet = getWallet(reader, walletId)
+    return wallet === undefined || wallet.project !== project ? [] : [wallet]
+  }
+  if (isEvmAddress(text)) return findWalletsByAddress(reader, project, text)
+  const byAddress = SOLANA_ADDRESS.test(text) ? findWalletsByAddress(reader, project, text) : []
+  if (byAddress.length > 0) return byAddress
+  const userId = parseUserId(text)
+  return userId === undefined ? [] : findWalletsByUser(reader, project, userId)
+}
+
+/**
+ * The one wallet of a project that a reference names: a wallet id, an address (EVM in any letter case) or a user id.
+ * Archived wallets count only when nothing else matches. `keyType` leaves other kinds out of account.
+ * Refuses: WALLET_NOT_FOUND (also for another project's), WALLET_AMBIGUOUS naming the ids.
+ */
+export const resolveWallet = (reader: Reader, project: ProjectId, text: string, keyType?: KeyType): Wallet => {
+  const found = matching(reader, project, text).filter((wallet) => keyType === undefined || wallet.keyType === keyType)
+  const living = found.filter(({ state }) => state !== 'ARCHIVED')
+  const candidates = living.length > 0 ? living : found
+  const [wallet] = candidates
+  if (wallet === undefined) throw failure('WALLET_NOT_FOUND', {})
+  if (candidates.length > 1) throw failure('WALLET_AMBIGUOUS', { walletIds: candidates.map(({ walletId }) => walletId) })
+  return wallet
+}

@@ -1,0 +1,310 @@
+/**
+ * The script every signature goes through: decode → decide → record → two-party rounds → verify → complete. One
+ * transaction decides and records: the intent row, its charges and its audit row are on disk before anything that
+ * depends on the digest leaves the thread that holds the share (docs/protocol.md §10.0).
+ */
+import { createHash, randomBytes } from 'node:crypto'
+import type { Call } from '../domain/call.ts'
+import type { Clock } from '../domain/clock.ts'
+import { Failure, failure, type FailureReason, isFailure } from '../domain/failure.ts'
+import { walletIdToBytes } from '../domain/ids.ts'
+import type { ReadyPresignature } from '../party/initiator.ts'
+import { PortFailure } from '../party/port-calls.ts'
+import { suspendWallet } from '../party/signer-host.ts'
+import type { TwoPartyEngine } from '../party/two-party-engine.ts'
+import { examine, type Examination } from '../payload/examine.ts'
+import { encodeSigningPayload, type SigningContent, type SigningMethod } from '../payload/signing-payload.ts'
+import { type AllowedDecision, decide, type Decision, permissionsToSign, type Usage } from '../policy/decide.ts'
+import { appendAudit, type AuditEvent, type AuditHead } from '../vault/audit-chain.ts'
+import { getApiKey } from '../vault/api-keys.ts'
+import type { DaemonVault } from '../vault/daemon-vault.ts'
+import { beginIntent, completeIntent, doubtIntent, failIntent, PresignatureReused } from '../vault/intents.ts'
+import type { Reader, Tx } from '../vault/store.ts'
+import { type Charge, readUsage, utcDay } from '../vault/usage.ts'
+import type { KeyType, Wallet } from '../vault/wallets.ts'
+import { getWallet } from '../vault/wallets.ts'
+import { type FenceKey, Fences, type Passage } from './fences.ts'
+import type { GrantCache } from './grant-cache.ts'
+import { RateLimiter } from './rate-limiter.ts'
+import { resolveWallet } from './resolve-wallet.ts'
+
+export type SignNeeds = {
+  readonly vault: DaemonVault
+  readonly engine: Pick<TwoPartyEngine, 'takePresignature' | 'sign'>
+  readonly fences: Fences
+  readonly grants: GrantCache
+  readonly rates: RateLimiter
+  readonly clock: Clock
+  readonly onAlert: (what: string, detail: string) => void
+}
+
+export type SignRequest = {
+  readonly walletRef: string
+  readonly method: SigningMethod
+  readonly content: SigningContent
+  /** Only wallets of this kind count, where the request decides it. */
+  readonly keyType?: KeyType
+}
+
+export type Signed = {
+  readonly signature: { readonly r: Uint8Array; readonly s: Uint8Array; readonly yParity: 0 | 1 }
+  readonly digest: Uint8Array
+  readonly examination: Examination
+  readonly wallet: Wallet
+  readonly receipt: {
+    readonly sequence: bigint
+    readonly hash: Uint8Array
+    readonly signature: Uint8Array
+    readonly keyId: string
+  }
+}
+
+/** Refusals that are somebody being kept from something: each becomes an audit row. */
+const DENIALS: ReadonlySet<FailureReason> = new Set([
+  'PERMISSION_MISSING',
+  'LIMIT_EXCEEDED',
+  'RATE_LIMITED',
+  'AUTHORIZATION_CHAIN_ZERO',
+  'GRANT_REQUIRED',
+  'FROZEN',
+  'WALLET_ARCHIVED',
+  'WALLET_SUSPENDED',
+  'API_KEY_INVALID',
+  'COSIGNER_REFUSED',
+])
+
+const MAX_TRIES = 3
+/** More than this of a list is not worth an audit row's space; the payload's hash covers it all. */
+const LISTED_MAX = 32
+const UNBOUNDED = (1n << 256n) - 1n
+
+type Job = {
+  readonly call: Call
+  readonly request: SignRequest
+  readonly wallet: Wallet
+  readonly examination: Examination
+  readonly payload: Uint8Array
+  readonly reqId: Uint8Array
+}
+
+export const fencesOf = (call: Call, wallet: Wallet): readonly FenceKey[] => [
+  { scope: 'all', id: '*' },
+  { scope: 'project', id: wallet.project },
+  { scope: 'wallet', id: wallet.walletId },
+  { scope: 'api_key', id: call.caller.apiKeyId },
+]
+
+/**
+ * Signs one request for one caller, or refuses with the reason. Refuses as `examine`, `resolveWallet` and `decide` do;
+ * WALLET_ARCHIVED, WALLET_SUSPENDED, GRANT_REQUIRED, KEY_TYPE_UNSUPPORTED, FROZEN, RATE_LIMITED; COSIGNER_UNAVAILABLE,
+ * COSIGNER_REFUSED, LINK_BURNED, LINK_SUSPENDED when the other party does not take part; OUTCOME_UNKNOWN when it may
+ * have; AUDIT_UNAVAILABLE when the vault's disk fails; DEADLINE_EXCEEDED.
+ */
+export const sign = async (needs: SignNeeds, call: Call, request: SignRequest): Promise<Signed> => {
+  const examination = examine(request.content)
+  const wallet = resolveWallet(needs.vault.read, call.caller.projectId, request.walletRef, request.keyType)
+  const { walletId, project } = wallet
+  const payload = encodeSigningPayload({ projectId: project, walletId, method: request.method, content: request.content })
+  const job: Job = { call, request, wallet, examination, payload, reqId: reqIdOf(call) }
+  try {
+    const passage = needs.fences.enter(fencesOf(call, wallet))
+    try {
+      return await signInside(needs, job, passage)
+    } finally {
+      passage.leave()
+    }
+  } catch (error) {
+    if (isFailure(error) && DENIALS.has(error.reason)) await recordDenial(needs, job, error)
+    throw error
+  }
+}
+
+const signInside = async (needs: SignNeeds, job: Job, passage: Passage): Promise<Signed> => {
+  const nowMs = needs.clock.nowMs()
+  assertSigns(job.wallet)
+  const decision = requireAllowed(decideOn(needs.vault.read, needs, job, nowMs))
+  for (const { counter, requestsPerSecond } of decision.rates) {
+    needs.rates.take(`${job.call.caller.apiKeyId} ${counter}`, requestsPerSecond)
+  }
+  for (let attempt = 1; ; attempt++) {
+    const presignature = await needs.engine.takePresignature(walletIdToBytes(job.wallet.walletId), job.call.signal)
+    passage.check()
+    assertInTime(needs, job.call)
+    const head = await recordIntent(needs, job, presignature)
+    const result = await runRounds(needs, job, presignature, head, passage)
+    if (result !== 'again') return result
+    if (attempt === MAX_TRIES) throw failure('PRESIGNATURES_EXHAUSTED', { retryAfterMs: 100 })
+  }
+}
+
+/** A request id stands for one signature at the cosigner too, told apart by who asked for it. */
+const reqIdOf = ({ caller, method, requestId }: Call): Uint8Array => {
+  if (requestId === undefined) return new Uint8Array(randomBytes(16))
+  const text = JSON.stringify(['countersign/req-id/v1', caller.apiKeyId, method, requestId])
+  return new Uint8Array(createHash('sha256').update(text).digest().subarray(0, 16))
+}
+
+const assertSigns = (wallet: Wallet): void => {
+  const { walletId, state } = wallet
+  if (state === 'ARCHIVED') throw failure('WALLET_ARCHIVED', { walletId })
+  if (state === 'SUSPENDED') throw failure('WALLET_SUSPENDED', { walletId })
+  if (state === 'PENDING') throw failure('WALLET_NOT_READY', { walletId })
+  if (wallet.ownerType === 'end_user') throw failure('GRANT_REQUIRED', { userId: wallet.userId })
+  if (wallet.keyType !== 'secp256k1') {
+    throw failure('KEY_TYPE_UNSUPPORTED', { keyType: 'KEY_TYPE_ED25519', operation: 'signing' })
+  }
+}
+
+const assertInTime = (needs: SignNeeds, call: Call): void => {
+  if (call.signal.aborted || needs.clock.nowMs() >= call.deadlineMs) throw failure('DEADLINE_EXCEEDED', {})
+}
+
+const decideOn = (reader: Reader, needs: SignNeeds, job: Job, nowMs: number): Decision => {
+  const { apiKeyId } = job.call.caller
+  const key = getApiKey(reader, apiKeyId)
+  if (key === undefined || key.state !== 'ACTIVE') throw failure('API_KEY_INVALID', {})
+  const day = utcDay(nowMs)
+  const usage: Usage = (permission, token) => readUsage(reader, { apiKeyId, permission, token, day })
+  const { facts } = job.examination
+  const { walletId } = job.wallet
+  return decide(needs.grants.of(key), { permissions: permissionsToSign(facts), walletId, facts }, usage)
+}
+
+const requireAllowed = (decision: Decision): AllowedDecision => {
+  if (decision.verdict === 'allow') return decision
+  throw new Failure(decision.reason, decision.facts)
+}
+
+/** TX1: decides again on what is true in the transaction, charges, and writes the intent with its audit row. */
+const recordIntent = async (needs: SignNeeds, job: Job, presignature: ReadyPresignature): Promise<AuditHead> => {
+  const { call, wallet, examination } = job
+  try {
+    return await needs.vault.commit((tx) => {
+      const nowMs = Math.trunc(needs.clock.nowMs())
+      const current = getWallet(tx, wallet.walletId)
+      if (current === undefined) throw failure('WALLET_NOT_FOUND', {})
+      assertSigns(current)
+      const decision = requireAllowed(decideOn(tx, needs, job, nowMs))
+      return beginIntent(tx, {
+        walletId: presignature.walletId,
+        presigId: presignature.presigId,
+        rPoint: presignature.noncePoint,
+        digest: examination.digest,
+        caller: call.caller.apiKeyId,
+        method: job.request.method,
+        requestId: call.requestId,
+        event: { ...eventOf(job, nowMs, 'sign.intent'), decision: 'allow', details: detailsOf(job) },
+        charges: decision.charges.map(
+          ({ counter, token, amount }): Charge => ({
+            apiKeyId: call.caller.apiKeyId,
+            permission: counter,
+            token,
+            day: utcDay(nowMs),
+            amount,
+            allowed: UNBOUNDED,
+          }),
+        ),
+      })
+    })
+  } catch (error) {
+    if (!(error instanceof PresignatureReused)) throw error
+    const why = `a ${error.which} was about to serve twice`
+    needs.onAlert('presignature_reused', `wallet ${wallet.walletId}: ${why}`)
+    const nowMs = Math.trunc(needs.clock.nowMs())
+    await needs.vault.commit((tx) => suspendWallet(tx, error.walletId, 'SUSPENDED', why, nowMs))
+    throw failure('WALLET_SUSPENDED', { walletId: wallet.walletId })
+  }
+}
+
+/** The two-party rounds behind a durable intent, and the row that says how they ended. */
+const runRounds = async (
+  needs: SignNeeds,
+  job: Job,
+  presignature: ReadyPresignature,
+  head: AuditHead,
+  passage: Passage,
+): Promise<Signed | 'again'> => {
+  const { examination, wallet, payload, reqId } = job
+  try {
+    passage.check()
+    assertInTime(needs, job.call)
+    const { walletId, presigId } = presignature
+    const { digest } = examination
+    const signature = await needs.engine.sign({ walletId, presigId, reqId, digest, path: [], payload })
+    const { r, s } = signature
+    complete(needs, job, head, r, s)
+    passage.check()
+    assertInTime(needs, job.call)
+    const yParity = signature.recid === 1 ? 1 : 0
+    const receipt = { ...head, signature: needs.vault.signer.signReceipt(head), keyId: needs.vault.signer.keyId }
+    return { signature: { r, s, yParity }, digest, examination, wallet, receipt }
+  } catch (error) {
+    return endWithout(needs, job, head, error)
+  }
+}
+
+/** TX2 joins the next group commit; a crash before it leaves the intent in doubt, which counts as signed. */
+const complete = (needs: SignNeeds, job: Job, head: AuditHead, r: Uint8Array, s: Uint8Array): void => {
+  const signatureHash = createHash('sha256').update(r).update(s).digest()
+  const nowMs = Math.trunc(needs.clock.nowMs())
+  const details = { intent: String(head.sequence), signatureHash: signatureHash.toString('hex') }
+  needs.vault
+    .commit((tx) =>
+      completeIntent(tx, head.sequence, { signatureHash, r, event: { ...eventOf(job, nowMs, 'sign.completed'), details } }),
+    )
+    .catch((error: unknown) => needs.onAlert('completion', isFailure(error) ? error.reason : 'internal'))
+}
+
+/** No signature came out. What is told, and whether the intent failed or is in doubt, depends on how far it went. */
+const endWithout = async (needs: SignNeeds, job: Job, head: AuditHead, error: unknown): Promise<'again'> => {
+  const refused = isFailure(error) ? error.reason : error instanceof PortFailure ? error.reason : 'INTERNAL'
+  const inDoubt = refused === 'COSIGNER_UNAVAILABLE' || refused === 'INTERNAL'
+  const nowMs = Math.trunc(needs.clock.nowMs())
+  const event = eventOf(job, nowMs, inDoubt ? 'sign.in_doubt' : 'sign.failed')
+  const close = inDoubt ? doubtIntent : failIntent
+  const details = { intent: String(head.sequence) }
+  await needs.vault.commit((tx) => close(tx, head.sequence, { ...event, reason: refused, details }))
+  if (refused === 'UNKNOWN_PRESIGNATURE') return 'again'
+  if (refused === 'SIGNATURE_INVALID') throw failure('WALLET_SUSPENDED', { walletId: job.wallet.walletId })
+  if (refused === 'COSIGNER_UNAVAILABLE' && job.call.requestId !== undefined) {
+    throw failure('OUTCOME_UNKNOWN', { requestId: job.call.requestId })
+  }
+  throw error
+}
+
+const eventOf = ({ call, wallet, request }: Job, timeMs: number, kind: string): AuditEvent => ({
+  timeMs,
+  kind,
+  project: wallet.project,
+  actor: { kind: 'api_key', id: call.caller.apiKeyId },
+  subject: { type: 'wallet', id: wallet.walletId },
+  method: request.method,
+  requestId: call.requestId,
+})
+
+const detailsOf = ({ examination, payload }: Job): AuditEvent['details'] => {
+  const { digest, facts } = examination
+  return {
+    digest: Buffer.from(digest).toString('hex'),
+    payloadHash: createHash('sha256').update(payload).digest('hex'),
+    operation: facts.operation,
+    effect: facts.effect,
+    summary: facts.summary,
+    chains: facts.chainIds.slice(0, LISTED_MAX).map(String),
+    destinations: facts.destinations.slice(0, LISTED_MAX).map(({ role, address }) => `${role}:${address}`),
+    spends: facts.spends.slice(0, LISTED_MAX).map(({ token, amount }) => `${token}=${amount}`),
+  }
+}
+
+const recordDenial = async (needs: SignNeeds, job: Job, error: Failure): Promise<void> => {
+  const timeMs = Math.trunc(needs.clock.nowMs())
+  const { summary } = job.examination.facts
+  await needs.vault.commit((tx: Tx) =>
+    appendAudit(tx, {
+      ...eventOf(job, timeMs, 'sign.denied'),
+      decision: 'refuse',
+      reason: error.reason,
+      details: { summary, message: error.message },
+    }),
+  )
+}

@@ -1,0 +1,60 @@
+import type { Call } from '../domain/call.ts'
+import type { Clock } from '../domain/clock.ts'
+import { walletIdToBytes } from '../domain/ids.ts'
+import type { TwoPartyEngine } from '../party/two-party-engine.ts'
+import { authorize, type AuthorizeNeeds } from '../signing/authorize.ts'
+import type { Fences } from '../signing/fences.ts'
+import { resolveWallet } from '../signing/resolve-wallet.ts'
+import { appendAudit } from '../vault/audit-chain.ts'
+import type { DaemonVault } from '../vault/daemon-vault.ts'
+import { setShareState } from '../vault/wallet-shares.ts'
+import { setWalletState } from '../vault/wallets.ts'
+import { viewWallet, type WalletView } from './wallet-view.ts'
+
+export type ArchiveNeeds = AuthorizeNeeds & {
+  readonly vault: DaemonVault
+  readonly engine: Pick<TwoPartyEngine, 'stopWallet' | 'dropPresignatures'>
+  readonly fences: Fences
+  readonly clock: Clock
+}
+
+/**
+ * Archives a wallet for good: fenced first, so that nothing in flight is released, then durable on both sides, then
+ * answered. Archiving an archived wallet answers it again.
+ */
+export const archiveWallet = async (
+  needs: ArchiveNeeds,
+  call: Call,
+  args: { readonly walletRef: string },
+): Promise<WalletView> => {
+  const { vault, fences, engine, clock } = needs
+  const wallet = resolveWallet(vault.read, call.caller.projectId, args.walletRef)
+  const { walletId } = wallet
+  authorize(vault.read, needs, call, 'wallet:admin', walletId)
+  if (wallet.state === 'ARCHIVED') return viewWallet(wallet)
+  const fence = { scope: 'wallet', id: walletId } as const
+  const wasFrozen = fences.blocking([fence]) !== undefined
+  await fences.raise(fence)
+  try {
+    const bytes = walletIdToBytes(walletId)
+    await engine.stopWallet(bytes)
+    const archived = await vault.commit((tx) => {
+      const timeMs = Math.trunc(clock.nowMs())
+      setShareState(tx, bytes, 'REVOKED', timeMs)
+      appendAudit(tx, {
+        timeMs,
+        kind: 'wallet.archived',
+        project: wallet.project,
+        actor: { kind: 'api_key', id: call.caller.apiKeyId },
+        subject: { type: 'wallet', id: walletId },
+        method: 'ArchiveWallet',
+        requestId: call.requestId,
+        decision: 'allow',
+      })
+      return setWalletState(tx, walletId, 'ARCHIVED')
+    })
+    return viewWallet(archived)
+  } finally {
+    if (!wasFrozen) fences.lower(fence)
+  }
+}

@@ -1,0 +1,143 @@
+/** Creating a wallet: key generation between both parties, and the one transaction that makes it exist. */
+import type { Call } from '../domain/call.ts'
+import type { Clock } from '../domain/clock.ts'
+import { failure } from '../domain/failure.ts'
+import { isReservedUserId, parseUserId, walletIdFromBytes } from '../domain/ids.ts'
+import type { TwoPartyEngine } from '../party/two-party-engine.ts'
+import { evmAddressOfPublicKey, formatEvmAddress } from '../payload/address.ts'
+import { authorize, type AuthorizeNeeds } from '../signing/authorize.ts'
+import type { FenceKey, Fences } from '../signing/fences.ts'
+import { appendAudit, listAudit } from '../vault/audit-chain.ts'
+import type { DaemonVault } from '../vault/daemon-vault.ts'
+import { activateShare, dropPendingShare, getShare } from '../vault/wallet-shares.ts'
+import { findWalletInSlot, insertWallet, type Wallet, type WalletSlot } from '../vault/wallets.ts'
+import { viewWallet, type WalletView } from './wallet-view.ts'
+
+export type CreateWalletNeeds = AuthorizeNeeds & {
+  readonly vault: DaemonVault
+  readonly engine: Pick<TwoPartyEngine, 'generateWallet' | 'acknowledge'>
+  readonly fences: Fences
+  readonly clock: Clock
+  /** Slots that a creation in this process is filling. */
+  readonly filling: Set<string>
+}
+
+export type NewWalletRequest = {
+  readonly userId: string
+  readonly keyType: 'secp256k1' | 'ed25519'
+  readonly ownerType: 'project' | 'end_user'
+  readonly label: string
+}
+
+const RETRY_AFTER_MS = 50
+
+/**
+ * Generates a wallet. Its address is told to nobody before both parties hold a durable share.
+ * Refuses: PERMISSION_MISSING, USER_ID_RESERVED, KEY_TYPE_UNSUPPORTED, WALLET_ALREADY_EXISTS naming the wallet, FROZEN,
+ * COSIGNER_UNAVAILABLE, LINK_BURNED, LINK_SUSPENDED, AUDIT_UNAVAILABLE.
+ */
+export const createWallet = async (
+  needs: CreateWalletNeeds,
+  call: Call,
+  request: NewWalletRequest,
+): Promise<WalletView> => {
+  const { vault } = needs
+  authorize(vault.read, needs, call, 'wallet:create')
+  const slot = parseSlot(call, request)
+  if (request.keyType === 'ed25519') {
+    throw failure('KEY_TYPE_UNSUPPORTED', { keyType: 'KEY_TYPE_ED25519', operation: 'CreateWallet' })
+  }
+  const repeated = call.isRepeat ? madeBefore(needs, call, slot) : undefined
+  if (repeated !== undefined) return viewWallet(repeated)
+  assertFree(needs, slot)
+  const passage = needs.fences.enter(fencesOf(call))
+  const name = JSON.stringify(slot)
+  if (needs.filling.has(name)) throw failure('OVERLOADED', { retryAfterMs: RETRY_AFTER_MS })
+  needs.filling.add(name)
+  try {
+    return viewWallet(await generate(needs, call, slot, passage.check))
+  } finally {
+    needs.filling.delete(name)
+    passage.leave()
+  }
+}
+
+const fencesOf = (call: Call): readonly FenceKey[] => [
+  { scope: 'all', id: '*' },
+  { scope: 'project', id: call.caller.projectId },
+  { scope: 'api_key', id: call.caller.apiKeyId },
+]
+
+const parseSlot = (call: Call, request: NewWalletRequest): WalletSlot => {
+  const { keyType, ownerType, label } = request
+  const userId = parseUserId(request.userId)
+  if (userId === undefined) {
+    throw failure('INVALID_REQUEST', { violations: [{ field: 'user_id', description: 'is malformed' }] })
+  }
+  if (isReservedUserId(userId)) throw failure('USER_ID_RESERVED', { userId })
+  return { project: call.caller.projectId, userId, keyType, ownerType, label }
+}
+
+const assertFree = (needs: CreateWalletNeeds, slot: WalletSlot): void => {
+  const holder = findWalletInSlot(needs.vault.read, slot)
+  if (holder !== undefined) throw failure('WALLET_ALREADY_EXISTS', { walletId: holder.walletId })
+}
+
+/** The wallet that an interrupted run of the same request made, when it came that far. */
+const madeBefore = ({ vault }: CreateWalletNeeds, call: Call, slot: WalletSlot): Wallet | undefined => {
+  const holder = findWalletInSlot(vault.read, slot)
+  if (holder === undefined || call.requestId === undefined) return undefined
+  const [made] = listAudit(vault.read, 0n, 1, { subjectId: holder.walletId, kind: 'wallet.created' })
+  const same = made?.actor.id === call.caller.apiKeyId && made.requestId === call.requestId
+  return same ? holder : undefined
+}
+
+const generate = async (
+  needs: CreateWalletNeeds,
+  call: Call,
+  slot: WalletSlot,
+  check: () => void,
+): Promise<Wallet> => {
+  const { vault, engine, clock } = needs
+  const { sid, wallet: generated } = await engine.generateWallet()
+  const { walletId: bytes, active, linkId, uncompressed } = generated
+  const walletId = walletIdFromBytes(bytes)
+  const address = formatEvmAddress(evmAddressOfPublicKey(uncompressed))
+  const timeMs = Math.trunc(clock.nowMs())
+  let wallet: Wallet
+  try {
+    check()
+    if (call.signal.aborted) throw failure('DEADLINE_EXCEEDED', {})
+    wallet = await vault.commit((tx) => {
+      // The cosigner may have been told ABORTED meanwhile: then this wallet can no longer come to be.
+      if (getShare(tx, bytes, 'pending') === undefined) throw failure('COSIGNER_UNAVAILABLE', { why: 'it dropped the key' })
+      const made = insertWallet(tx, {
+        ...slot,
+        walletId,
+        address,
+        publicKey: uncompressed,
+        state: 'ACTIVE',
+        origin: 'dkg',
+        createMs: timeMs,
+      })
+      activateShare(tx, { share: active, linkId, state: 'ACTIVE', timeMs })
+      appendAudit(tx, {
+        timeMs,
+        kind: 'wallet.created',
+        project: slot.project,
+        actor: { kind: 'api_key', id: call.caller.apiKeyId },
+        subject: { type: 'wallet', id: walletId },
+        method: 'CreateWallet',
+        requestId: call.requestId,
+        decision: 'allow',
+        details: { address, keyType: slot.keyType, ownerType: slot.ownerType, userId: slot.userId, label: slot.label },
+      })
+      return made
+    })
+  } catch (error) {
+    await vault.commit((tx) => dropPendingShare(tx, bytes, timeMs)).catch(() => false)
+    throw error
+  }
+  void engine.acknowledge(sid, bytes)
+  return wallet
+}

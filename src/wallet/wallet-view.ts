@@ -1,0 +1,31 @@
+import type { ProjectId, WalletId } from '../domain/ids.ts'
+import type { KeyType, OwnerType, Wallet } from '../vault/wallets.ts'
+
+/** A wallet as its callers see it. */
+export type WalletView = {
+  readonly walletId: WalletId
+  readonly userId: string
+  readonly projectId: ProjectId
+  readonly keyType: KeyType
+  readonly ownerType: OwnerType
+  readonly label: string
+  readonly address: string
+  readonly publicKeyHex: string
+  readonly state: 'pending' | 'active' | 'suspended' | 'archived'
+  readonly origin: 'generated' | 'imported'
+  readonly createTimeMs: number
+}
+
+export const viewWallet = (wallet: Wallet): WalletView => ({
+  walletId: wallet.walletId,
+  userId: wallet.userId,
+  projectId: wallet.project,
+  keyType: wallet.keyType,
+  ownerType: wallet.ownerType,
+  label: wallet.label,
+  address: wallet.address,
+  publicKeyHex: Buffer.from(wallet.publicKey).toString('hex'),
+  state: wallet.state.toLowerCase() as WalletView['state'],
+  origin: wallet.origin === 'import' ? 'imported' : 'generated',
+  createTimeMs: wallet.createMs,
+})
