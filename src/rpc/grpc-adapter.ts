@@ -7,11 +7,10 @@ import { create, fromBinary, toBinary } from '@bufbuild/protobuf'
 import type { DescMessage, DescMethod, DescService, MessageInitShape, MessageShape } from '@bufbuild/protobuf'
 import { anyPack } from '@bufbuild/protobuf/wkt'
 import { ConnectError } from '@connectrpc/connect'
-import type { HandlerContext, ServiceImpl } from '@connectrpc/connect'
-import { Metadata } from '@grpc/grpc-js'
+import type { Code, HandlerContext, ServiceImpl } from '@connectrpc/connect'
+import { Metadata, status as GrpcCode } from '@grpc/grpc-js'
 import type {
   sendUnaryData,
-  status as GrpcCode,
   ServerDuplexStream,
   ServerReadableStream,
   ServerUnaryCall,
@@ -58,6 +57,9 @@ const packDetail = (detail: ConnectError['details'][number]) =>
     ? anyPack(detail.desc, create(detail.desc, detail.value as never))
     : { typeUrl: `type.googleapis.com/${detail.type}`, value: detail.value }
 
+/** Connect's codes are gRPC's numbers. */
+const toGrpcCode = (code: Code): GrpcCode => GrpcCode[GrpcCode[code] as keyof typeof GrpcCode]
+
 /** The status of a ConnectError, its details in `grpc-status-details-bin`. */
 export const toGrpcStatus = (error: ConnectError, metadata = new Metadata()): GrpcStatus => {
   const message = error.rawMessage.toWellFormed()
@@ -65,8 +67,7 @@ export const toGrpcStatus = (error: ConnectError, metadata = new Metadata()): Gr
     const status = create(StatusSchema, { code: error.code, message, details: error.details.map(packDetail) })
     metadata.set('grpc-status-details-bin', asBuffer(toBinary(StatusSchema, status)))
   }
-  // Connect's codes are gRPC's numbers.
-  return { code: error.code as number, details: message, metadata }
+  return { code: toGrpcCode(error.code), details: message, metadata }
 }
 
 const statusOf = ({ desc, options }: Method, error: unknown, context: GrpcCallContext): GrpcStatus => {

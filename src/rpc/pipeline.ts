@@ -83,6 +83,7 @@ export type PipelineLimits = {
   readonly unaryTimeoutMs: number
   readonly streamMaxAgeMs: number
   readonly maxStreamsPerKey: number
+  /** Each is a row in the audit chain, so a caller gets only so many. */
   readonly maxDenialsPerSecond: number
   readonly admission: AdmissionLimits
 }
@@ -91,7 +92,7 @@ export const DEFAULT_LIMITS: Omit<PipelineLimits, 'admission'> = {
   unaryTimeoutMs: 30_000,
   streamMaxAgeMs: 12 * 3_600_000,
   maxStreamsPerKey: 64,
-  maxDenialsPerSecond: 20,
+  maxDenialsPerSecond: 500,
 }
 
 export type PipelineDependencies = {

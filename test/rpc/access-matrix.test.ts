@@ -1,0 +1,197 @@
+/** Every kind of caller asks every RPC of every service, over both ports. */
+import { create } from '@bufbuild/protobuf'
+import type { DescMethod, DescService } from '@bufbuild/protobuf'
+import type { Client } from '@connectrpc/connect'
+import { createClient } from '@connectrpc/connect'
+import { createGrpcTransport } from '@connectrpc/connect-node'
+import { join } from 'node:path'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { PERMISSIONS } from '../../src/policy/permissions.ts'
+import type { AccessRule } from '../../src/rpc/access.ts'
+import { ACCESS, SERVICES } from '../../src/rpc/access.ts'
+import { reasonOf } from './support/refusal.ts'
+import type { TestEdge } from './support/test-edge.ts'
+import { openTestEdge, testKey } from './support/test-edge.ts'
+
+const UNIX = 'unix'
+const everyPermission = PERMISSIONS.filter((name) => name !== 'admin')
+const keys = {
+  nothing: testKey(1, []),
+  everything: testKey(2, everyPermission),
+  admin: testKey(3, ['admin']),
+  expired: testKey(4, PERMISSIONS, { expireTimeMs: 1 }),
+  revoked: { ...testKey(5, PERMISSIONS), isRevoked: true },
+  sidecar: testKey(6, everyPermission),
+  weakSidecar: testKey(7, []),
+}
+
+const ADDRESS = `0x${'ab'.repeat(20)}`
+const DIGEST = new Uint8Array(32).fill(1)
+
+/** One valid request an RPC. */
+const REQUESTS: { readonly [S in keyof typeof ACCESS]: { readonly [M in keyof (typeof ACCESS)[S]]: object } } = {
+  wallet: {
+    createWallet: { userId: 'alice', keyType: 1 },
+    getWallet: { wallet: 'alice' },
+    listWallets: {},
+    signMessage: { wallet: 'alice', content: { case: 'text', value: '' } },
+    signTypedData: { wallet: 'alice', typedDataJson: '{}' },
+    signTransaction: { wallet: 'alice', transaction: { case: 'evmUnsigned', value: DIGEST } },
+    signAuthorization: { wallet: 'alice', chainId: 1n, address: ADDRESS },
+    signDigest: { wallet: 'alice', digest: DIGEST },
+    verifySignature: {
+      signer: { case: 'address', value: ADDRESS },
+      content: { case: 'digest', value: DIGEST },
+      signature: DIGEST,
+    },
+    archiveWallet: { wallet: 'alice' },
+  },
+  audit: { listEvents: {}, watchEvents: {}, verifyChain: {}, getCheckpoint: {} },
+  admin: {
+    createProject: { projectId: 'p' },
+    getProject: { projectId: 'p' },
+    listProjects: {},
+    updateProject: { project: { projectId: 'p' }, updateMask: { paths: ['display_name'] } },
+    createApiKey: { permissions: [{ name: 'wallet:read' }] },
+    getApiKey: { apiKeyId: 'key_0000000000000001' },
+    listApiKeys: {},
+    rotateApiKey: { apiKeyId: 'key_0000000000000001' },
+    revokeApiKey: { apiKeyId: 'key_0000000000000001' },
+    freeze: { scope: 4 },
+    unfreeze: { scope: 4 },
+    getStatus: {},
+  },
+  health: { check: {}, list: {}, watch: {} },
+  reflection: { serverReflectionInfo: {} },
+  reflectionAlpha: { serverReflectionInfo: {} },
+}
+
+type Row = { readonly service: keyof typeof ACCESS; readonly method: DescMethod }
+const ROWS: Row[] = (Object.keys(SERVICES) as (keyof typeof SERVICES)[]).flatMap((service) =>
+  SERVICES[service].methods.map((method) => ({ service, method })),
+)
+
+/** What the table and the key's permissions make of a caller; undefined when the call gets through. */
+const expected = ({ service, method }: Row, caller: string): string | undefined => {
+  const rule = ACCESS[service][method.localName as never] as AccessRule
+  if (rule === 'anyone') return undefined
+  if (caller === 'anonymous') return 'API_KEY_MISSING'
+  if (caller === 'stranger' || caller === 'revoked') return 'API_KEY_INVALID'
+  if (caller === 'expired') return 'API_KEY_EXPIRED'
+  const held = keys[caller as keyof typeof keys].record.permissions
+  return rule.permissions.some((name) => held.has(name)) ? undefined : 'PERMISSION_MISSING'
+}
+
+const ask = async (client: Client<DescService>, { service, method }: Row): Promise<void> => {
+  const request = create(method.input, REQUESTS[service][method.localName as never])
+  const rpc: unknown = client[method.localName]
+  const call = rpc as (request: unknown) => AsyncIterable<unknown> & Promise<unknown>
+  if (method.methodKind === 'unary') {
+    await call(request)
+    return
+  }
+  async function* once() {
+    yield request
+  }
+  for await (const _ of call(method.methodKind === 'bidi_streaming' ? once() : request)) return
+}
+
+describe('the access table', () => {
+  it('speaks of permissions that can be granted', () => {
+    for (const rules of Object.values(ACCESS))
+      for (const rule of Object.values<AccessRule>(rules))
+        if (rule !== 'anyone') for (const name of rule.permissions) expect(PERMISSIONS).toContain(name)
+  })
+
+  it('reserves a lane for what stops things and what tells how they are', () => {
+    const reserved = Object.entries(ACCESS.admin).filter(([, rule]) => rule !== 'anyone' && rule.lane === 'reserved')
+    expect(reserved.map(([name]) => name)).toEqual(['revokeApiKey', 'freeze', 'unfreeze', 'getStatus'])
+  })
+})
+
+describe('each caller at each RPC', () => {
+  const directory = mkdtempSync(join(tmpdir(), 'matrix-'))
+  const socketOf = (name: string) => join(directory, `${name}.sock`)
+  let open: TestEdge
+
+  beforeAll(async () => {
+    open = await openTestEdge({
+      keys: Object.values(keys),
+      listen: {
+        socket: socketOf('plain'),
+        boundSockets: [
+          { path: socketOf('sidecar'), apiKeyId: keys.sidecar.record.apiKeyId },
+          { path: socketOf('weakSidecar'), apiKeyId: keys.weakSidecar.record.apiKeyId },
+        ],
+      },
+    })
+  })
+  afterAll(async () => {
+    await open[Symbol.asyncDispose]()
+    rmSync(directory, { recursive: true, force: true })
+  })
+
+  const overSocket = (desc: DescService, path: string, secret?: string) =>
+    createClient(
+      desc,
+      createGrpcTransport({
+        baseUrl: 'http://localhost',
+        nodeOptions: { path },
+        interceptors: [
+          (next) => (request) => {
+            if (secret !== undefined) request.header.set('authorization', `Bearer ${secret}`)
+            return next(request)
+          },
+        ],
+      }),
+    )
+
+  const check = async (client: Client<DescService>, row: Row, caller: string): Promise<void> => {
+    const before = open.reached.length
+    const wanted = expected(row, caller)
+    if (wanted === undefined) await ask(client, row)
+    else {
+      expect(await reasonOf(ask(client, row)), `${caller} ${row.method.name}`).toBe(wanted)
+      expect(open.reached.length, `${caller} ${row.method.name} stops short of the use case`).toBe(before)
+    }
+  }
+
+  const secrets = {
+    anonymous: undefined,
+    stranger: 'csk_nobody',
+    nothing: keys.nothing.secret,
+    everything: keys.everything.secret,
+    admin: keys.admin.secret,
+    expired: keys.expired.secret,
+    revoked: keys.revoked.secret,
+  }
+
+  for (const [caller, secret] of Object.entries(secrets)) {
+    it.each(['grpc', 'connect', 'grpcWeb', UNIX] as const)(`${caller} over %s`, async (protocol) => {
+      for (const row of ROWS) {
+        if (row.method.methodKind === 'bidi_streaming' && protocol !== 'grpc' && protocol !== UNIX) continue
+        const desc: DescService = SERVICES[row.service]
+        const client = protocol === UNIX ? overSocket(desc, socketOf('plain'), secret) : open.client(desc, secret, protocol)
+        await check(client, row, caller)
+      }
+    })
+  }
+
+  it.each(['sidecar', 'weakSidecar'] as const)('%s by its socket, whatever key it shows', async (caller) => {
+    for (const row of ROWS) {
+      const desc: DescService = SERVICES[row.service]
+      await check(overSocket(desc, socketOf(caller)), row, caller)
+      await check(overSocket(desc, socketOf(caller), keys.admin.secret), row, caller)
+    }
+    const last = open.reached.at(-1)
+    if (caller === 'sidecar') expect(last?.call.caller).toMatchObject({ kind: 'sidecar', apiKeyId: keys.sidecar.record.apiKeyId })
+  })
+
+  it('records what an authenticated caller was denied', () => {
+    const denied = new Set(open.denials.map(({ caller, reason }) => `${caller.apiKeyId} ${reason}`))
+    expect(denied).toContain(`${keys.nothing.record.apiKeyId} PERMISSION_MISSING`)
+    expect(denied).toContain(`${keys.admin.record.apiKeyId} PERMISSION_MISSING`)
+  })
+})

@@ -1,0 +1,299 @@
+/** The whole edge on free ports, over use cases and stores that live in this file. */
+import { randomUUID } from 'node:crypto'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { DescService } from '@bufbuild/protobuf'
+import type { Client } from '@connectrpc/connect'
+import { createClient } from '@connectrpc/connect'
+import { createConnectTransport, createGrpcTransport, createGrpcWebTransport } from '@connectrpc/connect-node'
+import type { Call } from '../../../src/domain/call.ts'
+import { failure } from '../../../src/domain/failure.ts'
+import type { ApiKeyId, ProjectId, WalletId } from '../../../src/domain/ids.ts'
+import type { ApiKeyDirectory, ApiKeyRecord } from '../../../src/rpc/authenticate.ts'
+import type { Edge, EdgeListen } from '../../../src/rpc/edge.ts'
+import { openEdge } from '../../../src/rpc/edge.ts'
+import type { IdempotencyStore, RequestKey } from '../../../src/rpc/idempotency.ts'
+import type { CallEvent, Denial } from '../../../src/rpc/pipeline.ts'
+import type {
+  AdminUseCases,
+  ApiKeyView,
+  AuditUseCases,
+  FreezeView,
+  ProjectView,
+  SignedDigest,
+  SigningUseCases,
+  UseCases,
+  WalletUseCases,
+  WalletView,
+} from '../../../src/rpc/use-cases.ts'
+
+export const PROJECT = 'default' as ProjectId
+export const apiKeyId = (number: number): ApiKeyId => `key_${number.toString(16).padStart(16, '0')}` as ApiKeyId
+
+export type TestKey = { secret: string; record: ApiKeyRecord; isRevoked: boolean }
+
+export const testKey = (number: number, permissions: readonly string[], rest: Partial<ApiKeyRecord> = {}): TestKey => ({
+  secret: `csk_secret-of-${number}`,
+  isRevoked: false,
+  record: {
+    apiKeyId: apiKeyId(number),
+    projectId: PROJECT,
+    permissions: new Set(permissions),
+    requestsPerSecond: 0,
+    allowedCidrs: [],
+    expireTimeMs: undefined,
+    ...rest,
+  },
+})
+
+const directoryOf = (keys: readonly TestKey[]): ApiKeyDirectory => {
+  const good = (key: TestKey | undefined) => (key === undefined || key.isRevoked ? undefined : key.record)
+  return {
+    findBySecret: (presented) => good(keys.find(({ secret }) => secret === presented)),
+    findById: (id) => good(keys.find(({ record }) => record.apiKeyId === id)),
+  }
+}
+
+type Stored = { bodyHash: Uint8Array; response: Uint8Array | undefined }
+
+export const memoryStore = (): IdempotencyStore & { readonly rows: Map<string, Stored> } => {
+  const rows = new Map<string, Stored>()
+  const name = (key: RequestKey) => `${key.caller} ${key.method} ${key.requestId}`
+  return {
+    rows,
+    claim: async (key, bodyHash) => {
+      const row = rows.get(name(key))
+      if (row === undefined) {
+        rows.set(name(key), { bodyHash, response: undefined })
+        return { kind: 'claimed' }
+      }
+      if (Buffer.compare(row.bodyHash, bodyHash) !== 0) throw failure('IDEMPOTENCY_MISMATCH', { requestId: key.requestId })
+      return row.response === undefined ? { kind: 'reclaimed' } : { kind: 'done', response: row.response }
+    },
+    finish: async (key, response) => {
+      const row = rows.get(name(key))
+      if (row !== undefined) row.response = response
+    },
+    abandon: async (key) => {
+      rows.delete(name(key))
+    },
+    interrupt: async () => {},
+  }
+}
+
+export const WALLET: WalletView = {
+  walletId: `wal_${'ab'.repeat(16)}` as WalletId,
+  userId: 'alice',
+  projectId: PROJECT,
+  keyType: 'secp256k1',
+  ownerType: 'project',
+  label: '',
+  address: '0x00000000219ab540356cBB839Cbe05303d7705Fa',
+  publicKeyHex: `04${'11'.repeat(64)}`,
+  state: 'active',
+  origin: 'generated',
+  createTimeMs: 1_700_000_000_123,
+}
+
+const bytes = (length: number, fill: number) => new Uint8Array(length).fill(fill)
+
+const RECEIPT = { sequence: 7n, hash: bytes(32, 4), signature: bytes(64, 5), keyId: 'audit-1' }
+export const SIGNED: SignedDigest = {
+  signature: { r: bytes(32, 1), s: bytes(32, 2), yParity: 1 },
+  digest: bytes(32, 3),
+  receipt: RECEIPT,
+}
+
+const PROJECT_VIEW: ProjectView = { projectId: PROJECT, displayName: '', createTimeMs: 1, updateTimeMs: 2, etag: 'e1' }
+const KEY_VIEW: ApiKeyView = {
+  apiKeyId: apiKeyId(99),
+  projectId: PROJECT,
+  name: 'a key',
+  grants: [],
+  allowedCidrs: [],
+  requestsPerSecond: 0,
+  expireTimeMs: undefined,
+  createTimeMs: 1,
+  rotateTimeMs: undefined,
+  revokeTimeMs: undefined,
+  state: 'active',
+}
+const FREEZE: FreezeView = { scope: 'wallet', id: WALLET.walletId, note: '', actor: 'api_key:x', createTimeMs: 1 }
+
+/** A call that reached a use case, by its name. */
+export type Reached = { readonly name: string; readonly call: Call; readonly args: unknown }
+
+const defaultUseCases = (): UseCases => ({
+  wallets: {
+    createWallet: async () => WALLET,
+    getWallet: async () => WALLET,
+    listWallets: async () => ({ items: [WALLET], nextCursor: undefined }),
+    archiveWallet: async () => ({ ...WALLET, state: 'archived' }),
+  },
+  signing: {
+    signMessage: async () => SIGNED,
+    signTypedData: async () => SIGNED,
+    signTransaction: async () => ({
+      signedTransaction: bytes(3, 9),
+      transactionHash: bytes(32, 8),
+      signature: SIGNED.signature,
+      receipt: RECEIPT,
+    }),
+    signAuthorization: async (_call, { chainId, address, nonce }) => ({
+      ...SIGNED,
+      authorization: { chainId, address, nonce, signature: SIGNED.signature },
+    }),
+    signDigest: async () => SIGNED,
+    verifySignature: async () => ({ valid: true, recoveredAddress: WALLET.address, digest: SIGNED.digest }),
+  },
+  audit: {
+    listEvents: async () => [],
+    async *watchEvents() {},
+    verifyChain: async () => ({ checkedCount: 0n, headSequence: 0n, headHash: bytes(32, 0), firstBad: undefined }),
+    getCheckpoint: async () => ({
+      ...RECEIPT,
+      timeMs: 1,
+      publicKey: bytes(32, 1),
+      cosignerSequence: 7n,
+      vaultId: bytes(16, 2),
+    }),
+  },
+  admin: {
+    createProject: async () => PROJECT_VIEW,
+    getProject: async () => PROJECT_VIEW,
+    listProjects: async () => ({ items: [PROJECT_VIEW], nextCursor: undefined }),
+    updateProject: async () => PROJECT_VIEW,
+    createApiKey: async () => ({ apiKey: KEY_VIEW, secret: `csk_${randomUUID()}` }),
+    getApiKey: async () => KEY_VIEW,
+    listApiKeys: async () => ({ items: [KEY_VIEW], nextCursor: undefined }),
+    rotateApiKey: async () => ({ apiKey: KEY_VIEW, secret: `csk_${randomUUID()}` }),
+    revokeApiKey: async () => ({ ...KEY_VIEW, state: 'revoked' }),
+    freeze: async () => FREEZE,
+    unfreeze: async () => FREEZE,
+    getStatus: async () => ({
+      mode: 'split at rest, one host',
+      version: '0.1.0',
+      protocolVersion: 1,
+      vaultSchemaVersion: 1,
+      startTimeMs: 1,
+      cosignerAvailable: true,
+      cosignerId: 'ab',
+      links: [{ shard: 0, state: 'ready', renewTimeMs: 1, presignatureCount: 0n }],
+      freezes: [FREEZE],
+      walletCount: 1n,
+      auditSequence: 7n,
+      presignatureCount: 0n,
+    }),
+  },
+})
+
+const recording = <Group extends object>(group: Group, reached: Reached[]): Group =>
+  Object.fromEntries(
+    Object.entries(group).map(([name, run]) => [
+      name,
+      (call: Call, args: unknown): unknown => {
+        reached.push({ name, call, args })
+        return run(call, args)
+      },
+    ]),
+  ) as Group
+
+export type TestEdgeOptions = {
+  readonly keys: readonly TestKey[]
+  readonly wallets?: Partial<WalletUseCases>
+  readonly signing?: Partial<SigningUseCases>
+  readonly audit?: Partial<AuditUseCases>
+  readonly admin?: Partial<AdminUseCases>
+  readonly listen?: Partial<EdgeListen>
+  readonly idempotency?: IdempotencyStore
+}
+
+type Protocol = 'grpc' | 'connect' | 'grpcWeb'
+
+export type TestEdge = AsyncDisposable & {
+  readonly edge: Edge
+  readonly directory: string
+  readonly reached: Reached[]
+  readonly events: CallEvent[]
+  readonly internal: unknown[]
+  readonly denials: Denial[]
+  readonly reloads: string[]
+  readonly client: <D extends DescService>(desc: D, secret?: string, protocol?: Protocol) => Client<D>
+}
+
+const LOOPBACK = { host: '127.0.0.1', port: 0 }
+
+const baseUrl = (edge: Edge, protocol: Protocol) =>
+  `http://${protocol === 'grpc' ? edge.grpcAddress : edge.connectAddress}`
+
+const transportTo = (edge: Edge, protocol: Protocol, secret: string | undefined) => {
+  const options = {
+    baseUrl: baseUrl(edge, protocol),
+    interceptors: [
+      (next: (request: never) => Promise<never>) => (request: { readonly header: Headers }) => {
+        if (secret !== undefined) request.header.set('authorization', `Bearer ${secret}`)
+        return next(request as never)
+      },
+    ] as never,
+  }
+  if (protocol === 'grpc') return createGrpcTransport(options)
+  if (protocol === 'grpcWeb') return createGrpcWebTransport({ ...options, httpVersion: '2' })
+  return createConnectTransport({ ...options, httpVersion: '1.1' })
+}
+
+export const openTestEdge = async (options: TestEdgeOptions): Promise<TestEdge> => {
+  const directory = mkdtempSync(join(tmpdir(), 'edge-'))
+  const reached: Reached[] = []
+  const events: CallEvent[] = []
+  const internal: unknown[] = []
+  const denials: Denial[] = []
+  const reloads: string[] = []
+  const base = defaultUseCases()
+  const edge = await openEdge({
+    useCases: {
+      wallets: recording({ ...base.wallets, ...options.wallets }, reached),
+      signing: recording({ ...base.signing, ...options.signing }, reached),
+      audit: recording({ ...base.audit, ...options.audit }, reached),
+      admin: recording({ ...base.admin, ...options.admin }, reached),
+    },
+    directory: directoryOf(options.keys),
+    idempotency: options.idempotency ?? memoryStore(),
+    recordDenial: async (denial) => {
+      denials.push(denial)
+    },
+    events: {
+      onCall: (event) => events.push(event),
+      onInternalError: (_method, error) => internal.push(error),
+      onReloaded: ({ file }) => reloads.push(`reloaded ${file}`),
+      onRefused: ({ file }) => reloads.push(`refused ${file}`),
+      onStaleSocketRemoved: (path) => reloads.push(`stale ${path}`),
+    },
+    clock: { nowMs: () => Date.now(), monotonicNs: () => process.hrtime.bigint() },
+    certificateIntervalMs: 50,
+    listen: {
+      grpc: LOOPBACK,
+      connect: LOOPBACK,
+      boundSockets: [],
+      tlsIdentities: [],
+      allowPlaintextBeyondLoopback: false,
+      maxConcurrentRequests: 64,
+      ...options.listen,
+    },
+  })
+  edge.setServing(true)
+  return {
+    edge,
+    directory,
+    reached,
+    events,
+    internal,
+    denials,
+    reloads,
+    client: (desc, secret, protocol = 'grpc') => createClient(desc, transportTo(edge, protocol, secret)),
+    [Symbol.asyncDispose]: async () => {
+      await edge.stop(0)
+      rmSync(directory, { recursive: true, force: true })
+    },
+  }
+}
