@@ -3,7 +3,8 @@ import type { Call } from '../domain/call.ts'
 import { failure } from '../domain/failure.ts'
 import type { ProjectId } from '../domain/ids.ts'
 import { canonicalJson } from '../vault/canonical-json.ts'
-import { auditHead, type AuditRow, listAudit, verifyAuditChain } from '../vault/audit-chain.ts'
+import { auditHead, type AuditRow, verifyAuditChain } from '../vault/audit-chain.ts'
+import { readAuditPage } from '../vault/audit-page.ts'
 import type { AdminNeeds } from './needs.ts'
 
 export type AuditEventView = {
@@ -61,11 +62,16 @@ const scopeOf = (call: Call, filter: AuditFilter) => {
   return { project, subjectId: filter.subjectId, kind: filter.kind }
 }
 
-export const listEvents = (
+export const listEvents = async (
   { vault }: AdminNeeds,
   call: Call,
   args: { readonly filter: AuditFilter; readonly afterSequence: bigint; readonly limit: number },
-): readonly AuditEventView[] => listAudit(vault.read, args.afterSequence, args.limit, scopeOf(call, args.filter)).map(view)
+): Promise<readonly AuditEventView[]> => {
+  const { signal } = call
+  const filter = scopeOf(call, args.filter)
+  const { rows } = await readAuditPage(vault.read, args.afterSequence, args.limit, { filter, signal })
+  return rows.map(view)
+}
 
 const WATCH_PAGE = 200
 
@@ -75,7 +81,7 @@ export async function* watchEvents(
   call: Call,
   args: { readonly filter: AuditFilter; readonly afterSequence: bigint },
 ): AsyncIterable<AuditEventView> {
-  const scope = scopeOf(call, args.filter)
+  const filter = scopeOf(call, args.filter)
   let after = args.afterSequence
   let wake: (() => void) | undefined
   let news = false
@@ -88,15 +94,13 @@ export async function* watchEvents(
   try {
     while (!call.signal.aborted) {
       news = false
-      const page = listAudit(vault.read, after, WATCH_PAGE, scope)
-      for (const row of page) {
-        yield view(row)
-        after = row.sequence
-      }
-      if (page.length === WATCH_PAGE) continue
+      const { rows, reached } = await readAuditPage(vault.read, after, WATCH_PAGE, { filter, signal: call.signal })
+      for (const row of rows) yield view(row)
+      after = reached
+      if (rows.length === WATCH_PAGE) continue
       await new Promise<void>((resolve) => {
         wake = resolve
-        if (news) resolve()
+        if (news || call.signal.aborted) resolve()
       })
     }
   } finally {

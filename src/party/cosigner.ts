@@ -62,7 +62,7 @@ export const createCosigner = async (data: CosignerWorkerData, main: () => PortE
     passphrase: data.passphrase,
     credentialsDirectory: data.credentialsDirectory,
   })
-  const options = { path: data.path, provider, nowMs: clock.nowMs() }
+  const options = { path: data.path, provider, nowMs: Math.trunc(clock.nowMs()) }
   const vault: CosignerVault = await (data.create ? createCosignerVault(options) : openCosignerVault(options))
   data.passphrase?.fill(0)
   const inode = statSync(data.path).ino
@@ -92,7 +92,7 @@ export const createCosigner = async (data: CosignerWorkerData, main: () => PortE
 
   const requirePeer = (idC: Uint8Array): void => {
     const known = getSetting(vault.read, PEER_SETTING)?.value
-    if (known === undefined) vault.commitNow((tx) => putSetting(tx, PEER_SETTING, idC, clock.nowMs()))
+    if (known === undefined) vault.commitNow((tx) => putSetting(tx, PEER_SETTING, idC, Math.trunc(clock.nowMs())))
     else if (hexOf(known) !== hexOf(idC)) throw failure('COSIGNER_UNAVAILABLE', { why: 'it is paired with another daemon' })
   }
 

@@ -4,7 +4,7 @@
  * (A) → type (C) → exact body length (C) → sid recomputed where the message carries the peer's nonce (A) →
  * content.
  */
-import { concatBytes, equalBytes, readU16, readU32, u16, u32, u8 } from '../hash/encoding.ts'
+import { concatBytes, equalBytes, plainBytes, readU16, readU32, u16, u32, u8 } from '../hash/encoding.ts'
 import { benign, FAULT_CODES, type FaultCode, type ProtocolFault, violation } from './fault.ts'
 import {
   BASE_OT_BYTES,
@@ -181,12 +181,13 @@ export function encodeFrame(frame: Frame): Uint8Array {
 }
 
 /**
- * Reads one frame. The returned arrays are views of `bytes`: nothing is copied.
+ * Reads one frame. The returned arrays are views of it: nothing is copied.
  * @param peer the role of the party at the other end of the authenticated channel.
  * @throws ProtocolFault class C: magic, suite, type, role, flags, a body length other than the bytes that follow,
  *   or one above the type's maximum.
  */
-export function decodeFrame(bytes: Uint8Array, peer: Role): Frame {
+export function decodeFrame(frame: Uint8Array, peer: Role): Frame {
+  const bytes = plainBytes(frame)
   if (bytes.length < HEADER_BYTES) throw violation('frame shorter than its header')
   if (!equalBytes(bytes.subarray(0, 4), MAGIC)) throw violation('frame magic')
   if (bytes[4] !== SUITE) throw violation('suite')

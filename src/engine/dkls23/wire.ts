@@ -1,6 +1,6 @@
 /** Reads a body of known length field by field, and validates the two kinds of values that a peer may malform. */
 import { isPoint } from '../curve/secp256k1.ts'
-import { readU16, readU32 } from '../hash/encoding.ts'
+import { plainBytes, readU16, readU32 } from '../hash/encoding.ts'
 import { isCanonicalScalar } from '../kernel/scalar.ts'
 import { violation } from './fault.ts'
 import { POINT_BYTES, SCALAR_BYTES } from './suite.ts'
@@ -11,7 +11,7 @@ export class BodyReader {
   #offset = 0
 
   constructor(body: Uint8Array) {
-    this.#body = body
+    this.#body = plainBytes(body)
   }
 
   take(length: number): Uint8Array {

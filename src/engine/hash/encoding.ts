@@ -78,3 +78,11 @@ function unsigned(value: number, width: 1 | 2 | 4): Uint8Array {
 function viewOf(bytes: Uint8Array): DataView {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 }
+
+/**
+ * The same bytes as a plain Uint8Array: `slice` of a Buffer does not copy, and a record that is kept while its source
+ * is wiped would be wiped with it. Everything that enters the engine from outside passes here.
+ */
+export function plainBytes(bytes: Uint8Array): Uint8Array {
+  return bytes.constructor === Uint8Array ? bytes : new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+}
