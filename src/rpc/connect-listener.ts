@@ -9,7 +9,7 @@ import type { ConnectRouter, HandlerContext } from '@connectrpc/connect'
 import { createContextValues } from '@connectrpc/connect'
 import { connectNodeAdapter } from '@connectrpc/connect-node'
 import type { CertificateFiles, TlsMaterial } from './certificate-files.ts'
-import { explainFrameworkErrors } from './framework-errors.ts'
+import { explainFrameworkErrors, noteHandlerStarted } from './framework-errors.ts'
 import type { ListenAddress } from './listen-address.ts'
 import { formatAddress, listenFailed } from './listen-address.ts'
 import type { MountedService } from './mounted-services.ts'
@@ -53,7 +53,11 @@ const mount = (router: ConnectRouter, settings: ConnectListenerSettings): void =
     for (const method of desc.methods) {
       const implement: unknown = implementation[method.localName]
       if (typeof implement !== 'function') throw new Error(`assertion: ${method.name} is implemented`)
-      router.rpc(method, implement.bind(implementation) as never, {
+      const run = (request: unknown, context: HandlerContext): unknown => {
+        noteHandlerStarted(context)
+        return implement.call(implementation, request, context)
+      }
+      router.rpc(method, run as never, {
         readMaxBytes: maxRequestBytes(method),
         requestGate: (context) => {
           explainFrameworkErrors(context)
@@ -72,13 +76,15 @@ const limitBody = ({ stream }: Http2ServerRequest): void => {
   stream.once('close', clear)
 }
 
+/** What is misspelt or not UTF-8 is refused: ignored or repaired, it would be signed as something else. */
+const JSON_OPTIONS = { ignoreUnknownFields: false, textDecoder: new TextDecoder('utf-8', { fatal: true }) }
+
 const createHandler = (settings: ConnectListenerSettings, identities: CertificateIdentities) => {
   const handle = connectNodeAdapter({
     routes: (router) => mount(router, settings),
     contextValues: (request) => createContextValues().set(peerKey, peerOf(request, identities)),
     acceptCompression: [],
-    // A member that is misspelt is refused, not ignored.
-    jsonOptions: { ignoreUnknownFields: false },
+    jsonOptions: JSON_OPTIONS,
   })
   const streaming = new Set(
     settings.services.flatMap(({ desc }) =>

@@ -10,7 +10,14 @@ import { methodName } from './access.ts'
 import { maxRequestBytes } from './mounted-services.ts'
 import { toStatusError } from './status.ts'
 
-const failureFor = ({ code, rawMessage }: ConnectError, { method }: HandlerContext): Failure | undefined => {
+/** Calls whose handler has begun, by their signal: their context is copied on the way, the signal is not. */
+const started = new WeakSet<AbortSignal>()
+
+export const noteHandlerStarted = ({ signal }: HandlerContext): void => {
+  started.add(signal)
+}
+
+const failureFor = ({ code, rawMessage }: ConnectError, { method, signal }: HandlerContext): Failure | undefined => {
   switch (code) {
     case Code.InvalidArgument:
       return failure('INVALID_REQUEST', { violations: [{ field: '', description: rawMessage }] })
@@ -23,7 +30,10 @@ const failureFor = ({ code, rawMessage }: ConnectError, { method }: HandlerConte
     case Code.Canceled:
       return failure('CANCELLED', {})
     case Code.Internal:
-      return failure('INTERNAL', {})
+      // Before the handler, this is how Connect calls a body that does not parse.
+      return started.has(signal)
+        ? failure('INTERNAL', {})
+        : failure('INVALID_REQUEST', { violations: [{ field: '', description: `not a valid ${method.input.typeName}` }] })
     default:
       return undefined
   }
@@ -36,7 +46,8 @@ export const explainFrameworkErrors = (context: HandlerContext): void => {
     if (!(reason instanceof ConnectError) || reason.details.length > 0) return
     const found = failureFor(reason, context)
     if (found === undefined) return
-    reason.details.push(...toStatusError(found).details)
+    const { code, rawMessage, details } = toStatusError(found)
+    Object.assign(reason, { code, rawMessage, details })
   }
   if (context.signal.aborted) explain()
   else context.signal.addEventListener('abort', explain, { once: true })

@@ -1,5 +1,5 @@
 /** grpc-js servers: one for TCP, and one for each unix socket, so that a socket's identity can belong to nothing else. */
-import { Server, ServerInterceptingCall } from '@grpc/grpc-js'
+import { logVerbosity, Server, ServerInterceptingCall, setLogVerbosity } from '@grpc/grpc-js'
 import type { ServerInterceptor, ServerOptions } from '@grpc/grpc-js'
 import { failure } from '../domain/failure.ts'
 import type { ApiKeyId } from '../domain/ids.ts'
@@ -69,6 +69,8 @@ const bodyDeadline =
     })
 
 const createServer = (settings: GrpcListenerSettings, peerOf: (call: GrpcCall) => Peer): Server => {
+  // It writes to stderr by itself; what it has to say arrives here as errors.
+  setLogVerbosity(logVerbosity.NONE)
   const server = new Server({
     ...serverOptions(settings.maxStreamsPerConnection),
     interceptors: [bodyDeadline(BODY_TIMEOUT_MS)],
