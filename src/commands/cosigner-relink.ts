@@ -5,11 +5,13 @@
  */
 import type { Config, Secrets } from '../config/config.ts'
 import { dataDirPaths, loadConfig, type Flags } from '../config/load-config.ts'
-import { decodeLinkRecord, encodeLinkRecord, type LinkRecord } from '../engine/dkls23/records.ts'
+import { decodeLinkRecord } from '../engine/dkls23/records.ts'
+import { MAX_BURNS } from '../party/link.ts'
+import { grantRelink } from '../party/relink-grant.ts'
 import { appendAudit } from '../vault/audit-chain.ts'
 import { openCosignerVault } from '../vault/cosigner-vault.ts'
 import { openDaemonVault } from '../vault/daemon-vault.ts'
-import { clearStrikes, listLinks, saveLink } from '../vault/links.ts'
+import { clearStrikes, listLinks } from '../vault/links.ts'
 import type { Tx } from '../vault/store.ts'
 import type { Vault } from '../vault/vault.ts'
 import { askAtTerminal, completeSecrets } from './ask-passphrase.ts'
@@ -17,48 +19,30 @@ import { formatTable } from './print-table.ts'
 import { rootKeyProviders } from './root-keys.ts'
 import { CommandRefusal, type Terminal } from './terminal.ts'
 
-/** Set-ups that one grant allows. */
-const GRANTED_SETUPS = 5
-/** After so many burns the peer gets a new identity, not another chance. */
-const MAX_BURNS = 3
-
 type Mended = { readonly party: string; readonly linkId: string; readonly done: string }
 
-const mend = (record: LinkRecord): { readonly record: LinkRecord; readonly done: string } | undefined => {
-  if (record.state === 'BURNED')
-    return { record: { ...record, relinkGrant: GRANTED_SETUPS }, done: 'may be set up anew' }
-  if (record.state === 'SUSPENDED') {
-    return { record: { ...record, state: 'ACTIVE', strikeAtMs: [0n, 0n, 0n] }, done: 'suspension cleared' }
-  }
-  return undefined
-}
-
 const refuseBeyondMending = (vault: Vault): void => {
-  const spent = listLinks(vault.read).find(({ control }) => {
-    const { state, burns } = decodeLinkRecord(control)
-    return state === 'BURNED' && burns >= MAX_BURNS
+  const spent = listLinks(vault.read).some(({ state, control }) => {
+    return state === 'BURNED' && decodeLinkRecord(control).burns >= MAX_BURNS
   })
-  if (spent === undefined) return
+  if (!spent) return
   throw new CommandRefusal(
     `a link was burned ${MAX_BURNS} times: it is not set up again, the cosigner needs a new identity`,
   )
 }
 
 const mendLinks = (tx: Tx, party: string, nowMs: number): Mended[] =>
-  listLinks(tx).flatMap(({ control }) => {
-    const record = decodeLinkRecord(control)
-    const mended = mend(record)
-    if (mended === undefined) return []
-    const linkId = Buffer.from(record.linkId).toString('hex')
-    saveLink(tx, encodeLinkRecord(mended.record), nowMs)
-    if (record.state === 'SUSPENDED') clearStrikes(tx, record.linkId)
+  listLinks(tx).flatMap(({ linkId, state }) => {
+    if (grantRelink(tx, linkId, nowMs) !== 'granted') return []
+    if (state === 'SUSPENDED') clearStrikes(tx, linkId)
+    const linkIdHex = Buffer.from(linkId).toString('hex')
     appendAudit(tx, {
       timeMs: nowMs,
-      kind: record.state === 'BURNED' ? 'link.relink_granted' : 'link.suspension_cleared',
+      kind: state === 'BURNED' ? 'link.relink_granted' : 'link.suspension_cleared',
       actor: { kind: 'operator', id: '' },
-      subject: { type: 'link', id: linkId },
+      subject: { type: 'link', id: linkIdHex },
     })
-    return [{ party, linkId, done: mended.done }]
+    return [{ party, linkId: linkIdHex, done: state === 'BURNED' ? 'may be set up anew' : 'suspension cleared' }]
   })
 
 const mendBoth = async (config: Config, secrets: Secrets): Promise<Mended[]> => {
