@@ -1,7 +1,10 @@
+import { randomBytes } from 'node:crypto'
 import { failure } from '../domain/failure.ts'
 import type { RequestId } from '../domain/ids.ts'
 import { REQUEST_LIFE_MS } from './intents.ts'
-import type { Tx } from './store.ts'
+import { decryptBound, encryptBound } from './sealed-record.ts'
+import type { Reader, Tx } from './store.ts'
+import { encodeTagged } from './tagged-encoding.ts'
 
 /**
  * Idempotency: one (caller, method, request id) is one request for a day, across restarts. Waiting for a request
@@ -36,17 +39,36 @@ export const claimRequest = (tx: Tx, key: RequestKey, bodyHash: Uint8Array, nowM
     return { kind: 'claimed' }
   }
   if (!row.body_hash.equals(bodyHash)) throw failure('IDEMPOTENCY_MISMATCH', { requestId: key.requestId })
-  if (row.state === 'DONE') return { kind: 'done', response: row.response ?? new Uint8Array(0) }
+  if (row.state === 'DONE') return { kind: 'done', response: openResponse(tx, key, row.response) }
   if (row.state === 'RUNNING') return { kind: 'running' }
   tx.run(`UPDATE requests SET state = 'RUNNING' WHERE ${KEY}`, ...id)
   return { kind: 'reclaimed' }
 }
 
-/** Keeps the answer for repetitions. */
+const NONCE_BYTES = 12
+
+const responseAad = (reader: Reader, { caller, method, requestId }: RequestKey): Uint8Array =>
+  encodeTagged('countersign/vault/response/v1', [reader.vaultId, caller, method, requestId])
+
+/** nonce 12 ‖ ciphertext ‖ tag 16, bound to the request it answers. */
+const sealResponse = (tx: Tx, key: RequestKey, response: Uint8Array): Uint8Array => {
+  const nonce = randomBytes(NONCE_BYTES)
+  return Buffer.concat([nonce, encryptBound(tx.keys.response, nonce, responseAad(tx, key), response)])
+}
+
+const openResponse = (tx: Tx, key: RequestKey, stored: Uint8Array | null): Uint8Array => {
+  const nonce = stored?.subarray(0, NONCE_BYTES) ?? new Uint8Array(0)
+  const sealed = stored?.subarray(NONCE_BYTES) ?? new Uint8Array(0)
+  const response = decryptBound(tx.keys.response, nonce, responseAad(tx, key), sealed)
+  if (response === undefined) throw failure('VAULT_CORRUPT', { where: 'requests.response' })
+  return response
+}
+
+/** Keeps the answer for repetitions, sealed: the answer that made an API key holds its secret. */
 export const finishRequest = (tx: Tx, key: RequestKey, response: Uint8Array): void => {
   tx.run(
     `UPDATE requests SET state = 'DONE', response = ? WHERE ${KEY}`,
-    response,
+    sealResponse(tx, key, response),
     key.caller,
     key.method,
     key.requestId,

@@ -16,8 +16,9 @@ import { assert } from '../domain/failure.ts'
  * | row-mac     | HMAC over rows that decide what may be signed (API keys, wallets, links) |
  * | state-index | HMAC of the index that notices a rolled-back row |
  * | api-key     | HMAC of API key secrets |
+ * | response    | AES-256-GCM of answers kept for repeated requests: one that made an API key holds its secret |
  */
-export type KeyPurpose = 'verifier' | 'share' | 'secret' | 'row-mac' | 'state-index' | 'api-key'
+export type KeyPurpose = 'verifier' | 'share' | 'secret' | 'row-mac' | 'state-index' | 'api-key' | 'response'
 
 export const ROOT_KEY_BYTES = 32
 
@@ -39,8 +40,8 @@ export class RootKey {
     return new Uint8Array(hkdfSync('sha256', this.#root, this.#salt, `countersign/vault/v1/${purpose}`, 32))
   }
 
-  /** The same key as an opaque handle for HMAC. */
-  deriveMacKey(purpose: KeyPurpose): KeyObject {
+  /** The same key as an opaque handle. */
+  deriveHandle(purpose: KeyPurpose): KeyObject {
     const bytes = this.derive(purpose)
     const key = createSecretKey(bytes)
     bytes.fill(0)

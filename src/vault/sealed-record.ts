@@ -1,4 +1,5 @@
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto'
+import type { KeyObject } from 'node:crypto'
 import { failure } from '../domain/failure.ts'
 import { encodeTagged, u32, u64 } from './tagged-encoding.ts'
 import type { Item } from './tagged-encoding.ts'
@@ -59,7 +60,7 @@ const placeItems = (place: CellPlace): Item[] => [
  * swap.
  */
 export const encryptBound = (
-  key: Uint8Array,
+  key: Uint8Array | KeyObject,
   nonce: Uint8Array,
   aad: Uint8Array,
   plaintext: Uint8Array,
@@ -75,7 +76,7 @@ export const encryptBound = (
 
 /** Opens what `encryptBound` made; undefined when anything at all differs. */
 export const decryptBound = (
-  key: Uint8Array,
+  key: Uint8Array | KeyObject,
   nonce: Uint8Array,
   aad: Uint8Array,
   sealed: Uint8Array,

@@ -12,6 +12,7 @@ export type VaultKeys = {
   readonly rowMac: KeyObject
   readonly stateIndex: KeyObject
   readonly apiKeyPepper: KeyObject
+  readonly response: KeyObject
 }
 
 // Rows are typed by who wrote the SQL; the tables are STRICT, so a column's type is what its table says.

@@ -69,9 +69,10 @@ const rootAad = (kind: VaultKind, vaultId: Uint8Array): Buffer =>
   encodeTagged('countersign/vault/root/v1', [kind, vaultId])
 
 const deriveKeys = (root: RootKey): VaultKeys => ({
-  rowMac: root.deriveMacKey('row-mac'),
-  stateIndex: root.deriveMacKey('state-index'),
-  apiKeyPepper: root.deriveMacKey('api-key'),
+  rowMac: root.deriveHandle('row-mac'),
+  stateIndex: root.deriveHandle('state-index'),
+  apiKeyPepper: root.deriveHandle('api-key'),
+  response: root.deriveHandle('response'),
 })
 
 /**

@@ -21,6 +21,9 @@ const NO_KEYS: VaultKeys = {
   get apiKeyPepper() {
     return noKey()
   },
+  get response() {
+    return noKey()
+  },
 }
 
 type OpenFile = { readonly reader: Reader; readonly close: () => void }

@@ -371,3 +371,20 @@ test('the cosigner answers a repeated request with the same signature for ten mi
   expect(await vault.commit((tx) => pruneReplies(tx, NOW + REPLY_LIFE_MS, 10))).toBe(1)
   expect(await claim()).toEqual({ kind: 'claimed' })
 })
+
+test('an answer is kept sealed: its text is not in the file, and an altered or moved one does not open', async () => {
+  const vault = await makeVault()
+  const key = { caller: 'key_1', method: 'CreateApiKey', requestId: REQUEST.requestId }
+  const secret = Buffer.from('csk_0123456789abcdef_thesecretofanapikey')
+  await vault.commit((tx) => claimRequest(tx, key, BODY, NOW))
+  await vault.commit((tx) => finishRequest(tx, key, secret))
+  const row = vault.read.one<{ response: Buffer }>('SELECT response FROM requests WHERE method = ?', key.method)
+  expect(row?.response.includes('thesecret')).toBe(false)
+  const claim = await vault.commit((tx) => claimRequest(tx, key, BODY, NOW))
+  expect(claim).toMatchObject({ kind: 'done' })
+  expect(Buffer.from((claim as { response: Uint8Array }).response)).toEqual(secret)
+  await vault.commit((tx) => tx.run('UPDATE requests SET caller = ? WHERE method = ?', 'key_2', key.method))
+  await expect(vault.commit((tx) => claimRequest(tx, { ...key, caller: 'key_2' }, BODY, NOW))).rejects.toMatchObject({
+    reason: 'VAULT_CORRUPT',
+  })
+})
