@@ -58,13 +58,18 @@ const sourceFiles = (folder: string): string[] =>
     return name.endsWith('.ts') ? [path] : []
   })
 
+const IMPORTS = [
+  /^(?:import|export)\b[^'"`]*?\bfrom\s*'([^']+)'/gm,
+  /^import\s*'([^']+)'/gm,
+  /\bimport\(\s*'([^']+)'/g,
+  /\brequire\(\s*'([^']+)'/g,
+]
+
 const files = sourceFiles(join(root, 'src')).map((path) => {
   const text = readFileSync(path, 'utf8')
   const name = relative(root, path)
   const ring = name.split('/').length > 2 ? (name.split('/')[1] as string) : ''
-  const imports = [...text.matchAll(/(?:from|import)\s*\(?\s*'([^']+)'|createRequire[^]*?require\('([^']+)'\)/g)].map(
-    (match) => (match[1] ?? match[2]) as string,
-  )
+  const imports = IMPORTS.flatMap((pattern) => [...text.matchAll(pattern)].map((match) => match[1] as string))
   return { path, name, ring, text, imports, lines: text.split('\n').length }
 })
 

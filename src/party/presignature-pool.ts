@@ -165,7 +165,7 @@ export class PresignaturePool {
 
   #refillSlots(): Uint8Array[] {
     const slots: Uint8Array[] = []
-    for (const [key, walletId] of [...this.#warm].reverse()) {
+    for (const [key, walletId] of [...this.#warm].toReversed()) {
       const have = this.#ready.get(key)?.length ?? 0
       if (have >= this.#settings.lowWater && slots.length === 0) continue
       const missing = Math.min(this.#settings.highWater - have, BATCH_MAX - slots.length)

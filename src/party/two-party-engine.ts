@@ -93,12 +93,12 @@ export class TwoPartyEngine {
 
   async generateWallet(): Promise<{ readonly sid: Uint8Array; readonly wallet: GeneratedWallet }> {
     const { signer } = await this.#ensure()
-    return translated(signer.call('generate', undefined as never, { timeoutMs: CALL_TIMEOUT_MS }))
+    return translated(signer.call('generate', undefined, { timeoutMs: CALL_TIMEOUT_MS }))
   }
 
   /** After the transaction that made the wallet ACTIVE. */
   async acknowledge(sid: Uint8Array, walletId: Uint8Array): Promise<void> {
-    await this.#live?.signer.call('acknowledge', sid as never, { transfer: [] }).catch(() => undefined)
+    await this.#live?.signer.call('acknowledge', sid, { transfer: [] }).catch(() => undefined)
     this.#live?.pool.keepWarm(walletId)
   }
 
@@ -117,7 +117,7 @@ export class TwoPartyEngine {
     const live = this.#live
     if (live === undefined) return
     live.pool.forget(walletId)
-    await live.signer.call('wipeWallet', walletId as never, { transfer: [] })
+    await live.signer.call('wipeWallet', walletId, { transfer: [] })
     await live.cosigner.call('dropPresignatures', { walletId })
   }
 
@@ -151,7 +151,7 @@ export class TwoPartyEngine {
 
   async relink(): Promise<void> {
     const { signer } = await this.#ensure()
-    await translated(signer.call('relink', undefined as never))
+    await translated(signer.call('relink', undefined))
   }
 
   async status(): Promise<{
@@ -165,8 +165,8 @@ export class TwoPartyEngine {
     const none = { available: false, why: this.#why, cosignerId: '', cosigner: undefined, signer: undefined }
     if (live === undefined) return none
     const [cosigner, signer] = await Promise.allSettled([
-      live.cosigner.call('status', undefined as never, { timeoutMs: CALL_TIMEOUT_MS }),
-      live.signer.call('status', undefined as never, { timeoutMs: CALL_TIMEOUT_MS }),
+      live.cosigner.call('status', undefined, { timeoutMs: CALL_TIMEOUT_MS }),
+      live.signer.call('status', undefined, { timeoutMs: CALL_TIMEOUT_MS }),
     ])
     return {
       available: cosigner.status === 'fulfilled' && signer.status === 'fulfilled',
@@ -245,7 +245,7 @@ const openParties = async (options: EngineOptions, lost: (why: string) => void):
   }
   try {
     watchThread(cosignerThread, cosigner, 'the cosigner', () => !closing, lost)
-    const { ownId, head: theirs } = await cosigner.call('open', undefined as never, { timeoutMs: OPEN_TIMEOUT_MS })
+    const { ownId, head: theirs } = await cosigner.call('open', undefined, { timeoutMs: OPEN_TIMEOUT_MS })
     pinPeer(vault, ownId, clock)
     requireForward(vault, ownId, theirs, clock)
     const idC = partyIdOf(vault.signer.publicKey)
@@ -268,15 +268,15 @@ const openParties = async (options: EngineOptions, lost: (why: string) => void):
     })
     const signer: PortEnd<SignerCalls> = openPortEnd(signerThread, host, onBug)
     watchThread(signerThread, signer, 'the signer thread', () => !closing, lost)
-    await signer.call('connect', undefined as never, { timeoutMs: OPEN_TIMEOUT_MS })
+    await signer.call('connect', undefined, { timeoutMs: OPEN_TIMEOUT_MS })
     await cosigner.call('rememberHead', { head: auditHead(vault.read), exact: true })
-    void signer.call('warm', undefined as never).catch((error) => onBug(asFailure(error)))
+    void signer.call('warm', undefined).catch((error) => onBug(asFailure(error)))
     const stop = async (): Promise<void> => {
       if (closing) return
       pool.shut()
       await Promise.allSettled([
-        signer.call('stop', undefined as never, { timeoutMs: CALL_TIMEOUT_MS }),
-        cosigner.call('stop', undefined as never, { timeoutMs: CALL_TIMEOUT_MS }),
+        signer.call('stop', undefined, { timeoutMs: CALL_TIMEOUT_MS }),
+        cosigner.call('stop', undefined, { timeoutMs: CALL_TIMEOUT_MS }),
       ])
       await close()
     }
