@@ -9,7 +9,7 @@ import { Failure, failure, type FailureReason, isFailure } from '../domain/failu
 import type { EcdsaSignature } from '../engine/dkls23/sign-messages.ts'
 import { type AuditHead, auditHead, requireRememberedHead } from '../vault/audit-chain.ts'
 import type { DaemonVault } from '../vault/daemon-vault.ts'
-import type { FreezeRow, FreezeSubject } from '../vault/freezes.ts'
+import { type FreezeRow, type FreezeSubject, listFreezes } from '../vault/freezes.ts'
 import { rememberPeerHead } from '../vault/peer-heads.ts'
 import { getSetting, putSetting } from '../vault/settings.ts'
 import type { CosignerCalls, CosignerEvents, CosignerStatus, CosignerWorkerData } from './cosigner.ts'
@@ -43,6 +43,7 @@ const PEER_SETTING = 'peer_id'
 const OPEN_TIMEOUT_MS = 30_000
 const CALL_TIMEOUT_MS = 10_000
 const RETRY_MS = 1_000
+const FREEZES_MAX = 100_000
 
 /** A coded refusal of a thread becomes the daemon's own failure; anything else is a bug there. */
 const asFailure = (error: unknown): unknown => {
@@ -128,14 +129,21 @@ export class TwoPartyEngine {
     await this.dropPresignatures(walletId)
   }
 
-  /** The cosigner keeps its own copy of every freeze, so that a daemon gone wrong does not sign past one. */
+  /**
+   * The cosigner keeps its own copy of every freeze, so that a daemon gone wrong does not sign past one. One that is
+   * away, or does not answer, is told when it is joined again; the daemon's own freeze holds meanwhile.
+   */
   async freezeCosigner(freeze: FreezeRow): Promise<void> {
-    await this.#live?.cosigner.call('freeze', { freeze }, { timeoutMs: CALL_TIMEOUT_MS })
+    await this.#live?.cosigner
+      .call('freeze', { freeze }, { timeoutMs: CALL_TIMEOUT_MS })
+      .catch((error: unknown) => this.#options.onAlert('daemon', 'freeze_not_shared', String(error)))
   }
 
+  /** Needs the cosigner: a freeze that only the daemon forgot would stay without anybody seeing it. */
   async unfreezeCosigner(subject: FreezeSubject): Promise<void> {
+    const { cosigner } = await this.#ensure()
     const timeMs = Math.trunc(this.#options.clock.nowMs())
-    await this.#live?.cosigner.call('unfreeze', { subject, timeMs }, { timeoutMs: CALL_TIMEOUT_MS }).catch((error) => {
+    await cosigner.call('unfreeze', { subject, timeMs }, { timeoutMs: CALL_TIMEOUT_MS }).catch((error) => {
       if (!(error instanceof PortFailure && error.reason === 'FREEZE_NOT_FOUND')) throw error
     })
   }
@@ -270,6 +278,9 @@ const openParties = async (options: EngineOptions, lost: (why: string) => void):
     watchThread(signerThread, signer, 'the signer thread', () => !closing, lost)
     await signer.call('connect', undefined, { timeoutMs: OPEN_TIMEOUT_MS })
     await cosigner.call('rememberHead', { head: auditHead(vault.read), exact: true })
+    for (const freeze of listFreezes(vault.read, undefined, FREEZES_MAX)) {
+      if (freeze.scope !== 'api_key') await cosigner.call('freeze', { freeze }, { timeoutMs: CALL_TIMEOUT_MS })
+    }
     void signer.call('warm', undefined).catch((error) => onBug(asFailure(error)))
     const stop = async (): Promise<void> => {
       if (closing) return
