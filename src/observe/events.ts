@@ -31,45 +31,6 @@ export const logDaemonStopping = (
 export const logDaemonStopped = (log: Logger, facts: { readonly tookMs: number }): void =>
   log.write('info', 'daemon.stopped', { tookMs: facts.tookMs })
 
-export const logWalletCreated = (
-  log: Logger,
-  facts: {
-    readonly walletId: string
-    readonly projectId: string
-    readonly keyType: string
-    readonly sequence: string
-  },
-): void =>
-  log.write('info', 'wallet.created', {
-    walletId: facts.walletId,
-    projectId: facts.projectId,
-    keyType: facts.keyType,
-    sequence: facts.sequence,
-  })
-
-export const logWalletSuspended = (
-  log: Logger,
-  facts: { readonly walletId: string; readonly check: string },
-): void => log.write('error', 'wallet.suspended', { walletId: facts.walletId, check: facts.check })
-
-export const logSignatureReleased = (
-  log: Logger,
-  facts: {
-    readonly walletId: string
-    readonly method: string
-    readonly callerId: string
-    readonly sequence: string
-    readonly tookMs: number
-  },
-): void =>
-  log.write('debug', 'signature.released', {
-    walletId: facts.walletId,
-    method: facts.method,
-    callerId: facts.callerId,
-    sequence: facts.sequence,
-    tookMs: facts.tookMs,
-  })
-
 export const logRequestRefused = (
   log: Logger,
   facts: { readonly method: string; readonly reason: string; readonly callerId?: string | undefined },
@@ -98,43 +59,8 @@ export const logInternalError = (
   })
 }
 
-export const logLinkReady = (
-  log: Logger,
-  facts: { readonly linkEpoch: number; readonly why: string; readonly tookMs: number },
-): void => log.write('info', 'link.ready', { linkEpoch: facts.linkEpoch, why: facts.why, tookMs: facts.tookMs })
-
-/** A cheating check failed. Nothing signs until an operator relinks. */
-export const logLinkBurned = (log: Logger, facts: { readonly check: string; readonly linkEpoch: number }): void =>
-  log.write('error', 'link.burned', {
-    check: facts.check,
-    linkEpoch: facts.linkEpoch,
-    mend: 'countersign cosigner relink',
-  })
-
-export const logLinkAborted = (log: Logger, facts: { readonly step: string; readonly why: string }): void =>
-  log.write('warn', 'link.aborted', { step: facts.step, why: facts.why })
-
 export const logCosignerGone = (log: Logger, facts: { readonly why: string }): void =>
   log.write('error', 'cosigner.gone', { why: facts.why })
-
-export const logApiKeyChanged = (
-  log: Logger,
-  facts: {
-    readonly apiKeyId: string
-    readonly change: 'created' | 'rotated' | 'revoked'
-    readonly sequence: string
-  },
-): void => log.write('info', `api_key.${facts.change}`, { apiKeyId: facts.apiKeyId, sequence: facts.sequence })
-
-export const logFreezeChanged = (
-  log: Logger,
-  facts: { readonly scope: string; readonly id: string; readonly frozen: boolean; readonly sequence: string },
-): void =>
-  log.write('warn', facts.frozen ? 'frozen' : 'unfrozen', {
-    scope: facts.scope,
-    id: facts.id,
-    sequence: facts.sequence,
-  })
 
 export const logCertificateReloaded = (
   log: Logger,

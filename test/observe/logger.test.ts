@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { Secret } from '../../src/domain/secret.ts'
-import { logInternalError, logRequestRefused, logWalletCreated } from '../../src/observe/events.ts'
+import { logDaemonServing, logInternalError, logRequestRefused } from '../../src/observe/events.ts'
 import { createLogger, type LogFields } from '../../src/observe/logger.ts'
 
 const capture = (pretty = false, level: 'debug' | 'info' | 'error' | 'silent' = 'debug') => {
@@ -27,15 +27,8 @@ describe('the log', () => {
 
   it('logs what an event lists and nothing else of the object it is given', () => {
     const { lines, log } = capture()
-    const wallet = {
-      walletId: 'wal_1',
-      projectId: 'default',
-      keyType: 'secp256k1',
-      sequence: '4',
-      share: 'aa',
-      extra: 'bb',
-    }
-    logWalletCreated(log, wallet)
+    const endpoints = { grpc: 'a:1', connect: 'a:2', socket: '/s', share: 'aa', extra: 'bb' }
+    logDaemonServing(log, endpoints)
     expect(lines.join()).not.toMatch(/"aa"|"bb"|share|extra/)
   })
 
