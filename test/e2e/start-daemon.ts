@@ -34,15 +34,22 @@ export type StartOptions = {
   readonly keepData?: boolean
 }
 
+export type CliRun = { readonly code: number | null; readonly stdout: string; readonly stderr: string }
+
+/** Longer than any command that ends by itself; a daemon that starts against expectation is ended by it. */
+const CLI_TIMEOUT_MS = 20_000
+
 /** Runs a CLI command to its end. */
 export const runCli = async (
   args: readonly string[],
   env: Readonly<Record<string, string>> = {},
-): Promise<{ code: number | null; stdout: string; stderr: string }> => {
+): Promise<CliRun> => {
   const child = spawn(process.execPath, ['src/main.ts', ...args], {
     cwd: root,
     env: { ...process.env, NODE_OPTIONS: '', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
+    timeout: CLI_TIMEOUT_MS,
+    killSignal: 'SIGKILL',
   })
   let stdout = ''
   let stderr = ''

@@ -1,0 +1,65 @@
+/** Callers of a test daemon: clients, keys, wallets and the refusals they meet. */
+import { createHash, randomUUID } from 'node:crypto'
+import { create, type MessageInitShape } from '@bufbuild/protobuf'
+import { expect } from 'vitest'
+import type { CreateApiKeyRequestSchema } from '../../gen/countersign/v1/admin_pb.ts'
+import { KeyType, PermissionSchema } from '../../gen/countersign/v1/common_pb.ts'
+import type { Wallet } from '../../gen/countersign/v1/wallet_pb.ts'
+import { type CountersignClient, createCountersignClient } from '../../src/client/countersign-client.ts'
+import { CountersignError } from '../../src/client/countersign-error.ts'
+import type { Endpoints } from './start-daemon.ts'
+
+export type Narrowed = MessageInitShape<typeof PermissionSchema>
+
+export const connect = (daemon: { readonly endpoints: Endpoints }, apiKey: string): CountersignClient =>
+  createCountersignClient({ endpoint: daemon.endpoints.grpc, apiKey })
+
+export const newWallet = async (
+  client: CountersignClient,
+  userId: string = `user-${randomUUID()}`,
+  label = '',
+): Promise<Wallet> => {
+  const { wallet } = await client.wallets.createWallet({ userId, keyType: KeyType.SECP256K1, label })
+  if (wallet === undefined) throw new Error('no wallet in the answer')
+  return wallet
+}
+
+export type NewKey = { readonly apiKeyId: string; readonly secret: string }
+
+export const newKey = async (
+  admin: CountersignClient,
+  permissions: readonly Narrowed[],
+  rest: Omit<MessageInitShape<typeof CreateApiKeyRequestSchema>, 'permissions' | '$typeName'> = {},
+): Promise<NewKey> => {
+  const { apiKey, secret } = await admin.admin.createApiKey({
+    name: 'test',
+    permissions: permissions.map((permission) => create(PermissionSchema, permission)),
+    ...rest,
+  })
+  return { apiKeyId: apiKey?.apiKeyId ?? '', secret }
+}
+
+/** How a call was refused; fails the test when it was not, or not by the daemon. */
+export const refusalOf = async (call: Promise<unknown>): Promise<CountersignError> => {
+  const outcome: unknown = await call.then(
+    (answer) => ({ answered: answer }),
+    (error: unknown) => error,
+  )
+  expect(outcome).toBeInstanceOf(CountersignError)
+  const refusal = outcome as CountersignError
+  expect(refusal.reason, refusal.message).toBeDefined()
+  return refusal
+}
+
+export const reasonOf = async (call: Promise<unknown>): Promise<string | undefined> => (await refusalOf(call)).reason
+
+/** `signed`, or the reason why not. */
+export const outcomeOf = (call: Promise<unknown>): Promise<string> =>
+  call.then(
+    () => 'signed',
+    (error: unknown) => (error instanceof CountersignError ? (error.reason ?? error.code) : String(error)),
+  )
+
+export const hex = (bytes: Uint8Array): `0x${string}` => `0x${Buffer.from(bytes).toString('hex')}`
+
+export const sha256 = (data: Uint8Array | string): Uint8Array => new Uint8Array(createHash('sha256').update(data).digest())
