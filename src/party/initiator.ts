@@ -116,8 +116,10 @@ export class Initiator {
     return this.#encode(FRAME_TYPES.OUTCOME_ANSWER, NO_SID, this.#link.record.lEpoch, encodeOutcomeAnswers(answers))
   }
 
-  /** Makes material when there is none or when it is due for renewal. */
+  /** Makes material when there is none or when it is due for renewal, or when an operator granted it after a burn. */
   async warm(): Promise<void> {
+    const { state, relinkGrant } = this.#link.record
+    if (state === 'BURNED' && relinkGrant > 0) return this.relink()
     await this.#link.lock.run(() => this.#guarded(() => this.#ensureMaterial()))
   }
 

@@ -7,6 +7,12 @@ import { join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { rootKeyProviders } from '../../src/commands/root-keys.ts'
+import { loadConfig } from '../../src/config/load-config.ts'
+import { decodeLinkRecord, encodeLinkRecord } from '../../src/engine/dkls23/records.ts'
+import { openCosignerVault } from '../../src/vault/cosigner-vault.ts'
+import { openDaemonVault } from '../../src/vault/daemon-vault.ts'
+import { listLinks, saveLink } from '../../src/vault/links.ts'
 import { runCli } from './run-cli.ts'
 
 const root = resolve(import.meta.dirname, '..', '..')
@@ -223,6 +229,56 @@ describe('a second daemon', () => {
     expect(second.err()).toContain(`countersign: another daemon holds ${dataDir} (VAULT_LOCKED)`)
     expect((await cli('status')).exitCode).toBe(0)
   })
+})
+
+describe('a burned link', () => {
+  const burn = async (target: string): Promise<void> => {
+    const { config, secrets } = loadConfig({ 'data-dir': target }, { environment: {}, cwd: dir })
+    const providers = rootKeyProviders(config, secrets)
+    const nowMs = Date.now()
+    const daemonVault = await openDaemonVault({
+      path: join(target, 'vault.db'),
+      provider: providers.daemon,
+      nowMs,
+    })
+    const path = join(target, 'cosigner.db')
+    const cosignerVault = await openCosignerVault({ path, provider: providers.cosigner, nowMs })
+    for (const vault of [daemonVault, cosignerVault]) {
+      await vault.commit((tx) => {
+        for (const { control } of listLinks(tx)) {
+          saveLink(tx, encodeLinkRecord({ ...decodeLinkRecord(control), state: 'BURNED', burns: 1 }), nowMs)
+        }
+      })
+      await vault.close()
+    }
+  }
+
+  it('signs nothing until an operator relinks, and then the same wallet signs', async () => {
+    const other = join(dir, 'b')
+    const dev = async (): Promise<Started> => {
+      const started = start('dev', '--data-dir', other, ...anyPorts)
+      await serving(started, other)
+      return started
+    }
+    const at = (...argv: string[]) => runCli(...argv, '--data-dir', other)
+    const first = await dev()
+    expect((await at('wallet', 'create', 'alice')).exitCode).toBe(0)
+    expect(await stopped(first)).toBe(0)
+    await burn(other)
+    const second = await dev()
+    expect((await at('wallet', 'sign-message', 'alice', 'x')).notes).toContain('(LINK_BURNED)')
+    const status = await at('cosigner', 'status')
+    expect(status).toMatchObject({ exitCode: 1, out: expect.stringMatching(/burned/) as string })
+    expect(status.notes).toContain('countersign cosigner relink')
+    expect((await at('cosigner', 'relink')).notes).toContain('(VAULT_LOCKED)')
+    expect(await stopped(second)).toBe(0)
+    expect((await at('cosigner', 'relink')).exitCode).toBe(0)
+    const third = await dev()
+    expect((await at('wallet', 'sign-message', 'alice', 'x')).out).toMatch(/^signature +0x/)
+    expect((await at('cosigner', 'status')).exitCode).toBe(0)
+    expect(await stopped(third)).toBe(0)
+    expect((await at('audit', 'verify')).exitCode).toBe(0)
+  }, 60_000)
 })
 
 describe('serve', () => {
