@@ -80,7 +80,8 @@ const parseRequest = ({ desc, options }: Method, bytes: Buffer): MessageShape<De
   const limitBytes = options.maxRequestBytes(desc)
   if (bytes.length > limitBytes) throw toStatusError(failure('REQUEST_TOO_LARGE', { limitBytes }))
   try {
-    return fromBinary(desc.input, bytes)
+    // Not as a Buffer: its fields would be Buffers, whose slice() does not copy.
+    return fromBinary(desc.input, new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength))
   } catch {
     throw toStatusError(failure('INVALID_REQUEST', { violations: [MALFORMED(desc)] }))
   }

@@ -146,9 +146,11 @@ describe('a unix socket', () => {
         ],
       },
     })
-    const [first, second] = paths.map((path) => overSocket(path))
+    const clients = [overSocket(paths[0]), overSocket(paths[1])] as const
     await Promise.all(
-      Array.from({ length: 200 }, (_, index) => (index % 2 === 0 ? first : second)?.getWallet({ wallet: `u${index % 2}` })),
+      Array.from({ length: 200 }, async (_, index) => {
+        await clients[index % 2 === 0 ? 0 : 1].getWallet({ wallet: `u${index % 2}` })
+      }),
     )
     expect(open.reached).toHaveLength(200)
     for (const { call, args } of open.reached) {
@@ -259,7 +261,7 @@ describe('the second port', () => {
     await using open = await openTestEdge({ keys: [key] })
     const text = post('host: localhost\r\n')
     expect(await rawText(open.edge.connectAddress, text)).toContain('"walletId":"wal_')
-    expect(await rawText(open.edge.connectAddress, ...text.slice(0, 8), text.slice(8, 100), text.slice(100))).toContain(
+    expect(await rawText(open.edge.connectAddress, ...text.slice(0, 8).split(''), text.slice(8, 100), text.slice(100))).toContain(
       '"walletId":"wal_',
     )
   })
@@ -403,11 +405,14 @@ describe('stopping', () => {
         },
       },
       audit: {
-        async *watchEvents({ signal }) {
-          await new Promise((resolve) => {
-            signal.addEventListener('abort', resolve)
-          })
-        },
+        watchEvents: ({ signal }) => ({
+          [Symbol.asyncIterator]: () => ({
+            next: () =>
+              new Promise((resolve) => {
+                signal.addEventListener('abort', () => resolve({ done: true, value: undefined }))
+              }),
+          }),
+        }),
       },
     })
     const { AuditService } = await import('../../gen/countersign/v1/audit_pb.ts')
