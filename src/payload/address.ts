@@ -14,8 +14,8 @@ export const formatEvmAddress = (address: Uint8Array): `0x${string}` => {
 }
 
 /**
- * The 20 bytes behind an address: 0x and 40 hex digits, in one letter case throughout or, in mixed case, with a valid
- * EIP-55 checksum. Anything else is undefined.
+ * The 20 bytes behind an address: 0x and 40 hex digits, in one letter case throughout or, in mixed case, with a
+ * valid EIP-55 checksum. Anything else is undefined.
  */
 export const parseEvmAddress = (text: string): Uint8Array | undefined => {
   const address = text.length === 42 ? fromHex(text) : undefined
@@ -25,7 +25,9 @@ export const parseEvmAddress = (text: string): Uint8Array | undefined => {
   return mixed && formatEvmAddress(address) !== text ? undefined : address
 }
 
-/** The 20-byte address of an uncompressed secp256k1 public key (65 bytes beginning 04): keccak-256's last 20 bytes. */
+/**
+ * The 20-byte address of an uncompressed secp256k1 public key (65 bytes beginning 04): keccak-256's last 20 bytes.
+ */
 export const evmAddressOfPublicKey = (publicKey: Uint8Array): Uint8Array => {
   if (publicKey.length !== 65 || publicKey[0] !== 4) throw new Error('assertion: an uncompressed public key')
   return keccak256(publicKey.subarray(1)).slice(12)

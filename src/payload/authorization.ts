@@ -14,7 +14,9 @@ export const MAX_NONCE = (1n << 64n) - 2n
 
 const refuse = (field: string, why: string) => failure('AUTHORIZATION_INVALID', { field, why })
 
-/** Refuses (AUTHORIZATION_INVALID) what no chain accepts. Chain id 0, every chain, passes here: policy decides it. */
+/**
+ * Refuses (AUTHORIZATION_INVALID) what no chain accepts. Chain id 0, every chain, passes here: policy decides it.
+ */
 export const checkAuthorization = (authorization: Authorization): Authorization => {
   const { chainId, address, nonce } = authorization
   if (chainId < 0n || chainId > MAX_CHAIN_ID) throw refuse('chain_id', 'is out of range')

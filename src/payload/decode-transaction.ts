@@ -12,7 +12,8 @@ class Fields {
   #next = 0
 
   constructor(item: RlpItem | undefined, count: number, prefix = '') {
-    if (item === undefined || item instanceof Uint8Array) throw refuse(prefix || 'evm_unsigned', 'is not an RLP list')
+    if (item === undefined || item instanceof Uint8Array)
+      throw refuse(prefix || 'evm_unsigned', 'is not an RLP list')
     if (item.length !== count)
       throw refuse(prefix || 'evm_unsigned', `has ${item.length} fields where there are ${count}`)
     this.#items = item
@@ -97,7 +98,8 @@ const parseAccessListTransaction = (item: RlpItem): EvmTransaction => {
   return { type: 'access-list', chainId, nonce, gasPrice, ...call, accessList: parseAccessList(fields) }
 }
 
-const parseAccessList = (fields: Fields): readonly AccessListEntry[] => fields.list('access_list', parseAccessListEntry)
+const parseAccessList = (fields: Fields): readonly AccessListEntry[] =>
+  fields.list('access_list', parseAccessListEntry)
 
 const parseDynamicFee = (fields: Fields) => {
   const chainId = fields.integer('chain_id')
@@ -112,13 +114,22 @@ const parseBlob = (item: RlpItem): EvmTransaction => {
   const fields = new Fields(item, 11)
   const shared = parseDynamicFee(fields)
   const maxFeePerBlobGas = fields.integer('max_fee_per_blob_gas')
-  return { type: 'blob', ...shared, maxFeePerBlobGas, blobVersionedHashes: fields.list('blob_versioned_hashes', leaf) }
+  return {
+    type: 'blob',
+    ...shared,
+    maxFeePerBlobGas,
+    blobVersionedHashes: fields.list('blob_versioned_hashes', leaf),
+  }
 }
 
 const parseSetCode = (item: RlpItem): EvmTransaction => {
   const fields = new Fields(item, 10)
   const shared = parseDynamicFee(fields)
-  return { type: 'set-code', ...shared, authorizationList: fields.list('authorization_list', parseSignedAuthorization) }
+  return {
+    type: 'set-code',
+    ...shared,
+    authorizationList: fields.list('authorization_list', parseSignedAuthorization),
+  }
 }
 
 const parseByType = (unsigned: Uint8Array): EvmTransaction => {
@@ -136,8 +147,8 @@ const parseByType = (unsigned: Uint8Array): EvmTransaction => {
  * An unsigned transaction from its encoding: legacy with EIP-155's (chain id, 0, 0), EIP-2930, EIP-1559, EIP-4844
  * without sidecar, EIP-7702. What it accepts it can write again byte for byte, and does so before it answers.
  *
- * Refuses with TRANSACTION_INVALID and the field: signed and pre-EIP-155 transactions, other types, RLP that is not
- * canonical, another number of fields, integers with leading zeros, and what `checkTransaction` refuses; with
+ * Refuses with TRANSACTION_INVALID and the field: signed and pre-EIP-155 transactions, other types, RLP that is
+ * not canonical, another number of fields, integers with leading zeros, and what `checkTransaction` refuses; with
  * REQUEST_TOO_LARGE more than 1.5 MiB. Byte strings in the result are views of the input.
  */
 export const decodeUnsignedTransaction = (unsigned: Uint8Array): EvmTransaction => {

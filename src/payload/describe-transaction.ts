@@ -8,7 +8,9 @@ import type { EvmTransaction } from './transaction.ts'
 /** EIP-4844: GAS_PER_BLOB. */
 const GAS_PER_BLOB = 131_072n
 
-/** The most that gas and blobs can cost, in wei; what a rollup adds for its data on the chain below is not in it. */
+/**
+ * The most that gas and blobs can cost, in wei; what a rollup adds for its data on the chain below is not in it.
+ */
 const maxFee = (transaction: EvmTransaction): bigint => {
   const perGas = 'gasPrice' in transaction ? transaction.gasPrice : transaction.maxFeePerGas
   const gas = transaction.gasLimit * perGas

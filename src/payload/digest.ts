@@ -5,8 +5,8 @@ import { bytesToBigint } from './bytes.ts'
 export const SECP256K1_ORDER = 0xfffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141n
 
 /**
- * The one gate every digest passes before it is signed: exactly a Uint8Array of 32 bytes, and neither 0 nor the group's
- * order, which are zero as ECDSA scalars. Refuses with DIGEST_REFUSED.
+ * The one gate every digest passes before it is signed: exactly a Uint8Array of 32 bytes, and neither 0 nor the
+ * group's order, which are zero as ECDSA scalars. Refuses with DIGEST_REFUSED.
  */
 export const checkDigest = (digest: Uint8Array): Uint8Array => {
   if (!(digest instanceof Uint8Array) || digest.length !== 32)

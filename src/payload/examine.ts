@@ -47,7 +47,9 @@ const describeTypedData = (typedData: TypedData): SigningFacts => {
     effect: permit === undefined ? 'opaque' : 'transfer',
     chainIds: chain === undefined ? [] : [chain],
     destinations: [
-      ...(verifyingContract === undefined ? [] : [{ role: 'verifying-contract' as const, address: verifyingContract }]),
+      ...(verifyingContract === undefined
+        ? []
+        : [{ role: 'verifying-contract' as const, address: verifyingContract }]),
       ...(permit?.reaches ?? []),
     ],
     spends: totalSpends((permit?.allows ?? []).map(({ token, amount }) => [tokenKey(chain ?? 0n, token), amount])),
@@ -89,9 +91,10 @@ const describeDigest = (): SigningFacts => ({
 })
 
 /**
- * Derives what is signed and what it does from the content of a signing payload, strictly: content that is malformed is
- * refused with its own reason (TYPED_DATA_INVALID, TRANSACTION_INVALID, AUTHORIZATION_INVALID, REQUEST_TOO_LARGE), and
- * a digest that is zero as a scalar with DIGEST_REFUSED. Both parties call this; neither takes the other's digest.
+ * Derives what is signed and what it does from the content of a signing payload, strictly: content that is
+ * malformed is refused with its own reason (TYPED_DATA_INVALID, TRANSACTION_INVALID, AUTHORIZATION_INVALID,
+ * REQUEST_TOO_LARGE), and a digest that is zero as a scalar with DIGEST_REFUSED. Both parties call this; neither
+ * takes the other's digest.
  */
 export const examine = (content: SigningContent): Examination => {
   if (content.kind === 'message')

@@ -17,8 +17,9 @@ export type SigningOperation = 'message' | 'typed-data' | 'transaction' | 'autho
 export type SigningEffect = 'transfer' | 'call' | 'malformed-call' | 'creation' | 'delegation' | 'opaque'
 
 /**
- * A CAIP-2 chain id and what is counted on it: `eip155:1/native` the chain's own coin, `eip155:1/fee` the most that gas
- * and blobs can cost, `eip155:1/0x…` the token at a contract in lower case (its base units; items for NFTs).
+ * A CAIP-2 chain id and what is counted on it: `eip155:1/native` the chain's own coin, `eip155:1/fee` the most
+ * that gas and blobs can cost, `eip155:1/0x…` the token at a contract in lower case (its base units; items for
+ * NFTs).
  */
 export type TokenKey = `eip155:${string}/native` | `eip155:${string}/fee` | `eip155:${string}/0x${string}`
 

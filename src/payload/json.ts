@@ -149,7 +149,7 @@ const decodeUtf8 = (bytes: Uint8Array): string => {
 
 /**
  * Reads one JSON document (RFC 8259) from its bytes. Throws `JsonRefused` for anything else, and for what RFC 8259
- * leaves open and readers disagree on: duplicate keys, a byte order mark, lone surrogates, nesting over 32. The caller
- * bounds the length; time and memory are linear in it.
+ * leaves open and readers disagree on: duplicate keys, a byte order mark, lone surrogates, nesting over 32. The
+ * caller bounds the length; time and memory are linear in it.
  */
 export const parseJson = (bytes: Uint8Array): JsonValue => new Reader(decodeUtf8(bytes)).document()

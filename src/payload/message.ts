@@ -11,7 +11,9 @@ export type MessageInput = { readonly text: string } | { readonly data: Uint8Arr
 
 const textToBytes = (text: string): Uint8Array => {
   if (!text.isWellFormed())
-    throw failure('INVALID_REQUEST', { violations: [{ field: 'text', description: 'is not well-formed Unicode' }] })
+    throw failure('INVALID_REQUEST', {
+      violations: [{ field: 'text', description: 'is not well-formed Unicode' }],
+    })
   return new Uint8Array(Buffer.from(text, 'utf8'))
 }
 
@@ -26,9 +28,9 @@ export const parseMessage = (input: MessageInput): SigningContent => ({
 })
 
 /**
- * The digest that a caller of SignMessage vouches for with `is_formatted`: 32 bytes of data, or text of 64 hex digits
- * with or without 0x. Anything else is MESSAGE_NOT_DIGEST; a digest that is zero as a scalar is DIGEST_REFUSED. It is
- * a raw digest like SignDigest's and needs the same permission.
+ * The digest that a caller of SignMessage vouches for with `is_formatted`: 32 bytes of data, or text of 64 hex
+ * digits with or without 0x. Anything else is MESSAGE_NOT_DIGEST; a digest that is zero as a scalar is
+ * DIGEST_REFUSED. It is a raw digest like SignDigest's and needs the same permission.
  */
 export const parseFormattedDigest = (input: MessageInput): SigningContent => {
   const digits = 'text' in input ? BARE_DIGEST.exec(input.text)?.groups?.['digits'] : undefined

@@ -18,6 +18,7 @@ export type Permit = {
 const PERMIT2 = '0x000000000022d473030f116ddee9f6b43ac78ba3'
 const DETAILS = 'PermitDetails(address token,uint160 amount,uint48 expiration,uint48 nonce)'
 const PERMISSIONS = 'TokenPermissions(address token,uint256 amount)'
+const TRANSFER_TERMS = 'address spender,uint256 nonce,uint256 deadline'
 const TRANSFER_FIELDS =
   '(address from,address to,uint256 value,uint256 validAfter,uint256 validBefore,bytes32 nonce)'
 
@@ -38,7 +39,10 @@ const ofPermit2 =
   (message) => {
     const listed = message.get(member) as StructValue | readonly StructValue[]
     const entries = listed instanceof Map ? [listed as StructValue] : (listed as readonly StructValue[])
-    const allows = entries.map((entry) => ({ token: addressAt(entry, 'token'), amount: amountAt(entry, 'amount') }))
+    const allows = entries.map((entry) => ({
+      token: addressAt(entry, 'token'),
+      amount: amountAt(entry, 'amount'),
+    }))
     const tokens = allows.map(({ token }) => ({ role: 'token' as const, address: token }))
     return { reaches: [{ role: 'spender', address: addressAt(message, 'spender') }, ...tokens], allows }
   }
@@ -63,11 +67,11 @@ const ON_PERMIT2: ReadonlyMap<string, ReadPermit> = new Map([
   [`PermitSingle(PermitDetails details,address spender,uint256 sigDeadline)${DETAILS}`, ofPermit2('details')],
   [`PermitBatch(PermitDetails[] details,address spender,uint256 sigDeadline)${DETAILS}`, ofPermit2('details')],
   [
-    `PermitTransferFrom(TokenPermissions permitted,address spender,uint256 nonce,uint256 deadline)${PERMISSIONS}`,
+    `PermitTransferFrom(TokenPermissions permitted,${TRANSFER_TERMS})${PERMISSIONS}`,
     ofPermit2('permitted'),
   ],
   [
-    `PermitBatchTransferFrom(TokenPermissions[] permitted,address spender,uint256 nonce,uint256 deadline)${PERMISSIONS}`,
+    `PermitBatchTransferFrom(TokenPermissions[] permitted,${TRANSFER_TERMS})${PERMISSIONS}`,
     ofPermit2('permitted'),
   ],
 ])

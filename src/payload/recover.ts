@@ -6,10 +6,14 @@ import type { EvmSignature } from './signature.ts'
 import { checkSignature, formatSignature } from './signature.ts'
 
 /**
- * The 20-byte address whose key made a signature over a digest, or undefined when r is no point's x coordinate. Refuses
- * a digest that is never signed (DIGEST_REFUSED) and a signature out of range or with high s (SIGNATURE_MALFORMED).
+ * The 20-byte address whose key made a signature over a digest, or undefined when r is no point's x coordinate.
+ * Refuses a digest that is never signed (DIGEST_REFUSED) and a signature out of range or with high s
+ * (SIGNATURE_MALFORMED).
  */
-export const recoverSigner = async (digest: Uint8Array, signature: EvmSignature): Promise<Uint8Array | undefined> => {
+export const recoverSigner = async (
+  digest: Uint8Array,
+  signature: EvmSignature,
+): Promise<Uint8Array | undefined> => {
   const hash = toHex(checkDigest(digest))
   const { hex } = formatSignature(checkSignature(signature))
   const address = await recoverAddress({ hash, signature: hex }).catch(() => undefined)

@@ -74,8 +74,8 @@ class Reader {
 
 /**
  * One RLP item that fills the bytes. Byte strings are views of the input. Throws `RlpRefused` for truncated input,
- * bytes that follow, lengths in a longer form than needed, single bytes below 0x80 with a length, nesting over 6, more
- * than 65,536 items.
+ * bytes that follow, lengths in a longer form than needed, single bytes below 0x80 with a length, nesting over 6,
+ * more than 65,536 items.
  */
 export const decodeRlp = (bytes: Uint8Array): RlpItem => new Reader(bytes).document()
 

@@ -39,11 +39,14 @@ export const formatSignature = (signature: EvmSignature): FormattedSignature => 
 }
 
 /**
- * A signature presented for verification: r ‖ s ‖ v, exactly 65 bytes, v 27 or 28. Refuses (SIGNATURE_MALFORMED) other
- * lengths (EIP-2098's 64 bytes among them), other v (0 and 1 pass when asked for), r or s out of range, high s: of the
- * many encodings of one signature exactly one is accepted.
+ * A signature presented for verification: r ‖ s ‖ v, exactly 65 bytes, v 27 or 28. Refuses (SIGNATURE_MALFORMED)
+ * other lengths (EIP-2098's 64 bytes among them), other v (0 and 1 pass when asked for), r or s out of range, high
+ * s: of the many encodings of one signature exactly one is accepted.
  */
-export const parseSignature = (bytes: Uint8Array, options: { readonly bareParity?: boolean } = {}): EvmSignature => {
+export const parseSignature = (
+  bytes: Uint8Array,
+  options: { readonly bareParity?: boolean } = {},
+): EvmSignature => {
   if (bytes.length === 64) throw refuse('EIP-2098 compact signatures are not accepted')
   if (bytes.length !== 65) throw refuse('it is not 65 bytes')
   const v = bytes[64] ?? 255

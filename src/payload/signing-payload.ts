@@ -5,13 +5,14 @@ import { concatBytes } from './bytes.ts'
 
 /**
  * The typed request that travels from the daemon to its cosigner inside the two-party sign request. The cosigner
- * derives the digest from these bytes alone, so they hold what is signed, never a digest of it (but for a raw digest,
- * which says that it is one).
+ * derives the digest from these bytes alone, so they hold what is signed, never a digest of it (but for a raw
+ * digest, which says that it is one).
  *
  * Layout, integers little-endian: version u8 = 1 · kind u8 · method u8 · project length u8 · project (ASCII) ·
  * wallet 16 bytes · body length u32 · body. One value has one encoding; nothing may follow the body.
  */
-export type SigningMethod = 'SignMessage' | 'SignTypedData' | 'SignTransaction' | 'SignAuthorization' | 'SignDigest'
+export type SigningMethod =
+  'SignMessage' | 'SignTypedData' | 'SignTransaction' | 'SignAuthorization' | 'SignDigest'
 
 export type SigningContent =
   /** EIP-191 version 0x45: the message itself, without its prefix. */
@@ -21,7 +22,12 @@ export type SigningContent =
   /** A canonical unsigned EVM transaction (EIP-155 legacy, 0x01, 0x02, 0x03 without sidecar, 0x04). */
   | { readonly kind: 'transaction'; readonly unsigned: Uint8Array }
   /** EIP-7702: the 20-byte address is the delegate; chain id 0 means every chain. */
-  | { readonly kind: 'authorization'; readonly chainId: bigint; readonly address: Uint8Array; readonly nonce: bigint }
+  | {
+      readonly kind: 'authorization'
+      readonly chainId: bigint
+      readonly address: Uint8Array
+      readonly nonce: bigint
+    }
   /** 32 bytes that nobody here can read. */
   | { readonly kind: 'digest'; readonly digest: Uint8Array }
 
@@ -77,9 +83,9 @@ const maxBodyBytes = (kind: SigningContent['kind']): number =>
   kind === 'transaction' ? MAX_TRANSACTION_BYTES : MAX_BODY_BYTES
 
 /**
- * The one encoding of a signing payload. Refuses what `parseSigningPayload` would: a method that does not carry this
- * kind of content (INVALID_REQUEST), a body over its bound (REQUEST_TOO_LARGE). Does not look into the content:
- * `examine` does.
+ * The one encoding of a signing payload. Refuses what `parseSigningPayload` would: a method that does not carry
+ * this kind of content (INVALID_REQUEST), a body over its bound (REQUEST_TOO_LARGE). Does not look into the
+ * content: `examine` does.
  */
 export const encodeSigningPayload = (payload: SigningPayload): Uint8Array => {
   const { content, method } = payload

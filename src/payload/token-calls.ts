@@ -2,9 +2,9 @@ import { bytesToBigint, toHex } from './bytes.ts'
 import type { DestinationRole } from './facts.ts'
 
 /**
- * The calls by which tokens move, or by which somebody is allowed to move them: ERC-20 (with the allowance calls of
- * OpenZeppelin), ERC-721, ERC-777, ERC-1155, ERC-1363 and ERC-677, ERC-2612 and ERC-3009 on chain. Each says in which
- * word of the arguments the addresses and the amount stand.
+ * The calls by which tokens move, or by which somebody is allowed to move them: ERC-20 (with the allowance calls
+ * of OpenZeppelin), ERC-721, ERC-777, ERC-1155, ERC-1363 and ERC-677, ERC-2612 and ERC-3009 on chain. Each says in
+ * which word of the arguments the addresses and the amount stand.
  */
 type TokenCallShape = {
   readonly name: string
@@ -22,7 +22,10 @@ export const UNLIMITED = (1n << 256n) - 1n
 const ONE_ITEM = { fixed: 1n } as const
 
 export const TOKEN_CALLS: ReadonlyMap<string, TokenCallShape> = new Map<string, TokenCallShape>([
-  ['0xa9059cbb', { name: 'transfer(address,uint256)', words: 2, reaches: [[0, 'recipient']], amount: { word: 1 } }],
+  [
+    '0xa9059cbb',
+    { name: 'transfer(address,uint256)', words: 2, reaches: [[0, 'recipient']], amount: { word: 1 } },
+  ],
   [
     '0x23b872dd',
     { name: 'transferFrom(address,address,uint256)', words: 3, reaches: [[1, 'recipient']], amount: { word: 2 } },
@@ -134,7 +137,10 @@ export const TOKEN_CALLS: ReadonlyMap<string, TokenCallShape> = new Map<string, 
       amount: { word: 2 },
     },
   ],
-  ['0x3177029f', { name: 'approveAndCall(address,uint256)', words: 2, reaches: [[0, 'spender']], amount: { word: 1 } }],
+  [
+    '0x3177029f',
+    { name: 'approveAndCall(address,uint256)', words: 2, reaches: [[0, 'spender']], amount: { word: 1 } },
+  ],
   [
     '0xcae9ca51',
     {
@@ -147,7 +153,13 @@ export const TOKEN_CALLS: ReadonlyMap<string, TokenCallShape> = new Map<string, 
   ],
   [
     '0x9bd9bbc6',
-    { name: 'send(address,uint256,bytes)', words: 3, dynamic: true, reaches: [[0, 'recipient']], amount: { word: 1 } },
+    {
+      name: 'send(address,uint256,bytes)',
+      words: 3,
+      dynamic: true,
+      reaches: [[0, 'recipient']],
+      amount: { word: 1 },
+    },
   ],
   [
     '0x62ad1b83',
@@ -188,8 +200,9 @@ const readAmount = (data: Uint8Array, amount: TokenCallShape['amount']): bigint 
 }
 
 /**
- * A token call read from calldata: undefined when the selector is not a token call's, `malformed` when it is but the
- * arguments are not the exact words of such a call (truncated, followed by more, addresses with dirty high bytes).
+ * A token call read from calldata: undefined when the selector is not a token call's, `malformed` when it is but
+ * the arguments are not the exact words of such a call (truncated, followed by more, addresses with dirty high
+ * bytes).
  */
 export const readTokenCall = (data: Uint8Array): TokenCall | 'malformed' | undefined => {
   const shape = data.length >= 4 ? TOKEN_CALLS.get(toHex(data.subarray(0, 4))) : undefined

@@ -4,8 +4,8 @@ import type { AccessListEntry, EvmTransaction, EvmTransactionType, SignedAuthori
 import { checkTransaction, refuse } from './transaction.ts'
 
 /**
- * A transaction as a caller writes it. Amounts are decimal digits in wei, addresses 0x hex; what is absent or empty is
- * 0, none, or the creation of a contract.
+ * A transaction as a caller writes it. Amounts are decimal digits in wei, addresses 0x hex; what is absent or
+ * empty is 0, none, or the creation of a contract.
  */
 export type EvmTransactionFields = {
   readonly type: EvmTransactionType
@@ -52,7 +52,8 @@ const checkFieldsOfType = (fields: EvmTransactionFields): void => {
   for (const key of FIELDS_OF_SOME_TYPES) {
     const { name, types } = ONLY_IN[key]
     const present = (fields[key]?.length ?? 0) > 0
-    if (present && !types.some((type) => type === fields.type)) throw refuse(name, `has no place in type ${fields.type}`)
+    if (present && !types.some((type) => type === fields.type))
+      throw refuse(name, `has no place in type ${fields.type}`)
   }
 }
 
@@ -110,9 +111,9 @@ const parseByType = (fields: EvmTransactionFields): EvmTransaction => {
 }
 
 /**
- * A transaction from fields. Refuses (TRANSACTION_INVALID, naming the field as callers know it) a field that the type
- * does not have, amounts that are not canonical decimals, addresses with a wrong checksum, and what `checkTransaction`
- * refuses. `encodeUnsignedTransaction` makes the bytes that are signed.
+ * A transaction from fields. Refuses (TRANSACTION_INVALID, naming the field as callers know it) a field that the
+ * type does not have, amounts that are not canonical decimals, addresses with a wrong checksum, and what
+ * `checkTransaction` refuses. `encodeUnsignedTransaction` makes the bytes that are signed.
  */
 export const parseTransactionFields = (fields: EvmTransactionFields): EvmTransaction => {
   checkFieldsOfType(fields)

@@ -39,7 +39,11 @@ type DynamicFee = Common & {
 
 export type EvmTransaction =
   | (Common & { readonly type: 'legacy'; readonly gasPrice: bigint })
-  | (Common & { readonly type: 'access-list'; readonly gasPrice: bigint; readonly accessList: readonly AccessListEntry[] })
+  | (Common & {
+      readonly type: 'access-list'
+      readonly gasPrice: bigint
+      readonly accessList: readonly AccessListEntry[]
+    })
   | (DynamicFee & { readonly type: 'dynamic-fee' })
   | (DynamicFee & {
       readonly type: 'blob'
@@ -112,9 +116,9 @@ const checkFees = (transaction: EvmTransaction): void => {
 
 /**
  * Refuses (TRANSACTION_INVALID, naming the field) what no chain accepts or nobody can mean: chain id 0 or above
- * EIP-2294's bound, a nonce at EIP-2681's bound, gas over 64 bits, amounts over 256 bits, a priority fee above the fee,
- * a contract creation without code or of a type that cannot create, no blobs or authorizations where the type is for
- * them, blob hashes of another version, authorizations with values out of range or high s.
+ * EIP-2294's bound, a nonce at EIP-2681's bound, gas over 64 bits, amounts over 256 bits, a priority fee above the
+ * fee, a contract creation without code or of a type that cannot create, no blobs or authorizations where the type
+ * is for them, blob hashes of another version, authorizations with values out of range or high s.
  */
 export const checkTransaction = (transaction: EvmTransaction): EvmTransaction => {
   const { type, chainId, nonce, gasLimit, to, value, data } = transaction
@@ -157,7 +161,9 @@ const callItems = ({ gasLimit, to, value, data }: Common): readonly RlpItem[] =>
   data,
 ]
 
-/** The fields before the signature, in the order of each type's EIP; for legacy without EIP-155's three at the end. */
+/**
+ * The fields before the signature, in the order of each type's EIP; for legacy without EIP-155's three at the end.
+ */
 const fieldItems = (transaction: EvmTransaction): readonly RlpItem[] => {
   const { type, chainId, nonce } = transaction
   const call = callItems(transaction)
@@ -177,7 +183,9 @@ const encode = (transaction: EvmTransaction, signatureItems: readonly RlpItem[])
   return transaction.type === 'legacy' ? list : concatBytes(Uint8Array.of(TYPE_BYTES[transaction.type]), list)
 }
 
-/** The bytes whose Keccak-256 is signed: EIP-155 for legacy, EIP-2718 for the others. Checks as `checkTransaction`. */
+/**
+ * The bytes whose Keccak-256 is signed: EIP-155 for legacy, EIP-2718 for the others. Checks as `checkTransaction`.
+ */
 export const encodeUnsignedTransaction = (transaction: EvmTransaction): Uint8Array =>
   encode(
     checkTransaction(transaction),

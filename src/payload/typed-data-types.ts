@@ -32,8 +32,11 @@ const FIXED_BYTES = /^bytes(?<size>[1-9][0-9]?)$/
 
 /** Names that Solidity, or an encoder that keeps types in a plain object, takes for something else. */
 const LIKE_A_BUILT_IN =
-  /^(?:u?int\d*|bytes\d*|byte|address|bool|string|u?fixed(?:\d+x\d+)?|function|tuple|mapping|struct|enum|contract)$/
-const PROTOTYPE_NAMES: ReadonlySet<string> = new Set([...Object.getOwnPropertyNames(Object.prototype), 'prototype'])
+  /^(?:u?int\d*|bytes\d*|byte|address|bool|string|u?fixed(?:\d+x\d+)?|function|tuple|mapping|struct|enum)$/
+const PROTOTYPE_NAMES: ReadonlySet<string> = new Set([
+  ...Object.getOwnPropertyNames(Object.prototype),
+  'prototype',
+])
 
 export const refuse = (path: string, why: string) =>
   failure('TYPED_DATA_INVALID', { path: path.length > 200 ? `${path.slice(0, 200)}…` : path, why })
@@ -84,7 +87,8 @@ const parseFields = (value: JsonValue, names: ReadonlySet<string>, path: string)
   return value.map((member, index) => {
     const at = `${path}[${index}]`
     if (!isJsonObject(member)) throw refuse(at, 'is not an object')
-    for (const key of member.keys()) if (key !== 'name' && key !== 'type') throw refuse(at, 'has an unknown member')
+    for (const key of member.keys())
+      if (key !== 'name' && key !== 'type') throw refuse(at, 'has an unknown member')
     const name = fieldText(member, 'name', at)
     if (!IDENTIFIER.test(name) || name === '__proto__') throw refuse(`${at}.name`, 'is not an identifier')
     if (seen.has(name)) throw refuse(`${at}.name`, 'is declared twice')
@@ -106,8 +110,9 @@ const innermost = (type: ValueType): { readonly struct: string | undefined; read
 }
 
 /**
- * Every struct with the structs below it. A struct that contains itself is refused: encoders disagree about it (ethers
- * refuses, others encode an absent value as zero), and no contract can hold one as a value. Refuses depth over 16.
+ * Every struct with the structs below it. A struct that contains itself is refused: encoders disagree about it
+ * (ethers refuses, others encode an absent value as zero), and no contract can hold one as a value. Refuses depth
+ * over 16.
  */
 const findDependencies = (types: StructTypes): ReadonlyMap<string, ReadonlySet<string>> => {
   const found = new Map<string, { readonly below: ReadonlySet<string>; readonly height: number }>()
@@ -166,10 +171,10 @@ export type ParsedTypes = {
 }
 
 /**
- * The `types` member. Refuses (TYPED_DATA_INVALID) more than 128 types or 256 fields; names that are no identifiers,
- * look like built-ins or live on Object.prototype; fields declared twice; types not declared, aliases (`uint`), sizes
- * out of range; structs that contain themselves; nesting over 16; types too large together. EIP712Domain may be
- * declared, and may not be used by another type.
+ * The `types` member. Refuses (TYPED_DATA_INVALID) more than 128 types or 256 fields; names that are no
+ * identifiers, look like built-ins or live on Object.prototype; fields declared twice; types not declared, aliases
+ * (`uint`), sizes out of range; structs that contain themselves; nesting over 16; types too large together.
+ * EIP712Domain may be declared, and may not be used by another type.
  */
 export const parseTypes = (value: JsonValue | undefined): ParsedTypes => {
   if (!isJsonObject(value)) throw refuse('types', 'is not an object')

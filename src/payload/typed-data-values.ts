@@ -6,8 +6,8 @@ import type { Field, StructTypes, ValueType } from './typed-data-types.ts'
 import { MAX_ARRAY_LENGTH, refuse } from './typed-data-types.ts'
 
 /**
- * The value half of EIP-712 typed data: JSON to exact values, nothing coerced. Integers are bigints; bytes, bytesN and
- * addresses are bytes; structs are Maps in the order of their declaration.
+ * The value half of EIP-712 typed data: JSON to exact values, nothing coerced. Integers are bigints; bytes, bytesN
+ * and addresses are bytes; structs are Maps in the order of their declaration.
  */
 export type TypedValue = boolean | bigint | string | Uint8Array | readonly TypedValue[] | StructValue
 export type StructValue = ReadonlyMap<string, TypedValue>
@@ -75,9 +75,9 @@ const parseValue = (value: JsonValue, type: ValueType, types: StructTypes, path:
 }
 
 /**
- * A struct's value: exactly the declared fields, each of its type. Refuses (TYPED_DATA_INVALID, with the path) fields
- * that are missing, unknown or null, arrays of another length than declared or over 1024, and every value that is not
- * in the one form its type has.
+ * A struct's value: exactly the declared fields, each of its type. Refuses (TYPED_DATA_INVALID, with the path)
+ * fields that are missing, unknown or null, arrays of another length than declared or over 1024, and every value
+ * that is not in the one form its type has.
  */
 export const parseStruct = (
   value: JsonValue | undefined,

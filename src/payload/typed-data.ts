@@ -8,9 +8,9 @@ import type { StructValue, TypedValue } from './typed-data-values.ts'
 import { parseStruct } from './typed-data-values.ts'
 
 /**
- * EIP-712, strictly: what is signed is what was sent, or it is refused. The encoder is our own because the libraries
- * do not bound the work hostile types can make (they hash a type again for every value of it) and differ on names with
- * `$`; the tests hold it to viem's and ethers' digests.
+ * EIP-712, strictly: what is signed is what was sent, or it is refused. The encoder is our own because the
+ * libraries do not bound the work hostile types can make (they hash a type again for every value of it) and differ
+ * on names with `$`; the tests hold it to viem's and ethers' digests.
  */
 export type TypedData = {
   readonly types: ParsedTypes
@@ -48,8 +48,9 @@ const parseDocument = (json: Uint8Array): JsonObject => {
 }
 
 /**
- * The fields of the domain separator: those of EIP-712 that the domain has. A declared EIP712Domain must be exactly
- * these, in this order: encoders differ on everything else. A domain without fields would be valid everywhere.
+ * The fields of the domain separator: those of EIP-712 that the domain has. A declared EIP712Domain must be
+ * exactly these, in this order: encoders differ on everything else. A domain without fields would be valid
+ * everywhere.
  */
 const deriveDomainFields = (domain: JsonValue | undefined, declared: readonly Field[] | undefined) => {
   if (!isJsonObject(domain)) throw refuse('domain', domain === undefined ? 'is missing' : 'is not an object')
@@ -62,13 +63,13 @@ const deriveDomainFields = (domain: JsonValue | undefined, declared: readonly Fi
 }
 
 /**
- * Typed data from the JSON bytes a caller sent (`eth_signTypedData_v4`): the members `types`, `primaryType`, `domain`
- * and `message`, and no others. EIP712Domain may be left out of `types`; it then follows from the domain. Types that
- * the message does not use are allowed, and held to the same rules.
+ * Typed data from the JSON bytes a caller sent (`eth_signTypedData_v4`): the members `types`, `primaryType`,
+ * `domain` and `message`, and no others. EIP712Domain may be left out of `types`; it then follows from the domain.
+ * Types that the message does not use are allowed, and held to the same rules.
  *
- * Refuses (TYPED_DATA_INVALID with path and reason): more than 64 KiB; what `parseJson`, `parseTypes` and `parseStruct`
- * refuse; a primaryType that is absent, not declared or EIP712Domain; a domain that is empty, has other fields than
- * EIP-712's, or differs from the declared EIP712Domain. Work is bounded by the size.
+ * Refuses (TYPED_DATA_INVALID with path and reason): more than 64 KiB; what `parseJson`, `parseTypes` and
+ * `parseStruct` refuse; a primaryType that is absent, not declared or EIP712Domain; a domain that is empty, has
+ * other fields than EIP-712's, or differs from the declared EIP712Domain. Work is bounded by the size.
  */
 export const parseTypedData = (json: Uint8Array): TypedData => {
   if (json.length > MAX_TYPED_DATA_BYTES) throw refuse('$', `is larger than ${MAX_TYPED_DATA_BYTES} bytes`)
@@ -99,7 +100,9 @@ const encodeValue = (value: TypedValue, type: ValueType, hashStruct: HashStruct)
     case 'struct':
       return hashStruct(type.name, value as StructValue)
     case 'array':
-      return hashBytes(concatBytes(...(value as TypedValue[]).map((item) => encodeValue(item, type.item, hashStruct))))
+      return hashBytes(
+        concatBytes(...(value as TypedValue[]).map((item) => encodeValue(item, type.item, hashStruct))),
+      )
     case 'string':
       return hashBytes(Buffer.from(value as string, 'utf8'))
     case 'bytes':
@@ -115,7 +118,12 @@ const encodeValue = (value: TypedValue, type: ValueType, hashStruct: HashStruct)
   }
 }
 
-const encodeFields = (typeHash: Uint8Array, fields: readonly Field[], value: StructValue, hashStruct: HashStruct) => {
+const encodeFields = (
+  typeHash: Uint8Array,
+  fields: readonly Field[],
+  value: StructValue,
+  hashStruct: HashStruct,
+) => {
   const words = fields.map(({ name, type }) => {
     const member = value.get(name)
     if (member === undefined) throw new Error('assertion: a parsed struct has all its fields')
@@ -125,8 +133,8 @@ const encodeFields = (typeHash: Uint8Array, fields: readonly Field[], value: Str
 }
 
 /**
- * The EIP-712 digest: keccak256(0x1901 ‖ hashStruct(domain) ‖ hashStruct(message)), 32 bytes. Each type is hashed once,
- * however often it is used.
+ * The EIP-712 digest: keccak256(0x1901 ‖ hashStruct(domain) ‖ hashStruct(message)), 32 bytes. Each type is hashed
+ * once, however often it is used.
  */
 export const hashTypedData = ({ types, primaryType, domainFields, domain, message }: TypedData): Uint8Array => {
   const typeHashes = new Map<string, Uint8Array>()

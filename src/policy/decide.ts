@@ -14,8 +14,8 @@ export type DecisionRequest = {
 }
 
 /**
- * What has been charged today to a counter for a token, intents in flight included: 0n when nothing was. Counters are
- * of one API key. Undefined means that it could not be told, and denies.
+ * What has been charged today to a counter for a token, intents in flight included: 0n when nothing was. Counters
+ * are of one API key. Undefined means that it could not be told, and denies.
  */
 export type Usage = (counter: string, token: TokenKey) => bigint | undefined
 
@@ -32,9 +32,7 @@ type Refusal<R extends keyof FailureFacts> = {
 }
 
 export type RefusedDecision =
-  | Refusal<'PERMISSION_MISSING'>
-  | Refusal<'LIMIT_EXCEEDED'>
-  | Refusal<'AUTHORIZATION_CHAIN_ZERO'>
+  Refusal<'PERMISSION_MISSING'> | Refusal<'LIMIT_EXCEEDED'> | Refusal<'AUTHORIZATION_CHAIN_ZERO'>
 
 export type AllowedDecision = {
   readonly verdict: 'allow'
@@ -63,9 +61,9 @@ const coversChains = (chains: ReadonlySet<string>, facts: SigningFacts): boolean
   facts.chainIds.length > 0 && facts.chainIds.every((chainId) => chains.has(`eip155:${chainId}`))
 
 /**
- * Whether everyone this signature reaches is listed. Only what names all it reaches can fit: transfers, calls (to the
- * contract called) and delegations. A listed contract may be called with anything but a token operation that does not
- * decode, since that would hide whom it pays.
+ * Whether everyone this signature reaches is listed. Only what names all it reaches can fit: transfers, calls (to
+ * the contract called) and delegations. A listed contract may be called with anything but a token operation that
+ * does not decode, since that would hide whom it pays.
  */
 const coversDestinations = (listed: ReadonlySet<string>, facts: SigningFacts): boolean => {
   const named = facts.effect === 'transfer' || facts.effect === 'call' || facts.effect === 'delegation'
@@ -153,30 +151,32 @@ const decidePermission = (
 }
 
 /**
- * Whether the grants of one API key cover a request, and what it costs them. Pure: the caller reads the usage and books
- * the charges in one transaction.
+ * Whether the grants of one API key cover a request, and what it costs them. Pure: the caller reads the usage and
+ * books the charges in one transaction.
  *
- * Every permission in `request.permissions` has to be covered by one grant alone; grants are never pieced together. In
- * a grant each narrowing that is present must be met, and a request that does not say what a narrowing asks for does not
- * meet it:
+ * Every permission in `request.permissions` has to be covered by one grant alone; grants are never pieced
+ * together. In a grant each narrowing that is present must be met, and a request that does not say what a
+ * narrowing asks for does not meet it:
  *
  * - `wallets`, `session_keys`: the request names one, and it is listed.
  * - `chains`: what is signed names its chain and every chain it names is listed. Messages, digests and typed data
- *   without a chainId name none. An authorization for chain 0 needs `eip155:0` in the list, and without a list it is refused.
- * - `destinations`: everyone the signature reaches is listed: the transaction's `to`, and with it the recipients and
- *   spenders of a token call, and each EIP-7702 delegate. A call that is not understood reaches the contract called, so
- *   listing a contract allows every such call to it. Messages, typed data, digests, contract creations and token calls
- *   that do not decode reach nobody that could be named: refused.
- * - `max_per_transaction`, `max_per_day`: only what can be counted is signed: native transfers and token calls that
- *   decode. Each token that moves has to be listed and stay within its amount; the fee counts for itself, at its
- *   maximum (`…/fee`), under a ceiling where it is not listed. An approval counts as the amount approved. Calls that
- *   are not understood, contract creations,
- *   EIP-7702 authorizations, messages, typed data and digests cannot be counted: refused.
+ *   without a chainId name none. An authorization for chain 0 needs `eip155:0` in the list, and without a list it
+ *   is refused.
+ * - `destinations`: everyone the signature reaches is listed: the transaction's `to`, and with it the recipients
+ *   and spenders of a token call, and each EIP-7702 delegate; for a token permit its contract, spender or recipient,
+ *   and tokens. A call that is not understood reaches the contract called, so listing a contract allows every such
+ *   call to it. Messages, other typed data, digests, contract creations and token calls that do not decode reach
+ *   nobody that could be named: refused.
+ * - `max_per_transaction`, `max_per_day`: only what can be counted is signed: native transfers, token calls that
+ *   decode, token permits. Each token that moves has to be listed and stay within its amount; the fee counts for
+ *   itself, at its maximum (`…/fee`), under a ceiling where it is not listed. An approval counts as the amount
+ *   approved. Calls that are not understood, contract creations, EIP-7702 authorizations, messages, other typed data
+ *   and digests cannot be counted: refused.
  *
  * Where nothing is signed (`facts` absent) the last three have nothing to say.
  *
- * A refusal names the grant that came furthest: PERMISSION_MISSING (with `narrowedBy` wallet, session_key, chain or
- * destination), AUTHORIZATION_CHAIN_ZERO, or LIMIT_EXCEEDED.
+ * A refusal names the grant that came furthest: PERMISSION_MISSING (with `narrowedBy` wallet, session_key, chain
+ * or destination), AUTHORIZATION_CHAIN_ZERO, or LIMIT_EXCEEDED.
  */
 export const decide = (grants: readonly PermissionGrant[], request: DecisionRequest, usage: Usage): Decision => {
   const charges: Charge[] = []
@@ -192,8 +192,8 @@ export const decide = (grants: readonly PermissionGrant[], request: DecisionRequ
 }
 
 /**
- * The permissions a signature needs. A digest needs `sign:digest`, whichever RPC carries it; an authorization needs
- * `sign:authorization`; a transaction that carries authorizations needs that one as well.
+ * The permissions a signature needs. A digest needs `sign:digest`, whichever RPC carries it; an authorization
+ * needs `sign:authorization`; a transaction that carries authorizations needs that one as well.
  */
 export const permissionsToSign = (
   facts: SigningFacts,

@@ -132,9 +132,9 @@ const parseNarrowing = (value: unknown, field: string): Narrowing => {
 }
 
 /**
- * Grants from their JSON form. Refuses (INVALID_REQUEST, naming the field) unknown permissions and keys, malformed or
- * repeated entries, empty lists and maps, more than 100 grants or 1024 entries a list. Two grants of one permission are
- * allowed: a request has to fit into one of them alone. An empty list of grants allows nothing.
+ * Grants from their JSON form. Refuses (INVALID_REQUEST, naming the field) unknown permissions and keys, malformed
+ * or repeated entries, empty lists and maps, more than 100 grants or 1024 entries a list. Two grants of one
+ * permission are allowed: a request has to fit into one of them alone. An empty list of grants allows nothing.
  */
 export const parsePermissionGrants = (json: unknown): readonly PermissionGrant[] => {
   if (!Array.isArray(json)) throw refuse('permissions', 'is not a list')
@@ -148,7 +148,8 @@ export const parsePermissionGrants = (json: unknown): readonly PermissionGrant[]
   })
 }
 
-const formatCaps = (caps: Caps) => Object.fromEntries([...caps].map(([token, amount]) => [token, amount.toString()]))
+const formatCaps = (caps: Caps) =>
+  Object.fromEntries([...caps].map(([token, amount]) => [token, amount.toString()]))
 
 /** The JSON form of grants: `parsePermissionGrants(formatPermissionGrants(x))` equals x. */
 export const formatPermissionGrants = (grants: readonly PermissionGrant[]) =>

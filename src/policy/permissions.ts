@@ -34,7 +34,10 @@ export type Narrowing = {
   readonly chains?: ReadonlySet<string>
   /** EVM addresses in lower case, Solana addresses as they are. */
   readonly destinations?: ReadonlySet<string>
-  /** Base units a token. A token that is not listed may not move; a fee that is not listed has a ceiling of its own. */
+  /**
+   * Base units a token. A token that is not listed may not move; a fee that is not listed has a ceiling of its
+   * own.
+   */
   readonly maxPerTransaction?: Caps
   readonly maxPerDay?: Caps
   readonly requestsPerSecond?: number

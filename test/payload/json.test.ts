@@ -1,4 +1,4 @@
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import type { JsonValue } from '../../src/payload/json.ts'
 import { isJsonArray, isJsonNumber, isJsonObject, JsonRefused, parseJson } from '../../src/payload/json.ts'

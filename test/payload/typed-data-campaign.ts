@@ -1,5 +1,5 @@
 import { TypedDataEncoder } from 'ethers'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { hashTypedData as viemHash } from 'viem'
 import { toHex } from '../../src/payload/bytes.ts'
 import { hashTypedData, MAX_TYPED_DATA_BYTES, parseTypedData } from '../../src/payload/typed-data.ts'
@@ -8,13 +8,18 @@ import { domainFields, typedData } from './typed-data-generator.ts'
 
 export const ours = (json: string): string => toHex(hashTypedData(parseTypedData(Buffer.from(json, 'utf8'))))
 
+/** viem's types are made for literals; the data here is generated. */
+const viemHashOf = viemHash as (data: unknown) => string
+
 export const viems = (data: GeneratedTypedData): string =>
-  viemHash({ ...data, types: { EIP712Domain: domainFields(data.domain), ...data.types } } as never)
+  viemHashOf({ ...data, types: { EIP712Domain: domainFields(data.domain), ...data.types } })
 
 export const etherss = ({ domain, types, message }: GeneratedTypedData): string =>
   TypedDataEncoder.hash(domain, types, message)
 
-/** Compares our digest with viem's and ethers' on generated typed data; throws the shrunk case where they differ. */
+/**
+ * Compares our digest with viem's and ethers' on generated typed data; throws the shrunk case where they differ.
+ */
 export const runTypedDataCampaign = (cases: number, seed: number): void => {
   fc.assert(
     fc.property(typedData, fc.boolean(), (data, declareDomain) => {

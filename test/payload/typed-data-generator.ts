@@ -1,9 +1,9 @@
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { getAddress } from 'viem'
 
 /**
- * Typed data that every encoder accepts: structs that use the structs after them, all reachable from the first, with
- * every kind of value and arrays of them. Integers come as numbers, decimal and hex strings.
+ * Typed data that every encoder accepts: structs that use the structs after them, all reachable from the first,
+ * with every kind of value and arrays of them. Integers come as numbers, decimal and hex strings.
  */
 export type GeneratedTypedData = {
   types: Record<string, { name: string; type: string }[]>
@@ -33,7 +33,10 @@ const integer = (signed: boolean, bits: number) => {
   })
 }
 
-const string = fc.oneof(fc.string({ unit: 'grapheme', maxLength: 40 }), fc.string({ unit: 'binary', maxLength: 10 }))
+const string = fc.oneof(
+  fc.string({ unit: 'grapheme', maxLength: 40 }),
+  fc.string({ unit: 'binary', maxLength: 10 }),
+)
 const bytes = fc.uint8Array({ maxLength: 70 }).map(hexOf)
 
 type Typed = { type: string; value: fc.Arbitrary<unknown> }
@@ -62,7 +65,11 @@ const dimensions = fc.array(fc.option(fc.integer({ min: 1, max: 2 }), { nil: und
 
 const inArrays = (typed: Typed) => dimensions.map((lengths) => lengths.reduce(arrayOf, typed))
 
-type Struct = { name: string; fields: { name: string; type: string }[]; value: fc.Arbitrary<Record<string, unknown>> }
+type Struct = {
+  name: string
+  fields: { name: string; type: string }[]
+  value: fc.Arbitrary<Record<string, unknown>>
+}
 
 /** A struct over the structs made before it; the first of them is always used, so that all are reachable. */
 const struct = (name: string, below: readonly Struct[]): fc.Arbitrary<Struct> => {
@@ -108,7 +115,13 @@ const domain = fc
   )
   .filter((each) => Object.keys(each).length > 0)
 
-const DOMAIN_TYPES = { name: 'string', version: 'string', chainId: 'uint256', verifyingContract: 'address', salt: 'bytes32' }
+const DOMAIN_TYPES = {
+  name: 'string',
+  version: 'string',
+  chainId: 'uint256',
+  verifyingContract: 'address',
+  salt: 'bytes32',
+}
 
 /** EIP712Domain as the domain has it, in EIP-712's order. */
 export const domainFields = (of: Record<string, unknown>) =>
