@@ -115,7 +115,9 @@ export const createSigner = async (data: SignerWorkerData, host: PortEnd<SignerH
 
   return {
     connect: () => telling(() => initiator.connect()),
-    warm: () => telling(() => initiator.warm()),
+    /** Material for the link; after a burn only where the operator has granted a relink. */
+    warm: () =>
+      telling(() => (link.burned && link.record.relinkGrant > 0 ? initiator.relink() : initiator.warm())),
     relink: () => telling(() => initiator.relink()),
     generate: () =>
       telling(async (): Promise<{ readonly sid: Uint8Array; readonly wallet: GeneratedWallet }> => {
