@@ -1,8 +1,8 @@
 import type { ApiKeyId, ProjectId, RequestId } from './ids.ts'
 
 /**
- * Who a caller is. `operator`: an API key that holds `admin`, on any listener. `sidecar`: a unix socket bound to an API
- * key. `project`: any other API key, presented as a bearer token or mapped from a client certificate.
+ * Who a caller is. `operator`: an API key that holds `admin`, on any listener. `sidecar`: a unix socket bound to
+ * an API key. `project`: any other API key, presented as a bearer token or mapped from a client certificate.
  */
 export type CallerKind = 'project' | 'sidecar' | 'operator'
 

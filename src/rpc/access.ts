@@ -1,7 +1,7 @@
 /**
- * Who may call what. The table is typed over every RPC of every service that is served: one that is missing does not
- * compile. It says which callers get in at all and which permissions, one of them at least, they must hold; how far a
- * permission reaches is decided by the use case, from what is asked.
+ * Who may call what. The table is typed over every RPC of every service that is served: one that is missing does
+ * not compile. It says which callers get in at all and which permissions, one of them at least, they must hold;
+ * how far a permission reaches is decided by the use case, from what is asked.
  */
 import type { DescMethod, DescService } from '@bufbuild/protobuf'
 import type { Caller, CallerKind } from '../domain/call.ts'

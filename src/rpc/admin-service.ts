@@ -127,53 +127,57 @@ const readProjectUpdate = ({ project, updateMask }: UpdateProjectRequest) => {
   return { projectId: project.projectId, etag: orAbsent(project.etag), changes }
 }
 
-const projectHandlers = (admin: AdminUseCases, tokens: PageTokens) => ({
-  createProject: async ({ projectId, displayName }, call) => ({
-    project: toWireProject(await admin.createProject(call, { projectId, displayName })),
-  }),
-  getProject: async ({ projectId }, call) => ({ project: toWireProject(await admin.getProject(call, { projectId })) }),
-  listProjects: async (request, call) => {
-    const { items, nextPageToken } = await listPage(tokens, ListProjectsRequestSchema, request, call, (page) =>
-      admin.listProjects(call, page),
-    )
-    return { projects: items.map(toWireProject), nextPageToken }
-  },
-  updateProject: async (request, call) => ({
-    project: toWireProject(await admin.updateProject(call, readProjectUpdate(request))),
-  }),
-}) satisfies Partial<Handlers<'admin'>>
+const projectHandlers = (admin: AdminUseCases, tokens: PageTokens) =>
+  ({
+    createProject: async ({ projectId, displayName }, call) => ({
+      project: toWireProject(await admin.createProject(call, { projectId, displayName })),
+    }),
+    getProject: async ({ projectId }, call) => ({
+      project: toWireProject(await admin.getProject(call, { projectId })),
+    }),
+    listProjects: async (request, call) => {
+      const { items, nextPageToken } = await listPage(tokens, ListProjectsRequestSchema, request, call, (page) =>
+        admin.listProjects(call, page),
+      )
+      return { projects: items.map(toWireProject), nextPageToken }
+    },
+    updateProject: async (request, call) => ({
+      project: toWireProject(await admin.updateProject(call, readProjectUpdate(request))),
+    }),
+  }) satisfies Partial<Handlers<'admin'>>
 
-const apiKeyHandlers = (admin: AdminUseCases, tokens: PageTokens) => ({
-  createApiKey: async (request, call) => {
-    const { apiKey, secret } = await admin.createApiKey(call, {
-      projectId: orAbsent(request.projectId),
-      name: request.name,
-      grants: request.permissions.map(readGrant),
-      allowedCidrs: request.allowedCidrs,
-      requestsPerSecond: request.requestsPerSecond,
-      expireTimeMs: fromTimestamp(request.expireTime),
-    })
-    return { apiKey: toWireApiKey(apiKey), secret }
-  },
-  getApiKey: async ({ apiKeyId }, call) => ({
-    apiKey: toWireApiKey(await admin.getApiKey(call, { apiKeyId: readApiKeyId(apiKeyId) })),
-  }),
-  listApiKeys: async (request, call) => {
-    const projectId = orAbsent(request.projectId)
-    const { items, nextPageToken } = await listPage(tokens, ListApiKeysRequestSchema, request, call, (page) =>
-      admin.listApiKeys(call, { ...page, projectId }),
-    )
-    return { apiKeys: items.map(toWireApiKey), nextPageToken }
-  },
-  rotateApiKey: async ({ apiKeyId, overlapSeconds }, call) => {
-    const args = { apiKeyId: readApiKeyId(apiKeyId), overlapMs: overlapSeconds * 1_000 }
-    const { apiKey, secret } = await admin.rotateApiKey(call, args)
-    return { apiKey: toWireApiKey(apiKey), secret }
-  },
-  revokeApiKey: async ({ apiKeyId }, call) => ({
-    apiKey: toWireApiKey(await admin.revokeApiKey(call, { apiKeyId: readApiKeyId(apiKeyId) })),
-  }),
-}) satisfies Partial<Handlers<'admin'>>
+const apiKeyHandlers = (admin: AdminUseCases, tokens: PageTokens) =>
+  ({
+    createApiKey: async (request, call) => {
+      const { apiKey, secret } = await admin.createApiKey(call, {
+        projectId: orAbsent(request.projectId),
+        name: request.name,
+        grants: request.permissions.map(readGrant),
+        allowedCidrs: request.allowedCidrs,
+        requestsPerSecond: request.requestsPerSecond,
+        expireTimeMs: fromTimestamp(request.expireTime),
+      })
+      return { apiKey: toWireApiKey(apiKey), secret }
+    },
+    getApiKey: async ({ apiKeyId }, call) => ({
+      apiKey: toWireApiKey(await admin.getApiKey(call, { apiKeyId: readApiKeyId(apiKeyId) })),
+    }),
+    listApiKeys: async (request, call) => {
+      const projectId = orAbsent(request.projectId)
+      const { items, nextPageToken } = await listPage(tokens, ListApiKeysRequestSchema, request, call, (page) =>
+        admin.listApiKeys(call, { ...page, projectId }),
+      )
+      return { apiKeys: items.map(toWireApiKey), nextPageToken }
+    },
+    rotateApiKey: async ({ apiKeyId, overlapSeconds }, call) => {
+      const args = { apiKeyId: readApiKeyId(apiKeyId), overlapMs: overlapSeconds * 1_000 }
+      const { apiKey, secret } = await admin.rotateApiKey(call, args)
+      return { apiKey: toWireApiKey(apiKey), secret }
+    },
+    revokeApiKey: async ({ apiKeyId }, call) => ({
+      apiKey: toWireApiKey(await admin.revokeApiKey(call, { apiKeyId: readApiKeyId(apiKeyId) })),
+    }),
+  }) satisfies Partial<Handlers<'admin'>>
 
 export const createAdminService = (admin: AdminUseCases, tokens: PageTokens): Handlers<'admin'> => ({
   ...projectHandlers(admin, tokens),

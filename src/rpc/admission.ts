@@ -57,7 +57,8 @@ export class Admission {
       this.#reservedInFlight -= 1
       return
     }
-    // When many wait, the newest goes first: the oldest will miss its time whatever is done, and all would after it.
+    // When many wait, the newest goes first: the oldest will miss its time whatever is done, and all would after
+    // it.
     const next = this.#queue.length > this.#limits.maxQueued / 2 ? this.#queue.pop() : this.#queue.shift()
     if (next === undefined) this.#inFlight -= 1
     else next.admit()

@@ -13,7 +13,11 @@ import { orAbsent, toTimestamp } from './wire-words.ts'
 
 const OUTCOMES = { allowed: WireOutcome.ALLOWED, refused: WireOutcome.REFUSED } as const
 
-const toWireEvent = ({ outcome, timeMs, ...event }: AuditEventView): MessageInitShape<typeof AuditEventSchema> => ({
+const toWireEvent = ({
+  outcome,
+  timeMs,
+  ...event
+}: AuditEventView): MessageInitShape<typeof AuditEventSchema> => ({
   ...event,
   time: toTimestamp(timeMs),
   outcome: outcome === undefined ? WireOutcome.UNSPECIFIED : OUTCOMES[outcome],
@@ -63,7 +67,9 @@ export const createAuditService = (audit: AuditUseCases, tokens: PageTokens): Ha
     return {
       ...found,
       valid: firstBad === undefined,
-      ...(firstBad === undefined ? {} : { firstBadSequence: firstBad.sequence, description: firstBad.description }),
+      ...(firstBad === undefined
+        ? {}
+        : { firstBadSequence: firstBad.sequence, description: firstBad.description }),
     }
   },
   getCheckpoint: async (_request, call) => {

@@ -22,8 +22,8 @@ export type ApiKeyRecord = {
 /** Where API keys are kept. Answers reflect every revocation that was acknowledged. */
 export type ApiKeyDirectory = {
   /**
-   * The key whose secret this is, expired or not. Undefined when there is none, when the secret is wrong, and when the
-   * key is revoked; all three, and every text that could be a secret, take the same time.
+   * The key whose secret this is, expired or not. Undefined when there is none, when the secret is wrong, and when
+   * the key is revoked; all three, and every text that could be a secret, take the same time.
    */
   readonly findBySecret: (presented: string) => ApiKeyRecord | undefined
   /** For keys bound to a listener or a certificate. Undefined when there is none or it is revoked. */
@@ -73,7 +73,8 @@ const findRecord = (
   peer: Peer,
   authorization: string | null,
 ): ApiKeyRecord | Failure<'API_KEY_MISSING' | 'API_KEY_INVALID'> => {
-  if (peer.boundApiKeyId !== undefined) return directory.findById(peer.boundApiKeyId) ?? failure('API_KEY_INVALID', {})
+  if (peer.boundApiKeyId !== undefined)
+    return directory.findById(peer.boundApiKeyId) ?? failure('API_KEY_INVALID', {})
   if (peer.needsCertificateIdentity) return failure('API_KEY_INVALID', {})
   if (authorization === null || authorization === '') return failure('API_KEY_MISSING', {})
   const token = BEARER.exec(authorization)?.groups?.['token']
@@ -81,9 +82,10 @@ const findRecord = (
 }
 
 /**
- * The caller. Where the listener or certificate names an API key, that is who calls, whatever the `authorization` header
- * says. Throws API_KEY_MISSING, API_KEY_INVALID (unknown, wrong, revoked, or from a network the key does not allow; which
- * of them is not told) or API_KEY_EXPIRED. Unix sockets are exempt from the networks: file modes guard them.
+ * The caller. Where the listener or certificate names an API key, that is who calls, whatever the `authorization`
+ * header says. Throws API_KEY_MISSING, API_KEY_INVALID (unknown, wrong, revoked, or from a network the key does
+ * not allow; which of them is not told) or API_KEY_EXPIRED. Unix sockets are exempt from the networks: file modes
+ * guard them.
  */
 export const authenticate = (
   directory: ApiKeyDirectory,

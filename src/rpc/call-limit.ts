@@ -9,7 +9,9 @@ const CANCELLED = failure('CANCELLED', {})
 const ROTATED = failure('STREAM_ROTATE', {})
 const STOPPING = failure('SHUTTING_DOWN', {})
 
-/** Connect's listeners end a call at the client's deadline through the same signal as when the client goes away. */
+/**
+ * Connect's listeners end a call at the client's deadline through the same signal as when the client goes away.
+ */
 const clientReason = ({ reason }: AbortSignal): Failure =>
   reason instanceof ConnectError && reason.code === Code.DeadlineExceeded ? DEADLINE : CANCELLED
 

@@ -149,7 +149,11 @@ const trackSessions = () => {
   }
 }
 
-const createSecure = (settings: ConnectListenerSettings, handler: Handler, certificates: CertificateFiles): Servers => {
+const createSecure = (
+  settings: ConnectListenerSettings,
+  handler: Handler,
+  certificates: CertificateFiles,
+): Servers => {
   const requestCert = certificates.needsClientCertificate
   const server = createSecureServer(
     {

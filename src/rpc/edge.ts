@@ -1,6 +1,6 @@
 /**
- * The daemon's face: every listener, with the same services behind each. Starts closed: health says NOT_SERVING until
- * `setServing(true)`.
+ * The daemon's face: every listener, with the same services behind each. Starts closed: health says NOT_SERVING
+ * until `setServing(true)`.
  */
 import { generateKeySync } from 'node:crypto'
 import type { KeyObject } from 'node:crypto'
@@ -61,7 +61,9 @@ export type EdgeSettings = {
   readonly events: EdgeEvents
   readonly clock: Clock
   readonly listen: EdgeListen
-  /** HMAC key of the page tokens, 32 bytes; lists go on across restarts when it stays the same. Drawn when absent. */
+  /**
+   * HMAC key of the page tokens, 32 bytes; lists go on across restarts when it stays the same. Drawn when absent.
+   */
   readonly pageTokenKey?: KeyObject | undefined
   /** How often the certificate files are looked at. */
   readonly certificateIntervalMs?: number | undefined
@@ -76,8 +78,8 @@ export type Edge = {
   readonly inFlight: () => number
   readonly setServing: (isServing: boolean) => void
   /**
-   * NOT_SERVING; no further calls, streams end with SHUTTING_DOWN; calls in flight get `graceMs` and are then abandoned
-   * likewise; then everything is closed and the socket files are gone. Never rejects.
+   * NOT_SERVING; no further calls, streams end with SHUTTING_DOWN; calls in flight get `graceMs` and are then
+   * abandoned likewise; then everything is closed and the socket files are gone. Never rejects.
    */
   readonly stop: (graceMs: number) => Promise<void>
 }
@@ -86,7 +88,10 @@ const ABANDON_MS = 500
 
 type Listener = GrpcListener | ConnectListener
 
-const createPipeline = ({ directory, idempotency, recordDenial, events, clock, listen }: EdgeSettings, stop: StopSignals) =>
+const createPipeline = (
+  { directory, idempotency, recordDenial, events, clock, listen }: EdgeSettings,
+  stop: StopSignals,
+) =>
   new Pipeline({
     directory,
     idempotency,
@@ -101,7 +106,11 @@ const createPipeline = ({ directory, idempotency, recordDenial, events, clock, l
 
 type StopSignals = { readonly stopping: AbortController; readonly abandoning: AbortController }
 
-const createImplementations = (settings: EdgeSettings, pipeline: Pipeline, health: HealthState): Implementations => {
+const createImplementations = (
+  settings: EdgeSettings,
+  pipeline: Pipeline,
+  health: HealthState,
+): Implementations => {
   const { useCases } = settings
   const tokens = createPageTokens(settings.pageTokenKey ?? generateKeySync('hmac', { length: 256 }))
   const reflection = createReflection(Object.values(SERVICES))
@@ -130,7 +139,9 @@ const openListeners = async (
   opened: Listener[],
 ): Promise<Opened> => {
   const { listen, events } = settings
-  const identities: CertificateIdentities = new Map(listen.tlsIdentities.map((one) => [one.identity, one.apiKeyId]))
+  const identities: CertificateIdentities = new Map(
+    listen.tlsIdentities.map((one) => [one.identity, one.apiKeyId]),
+  )
   const shared: GrpcListenerSettings = {
     services: listServices(implementations),
     maxStreamsPerConnection: listen.maxStreamsPerConnection ?? MAX_STREAMS_PER_CONNECTION,
@@ -193,7 +204,13 @@ export const openEdge = async (settings: EdgeSettings): Promise<Edge> => {
     certificates?.[Symbol.dispose]()
   }
   try {
-    const { grpc, connect, sockets } = await openListeners(settings, pipeline, implementations, certificates, opened)
+    const { grpc, connect, sockets } = await openListeners(
+      settings,
+      pipeline,
+      implementations,
+      certificates,
+      opened,
+    )
     return {
       grpcAddress: grpc.address,
       connectAddress: connect.address,

@@ -1,7 +1,11 @@
 /** An EVM transaction's fields between the wire and the use case. What they mean is judged there. */
 import type { MessageInitShape } from '@bufbuild/protobuf'
 import { failure } from '../domain/failure.ts'
-import type { EvmSignedAuthorization, EvmSignedAuthorizationSchema, EvmTransaction } from '../../gen/countersign/v1/wallet_pb.ts'
+import type {
+  EvmSignedAuthorization,
+  EvmSignedAuthorizationSchema,
+  EvmTransaction,
+} from '../../gen/countersign/v1/wallet_pb.ts'
 import { EvmTransactionType as WireType } from '../../gen/countersign/v1/wallet_pb.ts'
 import type { EvmTransactionFields, EvmTransactionType, SignedAuthorization } from './use-cases.ts'
 import { bothWays, orAbsent } from './wire-words.ts'
@@ -29,7 +33,14 @@ export const toWireAuthorization = ({
   address,
   nonce,
   signature: { r, s, yParity },
-}: SignedAuthorization): MessageInitShape<typeof EvmSignedAuthorizationSchema> => ({ chainId, address, nonce, yParity, r, s })
+}: SignedAuthorization): MessageInitShape<typeof EvmSignedAuthorizationSchema> => ({
+  chainId,
+  address,
+  nonce,
+  yParity,
+  r,
+  s,
+})
 
 export const fromWireTransaction = (wire: EvmTransaction): EvmTransactionFields => {
   const type = types.fromWire(wire.type)

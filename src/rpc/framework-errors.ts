@@ -1,6 +1,7 @@
 /**
  * Connect refuses some requests before a handler is called: bodies that are not a message or too large, unknown
- * compressions. Those errors carry no details; this gives them the reason that the same request has on the gRPC port.
+ * compressions. Those errors carry no details; this gives them the reason that the same request has on the gRPC
+ * port.
  */
 import { Code, ConnectError } from '@connectrpc/connect'
 import type { HandlerContext } from '@connectrpc/connect'
@@ -17,7 +18,10 @@ export const noteHandlerStarted = ({ signal }: HandlerContext): void => {
   started.add(signal)
 }
 
-const failureFor = ({ code, rawMessage }: ConnectError, { method, signal }: HandlerContext): Failure | undefined => {
+const failureFor = (
+  { code, rawMessage }: ConnectError,
+  { method, signal }: HandlerContext,
+): Failure | undefined => {
   switch (code) {
     case Code.InvalidArgument:
       return failure('INVALID_REQUEST', { violations: [{ field: '', description: rawMessage }] })
@@ -33,13 +37,17 @@ const failureFor = ({ code, rawMessage }: ConnectError, { method, signal }: Hand
       // Before the handler, this is how Connect calls a body that does not parse.
       return started.has(signal)
         ? failure('INTERNAL', {})
-        : failure('INVALID_REQUEST', { violations: [{ field: '', description: `not a valid ${method.input.typeName}` }] })
+        : failure('INVALID_REQUEST', {
+            violations: [{ field: '', description: `not a valid ${method.input.typeName}` }],
+          })
     default:
       return undefined
   }
 }
 
-/** To be called before the body is read. Connect aborts a call's signal with the error it is about to answer with. */
+/**
+ * To be called before the body is read. Connect aborts a call's signal with the error it is about to answer with.
+ */
 export const explainFrameworkErrors = (context: HandlerContext): void => {
   const explain = (): void => {
     const reason: unknown = context.signal.reason

@@ -1,7 +1,7 @@
 /**
- * Mounts an implementation written for Connect on a grpc-js server: unary calls and all three kinds of streams, deadlines,
- * cancellation, headers and trailers, `google.rpc.Status` details, backpressure both ways. Nothing a handler throws ends
- * the process, and no text of an error that is not a ConnectError reaches a client.
+ * Mounts an implementation written for Connect on a grpc-js server: unary calls and all three kinds of streams,
+ * deadlines, cancellation, headers and trailers, `google.rpc.Status` details, backpressure both ways. Nothing a
+ * handler throws ends the process, and no text of an error that is not a ConnectError reaches a client.
  */
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf'
 import type { DescMessage, DescMethod, DescService, MessageInitShape, MessageShape } from '@bufbuild/protobuf'
@@ -89,7 +89,8 @@ const parseRequest = ({ desc, options }: Method, bytes: Buffer): MessageShape<De
 
 const MALFORMED = (desc: DescMethod) => ({ field: '', description: `not a valid ${desc.input.typeName}` })
 
-const serialize = ({ desc }: Method, response: Init): Buffer => asBuffer(toBinary(desc.output, create(desc.output, response)))
+const serialize = ({ desc }: Method, response: Init): Buffer =>
+  asBuffer(toBinary(desc.output, create(desc.output, response)))
 
 const openContext = ({ desc, options }: Method, call: GrpcCall): GrpcCallContext => {
   const context = new GrpcCallContext(desc, call)
@@ -97,7 +98,9 @@ const openContext = ({ desc, options }: Method, call: GrpcCall): GrpcCallContext
   return context
 }
 
-/** Runs a call to its end; `run` resolves when the answer is on its way, and whatever it throws becomes the status. */
+/**
+ * Runs a call to its end; `run` resolves when the answer is on its way, and whatever it throws becomes the status.
+ */
 const conclude = async (
   method: Method,
   context: GrpcCallContext,
@@ -176,12 +179,18 @@ const mountServerStream =
   (call: ServerWritableStream<Buffer, Buffer>): void => {
     const context = openContext(method, call)
     const run = () => pump(method, context, call, implement(parseRequest(method, call.request), context))
-    start(method, conclude(method, context, async () => run(), failStream(call)))
+    start(
+      method,
+      conclude(method, context, async () => run(), failStream(call)),
+    )
   }
 
 const CANCELLED_STREAM = toStatusError(failure('CANCELLED', {}))
 
-const openRequests = (method: Method, call: ServerReadableStream<Buffer, Buffer> | ServerDuplexStream<Buffer, Buffer>) => {
+const openRequests = (
+  method: Method,
+  call: ServerReadableStream<Buffer, Buffer> | ServerDuplexStream<Buffer, Buffer>,
+) => {
   const requests = new RequestQueue(call, (bytes) => parseRequest(method, bytes))
   call.once('cancelled', () => requests.fail(CANCELLED_STREAM))
   return requests
@@ -197,7 +206,10 @@ const mountClientStream =
       context.flushHeader()
       respond(null, bytes, context.takeTrailer())
     }
-    start(method, conclude(method, context, run, respond).finally(() => requests.drain()))
+    start(
+      method,
+      conclude(method, context, run, respond).finally(() => requests.drain()),
+    )
   }
 
 const mountBidi =
@@ -206,7 +218,10 @@ const mountBidi =
     const context = openContext(method, call)
     const requests = openRequests(method, call)
     const run = async () => pump(method, context, call, implement(requests, context))
-    start(method, conclude(method, context, run, failStream(call)).finally(() => requests.drain()))
+    start(
+      method,
+      conclude(method, context, run, failStream(call)).finally(() => requests.drain()),
+    )
   }
 
 const mount = (method: Method, implement: unknown): UntypedServiceImplementation[string] => {
@@ -224,7 +239,10 @@ const mount = (method: Method, implement: unknown): UntypedServiceImplementation
 
 const keep = (bytes: Buffer): Buffer => bytes
 
-/** The service as `server.addService(definition, implementation)` takes it. Messages are parsed here, not in grpc-js. */
+/**
+ * The service as `server.addService(definition, implementation)` takes it. Messages are parsed here, not in grpc-
+ * js.
+ */
 export const mountOnGrpc = <Desc extends DescService>(
   desc: Desc,
   implementation: ServiceImpl<Desc>,

@@ -1,6 +1,6 @@
 /**
- * Connect's view of a grpc-js call, so that one implementation serves both. Headers and the abort signal are made when
- * they are asked for: most calls never do, and they cost more than the rest of the call.
+ * Connect's view of a grpc-js call, so that one implementation serves both. Headers and the abort signal are made
+ * when they are asked for: most calls never do, and they cost more than the rest of the call.
  */
 import type { PeerCertificate } from 'node:tls'
 import { Code, ConnectError, createContextValues } from '@connectrpc/connect'
@@ -40,7 +40,8 @@ const toHeaders = (metadata: Metadata): Headers => {
 
 const toMetadata = (headers: Headers): Metadata => {
   const metadata = new Metadata()
-  for (const [name, value] of headers) metadata.add(name, name.endsWith('-bin') ? Buffer.from(value, 'base64') : value)
+  for (const [name, value] of headers)
+    metadata.add(name, name.endsWith('-bin') ? Buffer.from(value, 'base64') : value)
   return metadata
 }
 

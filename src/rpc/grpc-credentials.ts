@@ -1,6 +1,6 @@
 /**
- * TLS of the gRPC listener. grpc-js can change a running server's certificate, but only from within a ServerCredentials;
- * this file is the one place that relies on the insides of that class.
+ * TLS of the gRPC listener. grpc-js can change a running server's certificate, but only from within a
+ * ServerCredentials; this file is the one place that relies on the insides of that class.
  */
 import { ServerCredentials } from '@grpc/grpc-js'
 import type { CertificateFiles, TlsMaterial } from './certificate-files.ts'
@@ -11,7 +11,10 @@ const contextOptions = ({ cert, key, ca }: TlsMaterial) => ({ cert, key, ca, min
 class ReloadingCredentials extends ServerCredentials {
   constructor(certificates: CertificateFiles) {
     const requestCert = certificates.needsClientCertificate
-    super({ requestCert, rejectUnauthorized: requestCert, handshakeTimeout: 5_000 }, contextOptions(certificates.material))
+    super(
+      { requestCert, rejectUnauthorized: requestCert, handshakeTimeout: 5_000 },
+      contextOptions(certificates.material),
+    )
     certificates.onChange((material) => this.updateSecureContextOptions(contextOptions(material)))
   }
 

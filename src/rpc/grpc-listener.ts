@@ -1,4 +1,7 @@
-/** grpc-js servers: one for TCP, and one for each unix socket, so that a socket's identity can belong to nothing else. */
+/**
+ * grpc-js servers: one for TCP, and one for each unix socket, so that a socket's identity can belong to nothing
+ * else.
+ */
 import { logVerbosity, Server, ServerInterceptingCall, setLogVerbosity } from '@grpc/grpc-js'
 import type { ServerInterceptor, ServerOptions } from '@grpc/grpc-js'
 import { failure } from '../domain/failure.ts'

@@ -1,4 +1,7 @@
-/** grpc.health.v1 for load balancers and supervisors: SERVING for `""` and each service once the daemon may be called. */
+/**
+ * grpc.health.v1 for load balancers and supervisors: SERVING for `""` and each service once the daemon may be
+ * called.
+ */
 import { Code, ConnectError } from '@connectrpc/connect'
 import type { ServiceImpl } from '@connectrpc/connect'
 import type { DescService } from '@bufbuild/protobuf'

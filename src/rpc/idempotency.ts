@@ -1,6 +1,6 @@
 /**
- * Same request id and body, same answer: a repeat that comes while the first runs waits for it, one that comes later
- * gets what was stored, also after a restart. The same id with another body is IDEMPOTENCY_MISMATCH.
+ * Same request id and body, same answer: a repeat that comes while the first runs waits for it, one that comes
+ * later gets what was stored, also after a restart. The same id with another body is IDEMPOTENCY_MISMATCH.
  */
 import type { Code } from '@connectrpc/connect'
 import { Code as Codes } from '@connectrpc/connect'

@@ -1,7 +1,7 @@
 /**
- * Page tokens. One carries a cursor and a MAC over it, the caller, the RPC and the filter, so that it continues the list
- * it came from and no other: another caller, RPC, filter or a changed byte is PAGE_TOKEN_INVALID. The cursor itself is
- * not secret.
+ * Page tokens. One carries a cursor and a MAC over it, the caller, the RPC and the filter, so that it continues
+ * the list it came from and no other: another caller, RPC, filter or a changed byte is PAGE_TOKEN_INVALID. The
+ * cursor itself is not secret.
  */
 import { createHmac, timingSafeEqual } from 'node:crypto'
 import type { KeyObject } from 'node:crypto'

@@ -6,7 +6,10 @@ export type Peer = {
   readonly transport: 'tcp' | 'unix'
   /** The remote IP address; absent for unix sockets. */
   readonly address: string | undefined
-  /** The API key every caller of this listener or holder of this certificate is; absent when callers show their own. */
+  /**
+   * The API key every caller of this listener or holder of this certificate is; absent when callers show their
+   * own.
+   */
   readonly boundApiKeyId: ApiKeyId | undefined
   /** The listener takes its callers' identity from their certificates alone. */
   readonly needsCertificateIdentity: boolean
@@ -29,9 +32,9 @@ type Certificate = { readonly subject?: { readonly CN?: unknown }; readonly subj
 const SPIFFE_ID = /^spiffe:\/\/[a-z0-9._-]{1,255}(?:\/[A-Za-z0-9._-]+)*$/
 
 /**
- * The names a verified client certificate gives its holder: its SPIFFE id if it has exactly one URI name and that is
- * one (X509-SVID §2), otherwise `CN=` and its common name, so that no common name reads as a SPIFFE id. A certificate
- * with other URI names or more than one has no name at all.
+ * The names a verified client certificate gives its holder: its SPIFFE id if it has exactly one URI name and that
+ * is one (X509-SVID §2), otherwise `CN=` and its common name, so that no common name reads as a SPIFFE id. A
+ * certificate with other URI names or more than one has no name at all.
  */
 export const certificateIdentity = (certificate: Certificate): string | undefined => {
   const names = certificate.subjectaltname ?? ''

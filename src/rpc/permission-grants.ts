@@ -49,7 +49,10 @@ export const readGrant = (wire: Permission, index: number): PermissionGrantJson 
   }
 }
 
-export const toWireGrant = ({ permission, narrowing }: PermissionGrantJson): MessageInitShape<typeof PermissionSchema> => ({
+export const toWireGrant = ({
+  permission,
+  narrowing,
+}: PermissionGrantJson): MessageInitShape<typeof PermissionSchema> => ({
   name: permission,
   wallets: [...(narrowing.wallets ?? [])],
   sessionKeys: [...(narrowing.session_keys ?? [])],

@@ -1,7 +1,7 @@
 /**
- * What every call passes, on every listener, before and after its handler: who calls → may they → is there room → is the
- * request valid → how long may it take → was it asked before → the handler → one shape of error → one event. Handlers see
- * a request and a Call and nothing of the transport.
+ * What every call passes, on every listener, before and after its handler: who calls → may they → is there room →
+ * is the request valid → how long may it take → was it asked before → the handler → one shape of error → one
+ * event. Handlers see a request and a Call and nothing of the transport.
  */
 import { createHash } from 'node:crypto'
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf'
@@ -54,7 +54,9 @@ export type Handler<M extends DescMethod> =
 /** The services whose callers are known by an API key. */
 export type KeyedService = 'wallet' | 'audit' | 'admin'
 export type Handlers<S extends KeyedService> = {
-  readonly [M in keyof (typeof SERVICES)[S]['method']]: Handler<Extract<(typeof SERVICES)[S]['method'][M], DescMethod>>
+  readonly [M in keyof (typeof SERVICES)[S]['method']]: Handler<
+    Extract<(typeof SERVICES)[S]['method'][M], DescMethod>
+  >
 }
 
 /** One a call, when it has ended. `reason` is absent when it was answered. */
@@ -153,8 +155,10 @@ export class Pipeline {
       return [
         desc.localName,
         isUnary
-          ? (request: AnyRequest, context: HandlerContext) => this.#unary(keyed, handler as AnyUnary, request, context)
-          : (request: AnyRequest, context: HandlerContext) => this.#stream(keyed, handler as AnyStream, request, context),
+          ? (request: AnyRequest, context: HandlerContext) =>
+              this.#unary(keyed, handler as AnyUnary, request, context)
+          : (request: AnyRequest, context: HandlerContext) =>
+              this.#stream(keyed, handler as AnyStream, request, context),
       ]
     })
     return Object.fromEntries(wrapped) as ServiceImpl<(typeof SERVICES)[S]>
@@ -238,10 +242,21 @@ export class Pipeline {
   #openLimit(context: HandlerContext, timeoutMs: number, kind: 'unary' | 'stream'): CallLimit {
     const { stopSignal, abandonSignal } = this.#needs
     const clientSignal = context.signal
-    return new CallLimit({ clientSignal, stopSignal: kind === 'stream' ? stopSignal : abandonSignal, timeoutMs, kind })
+    return new CallLimit({
+      clientSignal,
+      stopSignal: kind === 'stream' ? stopSignal : abandonSignal,
+      timeoutMs,
+      kind,
+    })
   }
 
-  #openCall({ desc, method }: Keyed, caller: Caller, request: AnyRequest, limit: CallLimit, timeoutMs: number): Call {
+  #openCall(
+    { desc, method }: Keyed,
+    caller: Caller,
+    request: AnyRequest,
+    limit: CallLimit,
+    timeoutMs: number,
+  ): Call {
     this.#needs.validator.check(desc.input, request)
     return {
       caller,

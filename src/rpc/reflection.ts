@@ -38,8 +38,8 @@ const notFound = (what: string): Answer => ({
 const describe = (file: DescFile): Answer => ({
   case: 'fileDescriptorResponse',
   value: {
-    fileDescriptorProto: [file, ...[...withDependencies(file)].filter((other) => other !== file)].map(({ proto }) =>
-      toBinary(FileDescriptorProtoSchema, proto),
+    fileDescriptorProto: [file, ...[...withDependencies(file)].filter((other) => other !== file)].map(
+      ({ proto }) => toBinary(FileDescriptorProtoSchema, proto),
     ),
   },
 })
@@ -86,7 +86,10 @@ const answer = (
             },
           }
     case undefined:
-      return { case: 'errorResponse', value: { errorCode: Code.InvalidArgument, errorMessage: 'nothing was asked' } }
+      return {
+        case: 'errorResponse',
+        value: { errorCode: Code.InvalidArgument, errorMessage: 'nothing was asked' },
+      }
   }
 }
 

@@ -1,10 +1,13 @@
 /**
- * The messages of a client's stream as an async iterable that may be left early. Iterating grpc-js's own stream would
- * destroy it, and the status could no longer be sent.
+ * The messages of a client's stream as an async iterable that may be left early. Iterating grpc-js's own stream
+ * would destroy it, and the status could no longer be sent.
  */
 import type { Readable } from 'node:stream'
 
-type Waiting<T> = { readonly resolve: (result: IteratorResult<T>) => void; readonly reject: (error: unknown) => void }
+type Waiting<T> = {
+  readonly resolve: (result: IteratorResult<T>) => void
+  readonly reject: (error: unknown) => void
+}
 
 /** The sender is held back while this many messages wait. */
 const HIGH_WATER = 8

@@ -1,4 +1,7 @@
-/** One plaintext port for HTTP/1.1 and HTTP/2 with prior knowledge: the first bytes of a connection tell which it is. */
+/**
+ * One plaintext port for HTTP/1.1 and HTTP/2 with prior knowledge: the first bytes of a connection tell which it
+ * is.
+ */
 import type { Server as HttpServer } from 'node:http'
 import type { Http2Server } from 'node:http2'
 import { createServer } from 'node:net'

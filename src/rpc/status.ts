@@ -1,6 +1,6 @@
 /**
- * What a refusal looks like on the wire. The table is exhaustive over the catalogue of failures: a reason without a code
- * does not compile. Everything that is not a Failure leaves as an opaque `internal error`.
+ * What a refusal looks like on the wire. The table is exhaustive over the catalogue of failures: a reason without
+ * a code does not compile. Everything that is not a Failure leaves as an opaque `internal error`.
  */
 import { Code, ConnectError } from '@connectrpc/connect'
 import type { FailureFacts, FailureReason } from '../domain/failure.ts'
@@ -18,7 +18,11 @@ export type StatusRule = {
   readonly retryAfterMs?: number
 }
 
-const rule = (code: Code, retryable: Retryable = 'no', rest: Omit<StatusRule, 'code' | 'retryable'> = {}): StatusRule => ({
+const rule = (
+  code: Code,
+  retryable: Retryable = 'no',
+  rest: Omit<StatusRule, 'code' | 'retryable'> = {},
+): StatusRule => ({
   code,
   retryable,
   ...rest,
@@ -75,7 +79,9 @@ export const STATUS_RULES: { readonly [R in FailureReason]: StatusRule } = {
   VAULT_EXISTS: rule(FailedPrecondition, 'no', { insteadOfFacts: CLOSED }),
   VAULT_CORRUPT: rule(DataLoss, 'no', { insteadOfFacts: DAMAGED }),
   VAULT_TOO_NEW: rule(FailedPrecondition, 'no', { insteadOfFacts: CLOSED }),
-  VAULT_ROLLED_BACK: rule(DataLoss, 'no', { insteadOfFacts: 'the vault is older than what the cosigner remembers' }),
+  VAULT_ROLLED_BACK: rule(DataLoss, 'no', {
+    insteadOfFacts: 'the vault is older than what the cosigner remembers',
+  }),
   VAULT_UNWRITABLE: rule(Unavailable, 'yes', {
     insteadOfFacts: 'the vault cannot be written, so nothing is done',
     retryAfterMs: 1_000,
@@ -126,7 +132,9 @@ const violationsOf = (error: Failure): readonly Violation[] => {
   const facts: Facts = error.facts
   if (error.reason === 'INVALID_REQUEST') return (facts as FailureFacts['INVALID_REQUEST']).violations
   const field = facts['field'] ?? facts['path']
-  return typeof field === 'string' && typeof facts['why'] === 'string' ? [{ field, description: facts['why'] }] : []
+  return typeof field === 'string' && typeof facts['why'] === 'string'
+    ? [{ field, description: facts['why'] }]
+    : []
 }
 
 const toDuration = (ms: number) => ({ seconds: BigInt(Math.floor(ms / 1000)), nanos: (ms % 1000) * 1_000_000 })

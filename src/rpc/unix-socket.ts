@@ -1,6 +1,6 @@
 /**
- * Unix sockets. The file is the guard: Node cannot ask who is at the other end, so whoever may open the file is the
- * caller. It is made with mode 0600 from its first moment.
+ * Unix sockets. The file is the guard: Node cannot ask who is at the other end, so whoever may open the file is
+ * the caller. It is made with mode 0600 from its first moment.
  */
 import { lstatSync, unlinkSync } from 'node:fs'
 import { connect } from 'node:net'
@@ -28,8 +28,10 @@ export const clearSocketPath = async (path: string): Promise<boolean> => {
     throw failure('LISTEN_FAILED', { address: path, why: `the path is longer than ${MAX_PATH_BYTES} bytes` })
   const stat = lstatSync(path, { throwIfNoEntry: false })
   if (stat === undefined) return false
-  if (!stat.isSocket()) throw failure('LISTEN_FAILED', { address: path, why: 'a file that is not a socket is there' })
-  if (await isAnswered(path)) throw failure('LISTEN_FAILED', { address: path, why: 'something else is listening there' })
+  if (!stat.isSocket())
+    throw failure('LISTEN_FAILED', { address: path, why: 'a file that is not a socket is there' })
+  if (await isAnswered(path))
+    throw failure('LISTEN_FAILED', { address: path, why: 'something else is listening there' })
   unlinkSync(path)
   return true
 }

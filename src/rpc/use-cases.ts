@@ -27,7 +27,9 @@ export type WalletView = {
   readonly createTimeMs: number
 }
 
-/** A page is asked for after a cursor the use case made itself; undefined is the start, and in an answer the end. */
+/**
+ * A page is asked for after a cursor the use case made itself; undefined is the start, and in an answer the end.
+ */
 export type PageRequest = { readonly pageSize: number; readonly cursor: string | undefined }
 export type Page<T> = { readonly items: readonly T[]; readonly nextCursor: string | undefined }
 
@@ -75,8 +77,7 @@ export type SignedDigest = {
 }
 
 export type MessageContent =
-  | { readonly kind: 'text'; readonly text: string }
-  | { readonly kind: 'data'; readonly data: Uint8Array }
+  { readonly kind: 'text'; readonly text: string } | { readonly kind: 'data'; readonly data: Uint8Array }
 
 export type EvmTransactionType = 'legacy' | 'access_list' | 'dynamic_fee' | 'blob' | 'set_code'
 
@@ -88,7 +89,10 @@ export type SignedAuthorization = {
   readonly signature: EcdsaSignature
 }
 
-/** As sent: an amount is absent when its field was empty, a list is empty when there was none, `to` absent likewise. */
+/**
+ * As sent: an amount is absent when its field was empty, a list is empty when there was none, `to` absent
+ * likewise.
+ */
 export type EvmTransactionFields = {
   readonly type: EvmTransactionType
   readonly chainId: bigint
@@ -237,7 +241,9 @@ export type ProjectView = {
   readonly etag: string
 }
 
-/** The JSON form of a permission grant, in which it is stored: absent members do not narrow, lists are never empty. */
+/**
+ * The JSON form of a permission grant, in which it is stored: absent members do not narrow, lists are never empty.
+ */
 export type PermissionGrantJson = {
   readonly permission: string
   readonly narrowing: {

@@ -10,7 +10,9 @@ export type RequestValidator = {
   readonly check: <Desc extends DescMessage>(desc: Desc, message: MessageShape<Desc>) => void
 }
 
-/** Patterns come from our own proto files and are linear in every engine, so the platform's own, faster one serves. */
+/**
+ * Patterns come from our own proto files and are linear in every engine, so the platform's own, faster one serves.
+ */
 const regexMatch = (pattern: string, against: string): boolean => {
   let compiled = compiledPatterns.get(pattern)
   if (compiled === undefined) {

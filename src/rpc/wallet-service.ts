@@ -1,7 +1,11 @@
 /** countersign.v1.WalletService: from the wire to a use case and back. */
 import type { MessageInitShape } from '@bufbuild/protobuf'
 import { failure } from '../domain/failure.ts'
-import type { SignTransactionRequest, VerifySignatureRequest, WalletSchema } from '../../gen/countersign/v1/wallet_pb.ts'
+import type {
+  SignTransactionRequest,
+  VerifySignatureRequest,
+  WalletSchema,
+} from '../../gen/countersign/v1/wallet_pb.ts'
 import {
   ListWalletsRequestSchema,
   OwnerType as WireOwnerType,
@@ -106,49 +110,50 @@ const readSigner = ({ signer }: VerifySignatureRequest) => {
   }
 }
 
-const signingHandlers = (signing: SigningUseCases) => ({
-  signMessage: async ({ wallet: walletRef, content: chosen, isFormatted }, call) => {
-    if (chosen.case === undefined) throw nothingChosen('content')
-    const content =
-      chosen.case === 'text'
-        ? ({ kind: 'text', text: chosen.value } as const)
-        : ({ kind: 'data', data: chosen.value } as const)
-    return toWireSigned(await signing.signMessage(call, { walletRef, content, isFormatted }))
-  },
-  signTypedData: async ({ wallet: walletRef, typedDataJson: json }, call) =>
-    toWireSigned(await signing.signTypedData(call, { walletRef, json })),
-  signTransaction: async (request, call) => {
-    const transaction = readTransaction(request)
-    const signed = await signing.signTransaction(call, { walletRef: request.wallet, transaction })
-    return {
-      signedTransaction: signed.signedTransaction,
-      transactionHash: `0x${Buffer.from(signed.transactionHash).toString('hex')}`,
-      signature: toWireSignature(signed.signature),
-      receipt: toWireReceipt(signed.receipt),
-    }
-  },
-  signAuthorization: async ({ wallet: walletRef, chainId, address, nonce }, call) => {
-    const signed = await signing.signAuthorization(call, { walletRef, chainId, address, nonce })
-    return { ...toWireSigned(signed), authorization: toWireAuthorization(signed.authorization) }
-  },
-  signDigest: async ({ wallet: walletRef, digest }, call) => {
-    const { signature, receipt } = await signing.signDigest(call, { walletRef, digest })
-    return { signature: toWireSignature(signature), receipt: toWireReceipt(receipt) }
-  },
-  verifySignature: async (request, call) => {
-    const checked = await signing.verifySignature(call, {
-      signer: readSigner(request),
-      content: readVerifiedContent(request),
-      signature: request.signature,
-    })
-    return {
-      valid: checked.valid,
-      signerKind: SignerKind.EOA,
-      recoveredAddress: checked.recoveredAddress ?? '',
-      digest: checked.digest,
-    }
-  },
-}) satisfies Partial<Handlers<'wallet'>>
+const signingHandlers = (signing: SigningUseCases) =>
+  ({
+    signMessage: async ({ wallet: walletRef, content: chosen, isFormatted }, call) => {
+      if (chosen.case === undefined) throw nothingChosen('content')
+      const content =
+        chosen.case === 'text'
+          ? ({ kind: 'text', text: chosen.value } as const)
+          : ({ kind: 'data', data: chosen.value } as const)
+      return toWireSigned(await signing.signMessage(call, { walletRef, content, isFormatted }))
+    },
+    signTypedData: async ({ wallet: walletRef, typedDataJson: json }, call) =>
+      toWireSigned(await signing.signTypedData(call, { walletRef, json })),
+    signTransaction: async (request, call) => {
+      const transaction = readTransaction(request)
+      const signed = await signing.signTransaction(call, { walletRef: request.wallet, transaction })
+      return {
+        signedTransaction: signed.signedTransaction,
+        transactionHash: `0x${Buffer.from(signed.transactionHash).toString('hex')}`,
+        signature: toWireSignature(signed.signature),
+        receipt: toWireReceipt(signed.receipt),
+      }
+    },
+    signAuthorization: async ({ wallet: walletRef, chainId, address, nonce }, call) => {
+      const signed = await signing.signAuthorization(call, { walletRef, chainId, address, nonce })
+      return { ...toWireSigned(signed), authorization: toWireAuthorization(signed.authorization) }
+    },
+    signDigest: async ({ wallet: walletRef, digest }, call) => {
+      const { signature, receipt } = await signing.signDigest(call, { walletRef, digest })
+      return { signature: toWireSignature(signature), receipt: toWireReceipt(receipt) }
+    },
+    verifySignature: async (request, call) => {
+      const checked = await signing.verifySignature(call, {
+        signer: readSigner(request),
+        content: readVerifiedContent(request),
+        signature: request.signature,
+      })
+      return {
+        valid: checked.valid,
+        signerKind: SignerKind.EOA,
+        recoveredAddress: checked.recoveredAddress ?? '',
+        digest: checked.digest,
+      }
+    },
+  }) satisfies Partial<Handlers<'wallet'>>
 
 export const createWalletService = (
   wallets: WalletUseCases,

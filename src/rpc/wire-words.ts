@@ -40,7 +40,12 @@ export const toWireSignature = ({ r, s, yParity }: EcdsaSignature): MessageInitS
   return { r, s, v, yParity, raw: new Uint8Array(raw), hex: `0x${raw.toString('hex')}` }
 }
 
-export const toWireReceipt = ({ sequence, hash, signature, keyId }: ReceiptView): MessageInitShape<typeof ReceiptSchema> => ({
+export const toWireReceipt = ({
+  sequence,
+  hash,
+  signature,
+  keyId,
+}: ReceiptView): MessageInitShape<typeof ReceiptSchema> => ({
   sequence,
   hash,
   signature,

@@ -106,7 +106,9 @@ describe('the access table', () => {
   })
 
   it('reserves a lane for what stops things and what tells how they are', () => {
-    const reserved = Object.entries(ACCESS.admin).filter(([, rule]) => rule !== 'anyone' && rule.lane === 'reserved')
+    const reserved = Object.entries(ACCESS.admin).filter(
+      ([, rule]) => rule !== 'anyone' && rule.lane === 'reserved',
+    )
     expect(reserved.map(([name]) => name)).toEqual(['revokeApiKey', 'freeze', 'unfreeze', 'getStatus'])
   })
 })
@@ -173,7 +175,8 @@ describe('each caller at each RPC', () => {
       for (const row of ROWS) {
         if (row.method.methodKind === 'bidi_streaming' && protocol !== 'grpc' && protocol !== UNIX) continue
         const desc: DescService = SERVICES[row.service]
-        const client = protocol === UNIX ? overSocket(desc, socketOf('plain'), secret) : open.client(desc, secret, protocol)
+        const client =
+          protocol === UNIX ? overSocket(desc, socketOf('plain'), secret) : open.client(desc, secret, protocol)
         await check(client, row, caller)
       }
     })
@@ -186,7 +189,8 @@ describe('each caller at each RPC', () => {
       await check(overSocket(desc, socketOf(caller), keys.admin.secret), row, caller)
     }
     const last = open.reached.at(-1)
-    if (caller === 'sidecar') expect(last?.call.caller).toMatchObject({ kind: 'sidecar', apiKeyId: keys.sidecar.record.apiKeyId })
+    if (caller === 'sidecar')
+      expect(last?.call.caller).toMatchObject({ kind: 'sidecar', apiKeyId: keys.sidecar.record.apiKeyId })
   })
 
   it('records what an authenticated caller was denied', () => {

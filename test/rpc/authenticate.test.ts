@@ -86,14 +86,18 @@ describe('a bound socket', () => {
 describe('a certificate listener', () => {
   const identities = new Map([['CN=bot', good.apiKeyId]])
   it('knows only mapped certificates', () => {
-    expect(decide(good, { peer: tcpPeer('10.0.0.1', { subject: { CN: 'bot' } }, identities), authorization: null })).toBe('project')
+    expect(
+      decide(good, { peer: tcpPeer('10.0.0.1', { subject: { CN: 'bot' } }, identities), authorization: null }),
+    ).toBe('project')
     for (const certificate of [undefined, { subject: { CN: 'other' } }])
       expect(decide(good, { peer: tcpPeer('10.0.0.1', certificate, identities) })).toBe('API_KEY_INVALID')
   })
 
   it('holds the mapped key to its networks', () => {
     const narrow = { ...good, allowedCidrs: ['192.0.2.0/24'] }
-    expect(decide(narrow, { peer: tcpPeer('10.0.0.1', { subject: { CN: 'bot' } }, identities) })).toBe('API_KEY_INVALID')
+    expect(decide(narrow, { peer: tcpPeer('10.0.0.1', { subject: { CN: 'bot' } }, identities) })).toBe(
+      'API_KEY_INVALID',
+    )
     expect(apiKeyId(1)).toBe(good.apiKeyId)
   })
 })

@@ -154,7 +154,8 @@ describe.each(PROTOCOLS)('a server stream over %s', (protocol) => {
     })
     const controller = new AbortController()
     await caught(async () => {
-      for await (const _ of echo.clients[protocol].serverStream({}, { signal: controller.signal })) controller.abort()
+      for await (const _ of echo.clients[protocol].serverStream({}, { signal: controller.signal }))
+        controller.abort()
     })
     await ended.promise
   })
@@ -288,38 +289,41 @@ describe('backpressure over grpc', () => {
 })
 
 describe('a handler that throws', () => {
-  it.each(['at once', 'later'])('%s ends neither the process nor the listener, at any kind of call', async (when) => {
-    const fail = async (): Promise<never> => {
-      if (when === 'later') await sleep(1)
-      throw new Error(CANARY)
-    }
-    const failNow = (): never => {
-      throw new Error(CANARY)
-    }
-    const now = when === 'at once'
-    async function* failing() {
-      yield await fail()
-    }
-    await using echo = await openEcho({
-      unary: now ? failNow : fail,
-      serverStream: now ? failNow : failing,
-      clientStream: now ? failNow : fail,
-      bidi: now ? failNow : failing,
-    })
-    const { grpc, connect, grpcWeb } = echo.clients
-    for (const client of [grpc, connect, grpcWeb]) {
-      const errors = [
-        await caught(() => client.unary({})),
-        await caught(() => collect(client.serverStream({}))),
-        await caught(() => client.clientStream(each({}))),
-      ]
-      if (client === grpc) errors.push(await caught(() => collect(client.bidi(each({})))))
-      for (const error of errors) {
-        expect(error.code).toBe(Code.Internal)
-        expect(error.rawMessage).toBe('internal error')
+  it.each(['at once', 'later'])(
+    '%s ends neither the process nor the listener, at any kind of call',
+    async (when) => {
+      const fail = async (): Promise<never> => {
+        if (when === 'later') await sleep(1)
+        throw new Error(CANARY)
       }
-    }
-  })
+      const failNow = (): never => {
+        throw new Error(CANARY)
+      }
+      const now = when === 'at once'
+      async function* failing() {
+        yield await fail()
+      }
+      await using echo = await openEcho({
+        unary: now ? failNow : fail,
+        serverStream: now ? failNow : failing,
+        clientStream: now ? failNow : fail,
+        bidi: now ? failNow : failing,
+      })
+      const { grpc, connect, grpcWeb } = echo.clients
+      for (const client of [grpc, connect, grpcWeb]) {
+        const errors = [
+          await caught(() => client.unary({})),
+          await caught(() => collect(client.serverStream({}))),
+          await caught(() => client.clientStream(each({}))),
+        ]
+        if (client === grpc) errors.push(await caught(() => collect(client.bidi(each({})))))
+        for (const error of errors) {
+          expect(error.code).toBe(Code.Internal)
+          expect(error.rawMessage).toBe('internal error')
+        }
+      }
+    },
+  )
 })
 
 describe('a request that is not a message', () => {

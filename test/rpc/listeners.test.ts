@@ -42,27 +42,35 @@ const openFailure = async (listen: Parameters<typeof openTestEdge>[0]['listen'])
 }
 
 describe('a port', () => {
-  it.each(['grpc', 'connect'] as const)('that is taken is said to be, and everything is closed again: %s', async (which) => {
-    const other = createServer().listen(0, '127.0.0.1')
-    await new Promise((resolve) => {
-      other.once('listening', resolve)
-    })
-    const { port } = other.address() as AddressInfo
-    const socket = join(directory, 'edge.sock')
-    const failed = await openFailure({ [which]: { host: '127.0.0.1', port }, socket })
-    other.close()
-    expect(failed).toBe(`LISTEN_FAILED: cannot listen on 127.0.0.1:${port}: something else is listening there`)
-    expect(existsSync(socket)).toBe(false)
-  })
+  it.each(['grpc', 'connect'] as const)(
+    'that is taken is said to be, and everything is closed again: %s',
+    async (which) => {
+      const other = createServer().listen(0, '127.0.0.1')
+      await new Promise((resolve) => {
+        other.once('listening', resolve)
+      })
+      const { port } = other.address() as AddressInfo
+      const socket = join(directory, 'edge.sock')
+      const failed = await openFailure({ [which]: { host: '127.0.0.1', port }, socket })
+      other.close()
+      expect(failed).toBe(`LISTEN_FAILED: cannot listen on 127.0.0.1:${port}: something else is listening there`)
+      expect(existsSync(socket)).toBe(false)
+    },
+  )
 
-  it.each(['0.0.0.0', '::', '192.0.2.1'])('beyond loopback is not opened in plaintext unless asked: %s', async (host) => {
-    const address = { host, port: 0 }
-    expect(await openFailure({ grpc: address })).toContain('plaintext beyond loopback')
-    expect(await openFailure({ connect: address })).toContain('plaintext beyond loopback')
-  })
+  it.each(['0.0.0.0', '::', '192.0.2.1'])(
+    'beyond loopback is not opened in plaintext unless asked: %s',
+    async (host) => {
+      const address = { host, port: 0 }
+      expect(await openFailure({ grpc: address })).toContain('plaintext beyond loopback')
+      expect(await openFailure({ connect: address })).toContain('plaintext beyond loopback')
+    },
+  )
 
   it('beyond loopback is opened when asked by name', async () => {
-    expect(await openFailure({ grpc: { host: '0.0.0.0', port: 0 }, allowPlaintextBeyondLoopback: true })).toBe('opened')
+    expect(await openFailure({ grpc: { host: '0.0.0.0', port: 0 }, allowPlaintextBeyondLoopback: true })).toBe(
+      'opened',
+    )
   })
 })
 
@@ -83,8 +91,8 @@ const overSocket = (path: string, secret?: string) =>
 
 /** A process that is killed while it listens leaves its socket file behind. */
 const leaveStaleSocket = async (path: string): Promise<void> => {
-  const program = `require('net').createServer().listen(${JSON.stringify(path)}, () => process.kill(process.pid, 'SIGKILL'))`
-  const child = spawn(process.execPath, ['-e', program])
+  const program = `require('net').createServer().listen(process.argv[1], () => process.kill(process.pid, 'SIGKILL'))`
+  const child = spawn(process.execPath, ['-e', program, path])
   await new Promise((resolve) => {
     child.once('exit', resolve)
   })
@@ -224,9 +232,19 @@ describe('a path that is not exactly an RPC', () => {
       expect(status, path).not.toBe('200')
     }
     expect(open.reached).toHaveLength(0)
-    const good = await rawPost(open.edge.grpcAddress, `/${WALLET}/GetWallet`, 'application/grpc', grpcFrame(GET_ALICE))
+    const good = await rawPost(
+      open.edge.grpcAddress,
+      `/${WALLET}/GetWallet`,
+      'application/grpc',
+      grpcFrame(GET_ALICE),
+    )
     expect(good.grpcStatus).toBe('0')
-    const alsoGood = await rawPost(open.edge.connectAddress, `/${WALLET}/GetWallet`, 'application/proto', GET_ALICE)
+    const alsoGood = await rawPost(
+      open.edge.connectAddress,
+      `/${WALLET}/GetWallet`,
+      'application/proto',
+      GET_ALICE,
+    )
     expect(alsoGood.status).toBe('200')
     expect(open.reached).toHaveLength(2)
   })
@@ -261,9 +279,9 @@ describe('the second port', () => {
     await using open = await openTestEdge({ keys: [key] })
     const text = post('host: localhost\r\n')
     expect(await rawText(open.edge.connectAddress, text)).toContain('"walletId":"wal_')
-    expect(await rawText(open.edge.connectAddress, ...text.slice(0, 8).split(''), text.slice(8, 100), text.slice(100))).toContain(
-      '"walletId":"wal_',
-    )
+    expect(
+      await rawText(open.edge.connectAddress, ...text.slice(0, 8).split(''), text.slice(8, 100), text.slice(100)),
+    ).toContain('"walletId":"wal_')
   })
 
   it('survives host headers that make no URL', async () => {
@@ -308,7 +326,12 @@ describe('a body that is not a message', () => {
     await using open = await openTestEdge({ keys: [key] })
     const grpc = await rawPost(open.edge.grpcAddress, `/${WALLET}/GetWallet`, 'application/grpc', grpcFrame(body))
     expect(grpc.grpcStatus).toBe(String(Code.InvalidArgument))
-    const connectAnswer = await rawPost(open.edge.connectAddress, `/${WALLET}/GetWallet`, 'application/proto', body)
+    const connectAnswer = await rawPost(
+      open.edge.connectAddress,
+      `/${WALLET}/GetWallet`,
+      'application/proto',
+      body,
+    )
     expect(connectAnswer.status).toBe('400')
     expect(open.reached).toHaveLength(0)
   })
@@ -341,7 +364,10 @@ describe('a request that is too large', () => {
     })
     expect(fits.transactionHash).toMatch(/^0x/)
     const transaction = await refusalOf(
-      client.signTransaction({ wallet: 'alice', transaction: { case: 'evmUnsigned', value: new Uint8Array(1_600 * 1024) } }),
+      client.signTransaction({
+        wallet: 'alice',
+        transaction: { case: 'evmUnsigned', value: new Uint8Array(1_600 * 1024) },
+      }),
     )
     expect(transaction.code).toBe(Code.ResourceExhausted)
     expect(open.reached).toHaveLength(1)
@@ -380,14 +406,23 @@ describe('health and reflection', () => {
     }
     for (const desc of [ServerReflection, ServerReflectionAlpha]) {
       const cases: (string | undefined)[] = []
-      for await (const { messageResponse } of open.client(desc).serverReflectionInfo(asking(`${WALLET}.GetWallet`))) {
+      for await (const { messageResponse } of open
+        .client(desc)
+        .serverReflectionInfo(asking(`${WALLET}.GetWallet`))) {
         cases.push(messageResponse.case)
         if (messageResponse.case === 'listServicesResponse')
-          expect(messageResponse.value.service.map(({ name }) => name).toSorted()).toEqual(EVERY_NAME.slice(1).toSorted())
+          expect(messageResponse.value.service.map(({ name }) => name).toSorted()).toEqual(
+            EVERY_NAME.slice(1).toSorted(),
+          )
         if (messageResponse.case === 'fileDescriptorResponse')
           expect(messageResponse.value.fileDescriptorProto.length).toBeGreaterThan(3)
       }
-      expect(cases).toEqual(['listServicesResponse', 'fileDescriptorResponse', 'fileDescriptorResponse', 'errorResponse'])
+      expect(cases).toEqual([
+        'listServicesResponse',
+        'fileDescriptorResponse',
+        'fileDescriptorResponse',
+        'errorResponse',
+      ])
     }
   })
 })

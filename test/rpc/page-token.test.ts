@@ -32,7 +32,9 @@ describe('a page token', () => {
     expect(refusal(token, tokens, { ...scope, filter: '{}' })).toBe('PAGE_TOKEN_INVALID')
     expect(refusal(token, createPageTokens(createSecretKey(Buffer.alloc(32, 2))))).toBe('PAGE_TOKEN_INVALID')
     // The parts are told apart by their lengths, not run together.
-    expect(refusal(token, tokens, { apiKeyId: 'key_1S', method: '/List', filter: scope.filter })).toBe('PAGE_TOKEN_INVALID')
+    expect(refusal(token, tokens, { apiKeyId: 'key_1S', method: '/List', filter: scope.filter })).toBe(
+      'PAGE_TOKEN_INVALID',
+    )
   })
 
   it('is refused when anything in it is changed, cut off or added', () => {
@@ -43,7 +45,15 @@ describe('a page token', () => {
       changed.writeUInt8(changed.readUInt8(bit >> 3) ^ (1 << (bit & 7)), bit >> 3)
       expect(refusal(changed.toString('base64url'))).toBe('PAGE_TOKEN_INVALID')
     }
-    for (const other of [token.slice(0, -1), `${token}A`, `${token}=`, ` ${token}`, 'AAAA', '%', bytes.subarray(0, 16).toString('base64url')])
+    for (const other of [
+      token.slice(0, -1),
+      `${token}A`,
+      `${token}=`,
+      ` ${token}`,
+      'AAAA',
+      '%',
+      bytes.subarray(0, 16).toString('base64url'),
+    ])
       expect(refusal(other)).toBe('PAGE_TOKEN_INVALID')
     expect(failure('PAGE_TOKEN_INVALID', {}).message).not.toContain('cursor')
   })

@@ -51,10 +51,13 @@ describe('a repeat with the same request_id', () => {
     const requestId = randomUUID()
     const request = { permissions: [{ name: 'wallet:read' }], requestId }
     const overGrpc = await open.client(AdminService, admin.secret).createApiKey(request)
-    const overJson = await open.client(AdminService, admin.secret, 'connect').createApiKey({
-      ...request,
-      requestId: requestId.toUpperCase(),
-    }).catch((error: unknown) => refusalOf(Promise.reject(error)))
+    const overJson = await open
+      .client(AdminService, admin.secret, 'connect')
+      .createApiKey({
+        ...request,
+        requestId: requestId.toUpperCase(),
+      })
+      .catch((error: unknown) => refusalOf(Promise.reject(error)))
     // The id is one in any letter case; the body is compared as it came.
     expect(infoOf(overJson as never)?.reason).toBe('IDEMPOTENCY_MISMATCH')
     const again = await open.client(AdminService, admin.secret, 'connect').createApiKey(request)
@@ -141,7 +144,9 @@ describe('a repeat with the same request_id', () => {
     const requestId = randomUUID()
     expect(await reasonOf(client.createWallet({ ...newWallet, userId: 'x', requestId }))).toBe('USER_ID_RESERVED')
     expect(await reasonOf(client.createWallet({ ...newWallet, requestId }))).toBe('COSIGNER_UNAVAILABLE')
-    expect(await reasonOf(client.createWallet({ ...newWallet, userId: 'y', requestId }))).toBe('IDEMPOTENCY_MISMATCH')
+    expect(await reasonOf(client.createWallet({ ...newWallet, userId: 'y', requestId }))).toBe(
+      'IDEMPOTENCY_MISMATCH',
+    )
     expect((await client.createWallet({ ...newWallet, requestId })).wallet?.userId).toBe('alice')
     expect(open.reached.map(({ call }) => call.isRepeat)).toEqual([false, false, true])
   })
@@ -232,7 +237,9 @@ describe('a deadline', () => {
       },
     })
     const content = { case: 'text', value: 'hi' } as const
-    const call = open.client(WalletService, signer.secret).signMessage({ wallet: 'alice', content }, { timeoutMs: 50 })
+    const call = open
+      .client(WalletService, signer.secret)
+      .signMessage({ wallet: 'alice', content }, { timeoutMs: 50 })
     expect((await refusalOf(call)).code).toBe(Code.DeadlineExceeded)
     expect(open.edge.inFlight()).toBe(1)
     go.resolve()
@@ -291,7 +298,8 @@ describe('a revoked key', () => {
     })
     const heard: bigint[] = []
     const watching = (async () => {
-      for await (const { event: told } of open.client(AuditService, key.secret).watchEvents({})) heard.push(told?.sequence ?? 0n)
+      for await (const { event: told } of open.client(AuditService, key.secret).watchEvents({}))
+        heard.push(told?.sequence ?? 0n)
     })()
     const reason = reasonOf(watching)
     await expect.poll(() => heard.length).toBe(1)
@@ -346,7 +354,9 @@ describe('rates and room', () => {
     expect(performance.now() - startMs).toBeLessThan(500)
     await sleep(400)
     go.resolve()
-    const reasons = (await settled).map((result) => (result.status === 'rejected' ? infoOf(result.reason as never)?.reason : 'ok'))
+    const reasons = (await settled).map((result) =>
+      result.status === 'rejected' ? infoOf(result.reason as never)?.reason : 'ok',
+    )
     expect(reasons.filter((reason) => reason === 'ok')).toHaveLength(4)
     expect(reasons.filter((reason) => reason === 'OVERLOADED')).toHaveLength(146)
     expect(open.edge.inFlight()).toBe(0)
@@ -392,7 +402,9 @@ describe('many callers at once', () => {
         },
       },
     })
-    const clients = keys.map(({ secret }, index) => open.client(WalletService, secret, index % 2 === 0 ? 'grpc' : 'grpcWeb'))
+    const clients = keys.map(({ secret }, index) =>
+      open.client(WalletService, secret, index % 2 === 0 ? 'grpc' : 'grpcWeb'),
+    )
     await Promise.all(
       Array.from({ length: 1_000 }, async (_, index) => {
         await clients[index % 50]?.getWallet({ wallet: `user-${index % 50}` })

@@ -3,14 +3,27 @@ import { describe, expect, it } from 'vitest'
 import { AdminService, ApiKeyState, FreezeScope, LinkState } from '../../gen/countersign/v1/admin_pb.ts'
 import { AuditOutcome, AuditService } from '../../gen/countersign/v1/audit_pb.ts'
 import { KeyType } from '../../gen/countersign/v1/common_pb.ts'
-import { EvmTransactionType, OwnerType, SignerKind, WalletService, WalletState } from '../../gen/countersign/v1/wallet_pb.ts'
+import {
+  EvmTransactionType,
+  OwnerType,
+  SignerKind,
+  WalletService,
+  WalletState,
+} from '../../gen/countersign/v1/wallet_pb.ts'
 import { BadRequestSchema } from '../../gen/google/rpc/error_details_pb.ts'
 import { parsePermissionGrants } from '../../src/policy/parse-grants.ts'
 import type { AuditEventView, PermissionGrantJson } from '../../src/rpc/use-cases.ts'
 import { infoOf, reasonOf, refusalOf } from './support/refusal.ts'
 import { openTestEdge, SIGNED, testKey, WALLET } from './support/test-edge.ts'
 
-const signer = testKey(1, ['wallet:create', 'wallet:read', 'wallet:sign', 'sign:authorization', 'sign:digest', 'audit:read'])
+const signer = testKey(1, [
+  'wallet:create',
+  'wallet:read',
+  'wallet:sign',
+  'sign:authorization',
+  'sign:digest',
+  'audit:read',
+])
 const admin = testKey(2, ['admin', 'audit:read'])
 const ADDRESS = '0x00000000219ab540356cBB839Cbe05303d7705Fa'
 const PROTOCOLS = ['grpc', 'connect', 'grpcWeb'] as const
@@ -21,7 +34,9 @@ const fieldsOf = (error: Awaited<ReturnType<typeof refusalOf>>) =>
 describe('WalletService', () => {
   it('shows a wallet in the contract’s form', async () => {
     await using open = await openTestEdge({ keys: [signer] })
-    const { wallet } = await open.client(WalletService, signer.secret).createWallet({ userId: 'alice', keyType: KeyType.SECP256K1 })
+    const { wallet } = await open
+      .client(WalletService, signer.secret)
+      .createWallet({ userId: 'alice', keyType: KeyType.SECP256K1 })
     expect(wallet).toMatchObject({
       walletId: WALLET.walletId,
       address: ADDRESS,
@@ -31,7 +46,12 @@ describe('WalletService', () => {
       state: WalletState.ACTIVE,
       createTime: { seconds: 1_700_000_000n, nanos: 123_000_000 },
     })
-    expect(open.reached[0]?.args).toEqual({ userId: 'alice', keyType: 'secp256k1', ownerType: 'project', label: '' })
+    expect(open.reached[0]?.args).toEqual({
+      userId: 'alice',
+      keyType: 'secp256k1',
+      ownerType: 'project',
+      label: '',
+    })
   })
 
   it('shows a signature in every form at once', async () => {
@@ -41,12 +61,22 @@ describe('WalletService', () => {
       wallet: 'alice',
       content: { case: 'text', value: '' },
     })
-    expect(signature).toMatchObject({ r: SIGNED.signature.r, s: SIGNED.signature.s, v: 28, yParity: 1, base58: '' })
+    expect(signature).toMatchObject({
+      r: SIGNED.signature.r,
+      s: SIGNED.signature.s,
+      v: 28,
+      yParity: 1,
+      base58: '',
+    })
     expect(signature?.hex).toBe(`0x${'01'.repeat(32)}${'02'.repeat(32)}1c`)
     expect(Buffer.from(signature?.raw ?? []).toString('hex')).toBe(signature?.hex.slice(2))
     expect(digest).toEqual(SIGNED.digest)
     expect(receipt).toMatchObject({ sequence: 7n, keyId: 'audit-1' })
-    expect(open.reached[0]?.args).toEqual({ walletRef: 'alice', content: { kind: 'text', text: '' }, isFormatted: false })
+    expect(open.reached[0]?.args).toEqual({
+      walletRef: 'alice',
+      content: { kind: 'text', text: '' },
+      isFormatted: false,
+    })
   })
 
   it('hands a transaction’s fields on as they came', async () => {
@@ -92,7 +122,12 @@ describe('WalletService', () => {
   it('answers the other signing calls in full', async () => {
     await using open = await openTestEdge({ keys: [signer] })
     const client = open.client(WalletService, signer.secret)
-    const authorized = await client.signAuthorization({ wallet: 'alice', chainId: 1n, address: ADDRESS, nonce: 4n })
+    const authorized = await client.signAuthorization({
+      wallet: 'alice',
+      chainId: 1n,
+      address: ADDRESS,
+      nonce: 4n,
+    })
     expect(authorized.authorization).toMatchObject({ chainId: 1n, address: ADDRESS, nonce: 4n, yParity: 1 })
     expect(authorized.signature?.v).toBe(28)
     const digest = await client.signDigest({ wallet: 'alice', digest: new Uint8Array(32).fill(1) })
@@ -112,7 +147,10 @@ describe('WalletService', () => {
       wallets: {
         listWallets: async (_call, { cursor, pageSize }) => {
           const from = Number(cursor ?? 0)
-          const items = Array.from({ length: Math.min(pageSize, 7 - from) }, (_, index) => ({ ...WALLET, label: `${from + index}` }))
+          const items = Array.from({ length: Math.min(pageSize, 7 - from) }, (_, index) => ({
+            ...WALLET,
+            label: `${from + index}`,
+          }))
           return { items, nextCursor: from + pageSize < 7 ? `${from + pageSize}` : undefined }
         },
       },
@@ -127,7 +165,9 @@ describe('WalletService', () => {
     } while (pageToken !== '')
     expect(labels).toEqual(['0', '1', '2', '3', '4', '5', '6'])
     const { nextPageToken } = await client.listWallets({ pageSize: 3, userId: 'alice' })
-    expect((await client.listWallets({ pageSize: 2, pageToken: nextPageToken, userId: 'alice' })).wallets).toHaveLength(2)
+    expect(
+      (await client.listWallets({ pageSize: 2, pageToken: nextPageToken, userId: 'alice' })).wallets,
+    ).toHaveLength(2)
     for (const [asking, request] of [
       [client, { pageToken: nextPageToken }],
       [client, { pageToken: nextPageToken, userId: 'bob' }],
@@ -141,11 +181,27 @@ describe('WalletService', () => {
 
   const bad: readonly [string, (client: ReturnType<typeof clientType>) => Promise<unknown>, string][] = [
     ['no key type', (client) => client.createWallet({ userId: 'alice' }), 'key_type'],
-    ['an unknown key type', (client) => client.createWallet({ userId: 'alice', keyType: 9 as KeyType }), 'key_type'],
+    [
+      'an unknown key type',
+      (client) => client.createWallet({ userId: 'alice', keyType: 9 as KeyType }),
+      'key_type',
+    ],
     ['an empty user id', (client) => client.createWallet({ keyType: KeyType.SECP256K1 }), 'user_id'],
-    ['a user id with a space', (client) => client.createWallet({ userId: 'a b', keyType: KeyType.SECP256K1 }), 'user_id'],
-    ['a user id with a line end', (client) => client.createWallet({ userId: 'a\n', keyType: KeyType.SECP256K1 }), 'user_id'],
-    ['a request id that is no UUID', (client) => client.signMessage({ wallet: 'a', content: { case: 'text', value: '' }, requestId: '1' }), 'request_id'],
+    [
+      'a user id with a space',
+      (client) => client.createWallet({ userId: 'a b', keyType: KeyType.SECP256K1 }),
+      'user_id',
+    ],
+    [
+      'a user id with a line end',
+      (client) => client.createWallet({ userId: 'a\n', keyType: KeyType.SECP256K1 }),
+      'user_id',
+    ],
+    [
+      'a request id that is no UUID',
+      (client) => client.signMessage({ wallet: 'a', content: { case: 'text', value: '' }, requestId: '1' }),
+      'request_id',
+    ],
     ['no wallet', (client) => client.signMessage({ content: { case: 'text', value: '' } }), 'wallet'],
     ['no content', (client) => client.signMessage({ wallet: 'a' }), 'content'],
     ['no transaction', (client) => client.signTransaction({ wallet: 'a' }), 'transaction'],
@@ -156,7 +212,11 @@ describe('WalletService', () => {
     ['an amount with a leading zero', (client) => signFields(client, { gasPrice: '01' }), 'evm.gas_price'],
     ['a transaction for every chain', (client) => signFields(client, { chainId: 0n }), 'evm.chain_id'],
     ['a short address', (client) => signFields(client, { to: '0x12' }), 'evm.to'],
-    ['a storage key of 31 bytes', (client) => signFields(client, { accessList: [{ address: ADDRESS, storageKeys: [new Uint8Array(31)] }] }), 'evm.access_list[0].storage_keys[0]'],
+    [
+      'a storage key of 31 bytes',
+      (client) => signFields(client, { accessList: [{ address: ADDRESS, storageKeys: [new Uint8Array(31)] }] }),
+      'evm.access_list[0].storage_keys[0]',
+    ],
   ]
   it.each(bad)('refuses %s, naming the field, on both ports', async (_what, ask, field) => {
     await using open = await openTestEdge({ keys: [signer] })
@@ -174,7 +234,10 @@ const clientType = () => ({}) as import('@connectrpc/connect').Client<typeof Wal
 const signFields = (client: ReturnType<typeof clientType>, fields: object) =>
   client.signTransaction({
     wallet: 'a',
-    transaction: { case: 'evm', value: { type: EvmTransactionType.LEGACY, chainId: 1n, gasLimit: 21_000n, ...fields } },
+    transaction: {
+      case: 'evm',
+      value: { type: EvmTransactionType.LEGACY, chainId: 1n, gasLimit: 21_000n, ...fields },
+    },
   })
 
 describe('AuditService', () => {
@@ -199,7 +262,9 @@ describe('AuditService', () => {
       keys: [signer, admin],
       audit: {
         listEvents: async (_call, { afterSequence, limit }) =>
-          Array.from({ length: Math.min(limit, 5 - Number(afterSequence)) }, (_, index) => event(afterSequence + BigInt(index) + 1n)),
+          Array.from({ length: Math.min(limit, 5 - Number(afterSequence)) }, (_, index) =>
+            event(afterSequence + BigInt(index) + 1n),
+          ),
       },
     })
     const client = open.client(AuditService, signer.secret)
@@ -209,7 +274,9 @@ describe('AuditService', () => {
     const second = await client.listEvents({ pageSize: 3, pageToken: first.nextPageToken })
     expect(second.events.map(({ sequence }) => sequence)).toEqual([4n, 5n])
     expect(second.nextPageToken).toBe('')
-    expect(open.reached[0]?.args).toMatchObject({ filter: { projectId: 'default', kind: undefined, subjectId: undefined } })
+    expect(open.reached[0]?.args).toMatchObject({
+      filter: { projectId: 'default', kind: undefined, subjectId: undefined },
+    })
     expect(await reasonOf(client.listEvents({ projectId: 'other' }))).toBe('PERMISSION_MISSING')
     await open.client(AuditService, admin.secret).listEvents({ kind: 'x' })
     expect(open.reached.at(-1)?.args).toMatchObject({ filter: { projectId: undefined, kind: 'x' } })
@@ -243,44 +310,57 @@ describe('AuditService', () => {
     const found = { checkedCount: 9n, headSequence: 9n, headHash: new Uint8Array(32) }
     await using open = await openTestEdge({
       keys: [signer],
-      audit: { verifyChain: async () => ({ ...found, firstBad: { sequence: 4n, description: 'its hash does not fit' } }) },
+      audit: {
+        verifyChain: async () => ({ ...found, firstBad: { sequence: 4n, description: 'its hash does not fit' } }),
+      },
     })
     const answer = await open.client(AuditService, signer.secret).verifyChain({})
-    expect(answer).toMatchObject({ valid: false, firstBadSequence: 4n, description: 'its hash does not fit', checkedCount: 9n })
+    expect(answer).toMatchObject({
+      valid: false,
+      firstBadSequence: 4n,
+      description: 'its hash does not fit',
+      checkedCount: 9n,
+    })
   })
 })
 
 describe('AdminService', () => {
   it('stores permissions in the form the policy reads, and shows them again as they were', async () => {
     let stored: readonly PermissionGrantJson[] = []
-    await using open = await openTestEdge({ keys: [admin], admin: {
-      createApiKey: async (_call, { grants, allowedCidrs, expireTimeMs }) => {
-        stored = grants
-        return {
-          secret: 'csk_x',
-          apiKey: {
-            apiKeyId: admin.record.apiKeyId,
-            projectId: admin.record.projectId,
-            name: '',
-            grants,
-            allowedCidrs,
-            requestsPerSecond: 3,
-            expireTimeMs,
-            createTimeMs: 1,
-            rotateTimeMs: undefined,
-            revokeTimeMs: undefined,
-            state: 'active',
-          },
-        }
+    await using open = await openTestEdge({
+      keys: [admin],
+      admin: {
+        createApiKey: async (_call, { grants, allowedCidrs, expireTimeMs }) => {
+          stored = grants
+          return {
+            secret: 'csk_x',
+            apiKey: {
+              apiKeyId: admin.record.apiKeyId,
+              projectId: admin.record.projectId,
+              name: '',
+              grants,
+              allowedCidrs,
+              requestsPerSecond: 3,
+              expireTimeMs,
+              createTimeMs: 1,
+              rotateTimeMs: undefined,
+              revokeTimeMs: undefined,
+              state: 'active',
+            },
+          }
+        },
       },
-    } })
+    })
     const permissions = [
       {
         name: 'wallet:sign',
         wallets: [WALLET.walletId],
         chains: ['eip155:1', 'eip155:0'],
         destinations: [ADDRESS],
-        maxPerTransaction: [{ chain: 'eip155:1', token: 'native', amount: '10' }, { chain: 'eip155:1', token: 'fee', amount: '5' }],
+        maxPerTransaction: [
+          { chain: 'eip155:1', token: 'native', amount: '10' },
+          { chain: 'eip155:1', token: 'fee', amount: '5' },
+        ],
         maxPerDay: [{ chain: 'eip155:1', token: ADDRESS.toLowerCase(), amount: '20' }],
         requestsPerSecond: 7,
       },
@@ -292,7 +372,11 @@ describe('AdminService', () => {
       expireTime: { seconds: 4_000_000_000n, nanos: 0 },
     })
     expect(secret).toBe('csk_x')
-    expect(apiKey).toMatchObject({ permissions, allowedCidrs: ['10.0.0.0/8', '::1/128'], state: ApiKeyState.ACTIVE })
+    expect(apiKey).toMatchObject({
+      permissions,
+      allowedCidrs: ['10.0.0.0/8', '::1/128'],
+      state: ApiKeyState.ACTIVE,
+    })
     expect(apiKey?.expireTime?.seconds).toBe(4_000_000_000n)
     expect(apiKey?.revokeTime).toBeUndefined()
     const [grant] = parsePermissionGrants(stored)
@@ -303,9 +387,16 @@ describe('AdminService', () => {
   it('refuses a cap that is listed twice, in any letter case', async () => {
     await using open = await openTestEdge({ keys: [admin] })
     const cap = (token: string) => ({ chain: 'eip155:1', token, amount: '1' })
-    for (const [one, two] of [['', 'native'], [ADDRESS, ADDRESS.toLowerCase()]]) {
+    for (const [one, two] of [
+      ['', 'native'],
+      [ADDRESS, ADDRESS.toLowerCase()],
+    ]) {
       const maxPerDay = [cap(one ?? ''), cap(two ?? '')]
-      const error = await refusalOf(open.client(AdminService, admin.secret).createApiKey({ permissions: [{ name: 'wallet:sign', maxPerDay }] }))
+      const error = await refusalOf(
+        open
+          .client(AdminService, admin.secret)
+          .createApiKey({ permissions: [{ name: 'wallet:sign', maxPerDay }] }),
+      )
       expect(infoOf(error)?.reason).toBe('INVALID_REQUEST')
       expect(fieldsOf(error)).toEqual(['permissions[0].max_per_day'])
     }
@@ -330,7 +421,12 @@ describe('AdminService', () => {
     const project = { projectId: 'default', displayName: 'New', etag: 'e0' }
     await client.updateProject({ project, updateMask: { paths: ['display_name'] } })
     expect(open.reached[0]?.args).toEqual({ projectId: 'default', etag: 'e0', changes: { displayName: 'New' } })
-    for (const request of [{ project }, { project, updateMask: { paths: [] } }, { project, updateMask: { paths: ['etag'] } }, { updateMask: { paths: ['display_name'] } }])
+    for (const request of [
+      { project },
+      { project, updateMask: { paths: [] } },
+      { project, updateMask: { paths: ['etag'] } },
+      { updateMask: { paths: ['display_name'] } },
+    ])
       expect(await reasonOf(client.updateProject(request))).toBe('INVALID_REQUEST')
     expect(open.reached).toHaveLength(1)
   })

@@ -29,16 +29,25 @@ describe('the reasons', () => {
     expect(inProto.toSorted()).toEqual(Object.keys(STATUS_RULES).toSorted())
   })
 
-  it.each(Object.entries(STATUS_RULES))('%s is described with its code and whether a retry helps', (reason, rule) => {
-    const described = new RegExp(`// ([A-Z_]+), (yes|no|same_request_id)\\.(?:(?!\\n  E)[\\s\\S])*\\n  ERROR_REASON_${reason} =`)
-    const [, code, retryable] = described.exec(proto) ?? []
-    expect([code, retryable]).toEqual([wireName(rule.code), rule.retryable])
-  })
+  it.each(Object.entries(STATUS_RULES))(
+    '%s is described with its code and whether a retry helps',
+    (reason, rule) => {
+      const described = new RegExp(
+        `// ([A-Z_]+), (yes|no|same_request_id)\\.(?:(?!\\n  E)[\\s\\S])*\\n  ERROR_REASON_${reason} =`,
+      )
+      const [, code, retryable] = described.exec(proto) ?? []
+      expect([code, retryable]).toEqual([wireName(rule.code), rule.retryable])
+    },
+  )
 })
 
 describe('a refusal on the wire', () => {
   it('names its reason, our domain, its facts and whether to retry', () => {
-    const { error, info, badRequest, retry } = details('LIMIT_EXCEEDED', { limit: 'max_per_day', seen: '11', allowed: '10' })
+    const { error, info, badRequest, retry } = details('LIMIT_EXCEEDED', {
+      limit: 'max_per_day',
+      seen: '11',
+      allowed: '10',
+    })
     expect(error.code).toBe(Code.ResourceExhausted)
     expect(info).toMatchObject({
       reason: 'LIMIT_EXCEEDED',
@@ -65,7 +74,13 @@ describe('a refusal on the wire', () => {
 
   it('tells a caller nothing of paths and places', () => {
     for (const reason of ['VAULT_CORRUPT', 'VAULT_UNWRITABLE', 'ROOT_KEY_UNREADABLE', 'VAULT_LOCKED'] as const) {
-      const { error, info } = details(reason, { where: '/secret', path: '/secret', why: 'EIO', provider: 'p', dataDir: '/secret' })
+      const { error, info } = details(reason, {
+        where: '/secret',
+        path: '/secret',
+        why: 'EIO',
+        provider: 'p',
+        dataDir: '/secret',
+      })
       expect(error.message).not.toContain('secret')
       expect(Object.keys(info?.metadata ?? {})).toEqual(['retryable'])
     }

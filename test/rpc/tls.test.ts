@@ -93,7 +93,13 @@ describe('a TLS listener', () => {
     const serialNow = (address: string): Promise<string> =>
       new Promise((resolve, reject) => {
         const [host, port] = address.split(':')
-        const socket = tlsConnect({ host, port: Number(port), ca: authority.cert, servername: 'localhost', ALPNProtocols: ['h2'] })
+        const socket = tlsConnect({
+          host,
+          port: Number(port),
+          ca: authority.cert,
+          servername: 'localhost',
+          ALPNProtocols: ['h2'],
+        })
         socket.once('secureConnect', () => {
           const certificate: PeerCertificate = socket.getPeerCertificate()
           socket.destroy()
@@ -136,11 +142,18 @@ describe('a listener that takes identities from certificates', () => {
 
   const unmapped: readonly [string, () => Issued][] = [
     ['an unmapped common name', () => issue(authority, { commonName: 'somebody' })],
-    ['an unmapped SPIFFE id beside a mapped common name', () =>
-      issue(authority, { commonName: 'trading-backend', uris: ['spiffe://example.org/other'] })],
-    ['two URI names', () => issue(authority, { commonName: 'trading-backend', uris: [SPIFFE, 'spiffe://example.org/b'] })],
-    ['a URI name that is two when read carelessly', () =>
-      issue(authority, { commonName: 'x', uris: [`https://a.example/, URI:${SPIFFE}`] })],
+    [
+      'an unmapped SPIFFE id beside a mapped common name',
+      () => issue(authority, { commonName: 'trading-backend', uris: ['spiffe://example.org/other'] }),
+    ],
+    [
+      'two URI names',
+      () => issue(authority, { commonName: 'trading-backend', uris: [SPIFFE, 'spiffe://example.org/b'] }),
+    ],
+    [
+      'a URI name that is two when read carelessly',
+      () => issue(authority, { commonName: 'x', uris: [`https://a.example/, URI:${SPIFFE}`] }),
+    ],
   ]
   it.each(PORTS.flatMap((port) => unmapped.map(([what, make]) => [what, port, make] as const)))(
     'does not take %s for a caller on the %s port, even with a key',

@@ -5,7 +5,8 @@ import type { KeyObject } from 'node:crypto'
 const tlv = (tag: number, ...parts: readonly Uint8Array[]): Buffer => {
   const body = Buffer.concat(parts)
   const { length } = body
-  const head = length < 128 ? [tag, length] : length < 256 ? [tag, 0x81, length] : [tag, 0x82, length >> 8, length & 255]
+  const head =
+    length < 128 ? [tag, length] : length < 256 ? [tag, 0x81, length] : [tag, 0x82, length >> 8, length & 255]
   return Buffer.concat([Buffer.from(head), body])
 }
 
@@ -41,7 +42,12 @@ const altNames = (uris: readonly string[]) =>
     ...uris.map((uri) => tlv(0x86, Buffer.from(uri))),
   )
 
-const build = (request: CertificateRequest, issuer: { readonly commonName: string; readonly key: KeyObject }, publicKey: KeyObject, isCa: boolean) => {
+const build = (
+  request: CertificateRequest,
+  issuer: { readonly commonName: string; readonly key: KeyObject },
+  publicKey: KeyObject,
+  isCa: boolean,
+) => {
   serial += 1
   const notAfter = new Date(Date.now() + (request.notAfterMs ?? HOUR))
   const extensions = [

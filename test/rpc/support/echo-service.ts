@@ -1,11 +1,20 @@
 /** A service with one RPC of each kind, described at run time, to try the adapters with. */
 import { create, createFileRegistry } from '@bufbuild/protobuf'
 import type { DescService, MessageInitShape, DescMessage } from '@bufbuild/protobuf'
-import { FieldDescriptorProto_Label, FieldDescriptorProto_Type, FileDescriptorProtoSchema } from '@bufbuild/protobuf/wkt'
+import {
+  FieldDescriptorProto_Label,
+  FieldDescriptorProto_Type,
+  FileDescriptorProtoSchema,
+} from '@bufbuild/protobuf/wkt'
 import type { HandlerContext, ServiceImpl } from '@connectrpc/connect'
 
 const { OPTIONAL } = FieldDescriptorProto_Label
-const field = (name: string, number: number, type: FieldDescriptorProto_Type) => ({ name, number, type, label: OPTIONAL })
+const field = (name: string, number: number, type: FieldDescriptorProto_Type) => ({
+  name,
+  number,
+  type,
+  label: OPTIONAL,
+})
 
 const message = (name: string) => ({
   name,
@@ -60,7 +69,8 @@ export type EchoImpl = {
   readonly bidi?: (asks: AsyncIterable<Body>, context: HandlerContext) => AsyncIterable<Init>
 }
 
-export const asServiceImpl = (impl: EchoImpl): ServiceImpl<DescService> => impl as unknown as ServiceImpl<DescService>
+export const asServiceImpl = (impl: EchoImpl): ServiceImpl<DescService> =>
+  impl as unknown as ServiceImpl<DescService>
 
 export type AskInit = MessageInitShape<DescMessage> & Init
 

@@ -14,4 +14,5 @@ export const refusalOf = async (call: Promise<unknown>): Promise<ConnectError> =
 export const infoOf = (error: ConnectError) => error.findDetails(ErrorInfoSchema)[0]
 
 /** Its reason: what a client decides by. */
-export const reasonOf = async (call: Promise<unknown>): Promise<string | undefined> => infoOf(await refusalOf(call))?.reason
+export const reasonOf = async (call: Promise<unknown>): Promise<string | undefined> =>
+  infoOf(await refusalOf(call))?.reason

@@ -33,7 +33,11 @@ export const apiKeyId = (number: number): ApiKeyId => `key_${number.toString(16)
 
 export type TestKey = { secret: string; record: ApiKeyRecord; isRevoked: boolean }
 
-export const testKey = (number: number, permissions: readonly string[], rest: Partial<ApiKeyRecord> = {}): TestKey => ({
+export const testKey = (
+  number: number,
+  permissions: readonly string[],
+  rest: Partial<ApiKeyRecord> = {},
+): TestKey => ({
   secret: `csk_secret-of-${number}`,
   isRevoked: false,
   record: {
@@ -68,7 +72,8 @@ export const memoryStore = (): IdempotencyStore & { readonly rows: Map<string, S
         rows.set(name(key), { bodyHash, response: undefined })
         return { kind: 'claimed' }
       }
-      if (Buffer.compare(row.bodyHash, bodyHash) !== 0) throw failure('IDEMPOTENCY_MISMATCH', { requestId: key.requestId })
+      if (Buffer.compare(row.bodyHash, bodyHash) !== 0)
+        throw failure('IDEMPOTENCY_MISMATCH', { requestId: key.requestId })
       return row.response === undefined ? { kind: 'reclaimed' } : { kind: 'done', response: row.response }
     },
     finish: async (key, response) => {
@@ -105,7 +110,13 @@ export const SIGNED: SignedDigest = {
   receipt: RECEIPT,
 }
 
-const PROJECT_VIEW: ProjectView = { projectId: PROJECT, displayName: '', createTimeMs: 1, updateTimeMs: 2, etag: 'e1' }
+const PROJECT_VIEW: ProjectView = {
+  projectId: PROJECT,
+  displayName: '',
+  createTimeMs: 1,
+  updateTimeMs: 2,
+  etag: 'e1',
+}
 const KEY_VIEW: ApiKeyView = {
   apiKeyId: apiKeyId(99),
   projectId: PROJECT,
