@@ -5,7 +5,7 @@
  */
 import { Code, ConnectError } from '@connectrpc/connect'
 import { ErrorInfoSchema } from '../../gen/google/rpc/error_details_pb.ts'
-import { ConfigError } from '../config/config-error.ts'
+import { ConfigError, NoDaemonError } from '../config/config-error.ts'
 import { isFailure } from '../domain/failure.ts'
 import { withoutControls } from '../observe/logger.ts'
 import { CommandRefusal, UsageRefusal } from './terminal.ts'
@@ -45,7 +45,7 @@ export const explainError = (error: unknown): Explained => {
     exitCode,
   })
   if (error instanceof ConfigError || error instanceof UsageRefusal) return line(error.message, 2)
-  if (error instanceof CommandRefusal) return line(error.message, 1)
+  if (error instanceof CommandRefusal || error instanceof NoDaemonError) return line(error.message, 1)
   if (isFailure(error)) return line(`${error.message} (${error.reason})`, 1)
   if (error instanceof ConnectError) return line(explainCall(error), 1)
   const { code, path, syscall, address, port } = (error ?? {}) as Record<string, unknown>

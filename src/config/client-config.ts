@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import type { Secret } from '../domain/secret.ts'
-import { ConfigError } from './config-error.ts'
+import { ConfigError, NoDaemonError } from './config-error.ts'
 import { isLoopback } from './loopback.ts'
 import type { ConfigSurroundings, Flags } from './load-config.ts'
 import { environmentName } from './options.ts'
@@ -36,10 +36,7 @@ const readEndpointsFile = (dataDir: string): EndpointsFile => {
   try {
     text = readFileSync(path, 'utf8')
   } catch {
-    throw new ConfigError(
-      path,
-      'is not there, so no daemon serves from this directory: start one, or give --endpoint',
-    )
+    throw new NoDaemonError(dataDir)
   }
   try {
     return JSON.parse(text) as EndpointsFile

@@ -8,3 +8,11 @@ export class ConfigError extends Error {
     this.where = where
   }
 }
+
+/** The settings are fine, but no daemon serves where they point. Ends the command with exit code 1. */
+export class NoDaemonError extends Error {
+  constructor(dataDir: string) {
+    super(`no daemon serves from ${dataDir}: start one, or give --endpoint`)
+    this.name = 'NoDaemonError'
+  }
+}

@@ -39,7 +39,6 @@ describe('wrong usage', () => {
     [['serve', '--unknown']],
     [['config', 'check', '--log-level', 'loud']],
     [['completion', 'powershell']],
-    [['status', '--data-dir', '/nowhere/at/all']],
   ])('%j ends with exit code 2, one complaint and no result', async (argv) => {
     const { exitCode, out, notes } = await runCli(...argv)
     expect(exitCode).toBe(2)
@@ -73,6 +72,11 @@ describe('a daemon that cannot be reached', () => {
     const line = (code: string) =>
       `countersign: the daemon cannot be reached (${code}): is it running, and is the address right?`
     expect(await status('127.0.0.1:1')).toEqual({ exitCode: 1, out: '', notes: line('ECONNREFUSED') })
+    expect(await runCli('status', '--data-dir', dir)).toEqual({
+      exitCode: 1,
+      out: '',
+      notes: `countersign: no daemon serves from ${dir}: start one, or give --endpoint`,
+    })
     expect(await status(`unix:${dir}/none.sock`)).toEqual({ exitCode: 1, out: '', notes: line('ENOENT') })
   })
 })
