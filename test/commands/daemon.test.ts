@@ -231,6 +231,20 @@ describe('a second daemon', () => {
   })
 })
 
+describe('npm start', () => {
+  it('hands its signals to the daemon', async () => {
+    const other = join(dir, 'n')
+    const { NODE_OPTIONS: _, ...env } = process.env
+    const argv = ['start', '--silent', '--', '--data-dir', other, ...anyPorts]
+    const child = spawn('npm', argv, { cwd: root, env, stdio: 'ignore' })
+    const started: Started = { child, out: () => '', err: () => '' }
+    await serving(started, other)
+    await stopped(started)
+    expect(existsSync(join(other, 'endpoints.json'))).toBe(false)
+    expect((await runCli('audit', 'verify', '--data-dir', other)).exitCode).toBe(0)
+  }, 60_000)
+})
+
 describe('a burned link', () => {
   const burn = async (target: string): Promise<void> => {
     const { config, secrets } = loadConfig({ 'data-dir': target }, { environment: {}, cwd: dir })
