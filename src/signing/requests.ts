@@ -7,11 +7,11 @@ import { checkDigest } from '../payload/digest.ts'
 import { examine } from '../payload/examine.ts'
 import { type MessageInput, parseFormattedDigest, parseMessage } from '../payload/message.ts'
 import { recoverSigner } from '../payload/recover.ts'
-import { parseSignature } from '../payload/signature.ts'
 import type { SigningContent } from '../payload/signing-payload.ts'
 import { attachSignature, encodeUnsignedTransaction, type EvmTransactionType } from '../payload/transaction.ts'
 import { type EvmTransactionFields, parseTransactionFields } from '../payload/transaction-fields.ts'
 import { authorize } from './authorize.ts'
+import { parsePresentedSignature } from './presented-signature.ts'
 import { resolveWallet } from './resolve-wallet.ts'
 import { sign, type Signed, type SignNeeds } from './sign.ts'
 
@@ -203,7 +203,8 @@ export const verifySignature = async (
     throw failure('INVALID_REQUEST', { violations: [{ field: 'address', description: 'is not an EVM address' }] })
   }
   const { digest } = examine(verifiedContent(args.content))
-  const signer = await recoverSigner(digest, parseSignature(args.signature))
+  const presented = parsePresentedSignature(args.signature)
+  const signer = presented === undefined ? undefined : await recoverSigner(digest, presented)
   const recoveredAddress = signer === undefined ? undefined : formatEvmAddress(signer)
   return { valid: recoveredAddress === formatEvmAddress(address), recoveredAddress, digest }
 }
