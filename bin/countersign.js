@@ -1,6 +1,6 @@
 #!/usr/bin/env node
-// Starts src/main.ts on the Node this package pins. The Node that ran this file may be older: it is only asked to find
-// the other one and to pass signals and the exit code through. Plain JavaScript for that reason.
+// Starts src/main.ts on the Node this package pins. The Node that ran this file may be older: it is only asked to
+// find the other one and to pass signals and the exit code through. Plain JavaScript for that reason.
 import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { constants } from 'node:os'
@@ -23,7 +23,8 @@ const node = findPinnedNode() ?? (current >= NEEDED_MAJOR ? process.execPath : u
 
 if (node === undefined) {
   process.stderr.write(
-    `countersign: needs Node ${NEEDED_MAJOR}, this is ${process.versions.node}, and the one it pins is not installed: run npm ci\n`,
+    `countersign: needs Node ${NEEDED_MAJOR}, this is ${process.versions.node}, ` +
+      'and the one it pins is not installed: run npm ci\n',
   )
   process.exitCode = 1
 } else {
