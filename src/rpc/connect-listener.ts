@@ -21,6 +21,8 @@ import { createSniffingServer } from './sniffing-server.ts'
 export type ConnectListenerSettings = {
   readonly services: readonly MountedService[]
   readonly maxStreamsPerConnection: number
+  /** Time for a unary request to arrive whole; absent for BODY_TIMEOUT_MS. */
+  readonly bodyTimeoutMs?: number
   /** Throws what the call is to be refused with, before its body is read. */
   readonly gate: (service: MountedService['name'], context: HandlerContext) => void
   readonly onMaskedError: (where: string, error: unknown) => void
@@ -69,8 +71,8 @@ const mount = (router: ConnectRouter, settings: ConnectListenerSettings): void =
 }
 
 /** Ends an HTTP/2 request whose body does not arrive in time; HTTP/1.1 has this built in. */
-const limitBody = ({ stream }: Http2ServerRequest): void => {
-  const timer = setTimeout(() => stream.close(), BODY_TIMEOUT_MS)
+const limitBody = ({ stream }: Http2ServerRequest, timeoutMs: number): void => {
+  const timer = setTimeout(() => stream.close(), timeoutMs)
   const clear = (): void => clearTimeout(timer)
   stream.once('end', clear)
   stream.once('close', clear)
@@ -86,6 +88,7 @@ const createHandler = (settings: ConnectListenerSettings, identities: Certificat
     acceptCompression: [],
     jsonOptions: JSON_OPTIONS,
   })
+  const bodyTimeoutMs = settings.bodyTimeoutMs ?? BODY_TIMEOUT_MS
   const streaming = new Set(
     settings.services.flatMap(({ desc }) =>
       desc.methods
@@ -95,7 +98,7 @@ const createHandler = (settings: ConnectListenerSettings, identities: Certificat
   )
   return (request: Request, response: Response): void => {
     try {
-      if (isHttp2(request) && !streaming.has(request.url)) limitBody(request)
+      if (isHttp2(request) && !streaming.has(request.url)) limitBody(request, bodyTimeoutMs)
       handle(request, response)
     } catch {
       // A host header that makes no URL, for one. Thrown inside an event listener it would end the process.
@@ -111,13 +114,13 @@ type Servers = {
   readonly closeAll: () => void
 }
 
-const http1Options = {
+const http1Options = ({ bodyTimeoutMs = BODY_TIMEOUT_MS }: ConnectListenerSettings) => ({
   maxHeaderSize: MAX_HEADER_BYTES,
-  headersTimeout: BODY_TIMEOUT_MS,
-  requestTimeout: BODY_TIMEOUT_MS,
-  connectionsCheckingInterval: 1_000,
+  headersTimeout: bodyTimeoutMs,
+  requestTimeout: bodyTimeoutMs,
+  connectionsCheckingInterval: Math.min(1_000, bodyTimeoutMs),
   keepAliveTimeout: 60_000,
-}
+})
 
 const http2Options = (maxConcurrentStreams: number) => ({
   maxSessionMemory: 16,
@@ -158,7 +161,7 @@ const createSecure = (
   const server = createSecureServer(
     {
       ...http2Options(settings.maxStreamsPerConnection),
-      ...http1Options,
+      ...http1Options(settings),
       ...secureContext(certificates.material),
       allowHTTP1: true,
       requestCert,
@@ -187,7 +190,7 @@ const createSecure = (
 }
 
 const createPlain = (settings: ConnectListenerSettings, handler: Handler): Servers => {
-  const http1 = createHttp1Server(http1Options, handler)
+  const http1 = createHttp1Server(http1Options(settings), handler)
   const http2 = createHttp2Server(http2Options(settings.maxStreamsPerConnection), handler)
   // It listens nowhere itself; this starts its watch over headers and bodies that do not arrive.
   http1.emit('listening')

@@ -2,6 +2,8 @@
  * grpc-js servers: one for TCP, and one for each unix socket, so that a socket's identity can belong to nothing
  * else.
  */
+import { constants } from 'node:http2'
+import type { ServerHttp2Stream } from 'node:http2'
 import { logVerbosity, Server, ServerInterceptingCall, setLogVerbosity } from '@grpc/grpc-js'
 import type { ServerInterceptor, ServerOptions } from '@grpc/grpc-js'
 import { failure } from '../domain/failure.ts'
@@ -23,6 +25,8 @@ import { bindPrivately, clearSocketPath } from './unix-socket.ts'
 export type GrpcListenerSettings = {
   readonly services: readonly MountedService[]
   readonly maxStreamsPerConnection: number
+  /** Time for a unary request to arrive whole; absent for BODY_TIMEOUT_MS. */
+  readonly bodyTimeoutMs?: number
   readonly onMaskedError: GrpcAdapterOptions['onMaskedError']
 }
 
@@ -48,35 +52,52 @@ const serverOptions = (maxStreamsPerConnection: number): ServerOptions => ({
   'grpc.max_connection_age_ms': 10 * 60_000,
 })
 
+const LINGER_MS = 1_000
 const BODY_TOO_SLOW = toGrpcStatus(toStatusError(failure('DEADLINE_EXCEEDED', {})))
+
+/**
+ * Resets what a client still has open once its call has ended. grpc-js answers and then waits for the client's end of
+ * the stream, for ever if need be; it offers no way to reach the stream, so this looks inside.
+ */
+const resetStream = (call: object): void => {
+  const { stream } = call as { readonly stream?: ServerHttp2Stream }
+  if (stream === undefined || stream.destroyed) return
+  // Not at once: a reset overtakes the status on its way out.
+  const timer = setTimeout(() => stream.close(constants.NGHTTP2_NO_ERROR), LINGER_MS)
+  stream.once('close', () => clearTimeout(timer))
+}
 
 /** A request that has not arrived whole in time is ended; grpc-js itself would wait for ever. */
 const bodyDeadline =
   (timeoutMs: number): ServerInterceptor =>
-  (method, call) =>
-    new ServerInterceptingCall(call, {
+  (method, call) => {
+    let isWhole = false
+    return new ServerInterceptingCall(call, {
       start: (next) => {
-        if (method.requestStream) {
-          next()
-          return
-        }
-        const timer = setTimeout(() => call.sendStatus(BODY_TOO_SLOW), timeoutMs)
+        const timer = method.requestStream
+          ? undefined
+          : setTimeout(() => call.sendStatus(BODY_TOO_SLOW), timeoutMs)
         next({
           onReceiveHalfClose: (pass) => {
+            isWhole = true
             clearTimeout(timer)
             pass()
           },
-          onCancel: () => clearTimeout(timer),
+          onCancel: () => {
+            clearTimeout(timer)
+            if (!isWhole) resetStream(call)
+          },
         })
       },
     })
+  }
 
 const createServer = (settings: GrpcListenerSettings, peerOf: (call: GrpcCall) => Peer): Server => {
   // It writes to stderr by itself; what it has to say arrives here as errors.
   setLogVerbosity(logVerbosity.NONE)
   const server = new Server({
     ...serverOptions(settings.maxStreamsPerConnection),
-    interceptors: [bodyDeadline(BODY_TIMEOUT_MS)],
+    interceptors: [bodyDeadline(settings.bodyTimeoutMs ?? BODY_TIMEOUT_MS)],
   })
   for (const { desc, implementation } of settings.services) {
     const { onMaskedError } = settings

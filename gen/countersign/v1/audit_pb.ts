@@ -71,7 +71,7 @@ export type AuditEvent = Message<"countersign.v1.AuditEvent"> & {
   subject: string;
 
   /**
-   * Full name of the RPC, such as `countersign.v1.WalletService/SignMessage`; empty for acts without one.
+   * Name of the RPC, such as `SignMessage`; empty for acts without one.
    *
    * @generated from field: string method = 7;
    */
@@ -422,7 +422,8 @@ export type Checkpoint = Message<"countersign.v1.Checkpoint"> & {
   time?: Timestamp | undefined;
 
   /**
-   * The audit key's signature over `sequence` and `hash`, of the same form as a Receipt's.
+   * The audit key's Ed25519 signature, 64 bytes. Signed are the byte 25 and the tag `countersign/checkpoint/v1`, the
+   * byte 4, and four items encoded as in AuditEvent: the vault id, sequence, hash, and time in Unix milliseconds.
    *
    * @generated from field: bytes signature = 4;
    */

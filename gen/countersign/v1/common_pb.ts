@@ -102,7 +102,8 @@ export type Receipt = Message<"countersign.v1.Receipt"> & {
   hash: Uint8Array;
 
   /**
-   * The daemon's audit key's signature over `sequence` and `hash`.
+   * The audit key's Ed25519 signature, 64 bytes. Signed are the byte 22 and the tag `countersign/receipt/v1`, the byte
+   * 3, and three items encoded as in AuditEvent: the vault id (Checkpoint.vault_id), sequence, hash.
    *
    * @generated from field: bytes signature = 3;
    */

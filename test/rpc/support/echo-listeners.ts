@@ -16,14 +16,14 @@ export type EchoListeners = AsyncDisposable & {
 const LOOPBACK = { host: '127.0.0.1', port: 0 }
 
 /** The echo service on both kinds of listener, and a client for each protocol. */
-export const openEcho = async (impl: EchoImpl): Promise<EchoListeners> => {
+export const openEcho = async (impl: EchoImpl, bodyTimeoutMs = 10_000): Promise<EchoListeners> => {
   const masked: unknown[] = []
   const services: MountedService[] = [{ name: 'wallet', desc: EchoService, implementation: complete(impl) }]
   const maxStreamsPerConnection = 256
   const onMaskedError = (_where: unknown, error: unknown): void => {
     masked.push(error)
   }
-  const shared = { services, maxStreamsPerConnection, onMaskedError, gate: () => {} }
+  const shared = { services, maxStreamsPerConnection, bodyTimeoutMs, onMaskedError, gate: () => {} }
   const grpc = await listenGrpcOnTcp(shared, LOOPBACK, undefined, new Map())
   const connect = await listenConnect(shared, LOOPBACK, undefined, new Map())
   const client = (transport: Parameters<typeof createClient>[1]) =>
