@@ -94,7 +94,7 @@ export const serve = async (config: Config, secrets: Secrets, { mode, log }: Ser
       log,
       clock,
       useCases: wireUseCases(needs),
-      directory: createDirectory(vault, grants),
+      directory: createDirectory(vault, grants, clock),
       idempotency: createIdempotencyStore(vault, clock),
       recordDenial: denialRecorder(vault, clock),
     })

@@ -5,12 +5,13 @@ import type { ApiKeyDirectory, ApiKeyRecord } from '../rpc/authenticate.ts'
 import type { IdempotencyStore } from '../rpc/idempotency.ts'
 import type { Denial } from '../rpc/pipeline.ts'
 import type { GrantCache } from '../signing/grant-cache.ts'
+import { parseApiKeySecret } from '../vault/api-key-secret.ts'
 import { type ApiKey, authenticateApiKey, getApiKey } from '../vault/api-keys.ts'
 import { appendAudit } from '../vault/audit-chain.ts'
 import type { DaemonVault } from '../vault/daemon-vault.ts'
 import { abandonRequest, claimRequest, finishRequest, interruptRequest } from '../vault/requests.ts'
 
-export const createDirectory = (vault: DaemonVault, grants: GrantCache): ApiKeyDirectory => {
+export const createDirectory = (vault: DaemonVault, grants: GrantCache, clock: Clock): ApiKeyDirectory => {
   const records = new WeakMap<object, ReadonlySet<string>>()
   const permissionsOf = (key: ApiKey): ReadonlySet<string> => {
     const list = grants.of(key)
@@ -31,11 +32,15 @@ export const createDirectory = (vault: DaemonVault, grants: GrantCache): ApiKeyD
   return {
     findBySecret: (presented) => {
       try {
-        // Expiry is the edge's to tell: at time 0 no key has expired.
-        return record(authenticateApiKey(vault.read, presented, 0))
+        return record(authenticateApiKey(vault.read, presented, clock.nowMs()))
       } catch (error) {
-        if (isFailure(error) && error.reason === 'API_KEY_INVALID') return undefined
-        throw error
+        if (!isFailure(error)) throw error
+        if (error.reason === 'API_KEY_INVALID') return undefined
+        // The secret is right. That the key is over is the edge's to tell, once it knows the caller's network.
+        const keyId = error.reason === 'API_KEY_EXPIRED' ? parseApiKeySecret(presented)?.keyId : undefined
+        const key = keyId === undefined ? undefined : getApiKey(vault.read, keyId)
+        if (key === undefined) throw error
+        return record(key)
       }
     },
     findById: (apiKeyId) => {
