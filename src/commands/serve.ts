@@ -97,6 +97,7 @@ export const serve = async (config: Config, secrets: Secrets, { mode, log }: Ser
       directory: createDirectory(vault, grants, clock),
       idempotency: createIdempotencyStore(vault, clock),
       recordDenial: denialRecorder(vault, clock),
+      pageTokenKey: vault.read.keys.pageToken,
     })
     const served = edge
     closing.push(() => served.stop(STOP_WAIT_MS))

@@ -16,9 +16,10 @@ import { assert } from '../domain/failure.ts'
  * | row-mac     | HMAC over rows that decide what may be signed (API keys, wallets, links) |
  * | state-index | HMAC of the index that notices a rolled-back row |
  * | api-key     | HMAC of API key secrets |
+ * | page-token  | HMAC of page tokens |
  * | response    | AES-256-GCM of answers kept for repeated requests: one that made an API key holds its secret |
  */
-export type KeyPurpose = 'verifier' | 'share' | 'secret' | 'row-mac' | 'state-index' | 'api-key' | 'response'
+export type KeyPurpose = 'verifier' | 'share' | 'secret' | 'row-mac' | 'state-index' | 'api-key' | 'page-token' | 'response'
 
 export const ROOT_KEY_BYTES = 32
 

@@ -12,6 +12,7 @@ export type VaultKeys = {
   readonly rowMac: KeyObject
   readonly stateIndex: KeyObject
   readonly apiKeyPepper: KeyObject
+  readonly pageToken: KeyObject
   readonly response: KeyObject
 }
 

@@ -72,6 +72,7 @@ const deriveKeys = (root: RootKey): VaultKeys => ({
   rowMac: root.deriveHandle('row-mac'),
   stateIndex: root.deriveHandle('state-index'),
   apiKeyPepper: root.deriveHandle('api-key'),
+  pageToken: root.deriveHandle('page-token'),
   response: root.deriveHandle('response'),
 })
 

@@ -21,6 +21,9 @@ const NO_KEYS: VaultKeys = {
   get apiKeyPepper() {
     return noKey()
   },
+  get pageToken() {
+    return noKey()
+  },
   get response() {
     return noKey()
   },
