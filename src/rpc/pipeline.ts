@@ -258,10 +258,13 @@ export class Pipeline {
     timeoutMs: number,
   ): Call {
     this.#needs.validator.check(desc.input, request)
+    const requestId = readRequestId(request)
+    // The body is hashed with the id as it is kept: letter case does not make it another request.
+    if (requestId !== undefined) Object.assign(request, { requestId })
     return {
       caller,
       method,
-      requestId: readRequestId(request),
+      requestId,
       isRepeat: false,
       bodyHash: createHash('sha256').update(toBinary(desc.input, request)).digest(),
       deadlineMs: this.#needs.clock.nowMs() + timeoutMs,
