@@ -5,7 +5,7 @@
  */
 import { MessageChannel, Worker } from 'node:worker_threads'
 import type { Clock } from '../domain/clock.ts'
-import { Failure, failure, type FailureReason, isFailure } from '../domain/failure.ts'
+import { Failure, type FailureFacts, failure, type FailureReason, isFailure } from '../domain/failure.ts'
 import type { EcdsaSignature } from '../engine/dkls23/sign-messages.ts'
 import { type AuditHead, auditHead, requireRememberedHead } from '../vault/audit-chain.ts'
 import type { DaemonVault } from '../vault/daemon-vault.ts'
@@ -60,6 +60,10 @@ const translated = async <T>(work: Promise<T>): Promise<T> => {
     throw asFailure(error)
   }
 }
+/** Said of a cosigner that is away: its own words, without the sentence around them. */
+const whyOf = (error: Failure): string =>
+  error.reason === 'COSIGNER_UNAVAILABLE' ? (error.facts as FailureFacts['COSIGNER_UNAVAILABLE']).why : error.message
+
 /** What the signing script handles itself. */
 const TOLD_APART = new Set(['UNKNOWN_PRESIGNATURE', 'SIGNATURE_INVALID'])
 
@@ -216,7 +220,7 @@ export class TwoPartyEngine {
     } catch (error) {
       const known = asFailure(error)
       if (isFailure(known) && known.reason === 'VAULT_ROLLED_BACK') throw known
-      this.#why = isFailure(known) ? known.message : 'it cannot be started'
+      this.#why = isFailure(known) ? whyOf(known) : 'it cannot be started'
       if (!isFailure(known)) this.#options.onAlert('daemon', 'internal', String(error))
       this.#options.onAvailability(false, this.#why)
       throw failure('COSIGNER_UNAVAILABLE', { why: this.#why })
