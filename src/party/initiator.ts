@@ -5,40 +5,43 @@
 import type { Clock } from '../domain/clock.ts'
 import type { LinkParties, WalletBinding } from '../engine/dkls23/contexts.ts'
 import { abandonDkg, advanceDkgC, finishDkgC, type PendingWallets, startDkgC } from '../engine/dkls23/dkg.ts'
-import { benign, ProtocolFault, violation } from '../engine/dkls23/fault.ts'
+import { benign, ProtocolFault } from '../engine/dkls23/fault.ts'
 import {
-  decodeError,
+  assertNoSid,
   decodeFrame,
   decodeHello,
+  encodeFault,
   encodeFrame,
   encodeHello,
-  type Frame,
   FRAME_TYPES,
   type FrameType,
   NO_SID,
 } from '../engine/dkls23/frame.ts'
 import type { Entropy } from '../engine/dkls23/operation-generator.ts'
 import { decodeOutcomeQuestions, encodeOutcomeAnswers, type OutcomeQuestion } from '../engine/dkls23/outcome.ts'
-import { abandonPresign, advancePresignC, finishPresignC, startPresignC } from '../engine/dkls23/presign.ts'
-import { type PresignSlot, presignSlotOf } from '../engine/dkls23/presign-plan.ts'
-import type { Presignature } from '../engine/dkls23/presignature.ts'
+import { type Presignature, wipePresignature } from '../engine/dkls23/presignature.ts'
 import type { WalletRecord } from '../engine/dkls23/records.ts'
 import { finishSign, startSign } from '../engine/dkls23/sign.ts'
 import type { EcdsaSignature } from '../engine/dkls23/sign-messages.ts'
 import { ROLE_C, ROLE_S } from '../engine/dkls23/suite.ts'
 import type { Counterparty } from './counterparty.ts'
+import { type Exchange, openExchange, STEP_TIMEOUT_MS } from './frame-exchange.ts'
 import type { Link } from './link.ts'
 import { setUpLink } from './link-initiator.ts'
 import type { PartyStore } from './party-store.ts'
 import { PeerRefusal } from './peer-refusal.ts'
 import { hexOf, PRESIGNATURE_TTL_MS, PresignatureMap } from './presignature-map.ts'
+import { loadForPresign, runPresign } from './presign-initiator.ts'
 
 /** C's presignatures die a minute before S's. */
 const OWN_TTL_MS = PRESIGNATURE_TTL_MS - 60_000
-export const STEP_TIMEOUT_MS = 2_000
 const SIGN_TIMEOUT_MS = 10_000
 const BUSY_RETRY_MS = 100
 const MAX_ATTEMPTS = 4
+/** Room for a typed payload in a frame; the limit on a payload itself is lower and is the signing script's. */
+const MAX_PAYLOAD_BYTES = 2 * 1024 * 1024 - 4_096
+/** Bindings of wallets without presignatures are forgotten when there are more than this. */
+const MAX_IDLE_BINDINGS = 4_096
 
 export type InitiatorStore = PartyStore & {
   /** Settles S's question in one transaction: ABORTED deletes the PENDING record, so it can never be committed. */
@@ -73,14 +76,19 @@ export class Initiator {
   readonly #deps: InitiatorDeps
   readonly #link: Link
   readonly #parties: LinkParties
-  readonly #presignatures = new PresignatureMap()
+  readonly #exchange: Exchange
+  readonly #presignatures: PresignatureMap
   readonly #bindings = new Map<string, WalletBinding>()
+  /** Wallets that were wiped while a presign session ran. */
+  #wiped: Set<string> | undefined
   #peerIncarnation = ''
 
   constructor(deps: InitiatorDeps) {
     this.#deps = deps
+    this.#presignatures = new PresignatureMap(() => deps.clock.nowMs())
     this.#link = deps.link
     this.#parties = deps.link.parties
+    this.#exchange = openExchange(deps.link.parties, deps.peer)
   }
 
   get presignatureCount(): number {
@@ -94,26 +102,40 @@ export class Initiator {
   wipeWallet(walletId: Uint8Array): void {
     this.#presignatures.wipeWallet(walletId)
     this.#bindings.delete(hexOf(walletId))
+    this.#wiped?.add(hexOf(walletId))
   }
 
   /** Says hello; a peer that is another process start than before has none of our presignatures. */
   async connect(): Promise<void> {
     const body = encodeHello(this.#deps.incarnationId)
-    const answer = await this.#exchange(FRAME_TYPES.HELLO, NO_SID, this.#link.record.lEpoch, body, FRAME_TYPES.HELLO)
-    const incarnation = hexOf(decodeHello(answer.body))
-    if (incarnation !== this.#peerIncarnation) this.#presignatures.wipeAll()
-    this.#peerIncarnation = incarnation
+    const { HELLO } = FRAME_TYPES
+    await this.#guarded(async () => {
+      const answer = await this.#exchange(HELLO, NO_SID, this.#link.record.lEpoch, body, HELLO)
+      const incarnation = hexOf(decodeHello(answer.body))
+      if (incarnation !== this.#peerIncarnation) this.#presignatures.wipeAll()
+      this.#peerIncarnation = incarnation
+    })
   }
 
-  /** Answers what S asks of its own accord: 0x39, the fate of its PENDING records. */
+  /** Answers what S asks of its own accord: 0x39, the fate of its PENDING records. A refusal is an error frame. */
   async answerQuestion(bytes: Uint8Array): Promise<Uint8Array | undefined> {
-    const frame = decodeFrame(bytes, ROLE_S)
-    if (frame.type !== FRAME_TYPES.OUTCOME_QUESTION) return undefined
-    const answers = []
-    for (const question of decodeOutcomeQuestions(frame.body)) {
-      answers.push({ ...question, verdict: await this.#deps.store.settleOutcome(question) })
+    const { lEpoch } = this.#link.record
+    try {
+      return await this.#guarded(async () => {
+        const frame = decodeFrame(bytes, ROLE_S)
+        if (frame.type !== FRAME_TYPES.OUTCOME_QUESTION) return undefined
+        if (hexOf(frame.linkId) !== hexOf(this.#parties.linkId)) throw benign('session', 'another link')
+        assertNoSid(frame.sid)
+        const answers = []
+        for (const question of decodeOutcomeQuestions(frame.body)) {
+          answers.push({ ...question, verdict: await this.#deps.store.settleOutcome(question) })
+        }
+        return this.#encode(FRAME_TYPES.OUTCOME_ANSWER, NO_SID, lEpoch, encodeOutcomeAnswers(answers))
+      })
+    } catch (error) {
+      if (!(error instanceof ProtocolFault)) throw error
+      return this.#encode(FRAME_TYPES.ERROR, NO_SID, lEpoch, encodeFault(error))
     }
-    return this.#encode(FRAME_TYPES.OUTCOME_ANSWER, NO_SID, this.#link.record.lEpoch, encodeOutcomeAnswers(answers))
   }
 
   /** Makes material when there is none or when it is due for renewal, or when an operator granted it after a burn. */
@@ -128,7 +150,15 @@ export class Initiator {
     await this.#link.lock.run(() => this.#guarded(() => this.#setUp('relink')))
   }
 
-  /** Forces a set-up that erases the material of the present epoch. */
+  /**
+   * A share was erased. The material that it met is overwritten at once, or together with that of other erasures at
+   * the end of the minute; the next session makes new one.
+   */
+  async noteErasure(): Promise<void> {
+    await this.#link.markEraseDue()
+  }
+
+  /** Forces a set-up that erases the material of the present epoch; for an operator, not for every erased share. */
   async renewForErasure(): Promise<void> {
     await this.#link.markEraseDue()
     await this.#link.lock.run(() => this.#guarded(() => this.#setUp('erase')))
@@ -169,25 +199,40 @@ export class Initiator {
 
   /** One presign session over these wallets, one slot an entry. Slots that either side refuses are left out. */
   async presign(walletIds: readonly Uint8Array[]): Promise<readonly ReadyPresignature[]> {
-    return this.#link.lock.run(() =>
-      this.#guarded(async () => {
-        let wanted = walletIds
-        for (let attempt = 1; ; attempt++) {
-          await this.#ensureMaterial()
-          try {
-            return await this.#presignOnce(wanted)
-          } catch (error) {
-            if (!(error instanceof PeerRefusal) || attempt >= MAX_ATTEMPTS) throw error
-            const { refusal } = error
-            if (refusal.code === 'plan_refused') wanted = wanted.filter((_, slot) => !refusal.slots.includes(slot))
-            else if (refusal.code === 'link_stale') this.#link.wipeMaterial()
-            else if (refusal.code === 'busy') await new Promise((wake) => setTimeout(wake, BUSY_RETRY_MS))
-            else throw error
-            if (wanted.length === 0) return []
-          }
-        }
-      }),
-    )
+    return this.#link.lock.run(() => this.#guarded(() => this.#presignLocked(walletIds)))
+  }
+
+  async #presignLocked(walletIds: readonly Uint8Array[]): Promise<readonly ReadyPresignature[]> {
+    let wanted = walletIds
+    for (let attempt = 1; ; attempt++) {
+      await this.#ensureMaterial()
+      this.#wiped = new Set()
+      const records = await loadForPresign(this.#deps.store, this.#link, wanted)
+      if (records.length < wanted.length) this.#deps.alert('presign', `${wanted.length - records.length} slots refused`)
+      wanted = records.map(({ walletId }) => walletId)
+      if (wanted.length === 0) return []
+      try {
+        return await this.#presignOnce(records)
+      } catch (error) {
+        if (attempt >= MAX_ATTEMPTS) throw error
+        const refused = await this.#refusedSlots(error)
+        wanted = wanted.filter((_, slot) => !refused.includes(slot))
+      } finally {
+        this.#wiped = undefined
+      }
+    }
+  }
+
+  /** What to leave out of the next try after a refusal that allows one. @throws the refusal, when it does not. */
+  async #refusedSlots(error: unknown): Promise<readonly number[]> {
+    if (error instanceof ProtocolFault && error.codeName === 'link_stale') return []
+    if (!(error instanceof PeerRefusal)) throw error
+    const { refusal } = error
+    if (refusal.code === 'plan_refused') return refusal.slots
+    if (refusal.code === 'link_stale') this.#link.wipeMaterial()
+    else if (refusal.code === 'busy') await new Promise((wake) => setTimeout(wake, BUSY_RETRY_MS))
+    else throw error
+    return []
   }
 
   /**
@@ -195,25 +240,35 @@ export class Initiator {
    * @throws PeerUnavailable: the outcome is unknown; PeerRefusal; ProtocolFault.
    */
   async sign(job: SignJob): Promise<EcdsaSignature> {
-    const presignature = this.#presignatures.take(job.presigId, this.#deps.clock.nowMs())
+    const presignature = this.#presignatures.take(job.presigId)
+    if (presignature === undefined) throw benign('unknown_presig', 'presignature unknown')
+    try {
+      return await this.#guarded(() => this.#signWith(presignature, job))
+    } finally {
+      wipePresignature(presignature)
+    }
+  }
+
+  async #signWith(presignature: Presignature, job: SignJob): Promise<EcdsaSignature> {
     const wallet = this.#bindings.get(hexOf(job.walletId))
-    if (presignature === undefined || wallet === undefined) throw benign('unknown_presig', 'presignature unknown')
-    return this.#guarded(async () => {
-      this.#link.assertUsable('sign')
-      const { lEpoch, sid } = presignature
-      const { state, body } = startSign({ ...job, link: this.#parties, wallet }, presignature)
-      const { SIGN_REQUEST, SIGN_RESPONSE } = FRAME_TYPES
-      try {
-        const answer = await this.#exchange(SIGN_REQUEST, NO_SID, lEpoch, body, SIGN_RESPONSE, SIGN_TIMEOUT_MS)
-        return finishSign(state, answer.body)
-      } catch (error) {
-        if (error instanceof PeerRefusal && error.refusal.code === 'unknown_presig') this.#presignatures.wipeSession(sid)
-        if (error instanceof ProtocolFault && error.consequence === 'suspend-wallet') {
-          await this.#suspendWallet(job.walletId, sid)
-        }
-        throw error
+    if (wallet === undefined) throw benign('unknown_presig', 'presignature unknown')
+    this.#link.assertUsable('sign')
+    // What a caller chose must not come to the peer as a violation of this side.
+    if (job.reqId.length !== 16) throw new RangeError('a reqId has 16 bytes')
+    if (job.payload.length > MAX_PAYLOAD_BYTES) throw benign('policy_denied', 'the payload is too large')
+    const { lEpoch, sid } = presignature
+    const { state, body } = startSign({ ...job, link: this.#parties, wallet }, presignature)
+    const { SIGN_REQUEST, SIGN_RESPONSE } = FRAME_TYPES
+    try {
+      const answer = await this.#exchange(SIGN_REQUEST, NO_SID, lEpoch, body, SIGN_RESPONSE, SIGN_TIMEOUT_MS)
+      return finishSign(state, answer.body)
+    } catch (error) {
+      if (error instanceof PeerRefusal && error.refusal.code === 'unknown_presig') this.#presignatures.wipeSession(sid)
+      if (error instanceof ProtocolFault && error.consequence === 'suspend-wallet') {
+        await this.#suspendWallet(job.walletId, sid)
       }
-    })
+      throw error
+    }
   }
 
   async #suspendWallet(walletId: Uint8Array, sid: Uint8Array): Promise<void> {
@@ -223,74 +278,36 @@ export class Initiator {
     this.#deps.alert('wallet_suspended', `wallet ${hexOf(walletId)}: final signature invalid`)
   }
 
-  async #presignOnce(walletIds: readonly Uint8Array[]): Promise<readonly ReadyPresignature[]> {
-    const { material } = this.#link
-    if (material === undefined) throw benign('link_stale', 'no material')
-    const records = new Map<string, WalletRecord>()
+  /** Takes the records over and overwrites their shares. */
+  async #presignOnce(records: readonly WalletRecord[]): Promise<readonly ReadyPresignature[]> {
     try {
-      const slots = await this.#slotsOf(walletIds, records)
-      if (slots.length === 0) return []
-      if (slots.length < walletIds.length) this.#deps.alert('presign', `${walletIds.length - slots.length} slots refused`)
-      await this.#deps.store.noteUse([...records.values()].map((record) => record.walletId), material.lEpoch)
-      if (this.#link.material !== material) throw benign('link_stale', 'the material is gone')
-      const inputs = { link: this.#parties, material, entropy: this.#deps.entropy, slots }
-      const first = startPresignC(inputs)
-      for (const { share } of records.values()) share.fill(0)
-      const presignatures = await this.#runPresign(first, material.lEpoch)
-      this.#link.countSlots(slots.length)
+      const { entropy, store } = this.#deps
+      const presignatures = await runPresign({ link: this.#link, entropy, store, exchange: this.#exchange }, records)
       return this.#keep(presignatures, records)
     } finally {
-      for (const { share } of records.values()) share.fill(0)
+      for (const { share } of records) share.fill(0)
     }
   }
 
-  async #runPresign(
-    first: ReturnType<typeof startPresignC>,
-    lEpoch: number,
-  ): Promise<readonly Presignature[]> {
-    let live: Parameters<typeof abandonPresign>[0] = first.state
-    try {
-      const p2 = await this.#exchange(FRAME_TYPES.P1, NO_SID, lEpoch, first.body, FRAME_TYPES.P2)
-      const second = advancePresignC(first.state, p2)
-      live = second.state
-      const p4 = await this.#exchange(FRAME_TYPES.P3, second.sid, lEpoch, second.body, FRAME_TYPES.P4)
-      return finishPresignC(second.state, p4.body).presignatures
-    } catch (error) {
-      abandonPresign(live)
-      throw error
-    }
-  }
-
-  #keep(
-    presignatures: readonly Presignature[],
-    records: ReadonlyMap<string, WalletRecord>,
-  ): readonly ReadyPresignature[] {
-    const now = this.#deps.clock.nowMs()
-    const expiresAtMs = now + OWN_TTL_MS
-    this.#presignatures.expire(now)
-    for (const [key, record] of records) {
-      const { share: _, ...binding } = record
-      this.#bindings.set(key, binding)
-    }
-    return presignatures.map((presignature) => {
-      this.#presignatures.add(presignature, expiresAtMs)
+  #keep(presignatures: readonly Presignature[], records: readonly WalletRecord[]): readonly ReadyPresignature[] {
+    const expiresAtMs = this.#deps.clock.nowMs() + OWN_TTL_MS
+    this.#presignatures.expire()
+    if (this.#bindings.size > MAX_IDLE_BINDINGS) this.#forgetIdleBindings()
+    for (const { share: _, ...binding } of records) this.#bindings.set(hexOf(binding.walletId), binding)
+    return presignatures.flatMap((presignature) => {
       const { presigId, walletId, wEpoch, noncePoint } = presignature
-      return { presigId, walletId, wEpoch, noncePoint, expiresAtMs }
+      if (this.#wiped?.has(hexOf(walletId))) {
+        wipePresignature(presignature)
+        return []
+      }
+      this.#presignatures.add(presignature, expiresAtMs)
+      return [{ presigId, walletId, wEpoch, noncePoint, expiresAtMs }]
     })
   }
 
-  async #slotsOf(walletIds: readonly Uint8Array[], records: Map<string, WalletRecord>): Promise<PresignSlot[]> {
-    const { material } = this.#link
-    const slots: PresignSlot[] = []
-    for (const walletId of walletIds) {
-      const key = hexOf(walletId)
-      const record = records.get(key) ?? (await this.#deps.store.loadWallet(walletId))
-      if (record === undefined || material === undefined) continue
-      records.set(key, record)
-      const slot = presignSlotOf(this.#parties, material, record)
-      if (slot !== undefined) slots.push(slot)
-    }
-    return slots
+  #forgetIdleBindings(): void {
+    const used = this.#presignatures.wallets()
+    for (const key of this.#bindings.keys()) if (!used.has(key)) this.#bindings.delete(key)
   }
 
   #dkgInputs(lEpoch: number): Parameters<typeof startDkgC>[0] {
@@ -309,18 +326,14 @@ export class Initiator {
 
   async #ensureMaterial(): Promise<void> {
     this.#link.assertUsable('other')
-    if (this.#link.material === undefined) await this.#setUp(this.#link.record.lEpoch === 0 ? 'first' : 'boot')
     const due = this.#link.renewalDue()
     if (due !== undefined) await this.#setUp(due)
+    else if (this.#link.material === undefined) await this.#setUp(this.#link.record.lEpoch === 0 ? 'first' : 'boot')
   }
 
   async #setUp(reason: Parameters<typeof setUpLink>[1]): Promise<void> {
     await setUpLink(
-      {
-        link: this.#link,
-        entropy: this.#deps.entropy,
-        exchange: (type, sid, lEpoch, body, expects) => this.#exchange(type, sid, lEpoch, body, expects),
-      },
+      { link: this.#link, entropy: this.#deps.entropy, exchange: this.#exchange },
       reason,
     )
   }
@@ -341,23 +354,4 @@ export class Initiator {
   #encode(type: FrameType, sid: Uint8Array, lEpoch: number, body: Uint8Array): Uint8Array {
     return encodeFrame({ type, role: ROLE_C, linkId: this.#parties.linkId, lEpoch, sid, body })
   }
-
-  /** One message and its answer. An answer of another type, link or session is the peer's violation. */
-  async #exchange(
-    type: FrameType,
-    sid: Uint8Array,
-    lEpoch: number,
-    body: Uint8Array,
-    expects: FrameType,
-    timeoutMs = STEP_TIMEOUT_MS,
-  ): Promise<Frame> {
-    const bytes = await this.#deps.peer.exchange(this.#encode(type, sid, lEpoch, body), timeoutMs)
-    if (bytes === undefined) throw benign('session', 'no answer')
-    const frame = decodeFrame(bytes, ROLE_S)
-    if (frame.type === FRAME_TYPES.ERROR) throw new PeerRefusal(decodeError(frame.body))
-    if (hexOf(frame.linkId) !== hexOf(this.#parties.linkId)) throw benign('session', 'another link')
-    if (frame.type !== expects) throw violation('type of the answer')
-    return frame
-  }
 }
-

@@ -1,6 +1,6 @@
 /** C's script of a link set-up with its self-test (docs/protocol.md §4.2, §4.3). Runs under the link lock. */
 import { benign, ProtocolFault } from '../engine/dkls23/fault.ts'
-import { type Frame, FRAME_TYPES, type FrameType, NO_SID } from '../engine/dkls23/frame.ts'
+import { FRAME_TYPES, NO_SID } from '../engine/dkls23/frame.ts'
 import { type LinkMaterial, wipeLinkMaterial } from '../engine/dkls23/link-material.ts'
 import {
   abandonLinkSetup,
@@ -13,16 +13,9 @@ import {
 import type { Entropy } from '../engine/dkls23/operation-generator.ts'
 import { abandonPresign, advancePresignC, finishPresignC, startPresignC } from '../engine/dkls23/presign.ts'
 import { LINK_EPOCH_WINDOW } from '../engine/dkls23/suite.ts'
+import type { Exchange } from './frame-exchange.ts'
 import type { Link } from './link.ts'
 import { PeerRefusal } from './peer-refusal.ts'
-
-export type Exchange = (
-  type: FrameType,
-  sid: Uint8Array,
-  lEpoch: number,
-  body: Uint8Array,
-  expects: FrameType,
-) => Promise<Frame>
 
 export type SetupDeps = { readonly link: Link; readonly entropy: Entropy; readonly exchange: Exchange }
 
@@ -37,7 +30,7 @@ const MAX_ATTEMPTS = 22
 export const setUpLink = async (deps: SetupDeps, reason: LinkReason): Promise<void> => {
   const { link } = deps
   if (reason === 'relink') {
-    if (link.record.relinkGrant === 0) throw benign('link_burned', 'no relink grant on this side')
+    if (!link.mayRelink) throw benign('link_burned', 'no relink grant on this side')
   } else link.assertUsable('other')
   let lEpoch = link.record.lEpoch + 1
   for (let attempt = 1; ; attempt++) {
@@ -67,6 +60,8 @@ const setUpOnce = async ({ link, entropy, exchange }: SetupDeps, reason: LinkRea
     const l2 = await exchange(FRAME_TYPES.L1, NO_SID, lEpoch, first.body, FRAME_TYPES.L2)
     const third = advanceLinkC(first.state, l2)
     live = third.state
+    // The peer gives the old material up when it reads L3, so from here on it serves nobody.
+    link.wipeMaterial()
     const l4 = await exchange(FRAME_TYPES.L3, l2.sid, lEpoch, third.body, FRAME_TYPES.L4)
     ;({ material, confC, sid } = finishLinkC(third.state, l4.body))
   } catch (error) {

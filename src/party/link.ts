@@ -28,8 +28,11 @@ export class Link {
   readonly parties: LinkParties
   readonly role: Role
   readonly lock = new Lock()
+  /** Changes of the record, one at a time: each starts from what the one before made durable. */
+  readonly #writes = new Lock()
   #record: LinkRecord
   #material: { value: LinkMaterial; bornNs: bigint; slots: number; timer: NodeJS.Timeout } | undefined
+  #eraseTimer: NodeJS.Timeout | undefined
   #burning = false
   readonly #store: PartyStore
   readonly #clock: Clock
@@ -53,8 +56,19 @@ export class Link {
     return this.#burning
   }
 
+  /**
+   * The live material. At a hard limit, or once an erasure is due, it is overwritten here rather than handed out. A
+   * session keeps what this gave and compares before each of its steps: overwritten material would fail a check.
+   */
   get material(): LinkMaterial | undefined {
+    if (this.#material === undefined) return undefined
+    if (this.eraseDue() || this.#ageMs() >= LINK_AGE_HARD_MS) this.wipeMaterial()
     return this.#material?.value
+  }
+
+  /** An operator's grant that still counts. */
+  get mayRelink(): boolean {
+    return this.#record.relinkGrant > 0 && this.#record.burns < MAX_BURNS
   }
 
   get nowMs(): bigint {
@@ -91,11 +105,10 @@ export class Link {
 
   /** Why C should renew before its next presign session; undefined while the material is fresh. */
   renewalDue(): 'count' | 'age' | 'erase' | undefined {
-    if (this.#material === undefined) return undefined
     if (this.eraseDue()) return 'erase'
+    if (this.#material === undefined) return undefined
     if (this.#material.slots >= LINK_SLOTS_SOFT) return 'count'
-    const ageMs = Number((this.#clock.monotonicNs() - this.#material.bornNs) / 1_000_000n)
-    return ageMs >= LINK_AGE_SOFT_MS ? 'age' : undefined
+    return this.#ageMs() >= LINK_AGE_SOFT_MS ? 'age' : undefined
   }
 
   eraseDue(): boolean {
@@ -108,21 +121,26 @@ export class Link {
    * otherwise at the end of that minute. Material that is due is overwritten here or by a timer, with no cooperation.
    */
   async markEraseDue(): Promise<void> {
-    const { eraseDueAtMs, lastEraseAtMs } = this.#record
-    if (eraseDueAtMs === 0n) {
+    await this.save(({ eraseDueAtMs, lastEraseAtMs }) => {
+      if (eraseDueAtMs !== 0n) return {}
       const earliest = lastEraseAtMs + BigInt(ERASE_GATHER_MS)
-      await this.save({ eraseDueAtMs: earliest > this.nowMs ? earliest : this.nowMs })
-    }
+      return { eraseDueAtMs: earliest > this.nowMs ? earliest : this.nowMs }
+    })
     const waitMs = Number(this.#record.eraseDueAtMs - this.nowMs)
+    clearTimeout(this.#eraseTimer)
     if (waitMs <= 0) this.wipeMaterial()
-    else setTimeout(() => this.eraseDue() && this.wipeMaterial(), waitMs + 1).unref()
+    else this.#eraseTimer = setTimeout(() => this.eraseDue() && this.wipeMaterial(), waitMs + 1).unref()
   }
 
-  /** Durable before it returns. */
-  async save(changes: Partial<LinkRecord>): Promise<void> {
-    const next = { ...this.#record, ...changes }
-    await this.#store.saveLinks([next])
-    this.#record = next
+  /** Durable before it returns. No change, no write. */
+  async save(change: (record: LinkRecord) => Partial<LinkRecord>): Promise<void> {
+    await this.#writes.run(async () => {
+      const changes = change(this.#record)
+      if (Object.keys(changes).length === 0) return
+      const next = { ...this.#record, ...changes }
+      await this.#store.saveLinks([next])
+      this.#record = next
+    })
   }
 
   /** What a fault costs this link. Never throws for a fault's own sake: the caller answers the peer afterwards. */
@@ -140,6 +158,11 @@ export class Link {
     this.#burning = true
     this.wipeMaterial()
     this.#events.wipeSessions()
+    await this.#writes.run(() => this.#saveBurn())
+    this.#events.alert('burned', 'a cheating check failed; nothing signs over this link until an operator relinks')
+  }
+
+  async #saveBurn(): Promise<void> {
     const { idC, idS } = this.parties
     const stored = await this.#store.linksOfPair(idC, idS)
     const own = stored.length === 0 ? [this.#record] : stored
@@ -153,35 +176,49 @@ export class Link {
     await this.#store.saveLinks(burned)
     const mine = burned.find((record) => Buffer.compare(record.linkId, this.parties.linkId) === 0)
     if (mine !== undefined) this.#record = mine
-    this.#events.alert('burned', 'a cheating check failed; nothing signs over this link until an operator relinks')
   }
 
-  /** BURNED → ACTIVE, or a renewal: the commit that makes new material the only one. */
+  /**
+   * The commit that makes new material the only one. Material of an earlier epoch goes with it, so every erasure that
+   * waited is made by it, whatever the set-up was for.
+   */
   async commitEpoch(lEpoch: number, reason: { readonly relink: boolean; readonly erase: boolean }): Promise<void> {
-    await this.save({
+    await this.save(({ relinkGrant, eraseDueAtMs }) => ({
       lEpoch,
       renewedAtMs: this.nowMs,
-      ...(reason.relink ? { relinkGrant: Math.max(0, this.#record.relinkGrant - 1) } : {}),
-      ...(reason.erase ? { eraseDueAtMs: 0n, lastEraseAtMs: this.nowMs } : {}),
-    })
+      ...(reason.relink ? { relinkGrant: Math.max(0, relinkGrant - 1) } : {}),
+      ...(reason.erase || eraseDueAtMs !== 0n ? { eraseDueAtMs: 0n, lastEraseAtMs: this.nowMs } : {}),
+    }))
   }
 
-  /** The material of a relink is READY: the grant is used up and the link is ACTIVE again. */
+  /** The material of a relink is READY: the grant is used up and a burned link is ACTIVE again. */
   async reopen(): Promise<void> {
-    await this.save({ state: 'ACTIVE', relinkGrant: 0 })
+    await this.save(({ state }) => ({ relinkGrant: 0, ...(state === 'BURNED' ? { state: 'ACTIVE' } : {}) }))
     this.#burning = false
   }
 
+  #ageMs(): number {
+    return Number((this.#clock.monotonicNs() - (this.#material?.bornNs ?? 0n)) / 1_000_000n)
+  }
+
+  /** Strikes count while they can stop the link; a link that is stopped keeps no list of what came after. */
   async #strike(what: string): Promise<void> {
-    const now = this.nowMs
-    const strikes = [...this.#record.strikeAtMs.slice(1), now] as [bigint, bigint, bigint]
-    const recent = strikes.filter((at) => at !== 0n && now - at < DAY_MS).length
-    const suspend = recent >= STRIKES_TO_SUSPEND && this.#record.state === 'ACTIVE'
-    const next = { ...this.#record, strikeAtMs: strikes, ...(suspend ? { state: 'SUSPENDED' as const } : {}) }
-    await this.#store.recordStrike(next, what)
-    this.#record = next
-    this.#events.alert('strike', what)
-    if (suspend) this.#events.alert('suspended', 'three protocol violations within 24 hours')
+    let counted = false
+    let suspended = false
+    await this.#writes.run(async () => {
+      const record = this.#record
+      if (this.#burning || record.state !== 'ACTIVE') return
+      const now = this.nowMs
+      const strikeAtMs = [...record.strikeAtMs.slice(1), now] as [bigint, bigint, bigint]
+      const recent = strikeAtMs.filter((at) => at !== 0n && now - at < DAY_MS).length
+      suspended = recent >= STRIKES_TO_SUSPEND
+      const next = { ...record, strikeAtMs, ...(suspended ? { state: 'SUSPENDED' as const } : {}) }
+      await this.#store.recordStrike(next, what)
+      this.#record = next
+      counted = true
+    })
+    if (counted) this.#events.alert('strike', what)
+    if (suspended) this.#events.alert('suspended', 'three protocol violations within 24 hours')
   }
 }
 

@@ -2,7 +2,7 @@
  * A party's store in memory, for keys that are thrown away: the protocol peer tool, benchmarks and protocol tests.
  * Nothing in it is durable and no vault is touched.
  */
-import type { LinkRecord, WalletRecord } from '../engine/dkls23/records.ts'
+import { type LinkRecord, verifyWalletRecord, type WalletRecord } from '../engine/dkls23/records.ts'
 import type { InitiatorStore } from './initiator.ts'
 import type { CosignerStore, StoredReply } from './party-store.ts'
 import { hexOf } from './presignature-map.ts'
@@ -41,7 +41,14 @@ export const createMemoryStore = (): MemoryStore => {
     },
     loadWallet: async (walletId) => {
       const slot = slotOf(walletId)
-      return slot === undefined ? undefined : { ...slot.record, share: slot.record.share.slice() }
+      if (slot === undefined) return undefined
+      try {
+        verifyWalletRecord(slot.record)
+      } catch (error) {
+        setState(walletId, 'QUARANTINED')
+        throw error
+      }
+      return { ...slot.record, share: slot.record.share.slice() }
     },
     savePending: async ({ sid, records }) => {
       for (const record of records) {

@@ -3,6 +3,7 @@
  * anybody looks, there is no way to put one back, and what is dropped is overwritten.
  */
 import { type Presignature, wipePresignature } from '../engine/dkls23/presignature.ts'
+import { LINK_SLOTS_HARD } from '../engine/dkls23/suite.ts'
 
 export const hexOf = (bytes: Uint8Array): string =>
   Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('hex')
@@ -10,10 +11,21 @@ export const hexOf = (bytes: Uint8Array): string =>
 /** How long S keeps a presignature; C drops it a minute before. */
 export const PRESIGNATURE_TTL_MS = 3_600_000
 
+/** How many one link may hold: as many slots as one epoch of it makes. */
+export const MAX_PRESIGNATURES = LINK_SLOTS_HARD
+/** How often expired ones are looked for, so that an idle process does not keep them. */
+const SWEEP_MS = 60_000
+
 type Entry = { readonly presignature: Presignature; readonly expiresAtMs: number }
 
 export class PresignatureMap {
   readonly #entries = new Map<string, Entry>()
+  readonly #nowMs: () => number
+  #sweep: NodeJS.Timeout | undefined
+
+  constructor(nowMs: () => number) {
+    this.#nowMs = nowMs
+  }
 
   get size(): number {
     return this.#entries.size
@@ -21,21 +33,34 @@ export class PresignatureMap {
 
   add(presignature: Presignature, expiresAtMs: number): void {
     this.#entries.set(hexOf(presignature.presigId), { presignature, expiresAtMs })
+    this.#sweepLater()
   }
 
   /** Removes a presignature and returns it: from here on it exists nowhere else. */
-  take(presigId: Uint8Array, nowMs: number): Presignature | undefined {
+  take(presigId: Uint8Array): Presignature | undefined {
     const key = hexOf(presigId)
     const entry = this.#entries.get(key)
     this.#entries.delete(key)
     if (entry === undefined) return undefined
-    if (entry.expiresAtMs > nowMs) return entry.presignature
+    if (entry.expiresAtMs > this.#nowMs()) return entry.presignature
     wipePresignature(entry.presignature)
     return undefined
   }
 
-  expire(nowMs: number): void {
-    this.#drop((entry) => entry.expiresAtMs <= nowMs)
+  expire(): void {
+    const now = this.#nowMs()
+    this.#drop((entry) => entry.expiresAtMs <= now)
+  }
+
+  /** Room for that many more, once the expired ones are gone. */
+  hasRoomFor(slots: number): boolean {
+    if (this.size + slots > MAX_PRESIGNATURES) this.expire()
+    return this.size + slots <= MAX_PRESIGNATURES
+  }
+
+  /** The wallets that have some, in hexadecimal. */
+  wallets(): ReadonlySet<string> {
+    return new Set([...this.#entries.values()].map(({ presignature }) => hexOf(presignature.walletId)))
   }
 
   wipeWallet(walletId: Uint8Array): void {
@@ -49,7 +74,17 @@ export class PresignatureMap {
   }
 
   wipeAll(): void {
+    clearTimeout(this.#sweep)
+    this.#sweep = undefined
     this.#drop(() => true)
+  }
+
+  #sweepLater(): void {
+    this.#sweep ??= setTimeout(() => {
+      this.#sweep = undefined
+      this.expire()
+      if (this.size > 0) this.#sweepLater()
+    }, SWEEP_MS).unref()
   }
 
   #drop(gone: (entry: Entry) => boolean): void {

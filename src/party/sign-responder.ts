@@ -26,6 +26,8 @@ type Deps = {
   readonly store: CosignerStore
   readonly clock: Clock
   readonly readPayload: ReadPayload
+  /** Overwrites the wallet's presignatures and ends a session that holds it. */
+  readonly dropWallet: (walletId: Uint8Array) => void
   readonly alert: (what: string, detail: string) => void
 }
 /** What signing needs of a wallet: no share. */
@@ -37,6 +39,8 @@ export class SignResponder {
   readonly #deps: Deps
   readonly #presignatures: PresignatureMap
   readonly #known = new Map<string, KnownWallet>()
+  /** Wallets whose suspension is not on disk yet. */
+  readonly #stopping = new Set<string>()
 
   constructor(deps: Deps, presignatures: PresignatureMap) {
     this.#deps = deps
@@ -50,7 +54,7 @@ export class SignResponder {
   /** The body of the response. @throws ProtocolFault; the presignature that the request named is gone in every case. */
   async answer(frame: Frame): Promise<Uint8Array> {
     const request = decodeSignRequest(frame.body, frame.linkId)
-    const presignature = this.#presignatures.take(request.presigId, this.#deps.clock.nowMs())
+    const presignature = this.#presignatures.take(request.presigId)
     try {
       return await this.#answerTaken(request, presignature, frame.lEpoch)
     } finally {
@@ -64,13 +68,13 @@ export class SignResponder {
     lEpoch: number,
   ): Promise<Uint8Array> {
     const { link, store } = this.#deps
+    link.assertUsable('sign')
     const requestKey = signRequestKey(request)
     const reply = store.findReply(request.walletId, request.reqId)
     if (reply !== undefined) {
       if (hexOf(reply.requestKey) !== hexOf(requestKey)) throw benign('reqid_conflict', 'reqId of another request')
       if (reply.state === 'RUNNING') throw benign('busy', 'the request is running')
       if (reply.response !== undefined) {
-        link.assertUsable('sign')
         await this.#walletOf(request)
         if (!store.admits(request)) throw benign('policy_denied', 'refused by the rules of the cosigner')
         return reply.response
@@ -83,11 +87,11 @@ export class SignResponder {
     const read = this.#read(request)
     const inputs = { link: link.parties, wallet: wallet.binding, digest: read.digest, path: request.path }
     const context = agreeOnSigning(inputs, request, presignature)
-    link.assertUsable('sign')
     const intent = { ...intentOf(request, presignature), summary: read.summary }
     await this.#commit(intent, requestKey)
     try {
       link.assertUsable('sign')
+      await this.#walletOf(request)
       const { body } = answerSign(context, request, presignature)
       store.completeIntent(intent, { response: body })
       return body
@@ -116,18 +120,23 @@ export class SignResponder {
     throw benign('wallet_state', 'the wallet is suspended')
   }
 
-  /** The wallet stops at once; the link and its other wallets go on. */
+  /** The wallet stops at once, and for a request that comes before the disk has it; the link goes on. */
   async #suspend(walletId: Uint8Array, sid: Uint8Array | undefined, why: string): Promise<void> {
     const id = walletId.slice()
-    this.forgetWallet(id)
-    this.#presignatures.wipeWallet(id)
+    const key = hexOf(id)
+    this.#stopping.add(key)
+    this.#deps.dropWallet(id)
     if (sid !== undefined) this.#presignatures.wipeSession(sid)
     await this.#deps.store.setWalletState(id, 'SUSPENDED', why)
-    this.#deps.alert('wallet_suspended', `wallet ${hexOf(id)}: ${why}`)
+    this.forgetWallet(id)
+    this.#deps.dropWallet(id)
+    this.#stopping.delete(key)
+    this.#deps.alert('wallet_suspended', `wallet ${key}: ${why}`)
   }
 
   async #walletOf({ walletId, wEpoch }: SignRequest): Promise<KnownWallet> {
     const key = hexOf(walletId)
+    if (this.#stopping.has(key)) throw benign('wallet_state', 'the wallet is being suspended')
     const known = this.#known.get(key) ?? (await this.#load(walletId, key))
     if (known === undefined) throw benign('wallet_state', 'no such wallet')
     if (known.state !== 'ACTIVE') throw benign('wallet_state', 'the wallet is not active')

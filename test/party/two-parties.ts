@@ -1,18 +1,20 @@
 import { createHash, randomBytes } from 'node:crypto'
 import type { Clock } from '../../src/domain/clock.ts'
 import { makeLinkParties } from '../../src/engine/dkls23/contexts.ts'
+import type { LinkMaterial } from '../../src/engine/dkls23/link-material.ts'
 import type { Entropy } from '../../src/engine/dkls23/operation-generator.ts'
 import { ROLE_C, ROLE_S } from '../../src/engine/dkls23/suite.ts'
 import { Initiator } from '../../src/party/initiator.ts'
 import { Link, newLinkRecord } from '../../src/party/link.ts'
 import { createMemoryStore, type MemoryStore } from '../../src/party/memory-store.ts'
 import { Responder } from '../../src/party/responder.ts'
+import type { ReadPayload } from '../../src/party/sign-responder.ts'
 
-export const sha256 = (bytes: Uint8Array): Uint8Array => createHash('sha256').update(bytes).digest()
+export const sha256 = (bytes: Uint8Array): Uint8Array => new Uint8Array(createHash('sha256').update(bytes).digest())
 
 export const entropy: Entropy = {
-  osRandom64: () => randomBytes(64),
-  nonce32: () => randomBytes(32),
+  osRandom64: () => new Uint8Array(randomBytes(64)),
+  nonce32: () => new Uint8Array(randomBytes(32)),
   clock: () => ({ wallNs: BigInt(Date.now()) * 1_000_000n, monotonicNs: process.hrtime.bigint() }),
 }
 
@@ -32,6 +34,10 @@ export const testClock = (): TestClock => {
 export type Wire = {
   toS: (frame: Uint8Array) => Uint8Array | Promise<Uint8Array>
   toC: (frame: Uint8Array | undefined) => Uint8Array | undefined | Promise<Uint8Array | undefined>
+  /** Answers in the place of S. */
+  peer: ((frame: Uint8Array) => Promise<Uint8Array | undefined>) | undefined
+  /** What S asks of its own accord. */
+  question: (frame: Uint8Array) => Uint8Array
 }
 
 export type TwoParties = {
@@ -57,6 +63,7 @@ export type TwoPartiesOptions = {
   readonly clock?: TestClock
   readonly entropyC?: Entropy
   readonly entropyS?: Entropy
+  readonly readPayload?: ReadPayload
 }
 
 /** Both parties in one process over memory stores, with a wire between them that a test can bend. */
@@ -68,7 +75,7 @@ export const twoParties = async (options: TwoPartiesOptions = {}): Promise<TwoPa
   const storeC = options.storeC ?? createMemoryStore()
   const storeS = options.storeS ?? createMemoryStore()
   const alerts: string[] = []
-  const wire: Wire = { toS: (frame) => frame, toC: (frame) => frame }
+  const wire: Wire = { toS: (frame) => frame, toC: (frame) => frame, peer: undefined, question: (frame) => frame }
   const now = BigInt(Math.trunc(clock.nowMs()))
   const recordC = (await storeC.loadLink(parties.linkId)) ?? newLinkRecord(parties, ROLE_C, now)
   const recordS = (await storeS.loadLink(parties.linkId)) ?? newLinkRecord(parties, ROLE_S, now)
@@ -76,7 +83,10 @@ export const twoParties = async (options: TwoPartiesOptions = {}): Promise<TwoPa
   const linkC: Link = new Link(parties, recordC, storeC, clock, { alert: alert('C'), wipeSessions: () => c.wipeSessions() })
   const linkS: Link = new Link(parties, recordS, storeS, clock, { alert: alert('S'), wipeSessions: () => s.wipeSessions() })
   const peer = {
-    exchange: async (frame: Uint8Array) => wire.toC(await s.answer(await wire.toS(frame))),
+    exchange: async (frame: Uint8Array) => {
+      const sent = await wire.toS(frame)
+      return wire.toC(await (wire.peer === undefined ? s.answer(sent) : wire.peer(sent)))
+    },
     close: () => {},
   }
   const c: Initiator = new Initiator({
@@ -85,7 +95,7 @@ export const twoParties = async (options: TwoPartiesOptions = {}): Promise<TwoPa
     peer,
     entropy: options.entropyC ?? entropy,
     clock,
-    incarnationId: randomBytes(16),
+    incarnationId: new Uint8Array(randomBytes(16)),
     alert: alert('C'),
   })
   const s: Responder = new Responder({
@@ -93,9 +103,9 @@ export const twoParties = async (options: TwoPartiesOptions = {}): Promise<TwoPa
     store: storeS,
     entropy: options.entropyS ?? entropy,
     clock,
-    incarnationId: randomBytes(16),
-    readPayload: (payload) => ({ digest: sha256(payload), summary: '' }),
-    ask: (frame) => c.answerQuestion(frame),
+    incarnationId: new Uint8Array(randomBytes(16)),
+    readPayload: options.readPayload ?? ((payload) => ({ digest: sha256(payload), summary: '' })),
+    ask: (frame) => c.answerQuestion(wire.question(frame)),
     alert: alert('S'),
   })
   await storeC.saveLinks([recordC])
@@ -130,5 +140,35 @@ export const twoParties = async (options: TwoPartiesOptions = {}): Promise<TwoPa
 export const jobOf = (
   ready: { readonly walletId: Uint8Array; readonly presigId: Uint8Array },
   payload: Uint8Array,
-  reqId: Uint8Array = randomBytes(16),
-) => ({ ...ready, reqId, digest: sha256(payload), path: [], payload })
+  reqId: Uint8Array = new Uint8Array(randomBytes(16)),
+) => ({ ...ready, reqId, digest: sha256(payload), path: [] as number[], payload })
+
+const cloneMaterial = (material: LinkMaterial): LinkMaterial => structuredClone(material)
+
+/** Puts both links back to what they were: ACTIVE, no strikes, the same material. For the many cases of one table. */
+export const keepHealing = (two: TwoParties): (() => Promise<void>) => {
+  const sides = [two.linkC, two.linkS].map((link) => {
+    if (link.material === undefined) throw new Error('no material to keep')
+    return { link, material: cloneMaterial(link.material) }
+  })
+  return async () => {
+    for (const { link, material } of sides) {
+      await link.save(() => ({ state: 'BURNED', strikeAtMs: [0n, 0n, 0n], burns: 0, lEpoch: material.lEpoch }))
+      await link.reopen()
+      link.setMaterial(cloneMaterial(material))
+    }
+    two.wire.toS = (frame) => frame
+    two.wire.toC = (frame) => frame
+    two.wire.peer = undefined
+    two.clock.advance(11_000)
+  }
+}
+
+/** Both links as they stand on disk. */
+export const durable = async (two: TwoParties) => {
+  const { linkId } = two.linkC.parties
+  const [c, s] = [await two.storeC.loadLink(linkId), await two.storeS.loadLink(linkId)]
+  if (c === undefined || s === undefined) throw new Error('no link record')
+  const strikes = (record: typeof c): number => record.strikeAtMs.filter((at) => at !== 0n).length
+  return { c: c.state, s: s.state, strikesC: strikes(c), strikesS: strikes(s), burnsC: c.burns, burnsS: s.burns }
+}
