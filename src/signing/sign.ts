@@ -127,13 +127,24 @@ const signInside = async (needs: SignNeeds, job: Job, passage: Passage): Promise
     needs.rates.take(`${job.call.caller.apiKeyId} ${counter}`, requestsPerSecond)
   }
   for (let attempt = 1; ; attempt++) {
-    const presignature = await needs.engine.takePresignature(walletIdToBytes(job.wallet.walletId), job.call.signal)
+    const presignature = await takePresignature(needs, job)
     passage.check()
     assertInTime(needs, job.call)
     const head = await recordIntent(needs, job, presignature)
     const result = await runRounds(needs, job, presignature, head, passage)
     if (result !== 'again') return result
     if (attempt === MAX_TRIES) throw failure('PRESIGNATURES_EXHAUSTED', { retryAfterMs: 100 })
+  }
+}
+
+const takePresignature = async ({ engine, vault }: SignNeeds, { call, wallet }: Job): Promise<ReadyPresignature> => {
+  try {
+    return await engine.takePresignature(walletIdToBytes(wallet.walletId), call.signal)
+  } catch (error) {
+    // A party that found the wallet's record damaged has stopped the wallet by now: that is the reason to tell.
+    const current = getWallet(vault.read, wallet.walletId)
+    if (current !== undefined) assertSigns(current)
+    throw error
   }
 }
 

@@ -39,12 +39,14 @@ export type CliRun = { readonly code: number | null; readonly stdout: string; re
 /** Longer than any command that ends by itself; a daemon that starts against expectation is ended by it. */
 const CLI_TIMEOUT_MS = 20_000
 
-/** Runs a CLI command to its end. */
+/** Runs a CLI command to its end, `within` what a shell command before it sets (`ulimit …`). */
 export const runCli = async (
   args: readonly string[],
   env: Readonly<Record<string, string>> = {},
+  within = 'true',
 ): Promise<CliRun> => {
-  const child = spawn(process.execPath, ['src/main.ts', ...args], {
+  const script = `${within}; exec "$@"`
+  const child = spawn('/bin/sh', ['-c', script, 'sh', process.execPath, 'src/main.ts', ...args], {
     cwd: root,
     env: { ...process.env, NODE_OPTIONS: '', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
