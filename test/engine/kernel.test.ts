@@ -70,7 +70,7 @@ describe('scalars agree with BigInt', () => {
 
   test('inverse', () => {
     expect(fromLe(scalarInvertPublic(toLe(0n)))).toBe(0n)
-    for (const [a] of pairs('inverse').slice(0, 300)) {
+    for (const [a] of pairs('inverse')) {
       if (mod(a) === 0n) continue
       expect(fromLe(scalarMul(scalarInvertPublic(toLe(a)), toLe(a)))).toBe(1n)
     }
@@ -272,8 +272,7 @@ describe('the compiled kernel', () => {
     const count = (body: string, word: string) => [...body.matchAll(new RegExp(`^\\s*${word}\\b`, 'gm'))].length
     for (const body of functions) {
       const name = body.slice(0, body.indexOf(' '))
-      // The exponent of the inverse is public, and so is the number of terms in the last group of an inner product.
-      if (name === 'scalar/scalar_invert') continue
+      // The number of terms in the last group of an inner product is public.
       const branches = count(body, 'if') + count(body, 'br_if') + count(body, 'br_table')
       expect(branches, name).toBe(count(body, 'loop'))
       expect(count(body, 'select'), name).toBe(name === 'rvole/dot' ? 1 : 0)

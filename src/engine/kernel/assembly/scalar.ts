@@ -1,7 +1,7 @@
 // Single-scalar operations. Operands are 32 packed bytes at the given addresses, any 256-bit value unless said
 // otherwise; results are canonical. `out` may be one of the operands.
 import {
-  LIMBS_A, LIMBS_B, LIMBS_C, SCALAR_A, SCALAR_B, addProduct, clearColumns, finish, reduceColumns, unpack,
+  LIMBS_A, LIMBS_B, SCALAR_A, addProduct, clearColumns, finish, reduceColumns, unpack,
 } from './limbs'
 import { isBelowOrder } from './words'
 
@@ -103,38 +103,6 @@ export function is_zero(a: usize, bytes: i32): i32 {
   let any: u64 = 0
   for (let i: usize = 0; i < <usize>bytes; i += 8) any |= load<u64>(a + i)
   return <i32>(1 - ((any | (0 - any)) >> 63))
-}
-
-/** out = a^(q-2) mod q: the inverse, and 0 for 0. The exponent is public. */
-export function scalar_invert(a: usize, out: usize): void {
-  toMontgomery(a, LIMBS_C)
-  // SCALAR_B holds the running power in Montgomery form; it starts as a * R itself, the top bit of the exponent.
-  memory.copy(SCALAR_B, SCALAR_A, 32)
-  for (let bit = 254; bit >= 0; bit--) {
-    unpack(SCALAR_B, LIMBS_A)
-    clearColumns()
-    addProduct(LIMBS_A, SCALAR_B)
-    reduceColumns(SCALAR_B)
-    if (exponentBit(bit)) {
-      clearColumns()
-      addProduct(LIMBS_C, SCALAR_B)
-      reduceColumns(SCALAR_B)
-    }
-  }
-  // Out of Montgomery form: times 1.
-  memory.fill(LIMBS_A, 0, 36)
-  store<u32>(LIMBS_A, 1)
-  clearColumns()
-  addProduct(LIMBS_A, SCALAR_B)
-  reduceColumns(out)
-}
-
-/** Bit of q - 2. */
-function exponentBit(bit: i32): bool {
-  if (bit >= 192) return true
-  if (bit >= 128) return ((<u64>0xfffffffffffffffe >> <u64>(bit - 128)) & 1) == 1
-  if (bit >= 64) return ((<u64>0xbaaedce6af48a03b >> <u64>(bit - 64)) & 1) == 1
-  return ((<u64>0xbfd25e8cd036413f >> <u64>bit) & 1) == 1
 }
 
 /** R^2 mod q, R = 2^261, in limbs. */
