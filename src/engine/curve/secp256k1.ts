@@ -100,10 +100,11 @@ export function pointFromX(x: Uint8Array, odd: boolean): Uint8Array | undefined 
 export function verifySignature(r: Uint8Array, s: Uint8Array, digest: Uint8Array, point: Uint8Array): boolean {
   const signature = joinSignature(r, s)
   if (digest.length !== 32) throw new RangeError('a digest has 32 bytes')
-  if (!isPoint(point)) throw new RangeError('not a point')
+  if (point.length !== COMPRESSED) throw new RangeError('not a point')
   try {
     return binding.ecdsaVerify(signature, digest, point)
   } catch {
+    if (!isPoint(point)) throw new RangeError('not a point')
     // The library throws for r or s at or above q.
     return false
   }

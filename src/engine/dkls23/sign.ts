@@ -72,7 +72,7 @@ export function signingContext(
   const { link, wallet, digest, path } = inputs
   const message = signableScalar(digest)
   const child = inputs.child ?? deriveChild(wallet.publicKey, wallet.chainCode, path)
-  const wctx = walletContext(link, wallet)
+  const wctx = knownWalletContext(link, wallet)
   const { presigId } = presignature
   const delta = hashToScalar(
     'sign/delta',
@@ -203,7 +203,8 @@ export function answerSign(
   try {
     w = partialSignature(context, presignature)
     const signature = combine(context, request, { w, u: presignature.u })
-    if (!verifies(context, signature)) throw invalidFinalSignature()
+    const { r, s } = signature
+    if (!verifySignature(r, s, context.digest, context.child.publicKey)) throw invalidFinalSignature()
     return { signature, body: encodeSignResponse(request.reqId, signature) }
   } finally {
     w?.fill(0)
@@ -255,14 +256,25 @@ export function recoveryIdOf(noncePoint: Uint8Array): number {
   return odd | overflow
 }
 
-/** @throws ProtocolFault class C with wallet suspension unless (r, s, recid) is exactly right for the context. */
+/**
+ * §10.3: r = r', s in the low half, and the key that (r, s, recid) recovers over the digest is PK', which is to say that
+ * the signature verifies under PK' and recid is its own.
+ * @throws ProtocolFault class C with wallet suspension unless (r, s, recid) is exactly right for the context.
+ */
 export function assertFinalSignature(context: SigningContext, signature: EcdsaSignature): void {
   if (!equalBytes(signature.r, context.r.toReversed())) throw invalidFinalSignature()
-  if (!verifies(context, signature)) throw invalidFinalSignature()
+  if (isHighScalar(signature.s.toReversed())) throw invalidFinalSignature()
   const recovered = recoverPoint(signature.r, signature.s, signature.recid, context.digest)
   if (recovered === undefined || !equalBytes(recovered, context.child.publicKey)) throw invalidFinalSignature()
 }
 
-function verifies(context: SigningContext, signature: EcdsaSignature): boolean {
-  return verifySignature(signature.r, signature.s, context.digest, context.child.publicKey)
+/** wctx of the wallets that sign, kept as long as their bindings, which are never written to. */
+const knownContexts = new WeakMap<WalletBinding, { readonly link: LinkParties; readonly wctx: Uint8Array }>()
+
+function knownWalletContext(link: LinkParties, wallet: WalletBinding): Uint8Array {
+  const known = knownContexts.get(wallet)
+  if (known?.link === link) return known.wctx
+  const wctx = walletContext(link, wallet)
+  knownContexts.set(wallet, { link, wctx })
+  return wctx
 }
