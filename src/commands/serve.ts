@@ -27,6 +27,7 @@ import { pruneRequests } from '../vault/requests.ts'
 import { pruneUsage, utcDay } from '../vault/usage.ts'
 import { rootKeyProviders } from './root-keys.ts'
 import { VERSION } from './version.ts'
+import { watchParties } from './watch-parties.ts'
 import { createDirectory, createIdempotencyStore, denialRecorder } from './wire-directory.ts'
 import { type Edge, type Endpoints, startEdge } from './wire-edge.ts'
 import { wireUseCases } from './wire-use-cases.ts'
@@ -100,9 +101,10 @@ export const serve = async (config: Config, secrets: Secrets, { mode, log }: Ser
       pageTokenKey: vault.read.keys.pageToken,
     })
     const served = edge
-    closing.push(() => served.stop(STOP_WAIT_MS))
     closing.push(startHousekeeping(vault, engine, log))
+    closing.push(() => served.stop(STOP_WAIT_MS))
     edge.setServing(engine.available)
+    closing.push(watchParties({ vault, engine, setServing: served.setServing, log }))
     const { endpoints } = edge
     writeFileSync(paths.endpoints, `${JSON.stringify(endpoints)}\n`, { mode: 0o600 })
     closing.push(async () => rmSync(paths.endpoints, { force: true }))

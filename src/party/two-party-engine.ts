@@ -64,6 +64,18 @@ const translated = async <T>(work: Promise<T>): Promise<T> => {
 const whyOf = (error: Failure): string =>
   error.reason === 'COSIGNER_UNAVAILABLE' ? (error.facts as FailureFacts['COSIGNER_UNAVAILABLE']).why : error.message
 
+/** The same for callers, who learn nothing of the daemon's files. */
+const TOLD: Partial<Record<FailureReason, string>> = {
+  VAULT_MISSING: 'its vault is missing',
+  VAULT_CORRUPT: 'its vault is damaged',
+  VAULT_TOO_NEW: 'its vault is of a newer version',
+  VAULT_LOCKED: 'its vault is held by another process',
+  VAULT_UNWRITABLE: 'its vault cannot be written',
+  ROOT_KEY_WRONG: 'its root key does not open its vault',
+  ROOT_KEY_UNREADABLE: 'its root key cannot be read',
+}
+const toldOf = (error: Failure): string => TOLD[error.reason] ?? whyOf(error)
+
 /** What the signing script handles itself. */
 const TOLD_APART = new Set(['UNKNOWN_PRESIGNATURE', 'SIGNATURE_INVALID'])
 
@@ -220,9 +232,9 @@ export class TwoPartyEngine {
     } catch (error) {
       const known = asFailure(error)
       if (isFailure(known) && known.reason === 'VAULT_ROLLED_BACK') throw known
-      this.#why = isFailure(known) ? whyOf(known) : 'it cannot be started'
+      this.#why = isFailure(known) ? toldOf(known) : 'it cannot be started'
       if (!isFailure(known)) this.#options.onAlert('daemon', 'internal', String(error))
-      this.#options.onAvailability(false, this.#why)
+      this.#options.onAvailability(false, isFailure(known) ? whyOf(known) : this.#why)
       throw failure('COSIGNER_UNAVAILABLE', { why: this.#why })
     }
   }
