@@ -69,6 +69,11 @@ export function decompress(point: Uint8Array): Uint8Array {
   return binding.publicKeyConvert(point, false, new Uint8Array(UNCOMPRESSED))
 }
 
+/** The 33-byte form of a valid point of 65 bytes. */
+export function compressPoint(point: Uint8Array): Uint8Array {
+  return compress(point.subarray(1, 33), point.subarray(33))
+}
+
 /** The 65-byte form of what `isPoint` accepts, undefined for anything else. */
 export function parsePoint(bytes: Uint8Array): Uint8Array | undefined {
   if (bytes.length !== COMPRESSED || (bytes[0] !== 2 && bytes[0] !== 3)) return undefined

@@ -167,17 +167,31 @@ const MAX_BODY: ReadonlyMap<FrameType, number> = new Map<FrameType, number>([
 /** The largest frame that any type may have; a transport refuses more before it buffers it. */
 export const MAX_FRAME_BYTES = HEADER_BYTES + Math.max(...MAX_BODY.values())
 
-/** Header and body as one frame. */
+/** Bodies that were made with room for their header in front, until they are framed. */
+const roomyBodies = new WeakSet<Uint8Array>()
+
+/** A body of zeros to be filled, that `encodeFrame` frames where it lies: the large ones are not copied. */
+export function allocateBody(length: number): Uint8Array {
+  const body = new Uint8Array(HEADER_BYTES + length).subarray(HEADER_BYTES)
+  roomyBodies.add(body)
+  return body
+}
+
+/** Header and body as one frame, which shares no memory with the body unless that came from `allocateBody`. */
 export function encodeFrame(frame: Frame): Uint8Array {
-  return concatBytes(
+  const { body } = frame
+  const header = concatBytes(
     MAGIC,
     Uint8Array.of(SUITE, frame.type, frame.role, 0),
     frame.linkId,
     u32(frame.lEpoch),
     frame.sid,
-    u32(frame.body.length),
-    frame.body,
+    u32(body.length),
   )
+  if (!roomyBodies.delete(body)) return concatBytes(header, body)
+  const whole = new Uint8Array(body.buffer)
+  whole.set(header)
+  return whole
 }
 
 /**

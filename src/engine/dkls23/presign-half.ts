@@ -6,12 +6,12 @@
  */
 import { timingSafeEqual } from 'node:crypto'
 import {
-  addPoints,
   addPointsUncompressed,
   mulBase,
   mulBaseUncompressed,
   mulSecretUncompressed,
   parsePoint,
+  pointX,
 } from '../curve/secp256k1.ts'
 import { concatBytes, equalBytes } from '../hash/encoding.ts'
 import { commitment } from '../hash/tagged-hash.ts'
@@ -198,13 +198,13 @@ export function checkHalf(
 }
 
 /**
- * R = R_C + R_S of every slot, 33 bytes.
+ * R = R_C + R_S of every slot, 65 bytes.
  * @throws ProtocolFault class B when one is the identity or has x = 0 mod q.
  */
 export function sumNoncePoints(own: Uint8Array, peer: readonly Uint8Array[]): readonly Uint8Array[] {
   return peer.map((point, b) => {
-    const sum = addPoints([slotOf(own, b, POINT_BYTES), point])
-    if (sum === undefined || isZeroScalar(scalarReduceBe32(sum.subarray(1)))) throw degenerate('nonce point')
+    const sum = addPointsUncompressed([slotOf(own, b, POINT_BYTES), point])
+    if (sum === undefined || isZeroScalar(scalarReduceBe32(pointX(sum)))) throw degenerate('nonce point')
     return sum
   })
 }

@@ -12,7 +12,7 @@
  * R_i in the place of a pinned X, and nothing comes out (§4.2).
  */
 import { timingSafeEqual } from 'node:crypto'
-import { decompress } from '../curve/secp256k1.ts'
+import { compressPoint, decompress } from '../curve/secp256k1.ts'
 import { concatBytes, u8 } from '../hash/encoding.ts'
 import { taggedHash } from '../hash/tagged-hash.ts'
 import {
@@ -25,7 +25,7 @@ import {
   presignSid,
 } from './contexts.ts'
 import { cheating, degenerate, ProtocolFault, violation } from './fault.ts'
-import { assertBodyLength, assertSid, FRAME_TYPES, NO_SID, type SessionMessage } from './frame.ts'
+import { allocateBody, assertBodyLength, assertSid, FRAME_TYPES, NO_SID, type SessionMessage } from './frame.ts'
 import type { LinkMaterial } from './link-material.ts'
 import { guard, type OneShot, spend, type Wipeable, wipeable } from './one-shot.ts'
 import { type Entropy, OperationGenerator } from './operation-generator.ts'
@@ -175,7 +175,7 @@ export function advancePresignC(
     const body = ownFault(() => {
       generator.mix(tr2)
       const extension = receiveExtension(state, directionSid(sid, ROLE_S, ROLE_C))
-      const out = new Uint8Array(extension.length + halfBytes(count, isSelfTest(state)))
+      const out = allocateBody(extension.length + halfBytes(count, isSelfTest(state)))
       out.set(extension, 0)
       const sender = { id: sending, delta: material.delta, rows }
       sendHalf(secrets, generator, opening, sender, out.subarray(extension.length))
@@ -217,7 +217,8 @@ export function advancePresignS(
     const { rows, received } = classD(checks)
 
     const tr3 = extendTranscript(state.tr, ROLE_C, FRAME_TYPES.P3, p3)
-    const half = new Uint8Array(halfBytes(count, isSelfTest(state)))
+    const body = allocateBody(halfBytes(count, isSelfTest(state)) + 32)
+    const half = body.subarray(0, -32)
     const presignatures = ownFault(() => {
       const points = sumNoncePoints(opening.points, peer.noncePoints)
       generator.mix(tr3)
@@ -225,8 +226,9 @@ export function advancePresignS(
       return collect(state, sid, points, peer.psi, received)
     })
     const tr = extendTranscript(tr3, ROLE_S, FRAME_TYPES.P4, half)
+    body.set(confOf(sid, tr), half.length)
     endSession(held)
-    return { sid, body: concatBytes(half, confOf(sid, tr)), presignatures }
+    return { sid, body, presignatures }
   })
 }
 
@@ -373,13 +375,14 @@ function collect(
   if (slots === 'self-test') return []
   const { linkId } = link
   const { lEpoch } = material
-  return points.flatMap((noncePoint, index) => {
+  return points.flatMap((noncePointFull, index) => {
     const slot = slots[index]
     if (slot === undefined) return []
     const { walletId, wEpoch } = slot
     const presigId = presigIdOf(sid, index)
     const scalars = finishSlot(secrets, index, psi, received)
-    return [{ linkId, lEpoch, walletId, wEpoch, sid, index, presigId, noncePoint, ...scalars }]
+    const noncePoint = compressPoint(noncePointFull)
+    return [{ linkId, lEpoch, walletId, wEpoch, sid, index, presigId, noncePoint, noncePointFull, ...scalars }]
   })
 }
 

@@ -13,6 +13,8 @@ export type Presignature = {
   readonly presigId: Uint8Array
   /** R = R_C + R_S, 33 bytes. */
   readonly noncePoint: Uint8Array
+  /** The same point in 65 bytes, which spares the online step a square root. */
+  readonly noncePointFull: Uint8Array
   /** φ_i, u_i, v_i: secret scalars. */
   readonly phi: Uint8Array
   readonly u: Uint8Array

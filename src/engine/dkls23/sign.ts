@@ -67,7 +67,7 @@ export type SignC = OneShot & { readonly reqId: Uint8Array; readonly context: Si
  */
 export function signingContext(
   inputs: SigningInputs,
-  presignature: Pick<Presignature, 'presigId' | 'noncePoint'>,
+  presignature: Pick<Presignature, 'presigId' | 'noncePoint' | 'noncePointFull'>,
 ): SigningContext {
   const { link, wallet, digest, path } = inputs
   const message = signableScalar(digest)
@@ -83,7 +83,7 @@ export function signingContext(
     digest,
     child.tweak,
   )
-  const noncePoint = mulPublic(delta, presignature.noncePoint)
+  const noncePoint = mulPublic(delta, presignature.noncePointFull)
   const r = scalarReduceBe32(pointX(noncePoint))
   if (isZeroScalar(r)) throw degenerate('r is zero')
   const echo = taggedHash('sign/echo', wctx, presigId, child.publicKey, noncePoint, digest, child.tweak)
@@ -179,7 +179,7 @@ export function assertBelongs(
 export function agreeOnSigning(
   inputs: SigningInputs,
   request: Pick<SignRequest, 'digest' | 'childKey' | 'echo'>,
-  presignature: Pick<Presignature, 'presigId' | 'noncePoint'>,
+  presignature: Pick<Presignature, 'presigId' | 'noncePoint' | 'noncePointFull'>,
 ): SigningContext {
   if (!equalBytes(inputs.digest, request.digest)) throw benign('disagreement', 'digest differs')
   const context = signingContext(inputs, presignature)
