@@ -32,7 +32,16 @@ export type StartOptions = {
   readonly args?: readonly string[]
   readonly env?: Readonly<Record<string, string>>
   readonly keepData?: boolean
+  /** A shell command before it, for what a process inherits (`ulimit …`). */
+  readonly within?: string
 }
+
+const launch = (within: string, args: readonly string[], env: Readonly<Record<string, string>>) =>
+  spawn('/bin/sh', ['-c', `${within}; exec "$@"`, 'sh', process.execPath, ...args], {
+    cwd: root,
+    env: { ...process.env, NODE_OPTIONS: '', ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
 
 export type CliRun = { readonly code: number | null; readonly stdout: string; readonly stderr: string }
 
@@ -45,19 +54,14 @@ export const runCli = async (
   env: Readonly<Record<string, string>> = {},
   within = 'true',
 ): Promise<CliRun> => {
-  const script = `${within}; exec "$@"`
-  const child = spawn('/bin/sh', ['-c', script, 'sh', process.execPath, 'src/main.ts', ...args], {
-    cwd: root,
-    env: { ...process.env, NODE_OPTIONS: '', ...env },
-    stdio: ['ignore', 'pipe', 'pipe'],
-    timeout: CLI_TIMEOUT_MS,
-    killSignal: 'SIGKILL',
-  })
+  const child = launch(within, ['src/main.ts', ...args], env)
+  const late = setTimeout(() => child.kill('SIGKILL'), CLI_TIMEOUT_MS)
   let stdout = ''
   let stderr = ''
   child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()))
   child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()))
   await new Promise((done) => child.once('close', done))
+  clearTimeout(late)
   return { code: child.exitCode, stdout, stderr }
 }
 
@@ -77,11 +81,7 @@ export const startDaemon = async (options: StartOptions = {}): Promise<TestDaemo
     ...(options.args ?? []),
   ]
   rmSync(join(dataDir, 'endpoints.json'), { force: true })
-  const child = spawn(process.execPath, args, {
-    cwd: root,
-    env: { ...process.env, NODE_OPTIONS: '', ...options.env },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  })
+  const child = launch(options.within ?? 'true', args, options.env ?? {})
   let text = ''
   child.stdout.on('data', (chunk: Buffer) => (text += chunk.toString()))
   child.stderr.on('data', (chunk: Buffer) => (text += chunk.toString()))
