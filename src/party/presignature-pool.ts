@@ -27,6 +27,8 @@ export class PresignaturePool {
   readonly #nowMs: () => number
   readonly #ready = new Map<string, ReadyPresignature[]>()
   readonly #warm = new Map<string, Uint8Array>()
+  /** Fell below the low water and are not full yet. */
+  readonly #filling = new Set<string>()
   #demands: Demand[] = []
   #running = false
   #shut = false
@@ -62,13 +64,18 @@ export class PresignaturePool {
     const key = hexOf(walletId)
     this.#warm.delete(key)
     this.#warm.set(key, walletId)
-    if (this.#warm.size > WARM_WALLETS_MAX) this.#warm.delete(this.#warm.keys().next().value as string)
+    if (this.#warm.size > WARM_WALLETS_MAX) {
+      const coldest = this.#warm.keys().next().value as string
+      this.#warm.delete(coldest)
+      this.#filling.delete(coldest)
+    }
     if ((this.#ready.get(key)?.length ?? 0) < this.#settings.lowWater) this.#kick()
   }
 
   forget(walletId: Uint8Array): void {
     this.#ready.delete(hexOf(walletId))
     this.#warm.delete(hexOf(walletId))
+    this.#filling.delete(hexOf(walletId))
   }
 
   /** The other side of every presignature is gone. */
@@ -167,7 +174,9 @@ export class PresignaturePool {
     const slots: Uint8Array[] = []
     for (const [key, walletId] of [...this.#warm].toReversed()) {
       const have = this.#ready.get(key)?.length ?? 0
-      if (have >= this.#settings.lowWater && slots.length === 0) continue
+      if (have < this.#settings.lowWater) this.#filling.add(key)
+      if (have >= this.#settings.highWater) this.#filling.delete(key)
+      if (!this.#filling.has(key) && slots.length === 0) continue
       const missing = Math.min(this.#settings.highWater - have, BATCH_MAX - slots.length)
       for (let i = 0; i < missing; i++) slots.push(walletId)
       if (slots.length === BATCH_MAX) break
