@@ -130,18 +130,14 @@ export const revokeApiKey = async (
   args: { readonly apiKeyId: ApiKeyId },
 ): Promise<ApiKeyView> => {
   const known = requireApiKey(vault.read, args.apiKeyId)
-  const fence = { scope: 'api_key', id: known.keyId } as const
-  const wasFrozen = fences.blocking([fence]) !== undefined
-  await fences.raise(fence)
-  try {
-    return await vault.commit((tx) => {
+  return fences.during({ scope: 'api_key', id: known.keyId }, () =>
+    vault.commit((tx) => {
       const nowMs = Math.trunc(clock.nowMs())
-      const key = known.state === 'REVOKED' ? known : revokeStored(tx, known.keyId, { nowMs })
+      const standing = requireApiKey(tx, known.keyId)
+      const key = standing.state === 'REVOKED' ? standing : revokeStored(tx, known.keyId, { nowMs })
       const subject = { type: 'api_key', id: key.keyId }
       recordChange(tx, call, { timeMs: nowMs, kind: 'api_key.revoked', subject, project: key.project })
       return view(grants, key, nowMs)
-    })
-  } finally {
-    if (!wasFrozen) fences.lower(fence)
-  }
+    }),
+  )
 }

@@ -54,8 +54,22 @@ export const freeze = async (
   call: Call,
   args: FreezeTarget & { readonly note: string },
 ): Promise<FreezeView> => {
-  const { vault, fences, clock, engine } = needs
+  const { fences } = needs
   assertExists(needs, args)
+  // At once, also when another change of the same subject is waited for below.
+  const raised = fences.raise(args)
+  return fences.inTurn(args, async () => {
+    await raised
+    return freezeInTurn(needs, call, args)
+  })
+}
+
+const freezeInTurn = async (
+  { vault, fences, clock, engine }: AdminNeeds,
+  call: Call,
+  args: FreezeTarget & { readonly note: string },
+): Promise<FreezeView> => {
+  // Again: what was lifted in the turn before has lowered it.
   await fences.raise(args)
   const createMs = Math.trunc(clock.nowMs())
   const row: FreezeRow = {
@@ -64,30 +78,37 @@ export const freeze = async (
     actor: { kind: 'operator', id: call.caller.apiKeyId },
     createMs,
   }
-  const standing = await vault.commit((tx) => {
-    const { freeze: made, added } = addFreeze(tx, row)
-    const details = { note: args.note }
-    const subject = { type: args.scope, id: args.id }
-    if (added) recordChange(tx, call, { timeMs: createMs, kind: 'freeze.added', subject, details })
-    return made
-  })
+  const standing = await vault
+    .commit((tx) => {
+      const { freeze: made, added } = addFreeze(tx, row)
+      const details = { note: args.note }
+      const subject = { type: args.scope, id: args.id }
+      if (added) recordChange(tx, call, { timeMs: createMs, kind: 'freeze.added', subject, details })
+      return made
+    })
+    .catch((error: unknown) => {
+      if (findFreeze(vault.read, [row]) === undefined) fences.lower(args)
+      throw error
+    })
   if (args.scope !== 'api_key') await engine.freezeCosigner(row)
   return viewFreeze(standing)
 }
 
-export const unfreeze = async (needs: AdminNeeds, call: Call, args: FreezeTarget): Promise<FreezeView> => {
+export const unfreeze = (needs: AdminNeeds, call: Call, args: FreezeTarget): Promise<FreezeView> => {
   const { vault, fences, clock, engine } = needs
   const subject = stored(args)
-  const before = findFreeze(vault.read, [subject])
-  if (before === undefined) throw failure('FREEZE_NOT_FOUND', { scope: args.scope, id: args.id })
-  if (args.scope !== 'api_key') await engine.unfreezeCosigner(subject)
-  await vault.commit((tx) => {
-    removeFreeze(tx, subject)
-    const timeMs = Math.trunc(clock.nowMs())
-    recordChange(tx, call, { timeMs, kind: 'freeze.removed', subject: { type: args.scope, id: args.id } })
+  return fences.inTurn(args, async () => {
+    const before = findFreeze(vault.read, [subject])
+    if (before === undefined) throw failure('FREEZE_NOT_FOUND', { scope: args.scope, id: args.id })
+    if (args.scope !== 'api_key') await engine.unfreezeCosigner(subject)
+    await vault.commit((tx) => {
+      removeFreeze(tx, subject)
+      const timeMs = Math.trunc(clock.nowMs())
+      recordChange(tx, call, { timeMs, kind: 'freeze.removed', subject: { type: args.scope, id: args.id } })
+    })
+    fences.lower(args)
+    return viewFreeze(before)
   })
-  fences.lower(args)
-  return viewFreeze(before)
 }
 
 export const listFreezes = ({ vault }: Pick<AdminNeeds, 'vault'>): FreezeView[] =>

@@ -27,10 +27,28 @@ import { hexOf } from './presignature-map.ts'
 import { openRecord, sealRecord, type ShareSeal } from './share-sealing.ts'
 
 const PRUNE_AT_ONCE = 8
+/** The wallet epoch of a key that was just generated. */
+const FIRST_EPOCH = 0
 
-export const createCosignerStore = (vault: CosignerVault, seal: ShareSeal, clock: Clock): CosignerStore => {
+type PendingWallet = { readonly walletId: Uint8Array; readonly wEpoch: number; readonly sid: Uint8Array }
+
+export type OwnCosignerStore = CosignerStore & {
+  /** Forgets the part of a wallet that never came to be. Nothing was ever signed with it, so no old page matters. */
+  readonly abandonPending: (walletId: Uint8Array) => Promise<void>
+}
+
+/** The undecided records, also in memory: every presign session asks for them, and finding them reads all shares. */
+const loadPending = (read: Reader): Map<string, PendingWallet> =>
+  new Map(
+    listPendingShares(read).flatMap(({ walletId, wEpoch, pendingSid }) =>
+      pendingSid === undefined ? [] : [[hexOf(walletId), { walletId, wEpoch, sid: pendingSid }] as const],
+    ),
+  )
+
+export const createCosignerStore = (vault: CosignerVault, seal: ShareSeal, clock: Clock): OwnCosignerStore => {
   const nowMs = (): number => Math.trunc(clock.nowMs())
   const noted = new Map<string, number>()
+  const undecided = loadPending(vault.read)
   const running = new Map<string, { sequence: bigint; requestKey: Uint8Array }>()
 
   const saveLinks: CosignerStore['saveLinks'] = (records) =>
@@ -56,18 +74,18 @@ export const createCosignerStore = (vault: CosignerVault, seal: ShareSeal, clock
         throw error
       }
     },
-    savePending: ({ sid, records }) => {
+    savePending: async ({ sid, records }) => {
       const shares = records.map((record) => sealRecord(seal, record, nextRecordVersion(vault.read, record.walletId)))
-      return vault.commit((tx) => {
+      await vault.commit((tx) => {
         for (const [i, share] of shares.entries()) {
           savePendingShare(tx, { share, linkId: (records[i] as WalletRecord).linkId, sid, timeMs: nowMs() })
         }
       })
+      for (const { walletId, wEpoch } of records) {
+        undecided.set(hexOf(walletId), { walletId: walletId.slice(), wEpoch, sid: sid.slice() })
+      }
     },
-    pendingWallets: async () =>
-      listPendingShares(vault.read).flatMap(({ walletId, wEpoch, pendingSid }) =>
-        pendingSid === undefined ? [] : [{ walletId, wEpoch, sid: pendingSid }],
-      ),
+    pendingWallets: async () => [...undecided.values()],
     activate: async (walletId, wEpoch) => {
       const pending = getShare(vault.read, walletId, 'pending')
       if (pending === undefined || pending.wEpoch !== wEpoch) return
@@ -77,13 +95,20 @@ export const createCosignerStore = (vault: CosignerVault, seal: ShareSeal, clock
         const share = sealRecord(seal, active, nextRecordVersion(vault.read, walletId))
         const { linkId } = record
         await vault.commit((tx) => activateShare(tx, { share, linkId, state: 'ACTIVE', timeMs: nowMs() }))
+        undecided.delete(hexOf(walletId))
       } finally {
         record.share.fill(0)
       }
     },
     dropPending: async (walletId) => {
       const dropped = await vault.commit((tx) => dropPendingShare(tx, walletId, nowMs()))
+      undecided.delete(hexOf(walletId))
       if (dropped) vault.eraseDeleted()
+    },
+    abandonPending: async (walletId) => {
+      if (undecided.get(hexOf(walletId))?.wEpoch !== FIRST_EPOCH) return
+      await vault.commit((tx) => dropPendingShare(tx, walletId, nowMs()))
+      undecided.delete(hexOf(walletId))
     },
     setWalletState: async (walletId, state) => {
       await vault.commit((tx) => setShareState(tx, walletId, state, nowMs()))

@@ -27,6 +27,8 @@ if (parentPort !== null) {
       freeze: forward('freeze'),
       unfreeze: forward('unfreeze'),
       stopWallet: forward('stopWallet'),
+      discard: forward('discard'),
+      abandonWallet: forward('abandonWallet'),
       dropPresignatures: forward('dropPresignatures'),
       stop: forward('stop'),
     },

@@ -145,6 +145,10 @@ export const createCosigner = async (data: CosignerWorkerData, main: () => PortE
       responder?.wipeWallet(walletId)
       await vault.commit((tx) => setShareState(tx, walletId, 'REVOKED', clock.nowMs()))
     },
+    /** A presignature that was handed out and will not be used. */
+    discard: (presigId: Uint8Array) => responder?.discard(presigId),
+    /** A key generation that the daemon gave up, after its own record is gone: this side's never comes to be. */
+    abandonWallet: ({ walletId }: { readonly walletId: Uint8Array }) => store.abandonPending(walletId),
     dropPresignatures: ({ walletId }: { readonly walletId: Uint8Array | undefined }) => {
       if (walletId === undefined) responder?.wipeSessions()
       else responder?.wipeWallet(walletId)

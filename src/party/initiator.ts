@@ -99,6 +99,10 @@ export class Initiator {
     this.#presignatures.wipeAll()
   }
 
+  discard(presigId: Uint8Array): void {
+    this.#presignatures.discard(presigId)
+  }
+
   wipeWallet(walletId: Uint8Array): void {
     this.#presignatures.wipeWallet(walletId)
     this.#bindings.delete(hexOf(walletId))

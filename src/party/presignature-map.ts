@@ -47,6 +47,12 @@ export class PresignatureMap {
     return undefined
   }
 
+  /** Overwrites one that will not be used. */
+  discard(presigId: Uint8Array): void {
+    const presignature = this.take(presigId)
+    if (presignature !== undefined) wipePresignature(presignature)
+  }
+
   expire(): void {
     const now = this.#nowMs()
     this.#drop((entry) => entry.expiresAtMs <= now)

@@ -100,6 +100,11 @@ export class Responder {
     this.#presignatures.wipeAll()
   }
 
+  /** A presignature that the peer took and will not use. */
+  discard(presigId: Uint8Array): void {
+    this.#presignatures.discard(presigId)
+  }
+
   /** After a freeze, suspension or refresh: nothing of the wallet is left, a session that holds it ends. */
   wipeWallet(walletId: Uint8Array): void {
     this.#dropWallet(walletId)

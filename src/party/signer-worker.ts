@@ -24,6 +24,7 @@ if (parentPort !== null) {
     'acknowledge',
     'presign',
     'sign',
+    'discard',
     'wipeWallet',
     'status',
     'stop',

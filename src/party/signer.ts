@@ -134,6 +134,7 @@ export const createSigner = async (data: SignerWorkerData, host: PortEnd<SignerH
     presign: (walletIds: readonly Uint8Array[]): Promise<readonly ReadyPresignature[]> =>
       telling(() => initiator.presign(walletIds)),
     sign: (job: SignJob): Promise<EcdsaSignature> => telling(() => initiator.sign(job)),
+    discard: (presigId: Uint8Array) => initiator.discard(presigId),
     wipeWallet: (walletId: Uint8Array) => initiator.wipeWallet(walletId),
     status: (): SignerStatus => ({
       state: link.burned ? 'BURNED' : link.record.state,

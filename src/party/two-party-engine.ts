@@ -12,7 +12,9 @@ import type { DaemonVault } from '../vault/daemon-vault.ts'
 import { type FreezeRow, type FreezeSubject, listFreezes } from '../vault/freezes.ts'
 import { rememberPeerHead } from '../vault/peer-heads.ts'
 import { getSetting, putSetting } from '../vault/settings.ts'
+import { dropPendingShare, listPendingShares } from '../vault/wallet-shares.ts'
 import type { CosignerCalls, CosignerEvents, CosignerStatus, CosignerWorkerData } from './cosigner.ts'
+import { PeerUnavailable } from './counterparty.ts'
 import type { ReadyPresignature, SignJob } from './initiator.ts'
 import { partyIdOf } from './party-id.ts'
 import { openPortEnd, type PortEnd, PortFailure } from './port-calls.ts'
@@ -44,9 +46,12 @@ const OPEN_TIMEOUT_MS = 30_000
 const CALL_TIMEOUT_MS = 10_000
 const RETRY_MS = 1_000
 const FREEZES_MAX = 100_000
+/** The wallet epoch of a key that was just generated. */
+const FIRST_EPOCH = 0
 
 /** A coded refusal of a thread becomes the daemon's own failure; anything else is a bug there. */
 const asFailure = (error: unknown): unknown => {
+  if (error instanceof PeerUnavailable) return failure('COSIGNER_UNAVAILABLE', { why: error.message })
   if (isFailure(error) || !(error instanceof PortFailure)) return error
   if (error.reason === 'INTERNAL' || error.reason === 'METHOD_UNKNOWN') return new Error('a party failed internally')
   return new Failure(error.reason as FailureReason, error.facts as never)
@@ -119,9 +124,21 @@ export class TwoPartyEngine {
     this.#live?.pool.keepWarm(walletId)
   }
 
+  /** After the daemon's own record is gone: the cosigner forgets its part of a wallet that never came to be. */
+  async abandonWallet(walletId: Uint8Array): Promise<void> {
+    await this.#live?.cosigner.call('abandonWallet', { walletId }, { timeoutMs: CALL_TIMEOUT_MS })
+  }
+
   async takePresignature(walletId: Uint8Array, signal: AbortSignal): Promise<ReadyPresignature> {
     const { pool } = await this.#ensure()
     return translated(pool.take(walletId, signal))
+  }
+
+  /** One that was taken and is not going to be used: both sides overwrite it, and nothing waits for that. */
+  discardPresignature(presigId: Uint8Array): void {
+    const live = this.#live
+    void live?.signer.call('discard', presigId, { transfer: [] }).catch(() => undefined)
+    void live?.cosigner.call('discard', presigId, { transfer: [] }).catch(() => undefined)
   }
 
   async sign(job: SignJob): Promise<EcdsaSignature> {
@@ -275,6 +292,7 @@ const openParties = async (options: EngineOptions, lost: (why: string) => void):
     const idC = partyIdOf(vault.signer.publicKey)
     const { head } = await cosigner.call('pair', { idC })
     if (head !== undefined) requireRememberedHead(vault.read, head)
+    dropUndecided(vault, clock)
     const shareKey = vault.shareKey()
     const data: SignerWorkerData = { idC, idS: ownId, shareKey, vaultId: vault.vaultId, frames: channel.port1 }
     const signerThread = startThread('./signer-worker.ts', 'signer', data)
@@ -340,6 +358,16 @@ const requireForward = (vault: DaemonVault, cosignerId: Uint8Array, head: AuditH
     if (!isFailure(error) || error.reason !== 'VAULT_ROLLED_BACK') throw error
     throw failure('COSIGNER_UNAVAILABLE', { why: 'its vault is older than the one last seen' })
   }
+}
+
+/** Key generations that were cut off: only the party that began them could have decided them. */
+const dropUndecided = (vault: DaemonVault, clock: Clock): void => {
+  const undecided = listPendingShares(vault.read).filter(({ wEpoch }) => wEpoch === FIRST_EPOCH)
+  if (undecided.length === 0) return
+  const timeMs = Math.trunc(clock.nowMs())
+  vault.commitNow((tx) => {
+    for (const { walletId } of undecided) dropPendingShare(tx, walletId, timeMs)
+  })
 }
 
 /** The first cosigner is remembered; another one is not this daemon's. */

@@ -1,5 +1,5 @@
 /** Token buckets by name: `perSecond` requests a second on average, and at most one second's worth at once. */
-import { failure } from '../domain/failure.ts'
+import { type Failure, failure } from '../domain/failure.ts'
 
 type Bucket = { tokens: number; atMs: number }
 
@@ -17,16 +17,23 @@ export class RateLimiter {
 
   /** Takes one request from a bucket. Throws RATE_LIMITED when it is empty, with the time until it is not. */
   take(name: string, perSecond: number): void {
+    const refusal = this.tryTake(name, perSecond)
+    if (refusal !== undefined) throw refusal
+  }
+
+  /** As `take`, but answers the refusal. */
+  tryTake(name: string, perSecond: number): Failure<'RATE_LIMITED'> | undefined {
     const nowMs = this.#nowMs()
     const bucket = this.#buckets.get(name)
     const refilled = bucket === undefined ? perSecond : bucket.tokens + ((nowMs - bucket.atMs) * perSecond) / 1000
     const tokens = Math.min(refilled, perSecond)
     if (tokens < 1) {
       const retryAfterMs = Math.max(1, Math.ceil(((1 - tokens) * 1000) / perSecond))
-      throw failure('RATE_LIMITED', { limit: 'requests_per_second', retryAfterMs })
+      return failure('RATE_LIMITED', { limit: 'requests_per_second', retryAfterMs })
     }
     this.#buckets.set(name, { tokens: tokens - 1, atMs: nowMs })
     if (this.#buckets.size > PRUNE_ABOVE) this.#prune(nowMs)
+    return undefined
   }
 
   #prune(nowMs: number): void {

@@ -16,9 +16,10 @@ import { examine, type Examination } from '../payload/examine.ts'
 import { encodeSigningPayload, type SigningContent, type SigningMethod } from '../payload/signing-payload.ts'
 import { type AllowedDecision, decide, type Decision, permissionsToSign, type Usage } from '../policy/decide.ts'
 import { appendAudit, type AuditEvent, type AuditHead } from '../vault/audit-chain.ts'
-import { getApiKey } from '../vault/api-keys.ts'
+import { getApiKey, requireLive } from '../vault/api-keys.ts'
 import type { DaemonVault } from '../vault/daemon-vault.ts'
-import { beginIntent, completeIntent, doubtIntent, failIntent, PresignatureReused } from '../vault/intents.ts'
+import { type FreezeSubject, requireNotFrozen } from '../vault/freezes.ts'
+import { beginIntent, completeIntent, doubtIntent, failIntent, findIntent, PresignatureReused } from '../vault/intents.ts'
 import type { Reader, Tx } from '../vault/store.ts'
 import { type Charge, readUsage, utcDay } from '../vault/usage.ts'
 import type { KeyType, Wallet } from '../vault/wallets.ts'
@@ -30,7 +31,7 @@ import { resolveWallet } from './resolve-wallet.ts'
 
 export type SignNeeds = {
   readonly vault: DaemonVault
-  readonly engine: Pick<TwoPartyEngine, 'takePresignature' | 'sign'>
+  readonly engine: Pick<TwoPartyEngine, 'takePresignature' | 'discardPresignature' | 'sign'>
   readonly fences: Fences
   readonly grants: GrantCache
   readonly rates: RateLimiter
@@ -70,6 +71,7 @@ const DENIALS: ReadonlySet<FailureReason> = new Set([
   'WALLET_ARCHIVED',
   'WALLET_SUSPENDED',
   'API_KEY_INVALID',
+  'API_KEY_EXPIRED',
   'COSIGNER_REFUSED',
 ])
 
@@ -77,6 +79,8 @@ const MAX_TRIES = 3
 /** More than this of a list is not worth an audit row's space; the payload's hash covers it all. */
 const LISTED_MAX = 32
 const UNBOUNDED = (1n << 256n) - 1n
+/** Each is a row in the audit chain, so a caller gets only so many; what it asks beyond them is RATE_LIMITED. */
+const MAX_DENIALS_PER_SECOND = 500
 
 type Job = {
   readonly call: Call
@@ -114,38 +118,39 @@ export const sign = async (needs: SignNeeds, call: Call, request: SignRequest): 
       passage.leave()
     }
   } catch (error) {
-    if (isFailure(error) && DENIALS.has(error.reason)) await recordDenial(needs, job, error)
-    throw error
+    if (!isFailure(error) || !DENIALS.has(error.reason)) throw error
+    throw await recordDenial(needs, job, error)
   }
 }
 
 const signInside = async (needs: SignNeeds, job: Job, passage: Passage): Promise<Signed> => {
   const nowMs = needs.clock.nowMs()
+  const { read } = needs.vault
   assertSigns(job.wallet)
-  const decision = requireAllowed(decideOn(needs.vault.read, needs, job, nowMs))
+  const decision = requireAllowed(decideOn(read, needs, job, nowMs, isRepeat(read, job, nowMs)))
   for (const { counter, requestsPerSecond } of decision.rates) {
     needs.rates.take(`${job.call.caller.apiKeyId} ${counter}`, requestsPerSecond)
   }
   for (let attempt = 1; ; attempt++) {
-    const presignature = await takePresignature(needs, job)
-    passage.check()
     assertInTime(needs, job.call)
-    const head = await recordIntent(needs, job, presignature)
-    const result = await runRounds(needs, job, presignature, head, passage)
+    const presignature = await needs.engine.takePresignature(walletIdToBytes(job.wallet.walletId), job.call.signal)
+    const result = await signWith(needs, job, passage, { presignature, attempt }).catch((error: unknown) => {
+      // Whatever became of it, it serves nothing any more; left where it is, it would take up room for an hour.
+      needs.engine.discardPresignature(presignature.presigId)
+      throw error
+    })
     if (result !== 'again') return result
     if (attempt === MAX_TRIES) throw failure('PRESIGNATURES_EXHAUSTED', { retryAfterMs: 100 })
   }
 }
 
-const takePresignature = async ({ engine, vault }: SignNeeds, { call, wallet }: Job): Promise<ReadyPresignature> => {
-  try {
-    return await engine.takePresignature(walletIdToBytes(wallet.walletId), call.signal)
-  } catch (error) {
-    // A party that found the wallet's record damaged has stopped the wallet by now: that is the reason to tell.
-    const current = getWallet(vault.read, wallet.walletId)
-    if (current !== undefined) assertSigns(current)
-    throw error
-  }
+type Try = { readonly presignature: ReadyPresignature; readonly attempt: number }
+
+const signWith = async (needs: SignNeeds, job: Job, passage: Passage, turn: Try): Promise<Signed | 'again'> => {
+  passage.check()
+  assertInTime(needs, job.call)
+  const head = await recordIntent(needs, job, turn)
+  return runRounds(needs, job, turn.presignature, head, passage)
 }
 
 /** A request id stands for one signature at the cosigner too, told apart by who asked for it. */
@@ -170,12 +175,22 @@ const assertInTime = (needs: SignNeeds, call: Call): void => {
   if (call.signal.aborted || needs.clock.nowMs() >= call.deadlineMs) throw failure('DEADLINE_EXCEEDED', {})
 }
 
-const decideOn = (reader: Reader, needs: SignNeeds, job: Job, nowMs: number): Decision => {
+/** Whether this very digest was charged under this request id before: what was in doubt is signed again, not paid again. */
+const isRepeat = (reader: Reader, { call, request, examination }: Job, nowMs: number): boolean => {
+  if (call.requestId === undefined) return false
+  const before = findIntent(reader, call.caller.apiKeyId, request.method, call.requestId, nowMs)
+  return before !== undefined && Buffer.compare(before.digest, examination.digest) === 0
+}
+
+/** `isCharged`: what this signs is in the usage already, so the day's caps are not asked for it again. */
+const decideOn = (reader: Reader, needs: SignNeeds, job: Job, nowMs: number, isCharged: boolean): Decision => {
   const { apiKeyId } = job.call.caller
-  const key = getApiKey(reader, apiKeyId)
-  if (key === undefined || key.state !== 'ACTIVE') throw failure('API_KEY_INVALID', {})
+  const found = getApiKey(reader, apiKeyId)
+  if (found === undefined) throw failure('API_KEY_INVALID', {})
+  const key = requireLive(found, nowMs)
   const day = utcDay(nowMs)
-  const usage: Usage = (permission, token) => readUsage(reader, { apiKeyId, permission, token, day })
+  const usage: Usage = (permission, token) =>
+    isCharged ? 0n : readUsage(reader, { apiKeyId, permission, token, day })
   const { facts } = job.examination
   const { walletId } = job.wallet
   return decide(needs.grants.of(key), { permissions: permissionsToSign(facts), walletId, facts }, usage)
@@ -186,8 +201,25 @@ const requireAllowed = (decision: Decision): AllowedDecision => {
   throw new Failure(decision.reason, decision.facts)
 }
 
+const chargesOf = ({ caller }: Call, { charges }: AllowedDecision, nowMs: number): readonly Charge[] =>
+  charges.map(({ counter, token, amount }) => ({
+    apiKeyId: caller.apiKeyId,
+    permission: counter,
+    token,
+    day: utcDay(nowMs),
+    amount,
+    allowed: UNBOUNDED,
+  }))
+
+/** What a freeze of stops this, as the vault keeps it; the freeze of everything is not listed. */
+const freezesOf = (call: Call, wallet: Wallet): readonly FreezeSubject[] => [
+  { scope: 'project', id: wallet.project },
+  { scope: 'wallet', id: wallet.walletId },
+  { scope: 'api_key', id: call.caller.apiKeyId },
+]
+
 /** TX1: decides again on what is true in the transaction, charges, and writes the intent with its audit row. */
-const recordIntent = async (needs: SignNeeds, job: Job, presignature: ReadyPresignature): Promise<AuditHead> => {
+const recordIntent = async (needs: SignNeeds, job: Job, { presignature, attempt }: Try): Promise<AuditHead> => {
   const { call, wallet, examination } = job
   try {
     return await needs.vault.commit((tx) => {
@@ -195,7 +227,9 @@ const recordIntent = async (needs: SignNeeds, job: Job, presignature: ReadyPresi
       const current = getWallet(tx, wallet.walletId)
       if (current === undefined) throw failure('WALLET_NOT_FOUND', {})
       assertSigns(current)
-      const decision = requireAllowed(decideOn(tx, needs, job, nowMs))
+      requireNotFrozen(tx, freezesOf(call, current))
+      const isCharged = attempt > 1 || isRepeat(tx, job, nowMs)
+      const decision = requireAllowed(decideOn(tx, needs, job, nowMs, isCharged))
       return beginIntent(tx, {
         walletId: presignature.walletId,
         presigId: presignature.presigId,
@@ -205,16 +239,7 @@ const recordIntent = async (needs: SignNeeds, job: Job, presignature: ReadyPresi
         method: job.request.method,
         requestId: call.requestId,
         event: { ...eventOf(job, nowMs, 'sign.intent'), decision: 'allow', details: detailsOf(job) },
-        charges: decision.charges.map(
-          ({ counter, token, amount }): Charge => ({
-            apiKeyId: call.caller.apiKeyId,
-            permission: counter,
-            token,
-            day: utcDay(nowMs),
-            amount,
-            allowed: UNBOUNDED,
-          }),
-        ),
+        charges: isCharged ? [] : chargesOf(call, decision, nowMs),
       })
     })
   } catch (error) {
@@ -307,15 +332,24 @@ const detailsOf = ({ examination, payload }: Job): AuditEvent['details'] => {
   }
 }
 
-const recordDenial = async (needs: SignNeeds, job: Job, error: Failure): Promise<void> => {
+/** Writes a refusal down. Answers what the caller is told: the refusal, or RATE_LIMITED where rows come too fast. */
+const recordDenial = async (needs: SignNeeds, job: Job, error: Failure): Promise<Failure> => {
+  const { rates } = needs
+  const { apiKeyId } = job.call.caller
+  const isRate = error.reason === 'RATE_LIMITED'
+  const refusal = (isRate ? undefined : rates.tryTake(`denials ${apiKeyId}`, MAX_DENIALS_PER_SECOND)) ?? error
+  // Of the rate itself one row a second says it all.
+  const isNews = refusal.reason !== 'RATE_LIMITED' || rates.tryTake(`limited ${apiKeyId}`, 1) === undefined
+  if (!isNews) return refusal
   const timeMs = Math.trunc(needs.clock.nowMs())
   const { summary } = job.examination.facts
   await needs.vault.commit((tx: Tx) =>
     appendAudit(tx, {
       ...eventOf(job, timeMs, 'sign.denied'),
       decision: 'refuse',
-      reason: error.reason,
-      details: { summary, message: error.message },
+      reason: refusal.reason,
+      details: { summary, message: refusal.message },
     }),
   )
+  return refusal
 }

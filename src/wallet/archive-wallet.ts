@@ -32,10 +32,7 @@ export const archiveWallet = async (
   const { walletId } = wallet
   authorize(vault.read, needs, call, 'wallet:admin', walletId)
   if (wallet.state === 'ARCHIVED') return viewWallet(wallet)
-  const fence = { scope: 'wallet', id: walletId } as const
-  const wasFrozen = fences.blocking([fence]) !== undefined
-  await fences.raise(fence)
-  try {
+  return fences.during({ scope: 'wallet', id: walletId }, async () => {
     const bytes = walletIdToBytes(walletId)
     await engine.stopWallet(bytes)
     const archived = await vault.commit((tx) => {
@@ -54,7 +51,5 @@ export const archiveWallet = async (
       return setWalletState(tx, walletId, 'ARCHIVED')
     })
     return viewWallet(archived)
-  } finally {
-    if (!wasFrozen) fences.lower(fence)
-  }
+  })
 }

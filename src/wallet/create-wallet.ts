@@ -9,13 +9,14 @@ import { authorize, type AuthorizeNeeds } from '../signing/authorize.ts'
 import type { FenceKey, Fences } from '../signing/fences.ts'
 import { appendAudit, listAudit } from '../vault/audit-chain.ts'
 import type { DaemonVault } from '../vault/daemon-vault.ts'
+import { type FreezeSubject, requireNotFrozen } from '../vault/freezes.ts'
 import { activateShare, dropPendingShare, getShare } from '../vault/wallet-shares.ts'
 import { findWalletInSlot, insertWallet, type Wallet, type WalletSlot } from '../vault/wallets.ts'
 import { viewWallet, type WalletView } from './wallet-view.ts'
 
 export type CreateWalletNeeds = AuthorizeNeeds & {
   readonly vault: DaemonVault
-  readonly engine: Pick<TwoPartyEngine, 'generateWallet' | 'acknowledge'>
+  readonly engine: Pick<TwoPartyEngine, 'generateWallet' | 'acknowledge' | 'abandonWallet'>
   readonly fences: Fences
   readonly clock: Clock
   /** Slots that a creation in this process is filling. */
@@ -50,6 +51,7 @@ export const createWallet = async (
   const repeated = call.isRepeat ? madeBefore(needs, call, slot) : undefined
   if (repeated !== undefined) return viewWallet(repeated)
   assertFree(needs, slot)
+  if (call.signal.aborted || needs.clock.nowMs() >= call.deadlineMs) throw failure('DEADLINE_EXCEEDED', {})
   const passage = needs.fences.enter(fencesOf(call))
   const name = JSON.stringify(slot)
   if (needs.filling.has(name)) throw failure('OVERLOADED', { retryAfterMs: RETRY_AFTER_MS })
@@ -64,6 +66,12 @@ export const createWallet = async (
 
 const fencesOf = (call: Call): readonly FenceKey[] => [
   { scope: 'all', id: '*' },
+  { scope: 'project', id: call.caller.projectId },
+  { scope: 'api_key', id: call.caller.apiKeyId },
+]
+
+/** As the vault keeps them. */
+const freezesOf = (call: Call): readonly FreezeSubject[] => [
   { scope: 'project', id: call.caller.projectId },
   { scope: 'api_key', id: call.caller.apiKeyId },
 ]
@@ -92,6 +100,16 @@ const madeBefore = ({ vault }: CreateWalletNeeds, call: Call, slot: WalletSlot):
   return same ? holder : undefined
 }
 
+/** First here, where it was to be decided, then at the cosigner, which would keep its part until the next start. */
+const abandon = async ({ vault, engine }: CreateWalletNeeds, walletId: Uint8Array, timeMs: number): Promise<void> => {
+  try {
+    await vault.commit((tx) => dropPendingShare(tx, walletId, timeMs))
+    await engine.abandonWallet(walletId)
+  } catch {
+    // What is left is asked about, or dropped, when the parties are joined again.
+  }
+}
+
 const generate = async (
   needs: CreateWalletNeeds,
   call: Call,
@@ -109,6 +127,7 @@ const generate = async (
     check()
     if (call.signal.aborted) throw failure('DEADLINE_EXCEEDED', {})
     wallet = await vault.commit((tx) => {
+      requireNotFrozen(tx, freezesOf(call))
       // The cosigner may have been told ABORTED meanwhile: then this wallet can no longer come to be.
       if (getShare(tx, bytes, 'pending') === undefined) throw failure('COSIGNER_UNAVAILABLE', { why: 'it dropped the key' })
       const made = insertWallet(tx, {
@@ -135,7 +154,7 @@ const generate = async (
       return made
     })
   } catch (error) {
-    await vault.commit((tx) => dropPendingShare(tx, bytes, timeMs)).catch(() => false)
+    await abandon(needs, bytes, timeMs)
     throw error
   }
   void engine.acknowledge(sid, bytes)
