@@ -15,7 +15,6 @@ import {
   encodeL5,
   finishLinkC,
   type LinkC1,
-  type LinkC3,
   type LinkReason,
   startLinkC,
 } from '../../src/engine/dkls23/link-setup.ts'
@@ -29,6 +28,7 @@ import {
 import { type PresignSlot, presignSlotOf } from '../../src/engine/dkls23/presign-plan.ts'
 import type { Presignature } from '../../src/engine/dkls23/presignature.ts'
 import { oteMessageBytes, ROLE_C, ROLE_S } from '../../src/engine/dkls23/suite.ts'
+import { extendTranscript } from '../../src/engine/dkls23/transcript.ts'
 import { bitOf } from '../engine/bigint-reference.ts'
 import { referenceExtend, referenceOteMessage } from '../engine/multiplication-reference.ts'
 import { entropy, type TwoParties } from './two-parties.ts'
@@ -37,7 +37,8 @@ export type Answer = Frame & { readonly refusal: ErrorMessage | undefined; reado
 type Bend<State> = (body: Uint8Array, state: State) => Uint8Array
 export type SetUpBends = {
   readonly L1?: Bend<LinkC1>
-  readonly L3?: Bend<LinkC3>
+  /** With L2, which it may repeat. The own transcript takes what is sent. */
+  readonly L3?: Bend<Uint8Array>
   readonly L5?: Bend<LinkMaterial>
   readonly P3?: Bend<PresignC3>
 }
@@ -107,14 +108,17 @@ export class MaliciousC {
   /** A whole set-up with its self-test, bent where asked. Gives S's last answer. */
   async setUp(reason: LinkReason, lEpoch: number, bends: SetUpBends = {}): Promise<Answer> {
     const { parties } = this.two.linkC
-    const { L1, L3, L5, P3 } = FRAME_TYPES
+    const { L1, L2, L3, L5, P3 } = FRAME_TYPES
     const c1 = startLinkC({ link: parties, entropy, lEpoch, reason })
     const l2 = await this.send(L1, NO_SID, lEpoch, bends.L1?.(c1.body, c1.state) ?? c1.body)
     if (l2.refusal !== undefined) return l2
+    const tr1 = c1.state.tr
     const c3 = advanceLinkC(c1.state, l2)
-    const l4 = await this.send(L3, l2.sid, lEpoch, bends.L3?.(c3.body, c3.state) ?? c3.body)
+    const l3 = bends.L3?.(c3.body, l2.body) ?? c3.body
+    const tr = extendTranscript(extendTranscript(tr1, ROLE_S, L2, l2.body), ROLE_C, L3, l3)
+    const l4 = await this.send(L3, l2.sid, lEpoch, l3)
     if (l4.refusal !== undefined) return l4
-    const { material, confC } = finishLinkC(c3.state, l4.body)
+    const { material, confC } = finishLinkC({ ...c3.state, tr }, l4.body)
     this.material = structuredClone(material)
     const p1 = startPresignC({ link: parties, material, entropy, slots: 'self-test' })
     const l5 = encodeL5(confC, p1.body)
