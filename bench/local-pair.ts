@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
-import { WALLET_RECORD_BYTES } from '../src/engine/dkls23/records.ts'
-import type { Initiator, ReadyPresignature } from '../src/party/initiator.ts'
+import type { WalletRecord } from '../src/engine/dkls23/records.ts'
+import type { Initiator, ReadyPresignature, SignJob } from '../src/party/initiator.ts'
+import { sealRecord } from '../src/party/share-sealing.ts'
 import { jobOf, twoParties } from '../test/party/two-parties.ts'
 
 export type LocalPair = {
@@ -8,8 +9,11 @@ export type LocalPair = {
     readonly presign: (wallets: readonly Uint8Array[]) => Promise<ReadyPresignature[]>
   }
   readonly newWallet: () => Promise<Uint8Array>
-  readonly sign: (ready: ReadyPresignature) => Promise<unknown>
-  readonly shareBytes: number
+  /** What the caller of a signature brings: request id and digest. */
+  readonly prepare: (ready: ReadyPresignature) => SignJob
+  readonly sign: (job: SignJob) => Promise<unknown>
+  /** What a side's vault holds for the wallet's share: every column of its sealed row. */
+  readonly shareBytes: (walletId: Uint8Array) => Promise<number>
   /** Bytes on the wire since the last call, both directions. */
   readonly countBytes: () => number
 }
@@ -29,12 +33,26 @@ export const createLocalPair = async (): Promise<LocalPair> => {
   return {
     c: { warm: () => two.c.warm(), presign: async (wallets) => [...(await two.c.presign(wallets))] },
     newWallet: async () => (await two.newWallets(1))[0] as Uint8Array,
-    sign: (ready) => two.c.sign(jobOf(ready, payload)),
-    shareBytes: WALLET_RECORD_BYTES,
+    prepare: (ready) => jobOf(ready, payload),
+    sign: (job) => two.c.sign(job),
+    shareBytes: async (walletId) => {
+      const record = await two.storeC.loadWallet(walletId)
+      return record === undefined ? Number.NaN : sealedRowBytes(record)
+    },
     countBytes: () => {
       const seen = bytes
       bytes = 0
       return seen
     },
   }
+}
+
+/** Columns of table wallet_shares beside the sealed ones: slot, w_epoch, last_used_epoch, record_version. */
+const INTEGER_COLUMNS_BYTES = 1 + 4 + 4 + 8
+
+const sealedRowBytes = (record: WalletRecord): number => {
+  const seal = { shareKey: randomBytes(32), vaultId: randomBytes(16) }
+  const { walletId, header, wrappedKey, nonce, ciphertext } = sealRecord(seal, record, 1n)
+  const columns = [walletId, record.linkId, header, wrappedKey, nonce, ciphertext]
+  return columns.reduce((sum, { length }) => sum + length, INTEGER_COLUMNS_BYTES + record.state.length)
 }
