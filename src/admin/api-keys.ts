@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import type { Call } from '../domain/call.ts'
 import { failure } from '../domain/failure.ts'
 import type { ApiKeyId, ProjectId } from '../domain/ids.ts'
@@ -10,7 +11,9 @@ import {
   revokeApiKey as revokeStored,
   rotateApiKey as rotateStored,
 } from '../vault/api-keys.ts'
+import { isHeldTo } from '../policy/permissions.ts'
 import type { GrantCache } from '../signing/grant-cache.ts'
+import { canonicalJson, type JsonValue } from '../vault/canonical-json.ts'
 import { type AdminNeeds, recordChange } from './needs.ts'
 import { requireProjectId } from './projects.ts'
 
@@ -49,6 +52,16 @@ const view = (grants: GrantCache, key: ApiKey, nowMs: number): ApiKeyView => {
   }
 }
 
+/** A row of the chain holds so much; beyond it stands what the key's own row can be held against. */
+const PERMISSIONS_IN_AUDIT_MAX = 32_768
+
+const permissionsForAudit = (permissions: JsonValue): { readonly [name: string]: JsonValue } => {
+  const text = canonicalJson(permissions)
+  return Buffer.byteLength(text) <= PERMISSIONS_IN_AUDIT_MAX
+    ? { permissions }
+    : { permissionsSha256: createHash('sha256').update(text).digest('hex') }
+}
+
 /** A permission that narrows to another project's wallets, or to none that exist, covers nothing; it is stored as asked. */
 export const createApiKey = (
   needs: AdminNeeds,
@@ -68,8 +81,13 @@ export const createApiKey = (
   if (args.expireTimeMs !== undefined && args.expireTimeMs <= nowMs) {
     throw failure('INVALID_REQUEST', { violations: [{ field: 'expire_time', description: 'has passed' }] })
   }
+  const parsed = parsePermissionGrants(args.grants)
+  const violations = parsed.flatMap((grant, index) =>
+    isHeldTo(grant) ? [] : [{ field: `permissions[${index}]`, description: `${grant.permission} cannot be narrowed` }],
+  )
+  if (violations.length > 0) throw failure('INVALID_REQUEST', { violations })
   const permissions = {
-    grants: formatPermissionGrants(parsePermissionGrants(args.grants)),
+    grants: formatPermissionGrants(parsed),
     requests_per_second: args.requestsPerSecond,
   }
   return vault.commit((tx) => {
@@ -81,7 +99,7 @@ export const createApiKey = (
       kind: 'api_key.created',
       subject: { type: 'api_key', id: keyId },
       project,
-      details: { name, permissions },
+      details: { name, ...permissionsForAudit(permissions) },
     })
     return { apiKey: view(grants, made.key, nowMs), secret: made.secret.reveal() }
   })

@@ -1,10 +1,12 @@
 /** What the edge asks the vault: who a key is, whether a request was asked before, and to keep a denial. */
 import type { Clock } from '../domain/clock.ts'
 import { isFailure } from '../domain/failure.ts'
+import { isHeldTo } from '../policy/permissions.ts'
 import type { ApiKeyDirectory, ApiKeyRecord } from '../rpc/authenticate.ts'
 import type { IdempotencyStore } from '../rpc/idempotency.ts'
 import type { Denial } from '../rpc/pipeline.ts'
 import type { GrantCache } from '../signing/grant-cache.ts'
+import { requireReleasable } from '../signing/release-again.ts'
 import { parseApiKeySecret } from '../vault/api-key-secret.ts'
 import { type ApiKey, authenticateApiKey, getApiKey } from '../vault/api-keys.ts'
 import { appendAudit } from '../vault/audit-chain.ts'
@@ -17,7 +19,7 @@ export const createDirectory = (vault: DaemonVault, grants: GrantCache, clock: C
     const list = grants.of(key)
     const known = records.get(list)
     if (known !== undefined) return known
-    const names = new Set(list.map(({ permission }) => permission as string))
+    const names = new Set(list.filter(isHeldTo).map(({ permission }) => permission as string))
     records.set(list, names)
     return names
   }
@@ -53,7 +55,12 @@ export const createDirectory = (vault: DaemonVault, grants: GrantCache, clock: C
 export const createIdempotencyStore = (vault: DaemonVault, clock: Clock): IdempotencyStore => {
   const nowMs = (): number => Math.trunc(clock.nowMs())
   return {
-    claim: (key, bodyHash) => vault.commit((tx) => claimRequest(tx, key, bodyHash, nowMs())),
+    claim: (key, bodyHash) =>
+      vault.commit((tx) => {
+        const claim = claimRequest(tx, key, bodyHash, nowMs())
+        if (claim.kind === 'done') requireReleasable(tx, key, nowMs())
+        return claim
+      }),
     finish: (key, response) => vault.commit((tx) => finishRequest(tx, key, response)),
     abandon: (key) => vault.commit((tx) => abandonRequest(tx, key)),
     interrupt: (key) => vault.commit((tx) => interruptRequest(tx, key)),

@@ -1,4 +1,4 @@
-import { bytesToBigint, concatBytes } from './bytes.ts'
+import { bytesToBigint } from './bytes.ts'
 
 /** Ethereum's RLP (Yellow Paper, appendix B), canonical in both directions: one value has one encoding. */
 export type RlpItem = Uint8Array | readonly RlpItem[]
@@ -79,21 +79,46 @@ class Reader {
  */
 export const decodeRlp = (bytes: Uint8Array): RlpItem => new Reader(bytes).document()
 
-const lengthBytes = (length: number): Uint8Array => {
-  const digits: number[] = []
-  for (let rest = length; rest > 0; rest = Math.floor(rest / 256)) digits.unshift(rest % 256)
-  return Uint8Array.from(digits)
+/** A byte that stands for itself. */
+const isBare = (bytes: Uint8Array): boolean => bytes.length === 1 && (bytes[0] ?? 0) < 0x80
+
+/** Bytes of the header before a body of `length` bytes. */
+const headerSize = (length: number): number => {
+  if (length <= 55) return 1
+  let size = 1
+  for (let rest = length; rest > 0; rest = Math.floor(rest / 256)) size += 1
+  return size
 }
 
-const withHeader = (offset: number, body: Uint8Array): Uint8Array => {
-  if (body.length <= 55) return concatBytes(Uint8Array.of(offset + body.length), body)
-  const length = lengthBytes(body.length)
-  return concatBytes(Uint8Array.of(offset + 55 + length.length), length, body)
-}
-
+/** Measured first and written once: copying at each level would hold the thread up for the largest lists. */
 export const encodeRlp = (item: RlpItem): Uint8Array => {
-  if (!(item instanceof Uint8Array)) return withHeader(0xc0, concatBytes(...item.map(encodeRlp)))
-  return item.length === 1 && (item[0] ?? 0) < 0x80 ? item : withHeader(0x80, item)
+  const bodies = new Map<readonly RlpItem[], number>()
+  const sizeOf = (one: RlpItem): number => {
+    if (one instanceof Uint8Array) return isBare(one) ? 1 : headerSize(one.length) + one.length
+    let body = 0
+    for (const member of one) body += sizeOf(member)
+    bodies.set(one, body)
+    return headerSize(body) + body
+  }
+  const out = new Uint8Array(sizeOf(item))
+  let at = 0
+  const writeHeader = (offset: number, length: number): void => {
+    const size = headerSize(length) - 1
+    out[at++] = size === 0 ? offset + length : offset + 55 + size
+    for (let rest = size - 1; rest >= 0; rest--) out[at++] = Math.floor(length / 256 ** rest) % 256
+  }
+  const write = (one: RlpItem): void => {
+    if (!(one instanceof Uint8Array)) {
+      writeHeader(0xc0, bodies.get(one) ?? 0)
+      for (const member of one) write(member)
+      return
+    }
+    if (!isBare(one)) writeHeader(0x80, one.length)
+    out.set(one, at)
+    at += one.length
+  }
+  write(item)
+  return out
 }
 
 /** An RLP integer: big-endian without leading zeros, at most 32 bytes. Throws `RlpRefused`. */

@@ -45,6 +45,16 @@ export type Narrowing = {
 
 export type PermissionGrant = { readonly permission: Permission; readonly narrowing: Narrowing }
 
+/** These reach a project, or everything, as a whole: there is nothing by which they could be made smaller. */
+const WHOLE: ReadonlySet<Permission> = new Set(['admin', 'audit:read'])
+
+/**
+ * Whether what a grant is narrowed by can be held to. One that cannot must not count: who narrowed it meant less than
+ * it would give.
+ */
+export const isHeldTo = ({ permission, narrowing }: PermissionGrant): boolean =>
+  !WHOLE.has(permission) || Object.keys(narrowing).every((name) => name === 'requestsPerSecond')
+
 const NAMES: ReadonlySet<string> = new Set(PERMISSIONS)
 
 export const parsePermission = (text: string): Permission | undefined =>

@@ -2,6 +2,7 @@ import { assert, failure } from '../domain/failure.ts'
 import type { ProjectId, RequestId } from '../domain/ids.ts'
 import { canonicalJson } from './canonical-json.ts'
 import type { JsonValue } from './canonical-json.ts'
+import { awaitScanTurn } from './scan-turn.ts'
 import type { Reader, SqlParam, Tx } from './store.ts'
 import { hashTagged, u64 } from './tagged-encoding.ts'
 
@@ -226,6 +227,7 @@ export const verifyAuditChain = async (reader: Reader, options: VerifyOptions = 
   let at: AuditHead = { sequence: before > 0n ? before : 0n, hash: given }
   const start = at.sequence
   while (at.sequence < end) {
+    await awaitScanTurn(reader)
     options.signal?.throwIfAborted()
     const left = end - at.sequence
     const rows = reader.all<Row>(NEXT_ROWS, at.sequence, left < BigInt(chunkRows) ? left : chunkRows)
@@ -235,7 +237,6 @@ export const verifyAuditChain = async (reader: Reader, options: VerifyOptions = 
       if (damage !== undefined) return { intact: false, firstBadSequence: at.sequence + 1n, what: damage }
       at = { sequence: row.sequence, hash: row.hash }
     }
-    await new Promise((resolve) => setImmediate(resolve))
   }
   const expected = options.to === undefined ? [...remembered.keys()] : []
   const beyond = expected.filter((sequence) => sequence > at.sequence)

@@ -1,9 +1,12 @@
 import { auditHead, listAudit } from './audit-chain.ts'
 import type { AuditFilter, AuditRow } from './audit-chain.ts'
+import { awaitScanTurn } from './scan-turn.ts'
 import type { Reader } from './store.ts'
 
 /** Rows looked at between two turns of the event loop, whether they match or not: about two milliseconds. */
 const WINDOW_ROWS = 2000n
+/** What a watcher finds new is read at once. */
+const AT_ONCE_ROWS = 200n
 
 export type AuditPage = {
   readonly rows: readonly AuditRow[]
@@ -25,12 +28,12 @@ export const readAuditPage = async (
   const rows: AuditRow[] = []
   let reached = after
   while (reached < head && rows.length < limit) {
+    if (head - reached > AT_ONCE_ROWS) await awaitScanTurn(reader)
     options.signal?.throwIfAborted()
     const through = reached + WINDOW_ROWS < head ? reached + WINDOW_ROWS : head
     const found = listAudit(reader, reached, limit - rows.length, { ...options.filter, through })
     rows.push(...found)
     reached = rows.length === limit ? (found.at(-1)?.sequence ?? through) : through
-    if (reached < head) await new Promise((resolve) => setImmediate(resolve))
   }
   return { rows, reached }
 }

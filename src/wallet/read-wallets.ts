@@ -44,17 +44,12 @@ export const listWallets = (
   const { read } = needs.vault
   const covered = walletsCovered(grantsOfCaller(read, needs, call), 'wallet:read')
   if (covered !== 'all' && covered.size === 0) throw failure('PERMISSION_MISSING', { permission: 'wallet:read' })
-  const mine = (wallet: Wallet): boolean => covered === 'all' || covered.has(wallet.walletId)
-  const items: Wallet[] = []
-  let after = request.cursor === undefined ? 0n : BigInt(request.cursor)
-  for (;;) {
-    const limit = request.pageSize - items.length + 1
-    const page = listStored(read, { ...filterOf(call, request), after, limit })
-    items.push(...page.filter(mine))
-    after = page.at(-1)?.number ?? after
-    if (page.length < limit) return { items: items.slice(0, request.pageSize).map(viewWallet), ...next(items, request) }
-    if (items.length > request.pageSize) break
-  }
+  const items = listStored(read, {
+    ...filterOf(call, request),
+    ...(covered === 'all' ? {} : { among: [...covered] }),
+    after: request.cursor === undefined ? 0n : BigInt(request.cursor),
+    limit: request.pageSize + 1,
+  })
   return { items: items.slice(0, request.pageSize).map(viewWallet), ...next(items, request) }
 }
 
