@@ -152,7 +152,7 @@ export const createCosignerStore = (vault: CosignerVault, seal: ShareSeal, clock
       const { walletId, reqId } = intent
       const key = { walletId, reqId, requestKey: entry.requestKey }
       vault
-        .commit((tx) => {
+        .commitLater((tx) => {
           if ('response' in result) {
             finishReply(tx, key, result.response)
             completeIntent(tx, entry.sequence, {

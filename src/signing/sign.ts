@@ -279,13 +279,13 @@ const runRounds = async (
   }
 }
 
-/** TX2 joins the next group commit; a crash before it leaves the intent in doubt, which counts as signed. */
+/** TX2 joins the next group commit that somebody waits for; a crash before it leaves the intent in doubt, which counts as signed. */
 const complete = (needs: SignNeeds, job: Job, head: AuditHead, r: Uint8Array, s: Uint8Array): void => {
   const signatureHash = createHash('sha256').update(r).update(s).digest()
   const nowMs = Math.trunc(needs.clock.nowMs())
   const details = { intent: String(head.sequence), signatureHash: signatureHash.toString('hex') }
   needs.vault
-    .commit((tx) =>
+    .commitLater((tx) =>
       completeIntent(tx, head.sequence, { signatureHash, r, event: { ...eventOf(job, nowMs, 'sign.completed'), details } }),
     )
     .catch((error: unknown) => needs.onAlert('completion', isFailure(error) ? error.reason : 'internal'))

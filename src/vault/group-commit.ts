@@ -18,6 +18,11 @@ export type GroupCommit = {
    * fault, SHUTTING_DOWN after close, OVERLOADED when the queue is full.
    */
   readonly commit: <T>(work: (tx: Tx) => T) => Promise<T>
+  /**
+   * As `commit`, for what no answer waits for: it joins the next batch that somebody waits for, or after a few
+   * milliseconds makes one. A crash before that loses it.
+   */
+  readonly commitLater: <T>(work: (tx: Tx) => T) => Promise<T>
   /** As `commit`, in a transaction of its own, durable on return. For start-up and for a burn. */
   readonly commitNow: <T>(work: (tx: Tx) => T) => T
   /** Resolves when everything queued before it is settled. */
@@ -40,6 +45,8 @@ type Settlement = () => void
 /** Bounds how long one flush holds the event loop: 64 intents take about 4 ms. */
 const BATCH_MAX = 64
 const QUEUE_MAX = 16_384
+/** How long work that nobody waits for may wait for company: an fsync is saved, little is lost with a crash. */
+const LATER_MS = 5
 const RETRY_AFTER_MS = 50
 
 class DiskFault extends Error {
@@ -58,6 +65,7 @@ export const createGroupCommit = (db: Database.Database, store: Tx): GroupCommit
   const listeners = new Set<() => void>()
   let queue: Job[] = []
   let scheduled = false
+  let later: NodeJS.Timeout | undefined
   let running = false
   let closed = false
   let fault: string | undefined
@@ -138,13 +146,22 @@ export const createGroupCommit = (db: Database.Database, store: Tx): GroupCommit
     return queue.length >= QUEUE_MAX ? failure('OVERLOADED', { retryAfterMs: RETRY_AFTER_MS }) : undefined
   }
 
-  const commit = <T>(work: (tx: Tx) => T): Promise<T> =>
-    new Promise<T>((resolve, reject) => {
-      const no = refusal()
-      if (no !== undefined) return reject(no)
-      queue.push({ work, resolve, reject })
-      schedule()
-    })
+  const scheduleLater = (): void => {
+    later ??= setTimeout(() => {
+      later = undefined
+      if (queue.length > 0) schedule()
+    }, LATER_MS)
+  }
+
+  const enqueue =
+    (wake: () => void) =>
+    <T>(work: (tx: Tx) => T): Promise<T> =>
+      new Promise<T>((resolve, reject) => {
+        const no = refusal()
+        if (no !== undefined) return reject(no)
+        queue.push({ work, resolve, reject })
+        wake()
+      })
 
   const commitNow = <T>(work: (tx: Tx) => T): T => {
     assert(!running, 'a commit is not started inside committed work')
@@ -168,11 +185,13 @@ export const createGroupCommit = (db: Database.Database, store: Tx): GroupCommit
   }
 
   const drain = async (): Promise<void> => {
+    if (queue.length > 0) schedule()
     while (queue.length > 0) await new Promise((resolve) => setImmediate(resolve))
   }
 
   return {
-    commit,
+    commit: enqueue(schedule),
+    commitLater: enqueue(scheduleLater),
     commitNow,
     drain,
     close: () => {

@@ -36,6 +36,28 @@ test('work queued together shares a commit and keeps its order', async () => {
   expect(order).toEqual(Array.from({ length: 40 }, (_, n) => n))
 })
 
+test('work that can wait joins the next commit, in its place in the order', async () => {
+  const { db, group, commits } = bare()
+  const later = group.commitLater(insert(1))
+  await new Promise((resolve) => setImmediate(() => setImmediate(resolve)))
+  expect(commits()).toBe(0)
+  await Promise.all([group.commit(insert(2)), later])
+  expect(commits()).toBe(1)
+  expect(db.prepare('SELECT n FROM t ORDER BY rowid').pluck().all()).toEqual([1, 2])
+})
+
+test('work that can wait is committed by itself when nothing comes, and before drain and close resolve', async () => {
+  const { group, rows, commits } = bare()
+  await group.commitLater(insert(1))
+  expect([rows(), commits()]).toEqual([1, 1])
+  for (const [settle, count] of [[group.drain, 2], [group.close, 3]] as const) {
+    void group.commitLater(insert(count))
+    await settle()
+    expect(rows()).toBe(count)
+  }
+  await expect(group.commitLater(insert(9))).rejects.toMatchObject({ reason: 'SHUTTING_DOWN' })
+})
+
 test('a long queue is committed in bounded batches', async () => {
   const { group, rows, commits } = bare()
   await Promise.all(Array.from({ length: 1000 }, (_, n) => group.commit(insert(n))))
