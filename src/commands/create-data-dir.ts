@@ -3,7 +3,7 @@
  * under other names and renamed last, the daemon's after everything it needs: where `vault.db` is, all is
  * there, and an interrupted start is simply begun again.
  */
-import { closeSync, existsSync, fsyncSync, openSync, renameSync, rmSync, writeSync } from 'node:fs'
+import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, renameSync, rmSync, writeSync } from 'node:fs'
 import { dirname } from 'node:path'
 import type { Config, RootKeySource, Secrets } from '../config/config.ts'
 import { dataDirPaths } from '../config/load-config.ts'
@@ -14,9 +14,11 @@ import { createApiKey } from '../vault/api-keys.ts'
 import { appendAudit } from '../vault/audit-chain.ts'
 import { createCosignerVault } from '../vault/cosigner-vault.ts'
 import { createDaemonVault, type DaemonVault } from '../vault/daemon-vault.ts'
+import { lockPath } from '../vault/open-database.ts'
 import { preparePrivateDirectory } from '../vault/private-file.ts'
 import { DEFAULT_PROJECT } from '../vault/projects.ts'
 import { createRootKeyFile } from '../vault/root-key-provider.ts'
+import { acquireVaultLock } from '../vault/vault-lock.ts'
 import { rootKeyProviders } from './root-keys.ts'
 
 /** What the first key may do: with `dev` everything, with `init` only administer and read the audit chain. */
@@ -29,7 +31,8 @@ const grantsOf = (reach: FirstKeyReach) => {
 
 const makeKeyFile = (source: RootKeySource): boolean => {
   if (source.scheme !== 'file' || existsSync(source.reference)) return false
-  preparePrivateDirectory(dirname(source.reference))
+  // One that is there is its owner's, and may hold more than this: only the file itself is made private.
+  mkdirSync(dirname(source.reference), { mode: 0o700, recursive: true })
   createRootKeyFile(source.reference)
   return true
 }
@@ -86,17 +89,28 @@ const clearStaged = (path: string): void => {
 
 export const hasVault = (config: Config): boolean => existsSync(dataDirPaths(config.dataDir).daemonVault)
 
-/**
- * Makes the data directory of `config` and answers the root key files it made. Refuses: VAULT_EXISTS when
- * either vault is there, VAULT_UNWRITABLE, ROOT_KEY_UNREADABLE.
- */
-export const createDataDir = async (config: Config, secrets: Secrets, reach: FirstKeyReach): Promise<string[]> => {
-  const paths = dataDirPaths(config.dataDir)
+type Paths = ReturnType<typeof dataDirPaths>
+
+/** The cosigner's vault has its name and the daemon's, complete before either was renamed, has not. */
+const isCutOff = ({ daemonVault, cosignerVault }: Paths): boolean =>
+  existsSync(cosignerVault) && !existsSync(daemonVault) && existsSync(stagedAs(daemonVault))
+
+const refuseExisting = (paths: Paths): void => {
   for (const path of [paths.daemonVault, paths.cosignerVault]) {
     if (existsSync(path)) throw failure('VAULT_EXISTS', { path })
   }
-  preparePrivateDirectory(config.dataDir)
-  const made = [config.rootKey, config.cosignerRootKey].filter(makeKeyFile).map(({ reference }) => reference)
+}
+
+/** Gives the vaults their names: the daemon's last. */
+const settle = (paths: Paths): void => {
+  if (!isCutOff(paths)) renameSync(stagedAs(paths.cosignerVault), paths.cosignerVault)
+  renameSync(stagedAs(paths.daemonVault), paths.daemonVault)
+  clearStaged(paths.cosignerVault)
+  clearStaged(paths.daemonVault)
+  syncDirectory(dirname(paths.daemonVault))
+}
+
+const makeVaults = async (config: Config, secrets: Secrets, reach: FirstKeyReach, paths: Paths): Promise<void> => {
   const providers = rootKeyProviders(config, secrets)
   const nowMs = Date.now()
   clearStaged(paths.cosignerVault)
@@ -113,10 +127,29 @@ export const createDataDir = async (config: Config, secrets: Secrets, reach: Fir
   } finally {
     await daemon.close()
   }
-  renameSync(stagedAs(paths.cosignerVault), paths.cosignerVault)
-  renameSync(stagedAs(paths.daemonVault), paths.daemonVault)
-  clearStaged(paths.cosignerVault)
-  clearStaged(paths.daemonVault)
-  syncDirectory(config.dataDir)
-  return made
+}
+
+/**
+ * Makes the data directory of `config` and answers the root key files it made. One that was cut off before its last
+ * step is finished. Refuses: VAULT_EXISTS when either vault is there; VAULT_LOCKED while somebody else is at work there;
+ * VAULT_UNWRITABLE, ROOT_KEY_UNREADABLE.
+ */
+export const createDataDir = async (config: Config, secrets: Secrets, reach: FirstKeyReach): Promise<string[]> => {
+  const paths = dataDirPaths(config.dataDir)
+  if (!isCutOff(paths)) refuseExisting(paths)
+  preparePrivateDirectory(config.dataDir)
+  // The lock of the daemon itself: what is staged is cleared, so nobody else may be staging it.
+  const lock = acquireVaultLock(lockPath(paths.daemonVault))
+  try {
+    let made: string[] = []
+    if (!isCutOff(paths)) {
+      refuseExisting(paths)
+      made = [config.rootKey, config.cosignerRootKey].filter(makeKeyFile).map(({ reference }) => reference)
+      await makeVaults(config, secrets, reach, paths)
+    }
+    settle(paths)
+    return made
+  } finally {
+    lock.release()
+  }
 }
