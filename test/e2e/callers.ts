@@ -50,11 +50,11 @@ export const refusalOf = async (call: Promise<unknown>): Promise<CountersignErro
 
 export const reasonOf = async (call: Promise<unknown>): Promise<string | undefined> => (await refusalOf(call)).reason
 
-/** `signed`, or the reason why not. */
+/** `signed`, the reason why not, or `lost: …` where the answer was not the daemon's. */
 export const outcomeOf = (call: Promise<unknown>): Promise<string> =>
   call.then(
     () => 'signed',
-    (error: unknown) => (error instanceof CountersignError ? (error.reason ?? error.code) : String(error)),
+    (error: unknown) => (error instanceof CountersignError ? (error.reason ?? `lost: ${error.code} ${error.message}`) : String(error)),
   )
 
 export const hex = (bytes: Uint8Array): `0x${string}` => `0x${Buffer.from(bytes).toString('hex')}`

@@ -182,6 +182,13 @@ const checkRestarted = async (daemon: TestDaemon, ledger: Ledger, sample: readon
   }
 }
 
+const firstAnswer = async (ledger: Ledger, before: number): Promise<void> => {
+  for (let waited = 0; ledger.signed.length === before; waited++) {
+    must(waited < 20_000, 'nothing was signed')
+    await sleep(1)
+  }
+}
+
 /** Runs the campaign; throws at the first thing that is wrong. */
 export const runKillCampaign = async ({ rounds, seed, say }: KillOptions): Promise<KillTotals> => {
   const random = randomOf(seed)
@@ -203,10 +210,7 @@ export const runKillCampaign = async ({ rounds, seed, say }: KillOptions): Promi
       const before = ledger.signed.length
       const racing = Array.from({ length: RACERS }, (_, racer) => race(client, ledger, racer, random))
       const isEarly = random() < 0.2
-      for (let waited = 0; !isEarly && ledger.signed.length === before; waited++) {
-        must(waited < 20_000, 'nothing was signed')
-        await sleep(1)
-      }
+      if (!isEarly) await firstAnswer(ledger, before)
       const lifeMs = Math.floor(random() ** 2 * 600)
       await sleep(lifeMs)
       await daemon.kill('SIGKILL')
