@@ -3,6 +3,7 @@
  * → parties → vault, so that what was answered is on disk before anything closes.
  */
 import { rmSync, writeFileSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Config, Secrets } from '../config/config.ts'
 import { dataDirPaths } from '../config/load-config.ts'
 import {
@@ -24,6 +25,7 @@ import { auditHead } from '../vault/audit-chain.ts'
 import { type DaemonVault, openDaemonVault } from '../vault/daemon-vault.ts'
 import { listFreezes } from '../vault/freezes.ts'
 import { pruneRequests } from '../vault/requests.ts'
+import type { Tx } from '../vault/store.ts'
 import { pruneUsage, utcDay } from '../vault/usage.ts'
 import { rootKeyProviders } from './root-keys.ts'
 import { VERSION } from './version.ts'
@@ -38,7 +40,8 @@ export type ServeOptions = { readonly mode: 'dev' | 'production'; readonly log: 
 const STOP_WAIT_MS = 10_000
 const ANCHOR_MS = 1_000
 const PRUNE_MS = 60_000
-const PRUNE_AT_ONCE = 1_000
+const PRUNE_AT_ONCE = 500
+const PRUNE_PAUSE_MS = 20
 const FREEZES_MAX = 100_000
 /** Counters are kept a week, for whoever asks why a cap was reached. */
 const USAGE_DAYS = 7
@@ -130,7 +133,9 @@ const raisedFences = (vault: DaemonVault): FenceKey[] =>
 const startHousekeeping = (vault: DaemonVault, engine: TwoPartyEngine, log: Logger): (() => Promise<void>) => {
   let anchored = 0n
   let running: Promise<void> = Promise.resolve()
+  const ending = new AbortController()
   const anchor = async (): Promise<void> => {
+    if (vault.fault() !== undefined) return
     const head = auditHead(vault.read)
     // Remembering the cosigner's head in return writes no audit row, so a quiet daemon stays quiet.
     if (head.sequence === anchored) return
@@ -141,20 +146,30 @@ const startHousekeeping = (vault: DaemonVault, engine: TwoPartyEngine, log: Logg
     const fault = vault.fault()
     if (fault !== undefined) return logAuditUnavailable(log, { code: fault })
     const nowMs = Date.now()
-    await vault
-      .commit((tx) => {
-        pruneRequests(tx, nowMs, PRUNE_AT_ONCE)
-        pruneUsage(tx, utcDay(nowMs) - USAGE_DAYS, PRUNE_AT_ONCE)
-      })
-      .catch(() => undefined)
+    const pruneSome = (tx: Tx): boolean =>
+      Math.max(
+        pruneRequests(tx, nowMs, PRUNE_AT_ONCE),
+        pruneUsage(tx, utcDay(nowMs) - USAGE_DAYS, PRUNE_AT_ONCE),
+      ) === PRUNE_AT_ONCE
+    // As long as there is more, with a pause for everybody else's commits, or a busy day would never be forgotten.
+    while (await vault.commit(pruneSome).catch(() => false)) {
+      await sleep(PRUNE_PAUSE_MS, undefined, { signal: ending.signal }).catch(() => undefined)
+      if (ending.signal.aborted) return
+    }
   }
   const anchoring = setInterval(() => {
-    running = running.then(anchor)
+    // A read that fails is no reason to end the process: the next commit says what is wrong with the disk.
+    running = running.then(anchor).catch(() => undefined)
   }, ANCHOR_MS).unref()
-  const pruning = setInterval(() => void prune(), PRUNE_MS).unref()
+  let pruned: Promise<void> = Promise.resolve()
+  const pruning = setInterval(() => {
+    pruned = pruned.then(prune)
+  }, PRUNE_MS).unref()
   return async () => {
     clearInterval(anchoring)
     clearInterval(pruning)
+    ending.abort()
+    await pruned
     await running
     await anchor()
   }

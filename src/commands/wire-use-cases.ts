@@ -1,4 +1,5 @@
 /** The use cases as the edge calls them, over one vault and one pair of parties. */
+import type { Call } from '../domain/call.ts'
 import { archiveWallet } from '../wallet/archive-wallet.ts'
 import { createWallet } from '../wallet/create-wallet.ts'
 import { getWallet, listWallets } from '../wallet/read-wallets.ts'
@@ -9,6 +10,7 @@ import type { AdminNeeds } from '../admin/needs.ts'
 import { createProject, getProject, listProjects, updateProject } from '../admin/projects.ts'
 import { getStatus } from '../admin/status.ts'
 import type { UseCases } from '../rpc/use-cases.ts'
+import { authorize } from '../signing/authorize.ts'
 import type { RateLimiter } from '../signing/rate-limiter.ts'
 import {
   signAuthorization,
@@ -28,6 +30,10 @@ export type UseCaseNeeds = AdminNeeds & {
 
 export const wireUseCases = (needs: UseCaseNeeds): UseCases => {
   const creating = { ...needs, filling: new Set<string>() }
+  const reading = (call: Call): UseCaseNeeds => {
+    authorize(needs.vault.read, needs, call, 'audit:read')
+    return needs
+  }
   return {
     wallets: {
       createWallet: (call, args) => createWallet(creating, call, args),
@@ -44,10 +50,10 @@ export const wireUseCases = (needs: UseCaseNeeds): UseCases => {
       verifySignature: (call, args) => verifySignature(needs, call, args),
     },
     audit: {
-      listEvents: async (call, args) => listEvents(needs, call, args),
-      watchEvents: (call, args) => watchEvents(needs, call, args),
-      verifyChain: (call, args) => verifyChain(needs, call, args),
-      getCheckpoint: () => getCheckpoint(needs),
+      listEvents: async (call, args) => listEvents(reading(call), call, args),
+      watchEvents: (call, args) => watchEvents(reading(call), call, args),
+      verifyChain: async (call, args) => verifyChain(reading(call), call, args),
+      getCheckpoint: async (call) => getCheckpoint(reading(call)),
     },
     admin: {
       createProject: async (call, args) => createProject(needs, call, args),
