@@ -81,6 +81,7 @@ export const createMemoryStore = (): MemoryStore => {
     commitIntent: async ({ walletId, reqId, presigId, noncePoint, requestKey }) => {
       const marks = [presigId, noncePoint].map((mark) => `${hexOf(walletId)}:${hexOf(mark)}`)
       if (marks.some((mark) => used.has(mark))) return 'duplicate'
+      if ((replies.get(replyKey(walletId, reqId))?.state ?? 'FAILED') !== 'FAILED') return 'denied'
       for (const mark of marks) used.add(mark)
       replies.set(replyKey(walletId, reqId), { requestKey, state: 'RUNNING', response: undefined })
       return 'committed'

@@ -39,6 +39,8 @@ export class SignResponder {
   readonly #deps: Deps
   readonly #presignatures: PresignatureMap
   readonly #known = new Map<string, KnownWallet>()
+  /** Requests that are being answered, by wallet and request id, with what they ask for. */
+  readonly #running = new Map<string, string>()
   /** Wallets whose suspension is not on disk yet. */
   readonly #stopping = new Set<string>()
 
@@ -56,20 +58,39 @@ export class SignResponder {
     const request = decodeSignRequest(frame.body, frame.linkId)
     const presignature = this.#presignatures.take(request.presigId)
     try {
-      return await this.#answerTaken(request, presignature, frame.lEpoch)
+      return await this.#answerOnce(request, presignature, frame.lEpoch)
     } finally {
       if (presignature !== undefined) wipePresignature(presignature)
     }
   }
 
+  /** One answer at a time under one request id, from before its intent is on disk. */
+  async #answerOnce(
+    request: SignRequest,
+    presignature: Presignature | undefined,
+    lEpoch: number,
+  ): Promise<Uint8Array> {
+    const requestKey = signRequestKey(request)
+    const name = hexOf(request.walletId) + hexOf(request.reqId)
+    const running = this.#running.get(name)
+    if (running !== undefined && running !== hexOf(requestKey)) throw benign('reqid_conflict', 'reqId of another request')
+    if (running !== undefined) throw benign('busy', 'the request is running')
+    this.#running.set(name, hexOf(requestKey))
+    try {
+      return await this.#answerTaken(request, requestKey, presignature, lEpoch)
+    } finally {
+      this.#running.delete(name)
+    }
+  }
+
   async #answerTaken(
     request: SignRequest,
+    requestKey: Uint8Array,
     presignature: Presignature | undefined,
     lEpoch: number,
   ): Promise<Uint8Array> {
     const { link, store } = this.#deps
     link.assertUsable('sign')
-    const requestKey = signRequestKey(request)
     const reply = store.findReply(request.walletId, request.reqId)
     if (reply !== undefined) {
       if (hexOf(reply.requestKey) !== hexOf(requestKey)) throw benign('reqid_conflict', 'reqId of another request')
