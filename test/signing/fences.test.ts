@@ -40,4 +40,45 @@ describe('fences', () => {
     const fences = new Fences([all])
     expect(() => fences.enter([all])).toThrow(expect.objectContaining({ reason: 'FROZEN' }))
   })
+
+  it('stays up for a freeze that is placed while a change holds it, and for a change while a freeze is lifted', async () => {
+    const fences = new Fences()
+    const entering = () => fences.enter([wallet]).leave()
+    await expect(
+      fences.during(wallet, async () => {
+        await fences.raise(wallet)
+        throw new Error('the change fails')
+      }),
+    ).rejects.toThrow('the change fails')
+    expect(entering).toThrow(expect.objectContaining({ reason: 'FROZEN' }))
+    await fences.during(wallet, async () => {
+      fences.lower(wallet)
+      expect(entering).toThrow(expect.objectContaining({ reason: 'FROZEN' }))
+    })
+    expect(entering).not.toThrow()
+  })
+
+  it('keeps stopped what was in flight when it rose', async () => {
+    const fences = new Fences()
+    const passage = fences.enter([all, wallet])
+    const raised = fences.raise(wallet)
+    fences.lower(wallet)
+    fences.enter([all, wallet]).check()
+    expect(() => passage.check()).toThrow(expect.objectContaining({ reason: 'FROZEN', facts: wallet }))
+    passage.leave()
+    await raised
+  })
+
+  it('changes one subject in turn, and another beside it', async () => {
+    const fences = new Fences()
+    const order: string[] = []
+    const slow = fences.inTurn(wallet, async () => {
+      await new Promise((next) => setTimeout(next, 10))
+      order.push('first')
+    })
+    const next = fences.inTurn(wallet, async () => order.push('second'))
+    await fences.inTurn(all, async () => order.push('beside'))
+    await Promise.all([slow, next])
+    expect(order).toEqual(['beside', 'first', 'second'])
+  })
 })
