@@ -2,6 +2,7 @@
 import { describe, expect, test } from 'vitest'
 import { benign, cheating, FAULT_CODES } from '../../src/engine/dkls23/fault.ts'
 import {
+  allocateBody,
   assertBuilt,
   assertSender,
   bodyLengthFromCounts,
@@ -43,6 +44,28 @@ const patched = (offset: number, ...bytes: number[]) => {
   out.set(bytes, offset)
   return out
 }
+
+test('a body with room for its header is framed where it lies, once', () => {
+  const filled = (body: Uint8Array): Uint8Array => {
+    body.set([1, 2, 3])
+    return body
+  }
+  const header = {
+    type: FRAME_TYPES.L1, role: ROLE_C, linkId: new Uint8Array(16).fill(5), lEpoch: 7, sid: new Uint8Array(32).fill(6),
+  } as const
+  const roomy = filled(allocateBody(3))
+  const frame = encodeFrame({ ...header, body: roomy })
+  expect(frame).toEqual(encodeFrame({ ...header, body: filled(new Uint8Array(3)) }))
+  expect(frame.buffer).toBe(roomy.buffer)
+  expect(frame.length).toBe(frame.buffer.byteLength)
+  const again = encodeFrame({ ...header, body: roomy })
+  expect(again).toEqual(frame)
+  expect(again.buffer).not.toBe(roomy.buffer)
+  // The body of a received frame lies behind a header as well; framing it anew leaves that frame alone.
+  const received = decodeFrame(again, ROLE_C)
+  expect(encodeFrame({ ...header, lEpoch: 8, body: received.body }).buffer).not.toBe(again.buffer)
+  expect(decodeFrame(again, ROLE_C).lEpoch).toBe(7)
+})
 
 describe('frame', () => {
   test('has exactly the bytes of the layout', () => {

@@ -4,6 +4,7 @@
  * ever put into a multiplication under it, and is guarded like all of them together.
  */
 import { taggedHash } from '../hash/tagged-hash.ts'
+import { dropSeedCiphers, keepSeedCiphers } from './seed-ciphers.ts'
 import { BLOCK_BYTES, LAMBDA_C, type Role } from './suite.ts'
 
 export type LinkMaterial = {
@@ -30,11 +31,15 @@ export function makeLinkMaterial(parts: Omit<LinkMaterial, 'hk'>): LinkMaterial 
     [parts.seedPairs, 2 * LAMBDA_C * BLOCK_BYTES],
   ]
   if (sizes.some(([bytes, size]) => bytes.length !== size)) throw new RangeError('link material has fixed sizes')
+  keepSeedCiphers(parts.chosenSeeds)
+  keepSeedCiphers(parts.seedPairs)
   return { ...parts, hk: taggedHash('ote/hk', parts.seedPairs) }
 }
 
 /** Overwrites every secret of the material in place. */
 export function wipeLinkMaterial(material: LinkMaterial): void {
+  dropSeedCiphers(material.chosenSeeds)
+  dropSeedCiphers(material.seedPairs)
   material.delta.fill(0)
   material.chosenSeeds.fill(0)
   material.seedPairs.fill(0)

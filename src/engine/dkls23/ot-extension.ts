@@ -7,6 +7,7 @@ import { createCipheriv } from 'node:crypto'
 import { u16 } from '../hash/encoding.ts'
 import { taggedHash } from '../hash/tagged-hash.ts'
 import { kernel, memory, place, reserve, take, withArena } from '../kernel/load.ts'
+import { counterBlocks, withSeedCiphers } from './seed-ciphers.ts'
 import { BLOCK_BYTES, LAMBDA_C, oteMessageBytes, oteRowBytes, XI } from './suite.ts'
 
 /** Bytes of the choice bits β and of the rows of one slot. */
@@ -45,10 +46,10 @@ export function oteReceive(
   assertLength(choices, rowBytes)
   assertLength(seedPairs, 2 * LAMBDA_C * BLOCK_BYTES)
   const iv = streamIv(id)
-  const half = LAMBDA_C * BLOCK_BYTES
   return withArena(() => {
-    const t = placeStreams(seedPairs.subarray(0, half), iv, rowBytes)
-    const u = placeStreams(seedPairs.subarray(half), iv, rowBytes)
+    const t = reserve(2 * LAMBDA_C * rowBytes)
+    const u = t + LAMBDA_C * rowBytes
+    writeStreams(seedPairs, iv, rowBytes, t)
     const x = place(choices)
     kernel.ote_mask_rows(t, u, x, rowBytes)
     const message = new Uint8Array(oteMessageBytes(slots))
@@ -82,7 +83,8 @@ export function oteSend(
   assertLength(delta, BLOCK_BYTES)
   const uBytes = LAMBDA_C * rowBytes
   return withArena(() => {
-    const q = placeStreams(seeds, streamIv(id), rowBytes)
+    const q = reserve(LAMBDA_C * rowBytes)
+    writeStreams(seeds, streamIv(id), rowBytes, q)
     const u = place(message)
     const key = place(delta)
     kernel.ote_select_rows(q, u, key, rowBytes)
@@ -122,19 +124,19 @@ export function hashRows(id: Uint8Array, slot: number, v: number, vectors: numbe
   return out
 }
 
-/** PRG_i(k_i) for all rows: AES-128-CTR of zeros, the row index in the first byte of the IV. */
-function placeStreams(seeds: Uint8Array, iv: Uint8Array, rowBytes: number): number {
-  const start = reserve(LAMBDA_C * rowBytes)
-  const zeros = new Uint8Array(rowBytes)
-  const rowIv = iv.slice()
-  for (let i = 0; i < LAMBDA_C; i++) {
-    rowIv[0] = (iv[0] ?? 0) ^ i
-    const cipher = createCipheriv('aes-128-ctr', seeds.subarray(BLOCK_BYTES * i, BLOCK_BYTES * (i + 1)), rowIv)
-    const stream = cipher.update(zeros)
-    memory.set(stream, start + i * rowBytes)
-    stream.fill(0)
-  }
-  return start
+/**
+ * PRG_i(k) for runs of 128 seeds: AES-128-CTR of zeros, the row index i in the first byte of the IV, one row after the
+ * other to `start`.
+ */
+function writeStreams(seeds: Uint8Array, iv: Uint8Array, rowBytes: number, start: number): void {
+  const counters = counterBlocks(iv, rowBytes)
+  withSeedCiphers(seeds, (ciphers) => {
+    for (const [row, cipher] of ciphers.entries()) {
+      const stream = cipher.update(counters.select(row % LAMBDA_C))
+      memory.set(stream, start + row * rowBytes)
+      stream.fill(0)
+    }
+  })
 }
 
 function streamIv(id: Uint8Array): Uint8Array {
