@@ -86,10 +86,11 @@ describe('a daemon that serves', () => {
   it('abandons what outlives its deadline, and signs nothing for it', async () => {
     const before = (await client.audit.listEvents({ kind: 'sign.completed', pageSize: 500 })).events.length
     const outcomes = await Promise.all(
-      Array.from({ length: 40 }, (_, i) => outcomeOf(signAs('SignMessage text', client, { wallet: 'user-1', seed: `${i}` }, { timeoutMs: 1 + (i % 12) }))),
+      Array.from({ length: 40 }, (_, i) => outcomeOf(signAs('SignMessage text', client, { wallet: 'user-1', seed: `${i}` }, { timeoutMs: 1 + i * i }))),
     )
-    for (const outcome of outcomes) expect(['signed', 'DEADLINE_EXCEEDED', 'CANCELLED']).toContain(outcome)
-    expect(outcomes).toContain('DEADLINE_EXCEEDED')
+    for (const outcome of outcomes) expect(outcome).toMatch(/^(signed|CANCELLED|(lost: )?DEADLINE_EXCEEDED.*)$/)
+    expect(outcomes, 'some were in time').toContain('signed')
+    expect(outcomes.some((outcome) => outcome.includes('DEADLINE_EXCEEDED')), 'some were late').toBe(true)
     await sleep(300)
     const { events } = await client.audit.listEvents({ kind: 'sign.completed', pageSize: 500 })
     expect(events.length - before).toBeGreaterThanOrEqual(outcomes.filter((outcome) => outcome === 'signed').length)
