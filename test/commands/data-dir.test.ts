@@ -1,4 +1,6 @@
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, statSync, writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import Database from 'better-sqlite3'
@@ -14,6 +16,7 @@ import { openCosignerVault } from '../../src/vault/cosigner-vault.ts'
 import { openDaemonVault } from '../../src/vault/daemon-vault.ts'
 import { listLinks, saveLink } from '../../src/vault/links.ts'
 import type { Vault } from '../../src/vault/vault.ts'
+import { acquireVaultLock } from '../../src/vault/vault-lock.ts'
 import { runCli } from './run-cli.ts'
 
 let dir = ''
@@ -51,6 +54,43 @@ describe('init', () => {
     expect(out + notes).not.toContain(secret)
     expect(out + notes).not.toContain(readFileSync(join(dataDir, 'root.key'), 'utf8').trim())
     expect(readFileSync(join(dataDir, 'root.key'))).not.toEqual(readFileSync(join(dataDir, 'cosigner-root.key')))
+  })
+
+  it('finishes what was cut off between the last two steps', async () => {
+    await init()
+    const secret = readFileSync(join(dataDir, 'admin.key'), 'utf8').trim()
+    renameSync(join(dataDir, 'vault.db'), join(dataDir, 'vault.new.db'))
+    expect((await init()).exitCode).toBe(0)
+    const { daemon, cosigner } = await openBoth()
+    expect(authenticateApiKey(daemon.read, secret, Date.now()).name).toBe('admin')
+    await daemon.close()
+    await cosigner.close()
+    expect((await init()).notes).toContain('VAULT_EXISTS')
+  })
+
+  it('does not take the cosigner of a vault that is gone for a beginning', async () => {
+    await init()
+    rmSync(join(dataDir, 'vault.db'))
+    expect((await init()).notes).toContain('VAULT_EXISTS')
+  })
+
+  it('refuses while another makes the same directory, and leaves its work alone', async () => {
+    mkdirSync(dataDir, { mode: 0o700 })
+    const other = acquireVaultLock(join(dataDir, 'vault.lock'))
+    writeFileSync(join(dataDir, 'vault.new.db'), 'half')
+    expect((await init()).notes).toContain('VAULT_LOCKED')
+    expect(readFileSync(join(dataDir, 'vault.new.db'), 'utf8')).toBe('half')
+    other.release()
+    expect((await init()).exitCode).toBe(0)
+  })
+
+  it('makes a key file private and leaves the directory it lies in as it is', async () => {
+    const shared = join(dir, 'shared')
+    mkdirSync(shared)
+    chmodSync(shared, 0o755)
+    expect((await init('--root-key', `file:${shared}/a.key`)).exitCode).toBe(0)
+    expect(statSync(shared).mode & 0o777).toBe(0o755)
+    expect(statSync(join(shared, 'a.key')).mode & 0o777).toBe(0o600)
   })
 
   it('makes a key that administers and signs nothing', async () => {
