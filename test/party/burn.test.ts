@@ -36,7 +36,7 @@ const grant = async (two: TwoParties, side: 'C' | 'S'): Promise<void> => {
 describe('T8 a bet on rows of the OT extension', () => {
   it('passes exactly when the bit of Δ is 0, and burns the link when it is 1', async () => {
     const seen = new Set<number>()
-    for (let row = 0; row < 8 || seen.size < 2; row++) {
+    for (let row = 0; row < 64 && (row < 8 || seen.size < 2); row++) {
       const { two, ids } = await warm()
       const evil = new MaliciousC(two)
       const bit = deltaBit(two.linkS.material as NonNullable<typeof two.linkS.material>, row)

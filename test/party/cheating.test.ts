@@ -2,11 +2,12 @@ import { beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { mulBase, negatePoint } from '../../src/engine/curve/secp256k1.ts'
 import { directionSid } from '../../src/engine/dkls23/contexts.ts'
 import { FRAME_TYPES, NO_SID } from '../../src/engine/dkls23/frame.ts'
-import type { PresignC3, PresignS2 } from '../../src/engine/dkls23/presign.ts'
+import { oteSend } from '../../src/engine/dkls23/ot-extension.ts'
+import { advancePresignC, type PresignC3, type PresignS2 } from '../../src/engine/dkls23/presign.ts'
 import { oteMessageBytes, ROLE_C, ROLE_S } from '../../src/engine/dkls23/suite.ts'
 import { scalarAdd } from '../../src/engine/kernel/scalar.ts'
-import { MAX_256, Q, toLe } from '../engine/bigint-reference.ts'
-import { referenceExtend, referenceOteMessage } from '../engine/multiplication-reference.ts'
+import { fromLe, MAX_256, mod, Q, toLe } from '../engine/bigint-reference.ts'
+import { referenceExtend, referenceOteMessage, referenceRvoleSend } from '../engine/multiplication-reference.ts'
 import { endOf } from './judging.ts'
 import { betOnRow, deltaBit, flipped, MaliciousC, replaced } from './malicious-c.ts'
 import { type Bends, MaliciousS } from './malicious-s.ts'
@@ -276,7 +277,7 @@ describe('S cheats C in a presign session', () => {
 
   it("T8 S bets on a row of C's Δ: the session goes on exactly when the bit is 0", async () => {
     const seen = new Set<number>()
-    for (let row = 0; seen.size < 2; row++) {
+    for (let row = 0; row < 64 && seen.size < 2; row++) {
       await heal()
       const bit = deltaBit(two.linkC.material as NonNullable<typeof two.linkC.material>, row)
       expect(await against({ P2: betOfS(row) })).toBe(bit === 0 ? 'done' : 'C:D:link_burned')
@@ -325,5 +326,63 @@ describe('S cheats C in a presign session', () => {
       expect(two.linkC.lock.busy).toBe(false)
       expect(await endOf(two.c.presign(ids))).toBe('done')
     }
+  })
+})
+
+describe('T10 another input in one row of a multiplication, with θ, η and μ made anew', () => {
+  it('passes exactly as often as the choice bit is 0, and then changes nothing', async () => {
+    const ends = new Set<string>()
+    for (let row = 0; row < 64 && ends.size < 2; row++) {
+      await heal()
+      const evil = new MaliciousC(two)
+      const { c1, p2 } = await evil.begin(ids.slice(0, 1))
+      const sharesAndNonces = [c1.secrets.nonces.slice(), c1.secrets.shares.slice()].map(fromLe) as [bigint, bigint]
+      const { state, body, sid } = advancePresignC(c1, p2)
+      const sending = directionSid(sid, ROLE_C, ROLE_S)
+      const { chosenSeeds, delta } = evil.mine
+      const { rows } = oteSend(sending, 1, chosenSeeds, delta, p2.body.subarray(64))
+      const [r, x] = sharesAndNonces
+      const eta = 5n
+      const forged = referenceRvoleSend(sending, 0, delta, rows, (j) => (j === row ? [r, mod(x + 5n), eta] : [r, x, eta]))
+      const from = oteMessageBytes(1)
+      const at = half(from, 1)
+      const points = forged.c.map((c) => mulBase(toLe(c))) as [Uint8Array, Uint8Array]
+      const bet = replaced(replaced(replaced(body, from, forged.message), at.gammaU, points[0]), at.gammaV, points[1])
+      const { refusal } = await evil.sendP3(sid, bet)
+      ends.add(refusal?.code ?? 'passed')
+      expect(await durable(two)).toMatchObject({ s: refusal === undefined ? 'ACTIVE' : 'BURNED' })
+      expect(state.sid).toEqual(sid)
+    }
+    expect(ends).toEqual(new Set(['passed', 'link_burned']))
+  })
+})
+
+describe('T53 a generator of C that repeats', () => {
+  it('shares with its earlier run only what was committed before S answered', async () => {
+    const stuck = { wallNs: 1n, monotonicNs: 1n }
+    const entropyC = {
+      osRandom64: () => new Uint8Array(64).fill(1),
+      nonce32: () => new Uint8Array(32).fill(2),
+      clock: () => stuck,
+    }
+    const cloned = await twoParties({ entropyC })
+    const [wallet] = (await cloned.newWallets(1)) as [Uint8Array]
+    await cloned.c.warm()
+    const bodies: Uint8Array[] = []
+    cloned.wire.toS = (frame) => {
+      if (frame[5] === FRAME_TYPES.P3) bodies.push(frame.slice(64))
+      return frame
+    }
+    const [first] = await cloned.c.presign([wallet])
+    const [second] = await cloned.c.presign([wallet])
+    const [a, b] = bodies as [Uint8Array, Uint8Array]
+    const from = oteMessageBytes(1)
+    const at = half(from, 1)
+    expect(a.subarray(at.points, at.points + 33)).toEqual(b.subarray(at.points, at.points + 33))
+    for (const offset of [0, from - 2_000, from, from + 39_936, from + 39_968, at.gammaU, at.gammaV, at.psi]) {
+      expect(a.subarray(offset, offset + 32)).not.toEqual(b.subarray(offset, offset + 32))
+    }
+    expect(first?.noncePoint).not.toEqual(second?.noncePoint)
+    expect(first?.presigId).not.toEqual(second?.presigId)
   })
 })
