@@ -100,7 +100,7 @@ it('makes a key with more permissions than an audit row holds', async () => {
 it('shows a key its few wallets among many', async () => {
   const mine = [await newWallet(admin), await newWallet(admin)]
   await newWallet(admin)
-  const { secret } = await newKey(admin, [{ name: 'wallet:read', wallets: mine.map(({ walletId }) => walletId).reverse() }])
+  const { secret } = await newKey(admin, [{ name: 'wallet:read', wallets: mine.map(({ walletId }) => walletId).toReversed() }])
   const client = connect(daemon, secret)
   const first = await client.wallets.listWallets({ pageSize: 1 })
   const second = await client.wallets.listWallets({ pageSize: 1, pageToken: first.nextPageToken })
