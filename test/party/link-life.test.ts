@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import { mulBase } from '../../src/engine/curve/secp256k1.ts'
 import { makeLinkParties } from '../../src/engine/dkls23/contexts.ts'
 import { encodeError, encodeFrame, FRAME_TYPES, NO_SID } from '../../src/engine/dkls23/frame.ts'
@@ -10,17 +10,12 @@ import { endOf, refusalIn } from './judging.ts'
 import { deltaBit, MaliciousC, replaced } from './malicious-c.ts'
 import { MaliciousS } from './malicious-s.ts'
 import { typeOf } from './mutator.ts'
-import { durable, jobOf, sha256, twoParties, type TwoParties } from './two-parties.ts'
+import { durable, jobOf, sha256, twoParties, type TwoParties, warmParties } from './two-parties.ts'
+
+vi.setConfig({ testTimeout: 120_000 })
 
 const payload = new Uint8Array(Buffer.from('what is signed'))
 const HOUR_MS = 3_600_000
-const warm = async (wallets = 2) => {
-  const two = await twoParties()
-  await two.c.warm()
-  const ids = (wallets === 0 ? [] : await two.newWallets(wallets)) as [Uint8Array, Uint8Array]
-  two.clock.advance(6_000)
-  return { two, ids }
-}
 const works = async (two: TwoParties, ids: readonly Uint8Array[]): Promise<void> => {
   const [ready] = await two.c.presign(ids)
   expect(await endOf(two.c.sign(jobOf(ready as NonNullable<typeof ready>, payload)))).toBe('done')
@@ -31,7 +26,7 @@ const refused = async (answer: Promise<{ refusal: { code: string } | undefined }
 
 describe('T45 renewal', () => {
   it('by count: the pool survives, the next session has another Δ', async () => {
-    const { two, ids } = await warm()
+    const { two, ids } = await warmParties()
     const ready = await two.c.presign(ids)
     const before = structuredClone(two.linkS.material)
     two.linkC.countSlots(LINK_SLOTS_SOFT)
@@ -43,7 +38,7 @@ describe('T45 renewal', () => {
   })
 
   it('by age and at start', async () => {
-    const { two, ids } = await warm()
+    const { two, ids } = await warmParties()
     two.clock.advance(24 * HOUR_MS)
     expect(two.linkC.renewalDue()).toBe('age')
     await works(two, ids)
@@ -58,7 +53,7 @@ describe('T45 renewal', () => {
       (two: TwoParties) => two.linkS.countSlots(LINK_SLOTS_HARD),
       (two: TwoParties) => two.clock.advance(48 * HOUR_MS),
     ]) {
-      const { two, ids } = await warm()
+      const { two, ids } = await warmParties()
       const evil = new MaliciousC(two)
       pass(two)
       await refused(evil.begin(ids).then(({ p2 }) => p2), 'link_stale')
@@ -68,7 +63,7 @@ describe('T45 renewal', () => {
   })
 
   it('sessions that the peer ends after P2 are counted', async () => {
-    const { two, ids } = await warm()
+    const { two, ids } = await warmParties()
     two.linkC.countSlots(LINK_SLOTS_SOFT - 2)
     two.wire.toC = (frame) => {
       if (frame !== undefined && typeOf(frame) === FRAME_TYPES.P4) throw new Error('cut off')
@@ -79,7 +74,7 @@ describe('T45 renewal', () => {
   })
 
   it('S accepts +1 and +1 024; +1 025, the largest, its own and an older epoch are class A', async () => {
-    const { two } = await warm()
+    const { two } = await warmParties()
     const evil = new MaliciousC(two)
     const own = two.linkS.record.lEpoch
     for (const bad of [own, own - 1, own + 1025, 2 ** 32 - 1]) {
@@ -95,7 +90,7 @@ describe('T45 renewal', () => {
 
   it('C follows a peer that is ahead, by at most 1 024', async () => {
     for (const [ahead, end] of [[1023, 'done'], [1024, 'S:A:epoch_rejected'], [2 ** 31, 'S:A:epoch_rejected']] as const) {
-      const { two } = await warm()
+      const { two } = await warmParties()
       const own = two.linkC.record.lEpoch
       await two.linkS.save(() => ({ lEpoch: own + ahead }))
       two.linkC.wipeMaterial()
@@ -107,7 +102,7 @@ describe('T45 renewal', () => {
   it('a set-up that is cut off at any message is made good by the next session; a signature goes on meanwhile', async () => {
     const { L1, L2, L3, L4, L5, P2, P3, P4 } = FRAME_TYPES
     for (const cut of [L1, L2, L3, L4, L5, P2, P3, P4]) {
-      const { two, ids } = await warm()
+      const { two, ids } = await warmParties()
       const ready = await two.c.presign(ids)
       two.linkC.countSlots(LINK_SLOTS_SOFT)
       const cutOff = <T extends Uint8Array | undefined>(frame: T): T => {
@@ -127,7 +122,7 @@ describe('T45 renewal', () => {
   })
 
   it('material that is overwritten in the middle of a session ends it as class A, never as a failed check', async () => {
-    const { two, ids } = await warm()
+    const { two, ids } = await warmParties()
     const evil = new MaliciousC(two)
     const run = await evil.untilP3(ids)
     two.linkS.wipeMaterial()
@@ -149,7 +144,7 @@ describe('T45 renewal', () => {
   })
 
   it('the session that reaches the hard limit is refused, not failed', async () => {
-    const { two, ids } = await warm()
+    const { two, ids } = await warmParties()
     two.linkS.countSlots(LINK_SLOTS_HARD - 1)
     await works(two, ids)
     expect(two.linkS.record.lEpoch).toBe(2)
@@ -158,7 +153,7 @@ describe('T45 renewal', () => {
 
 describe('T59 erasures', () => {
   it.each([1, 5, 10])('one every %i s: others presign, at most one set-up a minute, none refused', async (everyS) => {
-    const { two, ids } = await warm()
+    const { two, ids } = await warmParties()
     const start = two.linkC.record.lEpoch
     const minutes = 5
     for (let s = 0; s < minutes * 60; s += everyS) {
@@ -172,7 +167,7 @@ describe('T59 erasures', () => {
   })
 
   it('the first erasure wipes at once and durably, the next waits for the end of the minute', async () => {
-    const { two, ids } = await warm()
+    const { two, ids } = await warmParties()
     await two.linkS.markEraseDue()
     expect(two.linkS.material).toBeUndefined()
     expect((await two.storeS.loadLink(two.linkS.parties.linkId))?.eraseDueAtMs).not.toBe(0n)
@@ -190,7 +185,7 @@ describe('T59 erasures', () => {
   })
 
   it('an erasure that is due survives a restart and costs one set-up', async () => {
-    const { two, ids } = await warm()
+    const { two, ids } = await warmParties()
     await two.c.noteErasure()
     const again = await two.restart()
     await works(again, ids)
@@ -202,7 +197,7 @@ describe('T38 a base-OT sender that garbles one branch', () => {
   it('passes exactly when the other branch was chosen; otherwise the link burns before a share was used', async () => {
     const seen = new Set<string>()
     for (let row = 0; row < 64 && seen.size < 2; row++) {
-      const { two } = await warm(0)
+      const { two } = await warmParties(0)
       const evil = new MaliciousC(two)
       const old = structuredClone(two.linkS.material)
       // Y_{row,1} is another point than the one whose key C keeps.
@@ -224,7 +219,7 @@ describe('T38 a base-OT sender that garbles one branch', () => {
   it('on the side of S as well', async () => {
     const seen = new Set<string>()
     for (let row = 0; row < 64 && seen.size < 2; row++) {
-      const { two } = await warm(0)
+      const { two } = await warmParties(0)
       // conf_S is over the honest transcript, so a changed answer is caught there: the garbling has to be S's own.
       const evil = new MaliciousS(two, {
         L4: (body, state) => {
@@ -246,7 +241,7 @@ describe('T38 a base-OT sender that garbles one branch', () => {
 
 describe('T4 reflection', () => {
   it("S's own base-OT points come back to it as C's: class C", async () => {
-    const { two } = await warm(0)
+    const { two } = await warmParties(0)
     const evil = new MaliciousC(two)
     await refused(evil.setUp('count', 2, { L3: (body, l2) => replaced(body, 0, l2.subarray(32)) }), 'protocol')
     two.clock.advance(6_000)
@@ -255,7 +250,7 @@ describe('T4 reflection', () => {
   })
 
   it('own frames come back: the role byte refuses them', async () => {
-    const { two, ids } = await warm()
+    const { two, ids } = await warmParties()
     const own: Uint8Array[] = []
     two.wire.toC = (frame) => {
       if (frame !== undefined) own.push(frame.slice())
@@ -270,7 +265,7 @@ describe('T4 reflection', () => {
 
 describe('T16 ids', () => {
   it('the frames of one link, and of the same parties in the other order, are class A on another', async () => {
-    const { two } = await warm()
+    const { two } = await warmParties()
     const { idC, idS } = two.linkS.parties
     const other = await twoParties({ idC: sha256(Buffer.from('another C')) })
     for (const { linkId } of [makeLinkParties(idS, idC, 0), other.linkC.parties]) {
@@ -284,7 +279,7 @@ describe('T16 ids', () => {
   })
 
   it('two clients on one link take turns', async () => {
-    const { two, ids } = await warm()
+    const { two, ids } = await warmParties()
     const [first, second] = [new MaliciousC(two), new MaliciousC(two)]
     const run = await first.untilP3(ids)
     await refused(second.begin(ids).then(({ p2 }) => p2), 'busy')
@@ -295,7 +290,7 @@ describe('T16 ids', () => {
 
 describe('T19 T20 parameters and lengths', () => {
   it('no slots, 65 slots, a plan of another length, another suite: class C', async () => {
-    const { two, ids } = await warm()
+    const { two, ids } = await warmParties()
     const evil = new MaliciousC(two)
     const { p1 } = await evil.begin(ids)
     two.clock.advance(11_000)
@@ -310,7 +305,7 @@ describe('T19 T20 parameters and lengths', () => {
 
 describe('T40 material that is not the other side’s', () => {
   it('the right epoch over other material is class A and never a failed check', async () => {
-    const { two, ids } = await warm()
+    const { two, ids } = await warmParties()
     const foreign = await twoParties()
     await foreign.c.warm()
     two.linkS.setMaterial(structuredClone(foreign.linkS.material as NonNullable<typeof two.linkS.material>))
@@ -323,7 +318,7 @@ describe('T40 material that is not the other side’s', () => {
 
   it('a control row put back to an older epoch on either side is made good', async () => {
     for (const side of ['linkC', 'linkS'] as const) {
-      const { two, ids } = await warm()
+      const { two, ids } = await warmParties()
       two.linkC.wipeMaterial()
       await two.c.warm()
       await two[side].save(() => ({ lEpoch: 1 }))
@@ -336,7 +331,7 @@ describe('T40 material that is not the other side’s', () => {
 
 describe('T60 a peer of another incarnation', () => {
   it('S restarted with a full pool at C: the hello empties the pool', async () => {
-    const { two, ids } = await warm()
+    const { two, ids } = await warmParties()
     await two.c.presign(ids)
     const again = await two.restart()
     two.wire.peer = (frame) => again.s.answer(frame)
@@ -346,7 +341,7 @@ describe('T60 a peer of another incarnation', () => {
   })
 
   it('without a hello one request finds out, and the presignatures of its session are gone', async () => {
-    const { two, ids } = await warm()
+    const { two, ids } = await warmParties()
     const ready = await two.c.presign(ids)
     const again = await two.restart()
     let requests = 0
@@ -360,7 +355,7 @@ describe('T60 a peer of another incarnation', () => {
   })
 
   it('C drops a presignature a minute before S does', async () => {
-    const { two, ids } = await warm()
+    const { two, ids } = await warmParties()
     const ready = await two.c.presign(ids)
     two.clock.advance(59 * 60_000 - 5_000)
     expect(await endOf(two.c.sign(jobOf(ready[0] as (typeof ready)[0], payload)))).toBe('done')
@@ -377,7 +372,7 @@ describe('T60 a peer of another incarnation', () => {
 
 describe('T30 floods', () => {
   it('L1: one set-up in five seconds, 120 an hour, erasures excepted', async () => {
-    const { two } = await warm(0)
+    const { two } = await warmParties(0)
     const evil = new MaliciousC(two)
     const l1 = (reason: number, lEpoch: number) =>
       evil.send(FRAME_TYPES.L1, NO_SID, lEpoch, Uint8Array.of(...randomBytes(32), ...u32(lEpoch), reason))
@@ -395,7 +390,7 @@ describe('T30 floods', () => {
   })
 
   it('P1: one session at a time; a silent one gives way after two seconds', async () => {
-    const { two, ids } = await warm()
+    const { two, ids } = await warmParties()
     const evil = new MaliciousC(two)
     const silent = await evil.untilP3(ids)
     for (let i = 0; i < 50; i++) await refused(evil.begin(ids).then(({ p2 }) => p2), 'busy')
@@ -407,7 +402,7 @@ describe('T30 floods', () => {
   })
 
   it('a session ends after ten seconds, whoever is slow', async () => {
-    const { two, ids } = await warm()
+    const { two, ids } = await warmParties()
     const evil = new MaliciousC(two)
     const run = await evil.untilP3(ids)
     two.clock.advance(10_100)
@@ -416,7 +411,7 @@ describe('T30 floods', () => {
   })
 
   it('an S that is always busy, or stale, or sends the epoch up, is given up on', async () => {
-    const { two, ids } = await warm()
+    const { two, ids } = await warmParties()
     const { linkId } = two.linkS.parties
     const answers = [
       { code: 'busy' },

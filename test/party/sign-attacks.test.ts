@@ -12,7 +12,7 @@ import { hexOf } from '../../src/party/presignature-map.ts'
 import { endOf } from './judging.ts'
 import { flipped, MaliciousC, replaced } from './malicious-c.ts'
 import { MaliciousS } from './malicious-s.ts'
-import { durable, jobOf, sha256, twoParties, type TwoParties } from './two-parties.ts'
+import { durable, jobOf, sha256, twoParties, type TwoParties, warmParties } from './two-parties.ts'
 
 const payload = new Uint8Array(Buffer.from('what is signed'))
 const otherPayload = new Uint8Array(Buffer.from('something else'))
@@ -21,10 +21,9 @@ let two: TwoParties
 let ids: [Uint8Array, Uint8Array]
 
 beforeEach(async () => {
-  two = await twoParties()
-  await two.c.warm()
-  ids = (await two.newWallets(2)) as [Uint8Array, Uint8Array]
-  two.clock.advance(6_000)
+  const made = await warmParties()
+  two = made.two
+  ids = made.ids
 })
 
 type Request = {
