@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
-import type { WalletRecord } from '../src/engine/dkls23/records.ts'
+import { encodeWalletRecord, WALLET_RECORD_AAD_BYTES, type WalletRecord } from '../src/engine/dkls23/records.ts'
 import type { Initiator, ReadyPresignature, SignJob } from '../src/party/initiator.ts'
-import { sealRecord } from '../src/party/share-sealing.ts'
+import { sealShare } from '../src/vault/sealed-record.ts'
 import { jobOf, twoParties } from '../test/party/two-parties.ts'
 
 export type LocalPair = {
@@ -51,8 +51,11 @@ export const createLocalPair = async (): Promise<LocalPair> => {
 const INTEGER_COLUMNS_BYTES = 1 + 4 + 4 + 8
 
 const sealedRowBytes = (record: WalletRecord): number => {
-  const seal = { shareKey: randomBytes(32), vaultId: randomBytes(16) }
-  const { walletId, header, wrappedKey, nonce, ciphertext } = sealRecord(seal, record, 1n)
-  const columns = [walletId, record.linkId, header, wrappedKey, nonce, ciphertext]
-  return columns.reduce((sum, { length }) => sum + length, INTEGER_COLUMNS_BYTES + record.state.length)
+  const { walletId, wEpoch, linkId, state } = record
+  const bytes = encodeWalletRecord(record)
+  const header = bytes.slice(0, WALLET_RECORD_AAD_BYTES)
+  const place = { vaultId: randomBytes(16), walletId, wEpoch, recordVersion: 1n, header }
+  const { wrappedKey, nonce, ciphertext } = sealShare(randomBytes(32), place, bytes)
+  const columns = [walletId, linkId, header, wrappedKey, nonce, ciphertext]
+  return columns.reduce((sum, { length }) => sum + length, INTEGER_COLUMNS_BYTES + state.length)
 }
