@@ -25,6 +25,7 @@ import { openPortEnd, type PortEnd } from './port-calls.ts'
 import { hexOf } from './presignature-map.ts'
 import { readSigningPayload } from './read-payload.ts'
 import { Responder } from './responder.ts'
+import { ShareSeal } from './share-sealing.ts'
 
 export type CosignerWorkerData = {
   readonly path: string
@@ -67,7 +68,7 @@ export const createCosigner = async (data: CosignerWorkerData, main: () => PortE
   data.passphrase?.fill(0)
   const inode = statSync(data.path).ino
   const ownId = partyIdOf(vault.signer.publicKey)
-  const seal = { shareKey: vault.shareKey(), vaultId: vault.vaultId }
+  const seal = new ShareSeal(vault.shareKey(), vault.vaultId)
   const store = createCosignerStore(vault, seal, clock)
   const entropy = createEntropy(clock)
   contextRandomize(entropy.nonce32())
@@ -156,7 +157,7 @@ export const createCosigner = async (data: CosignerWorkerData, main: () => PortE
     stop: async () => {
       responder?.wipeSessions()
       link?.wipeMaterial()
-      seal.shareKey.fill(0)
+      seal.close()
       await vault.close()
       setImmediate(() => {
         data.frames.close()

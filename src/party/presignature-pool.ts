@@ -2,7 +2,7 @@
  * The main thread's view of ready presignatures: public ids only. Taking one is final. Live demands go before refills,
  * and one presign session is in flight at a time.
  */
-import { failure } from '../domain/failure.ts'
+import { type Failure, failure } from '../domain/failure.ts'
 import type { ReadyPresignature } from './initiator.ts'
 import { hexOf } from './presignature-map.ts'
 
@@ -31,7 +31,7 @@ export class PresignaturePool {
   readonly #filling = new Set<string>()
   #demands: Demand[] = []
   #running = false
-  #shut = false
+  #shut: Failure | undefined
 
   constructor(presign: Presign, settings: PoolSettings, nowMs: () => number) {
     this.#presign = presign
@@ -83,17 +83,18 @@ export class PresignaturePool {
     this.#ready.clear()
   }
 
-  shut(): void {
-    this.#shut = true
+  /** Those who wait, and those who come, hear `reason`. */
+  shut(reason: Failure = failure('SHUTTING_DOWN', {})): void {
+    this.#shut = reason
     this.#ready.clear()
     this.#warm.clear()
-    for (const demand of this.#demands) demand.reject(failure('SHUTTING_DOWN', {}))
+    for (const demand of this.#demands) demand.reject(reason)
     this.#demands = []
   }
 
   #demand(walletId: Uint8Array, signal: AbortSignal): Promise<ReadyPresignature> {
     return new Promise((resolve, reject) => {
-      if (this.#shut) return reject(failure('SHUTTING_DOWN', {}))
+      if (this.#shut !== undefined) return reject(this.#shut)
       const demand: Demand = { walletId, resolve: settle(resolve), reject: settle(reject) }
       const abandon = (): void => {
         this.#demands = this.#demands.filter((one) => one !== demand)
@@ -113,7 +114,7 @@ export class PresignaturePool {
   }
 
   #kick(): void {
-    if (this.#running || this.#shut) return
+    if (this.#running || this.#shut !== undefined) return
     this.#running = true
     void this.#fill()
   }
@@ -123,7 +124,7 @@ export class PresignaturePool {
       for (;;) {
         const demanded = this.#demands.length > 0
         const slots = demanded ? this.#demandedSlots() : this.#refillSlots()
-        if (slots.length === 0 || this.#shut) return
+        if (slots.length === 0 || this.#shut !== undefined) return
         if (!(await this.#fillOnce(slots)) && !demanded) return
         if (!demanded) await new Promise((next) => setTimeout(next, REFILL_PAUSE_MS))
       }

@@ -11,8 +11,28 @@ import {
 import { openShare, type SealedShare, sealShare } from '../vault/sealed-record.ts'
 import type { StoredShare } from '../vault/wallet-shares.ts'
 
-/** The key that seals shares and the vault it belongs to. */
-export type ShareSeal = { readonly shareKey: Uint8Array; readonly vaultId: Uint8Array }
+/** The key that seals shares and the vault it belongs to. Takes the key over and overwrites it. */
+export class ShareSeal {
+  readonly vaultId: Uint8Array
+  readonly #shareKey: Uint8Array
+  #isClosed = false
+
+  constructor(shareKey: Uint8Array, vaultId: Uint8Array) {
+    this.#shareKey = shareKey
+    this.vaultId = vaultId
+  }
+
+  /** A closed seal seals nothing, and says of no record that it does not open. @throws SHUTTING_DOWN */
+  get shareKey(): Uint8Array {
+    if (this.#isClosed) throw failure('SHUTTING_DOWN', {})
+    return this.#shareKey
+  }
+
+  close(): void {
+    this.#isClosed = true
+    this.#shareKey.fill(0)
+  }
+}
 
 /** Seals a record for `recordVersion` of its wallet. The caller still owns, and wipes, the share in `record`. */
 export const sealRecord = (seal: ShareSeal, record: WalletRecord, recordVersion: bigint): SealedShare => {
@@ -34,9 +54,10 @@ const stateOf = (inner: WalletState, outer: WalletState): WalletState => (inner 
  * @throws ProtocolFault class B (quarantine): the row was altered or swapped, or the record does not verify.
  */
 export const openRecord = (seal: ShareSeal, stored: StoredShare): WalletRecord => {
+  const { shareKey, vaultId } = seal
   let bytes: Uint8Array
   try {
-    bytes = openShare(seal.shareKey, seal.vaultId, stored)
+    bytes = openShare(shareKey, vaultId, stored)
   } catch {
     throw damagedRecord('the sealed record does not open')
   }

@@ -28,7 +28,7 @@ import { Link, newLinkRecord } from './link.ts'
 import { PeerRefusal } from './peer-refusal.ts'
 import { openPortEnd, type PortEnd, PortFailure } from './port-calls.ts'
 import { hexOf } from './presignature-map.ts'
-import { openRecord, sealRecord, type ShareSeal } from './share-sealing.ts'
+import { openRecord, sealRecord, ShareSeal } from './share-sealing.ts'
 
 export type SignerWorkerData = {
   readonly idC: Uint8Array
@@ -89,7 +89,7 @@ export const createSigner = async (data: SignerWorkerData, host: PortEnd<SignerH
   const alert = (what: string, detail: string): void => {
     void host.call('alert', { what, detail }).catch(() => undefined)
   }
-  const seal: ShareSeal = { shareKey: data.shareKey, vaultId: data.vaultId }
+  const seal = new ShareSeal(data.shareKey, data.vaultId)
   const prepared = new Map<string, SealedShare>()
   const store = createHostedStore(host, seal, prepared)
   const parties = makeLinkParties(data.idC, data.idS, 0)
@@ -146,7 +146,7 @@ export const createSigner = async (data: SignerWorkerData, host: PortEnd<SignerH
     stop: () => {
       initiator.wipeSessions()
       link.wipeMaterial()
-      data.shareKey.fill(0)
+      seal.close()
       setImmediate(() => {
         data.frames.close()
         ended()

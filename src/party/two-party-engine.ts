@@ -38,7 +38,8 @@ type Live = {
   readonly signer: PortEnd<SignerCalls>
   readonly pool: PresignaturePool
   readonly cosignerId: Uint8Array
-  readonly close: () => Promise<void>
+  /** `why`: what was lost; absent when the daemon stops. */
+  readonly close: (why?: string) => Promise<void>
 }
 
 const PEER_SETTING = 'peer_id'
@@ -261,13 +262,20 @@ export class TwoPartyEngine {
     this.#live = undefined
     this.#why = why
     if (!this.#stopped) this.#options.onAvailability(false, why)
-    void live?.close()
+    void live?.close(why)
   }
 }
 
 /** Opens the cosigner, checks that each side is the one the other knows and not an older copy, and joins them. */
 const openParties = async (options: EngineOptions, lost: (why: string) => void): Promise<Live> => {
   const { vault, clock } = options
+  let isLost = false
+  /** Once: the second thread ends because the first did. */
+  const loseOnce = (why: string): void => {
+    if (isLost) return
+    isLost = true
+    lost(why)
+  }
   const channel = new MessageChannel()
   const cosignerThread = startThread('./cosigner-worker.ts', 'cosigner', {
     ...options.cosigner,
@@ -285,7 +293,7 @@ const openParties = async (options: EngineOptions, lost: (why: string) => void):
     await Promise.all(threads.map((thread) => thread.terminate()))
   }
   try {
-    watchThread(cosignerThread, cosigner, 'the cosigner', () => !closing, lost)
+    watchThread(cosignerThread, cosigner, 'the cosigner', () => !closing, loseOnce)
     const { ownId, head: theirs } = await cosigner.call('open', undefined, { timeoutMs: OPEN_TIMEOUT_MS })
     pinPeer(vault, ownId, clock)
     requireForward(vault, ownId, theirs, clock)
@@ -309,16 +317,16 @@ const openParties = async (options: EngineOptions, lost: (why: string) => void):
       alert: (what, detail) => options.onAlert('daemon', what, detail),
     })
     const signer: PortEnd<SignerCalls> = openPortEnd(signerThread, host, onBug)
-    watchThread(signerThread, signer, 'the signer thread', () => !closing, lost)
+    watchThread(signerThread, signer, 'the signer thread', () => !closing, loseOnce)
     await signer.call('connect', undefined, { timeoutMs: OPEN_TIMEOUT_MS })
     await cosigner.call('rememberHead', { head: auditHead(vault.read), exact: true })
     for (const freeze of listFreezes(vault.read, undefined, FREEZES_MAX)) {
       if (freeze.scope !== 'api_key') await cosigner.call('freeze', { freeze }, { timeoutMs: CALL_TIMEOUT_MS })
     }
     void signer.call('warm', undefined).catch((error) => onBug(asFailure(error)))
-    const stop = async (): Promise<void> => {
+    const stop = async (why?: string): Promise<void> => {
       if (closing) return
-      pool.shut()
+      pool.shut(why === undefined ? undefined : failure('COSIGNER_UNAVAILABLE', { why }))
       await Promise.allSettled([
         signer.call('stop', undefined, { timeoutMs: CALL_TIMEOUT_MS }),
         cosigner.call('stop', undefined, { timeoutMs: CALL_TIMEOUT_MS }),
