@@ -4,7 +4,7 @@
  */
 import { type Failure, failure } from '../domain/failure.ts'
 import type { ReadyPresignature } from './initiator.ts'
-import { hexOf } from './presignature-map.ts'
+import { hexOf, MAX_PRESIGNATURES } from './presignature-map.ts'
 
 export type PoolSettings = { readonly lowWater: number; readonly highWater: number; readonly ttlMs: number }
 type Presign = (walletIds: readonly Uint8Array[]) => Promise<readonly ReadyPresignature[]>
@@ -17,6 +17,8 @@ type Demand = {
 const BATCH_MAX = 16
 /** Wallets that are kept warm, most recently used; all others presign on demand. */
 const WARM_WALLETS_MAX = 2_048
+/** Refilling ends here, whatever the water marks: the other half of what a link may hold is for live demands. */
+const READY_MAX = MAX_PRESIGNATURES / 2
 const RETRY_AFTER_MS = 100
 /** Between two refills, so that live signing finds the workers free. */
 const REFILL_PAUSE_MS = 2
@@ -25,6 +27,7 @@ export class PresignaturePool {
   readonly #presign: Presign
   readonly #settings: PoolSettings
   readonly #nowMs: () => number
+  readonly #readyMax: number
   readonly #ready = new Map<string, ReadyPresignature[]>()
   readonly #warm = new Map<string, Uint8Array>()
   /** Fell below the low water and are not full yet. */
@@ -33,8 +36,9 @@ export class PresignaturePool {
   #running = false
   #shut: Failure | undefined
 
-  constructor(presign: Presign, settings: PoolSettings, nowMs: () => number) {
+  constructor(presign: Presign, settings: PoolSettings, nowMs: () => number, readyMax = READY_MAX) {
     this.#presign = presign
+    this.#readyMax = readyMax
     this.#settings = settings
     this.#nowMs = nowMs
   }
@@ -173,6 +177,7 @@ export class PresignaturePool {
 
   #refillSlots(): Uint8Array[] {
     const slots: Uint8Array[] = []
+    if (this.size >= this.#readyMax) return slots
     for (const [key, walletId] of [...this.#warm].toReversed()) {
       const have = this.#ready.get(key)?.length ?? 0
       if (have < this.#settings.lowWater) this.#filling.add(key)

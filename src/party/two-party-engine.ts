@@ -168,9 +168,14 @@ export class TwoPartyEngine {
    * away, or does not answer, is told when it is joined again; the daemon's own freeze holds meanwhile.
    */
   async freezeCosigner(freeze: FreezeRow): Promise<void> {
-    await this.#live?.cosigner
-      .call('freeze', { freeze }, { timeoutMs: CALL_TIMEOUT_MS })
-      .catch((error: unknown) => this.#options.onAlert('daemon', 'freeze_not_shared', String(error)))
+    const share = async ({ cosigner }: Live): Promise<void> => {
+      await cosigner
+        .call('freeze', { freeze }, { timeoutMs: CALL_TIMEOUT_MS })
+        .catch((error: unknown) => this.#options.onAlert('daemon', 'freeze_not_shared', String(error)))
+    }
+    if (this.#live !== undefined) return share(this.#live)
+    // One that is being joined may have been told of the others already.
+    void this.#starting?.then(share).catch(() => undefined)
   }
 
   /** Needs the cosigner: a freeze that only the daemon forgot would stay without anybody seeing it. */
