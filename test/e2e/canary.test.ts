@@ -5,12 +5,15 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 import { readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterAll, describe, expect, it } from 'vitest'
+import { afterAll, describe, expect, it, vi } from 'vitest'
 import { FreezeScope } from '../../gen/countersign/v1/admin_pb.ts'
 import type { CountersignClient } from '../../src/client/countersign-client.ts'
 import { connect, newKey, newWallet, outcomeOf } from './callers.ts'
 import { SIGNING_NAMES, signAs } from './signing-calls.ts'
 import { makeDataDir, runCli, startDaemon } from './start-daemon.ts'
+
+/** Each restart takes a second, and several on a machine with other work. */
+vi.setConfig({ testTimeout: 90_000, hookTimeout: 90_000 })
 
 const base = makeDataDir()
 const data = join(base, 'data')
@@ -136,7 +139,7 @@ describe('after a mixed workload', () => {
     expect(output).not.toMatch(csk)
     expect(answers).not.toMatch(csk)
     for (const path of filesBelow(base, HOMES)) expect(csk.test(readFileSync(path, 'latin1')), path).toBe(false)
-  }, 40_000)
+  })
 
   it('no passphrase is in a file, a log line or a message', async () => {
     const phrase = `correct-${randomBytes(16).toString('hex')}`
@@ -155,5 +158,5 @@ describe('after a mixed workload', () => {
     const said = [init, check].map(({ stdout, stderr }) => stdout + stderr).join() + daemon.output()
     expect(hitsIn(Buffer.from(said), [canary])).toEqual([])
     expect(searchFiles([canary])).toEqual([])
-  }, 40_000)
+  })
 })

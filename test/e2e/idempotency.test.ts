@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { create, toBinary } from '@bufbuild/protobuf'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { KeyType } from '../../gen/countersign/v1/common_pb.ts'
 import { CreateApiKeyResponseSchema } from '../../gen/countersign/v1/admin_pb.ts'
 import { EvmTransactionSchema, type Wallet } from '../../gen/countersign/v1/wallet_pb.ts'
@@ -11,6 +11,9 @@ import { connect, hex, newKey, newWallet, outcomeOf, refusalOf } from './callers
 import { SIGNING_NAMES, signAs } from './signing-calls.ts'
 import { makeDataDir, startDaemon, type TestDaemon } from './start-daemon.ts'
 import { transferFields } from './transactions.ts'
+
+/** Each restart takes a second, and several on a machine with other work. */
+vi.setConfig({ testTimeout: 90_000, hookTimeout: 90_000 })
 
 const base = makeDataDir()
 let daemon: TestDaemon
@@ -103,7 +106,7 @@ describe('the same request id and body', () => {
       expect(again).toEqual(after)
     }
     expect((await client.audit.verifyChain({})).valid).toBe(true)
-  }, 60_000)
+  })
 
   it('finish a wallet that kill -9 cut off, and never make two', async () => {
     for (let round = 0; round < 2; round++) {
@@ -118,7 +121,7 @@ describe('the same request id and body', () => {
       expect((await client.wallets.listWallets({ userId })).wallets).toEqual([after.wallet])
       expect(await outcomeOf(signAs('SignMessage text', client, { wallet: userId }))).toBe('signed')
     }
-  }, 60_000)
+  })
 })
 
 describe('the same request id and another body', () => {

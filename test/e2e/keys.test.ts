@@ -4,7 +4,7 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { create } from '@bufbuild/protobuf'
 import { timestampFromMs } from '@bufbuild/protobuf/wkt'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { ApiKeyState } from '../../gen/countersign/v1/admin_pb.ts'
 import { EvmTransactionSchema, type Wallet } from '../../gen/countersign/v1/wallet_pb.ts'
 import { type CountersignClient, createCountersignClient } from '../../src/client/countersign-client.ts'
@@ -12,6 +12,9 @@ import { connect, newKey, newWallet, outcomeOf, reasonOf, refusalOf } from './ca
 import { SIGNING_NAMES, signAs } from './signing-calls.ts'
 import { makeDataDir, startDaemon, type TestDaemon } from './start-daemon.ts'
 import { TO, transferFields } from './transactions.ts'
+
+/** Each restart takes a second, and several on a machine with other work. */
+vi.setConfig({ testTimeout: 90_000, hookTimeout: 90_000 })
 
 const CHAIN = 'eip155:1'
 const base = makeDataDir()

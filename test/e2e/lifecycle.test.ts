@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createClient } from '@connectrpc/connect'
 import { createGrpcTransport } from '@connectrpc/connect-node'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { Health } from '../../gen/grpc/health/v1/health_pb.ts'
 import { ServerReflection } from '../../gen/grpc/reflection/v1/reflection_pb.ts'
 import { type CountersignClient, createCountersignClient } from '../../src/client/countersign-client.ts'
@@ -13,6 +13,9 @@ import { connect, newKey, newWallet, outcomeOf } from './callers.ts'
 import { healthOf } from './health.ts'
 import { SIGNING_NAMES, signAs } from './signing-calls.ts'
 import { makeDataDir, runCli, startDaemon, type TestDaemon } from './start-daemon.ts'
+
+/** Each restart takes a second, and several on a machine with other work. */
+vi.setConfig({ testTimeout: 90_000, hookTimeout: 90_000 })
 
 const base = makeDataDir()
 const data = join(base, 'data')
@@ -137,7 +140,7 @@ describe('SIGTERM', () => {
     client.close()
     await start()
     expect(await outcomeOf(signAs('SignMessage text', client, { wallet: 'user-0' }))).toBe('signed')
-  }, 40_000)
+  })
 
   it('while a start goes on ends it cleanly', async () => {
     client.close()
@@ -151,7 +154,7 @@ describe('SIGTERM', () => {
     }
     await start()
     expect(await outcomeOf(signAs('SignMessage text', client, { wallet: 'user-0' }))).toBe('signed')
-  }, 40_000)
+  })
 })
 
 describe('the command line against the daemon', () => {
@@ -175,5 +178,5 @@ describe('the command line against the daemon', () => {
     expect(await outcomeOf(signAs('SignMessage text', trader, { wallet: 'x' }))).toBe('signed')
     admin.close()
     trader.close()
-  }, 40_000)
+  })
 })

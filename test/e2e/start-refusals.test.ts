@@ -4,10 +4,13 @@ import { createHash } from 'node:crypto'
 import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { connect, newKey, newWallet, outcomeOf, reasonOf } from './callers.ts'
 import { signAs } from './signing-calls.ts'
 import { type CliRun, makeDataDir, runCli, startDaemon } from './start-daemon.ts'
+
+/** Each restart takes a second, and several on a machine with other work. */
+vi.setConfig({ testTimeout: 90_000, hookTimeout: 90_000 })
 
 const base = makeDataDir()
 /** A stopped daemon's data with two wallets that have signed, and an older copy of it. */
@@ -37,7 +40,7 @@ beforeAll(async () => {
     await daemon.kill('SIGTERM')
     if (round === 0) cpSync(good, older, { recursive: true })
   }
-}, 60_000)
+})
 afterAll(() => rmSync(base, { recursive: true, force: true }))
 
 const ANY_PORTS = ['--grpc-listen', '127.0.0.1:0', '--connect-listen', '127.0.0.1:0']
@@ -223,7 +226,7 @@ describe('the daemon vault', () => {
     const { status } = await client.admin.getStatus({})
     expect(status?.cosignerAvailable).toBe(true)
     client.close()
-  }, 60_000)
+  })
 })
 
 describe('the place to listen', () => {
