@@ -133,7 +133,7 @@ const signInside = async (needs: SignNeeds, job: Job, passage: Passage): Promise
   }
   for (let attempt = 1; ; attempt++) {
     assertInTime(needs, job.call)
-    const presignature = await needs.engine.takePresignature(walletIdToBytes(job.wallet.walletId), job.call.signal)
+    const presignature = await takePresignature(needs, job)
     const result = await signWith(needs, job, passage, { presignature, attempt }).catch((error: unknown) => {
       // Whatever became of it, it serves nothing any more; left where it is, it would take up room for an hour.
       needs.engine.discardPresignature(presignature.presigId)
@@ -151,6 +151,17 @@ const signWith = async (needs: SignNeeds, job: Job, passage: Passage, turn: Try)
   assertInTime(needs, job.call)
   const head = await recordIntent(needs, job, turn)
   return runRounds(needs, job, turn.presignature, head, passage)
+}
+
+const takePresignature = async ({ engine, vault }: SignNeeds, { call, wallet }: Job): Promise<ReadyPresignature> => {
+  try {
+    return await engine.takePresignature(walletIdToBytes(wallet.walletId), call.signal)
+  } catch (error) {
+    // A party that found the wallet's record damaged has stopped the wallet by now: that is the reason to tell.
+    const current = getWallet(vault.read, wallet.walletId)
+    if (current !== undefined) assertSigns(current)
+    throw error
+  }
 }
 
 /** A request id stands for one signature at the cosigner too, told apart by who asked for it. */
