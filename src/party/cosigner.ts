@@ -145,6 +145,8 @@ export const createCosigner = async (data: CosignerWorkerData, main: () => PortE
     stopWallet: async ({ walletId }: { readonly walletId: Uint8Array }) => {
       responder?.wipeWallet(walletId)
       await vault.commit((tx) => setShareState(tx, walletId, 'REVOKED', clock.nowMs()))
+      // What read the wallet as ACTIVE while that was being written forgets it again.
+      responder?.wipeWallet(walletId)
     },
     /** A presignature that was handed out and will not be used. */
     discard: (presigId: Uint8Array) => responder?.discard(presigId),
