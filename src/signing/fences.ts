@@ -22,10 +22,16 @@ export type Passage = {
 
 export class Fences {
   readonly #raised = new Map<string, FenceKey>()
+  #raises = 0
   readonly #inFlight = new Set<{ readonly names: ReadonlySet<string>; readonly done: Promise<void> }>()
 
   constructor(raised: Iterable<FenceKey> = []) {
     for (const key of raised) this.#raised.set(nameOf(key), key)
+  }
+
+  /** How often a fence was raised: while it stays the same, what stood behind none stands behind none. */
+  get raises(): number {
+    return this.#raises
   }
 
   /** The first raised fence among `keys`, or undefined. */
@@ -56,6 +62,7 @@ export class Fences {
   async raise(key: FenceKey): Promise<void> {
     const name = nameOf(key)
     this.#raised.set(name, key)
+    this.#raises += 1
     const running = [...this.#inFlight].filter((entry) => entry.names.has(name)).map((entry) => entry.done)
     if (running.length === 0) return
     const { promise: late, resolve } = Promise.withResolvers<void>()

@@ -30,7 +30,7 @@ import { resolveWallet } from './resolve-wallet.ts'
 
 export type SignNeeds = {
   readonly vault: DaemonVault
-  readonly engine: Pick<TwoPartyEngine, 'takePresignature' | 'sign'>
+  readonly engine: Pick<TwoPartyEngine, 'takePresignature' | 'sign' | 'estimateSignMs'>
   readonly fences: Fences
   readonly grants: GrantCache
   readonly rates: RateLimiter
@@ -101,13 +101,20 @@ export const fencesOf = (call: Call, wallet: Wallet): readonly FenceKey[] => [
  * have; AUDIT_UNAVAILABLE when the vault's disk fails; DEADLINE_EXCEEDED.
  */
 export const sign = async (needs: SignNeeds, call: Call, request: SignRequest): Promise<Signed> => {
-  const examination = examine(request.content)
-  const wallet = resolveWallet(needs.vault.read, call.caller.projectId, request.walletRef, request.keyType)
+  const { stages } = call
+  const examination = stages.measure('decode', () => examine(request.content))
+  const wallet = stages.measure('decide', () =>
+    resolveWallet(needs.vault.read, call.caller.projectId, request.walletRef, request.keyType),
+  )
   const { walletId, project } = wallet
-  const payload = encodeSigningPayload({ projectId: project, walletId, method: request.method, content: request.content })
+  const payload = stages.measure('decode', () =>
+    encodeSigningPayload({ projectId: project, walletId, method: request.method, content: request.content }),
+  )
   const job: Job = { call, request, wallet, examination, payload, reqId: reqIdOf(call) }
   try {
+    const { raises } = needs.fences
     const passage = needs.fences.enter(fencesOf(call, wallet))
+    call.releaseChecks.push(() => checkRelease(needs, job, passage, raises))
     try {
       return await signInside(needs, job, passage)
     } finally {
@@ -119,18 +126,32 @@ export const sign = async (needs: SignNeeds, call: Call, request: SignRequest): 
   }
 }
 
+/** The answer may have waited for its reader: it leaves only if it could still be made. */
+const checkRelease = (needs: SignNeeds, job: Job, passage: Passage, raises: number): void => {
+  assertInTime(needs, job.call)
+  if (needs.fences.raises === raises) return
+  passage.check()
+  const current = getWallet(needs.vault.read, job.wallet.walletId)
+  if (current !== undefined) assertSigns(current)
+}
+
 const signInside = async (needs: SignNeeds, job: Job, passage: Passage): Promise<Signed> => {
+  const { stages, signal, whenPoolIsEmpty } = job.call
   const nowMs = needs.clock.nowMs()
   assertSigns(job.wallet)
-  const decision = requireAllowed(decideOn(needs.vault.read, needs, job, nowMs))
+  const decision = stages.measure('decide', () => requireAllowed(decideOn(needs.vault.read, needs, job, nowMs)))
   for (const { counter, requestsPerSecond } of decision.rates) {
     needs.rates.take(`${job.call.caller.apiKeyId} ${counter}`, requestsPerSecond)
   }
+  const walletId = walletIdToBytes(job.wallet.walletId)
+  assertWorthBeginning(needs, job.call, walletId)
   for (let attempt = 1; ; attempt++) {
-    const presignature = await needs.engine.takePresignature(walletIdToBytes(job.wallet.walletId), job.call.signal)
+    const presignature = await stages.wait('presign', () =>
+      needs.engine.takePresignature(walletId, signal, whenPoolIsEmpty),
+    )
     passage.check()
     assertInTime(needs, job.call)
-    const head = await recordIntent(needs, job, presignature)
+    const head = await stages.wait('commit', () => recordIntent(needs, job, presignature))
     const result = await runRounds(needs, job, presignature, head, passage)
     if (result !== 'again') return result
     if (attempt === MAX_TRIES) throw failure('PRESIGNATURES_EXHAUSTED', { retryAfterMs: 100 })
@@ -144,7 +165,7 @@ const reqIdOf = ({ caller, method, requestId }: Call): Uint8Array => {
   return new Uint8Array(createHash('sha256').update(text).digest().subarray(0, 16))
 }
 
-const assertSigns = (wallet: Wallet): void => {
+export const assertSigns = (wallet: Wallet): void => {
   const { walletId, state } = wallet
   if (state === 'ARCHIVED') throw failure('WALLET_ARCHIVED', { walletId })
   if (state === 'SUSPENDED') throw failure('WALLET_SUSPENDED', { walletId })
@@ -157,6 +178,13 @@ const assertSigns = (wallet: Wallet): void => {
 
 const assertInTime = (needs: SignNeeds, call: Call): void => {
   if (call.signal.aborted || needs.clock.nowMs() >= call.deadlineMs) throw failure('DEADLINE_EXCEEDED', {})
+}
+
+/** Work that would not be done in time behind the work that is there already is not begun. */
+const assertWorthBeginning = (needs: SignNeeds, call: Call, walletId: Uint8Array): void => {
+  const leftMs = Math.max(0, Math.floor(call.deadlineMs - needs.clock.nowMs()))
+  const neededMs = Math.ceil(needs.engine.estimateSignMs(walletId))
+  if (leftMs <= neededMs) throw failure('DEADLINE_EXCEEDED', { neededMs, leftMs })
 }
 
 const decideOn = (reader: Reader, needs: SignNeeds, job: Job, nowMs: number): Decision => {
@@ -230,7 +258,9 @@ const runRounds = async (
     assertInTime(needs, job.call)
     const { walletId, presigId } = presignature
     const { digest } = examination
-    const signature = await needs.engine.sign({ walletId, presigId, reqId, digest, path: [], payload })
+    const signature = await job.call.stages.wait('rounds', () =>
+      needs.engine.sign({ walletId, presigId, reqId, digest, path: [], payload }),
+    )
     const { r, s } = signature
     complete(needs, job, head, r, s)
     passage.check()
