@@ -31,7 +31,7 @@ const chunkDigits = (chunk: number): string => {
   return digits
 }
 
-/** The one base58 text of some bytes: `decodeBase58` inverts it. For keys and signatures; the work is quadratic. */
+/** The one base58 text of some bytes, which `decodeBase58` inverts. For keys and signatures: the work is quadratic. */
 export const encodeBase58 = (bytes: Uint8Array): string => {
   const zeros = bytes.findIndex((byte) => byte !== 0)
   if (zeros < 0) return '1'.repeat(bytes.length)

@@ -7,7 +7,9 @@ describe('base58', () => {
   it('is written as the Solana kit writes it, and read back', () => {
     const bytes = fc.oneof(
       fc.uint8Array({ maxLength: 64 }),
-      fc.tuple(fc.nat(8), fc.uint8Array({ maxLength: 32 })).map(([n, rest]) => Uint8Array.from([...Array(n).fill(0), ...rest])),
+      fc
+        .tuple(fc.nat(8), fc.uint8Array({ maxLength: 32 }))
+        .map(([n, rest]) => Uint8Array.from([...Array(n).fill(0), ...rest])),
     )
     fc.assert(
       fc.property(bytes, (value) => {
