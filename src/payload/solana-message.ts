@@ -2,10 +2,10 @@ import { failure, isFailure } from '../domain/failure.ts'
 import { concatBytes, equalBytes } from './bytes.ts'
 
 /**
- * Solana transaction messages, the bytes that every signer of a transaction signs: legacy, and version 0 with address
- * lookup tables. The rules are those by which a validator takes a message apart and refuses it
- * (`Message::sanitize` and `v0::Message::sanitize` of solana-message), plus one: no account key stands twice, since
- * such a transaction is never executed.
+ * Solana transaction messages, the bytes that every signer of a transaction signs: legacy, and version 0 with
+ * address lookup tables. The rules are those by which a validator takes a message apart and refuses it
+ * (`Message::sanitize` and `v0::Message::sanitize` of solana-message), plus one: no account key stands twice,
+ * since such a transaction is never executed.
  */
 export type SolanaInstruction = {
   /** Into `staticKeys`; never 0, the fee payer. */
@@ -45,7 +45,8 @@ const VERSION_FLAG = 0x80
 const MAX_ACCOUNTS = 256
 const SIGNATURE_BYTES = 64
 
-const refuse = (field: string, why: string) => failure('TRANSACTION_INVALID', { field: `solana_message.${field}`, why })
+const refuse = (field: string, why: string) =>
+  failure('TRANSACTION_INVALID', { field: `solana_message.${field}`, why })
 
 /** Reads forward and refuses to read beyond the end. */
 type Cursor = {
@@ -132,14 +133,16 @@ export const countLookedUp = ({ lookups }: SolanaMessage): { readonly writable: 
 const checkMessage = (message: SolanaMessage): void => {
   const { requiredSignatures, readonlySigned, readonlyUnsigned, staticKeys, instructions, lookups } = message
   if (readonlySigned >= requiredSignatures) throw refuse('header', 'has no fee payer that can be written')
-  if (requiredSignatures + readonlyUnsigned > staticKeys.length) throw refuse('header', 'counts more keys than there are')
+  if (requiredSignatures + readonlyUnsigned > staticKeys.length)
+    throw refuse('header', 'counts more keys than there are')
   const accounts = staticKeys.length + countLookedUp(message).all
   if (accounts > MAX_ACCOUNTS) throw refuse('account_keys', `are more than ${MAX_ACCOUNTS}`)
   for (const [index, { programIndex, accountIndexes }] of instructions.entries()) {
     const field = `instructions[${index}]`
     if (programIndex === 0) throw refuse(field, 'calls the fee payer')
     if (programIndex >= staticKeys.length) throw refuse(field, 'calls a program that is not a static key')
-    if (accountIndexes.some((account) => account >= accounts)) throw refuse(field, 'names an account beyond the last')
+    if (accountIndexes.some((account) => account >= accounts))
+      throw refuse(field, 'names an account beyond the last')
   }
   for (const [index, { writableIndexes, readonlyIndexes }] of lookups.entries())
     if (writableIndexes.length + readonlyIndexes.length === 0)
@@ -179,11 +182,11 @@ export const encodeSolanaMessage = (message: SolanaMessage): Uint8Array => {
 }
 
 /**
- * A Solana transaction message, legacy or version 0, from its one encoding. Refuses (TRANSACTION_INVALID, naming the
- * field) other versions; truncated or trailing bytes; lengths that are not shortest compact-u16; a header that counts
- * more keys than there are or leaves no writable fee payer; a program that is the fee payer or looked up; indexes
- * beyond the last account; empty lookups; repeated keys; more than 256 accounts; and what would not fit, with its
- * signatures, into the 1232 bytes of a packet. What is kept is copied.
+ * A Solana transaction message, legacy or version 0, from its one encoding. Refuses (TRANSACTION_INVALID, naming
+ * the field) other versions; truncated or trailing bytes; lengths that are not shortest compact-u16; a header
+ * that counts more keys than there are or leaves no writable fee payer; a program that is the fee payer or
+ * looked up; indexes beyond the last account; empty lookups; repeated keys; more than 256 accounts; and what
+ * would not fit, with its signatures, into the 1232 bytes of a packet. What is kept is copied.
  */
 export const decodeSolanaMessage = (bytes: Uint8Array): SolanaMessage => {
   if (bytes.length > MAX_TRANSACTION_BYTES) throw refuse('size', `is over ${MAX_TRANSACTION_BYTES} bytes`)
@@ -217,9 +220,9 @@ const readV1 = (bytes: Uint8Array): void => {
 
 /**
  * Whether bytes that somebody wants signed as a message could pass for a Solana transaction: they begin with a
- * message of any version that exists (legacy, 0, 1), whether or not it is canonical and whatever follows it, so that
- * no lenient reader sees a transaction in what was signed as a message. Printable text never does: its first bytes
- * would count more keys than a transaction can hold.
+ * message of any version that exists (legacy, 0, 1), whether or not it is canonical and whatever follows it, so
+ * that no lenient reader sees a transaction in what was signed as a message. Printable text never does: its
+ * first bytes would count more keys than a transaction can hold.
  */
 export const looksLikeSolanaMessage = (bytes: Uint8Array): boolean => {
   const isV1 = bytes[0] === VERSION_FLAG + 1
@@ -235,7 +238,8 @@ export const looksLikeSolanaMessage = (bytes: Uint8Array): boolean => {
 }
 
 /** Whether the account of an index signs. */
-export const isSigner = ({ requiredSignatures }: SolanaMessage, index: number): boolean => index < requiredSignatures
+export const isSigner = ({ requiredSignatures }: SolanaMessage, index: number): boolean =>
+  index < requiredSignatures
 
 /** Whether the message asks to write the account of an index. */
 export const isWritable = (message: SolanaMessage, index: number): boolean => {

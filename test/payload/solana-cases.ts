@@ -47,7 +47,13 @@ type Build = {
 }
 
 /** A message as the kit compiles and encodes it. */
-export const buildMessage = ({ payer, instructions, version = 0, blockhash = BLOCKHASH, tables }: Build): Uint8Array => {
+export const buildMessage = ({
+  payer,
+  instructions,
+  version = 0,
+  blockhash = BLOCKHASH,
+  tables,
+}: Build): Uint8Array => {
   const lifetime = { blockhash, lastValidBlockHeight: 1n }
   const compiled =
     version === 'legacy'
