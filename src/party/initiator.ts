@@ -25,7 +25,9 @@ import type { Presignature } from '../engine/dkls23/presignature.ts'
 import type { WalletRecord } from '../engine/dkls23/records.ts'
 import { finishSign, startSign } from '../engine/dkls23/sign.ts'
 import type { EcdsaSignature } from '../engine/dkls23/sign-messages.ts'
-import { ROLE_C, ROLE_S } from '../engine/dkls23/suite.ts'
+import { type Alg, ALG_ED25519, ALG_SECP256K1, ROLE_C, ROLE_S } from '../engine/dkls23/suite.ts'
+import { ed25519Ready } from '../engine/curve/ed25519.ts'
+import { EdInitiator } from './ed-initiator.ts'
 import type { Counterparty } from './counterparty.ts'
 import type { Link } from './link.ts'
 import { setUpLink } from './link-initiator.ts'
@@ -75,12 +77,20 @@ export class Initiator {
   readonly #parties: LinkParties
   readonly #presignatures = new PresignatureMap()
   readonly #bindings = new Map<string, WalletBinding>()
+  /** The same link's Ed25519 wallets. */
+  readonly ed: EdInitiator
   #peerIncarnation = ''
 
   constructor(deps: InitiatorDeps) {
     this.#deps = deps
     this.#link = deps.link
     this.#parties = deps.link.parties
+    this.ed = new EdInitiator({
+      ...deps,
+      exchange: (...message) => this.#exchange(...message),
+      guarded: (work) => this.#guarded(work),
+      align: () => this.warm(),
+    })
   }
 
   get presignatureCount(): number {
@@ -89,10 +99,12 @@ export class Initiator {
 
   wipeSessions(): void {
     this.#presignatures.wipeAll()
+    this.ed.wipeAll()
   }
 
   wipeWallet(walletId: Uint8Array): void {
     this.#presignatures.wipeWallet(walletId)
+    this.ed.wipeWallet(walletId)
     this.#bindings.delete(hexOf(walletId))
   }
 
@@ -101,7 +113,7 @@ export class Initiator {
     const body = encodeHello(this.#deps.incarnationId)
     const answer = await this.#exchange(FRAME_TYPES.HELLO, NO_SID, this.#link.record.lEpoch, body, FRAME_TYPES.HELLO)
     const incarnation = hexOf(decodeHello(answer.body))
-    if (incarnation !== this.#peerIncarnation) this.#presignatures.wipeAll()
+    if (incarnation !== this.#peerIncarnation) this.wipeSessions()
     this.#peerIncarnation = incarnation
   }
 
@@ -135,14 +147,15 @@ export class Initiator {
   }
 
   /**
-   * Generates `count` wallets: both sides hold durable PENDING records when it returns. The caller's transaction that
+   * Generates `count` wallets of one algorithm: both sides hold durable PENDING records when it returns. The caller's transaction that
    * makes them ACTIVE is the decision; then `acknowledge`.
    */
-  async generate(count: number): Promise<Generated> {
+  async generate(count: number, alg: Alg = ALG_SECP256K1): Promise<Generated> {
+    if (alg === ALG_ED25519) await ed25519Ready()
     return this.#guarded(async () => {
       this.#link.assertUsable('other')
       const { lEpoch } = this.#link.record
-      const { state, body } = startDkgC(this.#dkgInputs(lEpoch), count)
+      const { state, body } = startDkgC(this.#dkgInputs(lEpoch), count, alg)
       const w2 = await this.#exchange(FRAME_TYPES.W1, NO_SID, lEpoch, body, FRAME_TYPES.W2).catch((error: unknown) => {
         abandonDkg(state)
         throw error

@@ -45,6 +45,8 @@ import { decodeP1, presignSlotOf } from '../engine/dkls23/presign-plan.ts'
 import type { WalletRecord } from '../engine/dkls23/records.ts'
 import { ROLE_C, ROLE_S } from '../engine/dkls23/suite.ts'
 import { u32 } from '../engine/hash/encoding.ts'
+import { ed25519Ready } from '../engine/curve/ed25519.ts'
+import { EdResponder, type ReadEdPayload } from './ed-responder.ts'
 import type { Link } from './link.ts'
 import type { CosignerStore } from './party-store.ts'
 import { hexOf, PRESIGNATURE_TTL_MS, PresignatureMap } from './presignature-map.ts'
@@ -58,6 +60,7 @@ export type ResponderDeps = {
   /** This process start, 16 random bytes. */
   readonly incarnationId: Uint8Array
   readonly readPayload: ReadPayload
+  readonly readEdPayload?: ReadEdPayload
   /** Asks the peer a question of this side's own (0x39). */
   readonly ask: (frame: Uint8Array) => Promise<Uint8Array | undefined>
   readonly alert: (what: string, detail: string) => void
@@ -89,6 +92,8 @@ export class Responder {
   readonly #parties: LinkParties
   readonly #presignatures = new PresignatureMap()
   readonly #signer: SignResponder
+  /** The same link's Ed25519 wallets. */
+  readonly ed: EdResponder
   readonly #dkg = new Map<string, DkgSession>()
   #operation: Operation | undefined
   #peerIncarnation = ''
@@ -99,6 +104,7 @@ export class Responder {
     this.#link = deps.link
     this.#parties = deps.link.parties
     this.#signer = new SignResponder(deps, this.#presignatures)
+    this.ed = new EdResponder(deps)
   }
 
   get presignatureCount(): number {
@@ -111,6 +117,7 @@ export class Responder {
     for (const { state } of this.#dkg.values()) abandonDkg(state)
     this.#dkg.clear()
     this.#presignatures.wipeAll()
+    this.ed.wipeAll()
   }
 
   /** After a freeze, suspension or refresh: nothing of the wallet is left, a session that holds it ends. */
@@ -118,6 +125,7 @@ export class Responder {
     const operation = this.#operation
     if (operation?.kind === 'presign' && operation.wallets.has(hexOf(walletId))) this.#dropOperation()
     this.#presignatures.wipeWallet(walletId)
+    this.ed.wipeWallet(walletId)
     this.#signer.forgetWallet(walletId)
   }
 
@@ -141,7 +149,14 @@ export class Responder {
         return this.#hello(frame)
       case FRAME_TYPES.SIGN_REQUEST:
         return this.#frame(FRAME_TYPES.SIGN_RESPONSE, NO_SID, frame.lEpoch, await this.#signer.answer(frame))
+      case FRAME_TYPES.E1:
+      case FRAME_TYPES.ED_SIGN_REQUEST: {
+        const { type, sid, body } = await this.ed.answer(frame)
+        return this.#frame(type, sid, frame.lEpoch, body)
+      }
       case FRAME_TYPES.W1:
+        await ed25519Ready()
+        return this.#answerDkg(frame)
       case FRAME_TYPES.W3:
       case FRAME_TYPES.W5:
         return this.#answerDkg(frame)

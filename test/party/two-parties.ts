@@ -95,6 +95,7 @@ export const twoParties = async (options: TwoPartiesOptions = {}): Promise<TwoPa
     clock,
     incarnationId: randomBytes(16),
     readPayload: (payload) => ({ digest: sha256(payload), summary: '' }),
+    readEdPayload: (payload) => ({ message: payload.slice(), summary: '' }),
     ask: (frame) => c.answerQuestion(frame),
     alert: alert('S'),
   })

@@ -120,6 +120,14 @@ export function answerEdPresign(
 }
 
 /**
+ * The slots that E1 names, so that their records can be read before it is answered.
+ * @throws ProtocolFault class C: sid in the header, number of slots, length.
+ */
+export function slotNamesInE1(message: SessionMessage): readonly SlotName[] {
+  return openE1(message).names
+}
+
+/**
  * C takes E2. Unless it returns, the whole session is gone.
  * @throws ProtocolFault class C: length, a point that is not valid or comes twice, conf; class A: sid.
  */
@@ -221,6 +229,15 @@ type E1 = {
 }
 
 function decodeE1(message: SessionMessage): E1 {
+  const { nonceC, names, reader } = openE1(message)
+  const peer = readPairs(reader, names.length)
+  reader.end()
+  assertDistinct(peer)
+  return { nonceC, names, peer }
+}
+
+/** All of E1 in front of the nonce commitments, where the reader stands. */
+function openE1(message: SessionMessage): Omit<E1, 'peer'> & { readonly reader: BodyReader } {
   assertNoSid(message.sid)
   const { body } = message
   const count = body.length < 34 ? 0 : new BodyReader(body.subarray(32)).u16()
@@ -231,10 +248,7 @@ function decodeE1(message: SessionMessage): E1 {
   reader.take(2)
   const readName = () => ({ walletId: reader.take(SHORT_ID_BYTES), wEpoch: reader.u32() })
   const names = Array.from({ length: count }, readName)
-  const peer = readPairs(reader, count)
-  reader.end()
-  assertDistinct(peer)
-  return { nonceC, names, peer }
+  return { nonceC, names, reader }
 }
 
 /** No nonce commitment of a session comes twice. @throws ProtocolFault class C. */
