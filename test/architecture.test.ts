@@ -44,6 +44,7 @@ const DOORS: readonly [RegExp, readonly string[]][] = [
   [/^@bufbuild\/protovalidate$/, ['rpc']],
   [/^@bufbuild\/protobuf(\/|$)/, ['rpc', 'party', 'client', 'commands']],
   [/^secp256k1(\/|$)/, ['engine']],
+  [/^libsodium-wrappers-sumo$/, ['engine']],
   [/^commander$/, ['commands']],
   [/^smol-toml$/, ['config']],
   [/^node:/, Object.keys(RINGS)],
