@@ -38,6 +38,7 @@ const PURE_EXCEPTIONS = new Set(['src/engine/kernel/load.ts'])
 const DOORS: readonly [RegExp, readonly string[]][] = [
   [/^better-sqlite3$/, ['vault']],
   [/^pino$/, ['observe']],
+  [/^prom-client$/, ['observe']],
   [/^viem(\/|$)/, ['payload', 'chain', 'client']],
   [/^@connectrpc\//, ['rpc', 'client', 'commands']],
   [/^@grpc\//, ['rpc', 'party']],

@@ -3,8 +3,10 @@
  * → parties → vault, so that what was answered is on disk before anything closes.
  */
 import { rmSync, writeFileSync } from 'node:fs'
+import { linkStateOf } from '../admin/status.ts'
 import type { Config, Secrets } from '../config/config.ts'
 import { dataDirPaths } from '../config/load-config.ts'
+import { walletIdFromBytes } from '../domain/ids.ts'
 import {
   logAuditUnavailable,
   logCosignerGone,
@@ -12,9 +14,14 @@ import {
   logDaemonStarting,
   logDaemonStopped,
   logDaemonStopping,
+  logInternalError,
   logPartyAlert,
+  logPoolLow,
 } from '../observe/events.ts'
 import type { Logger } from '../observe/logger.ts'
+import { createMetrics, type LinkLevel, type Metrics } from '../observe/metrics.ts'
+import { listenMetrics } from '../observe/metrics-listener.ts'
+import { PacedWarning } from '../observe/paced-warning.ts'
 import { systemClock } from '../party/entropy.ts'
 import { TwoPartyEngine } from '../party/two-party-engine.ts'
 import { type FenceKey, Fences } from '../signing/fences.ts'
@@ -57,6 +64,8 @@ export const serve = async (config: Config, secrets: Secrets, { mode, log }: Ser
   try {
     rmSync(paths.endpoints, { force: true })
     let edge: Edge | undefined
+    const metrics = createMetrics()
+    closing.push(async () => metrics[Symbol.dispose]())
     const onAlert = (party: 'daemon' | 'cosigner', what: string, detail: string): void =>
       logPartyAlert(log, { party, what, detail })
     const engine = new TwoPartyEngine({
@@ -74,6 +83,7 @@ export const serve = async (config: Config, secrets: Secrets, { mode, log }: Ser
         if (!available) logCosignerGone(log, { why })
         edge?.setServing(available)
       },
+      onLowPool: lowPoolReporter(log, metrics),
       walletStopped: () => undefined,
     })
     closing.push(() => engine.stop())
@@ -93,6 +103,7 @@ export const serve = async (config: Config, secrets: Secrets, { mode, log }: Ser
       config,
       log,
       clock,
+      metrics,
       useCases: wireUseCases(needs),
       directory: createDirectory(vault, grants, clock),
       idempotency: createIdempotencyStore(vault, clock),
@@ -103,7 +114,7 @@ export const serve = async (config: Config, secrets: Secrets, { mode, log }: Ser
     closing.push(() => served.stop(STOP_WAIT_MS))
     closing.push(startHousekeeping(vault, engine, log))
     edge.setServing(engine.available)
-    const { endpoints } = edge
+    const endpoints = { ...edge.endpoints, ...(await serveMetrics(config, log, { metrics, engine, edge }, closing)) }
     writeFileSync(paths.endpoints, `${JSON.stringify(endpoints)}\n`, { mode: 0o600 })
     closing.push(async () => rmSync(paths.endpoints, { force: true }))
     logDaemonServing(log, endpoints)
@@ -112,6 +123,38 @@ export const serve = async (config: Config, secrets: Secrets, { mode, log }: Ser
     await closeAll()
     throw error
   }
+}
+
+const LOW_POOL_WARNING_MS = 10_000
+
+const lowPoolReporter = (log: Logger, metrics: Metrics) => {
+  const paced = new PacedWarning(LOW_POOL_WARNING_MS)
+  return (walletId: Uint8Array, left: number): void => {
+    metrics.noteLowPool()
+    const keptBack = paced.admit(performance.now())
+    if (keptBack !== undefined) logPoolLow(log, { walletId: walletIdFromBytes(walletId), left, keptBack })
+  }
+}
+
+type Measured = { readonly metrics: Metrics; readonly engine: TwoPartyEngine; readonly edge: Edge }
+
+/** Opens the metrics listener, if there is to be one; answers where it is. */
+const serveMetrics = async (
+  { metricsListen }: Config,
+  log: Logger,
+  { metrics, engine, edge }: Measured,
+  closing: (() => Promise<void>)[],
+): Promise<{ readonly metrics?: string }> => {
+  if (metricsListen === undefined) return {}
+  const linkState = async (): Promise<LinkLevel> => {
+    const { available, signer, cosigner } = await engine.status()
+    return available ? linkStateOf(signer, cosigner) : 'unavailable'
+  }
+  const sources = { pool: () => engine.poolView(), linkState, inFlight: edge.inFlight }
+  const onError = (error: unknown): void => logInternalError(log, { where: 'metrics', error })
+  const listener = await listenMetrics(metricsListen, () => metrics.scrape(sources), metrics.contentType, onError)
+  closing.push(listener.close)
+  return { metrics: listener.address }
 }
 
 const stopDaemon = async (edge: Edge, closeAll: () => Promise<void>, log: Logger): Promise<void> => {
