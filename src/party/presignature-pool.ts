@@ -4,9 +4,9 @@
  *
  * Filling gives way in three ways. A session that fills is small: four presignatures cost hardly more each than sixteen
  * do, and hold each party for a quarter of the time. It starts when nobody waits and nothing has been signed for a few
- * milliseconds. Where live signing never pauses, it starts all the same, but for half of the time at most, so that pools
- * do not starve; one that is being signed from and nearly empty is filled without a pause, because those who find it
- * empty would wait longer than for a session that fills.
+ * milliseconds. Where live signing never pauses, it starts all the same, so that pools do not starve, but for half of the
+ * time at most, and for a fifth above the low water. A pool that is being signed from and nearly empty is filled without
+ * a pause, because those who find it empty would wait longer than for a session that fills.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { failure } from '../domain/failure.ts'
@@ -49,6 +49,7 @@ type Demand = {
   readonly resolve: (ready: ReadyPresignature) => void
   readonly reject: (error: unknown) => void
 }
+type Refill = { readonly slots: readonly Uint8Array[]; readonly isUrgent: boolean; readonly isLow: boolean }
 
 const DEMAND_BATCH = 16
 const REFILL_BATCH = 4
@@ -56,6 +57,9 @@ const RETRY_AFTER_MS = 100
 /** Live signing has paused when nothing was signed for this long. */
 const QUIET_MS = 3
 const QUIET_POLL_MS = 1
+/** A pool above its low water lets live signing have this many times what filling takes. */
+const PATIENCE = 4
+const PATIENCE_MAX_MS = 250
 /** Of two measurements the newer counts this much. */
 const FRESH = 0.2
 export const POOL_DEPTH_MAX = 4_096
@@ -275,7 +279,7 @@ export class PresignaturePool {
         }
         const refill = this.#nextRefill()
         if (refill === undefined) return
-        await this.#giveWay(refill.isUrgent)
+        await this.#giveWay(refill)
         if (this.#shut || this.#demands.length > 0) continue
         if (!(await this.#fillOnce(refill.slots))) return
       }
@@ -289,25 +293,26 @@ export class PresignaturePool {
     return this.#live > 0 || performance.now() - this.#lastLiveMs < QUIET_MS
   }
 
-  /** Until live signing pauses, somebody waits, or filling has been quiet for as long as its last session took. */
-  async #giveWay(isUrgent: boolean): Promise<void> {
+  /** Until live signing pauses, somebody waits, or filling has waited for its turn. */
+  async #giveWay({ isUrgent, isLow }: Pick<Refill, 'isUrgent' | 'isLow'>): Promise<void> {
     if (isUrgent) {
       await sleep(0)
       return
     }
     const startMs = performance.now()
+    const turnMs = Math.max(QUIET_MS, Math.min(PATIENCE_MAX_MS, this.#sessionMs * (isLow ? 1 : PATIENCE)))
     while (this.#isBusy() && this.#demands.length === 0 && !this.#shut) {
-      if (performance.now() - startMs >= Math.max(QUIET_MS, this.#sessionMs)) return
+      if (performance.now() - startMs >= turnMs) return
       await sleep(QUIET_POLL_MS)
     }
   }
 
-  #nextRefill(): { readonly slots: readonly Uint8Array[]; readonly isUrgent: boolean } | undefined {
+  #nextRefill(): Refill | undefined {
     const next = this.#warm.nextToFill((key) => this.#list(key).length)
     if (next === undefined) return undefined
     const count = Math.min(REFILL_BATCH, next.missing)
     if (!this.#makeRoom(next.key, count)) return undefined
-    return { slots: Array.from({ length: count }, () => next.walletId), isUrgent: next.isUrgent }
+    return { slots: Array.from({ length: count }, () => next.walletId), isUrgent: next.isUrgent, isLow: next.isLow }
   }
 
   /** Gives up the pools of the wallets that were not used for longest, until `count` more fit. */

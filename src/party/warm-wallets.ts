@@ -19,6 +19,15 @@ type Entry = {
 
 type Settings = { readonly lowWater: number; readonly highWater: number; readonly capacity: number }
 
+type ToFill = {
+  readonly key: string
+  readonly walletId: Uint8Array
+  readonly missing: number
+  /** Signed from, and nearly empty. */
+  readonly isUrgent: boolean
+  readonly isLow: boolean
+}
+
 const WARM_WALLETS_MAX = 2_048
 
 const alarmLevel = ({ lowWater }: Entry): number => Math.ceil(lowWater / 2)
@@ -115,11 +124,9 @@ export class WarmWallets {
    * The wallet to fill next, among the most recently used that fit together: one that is being signed from and nearly
    * empty, otherwise the one that was used last.
    */
-  nextToFill(
-    have: (key: string) => number,
-  ): { readonly key: string; readonly walletId: Uint8Array; readonly missing: number; readonly isUrgent: boolean } | undefined {
+  nextToFill(have: (key: string) => number): ToFill | undefined {
     let room = this.#settings.capacity
-    let first: ReturnType<WarmWallets['nextToFill']>
+    let first: ToFill | undefined
     for (const [key, entry] of [...this.#entries].toReversed()) {
       const depth = Math.min(entry.depth, room)
       if (depth <= 0) break
@@ -128,7 +135,7 @@ export class WarmWallets {
       if (held < entry.lowWater) entry.isFilling = true
       if (!entry.isFilling || held >= depth) continue
       const isUrgent = entry.isUsed && held < alarmLevel(entry)
-      const found = { key, walletId: entry.walletId, missing: depth - held, isUrgent }
+      const found = { key, walletId: entry.walletId, missing: depth - held, isUrgent, isLow: held < entry.lowWater }
       if (isUrgent) return found
       first ??= found
     }
