@@ -364,7 +364,12 @@ export class Pipeline {
         return runItem(desc, request, origin)
       },
       clientSignal: signal,
-      ...{ stopSignal, abandonSignal, assertGood, maxAgeMs, idleMs, drainMs },
+      stopSignal,
+      abandonSignal,
+      assertGood,
+      maxAgeMs,
+      idleMs,
+      drainMs,
     })
     return stream
   }
