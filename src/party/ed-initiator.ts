@@ -1,6 +1,6 @@
 /**
- * Party C's Ed25519 work over one link (docs/protocol.md §18): presignatures by one exchange, signatures by another. It
- * needs no link material; the link's state, strikes and epoch apply.
+ * Party C's Ed25519 work over one link (docs/protocol.md §18): presignatures by one exchange, signatures by
+ * another. It needs no link material; the link's state, strikes and epoch apply.
  */
 import type { Clock } from '../domain/clock.ts'
 import { ed25519Ready } from '../engine/curve/ed25519.ts'
@@ -106,14 +106,18 @@ export class EdInitiator {
     this.#presignatures.discard(presigId)
   }
 
-  /** One presign session over these wallets, one slot an entry, up to 64. Slots that either side refuses are left out. */
+  /**
+   * One presign session over these wallets, one slot an entry, up to 64. Slots that either side refuses are left
+   * out.
+   */
   async presign(walletIds: readonly Uint8Array[]): Promise<readonly ReadyEdPresignature[]> {
     await ed25519Ready()
     return this.#lock.run(() => this.#presignLocked(walletIds))
   }
 
   /**
-   * Signs with one presignature, which is gone whatever happens. The caller's intent row is durable. Takes no lock.
+   * Signs with one presignature, which is gone whatever happens. The caller's intent row is durable. Takes no
+   * lock.
    * @returns R ‖ z, verified.
    * @throws PeerUnavailable: the outcome is unknown; PeerRefusal; ProtocolFault.
    */
@@ -218,8 +222,10 @@ export class EdInitiator {
       const answer = await exchange(ED_SIGN_REQUEST, NO_SID, lEpoch, body, ED_SIGN_RESPONSE, SIGN_TIMEOUT_MS)
       return finishEdSign(state, answer.body)
     } catch (error) {
-      if (error instanceof PeerRefusal && error.refusal.code === 'unknown_presig') this.#presignatures.wipeSession(sid)
-      if (error instanceof ProtocolFault && error.consequence === 'suspend-wallet') await this.#suspend(job.walletId, sid)
+      const unknown = error instanceof PeerRefusal && error.refusal.code === 'unknown_presig'
+      if (unknown) this.#presignatures.wipeSession(sid)
+      const invalid = error instanceof ProtocolFault && error.consequence === 'suspend-wallet'
+      if (invalid) await this.#suspend(job.walletId, sid)
       throw error
     }
   }

@@ -1,6 +1,6 @@
 /**
- * Finished Ed25519 presignatures of one party, in memory only (docs/protocol.md §9.4, §18). Touched is gone: `take`
- * removes before anybody looks, there is no way to put one back, and what is dropped is overwritten.
+ * Finished Ed25519 presignatures of one party, in memory only (docs/protocol.md §9.4, §18). Touched is gone:
+ * `take` removes before anybody looks, there is no way to put one back, and what is dropped is overwritten.
  */
 import { LINK_SLOTS_HARD } from '../engine/dkls23/suite.ts'
 import { type EdPresignature, wipeEdPresignature } from '../engine/frost/presignature.ts'

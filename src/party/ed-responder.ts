@@ -1,6 +1,7 @@
 /**
- * Party S's Ed25519 work over one link (docs/protocol.md §18): one answer makes presignatures, one makes a signature,
- * in the order of §10.2. `answer` gives the message that answers a frame; its faults are the responder's to punish.
+ * Party S's Ed25519 work over one link (docs/protocol.md §18): one answer makes presignatures, one makes a
+ * signature, in the order of §10.2. `answer` gives the message that answers a frame; its faults are the
+ * responder's to punish.
  */
 import type { Clock } from '../domain/clock.ts'
 import { ed25519Ready } from '../engine/curve/ed25519.ts'
@@ -29,7 +30,8 @@ import { hexOf, PRESIGNATURE_TTL_MS } from './presignature-map.ts'
 
 /**
  * The message that this side derives from the typed request, by itself.
- * @throws whatever does not parse, is too large or is for another wallet: the caller of the peer chose it (class A).
+ * @throws whatever does not parse, is too large or is for another wallet: the caller of the peer chose it (class
+ *   A).
  */
 export type ReadEdPayload = (
   payload: Uint8Array,
@@ -82,7 +84,9 @@ export class EdResponder {
     const request = decodeEdSignRequest(frame.body, frame.linkId)
     const presignature = this.#presignatures.take(request.presigId)
     try {
-      const body = await this.#watch.during((stopped) => this.#answerTaken(request, presignature, frame.lEpoch, stopped))
+      const body = await this.#watch.during((stopped) =>
+        this.#answerTaken(request, presignature, frame.lEpoch, stopped),
+      )
       return { type: FRAME_TYPES.ED_SIGN_RESPONSE, sid: NO_SID, body }
     } finally {
       if (presignature !== undefined) wipeEdPresignature(presignature)
@@ -189,7 +193,9 @@ export class EdResponder {
     }
   }
 
-  /** What this reqId was answered before. @throws ProtocolFault class A: busy, reqid_conflict, or refused by now. */
+  /**
+   * What this reqId was answered before. @throws ProtocolFault class A: busy, reqid_conflict, or refused by now.
+   */
   async #knownReply(request: EdSignRequest, requestKey: Uint8Array): Promise<Uint8Array | undefined> {
     const { store } = this.#deps
     const reply = store.findReply(request.walletId, request.reqId)

@@ -1,4 +1,6 @@
-/** The records of an Ed25519 session's slots, read from a party's store; wallets that stop meanwhile are left out. */
+/**
+ * The records of an Ed25519 session's slots, read from a party's store; wallets that stop meanwhile are left out.
+ */
 import { ProtocolFault } from '../engine/dkls23/fault.ts'
 import type { SlotName } from '../engine/dkls23/presign-plan.ts'
 import type { WalletRecord } from '../engine/dkls23/records.ts'

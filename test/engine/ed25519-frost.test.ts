@@ -2,15 +2,39 @@
 import { ed25519, ed25519_FROST as frost } from '@noble/curves/ed25519.js'
 import { createHash } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
-import { mulBase, scalarAdd, scalarMul, scalarReduceWide, verifySignature } from '../../src/engine/curve/ed25519.ts'
+import {
+  mulBase,
+  scalarAdd,
+  scalarMul,
+  scalarReduceWide,
+  verifySignature,
+} from '../../src/engine/curve/ed25519.ts'
 import { planOf, walletContext } from '../../src/engine/dkls23/contexts.ts'
 import { ROLE_C, ROLE_S } from '../../src/engine/dkls23/suite.ts'
-import { bindingFactors, boundNonce, encodeCommitmentList, h1, h2, h4, h5, sumOf } from '../../src/engine/frost/ciphersuite.ts'
+import {
+  bindingFactors,
+  boundNonce,
+  encodeCommitmentList,
+  h1,
+  h2,
+  h4,
+  h5,
+  sumOf,
+} from '../../src/engine/frost/ciphersuite.ts'
 import { edPresignSid, edPresigIdOf } from '../../src/engine/frost/presign.ts'
 import { edSignatureShare, edSigningContext } from '../../src/engine/frost/sign.ts'
 import { concatBytes, u16 } from '../../src/engine/hash/encoding.ts'
 import { taggedHash } from '../../src/engine/hash/tagged-hash.ts'
-import { bytesOf, clonePresignature, first, L, makeEdPresignatures, makeEdWallets, numberOf, scalarOf } from './ed-fixtures.ts'
+import {
+  bytesOf,
+  clonePresignature,
+  first,
+  L,
+  makeEdPresignatures,
+  makeEdWallets,
+  numberOf,
+  scalarOf,
+} from './ed-fixtures.ts'
 import { hex, LINK } from './link-fixtures.ts'
 
 /** RFC 9591 appendix E.1, FROST(Ed25519, SHA-512), participants 1 and 3. */
@@ -42,11 +66,14 @@ const RFC = {
     },
   ],
   messageHash:
-    '504df914fa965023fb75c25ded4bb260f417de6d32e5c442c6ba313791cc9a4948d6273e8d3511f93348ea7a708a9b862bc73ba2a79cfdfe07729a193751cbc9',
+    '504df914fa965023fb75c25ded4bb260f417de6d32e5c442c6' +
+    'ba313791cc9a4948d6273e8d3511f93348ea7a708a9b862bc73ba2a79cfdfe07729a193751cbc9',
   listHash:
-    '73af46d8ac3440e518d4ce440a0e7d4ad5f62ca8940f32de6d8dc00fc12c660b817d587d82f856d277ce6473cae6d2f5763f7da2e8b4d799a3f3e725d4522ec7',
+    '73af46d8ac3440e518d4ce440a0e7d4ad5f62ca8940f32de6d8dc00fc12c660b' +
+    '817d587d82f856d277ce6473cae6d2f5763f7da2e8b4d799a3f3e725d4522ec7',
   signature:
-    '36282629c383bb820a88b71cae937d41f2f2adfcc3d02e55507e2fb9e2dd3cbebd9d2b0844e49ae0f3fa935161e1419aab7b47d21a37ebeae1f17d4987b3160b',
+    '36282629c383bb820a88b71cae937d41f2f2adfcc3d02e55507e2fb9e2dd3cbe' +
+    'bd9d2b0844e49ae0f3fa935161e1419aab7b47d21a37ebeae1f17d4987b3160b',
 } as const
 
 const invert = (value: bigint): bigint => ed25519.Point.Fn.inv(((value % L) + L) % L)
@@ -61,7 +88,10 @@ describe('RFC 9591, appendix E.1', () => {
   )
   const factors = RFC.signers.map(({ id }) => h1(concatBytes(publicKey, h4(message), h5(list), scalarOf(id))))
   const bound = RFC.signers.map(({ hidingCommitment, bindingCommitment }, i) =>
-    boundNonce({ hiding: bytesOf(hidingCommitment), binding: bytesOf(bindingCommitment) }, factors[i] ?? publicKey),
+    boundNonce(
+      { hiding: bytesOf(hidingCommitment), binding: bytesOf(bindingCommitment) },
+      factors[i] ?? publicKey,
+    ),
   )
   const noncePoint = sumOf(() => bound)
 
@@ -109,7 +139,10 @@ describe('noble as the oracle', () => {
   }
 
   test('the mapping s_i = x_i·λ_i^−1 opens the same key', () => {
-    const key = { c: { identifier: ids.c, signingShare: sharesOf.c }, s: { identifier: ids.s, signingShare: sharesOf.s } }
+    const key = {
+      c: { identifier: ids.c, signingShare: sharesOf.c },
+      s: { identifier: ids.s, signingShare: sharesOf.s },
+    }
     frost.validateSecret(key.c, pub)
     frost.validateSecret(key.s, pub)
     const secret = frost.combineSecret([key.c, key.s], pub.signers)
@@ -155,7 +188,10 @@ describe('formulas of a session', () => {
     expect(hex(wctx)).toBe(hex(walletContext(LINK, first(WALLETS.s))))
     let e1 = new Uint8Array(0)
     let e2 = new Uint8Array(0)
-    makeEdPresignatures(WALLETS, 'formulas', { E1: (body) => (e1 = body.slice()), E2: (body) => (e2 = body.slice()) })
+    makeEdPresignatures(WALLETS, 'formulas', {
+      E1: (body) => (e1 = body.slice()),
+      E2: (body) => (e2 = body.slice()),
+    })
     expect([e1.length, e2.length]).toEqual([34 + 84, 64 + 64])
     const { commitments } = forC
     expect(hex(e1.subarray(54))).toBe(hex(concatBytes(commitments.c.hiding, commitments.c.binding)))

@@ -1,4 +1,6 @@
-/** The adapter over libsodium against noble's arithmetic, and T61: a library that does not check points is refused. */
+/**
+ * The adapter over libsodium against noble's arithmetic, and T61: a library that does not check points is refused.
+ */
 import { ed25519 } from '@noble/curves/ed25519.js'
 import { createHash, sign as nodeSign, generateKeyPairSync } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
@@ -153,7 +155,7 @@ describe('T61: a library that is not safe is refused at start', () => {
 
   test.each([1, 2, 3, 4, 5, 6, 7])('B + %i·T8 taken for valid', async (i) => {
     const point = B.add(SMALL_ORDER[i] ?? B).toBytes()
-    await expect(openSodium(accepting(point))).rejects.toThrow('outside the prime-order group')
+    await expect(openSodium(accepting(point))).rejects.toThrow('a point with torsion')
   })
 
   test('B + (0, −1) is B + 4·T8', () => {
@@ -161,7 +163,8 @@ describe('T61: a library that is not safe is refused at start', () => {
     expect(hex(SMALL_ORDER[4]?.toBytes() ?? minusOne.slice(1))).toBe(hex(minusOne))
   })
 
-  test.each(SMALL_ORDER.map((point, i) => [i, point.toBytes()] as const))('%i·T8 taken for valid', async (_, point) => {
+  const small = SMALL_ORDER.map((point, i) => [i, point.toBytes()] as const)
+  test.each(small)('%i·T8 taken for valid', async (_, point) => {
     await expect(openSodium(accepting(point))).rejects.toThrow('small order')
   })
 

@@ -1,4 +1,7 @@
-/** Two parties over memory stores make Ed25519 wallets, presign and sign; what goes wrong costs what §15 and §18 say. */
+/**
+ * Two parties over memory stores make Ed25519 wallets, presign and sign; what goes wrong costs what §15 and §18
+ * say.
+ */
 import { createPublicKey, randomBytes, verify } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
 import { encodeFault, encodeFrame, FRAME_TYPES, HEADER_BYTES } from '../../src/engine/dkls23/frame.ts'
@@ -33,7 +36,8 @@ const edJob = (ready: ReadyEdPresignature, message: Uint8Array = MESSAGE): EdSig
 
 async function verifies(two: TwoParties, walletId: Uint8Array, signature: Uint8Array, message: Uint8Array) {
   const record = await two.storeC.loadWallet(walletId)
-  const spki = Buffer.concat([Buffer.from('302a300506032b6570032100', 'hex'), record?.publicKey ?? Buffer.alloc(32)])
+  const key = record?.publicKey ?? new Uint8Array(32)
+  const spki = Buffer.concat([Buffer.from('302a300506032b6570032100', 'hex'), key])
   return verify(null, message, createPublicKey({ key: spki, format: 'der', type: 'spki' }), signature)
 }
 
@@ -52,7 +56,10 @@ const flip = (at: number) => (frame: Uint8Array) => {
   return out
 }
 
-const stateOf = async (store: TwoParties['storeC'], walletId: Uint8Array) => (await store.loadWallet(walletId))?.state
+const stateOf = async (store: TwoParties['storeC'], walletId: Uint8Array) => {
+  const record = await store.loadWallet(walletId)
+  return record?.state
+}
 
 describe('two parties with Ed25519 wallets', () => {
   it('make wallets, presign for several at once without link material, and sign', async () => {
@@ -256,14 +263,15 @@ describe('what goes wrong', () => {
     await expect(two.c.ed.presign([walletId])).rejects.toMatchObject({ codeName: 'link_burned' })
   })
 
-  it('an unknown presignature empties that session at C, whatever S says in other words is left alone', async () => {
+  it('a refusal that is not about presignatures leaves the others alone', async () => {
     const { two, ready } = await oneWallet(3)
     const [a] = ready as [ReadyEdPresignature]
     two.wire.toC = (frame) => {
       if (frame === undefined) return undefined
       const body = encodeFault(benign('policy_denied', 'no'))
       const { linkId } = two.linkC.parties
-      return encodeFrame({ type: FRAME_TYPES.ERROR, role: ROLE_S, linkId, lEpoch: 0, sid: new Uint8Array(32), body })
+      const sid = new Uint8Array(32)
+      return encodeFrame({ type: FRAME_TYPES.ERROR, role: ROLE_S, linkId, lEpoch: 0, sid, body })
     }
     await expect(two.c.ed.sign(edJob(a))).rejects.toMatchObject({ refusal: { code: 'policy_denied' } })
     expect(two.c.ed.presignatureCount).toBe(2)

@@ -5,7 +5,7 @@
  */
 import { createPublicKey, timingSafeEqual, verify } from 'node:crypto'
 import { equalBytes } from '../hash/encoding.ts'
-import { at, openSodium, type Sodium, type SodiumCall } from './sodium.ts'
+import { at, isValidIn, openSodium, type Sodium, type SodiumCall } from './sodium.ts'
 
 export const ED25519_BYTES = 32
 const SIGNATURE_BYTES = 64
@@ -52,8 +52,7 @@ export function subtractPoints(p: Uint8Array, q: Uint8Array): Uint8Array | undef
 /** Exactly 32 bytes: canonical, on the curve, in the prime-order subgroup, not the identity. */
 export function isValidPoint(bytes: Uint8Array): boolean {
   if (bytes.length !== ED25519_BYTES) return false
-  const out = open()([bytes], 1, (s, to, [p]) => void (s.HEAPU8[to] = s._crypto_core_ed25519_is_valid_point(at(p))))
-  return out?.[0] === 1
+  return isValidIn(open(), bytes)
 }
 
 /** a + b mod L. */

@@ -1,6 +1,7 @@
 /**
- * What key generation, records and proofs need of a group, so that one code serves both algorithms (docs/protocol.md
- * §5, §18). Scalars are 32 bytes little-endian below the group's order; points have a fixed width.
+ * What key generation, records and proofs need of a group, so that one code serves both algorithms
+ * (docs/protocol.md §5, §18). Scalars are 32 bytes little-endian below the group's order; points have a fixed
+ * width.
  */
 import { ALG_ED25519, ALG_SECP256K1, type Alg } from '../dkls23/suite.ts'
 import * as kernel from '../kernel/scalar.ts'

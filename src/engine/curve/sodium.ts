@@ -1,6 +1,6 @@
 /**
- * Opens libsodium, compiled to WebAssembly, and refuses one that does not check points. Its functions are called on
- * its own memory, without the package's wrappers: those leave copies of secret scalars behind in freed memory.
+ * Opens libsodium, compiled to WebAssembly, and refuses one that does not check points. Its functions are called
+ * on its own memory, without the package's wrappers: those leave copies of secret scalars behind in freed memory.
  */
 import wrappers from 'libsodium-wrappers-sumo'
 
@@ -41,14 +41,14 @@ const fromHex = (hex: string): Uint8Array => Uint8Array.from(Buffer.from(hex, 'h
 /**
  * Loads libsodium and tests it with known answers.
  * @param load gives the module once it is ready; a test passes a library that is broken.
- * @throws when it does not compute, or takes for valid: a point of small order, B + i·T8 for any i of 1..7 (releases
- *   before the one of 2025-12-31 do, CVE-2025-69277), an encoding that is not canonical. There is no fallback.
+ * @throws when it does not compute, or takes for valid: a point of small order, B + i·T8 for any i of 1..7
+ *   (releases before the one of 2025-12-31 do, CVE-2025-69277), an encoding that is not canonical. There is no
+ *   fallback.
  */
 export async function openSodium(load: () => Promise<Sodium> = loadSodium): Promise<SodiumCall> {
   const sodium = await load()
   const call = callOn(sodium)
-  const isValid = (point: Uint8Array): boolean =>
-    call([point], 1, (s, out, [p]) => void (s.HEAPU8[out] = s._crypto_core_ed25519_is_valid_point(at(p))))?.[0] === 1
+  const isValid = (point: Uint8Array): boolean => isValidIn(call, point)
   const add = (p: Uint8Array, q: Uint8Array): Uint8Array => {
     const sum = call([p, q], 32, (s, out, [a, b]) => s._crypto_core_ed25519_add(out, at(a), at(b)))
     if (sum === undefined) throw new Error('libsodium does not add points')
@@ -62,12 +62,21 @@ export async function openSodium(load: () => Promise<Sodium> = loadSodium): Prom
   let small = fromHex(IDENTITY_HEX)
   for (let i = 0; i < 8; i++) {
     if (isValid(small)) throw new Error('libsodium accepts a point of small order')
-    if (i > 0 && isValid(add(base, small))) throw new Error('libsodium accepts a point outside the prime-order group')
+    if (i > 0 && isValid(add(base, small))) throw new Error('libsodium accepts a point with torsion')
     small = add(small, torsion)
   }
   if (Buffer.compare(small, fromHex(IDENTITY_HEX)) !== 0) throw new Error('libsodium does not compute')
-  if (NON_CANONICAL_HEX.some((hex) => isValid(fromHex(hex)))) throw new Error('libsodium accepts a non-canonical point')
+  const lax = NON_CANONICAL_HEX.some((hex) => isValid(fromHex(hex)))
+  if (lax) throw new Error('libsodium accepts a non-canonical point')
   return call
+}
+
+/** libsodium's own verdict on 32 bytes: canonical, on the curve, in the prime-order subgroup, not the identity. */
+export function isValidIn(call: SodiumCall, point: Uint8Array): boolean {
+  const verdict = call([point], 1, (sodium, out, [p]) => {
+    sodium.HEAPU8[out] = sodium._crypto_core_ed25519_is_valid_point(at(p))
+  })
+  return verdict?.[0] === 1
 }
 
 /** The WebAssembly module behind the package, ready to be called. */

@@ -1,7 +1,8 @@
 /**
- * Records at rest (docs/protocol.md §6): the wallet record of 251 bytes (Ed25519: 248), which holds a key share and is stored
- * only inside an AEAD envelope, and the link control row of 187 bytes, which holds no secret. A wallet record is
- * verified against its own points when it is loaded, because a damaged share would look like cheating to the peer.
+ * Records at rest (docs/protocol.md §6): the wallet record of 251 bytes (Ed25519: 248), which holds a key share
+ * and is stored only inside an AEAD envelope, and the link control row of 187 bytes, which holds no secret. A
+ * wallet record is verified against its own points when it is loaded, because a damaged share would look like
+ * cheating to the peer.
  */
 import { type Group, groupOf } from '../curve/group.ts'
 import { concatBytes, equalBytes, readU16, readU64, u16, u32, u64, u8 } from '../hash/encoding.ts'
@@ -141,7 +142,8 @@ export function decodeWalletRecord(bytes: Uint8Array): WalletRecord {
 export function verifyWalletRecord(record: WalletRecord): void {
   const group = groupOf(record.alg)
   const [own, peer] = record.role === ROLE_C ? [record.pointC, record.pointS] : [record.pointS, record.pointC]
-  if (!group.isCanonicalScalar(record.share) || isZeroScalar(record.share)) throw damagedRecord('share out of range')
+  const inRange = group.isCanonicalScalar(record.share) && !isZeroScalar(record.share)
+  if (!inRange) throw damagedRecord('share out of range')
   if (!equalBytes(group.mulBase(record.share), own)) throw damagedRecord('share and point differ')
   if (!group.isPoint(peer)) throw damagedRecord('point')
   const sum = sumOrUndefined(group, record.pointC, record.pointS)

@@ -49,7 +49,9 @@ export class BodyReader {
   }
 }
 
-/** @throws ProtocolFault class C unless the bytes are a valid point: on secp256k1 33 bytes, prefix 02 or 03, x < p. */
+/**
+ * @throws ProtocolFault class C unless the bytes are a valid point: on secp256k1 33 bytes, prefix 02 or 03, x < p.
+ */
 export function assertPoint(point: Uint8Array, group: Group = SECP256K1_GROUP): Uint8Array {
   if (point.length !== group.pointBytes || !group.isPoint(point)) throw violation('point')
   return point

@@ -51,8 +51,8 @@ export type EdPresignC1 = OneShot & {
 export type EdPresignResult = { readonly sid: Uint8Array; readonly presignatures: readonly EdPresignature[] }
 
 /**
- * The slot of an Ed25519 wallet, or undefined when it may not presign: another algorithm, link or role, not ACTIVE,
- * or a record younger than the link epoch.
+ * The slot of an Ed25519 wallet, or undefined when it may not presign: another algorithm, link or role, not
+ * ACTIVE, or a record younger than the link epoch.
  */
 export function edSlotOf(
   link: LinkParties,
@@ -92,8 +92,8 @@ export function startEdPresignC(
 /**
  * S answers E1 with E2 = N_S ‖ B×(D_S ‖ E_S) ‖ conf_S.
  * @param inputs.resolve the slot of an own record (`edSlotOf`), undefined for what may not presign now.
- * @throws ProtocolFault class C: sid in the header, number of slots, length, a point that is not valid or comes twice;
- *   class A plan_refused with the numbers of the refused slots; class B: own share.
+ * @throws ProtocolFault class C: sid in the header, number of slots, length, a point that is not valid or comes
+ *   twice; class A plan_refused with the numbers of the refused slots; class B: own share.
  */
 export function answerEdPresign(
   inputs: EdPresignInputs & { readonly resolve: (name: SlotName) => PresignSlot | undefined },

@@ -1,7 +1,7 @@
 /**
- * One finished Ed25519 presignature of one party (docs/protocol.md §18): a nonce pair and the four commitments that
- * presigId names. It lives in memory only and signs at most once. A wiped pair is marked, because a signature share
- * over nonces of zero would be c·x.
+ * One finished Ed25519 presignature of one party (docs/protocol.md §18): a nonce pair and the four commitments
+ * that presigId names. It lives in memory only and signs at most once. A wiped pair is marked, because a signature
+ * share over nonces of zero would be c·x.
  */
 import { isZeroScalar } from '../kernel/scalar.ts'
 import { benign } from '../dkls23/fault.ts'

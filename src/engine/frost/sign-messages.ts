@@ -1,4 +1,7 @@
-/** The two messages of an online Ed25519 signature and their bytes (docs/protocol.md §18). The header's sid is zero. */
+/**
+ * The two messages of an online Ed25519 signature and their bytes (docs/protocol.md §18). The header's sid is
+ * zero.
+ */
 import { violation } from '../dkls23/fault.ts'
 import { assertBodyLength, bodyLengthFromCounts, FRAME_TYPES } from '../dkls23/frame.ts'
 import { BodyReader } from '../dkls23/wire.ts'
@@ -42,8 +45,8 @@ export function encodeEdSignRequest(request: EdSignRequest): Uint8Array {
 }
 
 /**
- * Reads the fields of 0x22 without judging them: z_C is looked at only after the presignature that the request names
- * was taken out of its map. Fields are views of the body.
+ * Reads the fields of 0x22 without judging them: z_C is looked at only after the presignature that the request
+ * names was taken out of its map. Fields are views of the body.
  * @throws ProtocolFault class C: length other than 136 + payloadLen, linkId other than the header's.
  */
 export function decodeEdSignRequest(body: Uint8Array, headerLinkId: Uint8Array): EdSignRequest {

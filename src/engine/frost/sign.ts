@@ -1,7 +1,7 @@
 /**
  * Online Ed25519 signing (docs/protocol.md §18): one message each way over a presignature. z_i is the first value
- * that depends on the message and on a share: neither `startEdSign` (C) nor `answerEdSign` (S) is called before that
- * side's intent row is durable.
+ * that depends on the message and on a share: neither `startEdSign` (C) nor `answerEdSign` (S) is called before
+ * that side's intent row is durable.
  *
  *   C: [presignature out of the map, TX1]  startEdSign → 0x22   finishEdSign(0x23) → signature
  *   S: decodeEdSignRequest → [presignature out of the map; reqId] → assertEdRequestScalar → assertEdBelongs
@@ -56,7 +56,8 @@ export type EdSignC = OneShot & { readonly reqId: Uint8Array; readonly context: 
 
 /**
  * ρ_C, ρ_S, R and c for one presignature.
- * @throws RangeError for a wallet of the other algorithm; ProtocolFault class B when R or a part of it is the identity.
+ * @throws RangeError for a wallet of the other algorithm; ProtocolFault class B when R or a part of it is the
+ *   identity.
  */
 export function edSigningContext(
   inputs: EdSigningInputs,
@@ -73,8 +74,8 @@ export function edSigningContext(
 }
 
 /**
- * C makes the request, after its intent row is durable. The presignature was taken out of its map before and is wiped
- * here, whatever happens.
+ * C makes the request, after its intent row is durable. The presignature was taken out of its map before and is
+ * wiped here, whatever happens.
  * @param inputs.share x_C, only read.
  * @throws ProtocolFault class A unknown_presig: another wallet's, or used before.
  */
@@ -110,8 +111,8 @@ export function startEdSign(
 
 /**
  * C takes 0x23 and verifies the signature.
- * @throws ProtocolFault class C with wallet suspension and no strike: another R, z not below L, an invalid signature;
- *   class C: length; class A: the answer to another request.
+ * @throws ProtocolFault class C with wallet suspension and no strike: another R, z not below L, an invalid
+ *   signature; class C: length; class A: the answer to another request.
  */
 export function finishEdSign(state: EdSignC, body: Uint8Array): EdSignature {
   spend(state)
@@ -126,7 +127,10 @@ export function assertEdRequestScalar(request: Pick<EdSignRequest, 'share'>): vo
   assertScalar(request.share, ED25519_GROUP)
 }
 
-/** The presignature that a request named is this wallet's at this epoch. @throws ProtocolFault class A unknown_presig. */
+/**
+ * The presignature that a request named is this wallet's at this epoch. @throws ProtocolFault class A
+ * unknown_presig.
+ */
 export function assertEdBelongs(
   presignature: EdPresignature | undefined,
   linkId: Uint8Array,
@@ -160,8 +164,8 @@ export function agreeOnEdSigning(
 }
 
 /**
- * S completes the signature, after its intent row is durable: it verifies z_C, only then computes z_S, and verifies
- * the signature before it leaves. The presignature is wiped, whatever happens.
+ * S completes the signature, after its intent row is durable: it verifies z_C, only then computes z_S, and
+ * verifies the signature before it leaves. The presignature is wiped, whatever happens.
  * @param share x_S, only read.
  * @throws ProtocolFault class C with wallet suspension and no strike when z_C or the signature does not verify;
  *   nothing that depends on x_S exists in the first case. Class A unknown_presig: used before.
