@@ -32,6 +32,7 @@ import { type DaemonVault, openDaemonVault } from '../vault/daemon-vault.ts'
 import { listFreezes } from '../vault/freezes.ts'
 import { pruneRequests } from '../vault/requests.ts'
 import { pruneUsage, utcDay } from '../vault/usage.ts'
+import { getWallet } from '../vault/wallets.ts'
 import { rootKeyProviders } from './root-keys.ts'
 import { VERSION } from './version.ts'
 import { createDirectory, createIdempotencyStore, denialRecorder } from './wire-directory.ts'
@@ -68,6 +69,7 @@ export const serve = async (config: Config, secrets: Secrets, { mode, log }: Ser
     closing.push(async () => metrics[Symbol.dispose]())
     const onAlert = (party: 'daemon' | 'cosigner', what: string, detail: string): void =>
       logPartyAlert(log, { party, what, detail })
+    const fences = new Fences(raisedFences(vault))
     const engine = new TwoPartyEngine({
       vault,
       clock,
@@ -83,6 +85,7 @@ export const serve = async (config: Config, secrets: Secrets, { mode, log }: Ser
         if (!available) logCosignerGone(log, { why })
         edge?.setServing(available)
       },
+      mayPool: (walletId) => fences.blocking(fencesBefore(vault, walletId)) === undefined,
       onLowPool: lowPoolReporter(log, metrics),
       walletStopped: () => undefined,
     })
@@ -94,7 +97,7 @@ export const serve = async (config: Config, secrets: Secrets, { mode, log }: Ser
       engine,
       clock,
       grants,
-      fences: new Fences(raisedFences(vault)),
+      fences,
       rates: new RateLimiter(() => Number(clock.monotonicNs() / 1_000n) / 1_000),
       onAlert: (what: string, detail: string) => onAlert('daemon', what, detail),
       started: { version: VERSION, timeMs: startedMs },
@@ -166,6 +169,13 @@ const stopDaemon = async (edge: Edge, closeAll: () => Promise<void>, log: Logger
 
 const raisedFences = (vault: DaemonVault): FenceKey[] =>
   listFreezes(vault.read, undefined, FREEZES_MAX).map(({ scope, id }) => ({ scope, id: scope === 'all' ? '*' : id }))
+
+const fencesBefore = (vault: DaemonVault, walletId: Uint8Array): readonly FenceKey[] => {
+  const id = walletIdFromBytes(walletId)
+  const project = getWallet(vault.read, id)?.project
+  const all: FenceKey[] = [{ scope: 'all', id: '*' }, { scope: 'wallet', id }]
+  return project === undefined ? all : [...all, { scope: 'project', id: project }]
+}
 
 /** Tells the cosigner where the chain stands, and forgets what is too old to matter. Answers how to end it. */
 const startHousekeeping = (vault: DaemonVault, engine: TwoPartyEngine, log: Logger): (() => Promise<void>) => {

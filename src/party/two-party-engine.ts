@@ -29,6 +29,8 @@ export type EngineOptions = {
   readonly cosigner: Omit<CosignerWorkerData, 'frames' | 'create'>
   readonly onAlert: (party: 'daemon' | 'cosigner', what: string, detail: string) => void
   /** Signing is possible, or is not any more. */
+  /** Whether presignatures may be made for a wallet before anybody signs with it. */
+  readonly mayPool?: (walletId: Uint8Array) => boolean
   /** A wallet's pool is about to run dry. */
   readonly onLowPool?: (walletId: Uint8Array, left: number) => void
   readonly onAvailability: (available: boolean, why: string) => void
@@ -104,7 +106,7 @@ export class TwoPartyEngine {
   /** After the transaction that made the wallet ACTIVE. */
   async acknowledge(sid: Uint8Array, walletId: Uint8Array): Promise<void> {
     await this.#live?.signer.call('acknowledge', sid, { transfer: [] }).catch(() => undefined)
-    this.#live?.pool.keepWarm(walletId)
+    if (this.#options.mayPool?.(walletId) !== false) this.#live?.pool.keepWarm(walletId)
   }
 
   async takePresignature(
@@ -145,7 +147,7 @@ export class TwoPartyEngine {
     depth: number,
     signal: AbortSignal,
   ): Promise<{ readonly depth: number; readonly capacity: number; readonly fillRate: number }> {
-    const { pool } = await this.#ensure()
+    const { pool } = this.#live ?? (await this.#ensure())
     const ready = await translated(pool.warm(walletId, depth, signal))
     return { depth: ready, capacity: pool.walletCapacity, fillRate: pool.fillRate }
   }
@@ -170,8 +172,8 @@ export class TwoPartyEngine {
     const live = this.#live
     if (live === undefined) return
     live.pool.forget(walletId)
-    await live.signer.call('wipeWallet', walletId, { transfer: [] })
-    await live.cosigner.call('dropPresignatures', { walletId })
+    await live.signer.call('wipeWallet', walletId, { transfer: [], timeoutMs: CALL_TIMEOUT_MS })
+    await live.cosigner.call('dropPresignatures', { walletId }, { timeoutMs: CALL_TIMEOUT_MS })
   }
 
   /** Both sides stop signing with the wallet for good. */
