@@ -7,7 +7,14 @@ import type { Clock } from '../domain/clock.ts'
 import { ed25519Ready } from '../engine/curve/ed25519.ts'
 import type { WalletBinding } from '../engine/dkls23/contexts.ts'
 import { benign, ProtocolFault } from '../engine/dkls23/fault.ts'
-import { assertNoSid, type Frame, FRAME_TYPES, type FrameType, NO_SID } from '../engine/dkls23/frame.ts'
+import {
+  assertNoSid,
+  encodeFrame,
+  type Frame,
+  FRAME_TYPES,
+  type FrameType,
+  NO_SID,
+} from '../engine/dkls23/frame.ts'
 import type { Entropy } from '../engine/dkls23/operation-generator.ts'
 import type { SlotName } from '../engine/dkls23/presign-plan.ts'
 import type { WalletRecord } from '../engine/dkls23/records.ts'
@@ -36,6 +43,7 @@ import { hexOf, PRESIGNATURE_TTL_MS } from './presignature-map.ts'
 export type ReadEdPayload = (
   payload: Uint8Array,
   walletId: Uint8Array,
+  publicKey: Uint8Array,
 ) => { readonly message: Uint8Array; readonly summary: string }
 
 export type EdResponderDeps = {
@@ -47,8 +55,6 @@ export type EdResponderDeps = {
   readonly readEdPayload?: ReadEdPayload
   readonly alert: (what: string, detail: string) => void
 }
-
-export type EdAnswer = { readonly type: FrameType; readonly sid: Uint8Array; readonly body: Uint8Array }
 
 export class EdResponder {
   readonly #deps: EdResponderDeps
@@ -77,8 +83,11 @@ export class EdResponder {
     this.#presignatures.discard(presigId)
   }
 
-  /** @throws ProtocolFault; a presignature that a request named is gone in every case. */
-  async answer(frame: Frame): Promise<EdAnswer> {
+  /**
+   * The frame that answers E1 or 0x22.
+   * @throws ProtocolFault; a presignature that a request named is gone in every case.
+   */
+  async answer(frame: Frame): Promise<Uint8Array> {
     if (frame.type === FRAME_TYPES.E1) return this.#answerPresign(frame)
     assertNoSid(frame.sid)
     const request = decodeEdSignRequest(frame.body, frame.linkId)
@@ -87,13 +96,18 @@ export class EdResponder {
       const body = await this.#watch.during((stopped) =>
         this.#answerTaken(request, presignature, frame.lEpoch, stopped),
       )
-      return { type: FRAME_TYPES.ED_SIGN_RESPONSE, sid: NO_SID, body }
+      return this.#frame(FRAME_TYPES.ED_SIGN_RESPONSE, NO_SID, frame.lEpoch, body)
     } finally {
       if (presignature !== undefined) wipeEdPresignature(presignature)
     }
   }
 
-  async #answerPresign(frame: Frame): Promise<EdAnswer> {
+  #frame(type: FrameType, sid: Uint8Array, lEpoch: number, body: Uint8Array): Uint8Array {
+    const { linkId } = this.#deps.link.parties
+    return encodeFrame({ type, role: ROLE_S, linkId, lEpoch, sid, body })
+  }
+
+  async #answerPresign(frame: Frame): Promise<Uint8Array> {
     const { link, entropy, clock } = this.#deps
     link.assertUsable('other')
     const { lEpoch } = link.record
@@ -124,7 +138,7 @@ export class EdResponder {
       }
       const expiresAtMs = clock.nowMs() + PRESIGNATURE_TTL_MS
       for (const presignature of presignatures) this.#presignatures.add(presignature, expiresAtMs)
-      return { type: FRAME_TYPES.E2, sid, body }
+      return this.#frame(FRAME_TYPES.E2, sid, lEpoch, body)
     } finally {
       wipeShares(loaded)
     }
@@ -158,7 +172,7 @@ export class EdResponder {
     assertEdBelongs(presignature, request.linkId, request.walletId, request.wEpoch)
     if (presignature.lEpoch !== lEpoch) throw benign('unknown_presig', 'another link epoch')
     const wallet = await this.#bindingOf(request)
-    const { message, summary } = this.#read(request)
+    const { message, summary } = this.#read(request, wallet.publicKey)
     const context = agreeOnEdSigning({ link: link.parties, wallet, message }, request, presignature)
     const intent = { ...intentOf(request, presignature), summary }
     await this.#commit(intent, requestKey)
@@ -208,11 +222,11 @@ export class EdResponder {
     return reply.response
   }
 
-  #read(request: EdSignRequest): ReturnType<ReadEdPayload> {
+  #read(request: EdSignRequest, publicKey: Uint8Array): ReturnType<ReadEdPayload> {
     const { readEdPayload } = this.#deps
     if (readEdPayload === undefined) throw benign('policy_denied', 'no Ed25519 payloads here')
     try {
-      return readEdPayload(request.payload, request.walletId)
+      return readEdPayload(request.payload, request.walletId, publicKey)
     } catch {
       throw benign('policy_denied', 'the payload is refused')
     }

@@ -92,7 +92,6 @@ export class Responder {
   readonly #parties: LinkParties
   readonly #presignatures = new PresignatureMap()
   readonly #signer: SignResponder
-  /** The same link's Ed25519 wallets. */
   readonly ed: EdResponder
   readonly #dkg = new Map<string, DkgSession>()
   #operation: Operation | undefined
@@ -150,10 +149,8 @@ export class Responder {
       case FRAME_TYPES.SIGN_REQUEST:
         return this.#frame(FRAME_TYPES.SIGN_RESPONSE, NO_SID, frame.lEpoch, await this.#signer.answer(frame))
       case FRAME_TYPES.E1:
-      case FRAME_TYPES.ED_SIGN_REQUEST: {
-        const { type, sid, body } = await this.ed.answer(frame)
-        return this.#frame(type, sid, frame.lEpoch, body)
-      }
+      case FRAME_TYPES.ED_SIGN_REQUEST:
+        return this.ed.answer(frame)
       case FRAME_TYPES.W1:
         await ed25519Ready()
         return this.#answerDkg(frame)

@@ -124,7 +124,7 @@ describe('two parties with Ed25519 wallets', () => {
 
   it('sides whose epochs came apart find each other again', async () => {
     const { two, walletId } = await oneWallet()
-    await two.linkS.save({ lEpoch: 7 })
+    await two.linkS.commitEpoch(7, { relink: false, erase: false })
     two.clock.advance(6_000)
     expect(await two.c.ed.presign([walletId])).toHaveLength(1)
     expect(two.linkC.record.lEpoch).toBe(two.linkS.record.lEpoch)
