@@ -105,8 +105,8 @@ export const OPTIONS = {
   'presignatures-capacity': option({
     parse: parseIntegerWithin(64, 1_000_000),
     placeholder: '<count>',
-    summary: 'presignatures all wallets hold together, about 3 KiB of memory each; the least recently used give way',
-    fallback: '16384',
+    summary: 'presignatures all wallets hold together, about 16 KiB of memory each; the least recently used give way',
+    fallback: '8192',
   }),
   'presignature-ttl-seconds': option({
     parse: parseIntegerWithin(120, 86_400),

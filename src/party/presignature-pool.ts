@@ -1,15 +1,10 @@
 /**
  * The main thread's view of ready presignatures: public ids only. Taking one is final. One presign session is in flight
- * at a time; who waits for a presignature goes first, and filling gives way to live signing.
- *
- * Filling gives way in three ways. A session that fills is small: four presignatures cost hardly more each than sixteen
- * do, and hold each party for a quarter of the time. It starts when nobody waits and nothing has been signed for a few
- * milliseconds. Where live signing never pauses, it starts all the same, so that pools do not starve, but for half of the
- * time at most, and for a fifth above the low water. A pool that is being signed from and nearly empty is filled without
- * a pause, because those who find it empty would wait longer than for a session that fills.
+ * at a time; who waits for a presignature goes first, and filling gives way to live signing (filling-pace.ts).
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { failure } from '../domain/failure.ts'
+import { FillingPace, type Urgency } from './filling-pace.ts'
 import type { ReadyPresignature } from './initiator.ts'
 import { hexOf } from './presignature-map.ts'
 import { WarmWallets } from './warm-wallets.ts'
@@ -49,19 +44,11 @@ type Demand = {
   readonly resolve: (ready: ReadyPresignature) => void
   readonly reject: (error: unknown) => void
 }
-type Refill = { readonly slots: readonly Uint8Array[]; readonly isUrgent: boolean; readonly isLow: boolean }
+type Refill = Urgency & { readonly walletId: Uint8Array; readonly missing: number }
 
 const DEMAND_BATCH = 16
-const REFILL_BATCH = 4
 const RETRY_AFTER_MS = 100
-/** Live signing has paused when nothing was signed for this long. */
-const QUIET_MS = 3
-const QUIET_POLL_MS = 1
-/** A pool above its low water lets live signing have this many times what filling takes. */
-const PATIENCE = 4
-const PATIENCE_MAX_MS = 250
-/** Of two measurements the newer counts this much. */
-const FRESH = 0.2
+const WARM_POLL_MS = 3
 export const POOL_DEPTH_MAX = 4_096
 
 export class PresignaturePool {
@@ -73,15 +60,12 @@ export class PresignaturePool {
   readonly #warm: WarmWallets
   /** Given up while a session was making more of them: those are given up too. */
   readonly #forgotten = new Set<string>()
+  readonly #pace = new FillingPace()
   #demands: Demand[] = []
   #size = 0
   #running = false
   #shut = false
-  #live = 0
-  #lastLiveMs = Number.NEGATIVE_INFINITY
-  #session: { readonly sinceMs: number } | undefined
-  #sessionMs = 0
-  #fillRate = 0
+  #wake: () => void = () => {}
   #madeTotal = 0
   #evictedTotal = 0
   /** Another one after every `forgetAll`. */
@@ -112,11 +96,11 @@ export class PresignaturePool {
 
   /** Signatures that are being made with presignatures of this pool. */
   get liveCount(): number {
-    return this.#live
+    return this.#pace.liveCount
   }
 
   get fillRate(): number {
-    return this.#fillRate
+    return this.#pace.fillRate
   }
 
   view(): PoolView {
@@ -128,7 +112,7 @@ export class PresignaturePool {
       waiting: this.#demands.length,
       madeTotal: this.#madeTotal,
       evictedTotal: this.#evictedTotal,
-      fillRate: this.#fillRate,
+      fillRate: this.#pace.fillRate,
     }
   }
 
@@ -153,7 +137,7 @@ export class PresignaturePool {
     const ready = list.shift()
     if (ready !== undefined) {
       this.#size -= 1
-      this.#lastLiveMs = performance.now()
+      this.#pace.noteLive()
       if (this.#warm.drained(key, list.length)) this.#events.low(walletId, list.length)
       if (this.#warm.isFilling(key)) this.#kick()
       return ready
@@ -165,9 +149,9 @@ export class PresignaturePool {
 
   /** How long a request for this wallet would wait for its presignature behind those who wait now. */
   estimateWaitMs(walletId: Uint8Array): number {
-    if (this.#list(hexOf(walletId)).length > 0 || this.#session === undefined) return 0
-    const leftMs = Math.max(0, this.#sessionMs - (performance.now() - this.#session.sinceMs))
-    return leftMs + (1 + Math.floor(this.#demands.length / DEMAND_BATCH)) * this.#sessionMs
+    if (this.#list(hexOf(walletId)).length > 0 || !this.#pace.isRunning) return 0
+    const { remainingMs, sessionMs } = this.#pace
+    return remainingMs + (1 + Math.floor(this.#demands.length / DEMAND_BATCH)) * sessionMs
   }
 
   /** Keeps the wallet's pool filled from now on, for as long as it is among the most recently used. */
@@ -190,17 +174,13 @@ export class PresignaturePool {
       if (have >= wanted || signal.aborted || this.#shut || !this.#warm.has(key)) return have
       if (this.#lastError !== undefined) throw this.#lastError
       this.#kick()
-      await sleep(QUIET_MS)
+      await sleep(WARM_POLL_MS)
     }
   }
 
   /** A signature begins; filling gives way until its `end` is called. */
   beginLive(): () => void {
-    this.#live += 1
-    return () => {
-      this.#live -= 1
-      this.#lastLiveMs = performance.now()
-    }
+    return this.#pace.beginLive()
   }
 
   /** Gives up what a wallet has, what is being made for it included. The caller tells the parties. */
@@ -208,7 +188,7 @@ export class PresignaturePool {
     const key = hexOf(walletId)
     this.#discard(key)
     this.#warm.delete(key)
-    if (this.#session !== undefined) this.#forgotten.add(key)
+    if (this.#pace.isRunning) this.#forgotten.add(key)
   }
 
   /** The other side of every presignature is gone. */
@@ -259,6 +239,7 @@ export class PresignaturePool {
       if (signal.aborted) return abandon()
       signal.addEventListener('abort', abandon, { once: true })
       this.#demands.push(demand)
+      this.#wake()
       this.#kick()
     })
   }
@@ -279,9 +260,13 @@ export class PresignaturePool {
         }
         const refill = this.#nextRefill()
         if (refill === undefined) return
-        await this.#giveWay(refill)
-        if (this.#shut || this.#demands.length > 0) continue
-        if (!(await this.#fillOnce(refill.slots))) return
+        const restMs = this.#pace.restMs(refill)
+        // Even one that is urgent lets the event loop turn: what live signing has to say goes first.
+        await this.#rest(restMs)
+        if (restMs > 0 || this.#demands.length > 0) continue
+        const count = Math.min(refill.missing, this.#pace.batch(refill))
+        if (!this.#makeRoom(hexOf(refill.walletId), count)) return
+        if (!(await this.#fillOnce(Array.from({ length: count }, () => refill.walletId)))) return
       }
     } finally {
       this.#running = false
@@ -289,30 +274,19 @@ export class PresignaturePool {
     }
   }
 
-  #isBusy(): boolean {
-    return this.#live > 0 || performance.now() - this.#lastLiveMs < QUIET_MS
-  }
-
-  /** Until live signing pauses, somebody waits, or filling has waited for its turn. */
-  async #giveWay({ isUrgent, isLow }: Pick<Refill, 'isUrgent' | 'isLow'>): Promise<void> {
-    if (isUrgent) {
-      await sleep(0)
-      return
-    }
-    const startMs = performance.now()
-    const turnMs = Math.max(QUIET_MS, Math.min(PATIENCE_MAX_MS, this.#sessionMs * (isLow ? 1 : PATIENCE)))
-    while (this.#isBusy() && this.#demands.length === 0 && !this.#shut) {
-      if (performance.now() - startMs >= turnMs) return
-      await sleep(QUIET_POLL_MS)
-    }
+  /** Sleeps, but not while somebody waits. */
+  #rest(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, ms)
+      this.#wake = () => {
+        clearTimeout(timer)
+        resolve()
+      }
+    })
   }
 
   #nextRefill(): Refill | undefined {
-    const next = this.#warm.nextToFill((key) => this.#list(key).length)
-    if (next === undefined) return undefined
-    const count = Math.min(REFILL_BATCH, next.missing)
-    if (!this.#makeRoom(next.key, count)) return undefined
-    return { slots: Array.from({ length: count }, () => next.walletId), isUrgent: next.isUrgent, isLow: next.isLow }
+    return this.#warm.nextToFill((key) => this.#list(key).length)
   }
 
   /** Gives up the pools of the wallets that were not used for longest, until `count` more fit. */
@@ -335,13 +309,14 @@ export class PresignaturePool {
 
   /** Answers whether the session gave anything. Those who wait hear why it did not. */
   async #fillOnce(slots: readonly Uint8Array[]): Promise<boolean> {
-    const sinceMs = performance.now()
     const before = this.#generation
-    this.#session = { sinceMs }
+    let count = 0
+    this.#pace.beginSession()
     const asked = new Set(slots.map(hexOf))
     try {
       const made = await this.#presign(slots)
-      this.#measure(performance.now() - sinceMs, made.length)
+      count = made.length
+      this.#madeTotal += count
       if (before === this.#generation) for (const ready of made) this.#hand(ready)
       const served = new Set(made.map(({ walletId }) => hexOf(walletId)))
       const refused = this.#takeDemands(({ key }) => asked.has(key) && !served.has(key))
@@ -353,7 +328,7 @@ export class PresignaturePool {
       for (const demand of this.#takeDemands(({ key }) => asked.has(key))) demand.reject(error)
       return false
     } finally {
-      this.#session = undefined
+      this.#pace.endSession(count)
       this.#forgotten.clear()
     }
   }
@@ -362,14 +337,6 @@ export class PresignaturePool {
     const taken = this.#demands.filter(which)
     this.#demands = this.#demands.filter((demand) => !taken.includes(demand))
     return taken
-  }
-
-  #measure(tookMs: number, made: number): void {
-    if (made === 0) return
-    this.#madeTotal += made
-    const rate = (made * 1_000) / Math.max(tookMs, 0.1)
-    this.#sessionMs = this.#sessionMs === 0 ? tookMs : (1 - FRESH) * this.#sessionMs + FRESH * tookMs
-    this.#fillRate = this.#fillRate === 0 ? rate : (1 - FRESH) * this.#fillRate + FRESH * rate
   }
 
   #hand(ready: ReadyPresignature): void {

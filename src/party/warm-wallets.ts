@@ -2,6 +2,8 @@
  * Which wallets' pools are kept filled, in the order of their use, and how deep. Only the most recently used whose
  * depths fit into the pool's capacity together are filled: otherwise each refill would push out what another made.
  */
+import type { Urgency } from './filling-pace.ts'
+
 type Entry = {
   readonly walletId: Uint8Array
   /** Filled up to this. */
@@ -19,13 +21,10 @@ type Entry = {
 
 type Settings = { readonly lowWater: number; readonly highWater: number; readonly capacity: number }
 
-type ToFill = {
+type ToFill = Urgency & {
   readonly key: string
   readonly walletId: Uint8Array
   readonly missing: number
-  /** Signed from, and nearly empty. */
-  readonly isUrgent: boolean
-  readonly isLow: boolean
 }
 
 const WARM_WALLETS_MAX = 2_048
@@ -135,7 +134,7 @@ export class WarmWallets {
       if (held < entry.lowWater) entry.isFilling = true
       if (!entry.isFilling || held >= depth) continue
       const isUrgent = entry.isUsed && held < alarmLevel(entry)
-      const found = { key, walletId: entry.walletId, missing: depth - held, isUrgent, isLow: held < entry.lowWater }
+      const found = { key, walletId: entry.walletId, missing: depth - held, isUrgent, isLow: entry.isUsed && held < entry.lowWater }
       if (isUrgent) return found
       first ??= found
     }
