@@ -1,6 +1,6 @@
 import type { Call } from '../domain/call.ts'
 import { failure } from '../domain/failure.ts'
-import { parseApiKeyId, parseProjectId, parseWalletId } from '../domain/ids.ts'
+import { parseApiKeyId, parseProjectId, parseWalletId, walletIdFromBytes } from '../domain/ids.ts'
 import { getApiKey } from '../vault/api-keys.ts'
 import { addFreeze, type FreezeRow, findFreeze, listFreezes as listStored, removeFreeze } from '../vault/freezes.ts'
 import { getProject } from '../vault/projects.ts'
@@ -45,6 +45,17 @@ const assertExists = ({ vault }: AdminNeeds, { scope, id }: FreezeTarget): void 
   }
 }
 
+/** Wallets whose presignatures a freeze makes useless. A frozen key leaves them to the others. */
+const poolsBehind = ({ vault, engine }: Pick<AdminNeeds, 'vault' | 'engine'>, { scope, id }: FreezeTarget): readonly Uint8Array[] => {
+  if (scope === 'api_key') return []
+  const pooled = engine.pooledWallets()
+  if (scope === 'all') return pooled
+  return pooled.filter((walletId) => {
+    const text = walletIdFromBytes(walletId)
+    return scope === 'wallet' ? text === id : getWallet(vault.read, text)?.project === id
+  })
+}
+
 /**
  * Stops signing behind one wallet, key, project or everything. Raised in memory first and waited for, then durable on
  * both sides, then answered. Freezing what is frozen keeps the first freeze.
@@ -71,6 +82,7 @@ const freezeInTurn = async (
 ): Promise<FreezeView> => {
   // Again: what was lifted in the turn before has lowered it.
   await fences.raise(args)
+  await engine.dropPools(poolsBehind({ vault, engine }, args))
   const createMs = Math.trunc(clock.nowMs())
   const row: FreezeRow = {
     ...stored(args),

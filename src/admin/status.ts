@@ -30,15 +30,22 @@ export type StatusView = {
   readonly presignatureCount: bigint
 }
 
+type PartyStatus = Awaited<ReturnType<AdminNeeds['engine']['status']>>
+
+/** What a link is good for, by what both sides say of it. */
+export const linkStateOf = (signer: PartyStatus['signer'], cosigner: PartyStatus['cosigner']): LinkState => {
+  if (signer?.state === 'BURNED' || cosigner?.state === 'BURNED') return 'burned'
+  if (signer?.state === 'SUSPENDED' || cosigner?.state === 'SUSPENDED') return 'suspended'
+  return signer?.ready === true ? 'ready' : 'starting'
+}
+
 export const getStatus = async (
   needs: AdminNeeds,
   started: { readonly version: string; readonly timeMs: number },
 ): Promise<StatusView> => {
   const { vault, engine } = needs
   const { available, cosignerId, cosigner, signer } = await engine.status()
-  const burned = signer?.state === 'BURNED' || cosigner?.state === 'BURNED'
-  const suspended = signer?.state === 'SUSPENDED' || cosigner?.state === 'SUSPENDED'
-  const state: LinkState = burned ? 'burned' : suspended ? 'suspended' : signer?.ready === true ? 'ready' : 'starting'
+  const state = linkStateOf(signer, cosigner)
   const presignatureCount = BigInt(engine.presignatureCount)
   const renewedAtMs = signer?.renewedAtMs ?? 0
   return {

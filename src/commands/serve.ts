@@ -4,8 +4,10 @@
  */
 import { rmSync, writeFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { linkStateOf } from '../admin/status.ts'
 import type { Config, Secrets } from '../config/config.ts'
 import { dataDirPaths } from '../config/load-config.ts'
+import { walletIdFromBytes } from '../domain/ids.ts'
 import {
   logAuditUnavailable,
   logCosignerGone,
@@ -13,9 +15,14 @@ import {
   logDaemonStarting,
   logDaemonStopped,
   logDaemonStopping,
+  logInternalError,
   logPartyAlert,
+  logPoolLow,
 } from '../observe/events.ts'
 import type { Logger } from '../observe/logger.ts'
+import { createMetrics, type LinkLevel, type Metrics } from '../observe/metrics.ts'
+import { listenMetrics } from '../observe/metrics-listener.ts'
+import { PacedWarning } from '../observe/paced-warning.ts'
 import { systemClock } from '../party/entropy.ts'
 import { TwoPartyEngine } from '../party/two-party-engine.ts'
 import { type FenceKey, Fences } from '../signing/fences.ts'
@@ -27,6 +34,7 @@ import { listFreezes } from '../vault/freezes.ts'
 import { pruneRequests } from '../vault/requests.ts'
 import type { Tx } from '../vault/store.ts'
 import { pruneUsage, utcDay } from '../vault/usage.ts'
+import { getWallet } from '../vault/wallets.ts'
 import { rootKeyProviders } from './root-keys.ts'
 import { VERSION } from './version.ts'
 import { watchParties } from './watch-parties.ts'
@@ -61,8 +69,11 @@ export const serve = async (config: Config, secrets: Secrets, { mode, log }: Ser
   try {
     rmSync(paths.endpoints, { force: true })
     let edge: Edge | undefined
+    const metrics = createMetrics()
+    closing.push(async () => metrics[Symbol.dispose]())
     const onAlert = (party: 'daemon' | 'cosigner', what: string, detail: string): void =>
       logPartyAlert(log, { party, what, detail })
+    const fences = new Fences(raisedFences(vault))
     const engine = new TwoPartyEngine({
       vault,
       clock,
@@ -78,6 +89,8 @@ export const serve = async (config: Config, secrets: Secrets, { mode, log }: Ser
         if (!available) logCosignerGone(log, { why })
         edge?.setServing(available)
       },
+      mayPool: (walletId) => fences.blocking(fencesBefore(vault, walletId)) === undefined,
+      onLowPool: lowPoolReporter(log, metrics),
       walletStopped: () => undefined,
     })
     closing.push(() => engine.stop())
@@ -88,7 +101,7 @@ export const serve = async (config: Config, secrets: Secrets, { mode, log }: Ser
       engine,
       clock,
       grants,
-      fences: new Fences(raisedFences(vault)),
+      fences,
       rates: new RateLimiter(() => Number(clock.monotonicNs() / 1_000n) / 1_000),
       onAlert: (what: string, detail: string) => onAlert('daemon', what, detail),
       started: { version: VERSION, timeMs: startedMs },
@@ -97,6 +110,7 @@ export const serve = async (config: Config, secrets: Secrets, { mode, log }: Ser
       config,
       log,
       clock,
+      metrics,
       useCases: wireUseCases(needs),
       directory: createDirectory(vault, grants, clock),
       idempotency: createIdempotencyStore(vault, clock),
@@ -108,7 +122,7 @@ export const serve = async (config: Config, secrets: Secrets, { mode, log }: Ser
     closing.push(() => served.stop(STOP_WAIT_MS))
     edge.setServing(engine.available)
     closing.push(watchParties({ vault, engine, setServing: served.setServing, log }))
-    const { endpoints } = edge
+    const endpoints = { ...edge.endpoints, ...(await serveMetrics(config, log, { metrics, engine, edge }, closing)) }
     writeFileSync(paths.endpoints, `${JSON.stringify(endpoints)}\n`, { mode: 0o600 })
     closing.push(async () => rmSync(paths.endpoints, { force: true }))
     logDaemonServing(log, endpoints)
@@ -117,6 +131,38 @@ export const serve = async (config: Config, secrets: Secrets, { mode, log }: Ser
     await closeAll()
     throw error
   }
+}
+
+const LOW_POOL_WARNING_MS = 10_000
+
+const lowPoolReporter = (log: Logger, metrics: Metrics) => {
+  const paced = new PacedWarning(LOW_POOL_WARNING_MS)
+  return (walletId: Uint8Array, left: number): void => {
+    metrics.noteLowPool()
+    const keptBack = paced.admit(performance.now())
+    if (keptBack !== undefined) logPoolLow(log, { walletId: walletIdFromBytes(walletId), left, keptBack })
+  }
+}
+
+type Measured = { readonly metrics: Metrics; readonly engine: TwoPartyEngine; readonly edge: Edge }
+
+/** Opens the metrics listener, if there is to be one; answers where it is. */
+const serveMetrics = async (
+  { metricsListen }: Config,
+  log: Logger,
+  { metrics, engine, edge }: Measured,
+  closing: (() => Promise<void>)[],
+): Promise<{ readonly metrics?: string }> => {
+  if (metricsListen === undefined) return {}
+  const linkState = async (): Promise<LinkLevel> => {
+    const { available, signer, cosigner } = await engine.status()
+    return available ? linkStateOf(signer, cosigner) : 'unavailable'
+  }
+  const sources = { pool: () => engine.poolView(), linkState, inFlight: edge.inFlight }
+  const onError = (error: unknown): void => logInternalError(log, { where: 'metrics', error })
+  const listener = await listenMetrics(metricsListen, () => metrics.scrape(sources), metrics.contentType, onError)
+  closing.push(listener.close)
+  return { metrics: listener.address }
 }
 
 const stopDaemon = async (edge: Edge, closeAll: () => Promise<void>, log: Logger): Promise<void> => {
@@ -128,6 +174,13 @@ const stopDaemon = async (edge: Edge, closeAll: () => Promise<void>, log: Logger
 
 const raisedFences = (vault: DaemonVault): FenceKey[] =>
   listFreezes(vault.read, undefined, FREEZES_MAX).map(({ scope, id }) => ({ scope, id: scope === 'all' ? '*' : id }))
+
+const fencesBefore = (vault: DaemonVault, walletId: Uint8Array): readonly FenceKey[] => {
+  const id = walletIdFromBytes(walletId)
+  const project = getWallet(vault.read, id)?.project
+  const all: FenceKey[] = [{ scope: 'all', id: '*' }, { scope: 'wallet', id }]
+  return project === undefined ? all : [...all, { scope: 'project', id: project }]
+}
 
 /** Tells the cosigner where the chain stands, and forgets what is too old to matter. Answers how to end it. */
 const startHousekeeping = (vault: DaemonVault, engine: TwoPartyEngine, log: Logger): (() => Promise<void>) => {

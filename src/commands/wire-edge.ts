@@ -7,11 +7,14 @@ import {
   logCertificateReloaded,
   logInternalError,
   logRequestRefused,
+  logSlowSignature,
   logSocketReplaced,
 } from '../observe/events.ts'
 import type { Logger } from '../observe/logger.ts'
+import type { Metrics } from '../observe/metrics.ts'
+import { PacedWarning } from '../observe/paced-warning.ts'
 import type { ApiKeyDirectory } from '../rpc/authenticate.ts'
-import { openEdge } from '../rpc/edge.ts'
+import { type EdgeEvents, openEdge } from '../rpc/edge.ts'
 import type { IdempotencyStore } from '../rpc/idempotency.ts'
 import type { Denial } from '../rpc/pipeline.ts'
 import type { UseCases } from '../rpc/use-cases.ts'
@@ -21,6 +24,7 @@ export type EdgeNeeds = {
   readonly log: Logger
   readonly clock: Clock
   readonly useCases: UseCases
+  readonly metrics: Metrics
   readonly directory: ApiKeyDirectory
   readonly idempotency: IdempotencyStore
   readonly recordDenial: (denial: Denial) => Promise<void>
@@ -28,7 +32,13 @@ export type EdgeNeeds = {
   readonly pageTokenKey: KeyObject
 }
 
-export type Endpoints = { readonly grpc: string; readonly connect: string; readonly socket: string }
+export type Endpoints = {
+  readonly grpc: string
+  readonly connect: string
+  readonly socket: string
+  /** Where metrics are served, if they are. */
+  readonly metrics?: string
+}
 
 export type Edge = {
   readonly endpoints: Endpoints
@@ -38,13 +48,26 @@ export type Edge = {
   readonly stop: (waitMs: number) => Promise<void>
 }
 
-export const startEdge = async ({ config, log, ...needs }: EdgeNeeds): Promise<Edge> => {
+const SLOW_WARNING_MS = 10_000
+
+/** Counts every call, and says in the log what was refused and what was slow. */
+const callObserver = (config: Config, log: Logger, metrics: Metrics): EdgeEvents['onCall'] => {
+  const slow = new PacedWarning(SLOW_WARNING_MS)
+  return (call) => {
+    metrics.noteCall(call)
+    const { method, reason, apiKeyId, tookMs, stages } = call
+    if (reason !== undefined) logRequestRefused(log, { method, reason, callerId: apiKeyId })
+    if (stages === undefined || tookMs <= config.slowSignatureMs) return
+    const keptBack = slow.admit(performance.now())
+    if (keptBack !== undefined) logSlowSignature(log, { method, tookMs, stages: stages.format(tookMs), keptBack })
+  }
+}
+
+export const startEdge = async ({ config, log, metrics, ...needs }: EdgeNeeds): Promise<Edge> => {
   const edge = await openEdge({
     ...needs,
     events: {
-      onCall: ({ method, reason, apiKeyId }) => {
-        if (reason !== undefined) logRequestRefused(log, { method, reason, callerId: apiKeyId })
-      },
+      onCall: callObserver(config, log, metrics),
       onInternalError: (where, error) => logInternalError(log, { where, error }),
       onReloaded: (facts) => logCertificateReloaded(log, facts),
       onRefused: (facts) => logCertificateRefused(log, facts),

@@ -38,6 +38,7 @@ export type Config = {
   readonly dataDir: string
   readonly grpcListen: ListenAddress
   readonly connectListen: ListenAddress
+  readonly metricsListen: ListenAddress | undefined
   readonly socket: string
   readonly sockets: readonly BoundSocket[]
   readonly tls: TlsFiles | undefined
@@ -47,8 +48,14 @@ export type Config = {
   readonly cosignerRootKey: RootKeySource
   /** Where systemd puts credentials; `systemd-cred:` reads them there. */
   readonly credentialsDirectory: string | undefined
-  readonly presignatures: { readonly lowWater: number; readonly highWater: number; readonly ttlMs: number }
+  readonly presignatures: {
+    readonly lowWater: number
+    readonly highWater: number
+    readonly ttlMs: number
+    readonly capacity: number
+  }
   readonly limits: { readonly maxConcurrentRequests: number; readonly maxStreamsPerConnection: number }
+  readonly slowSignatureMs: number
   readonly logLevel: LogLevel
 }
 

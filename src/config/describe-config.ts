@@ -21,6 +21,7 @@ export const describeConfig = ({ config, secrets, sources }: LoadedConfig): read
     'data-dir': config.dataDir,
     'grpc-listen': formatListenAddress(config.grpcListen),
     'connect-listen': formatListenAddress(config.connectListen),
+    'metrics-listen': config.metricsListen && formatListenAddress(config.metricsListen),
     socket: config.socket,
     'root-key': config.rootKey.uri,
     'cosigner-root-key': config.cosignerRootKey.uri,
@@ -30,9 +31,11 @@ export const describeConfig = ({ config, secrets, sources }: LoadedConfig): read
     'allow-plaintext-beyond-loopback': config.allowPlaintextBeyondLoopback,
     'presignatures-low-water': config.presignatures.lowWater,
     'presignatures-high-water': config.presignatures.highWater,
+    'presignatures-capacity': config.presignatures.capacity,
     'presignature-ttl-seconds': config.presignatures.ttlMs / 1_000,
     'max-concurrent-requests': config.limits.maxConcurrentRequests,
     'max-streams-per-connection': config.limits.maxStreamsPerConnection,
+    'slow-signature-milliseconds': config.slowSignatureMs,
     'log-level': config.logLevel,
   }
   const isSet = (secret: unknown): string => (secret === undefined ? 'not set' : 'set')

@@ -83,6 +83,15 @@ const readTls = (cert?: string, key?: string, clientCa?: string): TlsFiles | und
   return { certFile: cert, keyFile: key, clientCaFile: clientCa }
 }
 
+const refuseMetricsBeyondLoopback = ({ metricsListen, allowPlaintextBeyondLoopback }: Config): void => {
+  if (metricsListen === undefined || isLoopback(metricsListen.host) || allowPlaintextBeyondLoopback) return
+  throw new ConfigError(
+    '--metrics-listen',
+    `${metricsListen.host} can be reached from other machines and metrics are served without TLS: name the risk with ` +
+      '--allow-plaintext-beyond-loopback',
+  )
+}
+
 const refusePlaintextBeyondLoopback = (config: Config): void => {
   if (config.tls !== undefined || config.allowPlaintextBeyondLoopback) return
   const check = (name: string, { host }: ListenAddress): void => {
@@ -99,9 +108,13 @@ const refusePlaintextBeyondLoopback = (config: Config): void => {
 
 const refuseContradictions = (config: Config): void => {
   refusePlaintextBeyondLoopback(config)
-  const { lowWater, highWater } = config.presignatures
+  refuseMetricsBeyondLoopback(config)
+  const { lowWater, highWater, capacity } = config.presignatures
   if (lowWater >= highWater) {
     throw new ConfigError('--presignatures-low-water', `${lowWater} must be below the high water ${highWater}`)
+  }
+  if (highWater > capacity) {
+    throw new ConfigError('--presignatures-high-water', `${highWater} must not be above the capacity ${capacity}`)
   }
   if (config.rootKey.scheme !== 'passphrase' && config.rootKey.uri === config.cosignerRootKey.uri) {
     throw new ConfigError(
@@ -135,6 +148,7 @@ const readSettings = (inputs: Inputs, sources: Partial<Record<OptionName, Settin
     dataDir,
     grpcListen: need('grpc-listen'),
     connectListen: need('connect-listen'),
+    metricsListen: read('metrics-listen'),
     socket: need('socket'),
     sockets: inputs.file?.sockets ?? [],
     tls: readTls(read('tls-cert-file'), read('tls-key-file'), read('tls-client-ca-file')),
@@ -147,11 +161,13 @@ const readSettings = (inputs: Inputs, sources: Partial<Record<OptionName, Settin
       lowWater: need('presignatures-low-water'),
       highWater: need('presignatures-high-water'),
       ttlMs: need('presignature-ttl-seconds') * 1_000,
+      capacity: need('presignatures-capacity'),
     },
     limits: {
       maxConcurrentRequests: need('max-concurrent-requests'),
       maxStreamsPerConnection: need('max-streams-per-connection'),
     },
+    slowSignatureMs: need('slow-signature-milliseconds'),
     logLevel: need('log-level'),
   }
 }

@@ -47,6 +47,11 @@ export const OPTIONS = {
     summary: 'where Connect and gRPC-Web are served; port 0 takes a free one',
     fallback: '127.0.0.1:50052',
   }),
+  'metrics-listen': option({
+    parse: parseListenAddress,
+    placeholder: '<host:port>',
+    summary: 'where Prometheus metrics are served (/metrics), without TLS; off unless given',
+  }),
   socket: option({
     parse: parseSocketPath,
     placeholder: '<path>',
@@ -97,6 +102,12 @@ export const OPTIONS = {
     summary: 'presignatures a wallet holds when full',
     fallback: '64',
   }),
+  'presignatures-capacity': option({
+    parse: parseIntegerWithin(64, 1_000_000),
+    placeholder: '<count>',
+    summary: 'presignatures all wallets hold together, about 16 KiB of memory each; the least recently used give way',
+    fallback: '8192',
+  }),
   'presignature-ttl-seconds': option({
     parse: parseIntegerWithin(120, 86_400),
     placeholder: '<seconds>',
@@ -114,6 +125,12 @@ export const OPTIONS = {
     placeholder: '<count>',
     summary: 'streams one connection may have open',
     fallback: '256',
+  }),
+  'slow-signature-milliseconds': option({
+    parse: parseIntegerWithin(1, 60_000),
+    placeholder: '<ms>',
+    summary: 'a signature that takes longer is worth a line in the log',
+    fallback: '100',
   }),
   'log-level': option({
     parse: parseLogLevel,

@@ -1,3 +1,4 @@
+import type { StageTimes } from './stages.ts'
 import type { ApiKeyId, ProjectId, RequestId } from './ids.ts'
 
 /**
@@ -27,8 +28,17 @@ export type Call = {
   readonly isRepeat: boolean
   /** SHA-256 of the canonical request: what a repeat under the same request id has to equal. 32 bytes. */
   readonly bodyHash: Uint8Array
+  /** What to do when no presignature is ready. */
+  readonly whenPoolIsEmpty: 'wait' | 'fail'
   /** Unix milliseconds after which nothing may be released. */
   readonly deadlineMs: number
   /** Aborts at the deadline, when the caller cancels, and when the daemon stops. */
   readonly signal: AbortSignal
+  /** Where its time goes. */
+  readonly stages: StageTimes
+  /**
+   * What the answer must pass in the turn of the event loop in which it leaves, however long it waited to be read: each
+   * throws what the answer is then replaced with. Use cases add to it.
+   */
+  readonly releaseChecks: (() => void)[]
 }

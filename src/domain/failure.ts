@@ -21,7 +21,7 @@ export type FailureFacts = {
   IDEMPOTENCY_MISMATCH: { requestId: string }
   ETAG_MISMATCH: { resource: string }
   OUTCOME_UNKNOWN: { requestId: string }
-  DEADLINE_EXCEEDED: NoFacts
+  DEADLINE_EXCEEDED: { neededMs?: number; leftMs?: number }
   CANCELLED: NoFacts
   // Wallets
   WALLET_NOT_FOUND: NoFacts
@@ -35,6 +35,7 @@ export type FailureFacts = {
   GRANT_REQUIRED: { userId: string }
   // What is signed
   MESSAGE_NOT_DIGEST: NoFacts
+  MESSAGE_IS_TRANSACTION: NoFacts
   DIGEST_REFUSED: { why: string }
   TYPED_DATA_INVALID: { path: string; why: string }
   TRANSACTION_INVALID: { field: string; why: string }
@@ -68,6 +69,8 @@ export type FailureFacts = {
   FREEZE_NOT_FOUND: { scope: string; id: string }
   METHOD_UNIMPLEMENTED: { method: string }
   STREAM_ROTATE: NoFacts
+  STREAM_IDLE: NoFacts
+  ITEM_IN_FLIGHT: { itemId: string }
   INTERNAL: NoFacts
 }
 
@@ -92,7 +95,10 @@ const SENTENCES: { [R in FailureReason]: (facts: FailureFacts[R]) => string } = 
   IDEMPOTENCY_MISMATCH: ({ requestId }) => `request_id ${requestId} was used with another request`,
   ETAG_MISMATCH: ({ resource }) => `${resource} was changed since it was read`,
   OUTCOME_UNKNOWN: ({ requestId }) => `the outcome is unknown; ask again with the same request_id ${requestId}`,
-  DEADLINE_EXCEEDED: () => 'the work could not be finished before the deadline; nothing is released after it',
+  DEADLINE_EXCEEDED: ({ neededMs, leftMs }) =>
+    neededMs === undefined
+      ? 'the work could not be finished before the deadline; nothing is released after it'
+      : `the work would take about ${neededMs} ms and ${leftMs} ms are left, so it was not begun`,
   CANCELLED: () => 'the caller cancelled the request',
   WALLET_NOT_FOUND: () => 'no such wallet',
   WALLET_ALREADY_EXISTS: ({ walletId }) => `the wallet exists: ${walletId}`,
@@ -104,6 +110,7 @@ const SENTENCES: { [R in FailureReason]: (facts: FailureFacts[R]) => string } = 
   USER_ID_RESERVED: ({ userId }) => `user_id ${userId} has the shape of an address or of a wallet id`,
   GRANT_REQUIRED: ({ userId }) => `the wallet belongs to end user ${userId}: signing needs a grant`,
   MESSAGE_NOT_DIGEST: () => 'is_formatted takes a 32-byte digest: 32 bytes of data or 64 hex digits of text',
+  MESSAGE_IS_TRANSACTION: () => 'the message passes for a Solana transaction; those are signed as transactions only',
   DIGEST_REFUSED: ({ why }) => `this digest is never signed: ${why}`,
   TYPED_DATA_INVALID: ({ path, why }) => `typed data is not valid at ${path}: ${why}`,
   TRANSACTION_INVALID: ({ field, why }) => `the transaction is not valid: ${field}: ${why}`,
@@ -136,6 +143,8 @@ const SENTENCES: { [R in FailureReason]: (facts: FailureFacts[R]) => string } = 
   FREEZE_NOT_FOUND: ({ scope, id }) => `${scope} ${id} is not frozen`,
   METHOD_UNIMPLEMENTED: ({ method }) => `${method} is not implemented`,
   STREAM_ROTATE: () => 'the stream has reached its age limit; resume it from the last message received',
+  STREAM_IDLE: () => 'nothing was asked on the stream for too long',
+  ITEM_IN_FLIGHT: ({ itemId }) => `an item ${itemId} is in work on this stream`,
   INTERNAL: () => 'internal error',
 }
 

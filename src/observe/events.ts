@@ -4,7 +4,12 @@
  */
 import type { Logger } from './logger.ts'
 
-type Where = { readonly grpc: string; readonly connect: string; readonly socket: string }
+type Where = {
+  readonly grpc: string
+  readonly connect: string
+  readonly socket: string
+  readonly metrics?: string
+}
 
 export const logConfigWarning = (log: Logger, warning: string): void =>
   log.write('warn', 'config.warning', { warning })
@@ -21,7 +26,12 @@ export const logDaemonStarting = (
   })
 
 export const logDaemonServing = (log: Logger, facts: Where): void =>
-  log.write('info', 'daemon.serving', { grpc: facts.grpc, connect: facts.connect, socket: facts.socket })
+  log.write('info', 'daemon.serving', {
+    grpc: facts.grpc,
+    connect: facts.connect,
+    socket: facts.socket,
+    metrics: facts.metrics,
+  })
 
 export const logDaemonStopping = (
   log: Logger,
@@ -58,6 +68,25 @@ export const logInternalError = (
     frames: framesOf(error),
   })
 }
+
+/** A signature took longer than the operator finds right. `stages` says where the time went. */
+export const logSlowSignature = (
+  log: Logger,
+  facts: { readonly method: string; readonly tookMs: number; readonly stages: string; readonly keptBack: number },
+): void =>
+  log.write('warn', 'sign.slow', {
+    method: facts.method,
+    tookMs: Math.round(facts.tookMs),
+    stages: facts.stages,
+    keptBack: facts.keptBack,
+  })
+
+/** A wallet is signed from faster than its presignatures are made: soon each signature waits for one. */
+export const logPoolLow = (
+  log: Logger,
+  facts: { readonly walletId: string; readonly left: number; readonly keptBack: number },
+): void =>
+  log.write('warn', 'presignatures.low', { walletId: facts.walletId, left: facts.left, keptBack: facts.keptBack })
 
 export const logCosignerGone = (log: Logger, facts: { readonly why: string }): void =>
   log.write('error', 'cosigner.gone', { why: facts.why })

@@ -23,7 +23,9 @@ import { type Presignature, wipePresignature } from '../engine/dkls23/presignatu
 import type { WalletRecord } from '../engine/dkls23/records.ts'
 import { finishSign, startSign } from '../engine/dkls23/sign.ts'
 import type { EcdsaSignature } from '../engine/dkls23/sign-messages.ts'
-import { ROLE_C, ROLE_S } from '../engine/dkls23/suite.ts'
+import { type Alg, ALG_ED25519, ALG_SECP256K1, ROLE_C, ROLE_S } from '../engine/dkls23/suite.ts'
+import { ed25519Ready } from '../engine/curve/ed25519.ts'
+import { EdInitiator } from './ed-initiator.ts'
 import type { Counterparty } from './counterparty.ts'
 import { type Exchange, openExchange, STEP_TIMEOUT_MS } from './frame-exchange.ts'
 import type { Link } from './link.ts'
@@ -79,6 +81,8 @@ export class Initiator {
   readonly #exchange: Exchange
   readonly #presignatures: PresignatureMap
   readonly #bindings = new Map<string, WalletBinding>()
+  /** The same link's Ed25519 wallets. */
+  readonly ed: EdInitiator
   /** Wallets that were wiped while a presign session ran. */
   #wiped: Set<string> | undefined
   #peerIncarnation = ''
@@ -89,6 +93,12 @@ export class Initiator {
     this.#link = deps.link
     this.#parties = deps.link.parties
     this.#exchange = openExchange(deps.link.parties, deps.peer)
+    this.ed = new EdInitiator({
+      ...deps,
+      exchange: this.#exchange,
+      guarded: (work) => this.#guarded(work),
+      align: () => this.warm(),
+    })
   }
 
   get presignatureCount(): number {
@@ -97,14 +107,17 @@ export class Initiator {
 
   wipeSessions(): void {
     this.#presignatures.wipeAll()
+    this.ed.wipeAll()
   }
 
   discard(presigId: Uint8Array): void {
     this.#presignatures.discard(presigId)
+    this.ed.discard(presigId)
   }
 
   wipeWallet(walletId: Uint8Array): void {
     this.#presignatures.wipeWallet(walletId)
+    this.ed.wipeWallet(walletId)
     this.#bindings.delete(hexOf(walletId))
     this.#wiped?.add(hexOf(walletId))
   }
@@ -116,7 +129,7 @@ export class Initiator {
     await this.#guarded(async () => {
       const answer = await this.#exchange(HELLO, NO_SID, this.#link.record.lEpoch, body, HELLO)
       const incarnation = hexOf(decodeHello(answer.body))
-      if (incarnation !== this.#peerIncarnation) this.#presignatures.wipeAll()
+      if (incarnation !== this.#peerIncarnation) this.wipeSessions()
       this.#peerIncarnation = incarnation
     })
   }
@@ -169,14 +182,15 @@ export class Initiator {
   }
 
   /**
-   * Generates `count` wallets: both sides hold durable PENDING records when it returns. The caller's transaction that
+   * Generates `count` wallets of one algorithm: both sides hold durable PENDING records when it returns. The caller's transaction that
    * makes them ACTIVE is the decision; then `acknowledge`.
    */
-  async generate(count: number): Promise<Generated> {
+  async generate(count: number, alg: Alg = ALG_SECP256K1): Promise<Generated> {
+    if (alg === ALG_ED25519) await ed25519Ready()
     return this.#guarded(async () => {
       this.#link.assertUsable('other')
       const { lEpoch } = this.#link.record
-      const { state, body } = startDkgC(this.#dkgInputs(lEpoch), count)
+      const { state, body } = startDkgC(this.#dkgInputs(lEpoch), count, alg)
       const w2 = await this.#exchange(FRAME_TYPES.W1, NO_SID, lEpoch, body, FRAME_TYPES.W2).catch((error: unknown) => {
         abandonDkg(state)
         throw error

@@ -1,105 +1,232 @@
 /**
- * The main thread's view of ready presignatures: public ids only. Taking one is final. Live demands go before refills,
- * and one presign session is in flight at a time.
+ * The main thread's view of ready presignatures: public ids only. Taking one is final. One presign session is in flight
+ * at a time; who waits for a presignature goes first, and filling gives way to live signing (filling-pace.ts).
  */
+import { setTimeout as sleep } from 'node:timers/promises'
 import { type Failure, failure } from '../domain/failure.ts'
+import { FillingPace, type Urgency } from './filling-pace.ts'
 import type { ReadyPresignature } from './initiator.ts'
-import { hexOf, MAX_PRESIGNATURES } from './presignature-map.ts'
+import { hexOf } from './presignature-map.ts'
+import { WarmWallets } from './warm-wallets.ts'
 
-export type PoolSettings = { readonly lowWater: number; readonly highWater: number; readonly ttlMs: number }
+export type PoolSettings = {
+  readonly lowWater: number
+  readonly highWater: number
+  readonly ttlMs: number
+  /** The most presignatures of all wallets together; each takes memory at both parties. */
+  readonly capacity: number
+}
+
+export type PoolEvents = {
+  /** A wallet's presignatures were given up; the parties are to forget them too. */
+  readonly dropped: (walletId: Uint8Array) => void
+  /** A pool that had been filled is about to run dry: signing outpaces filling. */
+  readonly low: (walletId: Uint8Array, left: number) => void
+}
+
+export type PoolView = {
+  readonly ready: number
+  readonly capacity: number
+  readonly wallets: number
+  /** Wallets that were filled once and are below half of their low water now. */
+  readonly walletsLow: number
+  readonly waiting: number
+  readonly madeTotal: number
+  readonly evictedTotal: number
+  /** Presignatures a second while filling, lately. */
+  readonly fillRate: number
+}
+
 type Presign = (walletIds: readonly Uint8Array[]) => Promise<readonly ReadyPresignature[]>
 type Demand = {
+  readonly key: string
   readonly walletId: Uint8Array
   readonly resolve: (ready: ReadyPresignature) => void
   readonly reject: (error: unknown) => void
 }
+type Refill = Urgency & { readonly walletId: Uint8Array; readonly missing: number }
 
-const BATCH_MAX = 16
-/** Wallets that are kept warm, most recently used; all others presign on demand. */
-const WARM_WALLETS_MAX = 2_048
-/** Refilling ends here, whatever the water marks: the other half of what a link may hold is for live demands. */
-const READY_MAX = MAX_PRESIGNATURES / 2
+const DEMAND_BATCH = 16
 const RETRY_AFTER_MS = 100
-/** Between two refills, so that live signing finds the workers free. */
-const REFILL_PAUSE_MS = 2
+const WARM_POLL_MS = 3
+export const POOL_DEPTH_MAX = 4_096
 
 export class PresignaturePool {
   readonly #presign: Presign
   readonly #settings: PoolSettings
   readonly #nowMs: () => number
-  readonly #readyMax: number
+  readonly #events: PoolEvents
   readonly #ready = new Map<string, ReadyPresignature[]>()
-  readonly #warm = new Map<string, Uint8Array>()
-  /** Fell below the low water and are not full yet. */
-  readonly #filling = new Set<string>()
+  readonly #warm: WarmWallets
+  /** Given up while a session was making more of them: those are given up too. */
+  readonly #forgotten = new Set<string>()
+  readonly #pace = new FillingPace()
   #demands: Demand[] = []
+  #size = 0
   #running = false
   #shut: Failure | undefined
+  #wake: () => void = () => {}
+  #madeTotal = 0
+  #evictedTotal = 0
+  /** Another one after every `forgetAll`. */
+  #generation: object = {}
+  #lastError: unknown
 
-  constructor(presign: Presign, settings: PoolSettings, nowMs: () => number, readyMax = READY_MAX) {
+  constructor(
+    presign: Presign,
+    settings: PoolSettings,
+    nowMs: () => number,
+    events: PoolEvents = { dropped: () => {}, low: () => {} },
+  ) {
     this.#presign = presign
-    this.#readyMax = readyMax
     this.#settings = settings
     this.#nowMs = nowMs
+    this.#events = events
+    this.#warm = new WarmWallets(settings, (walletId) => this.#giveUp(walletId))
   }
 
   get size(): number {
-    let size = 0
-    for (const list of this.#ready.values()) size += list.length
-    return size
+    return this.#size
   }
 
-  /** One presignature of the wallet, from the pool or made for it. Rejects with what kept it from being made. */
-  async take(walletId: Uint8Array, signal: AbortSignal): Promise<ReadyPresignature> {
+  /** The deepest that one wallet's pool can be. */
+  get walletCapacity(): number {
+    return Math.min(POOL_DEPTH_MAX, this.#settings.capacity)
+  }
+
+  /** Signatures that are being made with presignatures of this pool. */
+  get liveCount(): number {
+    return this.#pace.liveCount
+  }
+
+  get fillRate(): number {
+    return this.#pace.fillRate
+  }
+
+  view(): PoolView {
+    return {
+      ready: this.#size,
+      capacity: this.#settings.capacity,
+      wallets: this.#ready.size,
+      walletsLow: this.#warm.lowCount,
+      waiting: this.#demands.length,
+      madeTotal: this.#madeTotal,
+      evictedTotal: this.#evictedTotal,
+      fillRate: this.#pace.fillRate,
+    }
+  }
+
+  depthOf(walletId: Uint8Array): number {
+    return this.#list(hexOf(walletId)).length
+  }
+
+  /** Wallets that hold presignatures or are kept warm. */
+  wallets(): readonly Uint8Array[] {
+    return this.#warm.ids()
+  }
+
+  /**
+   * One presignature of the wallet, from the pool or made for it; with `fail`, PRESIGNATURES_EXHAUSTED when none is
+   * ready. Rejects with what kept it from being made.
+   */
+  async take(walletId: Uint8Array, signal: AbortSignal, whenEmpty: 'wait' | 'fail' = 'wait'): Promise<ReadyPresignature> {
     const key = hexOf(walletId)
-    this.keepWarm(walletId)
-    const list = this.#ready.get(key) ?? []
-    while (list.length > 0) {
-      const ready = list.shift() as ReadyPresignature
-      if (ready.expiresAtMs <= this.#nowMs()) continue
-      if (list.length < this.#settings.lowWater) this.#kick()
+    if (this.#shut !== undefined) throw this.#shut
+    this.#warm.use(key, walletId)
+    const list = this.#list(key)
+    const ready = list.shift()
+    if (ready !== undefined) {
+      this.#size -= 1
+      this.#pace.noteLive()
+      if (this.#warm.drained(key, list.length)) this.#events.low(walletId, list.length)
+      if (this.#warm.isFilling(key)) this.#kick()
       return ready
     }
-    return this.#demand(walletId, signal)
+    this.#kick()
+    if (whenEmpty === 'fail') throw failure('PRESIGNATURES_EXHAUSTED', { retryAfterMs: RETRY_AFTER_MS })
+    return this.#demand(key, walletId, signal)
+  }
+
+  /** How long a request for this wallet would wait for its presignature behind those who wait now. */
+  estimateWaitMs(walletId: Uint8Array): number {
+    if (this.#list(hexOf(walletId)).length > 0 || !this.#pace.isRunning) return 0
+    const { remainingMs, sessionMs } = this.#pace
+    return remainingMs + (1 + Math.floor(this.#demands.length / DEMAND_BATCH)) * sessionMs
   }
 
   /** Keeps the wallet's pool filled from now on, for as long as it is among the most recently used. */
   keepWarm(walletId: Uint8Array): void {
-    const key = hexOf(walletId)
-    this.#warm.delete(key)
-    this.#warm.set(key, walletId)
-    if (this.#warm.size > WARM_WALLETS_MAX) {
-      const coldest = this.#warm.keys().next().value as string
-      this.#warm.delete(coldest)
-      this.#filling.delete(coldest)
-    }
-    if ((this.#ready.get(key)?.length ?? 0) < this.#settings.lowWater) this.#kick()
+    this.#warm.note(hexOf(walletId), walletId)
+    this.#kick()
   }
 
+  /**
+   * As `keepWarm`, to a depth of its own. Resolves with what is ready once it is there, or when `signal` aborts; rejects
+   * with what keeps it from being made.
+   */
+  async warm(walletId: Uint8Array, depth: number, signal: AbortSignal): Promise<number> {
+    const key = hexOf(walletId)
+    const wanted = Math.min(depth === 0 ? this.#settings.highWater : depth, this.walletCapacity)
+    this.#warm.deepen(key, walletId, wanted)
+    this.#lastError = undefined
+    for (;;) {
+      const have = this.#list(key).length
+      if (have >= wanted || signal.aborted || this.#shut !== undefined || !this.#warm.has(key)) return have
+      if (this.#lastError !== undefined) throw this.#lastError
+      this.#kick()
+      await sleep(WARM_POLL_MS)
+    }
+  }
+
+  /** A signature begins; filling gives way until its `end` is called. */
+  beginLive(): () => void {
+    return this.#pace.beginLive()
+  }
+
+  /** Gives up what a wallet has, what is being made for it included. The caller tells the parties. */
   forget(walletId: Uint8Array): void {
-    this.#ready.delete(hexOf(walletId))
-    this.#warm.delete(hexOf(walletId))
-    this.#filling.delete(hexOf(walletId))
+    const key = hexOf(walletId)
+    this.#discard(key)
+    this.#warm.delete(key)
+    if (this.#pace.isRunning) this.#forgotten.add(key)
   }
 
   /** The other side of every presignature is gone. */
   forgetAll(): void {
     this.#ready.clear()
+    this.#size = 0
+    this.#generation = {}
   }
 
   /** Those who wait, and those who come, hear `reason`. */
   shut(reason: Failure = failure('SHUTTING_DOWN', {})): void {
     this.#shut = reason
-    this.#ready.clear()
+    this.forgetAll()
     this.#warm.clear()
     for (const demand of this.#demands) demand.reject(reason)
     this.#demands = []
   }
 
-  #demand(walletId: Uint8Array, signal: AbortSignal): Promise<ReadyPresignature> {
+  /** What is ready and has not expired. Ordered by expiry, so the oldest are in front. */
+  #list(key: string): ReadyPresignature[] {
+    const list = this.#ready.get(key)
+    if (list === undefined) return []
+    const nowMs = this.#nowMs()
+    while (list[0] !== undefined && list[0].expiresAtMs <= nowMs) {
+      list.shift()
+      this.#size -= 1
+    }
+    return list
+  }
+
+  #discard(key: string): void {
+    this.#size -= this.#ready.get(key)?.length ?? 0
+    this.#ready.delete(key)
+  }
+
+  #demand(key: string, walletId: Uint8Array, signal: AbortSignal): Promise<ReadyPresignature> {
     return new Promise((resolve, reject) => {
-      if (this.#shut !== undefined) return reject(this.#shut)
-      const demand: Demand = { walletId, resolve: settle(resolve), reject: settle(reject) }
+      const demand: Demand = { key, walletId, resolve: settle(resolve), reject: settle(reject) }
       const abandon = (): void => {
         this.#demands = this.#demands.filter((one) => one !== demand)
         reject(failure('DEADLINE_EXCEEDED', {}))
@@ -113,6 +240,7 @@ export class PresignaturePool {
       if (signal.aborted) return abandon()
       signal.addEventListener('abort', abandon, { once: true })
       this.#demands.push(demand)
+      this.#wake()
       this.#kick()
     })
   }
@@ -126,67 +254,109 @@ export class PresignaturePool {
   async #fill(): Promise<void> {
     try {
       for (;;) {
-        const demanded = this.#demands.length > 0
-        const slots = demanded ? this.#demandedSlots() : this.#refillSlots()
-        if (slots.length === 0 || this.#shut !== undefined) return
-        if (!(await this.#fillOnce(slots)) && !demanded) return
-        if (!demanded) await new Promise((next) => setTimeout(next, REFILL_PAUSE_MS))
+        if (this.#shut !== undefined) return
+        if (this.#demands.length > 0) {
+          await this.#fillOnce(this.#demands.slice(0, DEMAND_BATCH).map(({ walletId }) => walletId))
+          continue
+        }
+        const refill = this.#nextRefill()
+        if (refill === undefined) return
+        const restMs = this.#pace.restMs(refill)
+        // Even one that is urgent lets the event loop turn: what live signing has to say goes first.
+        await this.#rest(restMs)
+        if (restMs > 0 || this.#demands.length > 0) continue
+        const count = Math.min(refill.missing, this.#pace.batch(refill))
+        if (!this.#makeRoom(hexOf(refill.walletId), count)) return
+        if (!(await this.#fillOnce(Array.from({ length: count }, () => refill.walletId)))) return
       }
     } finally {
       this.#running = false
+      if (this.#demands.length > 0) this.#kick()
     }
+  }
+
+  /** Sleeps, but not while somebody waits. */
+  #rest(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, ms)
+      this.#wake = () => {
+        clearTimeout(timer)
+        resolve()
+      }
+    })
+  }
+
+  #nextRefill(): Refill | undefined {
+    return this.#warm.nextToFill((key) => this.#list(key).length)
+  }
+
+  /** Gives up the pools of the wallets that were not used for longest, until `count` more fit. */
+  #makeRoom(key: string, count: number): boolean {
+    for (const other of this.#warm.leastRecent()) {
+      if (this.#size + count <= this.#settings.capacity) return true
+      if (hexOf(other) !== key) this.#giveUp(other)
+    }
+    return this.#size + count <= this.#settings.capacity
+  }
+
+  #giveUp(walletId: Uint8Array): void {
+    const depth = this.depthOf(walletId)
+    if (depth === 0) return
+    this.#evictedTotal += depth
+    this.#discard(hexOf(walletId))
+    this.#warm.emptied(hexOf(walletId))
+    this.#events.dropped(walletId)
   }
 
   /** Answers whether the session gave anything. Those who wait hear why it did not. */
   async #fillOnce(slots: readonly Uint8Array[]): Promise<boolean> {
+    const before = this.#generation
+    let count = 0
+    this.#pace.beginSession()
+    const asked = new Set(slots.map(hexOf))
     try {
       const made = await this.#presign(slots)
-      for (const ready of made) this.#hand(ready)
-      const asked = new Set(slots.map(hexOf))
+      count = made.length
+      this.#madeTotal += count
+      if (before === this.#generation) for (const ready of made) this.#hand(ready)
       const served = new Set(made.map(({ walletId }) => hexOf(walletId)))
-      const refused = this.#demands.filter(({ walletId }) => asked.has(hexOf(walletId)) && !served.has(hexOf(walletId)))
+      const refused = this.#takeDemands(({ key }) => asked.has(key) && !served.has(key))
       for (const demand of refused) demand.reject(failure('PRESIGNATURES_EXHAUSTED', { retryAfterMs: RETRY_AFTER_MS }))
-      this.#demands = this.#demands.filter((demand) => !refused.includes(demand))
+      if (made.length === 0) this.#lastError = failure('PRESIGNATURES_EXHAUSTED', { retryAfterMs: RETRY_AFTER_MS })
       return made.length > 0
     } catch (error) {
-      const asked = new Set(slots.map(hexOf))
-      const waiting = this.#demands.filter(({ walletId }) => asked.has(hexOf(walletId)))
-      this.#demands = this.#demands.filter((demand) => !waiting.includes(demand))
-      for (const demand of waiting) demand.reject(error)
+      this.#lastError = error
+      for (const demand of this.#takeDemands(({ key }) => asked.has(key))) demand.reject(error)
       return false
+    } finally {
+      this.#pace.endSession(count)
+      this.#forgotten.clear()
     }
+  }
+
+  #takeDemands(which: (demand: Demand) => boolean): readonly Demand[] {
+    const taken = this.#demands.filter(which)
+    this.#demands = this.#demands.filter((demand) => !taken.includes(demand))
+    return taken
   }
 
   #hand(ready: ReadyPresignature): void {
     const key = hexOf(ready.walletId)
-    const at = this.#demands.findIndex(({ walletId }) => hexOf(walletId) === key)
+    const at = this.#demands.findIndex((demand) => demand.key === key)
     const [demand] = at < 0 ? [] : this.#demands.splice(at, 1)
     if (demand !== undefined) {
       demand.resolve(ready)
+      return
+    }
+    if (this.#shut !== undefined || this.#forgotten.has(key)) {
+      this.#events.dropped(ready.walletId)
       return
     }
     const expiresAtMs = Math.min(ready.expiresAtMs, this.#nowMs() + this.#settings.ttlMs)
     const list = this.#ready.get(key)
     if (list === undefined) this.#ready.set(key, [{ ...ready, expiresAtMs }])
     else list.push({ ...ready, expiresAtMs })
-  }
-
-  #demandedSlots(): Uint8Array[] {
-    return this.#demands.slice(0, BATCH_MAX).map(({ walletId }) => walletId)
-  }
-
-  #refillSlots(): Uint8Array[] {
-    const slots: Uint8Array[] = []
-    if (this.size >= this.#readyMax) return slots
-    for (const [key, walletId] of [...this.#warm].toReversed()) {
-      const have = this.#ready.get(key)?.length ?? 0
-      if (have < this.#settings.lowWater) this.#filling.add(key)
-      if (have >= this.#settings.highWater) this.#filling.delete(key)
-      if (!this.#filling.has(key) && slots.length === 0) continue
-      const missing = Math.min(this.#settings.highWater - have, BATCH_MAX - slots.length)
-      for (let i = 0; i < missing; i++) slots.push(walletId)
-      if (slots.length === BATCH_MAX) break
-    }
-    return slots
+    this.#size += 1
+    this.#warm.filled(key, this.#list(key).length)
   }
 }

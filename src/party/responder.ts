@@ -39,6 +39,8 @@ import type { WalletRecord } from '../engine/dkls23/records.ts'
 import { ROLE_C, ROLE_S } from '../engine/dkls23/suite.ts'
 import { u32 } from '../engine/hash/encoding.ts'
 import { DkgResponder } from './dkg-responder.ts'
+import { ed25519Ready } from '../engine/curve/ed25519.ts'
+import { EdResponder, type ReadEdPayload } from './ed-responder.ts'
 import type { Link } from './link.ts'
 import { type Begun, LiveOperation } from './live-operation.ts'
 import type { CosignerStore } from './party-store.ts'
@@ -53,6 +55,7 @@ export type ResponderDeps = {
   /** This process start, 16 random bytes. */
   readonly incarnationId: Uint8Array
   readonly readPayload: ReadPayload
+  readonly readEdPayload?: ReadEdPayload
   /** Asks the peer a question of this side's own (0x39). */
   readonly ask: (frame: Uint8Array) => Promise<Uint8Array | undefined>
   readonly alert: (what: string, detail: string) => void
@@ -70,6 +73,7 @@ export class Responder {
   readonly #parties: LinkParties
   readonly #presignatures: PresignatureMap
   readonly #signer: SignResponder
+  readonly ed: EdResponder
   readonly #dkg: DkgResponder
   readonly #live: LiveOperation
   /** Wallets that were stopped while the records of a session were being read. */
@@ -84,6 +88,7 @@ export class Responder {
     this.#parties = deps.link.parties
     this.#presignatures = new PresignatureMap(() => deps.clock.nowMs())
     this.#dkg = new DkgResponder(deps)
+    this.ed = new EdResponder(deps)
     this.#live = new LiveOperation(deps.clock)
     const dropWallet = (walletId: Uint8Array): void => this.#dropWallet(walletId)
     this.#signer = new SignResponder({ ...deps, dropWallet }, this.#presignatures)
@@ -98,11 +103,13 @@ export class Responder {
     this.#live.drop()
     this.#dkg.dropAll()
     this.#presignatures.wipeAll()
+    this.ed.wipeAll()
   }
 
   /** A presignature that the peer took and will not use. */
   discard(presigId: Uint8Array): void {
     this.#presignatures.discard(presigId)
+    this.ed.discard(presigId)
   }
 
   /** After a freeze, suspension or refresh: nothing of the wallet is left, a session that holds it ends. */
@@ -116,6 +123,7 @@ export class Responder {
     this.#stopped?.add(key)
     this.#live.dropWallet(key)
     this.#presignatures.wipeWallet(walletId)
+    this.ed.wipeWallet(walletId)
   }
 
   /**
@@ -143,8 +151,11 @@ export class Responder {
       case FRAME_TYPES.SIGN_REQUEST:
         assertNoSid(frame.sid)
         return this.#frame(FRAME_TYPES.SIGN_RESPONSE, NO_SID, frame.lEpoch, await this.#signer.answer(frame))
+      case FRAME_TYPES.E1:
+      case FRAME_TYPES.ED_SIGN_REQUEST:
+        return this.ed.answer(frame)
       case FRAME_TYPES.W1: {
-        const { sid, body } = this.#dkg.start(frame)
+        const { sid, body } = await ed25519Ready().then(() => this.#dkg.start(frame))
         return this.#frame(FRAME_TYPES.W2, sid, frame.lEpoch, body)
       }
       case FRAME_TYPES.W3: {

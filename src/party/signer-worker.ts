@@ -1,5 +1,6 @@
 /** Thread entry of party C: calls of the main thread on one side, signer.ts on the other. */
 import { parentPort, workerData } from 'node:worker_threads'
+import { ed25519Ready } from '../engine/curve/ed25519.ts'
 import { assert } from '../domain/failure.ts'
 import { openPortEnd, type PortEnd } from './port-calls.ts'
 import { createSigner, type SignerCalls, type SignerHostCalls, type SignerWorkerData } from './signer.ts'
@@ -10,7 +11,9 @@ if (parentPort !== null) {
   let signer: Promise<SignerCalls> | undefined
   const opened = (): Promise<SignerCalls> => {
     assert(end, 'the port is open')
-    return (signer ??= createSigner(workerData as SignerWorkerData, end, () => port.close()))
+    const host = end
+    const open = () => createSigner(workerData as SignerWorkerData, host, () => port.close())
+    return (signer ??= ed25519Ready().then(open))
   }
   const forward =
     <M extends keyof SignerCalls>(method: M) =>

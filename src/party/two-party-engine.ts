@@ -16,9 +16,10 @@ import { dropPendingShare, listPendingShares } from '../vault/wallet-shares.ts'
 import type { CosignerCalls, CosignerEvents, CosignerStatus, CosignerWorkerData } from './cosigner.ts'
 import { PeerUnavailable } from './counterparty.ts'
 import type { ReadyPresignature, SignJob } from './initiator.ts'
+import { MovingMean } from './moving-mean.ts'
 import { partyIdOf } from './party-id.ts'
 import { openPortEnd, type PortEnd, PortFailure } from './port-calls.ts'
-import { type PoolSettings, PresignaturePool } from './presignature-pool.ts'
+import { type PoolSettings, type PoolView, PresignaturePool } from './presignature-pool.ts'
 import { hexOf } from './presignature-map.ts'
 import type { GeneratedWallet, SignerCalls, SignerHostCalls, SignerStatus, SignerWorkerData } from './signer.ts'
 import { createSignerHost, type SignerHostEvents } from './signer-host.ts'
@@ -30,6 +31,10 @@ export type EngineOptions = {
   readonly cosigner: Omit<CosignerWorkerData, 'frames' | 'create'>
   readonly onAlert: (party: 'daemon' | 'cosigner', what: string, detail: string) => void
   /** Signing is possible, or is not any more. */
+  /** Whether presignatures may be made for a wallet before anybody signs with it. */
+  readonly mayPool?: (walletId: Uint8Array) => boolean
+  /** A wallet's pool is about to run dry. */
+  readonly onLowPool?: (walletId: Uint8Array, left: number) => void
   readonly onAvailability: (available: boolean, why: string) => void
 } & SignerHostEvents
 
@@ -92,6 +97,7 @@ export class TwoPartyEngine {
   #lastTryMs = 0
   #why = 'not started'
   #stopped = false
+  readonly #rounds = new MovingMean()
 
   constructor(options: EngineOptions) {
     this.#options = options
@@ -122,7 +128,7 @@ export class TwoPartyEngine {
   /** After the transaction that made the wallet ACTIVE. */
   async acknowledge(sid: Uint8Array, walletId: Uint8Array): Promise<void> {
     await this.#live?.signer.call('acknowledge', sid, { transfer: [] }).catch(() => undefined)
-    this.#live?.pool.keepWarm(walletId)
+    if (this.#options.mayPool?.(walletId) !== false) this.#live?.pool.keepWarm(walletId)
   }
 
   /** After the daemon's own record is gone: the cosigner forgets its part of a wallet that never came to be. */
@@ -130,9 +136,13 @@ export class TwoPartyEngine {
     await this.#live?.cosigner.call('abandonWallet', { walletId }, { timeoutMs: CALL_TIMEOUT_MS })
   }
 
-  async takePresignature(walletId: Uint8Array, signal: AbortSignal): Promise<ReadyPresignature> {
-    const { pool } = await this.#ensure()
-    return translated(pool.take(walletId, signal))
+  async takePresignature(
+    walletId: Uint8Array,
+    signal: AbortSignal,
+    whenEmpty: 'wait' | 'fail' = 'wait',
+  ): Promise<ReadyPresignature> {
+    const { pool } = this.#live ?? (await this.#ensure())
+    return translated(pool.take(walletId, signal, whenEmpty))
   }
 
   /** One that was taken and is not going to be used: both sides overwrite it, and nothing waits for that. */
@@ -143,8 +153,52 @@ export class TwoPartyEngine {
   }
 
   async sign(job: SignJob): Promise<EcdsaSignature> {
-    const { signer } = await this.#ensure()
-    return translated(signer.call('sign', job, { transfer: [], timeoutMs: CALL_TIMEOUT_MS }))
+    const { signer, pool } = this.#live ?? (await this.#ensure())
+    const endLive = pool.beginLive()
+    const startMs = performance.now()
+    try {
+      return await translated(signer.call('sign', job, { transfer: [], timeoutMs: CALL_TIMEOUT_MS }))
+    } finally {
+      endLive()
+      this.#rounds.note(performance.now() - startMs)
+    }
+  }
+
+  /**
+   * How long a signature that is asked for now is likely to take behind the work that is there; 0 when there is none,
+   * so that an estimate that has become too long cannot keep everything out.
+   */
+  estimateSignMs(walletId: Uint8Array): number {
+    const pool = this.#live?.pool
+    if (pool === undefined) return 0
+    const waitMs = pool.estimateWaitMs(walletId)
+    return waitMs === 0 && pool.liveCount === 0 ? 0 : waitMs + this.#rounds.value
+  }
+
+  /** Fills a wallet's pool. Resolves when it is `depth` deep (0: as deep as the settings say) or `signal` aborts. */
+  async warmPool(
+    walletId: Uint8Array,
+    depth: number,
+    signal: AbortSignal,
+  ): Promise<{ readonly depth: number; readonly capacity: number; readonly fillRate: number }> {
+    const { pool } = this.#live ?? (await this.#ensure())
+    const ready = await translated(pool.warm(walletId, depth, signal))
+    return { depth: ready, capacity: pool.walletCapacity, fillRate: pool.fillRate }
+  }
+
+  poolView(): PoolView | undefined {
+    return this.#live?.pool.view()
+  }
+
+  /** Wallets with a pool that is kept filled. */
+  pooledWallets(): readonly Uint8Array[] {
+    return this.#live?.pool.wallets() ?? []
+  }
+
+  /** Every presignature of these wallets is gone on both sides; a party that is away has none to lose. */
+  async dropPools(walletIds: readonly Uint8Array[]): Promise<void> {
+    for (const walletId of walletIds) this.#live?.pool.forget(walletId)
+    await Promise.all(walletIds.map((walletId) => this.dropPresignatures(walletId).catch(() => undefined)))
   }
 
   /** The wallet's presignatures are gone on both sides. */
@@ -152,8 +206,8 @@ export class TwoPartyEngine {
     const live = this.#live
     if (live === undefined) return
     live.pool.forget(walletId)
-    await live.signer.call('wipeWallet', walletId, { transfer: [] })
-    await live.cosigner.call('dropPresignatures', { walletId })
+    await live.signer.call('wipeWallet', walletId, { transfer: [], timeoutMs: CALL_TIMEOUT_MS })
+    await live.cosigner.call('dropPresignatures', { walletId }, { timeoutMs: CALL_TIMEOUT_MS })
   }
 
   /** Both sides stop signing with the wallet for good. */
@@ -315,6 +369,13 @@ const openParties = async (options: EngineOptions, lost: (why: string) => void):
       (ids) => signer.call('presign', ids, { transfer: [], timeoutMs: OPEN_TIMEOUT_MS }),
       options.pool,
       () => clock.nowMs(),
+      {
+        dropped: (walletId) => {
+          void signer.call('wipeWallet', walletId, { transfer: [] }).catch(() => undefined)
+          void cosigner.call('dropPresignatures', { walletId }).catch(() => undefined)
+        },
+        low: (walletId, left) => options.onLowPool?.(walletId, left),
+      },
     )
     const host: SignerHostCalls = createSignerHost(vault, clock, {
       walletStopped: options.walletStopped,

@@ -1,3 +1,4 @@
+import { failure } from '../domain/failure.ts'
 import type { Authorization } from './authorization.ts'
 import { checkAuthorization, hashAuthorization } from './authorization.ts'
 import { toHex } from './bytes.ts'
@@ -27,7 +28,8 @@ const NOTHING = { chainIds: [], destinations: [], spends: [], delegations: [] } 
 const PRINTABLE = /[^\x20-\x7e]/g
 const printable = (text: string): string => text.slice(0, 64).replaceAll(PRINTABLE, '?')
 
-const describeMessage = (message: Uint8Array): SigningFacts => ({
+/** A message, under either kind of key. */
+export const describeMessage = (message: Uint8Array): SigningFacts => ({
   ...NOTHING,
   operation: 'message',
   effect: 'opaque',
@@ -93,8 +95,9 @@ const describeDigest = (): SigningFacts => ({
 /**
  * Derives what is signed and what it does from the content of a signing payload, strictly: content that is
  * malformed is refused with its own reason (TYPED_DATA_INVALID, TRANSACTION_INVALID, AUTHORIZATION_INVALID,
- * REQUEST_TOO_LARGE), and a digest that is zero as a scalar with DIGEST_REFUSED. Both parties call this; neither
- * takes the other's digest.
+ * REQUEST_TOO_LARGE), a digest that is zero as a scalar with DIGEST_REFUSED, a Solana message with
+ * KEY_TYPE_UNSUPPORTED: this is for secp256k1 wallets, `examineEd25519` for the others. Both parties call this;
+ * neither takes the other's digest.
  */
 export const examine = (content: SigningContent): Examination => {
   if (content.kind === 'message')
@@ -111,6 +114,10 @@ export const examine = (content: SigningContent): Examination => {
   if (content.kind === 'authorization') {
     const authorization = checkAuthorization(content)
     return { digest: checkDigest(hashAuthorization(authorization)), facts: describeAuthorization(authorization) }
+  }
+  if (content.kind === 'solana-message') {
+    const operation = 'signing a Solana transaction'
+    throw failure('KEY_TYPE_UNSUPPORTED', { keyType: 'KEY_TYPE_SECP256K1', operation })
   }
   return { digest: checkDigest(content.digest), facts: describeDigest() }
 }

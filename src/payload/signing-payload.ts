@@ -15,7 +15,7 @@ export type SigningMethod =
   'SignMessage' | 'SignTypedData' | 'SignTransaction' | 'SignAuthorization' | 'SignDigest'
 
 export type SigningContent =
-  /** EIP-191 version 0x45: the message itself, without its prefix. */
+  /** secp256k1: EIP-191 version 0x45, the message without its prefix. Ed25519: the bytes that are signed. */
   | { readonly kind: 'message'; readonly message: Uint8Array }
   /** EIP-712: the JSON exactly as the caller sent it. */
   | { readonly kind: 'typed-data'; readonly json: Uint8Array }
@@ -30,6 +30,8 @@ export type SigningContent =
     }
   /** 32 bytes that nobody here can read. */
   | { readonly kind: 'digest'; readonly digest: Uint8Array }
+  /** A Solana transaction message, legacy or version 0. */
+  | { readonly kind: 'solana-message'; readonly message: Uint8Array }
 
 export type SigningPayload = {
   readonly projectId: ProjectId
@@ -42,14 +44,14 @@ export const MAX_BODY_BYTES = 256 * 1024
 export const MAX_TRANSACTION_BYTES = 1536 * 1024
 
 const VERSION = 1
-const KINDS = ['message', 'typed-data', 'transaction', 'authorization', 'digest'] as const
+const KINDS = ['message', 'typed-data', 'transaction', 'authorization', 'digest', 'solana-message'] as const
 const METHODS = ['SignMessage', 'SignTypedData', 'SignTransaction', 'SignAuthorization', 'SignDigest'] as const
 
 /** What each method may carry. SignMessage carries a digest when the caller said `is_formatted`. */
 const CARRIES: { readonly [M in SigningMethod]: readonly SigningContent['kind'][] } = {
   SignMessage: ['message', 'digest'],
   SignTypedData: ['typed-data'],
-  SignTransaction: ['transaction'],
+  SignTransaction: ['transaction', 'solana-message'],
   SignAuthorization: ['authorization'],
   SignDigest: ['digest'],
 }
@@ -72,7 +74,7 @@ const encodeAuthorization = (chainId: bigint, address: Uint8Array, nonce: bigint
 }
 
 const encodeBody = (content: SigningContent): Uint8Array => {
-  if (content.kind === 'message') return content.message
+  if (content.kind === 'message' || content.kind === 'solana-message') return content.message
   if (content.kind === 'typed-data') return content.json
   if (content.kind === 'transaction') return content.unsigned
   if (content.kind === 'digest') return content.digest
@@ -109,7 +111,7 @@ const decodeAuthorization = (body: Uint8Array): SigningContent => {
 }
 
 const decodeBody = (kind: SigningContent['kind'], body: Uint8Array): SigningContent => {
-  if (kind === 'message') return { kind, message: body }
+  if (kind === 'message' || kind === 'solana-message') return { kind, message: body }
   if (kind === 'typed-data') return { kind, json: body }
   if (kind === 'transaction') return { kind, unsigned: body }
   if (kind === 'authorization') return decodeAuthorization(body)

@@ -1,6 +1,9 @@
 import type { FailureFacts } from '../domain/failure.ts'
 import type { WalletId } from '../domain/ids.ts'
-import type { SigningFacts, Spend, TokenKey } from '../payload/facts.ts'
+import { decodeBase58 } from '../domain/base58.ts'
+import { isSolanaAddress } from '../domain/ids.ts'
+import { isAssociatedTokenAccount } from '../payload/associated-token.ts'
+import type { Destination, SigningFacts, Spend, TokenKey } from '../payload/facts.ts'
 import type { Caps, Narrowing, Permission, PermissionGrant } from './permissions.ts'
 
 export type DecisionRequest = {
@@ -57,8 +60,21 @@ const overLimit = (limit: string, seen: string, allowed: string): Attempt =>
   refused('limit', { verdict: 'refuse', reason: 'LIMIT_EXCEEDED', facts: { limit, seen, allowed } })
 
 /** Nothing that names no chain fits into a list of chains. */
-const coversChains = (chains: ReadonlySet<string>, facts: SigningFacts): boolean =>
-  facts.chainIds.length > 0 && facts.chainIds.every((chainId) => chains.has(`eip155:${chainId}`))
+const coversChains = (chains: ReadonlySet<string>, { chainIds, solana }: SigningFacts): boolean => {
+  const named = chainIds.map((chainId) => `eip155:${chainId}`)
+  if (solana !== undefined) named.push(solana.chain)
+  return named.length > 0 && named.every((chain) => chains.has(chain))
+}
+
+/** A listed owner covers the associated token accounts that follow from it; nothing tells the owner of others. */
+const coversTokenAccount = (listed: ReadonlySet<string>, { address, tokenAccount }: Destination): boolean => {
+  const [account, mint, tokenProgram] = [address, tokenAccount?.mint ?? '', tokenAccount?.tokenProgram ?? ''].map(
+    (text) => (isSolanaAddress(text) ? decodeBase58(text) : undefined),
+  )
+  if (account === undefined || mint === undefined || tokenProgram === undefined) return false
+  const owners = [...listed].filter(isSolanaAddress).flatMap((text) => decodeBase58(text) ?? [])
+  return isAssociatedTokenAccount(account, { mint, tokenProgram }, owners)
+}
 
 /**
  * Whether everyone this signature reaches is listed. Only what names all it reaches can fit: transfers, calls (to
@@ -67,7 +83,8 @@ const coversChains = (chains: ReadonlySet<string>, facts: SigningFacts): boolean
  */
 const coversDestinations = (listed: ReadonlySet<string>, facts: SigningFacts): boolean => {
   const named = facts.effect === 'transfer' || facts.effect === 'call' || facts.effect === 'delegation'
-  return named && facts.destinations.length > 0 && facts.destinations.every(({ address }) => listed.has(address))
+  const covers = (reached: Destination) => listed.has(reached.address) || coversTokenAccount(listed, reached)
+  return named && facts.destinations.length > 0 && facts.destinations.every(covers)
 }
 
 /** Chain 0 stands for every chain, so it has to be meant: an unnarrowed permission does not include it. */
@@ -75,18 +92,25 @@ const namesChainZero = (facts: SigningFacts, chains: ReadonlySet<string> | undef
   facts.delegations.every(({ chainId }) => chainId !== 0n) || chains?.has('eip155:0') === true
 
 /** What caps that do not name the fee allow of it: a tenth of the coin a transaction, one coin a day. */
-const FEE_CEILING = { max_per_transaction: 10n ** 17n, max_per_day: 10n ** 18n } as const
+const FEE_CEILINGS = {
+  eip155: { max_per_transaction: 10n ** 17n, max_per_day: 10n ** 18n },
+  solana: { max_per_transaction: 10n ** 8n, max_per_day: 10n ** 9n },
+} as const
+type CapName = keyof (typeof FEE_CEILINGS)['eip155']
+
+const feeCeiling = (token: TokenKey, name: CapName): bigint | undefined =>
+  token.endsWith('/fee') ? FEE_CEILINGS[token.startsWith('solana:') ? 'solana' : 'eip155'][name] : undefined
 
 const exceedsCaps = (
   permission: Permission,
-  name: keyof typeof FEE_CEILING,
+  name: CapName,
   caps: Caps,
   spends: readonly Spend[],
   used: (token: TokenKey) => bigint | undefined,
 ): Attempt | undefined => {
   for (const { token, amount } of spends) {
     const limit = `${permission} ${name} ${token}`
-    const cap = caps.get(token) ?? (token.endsWith('/fee') ? FEE_CEILING[name] : undefined)
+    const cap = caps.get(token) ?? feeCeiling(token, name)
     if (cap === undefined) return overLimit(limit, amount.toString(), 'not listed')
     const before = used(token)
     if (before === undefined) return overLimit(limit, 'unknown', cap.toString())
@@ -172,6 +196,11 @@ const decidePermission = (
  *   itself, at its maximum (`…/fee`), under a ceiling where it is not listed. An approval counts as the amount
  *   approved. Calls that are not understood, contract creations, EIP-7702 authorizations, messages, other typed data
  *   and digests cannot be counted: refused.
+ *
+ * A Solana message names no cluster and counts as mainnet's, for `chains` and for caps. It meets `destinations`
+ * when every recipient, spender, new authority and program that is not read is listed; a listed owner covers its
+ * associated token accounts where the instruction names the mint. What looks accounts up in tables meets neither
+ * destinations nor caps; plain token transfers and approvals, which name no mint, meet no cap.
  *
  * Where nothing is signed (`facts` absent) the last three have nothing to say.
  *

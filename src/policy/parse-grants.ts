@@ -20,6 +20,7 @@ export const MAX_REQUESTS_PER_SECOND = 1_000_000
 
 const CHAIN = /^(?:eip155:(?:0|[1-9][0-9]{0,19})|solana:[1-9A-HJ-NP-Za-km-z]{32})$/
 const TOKEN_KEY = /^eip155:[1-9][0-9]{0,19}\/(?:native|fee|0x[0-9a-f]{40})$/
+const SOLANA_TOKEN_KEY = /^solana:[1-9A-HJ-NP-Za-km-z]{32}\/(?<what>[1-9A-HJ-NP-Za-km-z]{3,44})$/
 const AMOUNT = /^(?:0|[1-9][0-9]{0,77})$/
 const SESSION_KEY_ID = /^[\x21-\x7e]{1,128}$/
 const U256_MAX = (1n << 256n) - 1n
@@ -70,8 +71,14 @@ const parseDestination = (text: string): string | undefined => {
   return isSolanaAddress(text) ? text : undefined
 }
 
-/** A token key (see `TokenKey`) with its address in any letter case. */
+const isSolanaTokenKey = (text: string): boolean => {
+  const what = SOLANA_TOKEN_KEY.exec(text)?.groups?.['what'] ?? ''
+  return what === 'native' || what === 'fee' || isSolanaAddress(what)
+}
+
+/** A token key (see `TokenKey`), an EVM one with its address in any letter case. */
 export const parseTokenKey = (text: string): TokenKey | undefined => {
+  if (isSolanaTokenKey(text)) return text as TokenKey
   const key = text.toLowerCase()
   return TOKEN_KEY.test(key) ? (key as TokenKey) : undefined
 }

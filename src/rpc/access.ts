@@ -56,6 +56,9 @@ export const ACCESS: AccessTable = {
     signTransaction: holding('wallet:sign'),
     signAuthorization: holding('sign:authorization'),
     signDigest: holding('sign:digest'),
+    // Whoever may sign at all; each item then passes the rule of its own RPC.
+    signStream: holding('wallet:sign', 'sign:digest', 'sign:authorization'),
+    warmPresignatures: holding('wallet:sign'),
     verifySignature: holding('wallet:read'),
     archiveWallet: holding('wallet:admin'),
   },

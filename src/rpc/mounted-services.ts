@@ -23,8 +23,11 @@ export const MAX_REQUEST_BYTES = 256 * KIB
 /** Transactions carry contract code and long access lists. */
 export const MAX_TRANSACTION_REQUEST_BYTES = 1536 * KIB
 
+const { signTransaction, signStream } = SERVICES.wallet.method
+const LARGE: ReadonlySet<DescMethod> = new Set<DescMethod>([signTransaction, signStream])
+
 export const maxRequestBytes = (method: DescMethod): number =>
-  method === SERVICES.wallet.method.signTransaction ? MAX_TRANSACTION_REQUEST_BYTES : MAX_REQUEST_BYTES
+  LARGE.has(method) ? MAX_TRANSACTION_REQUEST_BYTES : MAX_REQUEST_BYTES
 
 export const MAX_STREAMS_PER_CONNECTION = 256
 export const BODY_TIMEOUT_MS = 10_000

@@ -5,117 +5,57 @@
  */
 import { createHash } from 'node:crypto'
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf'
-import type {
-  DescMessage,
-  DescMethod,
-  DescMethodServerStreaming,
-  DescMethodUnary,
-  MessageInitShape,
-  MessageShape,
-} from '@bufbuild/protobuf'
+import type { DescMessage, DescMethod, MessageShape } from '@bufbuild/protobuf'
 import type { HandlerContext, ServiceImpl } from '@connectrpc/connect'
 import type { Call, Caller } from '../domain/call.ts'
-import type { Clock } from '../domain/clock.ts'
-import type { FailureReason } from '../domain/failure.ts'
+import type { Failure } from '../domain/failure.ts'
 import { failure, isFailure } from '../domain/failure.ts'
 import type { ApiKeyId, RequestId } from '../domain/ids.ts'
 import { parseRequestId } from '../domain/ids.ts'
+import { StageTimes } from '../domain/stages.ts'
+import { PoolMode } from '../../gen/countersign/v1/wallet_pb.ts'
 import type { AccessRule, KeyedRule, Lane, SERVICES } from './access.ts'
 import { ACCESS, checkAccess, methodName, SERVICES as services } from './access.ts'
-import type { AdmissionLimits } from './admission.ts'
 import { Admission } from './admission.ts'
-import type { ApiKeyDirectory, Authenticated } from './authenticate.ts'
+import type { Authenticated } from './authenticate.ts'
 import { authenticate } from './authenticate.ts'
 import { CallLimit } from './call-limit.ts'
-import type { IdempotencyStore } from './idempotency.ts'
+import type { BidiHandler, Handlers, KeyedService, StreamHandler, UnaryHandler } from './handlers.ts'
 import { Idempotency } from './idempotency.ts'
 import { peerKey } from './peer.ts'
+import type { CallEvent, PipelineDependencies } from './pipeline-needs.ts'
 import { RateLimiter } from './rate-limiter.ts'
 import { toFailure, toStatusError } from './status.ts'
-import type { RequestValidator } from './validate.ts'
+import { type ItemAnswer, OpenStreamCall } from './stream-call.ts'
+import { fromTimestamp } from './wire-words.ts'
 
-export type UnaryHandler<I extends DescMessage, O extends DescMessage> = (
-  request: MessageShape<I>,
-  call: Call,
-) => Promise<MessageInitShape<O>>
-
-export type StreamHandler<I extends DescMessage, O extends DescMessage> = (
-  request: MessageShape<I>,
-  call: Call,
-) => AsyncIterable<MessageInitShape<O>>
-
-export type Handler<M extends DescMethod> =
-  M extends DescMethodUnary<infer I, infer O>
-    ? UnaryHandler<I, O>
-    : M extends DescMethodServerStreaming<infer I, infer O>
-      ? StreamHandler<I, O>
-      : never
-
-/** The services whose callers are known by an API key. */
-export type KeyedService = 'wallet' | 'audit' | 'admin'
-export type Handlers<S extends KeyedService> = {
-  readonly [M in keyof (typeof SERVICES)[S]['method']]: Handler<
-    Extract<(typeof SERVICES)[S]['method'][M], DescMethod>
-  >
-}
-
-/** One a call, when it has ended. `reason` is absent when it was answered. */
-export type CallEvent = {
+type Keyed = {
+  readonly rule: KeyedRule
+  readonly desc: DescMethod
   readonly method: string
-  readonly apiKeyId: ApiKeyId | undefined
-  readonly reason: FailureReason | undefined
-  readonly tookMs: number
+  /** Its answer is a signature. */
+  readonly signs: boolean
 }
-
-export type CallObserver = {
-  readonly onCall: (event: CallEvent) => void
-  /** A bug: what the caller hears of as `internal error`. */
-  readonly onInternalError: (method: string, error: unknown) => void
-}
-
-/** An authenticated caller was kept out by the access table. */
-export type Denial = {
-  readonly caller: Caller
-  readonly method: string
-  readonly requestId: RequestId | undefined
-  readonly reason: FailureReason
-}
-
-export type PipelineLimits = {
-  readonly unaryTimeoutMs: number
-  readonly streamMaxAgeMs: number
-  readonly maxStreamsPerKey: number
-  /** Each is a row in the audit chain, so a caller gets only so many. */
-  readonly maxDenialsPerSecond: number
-  readonly admission: AdmissionLimits
-}
-
-export const DEFAULT_LIMITS: Omit<PipelineLimits, 'admission'> = {
-  unaryTimeoutMs: 30_000,
-  streamMaxAgeMs: 12 * 3_600_000,
-  maxStreamsPerKey: 64,
-  maxDenialsPerSecond: 500,
-}
-
-export type PipelineDependencies = {
-  readonly directory: ApiKeyDirectory
-  readonly idempotency: IdempotencyStore
-  readonly validator: RequestValidator
-  readonly observer: CallObserver
-  /** Writes the audit row of a refusal; the refusal is answered once it is durable. */
-  readonly recordDenial: (denial: Denial) => Promise<void>
-  readonly clock: Clock
-  /** Aborts when the daemon begins to stop: streams end, and no further call is let in. */
-  readonly stopSignal: AbortSignal
-  /** Aborts when calls in flight are no longer waited for. */
-  readonly abandonSignal: AbortSignal
-  readonly limits: PipelineLimits
-}
-
-type Keyed = { readonly rule: KeyedRule; readonly desc: DescMethod; readonly method: string }
 type AnyRequest = MessageShape<DescMessage>
 type AnyUnary = UnaryHandler<DescMessage, DescMessage>
 type AnyStream = StreamHandler<DescMessage, DescMessage>
+type AnyBidi = BidiHandler<DescMessage, DescMessage>
+
+/** Where a unary request comes from: a call of its own, or a stream it is an item of. */
+type Origin = {
+  readonly authenticated: Authenticated
+  readonly clientSignal: AbortSignal
+  /** What the client leaves; undefined where it does not say. */
+  readonly timeoutMs: number | undefined
+  readonly stages: StageTimes
+  /** The serialized request, where it is at hand. */
+  readonly bytes?: Uint8Array
+}
+
+/** Every request for a signature, and no other, says what to do without a presignature. */
+const signs = ({ input }: DescMethod): boolean => input.fields.some(({ localName }) => localName === 'poolMode')
+/** In Server-Timing's syntax. */
+const TIMING_TRAILER = 'countersign-timing'
 
 const NOT_KEYED = 'assertion: a service with keyed callers has a rule for every method'
 
@@ -123,6 +63,13 @@ const readRequestId = (request: AnyRequest): RequestId | undefined => {
   const text: unknown = (request as { readonly requestId?: unknown }).requestId
   return typeof text === 'string' ? parseRequestId(text) : undefined
 }
+
+type RunItem = (desc: DescMethod, request: AnyRequest, origin: Origin) => Promise<ItemAnswer>
+type SigningFields = { readonly poolMode?: PoolMode; readonly notAfter?: Parameters<typeof fromTimestamp>[0] }
+
+export type { Handlers, KeyedService } from './handlers.ts'
+export type { CallEvent, CallObserver, Denial, PipelineDependencies, PipelineLimits } from './pipeline-needs.ts'
+export { DEFAULT_LIMITS } from './pipeline-needs.ts'
 
 export class Pipeline {
   readonly #needs: PipelineDependencies
@@ -146,20 +93,24 @@ export class Pipeline {
   /** The implementation of a service that both kinds of listener mount. */
   wrap<S extends KeyedService>(service: S, handlers: Handlers<S>): ServiceImpl<(typeof SERVICES)[S]> {
     const rules: { readonly [method: string]: AccessRule } = ACCESS[service]
-    const wrapped = services[service].methods.map((desc) => {
+    const keyedOf = (desc: DescMethod): Keyed => {
       const rule = rules[desc.localName]
       if (rule === undefined || rule === 'anyone') throw new Error(NOT_KEYED)
-      const keyed: Keyed = { rule, desc, method: methodName(desc) }
-      const handler: unknown = handlers[desc.localName as keyof typeof handlers]
-      const isUnary = desc.methodKind === 'unary'
-      return [
-        desc.localName,
-        isUnary
-          ? (request: AnyRequest, context: HandlerContext) =>
-              this.#unary(keyed, handler as AnyUnary, request, context)
-          : (request: AnyRequest, context: HandlerContext) =>
-              this.#stream(keyed, handler as AnyStream, request, context),
-      ]
+      return { rule, desc, method: methodName(desc), signs: signs(desc) }
+    }
+    const handlerOf = (desc: DescMethod): unknown => handlers[desc.localName as keyof typeof handlers]
+    const runItem: RunItem = (desc, request, origin) =>
+      this.#item(keyedOf(desc), handlerOf(desc) as AnyUnary, request, origin)
+    const wrapped = services[service].methods.map((desc) => {
+      const keyed = keyedOf(desc)
+      const handler = handlerOf(desc)
+      const run = (input: unknown, context: HandlerContext): unknown => {
+        if (desc.methodKind === 'unary') return this.#unary(keyed, handler as AnyUnary, input as AnyRequest, context)
+        if (desc.methodKind === 'bidi_streaming')
+          return this.#bidi(keyed, handler as AnyBidi, input as AsyncIterable<AnyRequest>, context, runItem)
+        return this.#stream(keyed, handler as AnyStream, input as AnyRequest, context)
+      }
+      return [desc.localName, run]
     })
     return Object.fromEntries(wrapped) as ServiceImpl<(typeof SERVICES)[S]>
   }
@@ -207,55 +158,91 @@ export class Pipeline {
     if (rule.lane === 'reserved') return
     const record = this.#needs.directory.findById(caller.apiKeyId)
     if (record === undefined) throw failure('API_KEY_INVALID', {})
+    const { expireTimeMs } = record
+    if (expireTimeMs !== undefined && expireTimeMs <= this.#needs.clock.nowMs())
+      throw failure('API_KEY_EXPIRED', { expireTime: new Date(expireTimeMs).toISOString() })
+  }
+
+  /** Reports how a call ended. Answers with what it is refused with. */
+  #report(event: Omit<CallEvent, 'reason' | 'tookMs'>, startMs: number, error?: unknown): Failure | undefined {
+    const refusal = error === undefined ? undefined : toFailure(error)
+    if (error !== undefined && !isFailure(error)) this.#needs.observer.onInternalError(event.method, error)
+    const tookMs = this.#monotonicMs() - startMs
+    this.#needs.observer.onCall({ ...event, reason: refusal?.reason, tookMs })
+    return refusal
   }
 
   /** Reports how a call ended and gives the error its shape on the wire. */
   #conclude(method: string, startMs: number, apiKeyId: ApiKeyId | undefined, error?: unknown): void {
-    const refusal = error === undefined ? undefined : toFailure(error)
-    if (error !== undefined && !isFailure(error)) this.#needs.observer.onInternalError(method, error)
-    const tookMs = this.#monotonicMs() - startMs
-    this.#needs.observer.onCall({ method, apiKeyId, reason: refusal?.reason, tookMs })
+    const refusal = this.#report({ method, apiKeyId, isItem: false, stages: undefined }, startMs, error)
     if (refusal !== undefined) throw toStatusError(refusal)
   }
 
   async #unary(keyed: Keyed, handler: AnyUnary, request: AnyRequest, context: HandlerContext) {
     const startMs = this.#monotonicMs()
+    const stages = new StageTimes()
+    const event = { method: keyed.method, isItem: false, stages: keyed.signs ? stages : undefined }
     let authenticated: Authenticated | undefined
     try {
       authenticated = this.#authenticate(context)
-      const { caller } = authenticated
-      await this.#letIn(keyed, authenticated, request)
-      const timeoutMs = Math.min(this.#needs.limits.unaryTimeoutMs, context.timeoutMs() ?? Infinity)
-      if (timeoutMs <= 0) throw failure('DEADLINE_EXCEEDED', {})
-      using limit = this.#openLimit(context, timeoutMs, 'unary')
-      const call = this.#openCall(keyed, caller, request, limit, timeoutMs)
-      const response = await limit.race(this.#work(keyed, handler, request, call))
-      this.#checkStillGood(keyed, caller)
-      this.#conclude(keyed.method, startMs, caller.apiKeyId)
+      const { signal: clientSignal, timeoutMs } = context
+      const origin = { authenticated, clientSignal, timeoutMs: timeoutMs(), stages }
+      const { response, call } = await this.#perform(keyed, handler, request, origin)
+      this.#checkStillGood(keyed, call.caller)
+      for (const check of call.releaseChecks) check()
+      if (keyed.signs) context.responseTrailer.set(TIMING_TRAILER, stages.format(this.#monotonicMs() - startMs))
+      this.#report({ ...event, apiKeyId: call.caller.apiKeyId }, startMs)
       return response
     } catch (error) {
-      this.#conclude(keyed.method, startMs, authenticated?.caller.apiKeyId, error)
-      throw error
+      const refusal = this.#report({ ...event, apiKeyId: authenticated?.caller.apiKeyId }, startMs, error)
+      throw refusal === undefined ? error : toStatusError(refusal)
     }
   }
 
-  #openLimit(context: HandlerContext, timeoutMs: number, kind: 'unary' | 'stream'): CallLimit {
-    const { stopSignal, abandonSignal } = this.#needs
-    const clientSignal = context.signal
-    return new CallLimit({
-      clientSignal,
-      stopSignal: kind === 'stream' ? stopSignal : abandonSignal,
-      timeoutMs,
-      kind,
-    })
+  /** What one request passes between authentication and release, whether it came alone or on a stream. */
+  async #perform(keyed: Keyed, handler: AnyUnary, request: AnyRequest, origin: Origin) {
+    const { authenticated, clientSignal, stages } = origin
+    await this.#letIn(keyed, authenticated, request)
+    const notAfterMs = fromTimestamp((request as SigningFields).notAfter) ?? Infinity
+    const leftMs = Math.min(origin.timeoutMs ?? Infinity, notAfterMs - this.#needs.clock.nowMs())
+    const timeoutMs = Math.min(this.#needs.limits.unaryTimeoutMs, leftMs)
+    if (timeoutMs <= 0) throw failure('DEADLINE_EXCEEDED', {})
+    const { abandonSignal: stopSignal } = this.#needs
+    using limit = new CallLimit({ clientSignal, stopSignal, timeoutMs, kind: 'unary' })
+    const { bytes } = origin
+    const call = this.#openCall(keyed, authenticated.caller, request, { signal: limit.signal, timeoutMs, stages, bytes })
+    return { response: await limit.race(this.#work(keyed, handler, request, call)), call }
+  }
+
+  /** One item of a stream. Rejects with a Failure; what it may be released on is the stream's to check. */
+  async #item(keyed: Keyed, handler: AnyUnary, request: AnyRequest, origin: Origin): Promise<ItemAnswer> {
+    const startMs = this.#monotonicMs()
+    const { stages, authenticated } = origin
+    const { apiKeyId } = authenticated.caller
+    const event = { method: keyed.method, apiKeyId, isItem: true, stages: keyed.signs ? stages : undefined }
+    try {
+      const { response, call } = await this.#perform(keyed, handler, request, origin)
+      const timing = stages.format(this.#monotonicMs() - startMs)
+      this.#report(event, startMs)
+      const check = (): void => {
+        for (const one of call.releaseChecks) one()
+      }
+      return { response, timing, check }
+    } catch (error) {
+      throw this.#report(event, startMs, error) ?? error
+    }
   }
 
   #openCall(
     { desc, method }: Keyed,
     caller: Caller,
     request: AnyRequest,
-    limit: CallLimit,
-    timeoutMs: number,
+    { signal, timeoutMs, stages, bytes = toBinary(desc.input, request) }: {
+      readonly signal: AbortSignal
+      readonly timeoutMs: number
+      readonly stages: StageTimes
+      readonly bytes?: Uint8Array | undefined
+    },
   ): Call {
     this.#needs.validator.check(desc.input, request)
     const requestId = readRequestId(request)
@@ -266,21 +253,30 @@ export class Pipeline {
       method,
       requestId,
       isRepeat: false,
-      bodyHash: createHash('sha256').update(toBinary(desc.input, request)).digest(),
+      bodyHash: createHash('sha256').update(bytes).digest(),
+      whenPoolIsEmpty: (request as SigningFields).poolMode === PoolMode.FAIL ? 'fail' : 'wait',
       deadlineMs: this.#needs.clock.nowMs() + timeoutMs,
-      signal: limit.signal,
+      signal,
+      stages,
+      releaseChecks: [],
     }
   }
 
   /** Runs for as long as the handler does, whoever still waits for it, and keeps its place for as long. */
   async #work({ rule, desc }: Keyed, handler: AnyUnary, request: AnyRequest, call: Call) {
+    const { requestId, stages } = call
+    const startMs = this.#monotonicMs()
+    const begin = (): void => stages.add('queue', this.#monotonicMs() - startMs)
     await this.#enter(rule.lane)
     try {
       call.signal.throwIfAborted()
-      const { requestId } = call
-      if (requestId === undefined) return create(desc.output, await handler(request, call))
+      if (requestId === undefined) {
+        begin()
+        return create(desc.output, await handler(request, call))
+      }
       const key = { caller: call.caller.apiKeyId, method: call.method, requestId }
       const bytes = await this.#idempotency.once(key, call.bodyHash, async (isRepeat) => {
+        begin()
         const response = await handler(request, { ...call, isRepeat })
         return toBinary(desc.output, create(desc.output, response))
       })
@@ -316,8 +312,10 @@ export class Pipeline {
       const { caller } = authenticated
       await this.#letIn(keyed, authenticated, request)
       const maxAgeMs = this.#needs.limits.streamMaxAgeMs
-      using limit = this.#openLimit(context, maxAgeMs, 'stream')
-      const call = this.#openCall(keyed, caller, request, limit, maxAgeMs)
+      const { stopSignal } = this.#needs
+      using limit = new CallLimit({ clientSignal: context.signal, stopSignal, timeoutMs: maxAgeMs, kind: 'stream' })
+      const timed = { signal: limit.signal, timeoutMs: maxAgeMs, stages: new StageTimes() }
+      const call = this.#openCall(keyed, caller, request, timed)
       this.#openStream(caller.apiKeyId)
       try {
         yield* this.#relay(keyed, handler, request, call, limit)
@@ -328,6 +326,55 @@ export class Pipeline {
     } catch (error) {
       this.#conclude(keyed.method, startMs, authenticated?.caller.apiKeyId, error)
     }
+  }
+
+  async *#bidi(
+    keyed: Keyed,
+    handler: AnyBidi,
+    requests: AsyncIterable<AnyRequest>,
+    context: HandlerContext,
+    runItem: RunItem,
+  ) {
+    const startMs = this.#monotonicMs()
+    let authenticated: Authenticated | undefined
+    try {
+      const known = this.#authenticate(context)
+      authenticated = known
+      const { caller } = known
+      await this.#letIn(keyed, known, create(keyed.desc.input))
+      this.#openStream(caller.apiKeyId)
+      try {
+        using stream = this.#openStreamCall(keyed, known, context, runItem)
+        yield* handler(requests, stream)
+      } finally {
+        this.#closeStream(caller.apiKeyId)
+      }
+      this.#conclude(keyed.method, startMs, caller.apiKeyId)
+    } catch (error) {
+      this.#conclude(keyed.method, startMs, authenticated?.caller.apiKeyId, error)
+    }
+  }
+
+  #openStreamCall(keyed: Keyed, authenticated: Authenticated, context: HandlerContext, runItem: RunItem) {
+    const { stopSignal, abandonSignal, limits } = this.#needs
+    const { streamMaxAgeMs: maxAgeMs, streamIdleMs: idleMs, streamDrainMs: drainMs } = limits
+    const assertGood = (): void => this.#checkStillGood(keyed, authenticated.caller)
+    const { signal } = context
+    const stream: OpenStreamCall = new OpenStreamCall({
+      run: (desc, request, bytes) => {
+        const { signal: clientSignal } = stream
+        const origin = { authenticated, clientSignal, timeoutMs: context.timeoutMs(), stages: new StageTimes(), bytes }
+        return runItem(desc, request, origin)
+      },
+      clientSignal: signal,
+      stopSignal,
+      abandonSignal,
+      assertGood,
+      maxAgeMs,
+      idleMs,
+      drainMs,
+    })
+    return stream
   }
 
   /** What the handler yields, until the limit ends it or the caller may no longer hear it. */

@@ -61,6 +61,7 @@ export const STATUS_RULES: { readonly [R in FailureReason]: StatusRule } = {
   USER_ID_RESERVED: rule(InvalidArgument),
   GRANT_REQUIRED: rule(PermissionDenied),
   MESSAGE_NOT_DIGEST: rule(InvalidArgument),
+  MESSAGE_IS_TRANSACTION: rule(InvalidArgument),
   DIGEST_REFUSED: rule(InvalidArgument),
   TYPED_DATA_INVALID: rule(InvalidArgument),
   TRANSACTION_INVALID: rule(InvalidArgument),
@@ -97,6 +98,8 @@ export const STATUS_RULES: { readonly [R in FailureReason]: StatusRule } = {
   FREEZE_NOT_FOUND: rule(NotFound),
   METHOD_UNIMPLEMENTED: rule(Unimplemented),
   STREAM_ROTATE: rule(Unavailable, 'yes', { retryAfterMs: 1 }),
+  STREAM_IDLE: rule(Unavailable, 'yes', { retryAfterMs: 1 }),
+  ITEM_IN_FLIGHT: rule(AlreadyExists),
   INTERNAL: rule(Code.Internal),
 }
 

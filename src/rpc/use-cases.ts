@@ -56,6 +56,11 @@ export type WalletUseCases = {
     },
   ) => Promise<Page<WalletView>>
   readonly archiveWallet: (call: Call, args: { readonly walletRef: string }) => Promise<WalletView>
+  /** `depth` 0: as deep as the settings say. */
+  readonly warmPresignatures: (
+    call: Call,
+    args: { readonly walletRef: string; readonly depth: number },
+  ) => Promise<{ readonly depth: number; readonly capacity: number; readonly fillRate: number }>
 }
 
 /** r and s: 32 bytes, big-endian, s low. */

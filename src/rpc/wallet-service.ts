@@ -17,6 +17,7 @@ import { fromWireTransaction, toWireAuthorization } from './evm-fields.ts'
 import type { PageTokens } from './page-token.ts'
 import { listPage } from './paging.ts'
 import type { Handlers } from './pipeline.ts'
+import { signStream } from './sign-stream.ts'
 import type {
   OwnerType,
   SignedDigest,
@@ -182,6 +183,8 @@ export const createWalletService = (
     )
     return { wallets: items.map(toWireWallet), nextPageToken }
   },
+  signStream,
+  warmPresignatures: ({ wallet: walletRef, depth }, call) => wallets.warmPresignatures(call, { walletRef, depth }),
   archiveWallet: async ({ wallet: walletRef }, call) => ({
     wallet: toWireWallet(await wallets.archiveWallet(call, { walletRef })),
   }),

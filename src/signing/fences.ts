@@ -36,15 +36,26 @@ export class Fences {
   readonly #raised = new Map<string, Set<Holder>>()
   readonly #inFlight = new Set<InFlight>()
   readonly #changing = new Map<string, Lock>()
+  #raises = 0
 
   /** `frozen`: what stands frozen already. */
   constructor(frozen: Iterable<FenceKey> = []) {
     for (const key of frozen) this.#hold(key, FREEZES)
   }
 
+  /** How often a fence was raised: while it stays the same, what stood behind none stands behind none. */
+  get raises(): number {
+    return this.#raises
+  }
+
+  /** The first raised fence among `keys`, or undefined. */
+  blocking(keys: readonly FenceKey[]): FenceKey | undefined {
+    return keys.find((key) => this.#raised.has(nameOf(key)))
+  }
+
   /** Enters work that stands behind `keys`; throws FROZEN at once when one of them is raised. */
   enter(keys: readonly FenceKey[]): Passage {
-    const raised = keys.find((key) => this.#raised.has(nameOf(key)))
+    const raised = this.blocking(keys)
     if (raised !== undefined) throw failure('FROZEN', raised)
     const { promise, resolve } = Promise.withResolvers<void>()
     const entry: InFlight = { names: new Set(keys.map(nameOf)), done: promise, stoppedBy: undefined }
@@ -99,6 +110,7 @@ export class Fences {
   async #raise(key: FenceKey, holder: Holder): Promise<void> {
     const name = nameOf(key)
     this.#hold(key, holder)
+    this.#raises += 1
     const running = [...this.#inFlight].filter((entry) => entry.names.has(name))
     for (const entry of running) entry.stoppedBy ??= key
     if (running.length === 0) return

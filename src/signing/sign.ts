@@ -31,7 +31,7 @@ import { resolveWallet } from './resolve-wallet.ts'
 
 export type SignNeeds = {
   readonly vault: DaemonVault
-  readonly engine: Pick<TwoPartyEngine, 'takePresignature' | 'discardPresignature' | 'sign'>
+  readonly engine: Pick<TwoPartyEngine, 'takePresignature' | 'discardPresignature' | 'sign' | 'estimateSignMs'>
   readonly fences: Fences
   readonly grants: GrantCache
   readonly rates: RateLimiter
@@ -105,13 +105,21 @@ export const fencesOf = (call: Call, wallet: Wallet): readonly FenceKey[] => [
  * have; AUDIT_UNAVAILABLE when the vault's disk fails; DEADLINE_EXCEEDED.
  */
 export const sign = async (needs: SignNeeds, call: Call, request: SignRequest): Promise<Signed> => {
-  const examination = examine(request.content)
-  const wallet = resolveWallet(needs.vault.read, call.caller.projectId, request.walletRef, request.keyType)
+  const { stages } = call
+  const examination = stages.measure('decode', () => examine(request.content))
+  const wallet = stages.measure('decide', () =>
+    resolveWallet(needs.vault.read, call.caller.projectId, request.walletRef, request.keyType),
+  )
   const { walletId, project } = wallet
-  const payload = encodeSigningPayload({ projectId: project, walletId, method: request.method, content: request.content })
+  const payload = stages.measure('decode', () =>
+    encodeSigningPayload({ projectId: project, walletId, method: request.method, content: request.content }),
+  )
   const job: Job = { call, request, wallet, examination, payload, reqId: reqIdOf(call) }
   try {
-    const passage = needs.fences.enter(fencesOf(call, wallet))
+    const { raises } = needs.fences
+    const behind = fencesOf(call, wallet)
+    const passage = needs.fences.enter(behind)
+    call.releaseChecks.push(() => checkRelease(needs, job, behind, raises))
     try {
       return await signInside(needs, job, passage)
     } finally {
@@ -123,17 +131,32 @@ export const sign = async (needs: SignNeeds, call: Call, request: SignRequest): 
   }
 }
 
+/** The answer may have waited for its reader: it leaves only if it could still be made. */
+const checkRelease = (needs: SignNeeds, job: Job, behind: readonly FenceKey[], raises: number): void => {
+  assertInTime(needs, job.call)
+  if (needs.fences.raises === raises) return
+  const fence = needs.fences.blocking(behind)
+  if (fence !== undefined) throw failure('FROZEN', fence)
+  const current = getWallet(needs.vault.read, job.wallet.walletId)
+  if (current !== undefined) assertSigns(current)
+}
+
 const signInside = async (needs: SignNeeds, job: Job, passage: Passage): Promise<Signed> => {
+  const { stages } = job.call
   const nowMs = needs.clock.nowMs()
   const { read } = needs.vault
   assertSigns(job.wallet)
-  const decision = requireAllowed(decideOn(read, needs, job, nowMs, isRepeat(read, job, nowMs)))
+  const decision = stages.measure('decide', () =>
+    requireAllowed(decideOn(read, needs, job, nowMs, isRepeat(read, job, nowMs))),
+  )
   for (const { counter, requestsPerSecond } of decision.rates) {
     needs.rates.take(`${job.call.caller.apiKeyId} ${counter}`, requestsPerSecond)
   }
+  const walletId = walletIdToBytes(job.wallet.walletId)
+  assertWorthBeginning(needs, job.call, walletId)
   for (let attempt = 1; ; attempt++) {
     assertInTime(needs, job.call)
-    const presignature = await takePresignature(needs, job)
+    const presignature = await stages.wait('presign', () => takePresignature(needs, job))
     const result = await signWith(needs, job, passage, { presignature, attempt }).catch((error: unknown) => {
       // Whatever became of it, it serves nothing any more; left where it is, it would take up room for an hour.
       needs.engine.discardPresignature(presignature.presigId)
@@ -149,13 +172,14 @@ type Try = { readonly presignature: ReadyPresignature; readonly attempt: number 
 const signWith = async (needs: SignNeeds, job: Job, passage: Passage, turn: Try): Promise<Signed | 'again'> => {
   passage.check()
   assertInTime(needs, job.call)
-  const head = await recordIntent(needs, job, turn)
+  const head = await job.call.stages.wait('commit', () => recordIntent(needs, job, turn))
   return runRounds(needs, job, turn.presignature, head, passage)
 }
 
 const takePresignature = async ({ engine, vault }: SignNeeds, { call, wallet }: Job): Promise<ReadyPresignature> => {
   try {
-    return await engine.takePresignature(walletIdToBytes(wallet.walletId), call.signal)
+    const { signal, whenPoolIsEmpty } = call
+    return await engine.takePresignature(walletIdToBytes(wallet.walletId), signal, whenPoolIsEmpty)
   } catch (error) {
     // A party that found the wallet's record damaged has stopped the wallet by now: that is the reason to tell.
     const current = getWallet(vault.read, wallet.walletId)
@@ -171,7 +195,7 @@ const reqIdOf = ({ caller, method, requestId }: Call): Uint8Array => {
   return new Uint8Array(createHash('sha256').update(text).digest().subarray(0, 16))
 }
 
-const assertSigns = (wallet: Wallet): void => {
+export const assertSigns = (wallet: Wallet): void => {
   const { walletId, state } = wallet
   if (state === 'ARCHIVED') throw failure('WALLET_ARCHIVED', { walletId })
   if (state === 'SUSPENDED') throw failure('WALLET_SUSPENDED', { walletId })
@@ -191,6 +215,13 @@ const isRepeat = (reader: Reader, { call, request, examination }: Job, nowMs: nu
   if (call.requestId === undefined) return false
   const before = findIntent(reader, call.caller.apiKeyId, request.method, call.requestId, nowMs)
   return before !== undefined && Buffer.compare(before.digest, examination.digest) === 0
+}
+
+/** Work that would not be done in time behind the work that is there already is not begun. */
+const assertWorthBeginning = (needs: SignNeeds, call: Call, walletId: Uint8Array): void => {
+  const leftMs = Math.max(0, Math.floor(call.deadlineMs - needs.clock.nowMs()))
+  const neededMs = Math.ceil(needs.engine.estimateSignMs(walletId))
+  if (leftMs <= neededMs) throw failure('DEADLINE_EXCEEDED', { neededMs, leftMs })
 }
 
 /** `isCharged`: what this signs is in the usage already, so the day's caps are not asked for it again. */
@@ -277,7 +308,9 @@ const runRounds = async (
     assertInTime(needs, job.call)
     const { walletId, presigId } = presignature
     const { digest } = examination
-    const signature = await needs.engine.sign({ walletId, presigId, reqId, digest, path: [], payload })
+    const signature = await job.call.stages.wait('rounds', () =>
+      needs.engine.sign({ walletId, presigId, reqId, digest, path: [], payload }),
+    )
     const { r, s } = signature
     complete(needs, job, head, r, s)
     passage.check()

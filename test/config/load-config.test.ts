@@ -128,6 +128,20 @@ describe('contradictions', () => {
     expect(refusal(() => load({ 'root-key': 'file:k', 'cosigner-root-key': 'file:k' }))).toContain('must differ')
   })
 
+  it('lets no pool be deeper than all together', () => {
+    const deep = { 'presignatures-high-water': '128', 'presignatures-capacity': '100' }
+    expect(refusal(() => load(deep))).toContain('--presignatures-high-water')
+  })
+
+  it('serves metrics beyond loopback only where the risk is named, TLS or not', () => {
+    expect(load({}).config.metricsListen).toBeUndefined()
+    expect(load({ 'metrics-listen': '127.0.0.1:0' }).config.metricsListen).toEqual({ host: '127.0.0.1', port: 0 })
+    const far = { 'metrics-listen': '0.0.0.0:9464' }
+    expect(refusal(() => load(far))).toContain('--metrics-listen')
+    expect(refusal(() => load({ ...far, 'tls-cert-file': 'a', 'tls-key-file': 'b' }))).toContain('--metrics-listen')
+    load({ ...far, 'allow-plaintext-beyond-loopback': true })
+  })
+
   it('refuses a low water that is not below the high water', () => {
     expect(refusal(() => load({ 'presignatures-low-water': '64', 'presignatures-high-water': '64' }))).toContain(
       'below the high water',

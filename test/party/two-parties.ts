@@ -105,6 +105,7 @@ export const twoParties = async (options: TwoPartiesOptions = {}): Promise<TwoPa
     clock,
     incarnationId: new Uint8Array(randomBytes(16)),
     readPayload: options.readPayload ?? ((payload) => ({ digest: sha256(payload), summary: '' })),
+    readEdPayload: (payload) => ({ message: payload.slice(), summary: '' }),
     ask: (frame) => c.answerQuestion(wire.question(frame)),
     alert: alert('S'),
   })

@@ -46,6 +46,8 @@ const REQUESTS: { readonly [S in keyof typeof ACCESS]: { readonly [M in keyof (t
       content: { case: 'digest', value: DIGEST },
       signature: DIGEST,
     },
+    signStream: { itemId: '1', request: { case: 'signDigest', value: { wallet: 'alice', digest: DIGEST } } },
+    warmPresignatures: { wallet: 'alice' },
     archiveWallet: { wallet: 'alice' },
   },
   audit: { listEvents: {}, watchEvents: {}, verifyChain: {}, getCheckpoint: {} },

@@ -8,6 +8,7 @@ import type { ReadyPresignature } from '../../src/party/initiator.ts'
 import { PortFailure } from '../../src/party/port-calls.ts'
 import { encodeUnsignedTransaction } from '../../src/payload/transaction.ts'
 import { parseTransactionFields } from '../../src/payload/transaction-fields.ts'
+import { StageTimes } from '../../src/domain/stages.ts'
 import { Fences } from '../../src/signing/fences.ts'
 import { GrantCache } from '../../src/signing/grant-cache.ts'
 import { RateLimiter } from '../../src/signing/rate-limiter.ts'
@@ -62,6 +63,7 @@ const stage = async (grants: readonly object[] = [GRANT]) => {
       }
       return ready
     },
+    estimateSignMs: () => 0,
     discardPresignature: (presigId) => void discarded.push(hex(presigId)),
     sign: async () => {
       await duringSign()
@@ -86,6 +88,9 @@ const stage = async (grants: readonly object[] = [GRANT]) => {
     requestId: requestId === undefined ? undefined : parseRequestId(requestId),
     isRepeat: false,
     bodyHash: new Uint8Array(32),
+    whenPoolIsEmpty: 'wait',
+    stages: new StageTimes(),
+    releaseChecks: [],
     deadlineMs: NOW + 10_000,
     signal: new AbortController().signal,
   })

@@ -158,7 +158,8 @@ export type Permission = Message<"countersign.v1.Permission"> & {
   /**
    * Chains this permission covers, as CAIP-2 ids: `eip155:1`, `eip155:8453`, `solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp`.
    * Messages, digests and typed data whose domain has no chainId name no chain. `eip155:0` allows EIP-7702
-   * authorizations for chain id 0, which are valid on every chain; an empty list does not.
+   * authorizations for chain id 0, which are valid on every chain; an empty list does not. A Solana transaction does not
+   * name its cluster and counts as mainnet's, so a permission for devnet alone covers none.
    *
    * @generated from field: repeated string chains = 4;
    */
@@ -169,6 +170,9 @@ export type Permission = Message<"countersign.v1.Permission"> & {
    * transaction's `to`, and with it the recipients and spenders of a token call, and each EIP-7702 delegate. A
    * contract that is listed may be called with anything that is not a token call. Messages, typed data, digests and
    * contract creations reach nobody that can be named, so a permission narrowed to destinations does not cover them.
+   * On Solana list owners: an owner covers its associated token accounts where the instruction names the mint
+   * (TransferChecked does, Transfer does not); other token accounts are listed themselves. Spenders, new authorities and
+   * programs that are not understood must be listed too. Accounts in address lookup tables cannot be named.
    *
    * @generated from field: repeated string destinations = 5;
    */
@@ -176,7 +180,9 @@ export type Permission = Message<"countersign.v1.Permission"> & {
 
   /**
    * Largest amount of each token that one transaction may move. A token that is not listed may not move, and what
-   * cannot be counted (messages, typed data, digests, calls that are not understood) is refused with LIMIT_EXCEEDED.
+   * cannot be counted (messages, typed data, digests, calls that are not understood) is refused with LIMIT_EXCEEDED. On
+   * Solana so are transfers and approvals that do not name their mint; the rent of a new associated token account counts
+   * as `native`.
    *
    * @generated from field: repeated countersign.v1.TokenLimit max_per_transaction = 6;
    */
@@ -220,8 +226,8 @@ export type TokenLimit = Message<"countersign.v1.TokenLimit"> & {
   chain: string;
 
   /**
-   * The token's contract address (items count for NFTs); `native`, or empty, for the chain's own coin; `fee` for what
-   * gas and blobs may cost at most.
+   * The token's contract address (items count for NFTs) or Solana mint; `native`, or empty, for the chain's own coin;
+   * `fee` for what gas and blobs, or signatures and priority, may cost at most.
    *
    * @generated from field: string token = 2;
    */

@@ -9,13 +9,15 @@ import type { KeyType, Receipt, Signature } from "./common_pb.ts";
 import { file_countersign_v1_common } from "./common_pb.ts";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { Status } from "../../google/rpc/status_pb.ts";
+import { file_google_rpc_status } from "../../google/rpc/status_pb.ts";
 import type { Message, UnknownEnum } from "@bufbuild/protobuf";
 
 /**
  * Describes the file countersign/v1/wallet.proto.
  */
 export const file_countersign_v1_wallet: GenFile = /*@__PURE__*/
-  fileDesc("Chtjb3VudGVyc2lnbi92MS93YWxsZXQucHJvdG8SDmNvdW50ZXJzaWduLnYxItkCCgZXYWxsZXQSEQoJd2FsbGV0X2lkGAEgASgJEg8KB3VzZXJfaWQYAiABKAkSEgoKcHJvamVjdF9pZBgDIAEoCRIpCghrZXlfdHlwZRgEIAEoDjIXLmNvdW50ZXJzaWduLnYxLktleVR5cGUSLQoKb3duZXJfdHlwZRgFIAEoDjIZLmNvdW50ZXJzaWduLnYxLk93bmVyVHlwZRINCgVsYWJlbBgGIAEoCRIPCgdhZGRyZXNzGAcgASgJEhIKCnB1YmxpY19rZXkYCCABKAkSKgoFc3RhdGUYCSABKA4yGy5jb3VudGVyc2lnbi52MS5XYWxsZXRTdGF0ZRIsCgZvcmlnaW4YCiABKA4yHC5jb3VudGVyc2lnbi52MS5XYWxsZXRPcmlnaW4SLwoLY3JlYXRlX3RpbWUYCyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIooCChNDcmVhdGVXYWxsZXRSZXF1ZXN0EjEKB3VzZXJfaWQYASABKAlCILpIHXIbMhleW0EtWmEtejAtOS5fOkAtXXsxLDEyOH0kEjUKCGtleV90eXBlGAIgASgOMhcuY291bnRlcnNpZ24udjEuS2V5VHlwZUIKukgHggEEEAEgABI3Cgpvd25lcl90eXBlGAMgASgOMhkuY291bnRlcnNpZ24udjEuT3duZXJUeXBlQgi6SAWCAQIQARIvCgVsYWJlbBgEIAEoCUIgukgdchsyGV5bQS1aYS16MC05Ll86QCAtXXswLDY0fSQSHwoKcmVxdWVzdF9pZBgFIAEoCUILukgI2AEBcgOwAQEiPgoUQ3JlYXRlV2FsbGV0UmVzcG9uc2USJgoGd2FsbGV0GAEgASgLMhYuY291bnRlcnNpZ24udjEuV2FsbGV0ImMKEEdldFdhbGxldFJlcXVlc3QSGgoGd2FsbGV0GAEgASgJQgq6SAdyBRABGIABEjMKCGtleV90eXBlGAIgASgOMhcuY291bnRlcnNpZ24udjEuS2V5VHlwZUIIukgFggECEAEiOwoRR2V0V2FsbGV0UmVzcG9uc2USJgoGd2FsbGV0GAEgASgLMhYuY291bnRlcnNpZ24udjEuV2FsbGV0Iu8BChJMaXN0V2FsbGV0c1JlcXVlc3QSHQoJcGFnZV9zaXplGAEgASgFQgq6SAcaBRj0AygAEhwKCnBhZ2VfdG9rZW4YAiABKAlCCLpIBXIDGIAIEjEKB3VzZXJfaWQYAyABKAlCILpIHXIbMhleW0EtWmEtejAtOS5fOkAtXXswLDEyOH0kEjMKCGtleV90eXBlGAQgASgOMhcuY291bnRlcnNpZ24udjEuS2V5VHlwZUIIukgFggECEAESNAoFc3RhdGUYBSABKA4yGy5jb3VudGVyc2lnbi52MS5XYWxsZXRTdGF0ZUIIukgFggECEAEiVwoTTGlzdFdhbGxldHNSZXNwb25zZRInCgd3YWxsZXRzGAEgAygLMhYuY291bnRlcnNpZ24udjEuV2FsbGV0EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSKZAQoSU2lnbk1lc3NhZ2VSZXF1ZXN0EhoKBndhbGxldBgBIAEoCUIKukgHcgUQARiAARIOCgR0ZXh0GAIgASgJSAASDgoEZGF0YRgDIAEoDEgAEhQKDGlzX2Zvcm1hdHRlZBgEIAEoCBIfCgpyZXF1ZXN0X2lkGAUgASgJQgu6SAjYAQFyA7ABAUIQCgdjb250ZW50EgW6SAIIASJ9ChNTaWduTWVzc2FnZVJlc3BvbnNlEiwKCXNpZ25hdHVyZRgBIAEoCzIZLmNvdW50ZXJzaWduLnYxLlNpZ25hdHVyZRIOCgZkaWdlc3QYAiABKAwSKAoHcmVjZWlwdBgDIAEoCzIXLmNvdW50ZXJzaWduLnYxLlJlY2VpcHQidQoUU2lnblR5cGVkRGF0YVJlcXVlc3QSGgoGd2FsbGV0GAEgASgJQgq6SAdyBRABGIABEiAKD3R5cGVkX2RhdGFfanNvbhgCIAEoCUIHukgEcgIQAhIfCgpyZXF1ZXN0X2lkGAMgASgJQgu6SAjYAQFyA7ABASJ/ChVTaWduVHlwZWREYXRhUmVzcG9uc2USLAoJc2lnbmF0dXJlGAEgASgLMhkuY291bnRlcnNpZ24udjEuU2lnbmF0dXJlEg4KBmRpZ2VzdBgCIAEoDBIoCgdyZWNlaXB0GAMgASgLMhcuY291bnRlcnNpZ24udjEuUmVjZWlwdCLeAQoWU2lnblRyYW5zYWN0aW9uUmVxdWVzdBIaCgZ3YWxsZXQYASABKAlCCrpIB3IFEAEYgAESHwoMZXZtX3Vuc2lnbmVkGAIgASgMQge6SAR6AhABSAASLQoDZXZtGAMgASgLMh4uY291bnRlcnNpZ24udjEuRXZtVHJhbnNhY3Rpb25IABIhCg5zb2xhbmFfbWVzc2FnZRgEIAEoDEIHukgEegIQAUgAEh8KCnJlcXVlc3RfaWQYBSABKAlCC7pICNgBAXIDsAEBQhQKC3RyYW5zYWN0aW9uEgW6SAIIASKnAQoXU2lnblRyYW5zYWN0aW9uUmVzcG9uc2USGgoSc2lnbmVkX3RyYW5zYWN0aW9uGAEgASgMEhgKEHRyYW5zYWN0aW9uX2hhc2gYAiABKAkSLAoJc2lnbmF0dXJlGAMgASgLMhkuY291bnRlcnNpZ24udjEuU2lnbmF0dXJlEigKB3JlY2VpcHQYBCABKAsyFy5jb3VudGVyc2lnbi52MS5SZWNlaXB0IqoFCg5Fdm1UcmFuc2FjdGlvbhI8CgR0eXBlGAEgASgOMiIuY291bnRlcnNpZ24udjEuRXZtVHJhbnNhY3Rpb25UeXBlQgq6SAeCAQQQASAAEhkKCGNoYWluX2lkGAIgASgEQge6SAQyAiAAEg0KBW5vbmNlGAMgASgEEhoKCWdhc19saW1pdBgEIAEoBEIHukgEMgIgABIxCglnYXNfcHJpY2UYBSABKAlCHrpIG3IZMhdeKHwwfFsxLTldWzAtOV17MCw3N30pJBI3Cg9tYXhfZmVlX3Blcl9nYXMYBiABKAlCHrpIG3IZMhdeKHwwfFsxLTldWzAtOV17MCw3N30pJBJAChhtYXhfcHJpb3JpdHlfZmVlX3Blcl9nYXMYByABKAlCHrpIG3IZMhdeKHwwfFsxLTldWzAtOV17MCw3N30pJBIpCgJ0bxgIIAEoCUIdukgachgyFl4oMHhbMC05YS1mQS1GXXs0MH0pPyQSLQoFdmFsdWUYCSABKAlCHrpIG3IZMhdeKHwwfFsxLTldWzAtOV17MCw3N30pJBIMCgRkYXRhGAogASgMEkIKC2FjY2Vzc19saXN0GAsgAygLMiIuY291bnRlcnNpZ24udjEuRXZtQWNjZXNzTGlzdEVudHJ5Qgm6SAaSAQMQgCASPAoUbWF4X2ZlZV9wZXJfYmxvYl9nYXMYDCABKAlCHrpIG3IZMhdeKHwwfFsxLTldWzAtOV17MCw3N30pJBItChVibG9iX3ZlcnNpb25lZF9oYXNoZXMYDSADKAxCDrpIC5IBCBBAIgR6AmggEk0KEmF1dGhvcml6YXRpb25fbGlzdBgOIAMoCzImLmNvdW50ZXJzaWduLnYxLkV2bVNpZ25lZEF1dGhvcml6YXRpb25CCbpIBpIBAxCAAiJoChJFdm1BY2Nlc3NMaXN0RW50cnkSKwoHYWRkcmVzcxgBIAEoCUIaukgXchUyE14weFswLTlhLWZBLUZdezQwfSQSJQoMc3RvcmFnZV9rZXlzGAIgAygMQg+6SAySAQkQgCAiBHoCaCAiqQEKFkV2bVNpZ25lZEF1dGhvcml6YXRpb24SEAoIY2hhaW5faWQYASABKAQSKwoHYWRkcmVzcxgCIAEoCUIaukgXchUyE14weFswLTlhLWZBLUZdezQwfSQSDQoFbm9uY2UYAyABKAQSGQoIeV9wYXJpdHkYBCABKA1CB7pIBCoCGAESEgoBchgFIAEoDEIHukgEegJoIBISCgFzGAYgASgMQge6SAR6AmggIqUBChhTaWduQXV0aG9yaXphdGlvblJlcXVlc3QSGgoGd2FsbGV0GAEgASgJQgq6SAdyBRABGIABEhAKCGNoYWluX2lkGAIgASgEEisKB2FkZHJlc3MYAyABKAlCGrpIF3IVMhNeMHhbMC05YS1mQS1GXXs0MH0kEg0KBW5vbmNlGAQgASgEEh8KCnJlcXVlc3RfaWQYBSABKAlCC7pICNgBAXIDsAEBIsIBChlTaWduQXV0aG9yaXphdGlvblJlc3BvbnNlEj0KDWF1dGhvcml6YXRpb24YASABKAsyJi5jb3VudGVyc2lnbi52MS5Fdm1TaWduZWRBdXRob3JpemF0aW9uEiwKCXNpZ25hdHVyZRgCIAEoCzIZLmNvdW50ZXJzaWduLnYxLlNpZ25hdHVyZRIOCgZkaWdlc3QYAyABKAwSKAoHcmVjZWlwdBgEIAEoCzIXLmNvdW50ZXJzaWduLnYxLlJlY2VpcHQiaQoRU2lnbkRpZ2VzdFJlcXVlc3QSGgoGd2FsbGV0GAEgASgJQgq6SAdyBRABGIABEhcKBmRpZ2VzdBgCIAEoDEIHukgEegJoIBIfCgpyZXF1ZXN0X2lkGAMgASgJQgu6SAjYAQFyA7ABASJsChJTaWduRGlnZXN0UmVzcG9uc2USLAoJc2lnbmF0dXJlGAEgASgLMhkuY291bnRlcnNpZ24udjEuU2lnbmF0dXJlEigKB3JlY2VpcHQYAiABKAsyFy5jb3VudGVyc2lnbi52MS5SZWNlaXB0IoYCChZWZXJpZnlTaWduYXR1cmVSZXF1ZXN0Ei0KB2FkZHJlc3MYASABKAlCGrpIF3IVMhNeMHhbMC05YS1mQS1GXXs0MH0kSAASHAoGd2FsbGV0GAIgASgJQgq6SAdyBRABGIABSAASDgoEdGV4dBgDIAEoCUgBEg4KBGRhdGEYBCABKAxIARIiCg90eXBlZF9kYXRhX2pzb24YBSABKAlCB7pIBHICEAJIARIZCgZkaWdlc3QYBiABKAxCB7pIBHoCaCBIARIdCglzaWduYXR1cmUYByABKAxCCrpIB3oFEAEYgAFCDwoGc2lnbmVyEgW6SAIIAUIQCgdjb250ZW50EgW6SAIIASKEAQoXVmVyaWZ5U2lnbmF0dXJlUmVzcG9uc2USDQoFdmFsaWQYASABKAgSLwoLc2lnbmVyX2tpbmQYAiABKA4yGi5jb3VudGVyc2lnbi52MS5TaWduZXJLaW5kEhkKEXJlY292ZXJlZF9hZGRyZXNzGAMgASgJEg4KBmRpZ2VzdBgEIAEoDCJTChRBcmNoaXZlV2FsbGV0UmVxdWVzdBIaCgZ3YWxsZXQYASABKAlCCrpIB3IFEAEYgAESHwoKcmVxdWVzdF9pZBgCIAEoCUILukgI2AEBcgOwAQEiPwoVQXJjaGl2ZVdhbGxldFJlc3BvbnNlEiYKBndhbGxldBgBIAEoCzIWLmNvdW50ZXJzaWduLnYxLldhbGxldCpYCglPd25lclR5cGUSGgoWT1dORVJfVFlQRV9VTlNQRUNJRklFRBAAEhYKEk9XTkVSX1RZUEVfUFJPSkVDVBABEhcKE09XTkVSX1RZUEVfRU5EX1VTRVIQAiqVAQoLV2FsbGV0U3RhdGUSHAoYV0FMTEVUX1NUQVRFX1VOU1BFQ0lGSUVEEAASGAoUV0FMTEVUX1NUQVRFX1BFTkRJTkcQARIXChNXQUxMRVRfU1RBVEVfQUNUSVZFEAISGgoWV0FMTEVUX1NUQVRFX1NVU1BFTkRFRBADEhkKFVdBTExFVF9TVEFURV9BUkNISVZFRBAEKmYKDFdhbGxldE9yaWdpbhIdChlXQUxMRVRfT1JJR0lOX1VOU1BFQ0lGSUVEEAASGwoXV0FMTEVUX09SSUdJTl9HRU5FUkFURUQQARIaChZXQUxMRVRfT1JJR0lOX0lNUE9SVEVEEAIq6QEKEkV2bVRyYW5zYWN0aW9uVHlwZRIkCiBFVk1fVFJBTlNBQ1RJT05fVFlQRV9VTlNQRUNJRklFRBAAEh8KG0VWTV9UUkFOU0FDVElPTl9UWVBFX0xFR0FDWRABEiQKIEVWTV9UUkFOU0FDVElPTl9UWVBFX0FDQ0VTU19MSVNUEAISJAogRVZNX1RSQU5TQUNUSU9OX1RZUEVfRFlOQU1JQ19GRUUQAxIdChlFVk1fVFJBTlNBQ1RJT05fVFlQRV9CTE9CEAQSIQodRVZNX1RSQU5TQUNUSU9OX1RZUEVfU0VUX0NPREUQBSo+CgpTaWduZXJLaW5kEhsKF1NJR05FUl9LSU5EX1VOU1BFQ0lGSUVEEAASEwoPU0lHTkVSX0tJTkRfRU9BEAEyrwcKDVdhbGxldFNlcnZpY2USWQoMQ3JlYXRlV2FsbGV0EiMuY291bnRlcnNpZ24udjEuQ3JlYXRlV2FsbGV0UmVxdWVzdBokLmNvdW50ZXJzaWduLnYxLkNyZWF0ZVdhbGxldFJlc3BvbnNlElAKCUdldFdhbGxldBIgLmNvdW50ZXJzaWduLnYxLkdldFdhbGxldFJlcXVlc3QaIS5jb3VudGVyc2lnbi52MS5HZXRXYWxsZXRSZXNwb25zZRJWCgtMaXN0V2FsbGV0cxIiLmNvdW50ZXJzaWduLnYxLkxpc3RXYWxsZXRzUmVxdWVzdBojLmNvdW50ZXJzaWduLnYxLkxpc3RXYWxsZXRzUmVzcG9uc2USVgoLU2lnbk1lc3NhZ2USIi5jb3VudGVyc2lnbi52MS5TaWduTWVzc2FnZVJlcXVlc3QaIy5jb3VudGVyc2lnbi52MS5TaWduTWVzc2FnZVJlc3BvbnNlElwKDVNpZ25UeXBlZERhdGESJC5jb3VudGVyc2lnbi52MS5TaWduVHlwZWREYXRhUmVxdWVzdBolLmNvdW50ZXJzaWduLnYxLlNpZ25UeXBlZERhdGFSZXNwb25zZRJiCg9TaWduVHJhbnNhY3Rpb24SJi5jb3VudGVyc2lnbi52MS5TaWduVHJhbnNhY3Rpb25SZXF1ZXN0GicuY291bnRlcnNpZ24udjEuU2lnblRyYW5zYWN0aW9uUmVzcG9uc2USaAoRU2lnbkF1dGhvcml6YXRpb24SKC5jb3VudGVyc2lnbi52MS5TaWduQXV0aG9yaXphdGlvblJlcXVlc3QaKS5jb3VudGVyc2lnbi52MS5TaWduQXV0aG9yaXphdGlvblJlc3BvbnNlElMKClNpZ25EaWdlc3QSIS5jb3VudGVyc2lnbi52MS5TaWduRGlnZXN0UmVxdWVzdBoiLmNvdW50ZXJzaWduLnYxLlNpZ25EaWdlc3RSZXNwb25zZRJiCg9WZXJpZnlTaWduYXR1cmUSJi5jb3VudGVyc2lnbi52MS5WZXJpZnlTaWduYXR1cmVSZXF1ZXN0GicuY291bnRlcnNpZ24udjEuVmVyaWZ5U2lnbmF0dXJlUmVzcG9uc2USXAoNQXJjaGl2ZVdhbGxldBIkLmNvdW50ZXJzaWduLnYxLkFyY2hpdmVXYWxsZXRSZXF1ZXN0GiUuY291bnRlcnNpZ24udjEuQXJjaGl2ZVdhbGxldFJlc3BvbnNlQjVaM2NvdW50ZXJzaWduLmRldi9nZW4vZ28vY291bnRlcnNpZ24vdjE7Y291bnRlcnNpZ252MWIGcHJvdG8z", [file_buf_validate_validate, file_countersign_v1_common, file_google_protobuf_timestamp]);
+  fileDesc("Chtjb3VudGVyc2lnbi92MS93YWxsZXQucHJvdG8SDmNvdW50ZXJzaWduLnYxItkCCgZXYWxsZXQSEQoJd2FsbGV0X2lkGAEgASgJEg8KB3VzZXJfaWQYAiABKAkSEgoKcHJvamVjdF9pZBgDIAEoCRIpCghrZXlfdHlwZRgEIAEoDjIXLmNvdW50ZXJzaWduLnYxLktleVR5cGUSLQoKb3duZXJfdHlwZRgFIAEoDjIZLmNvdW50ZXJzaWduLnYxLk93bmVyVHlwZRINCgVsYWJlbBgGIAEoCRIPCgdhZGRyZXNzGAcgASgJEhIKCnB1YmxpY19rZXkYCCABKAkSKgoFc3RhdGUYCSABKA4yGy5jb3VudGVyc2lnbi52MS5XYWxsZXRTdGF0ZRIsCgZvcmlnaW4YCiABKA4yHC5jb3VudGVyc2lnbi52MS5XYWxsZXRPcmlnaW4SLwoLY3JlYXRlX3RpbWUYCyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIooCChNDcmVhdGVXYWxsZXRSZXF1ZXN0EjEKB3VzZXJfaWQYASABKAlCILpIHXIbMhleW0EtWmEtejAtOS5fOkAtXXsxLDEyOH0kEjUKCGtleV90eXBlGAIgASgOMhcuY291bnRlcnNpZ24udjEuS2V5VHlwZUIKukgHggEEEAEgABI3Cgpvd25lcl90eXBlGAMgASgOMhkuY291bnRlcnNpZ24udjEuT3duZXJUeXBlQgi6SAWCAQIQARIvCgVsYWJlbBgEIAEoCUIgukgdchsyGV5bQS1aYS16MC05Ll86QCAtXXswLDY0fSQSHwoKcmVxdWVzdF9pZBgFIAEoCUILukgI2AEBcgOwAQEiPgoUQ3JlYXRlV2FsbGV0UmVzcG9uc2USJgoGd2FsbGV0GAEgASgLMhYuY291bnRlcnNpZ24udjEuV2FsbGV0ImMKEEdldFdhbGxldFJlcXVlc3QSGgoGd2FsbGV0GAEgASgJQgq6SAdyBRABGIABEjMKCGtleV90eXBlGAIgASgOMhcuY291bnRlcnNpZ24udjEuS2V5VHlwZUIIukgFggECEAEiOwoRR2V0V2FsbGV0UmVzcG9uc2USJgoGd2FsbGV0GAEgASgLMhYuY291bnRlcnNpZ24udjEuV2FsbGV0Iu8BChJMaXN0V2FsbGV0c1JlcXVlc3QSHQoJcGFnZV9zaXplGAEgASgFQgq6SAcaBRj0AygAEhwKCnBhZ2VfdG9rZW4YAiABKAlCCLpIBXIDGIAIEjEKB3VzZXJfaWQYAyABKAlCILpIHXIbMhleW0EtWmEtejAtOS5fOkAtXXswLDEyOH0kEjMKCGtleV90eXBlGAQgASgOMhcuY291bnRlcnNpZ24udjEuS2V5VHlwZUIIukgFggECEAESNAoFc3RhdGUYBSABKA4yGy5jb3VudGVyc2lnbi52MS5XYWxsZXRTdGF0ZUIIukgFggECEAEiVwoTTGlzdFdhbGxldHNSZXNwb25zZRInCgd3YWxsZXRzGAEgAygLMhYuY291bnRlcnNpZ24udjEuV2FsbGV0EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSL/AQoSU2lnbk1lc3NhZ2VSZXF1ZXN0EhoKBndhbGxldBgBIAEoCUIKukgHcgUQARiAARIOCgR0ZXh0GAIgASgJSAASDgoEZGF0YRgDIAEoDEgAEhQKDGlzX2Zvcm1hdHRlZBgEIAEoCBIfCgpyZXF1ZXN0X2lkGAUgASgJQgu6SAjYAQFyA7ABARI1Cglwb29sX21vZGUYBiABKA4yGC5jb3VudGVyc2lnbi52MS5Qb29sTW9kZUIIukgFggECEAESLQoJbm90X2FmdGVyGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEIQCgdjb250ZW50EgW6SAIIASJ9ChNTaWduTWVzc2FnZVJlc3BvbnNlEiwKCXNpZ25hdHVyZRgBIAEoCzIZLmNvdW50ZXJzaWduLnYxLlNpZ25hdHVyZRIOCgZkaWdlc3QYAiABKAwSKAoHcmVjZWlwdBgDIAEoCzIXLmNvdW50ZXJzaWduLnYxLlJlY2VpcHQi2wEKFFNpZ25UeXBlZERhdGFSZXF1ZXN0EhoKBndhbGxldBgBIAEoCUIKukgHcgUQARiAARIgCg90eXBlZF9kYXRhX2pzb24YAiABKAlCB7pIBHICEAISHwoKcmVxdWVzdF9pZBgDIAEoCUILukgI2AEBcgOwAQESNQoJcG9vbF9tb2RlGAQgASgOMhguY291bnRlcnNpZ24udjEuUG9vbE1vZGVCCLpIBYIBAhABEi0KCW5vdF9hZnRlchgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAifwoVU2lnblR5cGVkRGF0YVJlc3BvbnNlEiwKCXNpZ25hdHVyZRgBIAEoCzIZLmNvdW50ZXJzaWduLnYxLlNpZ25hdHVyZRIOCgZkaWdlc3QYAiABKAwSKAoHcmVjZWlwdBgDIAEoCzIXLmNvdW50ZXJzaWduLnYxLlJlY2VpcHQixAIKFlNpZ25UcmFuc2FjdGlvblJlcXVlc3QSGgoGd2FsbGV0GAEgASgJQgq6SAdyBRABGIABEh8KDGV2bV91bnNpZ25lZBgCIAEoDEIHukgEegIQAUgAEi0KA2V2bRgDIAEoCzIeLmNvdW50ZXJzaWduLnYxLkV2bVRyYW5zYWN0aW9uSAASIQoOc29sYW5hX21lc3NhZ2UYBCABKAxCB7pIBHoCEAFIABIfCgpyZXF1ZXN0X2lkGAUgASgJQgu6SAjYAQFyA7ABARI1Cglwb29sX21vZGUYBiABKA4yGC5jb3VudGVyc2lnbi52MS5Qb29sTW9kZUIIukgFggECEAESLQoJbm90X2FmdGVyGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEIUCgt0cmFuc2FjdGlvbhIFukgCCAEipwEKF1NpZ25UcmFuc2FjdGlvblJlc3BvbnNlEhoKEnNpZ25lZF90cmFuc2FjdGlvbhgBIAEoDBIYChB0cmFuc2FjdGlvbl9oYXNoGAIgASgJEiwKCXNpZ25hdHVyZRgDIAEoCzIZLmNvdW50ZXJzaWduLnYxLlNpZ25hdHVyZRIoCgdyZWNlaXB0GAQgASgLMhcuY291bnRlcnNpZ24udjEuUmVjZWlwdCKqBQoORXZtVHJhbnNhY3Rpb24SPAoEdHlwZRgBIAEoDjIiLmNvdW50ZXJzaWduLnYxLkV2bVRyYW5zYWN0aW9uVHlwZUIKukgHggEEEAEgABIZCghjaGFpbl9pZBgCIAEoBEIHukgEMgIgABINCgVub25jZRgDIAEoBBIaCglnYXNfbGltaXQYBCABKARCB7pIBDICIAASMQoJZ2FzX3ByaWNlGAUgASgJQh66SBtyGTIXXih8MHxbMS05XVswLTldezAsNzd9KSQSNwoPbWF4X2ZlZV9wZXJfZ2FzGAYgASgJQh66SBtyGTIXXih8MHxbMS05XVswLTldezAsNzd9KSQSQAoYbWF4X3ByaW9yaXR5X2ZlZV9wZXJfZ2FzGAcgASgJQh66SBtyGTIXXih8MHxbMS05XVswLTldezAsNzd9KSQSKQoCdG8YCCABKAlCHbpIGnIYMhZeKDB4WzAtOWEtZkEtRl17NDB9KT8kEi0KBXZhbHVlGAkgASgJQh66SBtyGTIXXih8MHxbMS05XVswLTldezAsNzd9KSQSDAoEZGF0YRgKIAEoDBJCCgthY2Nlc3NfbGlzdBgLIAMoCzIiLmNvdW50ZXJzaWduLnYxLkV2bUFjY2Vzc0xpc3RFbnRyeUIJukgGkgEDEIAgEjwKFG1heF9mZWVfcGVyX2Jsb2JfZ2FzGAwgASgJQh66SBtyGTIXXih8MHxbMS05XVswLTldezAsNzd9KSQSLQoVYmxvYl92ZXJzaW9uZWRfaGFzaGVzGA0gAygMQg66SAuSAQgQQCIEegJoIBJNChJhdXRob3JpemF0aW9uX2xpc3QYDiADKAsyJi5jb3VudGVyc2lnbi52MS5Fdm1TaWduZWRBdXRob3JpemF0aW9uQgm6SAaSAQMQgAIiaAoSRXZtQWNjZXNzTGlzdEVudHJ5EisKB2FkZHJlc3MYASABKAlCGrpIF3IVMhNeMHhbMC05YS1mQS1GXXs0MH0kEiUKDHN0b3JhZ2Vfa2V5cxgCIAMoDEIPukgMkgEJEIAgIgR6AmggIqkBChZFdm1TaWduZWRBdXRob3JpemF0aW9uEhAKCGNoYWluX2lkGAEgASgEEisKB2FkZHJlc3MYAiABKAlCGrpIF3IVMhNeMHhbMC05YS1mQS1GXXs0MH0kEg0KBW5vbmNlGAMgASgEEhkKCHlfcGFyaXR5GAQgASgNQge6SAQqAhgBEhIKAXIYBSABKAxCB7pIBHoCaCASEgoBcxgGIAEoDEIHukgEegJoICKLAgoYU2lnbkF1dGhvcml6YXRpb25SZXF1ZXN0EhoKBndhbGxldBgBIAEoCUIKukgHcgUQARiAARIQCghjaGFpbl9pZBgCIAEoBBIrCgdhZGRyZXNzGAMgASgJQhq6SBdyFTITXjB4WzAtOWEtZkEtRl17NDB9JBINCgVub25jZRgEIAEoBBIfCgpyZXF1ZXN0X2lkGAUgASgJQgu6SAjYAQFyA7ABARI1Cglwb29sX21vZGUYBiABKA4yGC5jb3VudGVyc2lnbi52MS5Qb29sTW9kZUIIukgFggECEAESLQoJbm90X2FmdGVyGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCLCAQoZU2lnbkF1dGhvcml6YXRpb25SZXNwb25zZRI9Cg1hdXRob3JpemF0aW9uGAEgASgLMiYuY291bnRlcnNpZ24udjEuRXZtU2lnbmVkQXV0aG9yaXphdGlvbhIsCglzaWduYXR1cmUYAiABKAsyGS5jb3VudGVyc2lnbi52MS5TaWduYXR1cmUSDgoGZGlnZXN0GAMgASgMEigKB3JlY2VpcHQYBCABKAsyFy5jb3VudGVyc2lnbi52MS5SZWNlaXB0Is8BChFTaWduRGlnZXN0UmVxdWVzdBIaCgZ3YWxsZXQYASABKAlCCrpIB3IFEAEYgAESFwoGZGlnZXN0GAIgASgMQge6SAR6AmggEh8KCnJlcXVlc3RfaWQYAyABKAlCC7pICNgBAXIDsAEBEjUKCXBvb2xfbW9kZRgEIAEoDjIYLmNvdW50ZXJzaWduLnYxLlBvb2xNb2RlQgi6SAWCAQIQARItCglub3RfYWZ0ZXIYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wImwKElNpZ25EaWdlc3RSZXNwb25zZRIsCglzaWduYXR1cmUYASABKAsyGS5jb3VudGVyc2lnbi52MS5TaWduYXR1cmUSKAoHcmVjZWlwdBgCIAEoCzIXLmNvdW50ZXJzaWduLnYxLlJlY2VpcHQi/AIKEVNpZ25TdHJlYW1SZXF1ZXN0EhkKB2l0ZW1faWQYASABKAlCCLpIBXIDKIABEjoKDHNpZ25fbWVzc2FnZRgCIAEoCzIiLmNvdW50ZXJzaWduLnYxLlNpZ25NZXNzYWdlUmVxdWVzdEgAEj8KD3NpZ25fdHlwZWRfZGF0YRgDIAEoCzIkLmNvdW50ZXJzaWduLnYxLlNpZ25UeXBlZERhdGFSZXF1ZXN0SAASQgoQc2lnbl90cmFuc2FjdGlvbhgEIAEoCzImLmNvdW50ZXJzaWduLnYxLlNpZ25UcmFuc2FjdGlvblJlcXVlc3RIABJGChJzaWduX2F1dGhvcml6YXRpb24YBSABKAsyKC5jb3VudGVyc2lnbi52MS5TaWduQXV0aG9yaXphdGlvblJlcXVlc3RIABI4CgtzaWduX2RpZ2VzdBgGIAEoCzIhLmNvdW50ZXJzaWduLnYxLlNpZ25EaWdlc3RSZXF1ZXN0SABCCQoHcmVxdWVzdCKsAwoSU2lnblN0cmVhbVJlc3BvbnNlEg8KB2l0ZW1faWQYASABKAkSOwoMc2lnbl9tZXNzYWdlGAIgASgLMiMuY291bnRlcnNpZ24udjEuU2lnbk1lc3NhZ2VSZXNwb25zZUgAEkAKD3NpZ25fdHlwZWRfZGF0YRgDIAEoCzIlLmNvdW50ZXJzaWduLnYxLlNpZ25UeXBlZERhdGFSZXNwb25zZUgAEkMKEHNpZ25fdHJhbnNhY3Rpb24YBCABKAsyJy5jb3VudGVyc2lnbi52MS5TaWduVHJhbnNhY3Rpb25SZXNwb25zZUgAEkcKEnNpZ25fYXV0aG9yaXphdGlvbhgFIAEoCzIpLmNvdW50ZXJzaWduLnYxLlNpZ25BdXRob3JpemF0aW9uUmVzcG9uc2VIABI5CgtzaWduX2RpZ2VzdBgGIAEoCzIiLmNvdW50ZXJzaWduLnYxLlNpZ25EaWdlc3RSZXNwb25zZUgAEiMKBWVycm9yGAcgASgLMhIuZ29vZ2xlLnJwYy5TdGF0dXNIABIOCgZ0aW1pbmcYCCABKAlCCAoGcmVzdWx0InAKGFdhcm1QcmVzaWduYXR1cmVzUmVxdWVzdBIaCgZ3YWxsZXQYASABKAlCCrpIB3IFEAEYgAESFwoFZGVwdGgYAiABKA1CCLpIBSoDGIAgEh8KCnJlcXVlc3RfaWQYAyABKAlCC7pICNgBAXIDsAEBIk8KGVdhcm1QcmVzaWduYXR1cmVzUmVzcG9uc2USDQoFZGVwdGgYASABKA0SEAoIY2FwYWNpdHkYAiABKA0SEQoJZmlsbF9yYXRlGAMgASgBIoYCChZWZXJpZnlTaWduYXR1cmVSZXF1ZXN0Ei0KB2FkZHJlc3MYASABKAlCGrpIF3IVMhNeMHhbMC05YS1mQS1GXXs0MH0kSAASHAoGd2FsbGV0GAIgASgJQgq6SAdyBRABGIABSAASDgoEdGV4dBgDIAEoCUgBEg4KBGRhdGEYBCABKAxIARIiCg90eXBlZF9kYXRhX2pzb24YBSABKAlCB7pIBHICEAJIARIZCgZkaWdlc3QYBiABKAxCB7pIBHoCaCBIARIdCglzaWduYXR1cmUYByABKAxCCrpIB3oFEAEYgAFCDwoGc2lnbmVyEgW6SAIIAUIQCgdjb250ZW50EgW6SAIIASKEAQoXVmVyaWZ5U2lnbmF0dXJlUmVzcG9uc2USDQoFdmFsaWQYASABKAgSLwoLc2lnbmVyX2tpbmQYAiABKA4yGi5jb3VudGVyc2lnbi52MS5TaWduZXJLaW5kEhkKEXJlY292ZXJlZF9hZGRyZXNzGAMgASgJEg4KBmRpZ2VzdBgEIAEoDCJTChRBcmNoaXZlV2FsbGV0UmVxdWVzdBIaCgZ3YWxsZXQYASABKAlCCrpIB3IFEAEYgAESHwoKcmVxdWVzdF9pZBgCIAEoCUILukgI2AEBcgOwAQEiPwoVQXJjaGl2ZVdhbGxldFJlc3BvbnNlEiYKBndhbGxldBgBIAEoCzIWLmNvdW50ZXJzaWduLnYxLldhbGxldCpYCglPd25lclR5cGUSGgoWT1dORVJfVFlQRV9VTlNQRUNJRklFRBAAEhYKEk9XTkVSX1RZUEVfUFJPSkVDVBABEhcKE09XTkVSX1RZUEVfRU5EX1VTRVIQAiqVAQoLV2FsbGV0U3RhdGUSHAoYV0FMTEVUX1NUQVRFX1VOU1BFQ0lGSUVEEAASGAoUV0FMTEVUX1NUQVRFX1BFTkRJTkcQARIXChNXQUxMRVRfU1RBVEVfQUNUSVZFEAISGgoWV0FMTEVUX1NUQVRFX1NVU1BFTkRFRBADEhkKFVdBTExFVF9TVEFURV9BUkNISVZFRBAEKmYKDFdhbGxldE9yaWdpbhIdChlXQUxMRVRfT1JJR0lOX1VOU1BFQ0lGSUVEEAASGwoXV0FMTEVUX09SSUdJTl9HRU5FUkFURUQQARIaChZXQUxMRVRfT1JJR0lOX0lNUE9SVEVEEAIqTQoIUG9vbE1vZGUSGQoVUE9PTF9NT0RFX1VOU1BFQ0lGSUVEEAASEgoOUE9PTF9NT0RFX1dBSVQQARISCg5QT09MX01PREVfRkFJTBACKukBChJFdm1UcmFuc2FjdGlvblR5cGUSJAogRVZNX1RSQU5TQUNUSU9OX1RZUEVfVU5TUEVDSUZJRUQQABIfChtFVk1fVFJBTlNBQ1RJT05fVFlQRV9MRUdBQ1kQARIkCiBFVk1fVFJBTlNBQ1RJT05fVFlQRV9BQ0NFU1NfTElTVBACEiQKIEVWTV9UUkFOU0FDVElPTl9UWVBFX0RZTkFNSUNfRkVFEAMSHQoZRVZNX1RSQU5TQUNUSU9OX1RZUEVfQkxPQhAEEiEKHUVWTV9UUkFOU0FDVElPTl9UWVBFX1NFVF9DT0RFEAUqPgoKU2lnbmVyS2luZBIbChdTSUdORVJfS0lORF9VTlNQRUNJRklFRBAAEhMKD1NJR05FUl9LSU5EX0VPQRABMvIICg1XYWxsZXRTZXJ2aWNlElkKDENyZWF0ZVdhbGxldBIjLmNvdW50ZXJzaWduLnYxLkNyZWF0ZVdhbGxldFJlcXVlc3QaJC5jb3VudGVyc2lnbi52MS5DcmVhdGVXYWxsZXRSZXNwb25zZRJQCglHZXRXYWxsZXQSIC5jb3VudGVyc2lnbi52MS5HZXRXYWxsZXRSZXF1ZXN0GiEuY291bnRlcnNpZ24udjEuR2V0V2FsbGV0UmVzcG9uc2USVgoLTGlzdFdhbGxldHMSIi5jb3VudGVyc2lnbi52MS5MaXN0V2FsbGV0c1JlcXVlc3QaIy5jb3VudGVyc2lnbi52MS5MaXN0V2FsbGV0c1Jlc3BvbnNlElYKC1NpZ25NZXNzYWdlEiIuY291bnRlcnNpZ24udjEuU2lnbk1lc3NhZ2VSZXF1ZXN0GiMuY291bnRlcnNpZ24udjEuU2lnbk1lc3NhZ2VSZXNwb25zZRJcCg1TaWduVHlwZWREYXRhEiQuY291bnRlcnNpZ24udjEuU2lnblR5cGVkRGF0YVJlcXVlc3QaJS5jb3VudGVyc2lnbi52MS5TaWduVHlwZWREYXRhUmVzcG9uc2USYgoPU2lnblRyYW5zYWN0aW9uEiYuY291bnRlcnNpZ24udjEuU2lnblRyYW5zYWN0aW9uUmVxdWVzdBonLmNvdW50ZXJzaWduLnYxLlNpZ25UcmFuc2FjdGlvblJlc3BvbnNlEmgKEVNpZ25BdXRob3JpemF0aW9uEiguY291bnRlcnNpZ24udjEuU2lnbkF1dGhvcml6YXRpb25SZXF1ZXN0GikuY291bnRlcnNpZ24udjEuU2lnbkF1dGhvcml6YXRpb25SZXNwb25zZRJTCgpTaWduRGlnZXN0EiEuY291bnRlcnNpZ24udjEuU2lnbkRpZ2VzdFJlcXVlc3QaIi5jb3VudGVyc2lnbi52MS5TaWduRGlnZXN0UmVzcG9uc2USVwoKU2lnblN0cmVhbRIhLmNvdW50ZXJzaWduLnYxLlNpZ25TdHJlYW1SZXF1ZXN0GiIuY291bnRlcnNpZ24udjEuU2lnblN0cmVhbVJlc3BvbnNlKAEwARJoChFXYXJtUHJlc2lnbmF0dXJlcxIoLmNvdW50ZXJzaWduLnYxLldhcm1QcmVzaWduYXR1cmVzUmVxdWVzdBopLmNvdW50ZXJzaWduLnYxLldhcm1QcmVzaWduYXR1cmVzUmVzcG9uc2USYgoPVmVyaWZ5U2lnbmF0dXJlEiYuY291bnRlcnNpZ24udjEuVmVyaWZ5U2lnbmF0dXJlUmVxdWVzdBonLmNvdW50ZXJzaWduLnYxLlZlcmlmeVNpZ25hdHVyZVJlc3BvbnNlElwKDUFyY2hpdmVXYWxsZXQSJC5jb3VudGVyc2lnbi52MS5BcmNoaXZlV2FsbGV0UmVxdWVzdBolLmNvdW50ZXJzaWduLnYxLkFyY2hpdmVXYWxsZXRSZXNwb25zZUI1WjNjb3VudGVyc2lnbi5kZXYvZ2VuL2dvL2NvdW50ZXJzaWduL3YxO2NvdW50ZXJzaWdudjFiBnByb3RvMw", [file_buf_validate_validate, file_countersign_v1_common, file_google_protobuf_timestamp, file_google_rpc_status]);
 
 /**
  * A two-party wallet.
@@ -355,6 +357,21 @@ export type SignMessageRequest = Message<"countersign.v1.SignMessageRequest"> & 
    * @generated from field: string request_id = 5;
    */
   requestId: string;
+
+  /**
+   * What to do when no presignature is ready.
+   *
+   * @generated from field: countersign.v1.PoolMode pool_mode = 6;
+   */
+  poolMode: PoolMode;
+
+  /**
+   * When the signature is of no more use: nothing is signed after it (DEADLINE_EXCEEDED). Unset: the call's own deadline
+   * alone counts. By the daemon's clock.
+   *
+   * @generated from field: google.protobuf.Timestamp not_after = 7;
+   */
+  notAfter?: Timestamp | undefined;
 };
 
 /**
@@ -426,6 +443,21 @@ export type SignTypedDataRequest = Message<"countersign.v1.SignTypedDataRequest"
    * @generated from field: string request_id = 3;
    */
   requestId: string;
+
+  /**
+   * What to do when no presignature is ready.
+   *
+   * @generated from field: countersign.v1.PoolMode pool_mode = 4;
+   */
+  poolMode: PoolMode;
+
+  /**
+   * When the signature is of no more use: nothing is signed after it (DEADLINE_EXCEEDED). Unset: the call's own deadline
+   * alone counts. By the daemon's clock.
+   *
+   * @generated from field: google.protobuf.Timestamp not_after = 5;
+   */
+  notAfter?: Timestamp | undefined;
 };
 
 /**
@@ -521,6 +553,21 @@ export type SignTransactionRequest = Message<"countersign.v1.SignTransactionRequ
    * @generated from field: string request_id = 5;
    */
   requestId: string;
+
+  /**
+   * What to do when no presignature is ready.
+   *
+   * @generated from field: countersign.v1.PoolMode pool_mode = 6;
+   */
+  poolMode: PoolMode;
+
+  /**
+   * When the signature is of no more use: nothing is signed after it (DEADLINE_EXCEEDED). Unset: the call's own deadline
+   * alone counts. By the daemon's clock.
+   *
+   * @generated from field: google.protobuf.Timestamp not_after = 7;
+   */
+  notAfter?: Timestamp | undefined;
 };
 
 /**
@@ -813,6 +860,21 @@ export type SignAuthorizationRequest = Message<"countersign.v1.SignAuthorization
    * @generated from field: string request_id = 5;
    */
   requestId: string;
+
+  /**
+   * What to do when no presignature is ready.
+   *
+   * @generated from field: countersign.v1.PoolMode pool_mode = 6;
+   */
+  poolMode: PoolMode;
+
+  /**
+   * When the signature is of no more use: nothing is signed after it (DEADLINE_EXCEEDED). Unset: the call's own deadline
+   * alone counts. By the daemon's clock.
+   *
+   * @generated from field: google.protobuf.Timestamp not_after = 7;
+   */
+  notAfter?: Timestamp | undefined;
 };
 
 /**
@@ -890,6 +952,21 @@ export type SignDigestRequest = Message<"countersign.v1.SignDigestRequest"> & {
    * @generated from field: string request_id = 3;
    */
   requestId: string;
+
+  /**
+   * What to do when no presignature is ready.
+   *
+   * @generated from field: countersign.v1.PoolMode pool_mode = 4;
+   */
+  poolMode: PoolMode;
+
+  /**
+   * When the signature is of no more use: nothing is signed after it (DEADLINE_EXCEEDED). Unset: the call's own deadline
+   * alone counts. By the daemon's clock.
+   *
+   * @generated from field: google.protobuf.Timestamp not_after = 5;
+   */
+  notAfter?: Timestamp | undefined;
 };
 
 /**
@@ -926,6 +1003,229 @@ export type SignDigestResponse = Message<"countersign.v1.SignDigestResponse"> & 
  */
 export const SignDigestResponseSchema: GenMessage<SignDigestResponse> = /*@__PURE__*/
   messageDesc(file_countersign_v1_wallet, 19);
+
+/**
+ * One item of a stream of requests, or, without item_id and request, a keep-alive.
+ *
+ * @generated from message countersign.v1.SignStreamRequest
+ */
+export type SignStreamRequest = Message<"countersign.v1.SignStreamRequest"> & {
+  /**
+   * Names the answer. Chosen by the client: 1 to 128 bytes, unique among the items in work on this stream.
+   *
+   * @generated from field: string item_id = 1;
+   */
+  itemId: string;
+
+  /**
+   * What to sign, as the RPC of the same name takes it. Its own rules are checked when it is its turn, so that a
+   * mistake is answered for this item alone.
+   *
+   * @generated from oneof countersign.v1.SignStreamRequest.request
+   */
+  request: {
+    /**
+     * As SignMessage.
+     *
+     * @generated from field: countersign.v1.SignMessageRequest sign_message = 2;
+     */
+    value: SignMessageRequest;
+    case: "signMessage";
+  } | {
+    /**
+     * As SignTypedData.
+     *
+     * @generated from field: countersign.v1.SignTypedDataRequest sign_typed_data = 3;
+     */
+    value: SignTypedDataRequest;
+    case: "signTypedData";
+  } | {
+    /**
+     * As SignTransaction.
+     *
+     * @generated from field: countersign.v1.SignTransactionRequest sign_transaction = 4;
+     */
+    value: SignTransactionRequest;
+    case: "signTransaction";
+  } | {
+    /**
+     * As SignAuthorization.
+     *
+     * @generated from field: countersign.v1.SignAuthorizationRequest sign_authorization = 5;
+     */
+    value: SignAuthorizationRequest;
+    case: "signAuthorization";
+  } | {
+    /**
+     * As SignDigest.
+     *
+     * @generated from field: countersign.v1.SignDigestRequest sign_digest = 6;
+     */
+    value: SignDigestRequest;
+    case: "signDigest";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message countersign.v1.SignStreamRequest.
+ * Use `create(SignStreamRequestSchema)` to create a new message.
+ */
+export const SignStreamRequestSchema: GenMessage<SignStreamRequest> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_wallet, 20);
+
+/**
+ * The answer to one item.
+ *
+ * @generated from message countersign.v1.SignStreamResponse
+ */
+export type SignStreamResponse = Message<"countersign.v1.SignStreamResponse"> & {
+  /**
+   * The item that is answered.
+   *
+   * @generated from field: string item_id = 1;
+   */
+  itemId: string;
+
+  /**
+   * What its RPC would have answered.
+   *
+   * @generated from oneof countersign.v1.SignStreamResponse.result
+   */
+  result: {
+    /**
+     * Of sign_message.
+     *
+     * @generated from field: countersign.v1.SignMessageResponse sign_message = 2;
+     */
+    value: SignMessageResponse;
+    case: "signMessage";
+  } | {
+    /**
+     * Of sign_typed_data.
+     *
+     * @generated from field: countersign.v1.SignTypedDataResponse sign_typed_data = 3;
+     */
+    value: SignTypedDataResponse;
+    case: "signTypedData";
+  } | {
+    /**
+     * Of sign_transaction.
+     *
+     * @generated from field: countersign.v1.SignTransactionResponse sign_transaction = 4;
+     */
+    value: SignTransactionResponse;
+    case: "signTransaction";
+  } | {
+    /**
+     * Of sign_authorization.
+     *
+     * @generated from field: countersign.v1.SignAuthorizationResponse sign_authorization = 5;
+     */
+    value: SignAuthorizationResponse;
+    case: "signAuthorization";
+  } | {
+    /**
+     * Of sign_digest.
+     *
+     * @generated from field: countersign.v1.SignDigestResponse sign_digest = 6;
+     */
+    value: SignDigestResponse;
+    case: "signDigest";
+  } | {
+    /**
+     * Why it was refused: code, message and the details described in errors.proto.
+     *
+     * @generated from field: google.rpc.Status error = 7;
+     */
+    value: Status;
+    case: "error";
+  } | { case: undefined; value?: undefined };
+
+  /**
+   * Where the time went, as the trailer `countersign-timing` of the unary RPCs says it.
+   *
+   * @generated from field: string timing = 8;
+   */
+  timing: string;
+};
+
+/**
+ * Describes the message countersign.v1.SignStreamResponse.
+ * Use `create(SignStreamResponseSchema)` to create a new message.
+ */
+export const SignStreamResponseSchema: GenMessage<SignStreamResponse> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_wallet, 21);
+
+/**
+ * Asks for a full pool.
+ *
+ * @generated from message countersign.v1.WarmPresignaturesRequest
+ */
+export type WarmPresignaturesRequest = Message<"countersign.v1.WarmPresignaturesRequest"> & {
+  /**
+   * A wallet id, an address or a user id. Only secp256k1 wallets count.
+   *
+   * @generated from field: string wallet = 1;
+   */
+  wallet: string;
+
+  /**
+   * How many presignatures to hold ready from now on, for as long as the wallet is among the most recently used; at most
+   * what `capacity` says. 0: as many as the daemon's settings say.
+   *
+   * @generated from field: uint32 depth = 2;
+   */
+  depth: number;
+
+  /**
+   * Optional UUID that makes a repeat safe.
+   *
+   * @generated from field: string request_id = 3;
+   */
+  requestId: string;
+};
+
+/**
+ * Describes the message countersign.v1.WarmPresignaturesRequest.
+ * Use `create(WarmPresignaturesRequestSchema)` to create a new message.
+ */
+export const WarmPresignaturesRequestSchema: GenMessage<WarmPresignaturesRequest> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_wallet, 22);
+
+/**
+ * How deep the pool is.
+ *
+ * @generated from message countersign.v1.WarmPresignaturesResponse
+ */
+export type WarmPresignaturesResponse = Message<"countersign.v1.WarmPresignaturesResponse"> & {
+  /**
+   * Presignatures that are ready now.
+   *
+   * @generated from field: uint32 depth = 1;
+   */
+  depth: number;
+
+  /**
+   * The most that this wallet can hold.
+   *
+   * @generated from field: uint32 capacity = 2;
+   */
+  capacity: number;
+
+  /**
+   * Presignatures a second that the parties made lately, over all wallets, while they were filling.
+   *
+   * @generated from field: double fill_rate = 3;
+   */
+  fillRate: number;
+};
+
+/**
+ * Describes the message countersign.v1.WarmPresignaturesResponse.
+ * Use `create(WarmPresignaturesResponseSchema)` to create a new message.
+ */
+export const WarmPresignaturesResponseSchema: GenMessage<WarmPresignaturesResponse> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_wallet, 23);
 
 /**
  * Asks whether a signature is good.
@@ -1009,7 +1309,7 @@ export type VerifySignatureRequest = Message<"countersign.v1.VerifySignatureRequ
  * Use `create(VerifySignatureRequestSchema)` to create a new message.
  */
 export const VerifySignatureRequestSchema: GenMessage<VerifySignatureRequest> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_wallet, 20);
+  messageDesc(file_countersign_v1_wallet, 24);
 
 /**
  * Whether the signature is good.
@@ -1051,7 +1351,7 @@ export type VerifySignatureResponse = Message<"countersign.v1.VerifySignatureRes
  * Use `create(VerifySignatureResponseSchema)` to create a new message.
  */
 export const VerifySignatureResponseSchema: GenMessage<VerifySignatureResponse> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_wallet, 21);
+  messageDesc(file_countersign_v1_wallet, 25);
 
 /**
  * Asks for a wallet's end.
@@ -1079,7 +1379,7 @@ export type ArchiveWalletRequest = Message<"countersign.v1.ArchiveWalletRequest"
  * Use `create(ArchiveWalletRequestSchema)` to create a new message.
  */
 export const ArchiveWalletRequestSchema: GenMessage<ArchiveWalletRequest> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_wallet, 22);
+  messageDesc(file_countersign_v1_wallet, 26);
 
 /**
  * The archived wallet.
@@ -1100,7 +1400,7 @@ export type ArchiveWalletResponse = Message<"countersign.v1.ArchiveWalletRespons
  * Use `create(ArchiveWalletResponseSchema)` to create a new message.
  */
 export const ArchiveWalletResponseSchema: GenMessage<ArchiveWalletResponse> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_wallet, 23);
+  messageDesc(file_countersign_v1_wallet, 27);
 
 /**
  * Who a wallet belongs to; fixed at creation.
@@ -1240,6 +1540,47 @@ export const WalletOriginSchema: GenEnum<WalletOrigin> = /*@__PURE__*/
   enumDesc(file_countersign_v1_wallet, 2);
 
 /**
+ * What becomes of a request that finds no presignature ready for its wallet.
+ *
+ * @generated from enum countersign.v1.PoolMode
+ */
+export const PoolMode = {
+  /**
+   * Not stated: as POOL_MODE_WAIT.
+   *
+   * @generated from enum value: POOL_MODE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * It waits until one is made, which takes a few milliseconds when the daemon is not busy.
+   *
+   * @generated from enum value: POOL_MODE_WAIT = 1;
+   */
+  WAIT: 1,
+
+  /**
+   * It is refused with PRESIGNATURES_EXHAUSTED and nothing is done; a refill has begun.
+   *
+   * @generated from enum value: POOL_MODE_FAIL = 2;
+   */
+  FAIL: 2,
+} as const;
+
+/**
+ * What becomes of a request that finds no presignature ready for its wallet.
+ *
+ * @generated from enum countersign.v1.PoolMode
+ */
+export type PoolMode = (typeof PoolMode)[keyof typeof PoolMode] | UnknownEnum;
+
+/**
+ * Describes the enum countersign.v1.PoolMode.
+ */
+export const PoolModeSchema: GenEnum<PoolMode> = /*@__PURE__*/
+  enumDesc(file_countersign_v1_wallet, 3);
+
+/**
  * The form of an EVM transaction.
  *
  * @generated from enum countersign.v1.EvmTransactionType
@@ -1299,7 +1640,7 @@ export type EvmTransactionType = (typeof EvmTransactionType)[keyof typeof EvmTra
  * Describes the enum countersign.v1.EvmTransactionType.
  */
 export const EvmTransactionTypeSchema: GenEnum<EvmTransactionType> = /*@__PURE__*/
-  enumDesc(file_countersign_v1_wallet, 3);
+  enumDesc(file_countersign_v1_wallet, 4);
 
 /**
  * What kind of signer a signature was checked for.
@@ -1333,7 +1674,7 @@ export type SignerKind = (typeof SignerKind)[keyof typeof SignerKind] | UnknownE
  * Describes the enum countersign.v1.SignerKind.
  */
 export const SignerKindSchema: GenEnum<SignerKind> = /*@__PURE__*/
-  enumDesc(file_countersign_v1_wallet, 4);
+  enumDesc(file_countersign_v1_wallet, 5);
 
 /**
  * Creates two-party wallets and signs with them. No private key exists anywhere: the daemon holds one share, its
@@ -1348,6 +1689,11 @@ export const SignerKindSchema: GenEnum<SignerKind> = /*@__PURE__*/
  * that changes something or signs takes a `request_id`, an optional UUID of the client's choosing: a repeat with the
  * same id and the same body within 24 hours gets the same answer and does nothing twice; with another body it is
  * refused with IDEMPOTENCY_MISMATCH. Error reasons are listed in errors.proto.
+ *
+ * Every answer that carries a signature says where its time went in the trailer `countersign-timing`, in the syntax of
+ * Server-Timing, in milliseconds: `queue` (waiting to be let in), `decode` (what is being signed), `decide` (permission
+ * and limits), `presign` (waiting for a presignature), `commit` (the audit row, on disk), `rounds` (the two parties),
+ * `total`. Nothing is signed after the call's deadline; what could not be finished by then is refused before it starts.
  *
  * @generated from service countersign.v1.WalletService
  */
@@ -1441,6 +1787,39 @@ export const WalletService: GenService<{
     methodKind: "unary";
     input: typeof SignDigestRequestSchema;
     output: typeof SignDigestResponseSchema;
+  },
+  /**
+   * Signs many requests over one stream. Each item is one of the requests above and passes what the RPC of its kind
+   * passes: the same permission, limits, idempotency (`request_id` is shared with that RPC), audit and deadline.
+   *
+   * Answers come in the order in which they are ready and name their item. A refused item is answered with the status
+   * its RPC would have ended with, and the stream goes on. At most 256 items, and 4 MiB of requests, are in work or wait
+   * to be read on one stream: beyond that the daemon stops reading until answers are taken. An `item_id` may come again
+   * once its answer was sent; one that is still in work is ITEM_IN_FLIGHT, which is about the later item: the first is
+   * answered as if nothing had happened.
+   *
+   * An empty message is a keep-alive and has no answer. A stream without items for 5 minutes ends with STREAM_IDLE, one
+   * that is 12 hours old with STREAM_ROTATE, both after what is in work was answered; open another one and go on. A
+   * daemon that stops answers what is in work and ends the stream with SHUTTING_DOWN. A stream whose API key is revoked
+   * or expires ends at once. Close the sending side to end it: the rest is answered first. Needs HTTP/2.
+   *
+   * @generated from rpc countersign.v1.WalletService.SignStream
+   */
+  signStream: {
+    methodKind: "bidi_streaming";
+    input: typeof SignStreamRequestSchema;
+    output: typeof SignStreamResponseSchema;
+  },
+  /**
+   * Fills a wallet's pool of presignatures, so that its next signatures need one round only. Permission `wallet:sign`.
+   * Answers when the pool is as deep as asked for, or when half of the call's time is over.
+   *
+   * @generated from rpc countersign.v1.WalletService.WarmPresignatures
+   */
+  warmPresignatures: {
+    methodKind: "unary";
+    input: typeof WarmPresignaturesRequestSchema;
+    output: typeof WarmPresignaturesResponseSchema;
   },
   /**
    * Checks a signature of an externally owned account. Permission `wallet:read`. Signs and stores nothing.

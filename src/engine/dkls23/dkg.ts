@@ -8,17 +8,17 @@
  *   wallet]
  */
 import { timingSafeEqual } from 'node:crypto'
-import { addPoints, mulBase } from '../curve/secp256k1.ts'
+import { type Group, groupOf } from '../curve/group.ts'
 import { concatBytes, equalBytes, readU16, u16, u8 } from '../hash/encoding.ts'
-import { commitment, hashToScalar, taggedHash } from '../hash/tagged-hash.ts'
+import { commitment, hashToScalarOf, taggedHash } from '../hash/tagged-hash.ts'
 import { type LinkParties, walletContext0, walletIdOf, walletSid } from './contexts.ts'
-import { benign, violation } from './fault.ts'
+import { violation } from './fault.ts'
 import { assertBodyLength, assertNoSid, assertSid, FRAME_TYPES, type SessionMessage } from './frame.ts'
 import { guard, type OneShot, spend, type Wipeable } from './one-shot.ts'
 import { type Entropy, OperationGenerator } from './operation-generator.ts'
 import { respond, verifyResponse } from './proof-of-knowledge.ts'
 import type { WalletRecord } from './records.ts'
-import { ALG_ED25519, ALG_SECP256K1, MAX_DKG_WALLETS, ROLE_C, ROLE_S, type Role } from './suite.ts'
+import { type Alg, ALG_ED25519, ALG_SECP256K1, MAX_DKG_WALLETS, ROLE_C, ROLE_S, type Role } from './suite.ts'
 import { emptyTranscript, extendTranscript } from './transcript.ts'
 import { BodyReader } from './wire.ts'
 
@@ -43,6 +43,7 @@ type Proof = { readonly noncePoint: Uint8Array; readonly response: Uint8Array }
 
 type Common = OneShot & {
   readonly inputs: DkgInputs
+  readonly group: Group
   readonly wctx0: Uint8Array
   readonly count: number
   readonly generator: OperationGenerator
@@ -62,51 +63,53 @@ export type DkgC3 = OneShot & { readonly sid: Uint8Array; readonly confS: Uint8A
 /** PENDING records with the sid that an outcome question names. The caller owns and wipes the shares inside. */
 export type PendingWallets = { readonly sid: Uint8Array; readonly records: readonly WalletRecord[] }
 
-/** C opens the generation of `count` secp256k1 wallets, 1..64. Body: N_C ‖ u8 alg ‖ u16 n ‖ com_C. */
+/** C opens the generation of `count` wallets of one algorithm, 1..64. Body: N_C ‖ u8 alg ‖ u16 n ‖ com_C. */
 export function startDkgC(
   inputs: DkgInputs,
   count: number,
+  alg: Alg = ALG_SECP256K1,
 ): { readonly state: DkgC1; readonly body: Uint8Array } {
   if (!Number.isInteger(count) || count < 1 || count > MAX_DKG_WALLETS) throw new RangeError('1 to 64 wallets')
-  const { generator, wctx0 } = openDkg(inputs, ROLE_C)
+  const { generator, group, wctx0 } = openDkg(inputs, ROLE_C, alg)
   const secrets: Wipeable[] = [generator]
   return guard(secrets, () => {
     const nonceC = inputs.entropy.nonce32()
-    const own = drawContributions(count, generator)
+    const own = drawContributions(group, count, generator)
     secrets.push(wipeableShares(own))
     const saltC = generator.bytes(32)
     const comC = commitment('dkg', ROLE_C, concatBytes(wctx0, nonceC), openingOf(own), saltC)
-    const body = concatBytes(nonceC, u8(ALG_SECP256K1), u16(count), comC)
+    const body = concatBytes(nonceC, u8(alg), u16(count), comC)
     const tr = extendTranscript(emptyTranscript(), ROLE_C, FRAME_TYPES.W1, body)
-    return { state: { spent: false, inputs, wctx0, count, generator, own, tr, nonceC, comC, saltC }, body }
+    const common = { spent: false, inputs, group, wctx0, count, generator, own, tr }
+    return { state: { ...common, nonceC, comC, saltC }, body }
   })
 }
 
 /**
  * S answers W1 with W2 = N_S ‖ n × (X_S ‖ cc_S ‖ A_S ‖ z_S).
- * @throws ProtocolFault class C: length, sid in the header, count; class A policy_denied: an algorithm not built
- *   here.
+ * @throws ProtocolFault class C: length, sid in the header, algorithm, count.
  */
 export function startDkgS(
   inputs: DkgInputs,
   message: SessionMessage,
 ): { readonly state: DkgS2; readonly body: Uint8Array } {
   assertNoSid(message.sid)
-  const { nonceC, count, comC } = decodeW1(message.body)
-  const { generator, wctx0 } = openDkg(inputs, ROLE_S)
+  const { nonceC, alg, count, comC } = decodeW1(message.body)
+  const { generator, group, wctx0 } = openDkg(inputs, ROLE_S, alg)
   const secrets: Wipeable[] = [generator]
   return guard(secrets, () => {
     const tr1 = extendTranscript(emptyTranscript(), ROLE_C, FRAME_TYPES.W1, message.body)
     generator.mix(tr1)
     const nonceS = inputs.entropy.nonce32()
     const sid = walletSid(wctx0, 'dkg', nonceC, nonceS, u16(count), comC)
-    const own = drawContributions(count, generator)
+    const own = drawContributions(group, count, generator)
     secrets.push(wipeableShares(own))
-    const proofs = own.map((one) => prove(sid, ROLE_S, one, generator))
+    const proofs = own.map((one) => prove(group, sid, ROLE_S, one, generator))
     const entries = own.map((one, i) => concatBytes(one.point, one.chainCode, encodeProof(proofs[i])))
     const body = concatBytes(nonceS, ...entries)
     const tr = extendTranscript(tr1, ROLE_S, FRAME_TYPES.W2, body)
-    return { state: { spent: false, inputs, wctx0, count, generator, own, tr, nonceC, comC, sid }, body }
+    const common = { spent: false, inputs, group, wctx0, count, generator, own, tr }
+    return { state: { ...common, nonceC, comC, sid }, body }
   })
 }
 
@@ -120,24 +123,24 @@ export function advanceDkgC(
   message: SessionMessage,
 ): { readonly state: DkgC3; readonly pending: PendingWallets; readonly body: Uint8Array } {
   spend(state)
-  const { inputs, generator, own, count } = state
+  const { group, generator, own, count } = state
   const step = guard([generator, wipeableShares(own)], () => {
-    assertBodyLength(message.body, 32 + 130 * count)
+    assertBodyLength(message.body, 32 + 2 * (group.pointBytes + 32) * count)
     const nonceS = message.body.subarray(0, 32)
     const sid = walletSid(state.wctx0, 'dkg', state.nonceC, nonceS, u16(count), state.comC)
     assertSid(message.sid, sid)
-    const { peer, proofs } = decodeW2(message.body, count)
+    const { peer, proofs } = decodeW2(group, message.body, count)
     assertDistinct(own, peer)
-    assertProofs(sid, ROLE_S, peer, proofs)
-    const keys = joinKeys(sid, own, peer)
+    assertProofs(group, sid, ROLE_S, peer, proofs)
+    const keys = joinKeys(group, sid, own, peer)
     const tr2 = extendTranscript(state.tr, ROLE_S, FRAME_TYPES.W2, message.body)
     generator.mix(tr2)
-    const ownProofs = own.map((one) => encodeProof(prove(sid, ROLE_C, one, generator)))
+    const ownProofs = own.map((one) => encodeProof(prove(group, sid, ROLE_C, one, generator)))
     const opened = concatBytes(openingOf(own), state.saltC, ...ownProofs)
     const tr = extendTranscript(tr2, ROLE_C, FRAME_TYPES.W3, opened)
     return {
       state: { spent: false, sid, confS: confOf(sid, ROLE_S, tr, keys) },
-      pending: { sid, records: recordsOf(inputs, ROLE_C, sid, own, peer, keys) },
+      pending: { sid, records: recordsOf(state, ROLE_C, sid, peer, keys) },
       body: concatBytes(opened, confOf(sid, ROLE_C, tr, keys)),
     }
   })
@@ -155,23 +158,24 @@ export function advanceDkgS(
   body3: Uint8Array,
 ): { readonly pending: PendingWallets; readonly body: Uint8Array } {
   spend(state)
-  const { inputs, generator, own, count, sid } = state
+  const { group, generator, own, count, sid } = state
   const step = guard([generator, wipeableShares(own)], () => {
-    assertBodyLength(body3, 130 * count + 64)
+    const vBytes = (group.pointBytes + 32) * count
+    assertBodyLength(body3, 2 * vBytes + 64)
     const opened = body3.subarray(0, body3.length - 32)
-    const v = body3.subarray(0, 65 * count)
-    const salt = body3.subarray(65 * count, 65 * count + 32)
+    const v = body3.subarray(0, vBytes)
+    const salt = body3.subarray(vBytes, vBytes + 32)
     if (!equalBytes(commitment('dkg', ROLE_C, concatBytes(state.wctx0, state.nonceC), v, salt), state.comC)) {
       throw violation('commitment opening')
     }
-    const { peer, proofs } = decodeW3(opened, count)
+    const { peer, proofs } = decodeW3(group, opened, count)
     assertDistinct(own, peer)
-    assertProofs(sid, ROLE_C, peer, proofs)
-    const keys = joinKeys(sid, peer, own)
+    assertProofs(group, sid, ROLE_C, peer, proofs)
+    const keys = joinKeys(group, sid, peer, own)
     const tr = extendTranscript(state.tr, ROLE_C, FRAME_TYPES.W3, opened)
     assertConf(body3.subarray(opened.length), confOf(sid, ROLE_C, tr, keys))
     return {
-      pending: { sid, records: recordsOf(inputs, ROLE_S, sid, own, peer, keys) },
+      pending: { sid, records: recordsOf(state, ROLE_S, sid, peer, keys) },
       body: confOf(sid, ROLE_S, tr, keys),
     }
   })
@@ -199,9 +203,13 @@ export function abandonDkg(state: DkgC1 | DkgS2): void {
 
 type JointKey = { readonly publicKey: Uint8Array; readonly chainCode: Uint8Array }
 
-function openDkg(inputs: DkgInputs, role: Role): { generator: OperationGenerator; wctx0: Uint8Array } {
+function openDkg(
+  inputs: DkgInputs,
+  role: Role,
+  alg: Alg,
+): { generator: OperationGenerator; group: Group; wctx0: Uint8Array } {
   const { link, entropy, hk } = inputs
-  const wctx0 = walletContext0(link, ALG_SECP256K1, 'dkg')
+  const wctx0 = walletContext0(link, alg, 'dkg')
   const idOwn = role === ROLE_C ? link.idC : link.idS
   const generator = new OperationGenerator(entropy, {
     op: 'dkg',
@@ -210,32 +218,46 @@ function openDkg(inputs: DkgInputs, role: Role): { generator: OperationGenerator
     context: wctx0,
     ...(hk === undefined ? {} : { hk }),
   })
-  return { generator, wctx0 }
+  return { generator, group: groupOf(alg), wctx0 }
 }
 
-function drawContributions(count: number, generator: OperationGenerator): Contribution[] {
+function drawContributions(group: Group, count: number, generator: OperationGenerator): Contribution[] {
   return Array.from({ length: count }, () => {
-    const share = generator.nonZeroScalar()
-    return { share, point: mulBase(share), chainCode: generator.bytes(32) }
+    const share = generator.nonZeroScalar(group)
+    return { share, point: group.mulBase(share), chainCode: generator.bytes(32) }
   })
 }
 
 /** Draws a_i, so it is called only after the peer's nonce is mixed in. */
-function prove(sid: Uint8Array, role: Role, own: Contribution, generator: OperationGenerator): Proof {
-  const nonce = generator.nonZeroScalar()
+function prove(
+  group: Group,
+  sid: Uint8Array,
+  role: Role,
+  own: Contribution,
+  generator: OperationGenerator,
+): Proof {
+  const nonce = generator.nonZeroScalar(group)
   try {
-    const noncePoint = mulBase(nonce)
-    return { noncePoint, response: respond(nonce, challengeOf(sid, role, own.point, noncePoint), own.share) }
+    const noncePoint = group.mulBase(nonce)
+    const challenge = challengeOf(group, sid, role, own.point, noncePoint)
+    return { noncePoint, response: respond(nonce, challenge, own.share, group) }
   } finally {
     nonce.fill(0)
   }
 }
 
-function challengeOf(sid: Uint8Array, role: Role, point: Uint8Array, noncePoint: Uint8Array): Uint8Array {
-  return hashToScalar('dkg/pok', sid, u8(role), point, noncePoint)
+function challengeOf(
+  group: Group,
+  sid: Uint8Array,
+  role: Role,
+  point: Uint8Array,
+  noncePoint: Uint8Array,
+): Uint8Array {
+  return hashToScalarOf(group, 'dkg/pok', sid, u8(role), point, noncePoint)
 }
 
 function assertProofs(
+  group: Group,
   sid: Uint8Array,
   role: Role,
   peer: readonly PublicContribution[],
@@ -244,8 +266,9 @@ function assertProofs(
   for (const [i, { point }] of peer.entries()) {
     const proof = proofs[i]
     if (proof === undefined) throw violation('proof count')
-    const challenge = challengeOf(sid, role, point, proof.noncePoint)
-    if (!verifyResponse(proof.response, proof.noncePoint, challenge, point)) throw violation('proof of knowledge')
+    const challenge = challengeOf(group, sid, role, point, proof.noncePoint)
+    const accepted = verifyResponse(proof.response, proof.noncePoint, challenge, point, group)
+    if (!accepted) throw violation('proof of knowledge')
   }
 }
 
@@ -261,6 +284,7 @@ function assertDistinct(own: readonly PublicContribution[], peer: readonly Publi
 
 /** PK = X_C + X_S and cc for each wallet. @throws ProtocolFault class C when a PK is the identity. */
 function joinKeys(
+  group: Group,
   sid: Uint8Array,
   fromC: readonly PublicContribution[],
   fromS: readonly PublicContribution[],
@@ -268,8 +292,9 @@ function joinKeys(
   return fromC.map((c, i) => {
     const s = fromS[i]
     if (s === undefined) throw violation('share count')
-    const publicKey = addPoints([c.point, s.point])
+    const publicKey = group.addPoints([c.point, s.point])
     if (publicKey === undefined) throw violation('public key is the identity')
+    if (!group.isPoint(publicKey)) throw violation('public key')
     return { publicKey, chainCode: taggedHash('dkg/cc', sid, c.chainCode, s.chainCode) }
   })
 }
@@ -285,18 +310,18 @@ function assertConf(got: Uint8Array, expected: Uint8Array): void {
 }
 
 function recordsOf(
-  inputs: DkgInputs,
+  state: Pick<Common, 'inputs' | 'group' | 'own'>,
   role: Role,
   sid: Uint8Array,
-  own: readonly Contribution[],
   peer: readonly PublicContribution[],
   keys: readonly JointKey[],
 ): WalletRecord[] {
+  const { inputs, group, own } = state
   return keys.map(({ publicKey, chainCode }, i) => {
     const [mine, theirs] = [own[i], peer[i]]
     if (mine === undefined || theirs === undefined) throw violation('share count')
     return {
-      alg: ALG_SECP256K1,
+      alg: group.alg,
       role,
       state: 'PENDING',
       walletId: walletIdOf(sid, i),
@@ -315,33 +340,35 @@ function recordsOf(
   })
 }
 
-function decodeW1(body: Uint8Array): { nonceC: Uint8Array; count: number; comC: Uint8Array } {
+function decodeW1(body: Uint8Array): { nonceC: Uint8Array; alg: Alg; count: number; comC: Uint8Array } {
   assertBodyLength(body, 67)
   const alg = body[32]
-  if (alg === ALG_ED25519) throw benign('policy_denied', 'no Ed25519 here')
-  if (alg !== ALG_SECP256K1) throw violation('algorithm')
+  if (alg !== ALG_SECP256K1 && alg !== ALG_ED25519) throw violation('algorithm')
   const count = readU16(body, 33)
   if (count < 1 || count > MAX_DKG_WALLETS) throw violation('wallet count')
-  return { nonceC: body.slice(0, 32), count, comC: body.slice(35) }
+  return { nonceC: body.slice(0, 32), alg, count, comC: body.slice(35) }
 }
 
-function decodeW2(body: Uint8Array, count: number): { peer: PublicContribution[]; proofs: Proof[] } {
+type Decoded = { readonly peer: PublicContribution[]; readonly proofs: Proof[] }
+
+function decodeW2(group: Group, body: Uint8Array, count: number): Decoded {
   const reader = new BodyReader(body.subarray(32))
   const peer: PublicContribution[] = []
   const proofs: Proof[] = []
   for (let i = 0; i < count; i++) {
-    peer.push({ point: reader.point(), chainCode: reader.take(32) })
-    proofs.push({ noncePoint: reader.point(), response: reader.scalar() })
+    peer.push({ point: reader.point(group), chainCode: reader.take(32) })
+    proofs.push({ noncePoint: reader.point(group), response: reader.scalar(group) })
   }
   reader.end()
   return { peer, proofs }
 }
 
-function decodeW3(opened: Uint8Array, count: number): { peer: PublicContribution[]; proofs: Proof[] } {
+function decodeW3(group: Group, opened: Uint8Array, count: number): Decoded {
   const reader = new BodyReader(opened)
-  const peer = Array.from({ length: count }, () => ({ point: reader.point(), chainCode: reader.take(32) }))
+  const peer = Array.from({ length: count }, () => ({ point: reader.point(group), chainCode: reader.take(32) }))
   reader.take(32)
-  const proofs = Array.from({ length: count }, () => ({ noncePoint: reader.point(), response: reader.scalar() }))
+  const readProof = () => ({ noncePoint: reader.point(group), response: reader.scalar(group) })
+  const proofs = Array.from({ length: count }, readProof)
   reader.end()
   return { peer, proofs }
 }

@@ -100,9 +100,9 @@ const SENDER: ReadonlyMap<FrameType, Role> = new Map<FrameType, Role>([
   ...fromS('FORK2', 'FORK4', 'IM2', 'IM4', 'REHOME2', 'REHOME4', 'OUTCOME_QUESTION'),
 ])
 
-/** Types of the suite that this implementation does not answer yet: Ed25519, refresh and all that follows it. */
+/** Types of the suite that this implementation does not answer yet: refresh and all that follows it. */
 const NOT_BUILT: ReadonlySet<FrameType> = new Set(
-  typesOf('E1', 'E2', 'ED_SIGN_REQUEST', 'ED_SIGN_RESPONSE', 'F1', 'F2', 'F3', 'F4', 'F5').concat(
+  typesOf('F1', 'F2', 'F3', 'F4', 'F5').concat(
     typesOf('FORK1', 'FORK2', 'FORK3', 'FORK4', 'FORK5', 'SEALED_SHARE', 'IM1', 'IM2', 'IM3', 'IM4', 'IM5'),
     typesOf('EXPORT_REQUEST', 'EXPORT_ANSWER', 'REHOME1', 'REHOME2', 'REHOME3', 'REHOME4', 'REHOME5'),
   ),

@@ -4,9 +4,10 @@
  * message of the peer, so that two runs which differ in one received byte share only what was drawn before.
  */
 import { type Cipheriv, createCipheriv } from 'node:crypto'
+import { type Group, SECP256K1_GROUP } from '../curve/group.ts'
 import { ascii, concatBytes, u16, u64, u8 } from '../hash/encoding.ts'
 import { taggedHash512 } from '../hash/tagged-hash.ts'
-import { isCanonicalScalar, isZeroScalar } from '../kernel/scalar.ts'
+import { isZeroScalar } from '../kernel/scalar.ts'
 import type { Role } from './suite.ts'
 
 /** Randomness and time, passed in by the process that holds the share. */
@@ -82,19 +83,20 @@ export class OperationGenerator {
     return new Uint8Array(out.buffer, out.byteOffset, out.byteLength)
   }
 
-  /** Uniform in Z_q by rejection, 32 bytes little-endian. */
-  scalar(): Uint8Array {
+  /** Uniform below the group's order by rejection from 32 bytes (of 253 bits for Ed25519), little-endian. */
+  scalar(group: Group = SECP256K1_GROUP): Uint8Array {
     for (;;) {
       const candidate = this.bytes(32)
-      if (isCanonicalScalar(candidate)) return candidate
+      candidate[31] = (candidate[31] ?? 0) & group.topByteMask
+      if (group.isCanonicalScalar(candidate)) return candidate
       candidate.fill(0)
     }
   }
 
-  /** Uniform in Z_q*. */
-  nonZeroScalar(): Uint8Array {
+  /** As `scalar`, without zero. */
+  nonZeroScalar(group: Group = SECP256K1_GROUP): Uint8Array {
     for (;;) {
-      const candidate = this.scalar()
+      const candidate = this.scalar(group)
       if (!isZeroScalar(candidate)) return candidate
     }
   }

@@ -2,7 +2,7 @@
  * Which wallets fill the slots of a presign session (docs/protocol.md §9.1). Both sides build the plan from their
  * own records: different points, chain codes, ids or epochs give different sids, never a failed check.
  */
-import { mulBase } from '../curve/secp256k1.ts'
+import { type Group, SECP256K1_GROUP } from '../curve/group.ts'
 import { concatBytes, equalBytes, u16, u32 } from '../hash/encoding.ts'
 import { type LinkParties, walletContext } from './contexts.ts'
 import { benign, damagedRecord, violation } from './fault.ts'
@@ -81,7 +81,10 @@ export function decodeP1(message: SessionMessage): P1 {
  * presign.
  * @throws ProtocolFault class A plan_refused with the numbers of all refused slots.
  */
-export function resolvePlan(p1: P1, resolve: (name: SlotName) => PresignSlot | undefined): readonly PresignSlot[] {
+export function resolvePlan(
+  p1: Pick<P1, 'names'>,
+  resolve: (name: SlotName) => PresignSlot | undefined,
+): readonly PresignSlot[] {
   const found = p1.names.map((name) => (isNullSlot(name) ? undefined : matching(name, resolve(name))))
   const refused = found.flatMap((slot, index) => (slot === undefined ? [index] : []))
   if (refused.length > 0) throw benign('plan_refused', 'slots refused', encodeRefusedSlots(refused))
@@ -99,14 +102,18 @@ export function assertSelfTestPlan(p1: P1): void {
  * A session's copy of the shares, B×32 bytes, each verified against the own pinned point.
  * @throws ProtocolFault class B, before anything was sent.
  */
-export function copyShares(role: LinkMaterial['role'], slots: readonly PresignSlot[]): Uint8Array {
+export function copyShares(
+  role: LinkMaterial['role'],
+  slots: readonly PresignSlot[],
+  group: Group = SECP256K1_GROUP,
+): Uint8Array {
   const shares = new Uint8Array(32 * slots.length)
   slots.forEach((slot, b) => {
     const share = shares.subarray(32 * b, 32 * b + 32)
     share.set(slot.share)
     const first = slots.findIndex((other) => equalBytes(other.wctx, slot.wctx))
     if (first < b && equalBytes(share, shares.subarray(32 * first, 32 * first + 32))) return
-    if (!provesPoint(share, role === ROLE_C ? slot.pointC : slot.pointS)) {
+    if (!provesPoint(group, share, role === ROLE_C ? slot.pointC : slot.pointS)) {
       shares.fill(0)
       throw damagedRecord('share and point differ')
     }
@@ -114,9 +121,9 @@ export function copyShares(role: LinkMaterial['role'], slots: readonly PresignSl
   return shares
 }
 
-function provesPoint(share: Uint8Array, point: Uint8Array): boolean {
+function provesPoint(group: Group, share: Uint8Array, point: Uint8Array): boolean {
   try {
-    return equalBytes(mulBase(share), point)
+    return equalBytes(group.mulBase(share), point)
   } catch {
     return false
   }

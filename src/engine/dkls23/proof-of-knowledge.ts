@@ -1,13 +1,18 @@
 /** Schnorr proof of knowledge of a key share (docs/protocol.md §5, §12). The challenge binds session and role. */
-import { addPoints, mulBase, mulPublic } from '../curve/secp256k1.ts'
+import { type Group, SECP256K1_GROUP } from '../curve/group.ts'
 import { equalBytes } from '../hash/encoding.ts'
-import { isZeroScalar, scalarAdd, scalarMul } from '../kernel/scalar.ts'
+import { isZeroScalar } from '../kernel/scalar.ts'
 
 /** z = a + e·x. The product is overwritten; a and x stay with the caller. */
-export function respond(nonce: Uint8Array, challenge: Uint8Array, share: Uint8Array): Uint8Array {
-  const product = scalarMul(challenge, share)
+export function respond(
+  nonce: Uint8Array,
+  challenge: Uint8Array,
+  share: Uint8Array,
+  group: Group = SECP256K1_GROUP,
+): Uint8Array {
+  const product = group.scalarMul(challenge, share)
   try {
-    return scalarAdd(nonce, product)
+    return group.scalarAdd(nonce, product)
   } finally {
     product.fill(0)
   }
@@ -19,9 +24,10 @@ export function verifyResponse(
   noncePoint: Uint8Array,
   challenge: Uint8Array,
   sharePoint: Uint8Array,
+  group: Group = SECP256K1_GROUP,
 ): boolean {
-  const left = isZeroScalar(response) ? undefined : mulBase(response)
-  const right = addPoints([noncePoint, mulPublic(challenge, sharePoint)])
+  const left = isZeroScalar(response) ? undefined : group.mulBase(response)
+  const right = group.addPoints([noncePoint, group.mulPublic(challenge, sharePoint)])
   if (left === undefined || right === undefined) return left === right
   return equalBytes(left, right)
 }

@@ -1,15 +1,16 @@
 /**
- * Records at rest (docs/protocol.md §6): the wallet record of 251 bytes, which holds a key share and is stored
- * only inside an AEAD envelope, and the link control row of 187 bytes, which holds no secret. A wallet record is
- * verified against its own points when it is loaded, because a damaged share would look like cheating to the peer.
+ * Records at rest (docs/protocol.md §6): the wallet record of 251 bytes (Ed25519: 248), which holds a key share
+ * and is stored only inside an AEAD envelope, and the link control row of 187 bytes, which holds no secret. A
+ * wallet record is verified against its own points when it is loaded, because a damaged share would look like
+ * cheating to the peer.
  */
-import { addPoints, mulBase } from '../curve/secp256k1.ts'
+import { type Group, groupOf } from '../curve/group.ts'
 import { concatBytes, equalBytes, readU16, readU64, u16, u32, u64, u8 } from '../hash/encoding.ts'
 import { taggedHash } from '../hash/tagged-hash.ts'
-import { isCanonicalScalar, isZeroScalar } from '../kernel/scalar.ts'
+import { isZeroScalar } from '../kernel/scalar.ts'
 import type { WalletBinding } from './contexts.ts'
 import { damagedRecord } from './fault.ts'
-import { ALG_SECP256K1, ROLE_C, ROLE_S, type Role, SUITE } from './suite.ts'
+import { type Alg, ALG_ED25519, ALG_SECP256K1, ROLE_C, ROLE_S, type Role, SUITE } from './suite.ts'
 import { BodyReader } from './wire.ts'
 
 const VERSION = 1
@@ -66,13 +67,13 @@ export type LinkRecord = {
 }
 
 export const WALLET_RECORD_BYTES = 251
+export const ED_WALLET_RECORD_BYTES = 248
 export const LINK_RECORD_BYTES = 187
 /** version..minLinkEpoch: stored in the clear as additional data of the envelope and repeated inside. */
 export const WALLET_RECORD_AAD_BYTES = 45
 
 /** The record's bytes; holds the share, so the caller seals and then wipes them. */
 export function encodeWalletRecord(record: WalletRecord): Uint8Array {
-  if (record.alg !== ALG_SECP256K1) throw new RangeError('this record is for secp256k1')
   const content = concatBytes(
     Uint8Array.of(VERSION, SUITE, record.alg, record.role, WALLET_STATES[record.state]),
     record.walletId,
@@ -89,10 +90,14 @@ export function encodeWalletRecord(record: WalletRecord): Uint8Array {
     u16(record.refreshCount),
   )
   try {
-    return withChecksum('rec/wallet', content, WALLET_RECORD_BYTES)
+    return withChecksum('rec/wallet', content, walletRecordBytes(record.alg))
   } finally {
     content.fill(0)
   }
+}
+
+function walletRecordBytes(alg: Alg): number {
+  return alg === ALG_ED25519 ? ED_WALLET_RECORD_BYTES : WALLET_RECORD_BYTES
 }
 
 /**
@@ -100,9 +105,10 @@ export function encodeWalletRecord(record: WalletRecord): Uint8Array {
  * @throws ProtocolFault class B with the consequence that the wallet is quarantined; nothing is sent to the peer.
  */
 export function decodeWalletRecord(bytes: Uint8Array): WalletRecord {
-  const reader = openRecord('rec/wallet', bytes, WALLET_RECORD_BYTES)
-  const alg = reader.u8()
-  if (alg !== ALG_SECP256K1) throw damagedRecord('record algorithm')
+  const alg = bytes[2]
+  if (alg !== ALG_SECP256K1 && alg !== ALG_ED25519) throw damagedRecord('record algorithm')
+  const reader = openRecord('rec/wallet', bytes, walletRecordBytes(alg))
+  reader.take(1)
   const role = roleIn(reader)
   const state = nameOf(WALLET_STATES, reader.u8())
   const walletId = reader.take(16).slice()
@@ -110,7 +116,8 @@ export function decodeWalletRecord(bytes: Uint8Array): WalletRecord {
   const wEpoch = reader.u32()
   const minLinkEpoch = reader.u32()
   const share = reader.take(32).slice()
-  const [pointC, pointS, publicKey] = [reader.take(33).slice(), reader.take(33).slice(), reader.take(33).slice()]
+  const point = () => reader.take(groupOf(alg).pointBytes).slice()
+  const [pointC, pointS, publicKey] = [point(), point(), point()]
   const chainCode = reader.take(32).slice()
   const origin = nameOf(WALLET_ORIGINS, reader.u8())
   const createdAtMs = readU64(reader.take(8), 0)
@@ -133,10 +140,13 @@ export function decodeWalletRecord(bytes: Uint8Array): WalletRecord {
  * @throws ProtocolFault class B (quarantine).
  */
 export function verifyWalletRecord(record: WalletRecord): void {
-  const own = record.role === ROLE_C ? record.pointC : record.pointS
-  if (!isCanonicalScalar(record.share) || isZeroScalar(record.share)) throw damagedRecord('share out of range')
-  if (!equalBytes(mulBase(record.share), own)) throw damagedRecord('share and point differ')
-  const sum = sumOrUndefined(record.pointC, record.pointS)
+  const group = groupOf(record.alg)
+  const [own, peer] = record.role === ROLE_C ? [record.pointC, record.pointS] : [record.pointS, record.pointC]
+  const inRange = group.isCanonicalScalar(record.share) && !isZeroScalar(record.share)
+  if (!inRange) throw damagedRecord('share out of range')
+  if (!equalBytes(group.mulBase(record.share), own)) throw damagedRecord('share and point differ')
+  if (!group.isPoint(peer)) throw damagedRecord('point')
+  const sum = sumOrUndefined(group, record.pointC, record.pointS)
   if (sum === undefined || !equalBytes(sum, record.publicKey)) throw damagedRecord('points and public key differ')
 }
 
@@ -209,9 +219,9 @@ function nameOf<K extends string>(names: { readonly [P in K]: number }, value: n
   return found
 }
 
-function sumOrUndefined(a: Uint8Array, b: Uint8Array): Uint8Array | undefined {
+function sumOrUndefined(group: Group, a: Uint8Array, b: Uint8Array): Uint8Array | undefined {
   try {
-    return addPoints([a, b])
+    return group.addPoints([a, b])
   } catch {
     return undefined
   }

@@ -1,9 +1,8 @@
 /** Reads a body of known length field by field, and validates the two kinds of values that a peer may malform. */
-import { isPoint } from '../curve/secp256k1.ts'
+import { type Group, SECP256K1_GROUP } from '../curve/group.ts'
 import { plainBytes, readU16, readU32 } from '../hash/encoding.ts'
-import { isCanonicalScalar } from '../kernel/scalar.ts'
 import { violation } from './fault.ts'
-import { POINT_BYTES, SCALAR_BYTES } from './suite.ts'
+import { SCALAR_BYTES } from './suite.ts'
 
 /** A cursor over a body whose total length was checked; reads are views. */
 export class BodyReader {
@@ -34,14 +33,14 @@ export class BodyReader {
     return readU32(this.take(4), 0)
   }
 
-  /** A compressed point on the curve; there is no encoding of the identity. @throws ProtocolFault class C. */
-  point(): Uint8Array {
-    return assertPoint(this.take(POINT_BYTES))
+  /** A valid point of the group, never the identity. @throws ProtocolFault class C. */
+  point(group: Group = SECP256K1_GROUP): Uint8Array {
+    return assertPoint(this.take(group.pointBytes), group)
   }
 
-  /** A scalar below q, little-endian. @throws ProtocolFault class C. */
-  scalar(): Uint8Array {
-    return assertScalar(this.take(SCALAR_BYTES))
+  /** A scalar below the group's order, little-endian. @throws ProtocolFault class C. */
+  scalar(group: Group = SECP256K1_GROUP): Uint8Array {
+    return assertScalar(this.take(SCALAR_BYTES), group)
   }
 
   /** Asserts that every byte was read. */
@@ -50,14 +49,16 @@ export class BodyReader {
   }
 }
 
-/** @throws ProtocolFault class C unless 33 bytes, prefix 02 or 03, x < p, on the curve. */
-export function assertPoint(point: Uint8Array): Uint8Array {
-  if (point.length !== POINT_BYTES || !isPoint(point)) throw violation('point')
+/**
+ * @throws ProtocolFault class C unless the bytes are a valid point: on secp256k1 33 bytes, prefix 02 or 03, x < p.
+ */
+export function assertPoint(point: Uint8Array, group: Group = SECP256K1_GROUP): Uint8Array {
+  if (point.length !== group.pointBytes || !group.isPoint(point)) throw violation('point')
   return point
 }
 
-/** @throws ProtocolFault class C unless 32 bytes little-endian below q. */
-export function assertScalar(scalar: Uint8Array): Uint8Array {
-  if (scalar.length !== SCALAR_BYTES || !isCanonicalScalar(scalar)) throw violation('scalar')
+/** @throws ProtocolFault class C unless 32 bytes little-endian below the group's order. */
+export function assertScalar(scalar: Uint8Array, group: Group = SECP256K1_GROUP): Uint8Array {
+  if (scalar.length !== SCALAR_BYTES || !group.isCanonicalScalar(scalar)) throw violation('scalar')
   return scalar
 }

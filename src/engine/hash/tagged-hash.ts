@@ -4,6 +4,7 @@
  */
 import { createHash, hash } from 'node:crypto'
 import { ProtocolFault } from '../dkls23/fault.ts'
+import type { Group } from '../curve/group.ts'
 import { isZeroScalar, scalarReduceWide } from '../kernel/scalar.ts'
 import { ascii, u8 } from './encoding.ts'
 import { type CommitmentTag, TAG_PREFIX, TAGS, type Tag } from './tags.ts'
@@ -32,8 +33,17 @@ export function taggedHash512(tag: Tag, ...items: readonly Uint8Array[]): Uint8A
  * @throws ProtocolFault class B when the result is zero.
  */
 export function hashToScalar(tag: Tag, ...items: readonly Uint8Array[]): Uint8Array {
+  return hashToScalarOf({ scalarReduceWide }, tag, ...items)
+}
+
+/** As `hashToScalar`, modulo the order of the group given. */
+export function hashToScalarOf(
+  group: Pick<Group, 'scalarReduceWide'>,
+  tag: Tag,
+  ...items: readonly Uint8Array[]
+): Uint8Array {
   const wide = taggedHash512(tag, ...items)
-  const scalar = scalarReduceWide(wide)
+  const scalar = group.scalarReduceWide(wide)
   wide.fill(0)
   if (isZeroScalar(scalar)) throw new ProtocolFault('B', 'internal', 'hash to scalar is zero')
   return scalar

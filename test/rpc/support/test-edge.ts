@@ -141,6 +141,7 @@ const defaultUseCases = (): UseCases => ({
     getWallet: async () => WALLET,
     listWallets: async () => ({ items: [WALLET], nextCursor: undefined }),
     archiveWallet: async () => ({ ...WALLET, state: 'archived' }),
+    warmPresignatures: async () => ({ depth: 64, capacity: 4_096, fillRate: 500 }),
   },
   signing: {
     signMessage: async () => SIGNED,

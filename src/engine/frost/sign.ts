@@ -1,0 +1,228 @@
+/**
+ * Online Ed25519 signing (docs/protocol.md §18): one message each way over a presignature. z_i is the first value
+ * that depends on the message and on a share: neither `startEdSign` (C) nor `answerEdSign` (S) is called before
+ * that side's intent row is durable.
+ *
+ *   C: [presignature out of the map, TX1]  startEdSign → 0x22   finishEdSign(0x23) → signature
+ *   S: decodeEdSignRequest → [presignature out of the map; reqId] → assertEdRequestScalar → assertEdBelongs
+ *      → agreeOnEdSigning → [fences, policy, TX1] → answerEdSign → 0x23
+ *
+ * The share is an input of the step, opened for it and wiped by its owner: a presignature holds nonces only.
+ */
+import { isCanonicalScalar, mulBase, mulPoint, scalarAdd, scalarMul, verifySignature } from '../curve/ed25519.ts'
+import { ED25519_GROUP } from '../curve/group.ts'
+import type { LinkParties, WalletBinding } from '../dkls23/contexts.ts'
+import { benign, invalidFinalSignature } from '../dkls23/fault.ts'
+import { type OneShot, spend } from '../dkls23/one-shot.ts'
+import { ALG_ED25519, ROLE_C, ROLE_S, type Role } from '../dkls23/suite.ts'
+import { assertScalar } from '../dkls23/wire.ts'
+import { concatBytes, equalBytes } from '../hash/encoding.ts'
+import { isZeroScalar } from '../kernel/scalar.ts'
+import { bindingFactors, boundNonce, h2, sumOf } from './ciphersuite.ts'
+import { type EdPresignature, spendEdPresignature, wipeEdPresignature } from './presignature.ts'
+import {
+  decodeEdSignResponse,
+  edMessageHash,
+  type EdSignature,
+  type EdSignRequest,
+  encodeEdSignRequest,
+  encodeEdSignResponse,
+} from './sign-messages.ts'
+
+export type EdSigningInputs = {
+  readonly link: LinkParties
+  readonly wallet: WalletBinding
+  /** m, any length, derived by this side from the typed payload. */
+  readonly message: Uint8Array
+}
+
+/** Everything public that both sides derive for one signature. */
+export type EdSigningContext = {
+  readonly wallet: WalletBinding
+  readonly message: Uint8Array
+  readonly messageHash: Uint8Array
+  /** ρ_C, ρ_S. */
+  readonly factors: { readonly c: Uint8Array; readonly s: Uint8Array }
+  /** D_C + ρ_C·E_C: what z_C answers for. */
+  readonly noncePointC: Uint8Array
+  /** R. */
+  readonly noncePoint: Uint8Array
+  /** c. */
+  readonly challenge: Uint8Array
+}
+
+/** C after the request. */
+export type EdSignC = OneShot & { readonly reqId: Uint8Array; readonly context: EdSigningContext }
+
+/**
+ * ρ_C, ρ_S, R and c for one presignature.
+ * @throws RangeError for a wallet of the other algorithm; ProtocolFault class B when R or a part of it is the
+ *   identity.
+ */
+export function edSigningContext(
+  inputs: EdSigningInputs,
+  presignature: Pick<EdPresignature, 'commitments'>,
+): EdSigningContext {
+  const { wallet, message } = inputs
+  if (wallet.alg !== ALG_ED25519) throw new RangeError('the wallet is not of Ed25519')
+  const { commitments } = presignature
+  const factors = bindingFactors(wallet.publicKey, commitments, message)
+  const noncePointC = boundNonce(commitments.c, factors.c)
+  const noncePoint = sumOf(() => [noncePointC, boundNonce(commitments.s, factors.s)])
+  const challenge = h2(concatBytes(noncePoint, wallet.publicKey, message))
+  return { wallet, message, messageHash: edMessageHash(message), factors, noncePointC, noncePoint, challenge }
+}
+
+/**
+ * C makes the request, after its intent row is durable. The presignature was taken out of its map before and is
+ * wiped here, whatever happens.
+ * @param inputs.share x_C, only read.
+ * @throws ProtocolFault class A unknown_presig: another wallet's, or used before.
+ */
+export function startEdSign(
+  inputs: EdSigningInputs & {
+    readonly share: Uint8Array
+    readonly reqId: Uint8Array
+    readonly payload: Uint8Array
+  },
+  presignature: EdPresignature,
+): { readonly state: EdSignC; readonly body: Uint8Array } {
+  try {
+    const { link, wallet, reqId } = inputs
+    assertEdBelongs(presignature, link.linkId, wallet.walletId, wallet.wEpoch)
+    const context = edSigningContext(inputs, presignature)
+    const share = edSignatureShare(context, ROLE_C, presignature, inputs.share)
+    const { walletId, wEpoch } = wallet
+    const body = encodeEdSignRequest({
+      linkId: link.linkId,
+      walletId,
+      wEpoch,
+      presigId: presignature.presigId,
+      reqId,
+      messageHash: context.messageHash,
+      share,
+      payload: inputs.payload,
+    })
+    return { state: { spent: false, reqId, context }, body }
+  } finally {
+    wipeEdPresignature(presignature)
+  }
+}
+
+/**
+ * C takes 0x23 and verifies the signature.
+ * @throws ProtocolFault class C with wallet suspension and no strike: another R, z not below L, an invalid
+ *   signature; class C: length; class A: the answer to another request.
+ */
+export function finishEdSign(state: EdSignC, body: Uint8Array): EdSignature {
+  spend(state)
+  const { reqId, signature } = decodeEdSignResponse(body)
+  if (!equalBytes(reqId, state.reqId)) throw benign('session', 'answer to another request')
+  assertFinalEdSignature(state.context, signature)
+  return signature
+}
+
+/** S: z_C is canonical. Comes after the presignature was taken and reqId was looked up. Class C. */
+export function assertEdRequestScalar(request: Pick<EdSignRequest, 'share'>): void {
+  assertScalar(request.share, ED25519_GROUP)
+}
+
+/**
+ * The presignature that a request named is this wallet's at this epoch. @throws ProtocolFault class A
+ * unknown_presig.
+ */
+export function assertEdBelongs(
+  presignature: EdPresignature | undefined,
+  linkId: Uint8Array,
+  walletId: Uint8Array,
+  wEpoch: number,
+): asserts presignature is EdPresignature {
+  if (
+    presignature === undefined ||
+    !equalBytes(presignature.linkId, linkId) ||
+    !equalBytes(presignature.walletId, walletId) ||
+    presignature.wEpoch !== wEpoch
+  ) {
+    throw benign('unknown_presig', 'presignature unknown')
+  }
+}
+
+/**
+ * S derives its own context and compares the message. Nothing here depends on a share.
+ * @param inputs.message m as S derives it from the payload.
+ * @throws ProtocolFault class A disagreement: an alert, never a strike.
+ */
+export function agreeOnEdSigning(
+  inputs: EdSigningInputs,
+  request: Pick<EdSignRequest, 'messageHash'>,
+  presignature: Pick<EdPresignature, 'commitments'>,
+): EdSigningContext {
+  if (!equalBytes(edMessageHash(inputs.message), request.messageHash)) {
+    throw benign('disagreement', 'message differs')
+  }
+  return edSigningContext(inputs, presignature)
+}
+
+/**
+ * S completes the signature, after its intent row is durable: it verifies z_C, only then computes z_S, and
+ * verifies the signature before it leaves. The presignature is wiped, whatever happens.
+ * @param share x_S, only read.
+ * @throws ProtocolFault class C with wallet suspension and no strike when z_C or the signature does not verify;
+ *   nothing that depends on x_S exists in the first case. Class A unknown_presig: used before.
+ */
+export function answerEdSign(
+  context: EdSigningContext,
+  request: Pick<EdSignRequest, 'reqId' | 'share'>,
+  presignature: EdPresignature,
+  share: Uint8Array,
+): { readonly signature: EdSignature; readonly body: Uint8Array } {
+  let own: Uint8Array | undefined
+  try {
+    assertEdRequestScalar(request)
+    if (!answersFor(context, request.share)) throw invalidFinalSignature()
+    own = edSignatureShare(context, ROLE_S, presignature, share)
+    const signature = concatBytes(context.noncePoint, scalarAdd(request.share, own))
+    assertFinalEdSignature(context, signature)
+    return { signature, body: encodeEdSignResponse(request.reqId, signature) }
+  } finally {
+    own?.fill(0)
+    wipeEdPresignature(presignature)
+  }
+}
+
+/**
+ * z_i = d_i + ρ_i·e_i + c·x_i mod L. Takes the presignature's one use and overwrites its nonces.
+ * @throws ProtocolFault class A unknown_presig when it was used before.
+ */
+export function edSignatureShare(
+  context: Pick<EdSigningContext, 'factors' | 'challenge'>,
+  role: Role,
+  presignature: EdPresignature,
+  share: Uint8Array,
+): Uint8Array {
+  spendEdPresignature(presignature)
+  const factor = role === ROLE_C ? context.factors.c : context.factors.s
+  const bound = scalarMul(factor, presignature.bindingNonce)
+  const keyed = scalarMul(context.challenge, share)
+  const nonce = scalarAdd(presignature.hidingNonce, bound)
+  try {
+    return scalarAdd(nonce, keyed)
+  } finally {
+    for (const secret of [bound, keyed, nonce]) secret.fill(0)
+    wipeEdPresignature(presignature)
+  }
+}
+
+/** z_C·B = D_C + ρ_C·E_C + c·X_C: in additive form, λ_C·S_C of RFC 9591 is X_C. */
+function answersFor(context: EdSigningContext, shareOfC: Uint8Array): boolean {
+  if (isZeroScalar(shareOfC)) return false
+  const expected = sumOf(() => [context.noncePointC, mulPoint(context.challenge, context.wallet.pointC)])
+  return equalBytes(mulBase(shareOfC), expected)
+}
+
+/** @throws ProtocolFault class C with wallet suspension unless R ‖ z is exactly right for the context. */
+function assertFinalEdSignature(context: EdSigningContext, signature: EdSignature): void {
+  const [r, z] = [signature.subarray(0, 32), signature.subarray(32)]
+  if (!equalBytes(r, context.noncePoint) || !isCanonicalScalar(z)) throw invalidFinalSignature()
+  if (!verifySignature(signature, context.message, context.wallet.publicKey)) throw invalidFinalSignature()
+}

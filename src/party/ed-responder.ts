@@ -1,0 +1,276 @@
+/**
+ * Party S's Ed25519 work over one link (docs/protocol.md §18): one answer makes presignatures, one makes a
+ * signature, in the order of §10.2. `answer` gives the message that answers a frame; its faults are the
+ * responder's to punish.
+ */
+import type { Clock } from '../domain/clock.ts'
+import { ed25519Ready } from '../engine/curve/ed25519.ts'
+import type { WalletBinding } from '../engine/dkls23/contexts.ts'
+import { benign, ProtocolFault } from '../engine/dkls23/fault.ts'
+import {
+  assertNoSid,
+  encodeFrame,
+  type Frame,
+  FRAME_TYPES,
+  type FrameType,
+  NO_SID,
+} from '../engine/dkls23/frame.ts'
+import type { Entropy } from '../engine/dkls23/operation-generator.ts'
+import type { SlotName } from '../engine/dkls23/presign-plan.ts'
+import type { WalletRecord } from '../engine/dkls23/records.ts'
+import { ROLE_S } from '../engine/dkls23/suite.ts'
+import { answerEdPresign, edSlotOf, slotNamesInE1, wipeEdPresignatures } from '../engine/frost/presign.ts'
+import { type EdPresignature, wipeEdPresignature } from '../engine/frost/presignature.ts'
+import {
+  agreeOnEdSigning,
+  answerEdSign,
+  assertEdBelongs,
+  assertEdRequestScalar,
+  type EdSigningContext,
+} from '../engine/frost/sign.ts'
+import { decodeEdSignRequest, edSignRequestKey, type EdSignRequest } from '../engine/frost/sign-messages.ts'
+import { EdPresignatureMap } from './ed-presignature-map.ts'
+import { loadWallets, StopWatch, wipeShares } from './ed-wallets.ts'
+import type { Link } from './link.ts'
+import type { CosignerIntent, CosignerStore } from './party-store.ts'
+import { hexOf, PRESIGNATURE_TTL_MS } from './presignature-map.ts'
+
+/**
+ * The message that this side derives from the typed request, by itself.
+ * @throws whatever does not parse, is too large or is for another wallet: the caller of the peer chose it (class
+ *   A).
+ */
+export type ReadEdPayload = (
+  payload: Uint8Array,
+  walletId: Uint8Array,
+  publicKey: Uint8Array,
+) => { readonly message: Uint8Array; readonly summary: string }
+
+export type EdResponderDeps = {
+  readonly link: Link
+  readonly store: CosignerStore
+  readonly entropy: Entropy
+  readonly clock: Clock
+  /** Without it every Ed25519 request is refused by policy. */
+  readonly readEdPayload?: ReadEdPayload
+  readonly alert: (what: string, detail: string) => void
+}
+
+export class EdResponder {
+  readonly #deps: EdResponderDeps
+  readonly #presignatures: EdPresignatureMap
+  readonly #watch = new StopWatch()
+
+  constructor(deps: EdResponderDeps) {
+    this.#deps = deps
+    this.#presignatures = new EdPresignatureMap(() => deps.clock.nowMs())
+  }
+
+  get presignatureCount(): number {
+    return this.#presignatures.size
+  }
+
+  wipeAll(): void {
+    this.#presignatures.wipeAll()
+  }
+
+  wipeWallet(walletId: Uint8Array): void {
+    this.#presignatures.wipeWallet(walletId)
+    this.#watch.stop(walletId)
+  }
+
+  discard(presigId: Uint8Array): void {
+    this.#presignatures.discard(presigId)
+  }
+
+  /**
+   * The frame that answers E1 or 0x22.
+   * @throws ProtocolFault; a presignature that a request named is gone in every case.
+   */
+  async answer(frame: Frame): Promise<Uint8Array> {
+    if (frame.type === FRAME_TYPES.E1) return this.#answerPresign(frame)
+    assertNoSid(frame.sid)
+    const request = decodeEdSignRequest(frame.body, frame.linkId)
+    const presignature = this.#presignatures.take(request.presigId)
+    try {
+      const body = await this.#watch.during((stopped) =>
+        this.#answerTaken(request, presignature, frame.lEpoch, stopped),
+      )
+      return this.#frame(FRAME_TYPES.ED_SIGN_RESPONSE, NO_SID, frame.lEpoch, body)
+    } finally {
+      if (presignature !== undefined) wipeEdPresignature(presignature)
+    }
+  }
+
+  #frame(type: FrameType, sid: Uint8Array, lEpoch: number, body: Uint8Array): Uint8Array {
+    const { linkId } = this.#deps.link.parties
+    return encodeFrame({ type, role: ROLE_S, linkId, lEpoch, sid, body })
+  }
+
+  async #answerPresign(frame: Frame): Promise<Uint8Array> {
+    const { link, entropy, clock } = this.#deps
+    link.assertUsable('other')
+    const { lEpoch } = link.record
+    if (frame.lEpoch !== lEpoch) throw benign('session', 'another link epoch')
+    const names = slotNamesInE1(frame)
+    if (!this.#presignatures.hasRoomFor(names.length)) throw benign('busy', 'too many presignatures')
+    await ed25519Ready()
+    const loaded = new Map<string, WalletRecord>()
+    try {
+      await this.#watch.during(async (stopped) => {
+        await this.#load(names, loaded)
+        for (const key of stopped) {
+          loaded.get(key)?.share.fill(0)
+          loaded.delete(key)
+        }
+      })
+      link.assertUsable('other')
+      const hk = link.material?.hk
+      const resolve = ({ walletId }: SlotName) => {
+        const record = loaded.get(hexOf(walletId))
+        return record === undefined ? undefined : edSlotOf(link.parties, ROLE_S, lEpoch, record)
+      }
+      const inputs = { link: link.parties, entropy, lEpoch, resolve, ...(hk === undefined ? {} : { hk }) }
+      const { sid, body, presignatures } = answerEdPresign(inputs, frame)
+      if (!this.#presignatures.hasRoomFor(presignatures.length)) {
+        wipeEdPresignatures(presignatures)
+        throw benign('busy', 'too many presignatures')
+      }
+      const expiresAtMs = clock.nowMs() + PRESIGNATURE_TTL_MS
+      for (const presignature of presignatures) this.#presignatures.add(presignature, expiresAtMs)
+      return this.#frame(FRAME_TYPES.E2, sid, lEpoch, body)
+    } finally {
+      wipeShares(loaded)
+    }
+  }
+
+  /** A frame that names a PENDING wallet at its epoch stands for the ACK that was lost. */
+  async #load(names: readonly SlotName[], loaded: Map<string, WalletRecord>): Promise<void> {
+    const { store, alert } = this.#deps
+    const pending = await store.pendingWallets()
+    for (const one of pending) {
+      const named = names.some(
+        ({ walletId, wEpoch }) => wEpoch === one.wEpoch && hexOf(walletId) === hexOf(one.walletId),
+      )
+      if (named) await store.activate(one.walletId, one.wEpoch)
+    }
+    await loadWallets(store, names, loaded, alert)
+  }
+
+  async #answerTaken(
+    request: EdSignRequest,
+    presignature: EdPresignature | undefined,
+    lEpoch: number,
+    stopped: ReadonlySet<string>,
+  ): Promise<Uint8Array> {
+    const { link, store } = this.#deps
+    link.assertUsable('sign')
+    const requestKey = edSignRequestKey(request)
+    const known = await this.#knownReply(request, requestKey)
+    if (known !== undefined) return known
+    assertEdRequestScalar(request)
+    assertEdBelongs(presignature, request.linkId, request.walletId, request.wEpoch)
+    if (presignature.lEpoch !== lEpoch) throw benign('unknown_presig', 'another link epoch')
+    const wallet = await this.#bindingOf(request)
+    const { message, summary } = this.#read(request, wallet.publicKey)
+    const context = agreeOnEdSigning({ link: link.parties, wallet, message }, request, presignature)
+    const intent = { ...intentOf(request, presignature), summary }
+    await this.#commit(intent, requestKey)
+    try {
+      link.assertUsable('sign')
+      const body = await this.#release(context, request, presignature, stopped)
+      store.completeIntent(intent, { response: body })
+      return body
+    } catch (error) {
+      store.completeIntent(intent, { failed: error instanceof ProtocolFault ? error.codeName : 'internal' })
+      if (error instanceof ProtocolFault && error.consequence === 'suspend-wallet') {
+        await this.#suspend(request.walletId, presignature.sid, 'final signature invalid')
+      }
+      throw error
+    }
+  }
+
+  /** Opens the share only now, after the intent is durable, and reads the wallet's state again with it. */
+  async #release(
+    context: EdSigningContext,
+    request: EdSignRequest,
+    presignature: EdPresignature,
+    stopped: ReadonlySet<string>,
+  ): Promise<Uint8Array> {
+    const record = await this.#activeRecord(request)
+    try {
+      this.#deps.link.assertUsable('sign')
+      if (stopped.has(hexOf(request.walletId))) throw benign('wallet_state', 'the wallet is not active')
+      return answerEdSign(context, request, presignature, record.share).body
+    } finally {
+      record.share.fill(0)
+    }
+  }
+
+  /**
+   * What this reqId was answered before. @throws ProtocolFault class A: busy, reqid_conflict, or refused by now.
+   */
+  async #knownReply(request: EdSignRequest, requestKey: Uint8Array): Promise<Uint8Array | undefined> {
+    const { store } = this.#deps
+    const reply = store.findReply(request.walletId, request.reqId)
+    if (reply === undefined) return undefined
+    if (hexOf(reply.requestKey) !== hexOf(requestKey)) throw benign('reqid_conflict', 'reqId of another request')
+    if (reply.state === 'RUNNING') throw benign('busy', 'the request is running')
+    if (reply.response === undefined) return undefined
+    await this.#bindingOf(request)
+    if (!store.admits(request)) throw benign('policy_denied', 'refused by the rules of the cosigner')
+    return reply.response
+  }
+
+  #read(request: EdSignRequest, publicKey: Uint8Array): ReturnType<ReadEdPayload> {
+    const { readEdPayload } = this.#deps
+    if (readEdPayload === undefined) throw benign('policy_denied', 'no Ed25519 payloads here')
+    try {
+      return readEdPayload(request.payload, request.walletId, publicKey)
+    } catch {
+      throw benign('policy_denied', 'the payload is refused')
+    }
+  }
+
+  async #commit(intent: CosignerIntent, requestKey: Uint8Array): Promise<void> {
+    const verdict = await this.#deps.store.commitIntent({ ...intent, requestKey })
+    if (verdict === 'committed') return
+    if (verdict === 'denied') throw benign('policy_denied', 'refused by the rules of the cosigner')
+    await this.#suspend(intent.walletId, undefined, 'a presignature was named twice')
+    throw benign('wallet_state', 'the wallet is suspended')
+  }
+
+  /** The wallet stops at once; the link and its other wallets go on. */
+  async #suspend(walletId: Uint8Array, sid: Uint8Array | undefined, why: string): Promise<void> {
+    const id = walletId.slice()
+    this.wipeWallet(id)
+    if (sid !== undefined) this.#presignatures.wipeSession(sid)
+    await this.#deps.store.setWalletState(id, 'SUSPENDED', why)
+    this.#deps.alert('wallet_suspended', `wallet ${hexOf(id)}: ${why}`)
+  }
+
+  async #bindingOf(request: EdSignRequest): Promise<WalletBinding> {
+    const { share, ...binding } = await this.#activeRecord(request)
+    share.fill(0)
+    return binding
+  }
+
+  async #activeRecord({ walletId, wEpoch }: EdSignRequest): Promise<WalletRecord> {
+    const record = await this.#deps.store.loadWallet(walletId.slice())
+    if (record === undefined) throw benign('wallet_state', 'no such wallet')
+    if (record.state === 'ACTIVE' && record.wEpoch === wEpoch) return record
+    record.share.fill(0)
+    throw benign('wallet_state', 'the wallet is not active at this epoch')
+  }
+}
+
+/** Fields of a request are views of its frame: what outlives the call is copied. */
+const intentOf = (request: EdSignRequest, presignature: EdPresignature): Omit<CosignerIntent, 'summary'> => ({
+  walletId: request.walletId.slice(),
+  wEpoch: request.wEpoch,
+  presigId: request.presigId.slice(),
+  noncePoint: presignature.commitments.s.hiding,
+  reqId: request.reqId.slice(),
+  digest: request.messageHash.slice(),
+  payload: request.payload,
+})

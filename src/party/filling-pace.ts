@@ -1,0 +1,107 @@
+/**
+ * When filling gives way to live signing, and for how long. A session starts when nothing has been signed for a few
+ * milliseconds; where something was signed lately, filling rests after each session for four times as long as it took, or
+ * as long as it took for a wallet that is signed from and below its low water. Where signing never pauses it starts all
+ * the same, smaller, having rested twice that, so that pools do not starve. A pool that is signed from and nearly empty
+ * is filled without a rest, because those who find it empty would wait longer than for a session that fills.
+ */
+export type Urgency = {
+  /** Signed from, and nearly empty. */
+  readonly isUrgent: boolean
+  /** Signed from, and below its low water. */
+  readonly isLow: boolean
+}
+
+/** Four presignatures cost hardly more each than sixteen do, and hold each party for a quarter of the time. */
+const REFILL_BATCH = 4
+/** While something is signed: costs a third more for each, and holds the parties for a third less. */
+const BUSY_BATCH = 2
+/** Live signing has paused when nothing was signed for this long. */
+const QUIET_MS = 3
+/** Somebody is trading when something was signed within this time. */
+const RECENT_MS = 500
+const PATIENCE = 4
+const PATIENCE_MAX_MS = 250
+/** Of two measurements the newer counts this much. */
+const FRESH = 0.2
+
+export class FillingPace {
+  #live = 0
+  #lastLiveMs = Number.NEGATIVE_INFINITY
+  #startMs = 0
+  #endMs = Number.NEGATIVE_INFINITY
+  #isRunning = false
+  #sessionMs = 0
+  #fillRate = 0
+
+  /** Signatures that are being made. */
+  get liveCount(): number {
+    return this.#live
+  }
+
+  /** Presignatures a second while filling, lately. */
+  get fillRate(): number {
+    return this.#fillRate
+  }
+
+  /** How long a session takes, lately. */
+  get sessionMs(): number {
+    return this.#sessionMs
+  }
+
+  get isRunning(): boolean {
+    return this.#isRunning
+  }
+
+  /** A signature begins. Answers what to call when it has ended. */
+  beginLive(): () => void {
+    this.#live += 1
+    return () => {
+      this.#live -= 1
+      this.noteLive()
+    }
+  }
+
+  noteLive(): void {
+    this.#lastLiveMs = performance.now()
+  }
+
+  beginSession(): void {
+    this.#isRunning = true
+    this.#startMs = performance.now()
+  }
+
+  endSession(made: number): void {
+    this.#isRunning = false
+    this.#endMs = performance.now()
+    if (made === 0) return
+    const tookMs = Math.max(this.#endMs - this.#startMs, 0.1)
+    const rate = (made * 1_000) / tookMs
+    this.#sessionMs = this.#sessionMs === 0 ? tookMs : (1 - FRESH) * this.#sessionMs + FRESH * tookMs
+    this.#fillRate = this.#fillRate === 0 ? rate : (1 - FRESH) * this.#fillRate + FRESH * rate
+  }
+
+  /** How long the session that runs is likely to take still. */
+  get remainingMs(): number {
+    return this.#isRunning ? Math.max(0, this.#sessionMs - (performance.now() - this.#startMs)) : 0
+  }
+
+  /** The largest session that may fill now. */
+  batch({ isUrgent }: Urgency): number {
+    return this.#isBusy(performance.now()) && !isUrgent ? BUSY_BATCH : REFILL_BATCH
+  }
+
+  /** 0 when a session may fill now; otherwise how long to wait before asking again. */
+  restMs({ isUrgent, isLow }: Urgency): number {
+    const nowMs = performance.now()
+    if (isUrgent || (this.#live === 0 && nowMs - this.#lastLiveMs >= RECENT_MS)) return 0
+    const turnMs = Math.max(QUIET_MS, Math.min(PATIENCE_MAX_MS, this.#sessionMs * (isLow ? 1 : PATIENCE)))
+    const restedMs = nowMs - this.#endMs
+    if (restedMs >= (this.#isBusy(nowMs) ? 2 : 1) * turnMs) return 0
+    return Math.max(QUIET_MS, turnMs - restedMs)
+  }
+
+  #isBusy(nowMs: number): boolean {
+    return this.#live > 0 || nowMs - this.#lastLiveMs < QUIET_MS
+  }
+}
