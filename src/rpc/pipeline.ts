@@ -202,11 +202,14 @@ export class Pipeline {
       this.#rates.take(`calls ${caller.apiKeyId}`, record.requestsPerSecond)
   }
 
-  /** The key still stands: nothing is released under one whose revocation was acknowledged meanwhile. */
+  /** The key still stands: nothing is released under one that was revoked, or is over, meanwhile. */
   #checkStillGood({ rule }: Keyed, caller: Caller): void {
     if (rule.lane === 'reserved') return
     const record = this.#needs.directory.findById(caller.apiKeyId)
     if (record === undefined) throw failure('API_KEY_INVALID', {})
+    const { expireTimeMs } = record
+    if (expireTimeMs !== undefined && expireTimeMs <= this.#needs.clock.nowMs())
+      throw failure('API_KEY_EXPIRED', { expireTime: new Date(expireTimeMs).toISOString() })
   }
 
   /** Reports how a call ended and gives the error its shape on the wire. */
