@@ -153,7 +153,7 @@ export class Pipeline {
       this.#rates.take(`calls ${caller.apiKeyId}`, record.requestsPerSecond)
   }
 
-  /** The key still stands: nothing is released under one whose revocation was acknowledged meanwhile. */
+  /** The key still stands: nothing is released under one that was revoked, or is over, meanwhile. */
   #checkStillGood({ rule }: Keyed, caller: Caller): void {
     if (rule.lane === 'reserved') return
     const record = this.#needs.directory.findById(caller.apiKeyId)

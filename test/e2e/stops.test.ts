@@ -4,6 +4,7 @@ import { connect as connectHttp2 } from 'node:http2'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { create, toBinary } from '@bufbuild/protobuf'
+import { timestampFromMs } from '@bufbuild/protobuf/wkt'
 import Database from 'better-sqlite3'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { FreezeScope } from '../../gen/countersign/v1/admin_pb.ts'
@@ -87,6 +88,22 @@ describe('a permission that reaches a whole project', () => {
     expect(outcomes.sort()).toEqual(['RATE_LIMITED', 'RATE_LIMITED', 'signed'])
     client.close()
   })
+})
+
+it('ends a stream with the time of its key', async () => {
+  const expireTime = timestampFromMs(Date.now() + 1_500)
+  const { secret } = await newKey(admin, [{ name: 'audit:read' }], { expireTime })
+  const client = connect(daemon, secret)
+  const follow = async (): Promise<void> => {
+    for await (const { event } of client.audit.watchEvents({})) {
+      expect(Number(event?.time?.seconds ?? 0n)).toBeLessThanOrEqual(Number(expireTime.seconds))
+    }
+  }
+  const following = reasonOf(follow())
+  await sleep(2_000)
+  await newWallet(admin)
+  expect(await following).toBe('API_KEY_EXPIRED')
+  client.close()
 })
 
 it('makes a key with more permissions than an audit row holds', async () => {

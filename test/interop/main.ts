@@ -1,7 +1,8 @@
 /**
  * Clients in other languages against the real daemon: Python and Go built from Debian's packages, buf curl by
- * reflection, plain HTTP and the published TypeScript client, over TCP and the unix socket. Every check prints a line;
- * the exit code is 1 when one failed. `--install`, or CI=true, lets root install Debian packages that are missing.
+ * reflection, plain HTTP and the published TypeScript client, over TCP and the unix socket; then the protocol's second
+ * implementation against the engine. Every check prints a line; the exit code is 1 when one failed. `--install`, or
+ * CI=true, lets root install Debian packages that are missing.
  */
 import assert from 'node:assert/strict'
 import { mkdtempSync, rmSync } from 'node:fs'
@@ -17,6 +18,7 @@ import { bufCall, bufOverConnect, bufOverGrpc, bufOverSocket, fetchCall, listSer
 import { jsonClient } from './json-client.ts'
 import { judgeClient } from './judge.ts'
 import { programClient } from './program-client.ts'
+import { judgeSecondParty } from './second-party.ts'
 import { typescriptClient } from './typescript-client.ts'
 
 const SERVICES = [
@@ -87,6 +89,7 @@ const folder = mkdtempSync(join(tmpdir(), 'countersign-interop-'))
 try {
   const commands = await buildClients(checks, folder)
   await checks.check('daemon and anvil start', () => judgeAll(checks, commands, folder))
+  await checks.check('the second implementation runs to its end', () => judgeSecondParty(checks))
 } finally {
   rmSync(folder, { recursive: true, force: true })
 }

@@ -95,16 +95,16 @@ def base_mul(k):
     return _affine(total)
 
 
-def mul(point, k):
-    """k·point, by a signed window of five bits."""
-    k %= Q
-    if point is None or k == 0:
-        return None
-    twice = _affine(_double((point[0], point[1], 1)))
-    odd = [(point[0], point[1], 1)]
-    for _ in range(7):
-        odd.append(_add_affine(odd[-1], *twice))
-    table = _all_affine(odd)
+# The endomorphism (x, y) -> (BETA·x, y) multiplies by LAMBDA; the short vectors (A1, -B1), (A2, A1) of its lattice
+# split a scalar into two halves (GLV).
+BETA = 0x7AE96A2B657C07106E64479EAC3434E99CF0497512F58995C1396C28719501EE
+LAMBDA = 0x5363AD4CC05C30E0A5261C028812645A122E22EA20816678DF02967C1B23BD72
+_A1, _B1 = 0x3086D221A7D46BCDE86C90E49284EB15, 0xE4437ED6010E88286F547FA90ABFE4C3
+_A2 = 0x114CA50F7A8E2F3F657C1108D9D44CFD8
+
+
+def _signed_digits(k):
+    """Digits of a signed window of five bits, lowest first: 0 or odd, between -15 and 15."""
     digits = []
     while k:
         digit = 0
@@ -115,14 +115,39 @@ def mul(point, k):
             k -= digit
         digits.append(digit)
         k >>= 1
+    return digits
+
+
+def _split(k):
+    """(k1, k2) of half the length with k1 + LAMBDA·k2 = k mod Q."""
+    c1, c2 = (_A1 * k + Q // 2) // Q, (_B1 * k + Q // 2) // Q
+    return k - c1 * _A1 - c2 * _A2, c1 * _B1 - c2 * _A1
+
+
+def mul(point, k):
+    """k·point."""
+    k %= Q
+    if point is None or k == 0:
+        return None
+    odd = [(point[0], point[1], 1)]
+    twice = _affine(_double(odd[0]))
+    for _ in range(7):
+        odd.append(_add_affine(odd[-1], *twice))
+    table = _all_affine(odd)
+    halves = _split(k)
+    tables = []
+    for half, factor in zip(halves, (1, BETA)):
+        sign = 1 if half >= 0 else -1
+        tables.append([(x * factor % P, y * sign % P) for x, y in table])
+    digits = [_signed_digits(abs(half)) for half in halves]
     total = (0, 1, 0)
-    for digit in reversed(digits):
+    for at in range(max(map(len, digits)) - 1, -1, -1):
         total = _double(total)
-        if digit > 0:
-            total = _add_affine(total, *table[digit >> 1])
-        elif digit < 0:
-            x, y = table[-digit >> 1]
-            total = _add_affine(total, x, P - y)
+        for own, points in zip(digits, tables):
+            digit = own[at] if at < len(own) else 0
+            if digit:
+                x, y = points[abs(digit) >> 1]
+                total = _add_affine(total, x, y if digit > 0 else P - y)
     return _affine(total)
 
 

@@ -76,16 +76,21 @@ class _SlotHash:
 
 
 class ExtensionReceiver:
-    """Makes the OTE message and, from the peer's RVOLE message, the shares d of every slot."""
+    """Makes the OTE message and, from the peer's RVOLE message, the shares d of every slot.
 
-    def __init__(self, sid, k0, k1, slots):
+    Every row whose bit is set in `garbled` uses a choice vector that differs in one bit, before χ is hashed: the check
+    must then fail unless all of these bits of Δ are 0.
+    """
+
+    def __init__(self, sid, k0, k1, slots, garbled=0):
         self._sid, self._slots = sid, slots
         bits = row_bits(slots)
         self._choices = secrets.randbits(bits)
         rows = [_row(key, sid, i, bits) for i, key in enumerate(k0)]
         masks = [_row(key, sid, i, bits) for i, key in enumerate(k1)]
         corrections = b"".join(
-            (row ^ mask ^ self._choices).to_bytes(bits // 8, "little") for row, mask in zip(rows, masks)
+            (row ^ mask ^ self._choices ^ (garbled >> i & 1)).to_bytes(bits // 8, "little")
+            for i, (row, mask) in enumerate(zip(rows, masks))
         )
         row_hash = RowHash(sid, corrections)
         tags = [row_hash(row, bits) for row in [self._choices, *rows]]

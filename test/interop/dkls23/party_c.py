@@ -31,7 +31,7 @@ class PartyC:
         data = self._carry(Frame(kind, C, self.link.link_id, epoch, sid, body).bytes())
         if not data:
             return None
-        frame = Frame.parse(data)
+        frame = self.last_answer = Frame.parse(data)
         assert frame.role == S and frame.link_id == self.link.link_id, "role or link of the answer"
         if frame.kind == ERROR:
             length = int.from_bytes(frame.body[1:3], "little")
@@ -60,10 +60,10 @@ class PartyC:
         self.link.epoch = epoch
         test = presign.Initiator(material, epoch, [presign.NullSlot(material.lctx)], bend)
         p2 = self.exchange(setup.L5, bend("L5.conf", run.conf) + test.p1, run.sid, epoch, presign.P2)
-        self._finish_presign(test, p2)
+        self.finish_presign(test, p2)
         self.material = material
 
-    def _finish_presign(self, run, p2):
+    def finish_presign(self, run, p2):
         p3 = run.p3(p2.body)
         assert p2.sid == run.sid, "sid of P2"
         p4 = self.exchange(presign.P3, p3, run.sid)
@@ -83,7 +83,7 @@ class PartyC:
 
     def presign(self, wallets, bend=straight):
         run = presign.Initiator(self.material, self.link.epoch, wallets, bend)
-        return self._finish_presign(run, self.exchange(presign.P1, run.p1))
+        return self.finish_presign(run, self.exchange(presign.P1, run.p1))
 
     def request(self, presignature, payload, digest, path=(), request_id=None, bend=straight):
         """(request id, body, signing) of a request that is not sent yet."""

@@ -15,6 +15,7 @@ class PartyS:
         self.link, self._bend = Link(id_c, id_s), bend
         self.wallets, self.presignatures, self.signatures = {}, {}, []
         self.seen = []
+        self.frames = []
         self._setup = self._keygen = self._presign = None
         self.material = None
 
@@ -22,6 +23,7 @@ class PartyS:
         """The answer to one frame; nothing for an acknowledgement or an error frame."""
         frame = Frame.parse(data)
         self.seen.append(frame.kind)
+        self.frames.append(frame)
         assert frame.role == C and frame.link_id == self.link.link_id, "role or link of the frame"
         handlers = {
             HELLO: self._hello, setup.L1: self._l1, setup.L3: self._l3, setup.L5: self._l5, keygen.W1: self._w1,
@@ -33,7 +35,7 @@ class PartyS:
     def _frame(self, kind, body, sid=ZERO32, epoch=None):
         return Frame(kind, S, self.link.link_id, self.link.epoch if epoch is None else epoch, sid, body).bytes()
 
-    def _error(self, code, detail=b""):
+    def error(self, code, detail=b""):
         return self._frame(ERROR, bytes([code]) + u16(len(detail)) + detail)
 
     def _hello(self, frame):
@@ -96,14 +98,14 @@ class PartyS:
         asked = read_request(frame.body)
         presignature = self.presignatures.pop(asked["presig"], None)
         if presignature is None:
-            return self._error(9)
+            return self.error(9)
         wallet = presignature.wallet
         assert frame.sid == ZERO32 and frame.epoch == presignature.link_epoch and asked["link"] == self.link.link_id
         assert asked["wallet"] == wallet.wallet_id and asked["epoch"] == u32(wallet.epoch)
         digest = DIGEST_OF(asked["payload"]).digest()
         signing = Signing(presignature, digest, asked["path"])
         if digest != asked["digest"] or signing.echo != asked["echo"]:
-            return self._error(6)
+            return self.error(6)
         r, s, recid = signing.combine(asked["w"], asked["u"])
         self.signatures.append((signing.key, digest, r, s, recid))
         body = self._bend("response", response_body(asked["request"], r, s, recid))

@@ -1,6 +1,7 @@
 """Presign sessions of both sides, §9, also as the self-test of a set-up on the null slot, §4.2.
 
-`bend(name, body)` may return another body (without its conf) for P1..P4: the one who cheats hashes what it sends.
+`bend(name, value)` returns what a party uses in place of `value`, itself when the party is honest: the bodies P1..P4
+without their conf (the one who cheats hashes what it sends), and the "nonce", "share" and "rows" of its inputs.
 """
 import secrets
 
@@ -92,7 +93,9 @@ class _Session:
         return th("dir", self.sid, u8(own), u8(peer)), th("dir", self.sid, u8(peer), u8(own))
 
     def _receive(self):
-        self._receiver = ExtensionReceiver(self._ids()[1], self._material.k0, self._material.k1, len(self._slots))
+        self._receiver = ExtensionReceiver(
+            self._ids()[1], self._material.k0, self._material.k1, len(self._slots), self._bend("rows", 0)
+        )
         self._phis = [random_scalar() for _ in self._slots]
         return self._receiver.message
 
@@ -101,7 +104,8 @@ class _Session:
         sender = ExtensionSender(self._ids()[0], self._material.delta, self._material.keys, len(self._slots), extension)
         parts, self._c = [], []
         for at, slot in enumerate(self._slots):
-            message, c = sender.multiply(at, [self._nonces[at], slot.share])
+            inputs = [self._bend("nonce", self._nonces[at]), self._bend("share", slot.share)]
+            message, c = sender.multiply(at, inputs)
             parts.append(message)
             self._c.append(c)
         return b"".join(parts)
