@@ -27,6 +27,8 @@ if (parentPort !== null) {
     'acknowledge',
     'presign',
     'sign',
+    'presignEd25519',
+    'signEd25519',
     'wipeWallet',
     'status',
     'stop',
