@@ -11,15 +11,9 @@ import { createProject, getProject, listProjects, updateProject } from '../admin
 import { getStatus } from '../admin/status.ts'
 import type { UseCases } from '../rpc/use-cases.ts'
 import type { RateLimiter } from '../signing/rate-limiter.ts'
-import {
-  signAuthorization,
-  signDigest,
-  signMessage,
-  signTransaction,
-  signTypedData,
-  verifySignature,
-} from '../signing/requests.ts'
+import { signAuthorization, signDigest, signMessage, signTransaction, signTypedData } from '../signing/requests.ts'
 import type { SignNeeds } from '../signing/sign.ts'
+import { verifySignature } from '../signing/verify-signature.ts'
 
 export type UseCaseNeeds = AdminNeeds & {
   readonly rates: RateLimiter
