@@ -3,6 +3,7 @@
  * other. Each holds up to the capacity that the settings say.
  */
 import type { KeyType } from '../vault/wallets.ts'
+import { LiveActivity } from './filling-pace.ts'
 import type { ReadyPresignature } from './initiator.ts'
 import { type PoolEvents, type PoolSettings, type PoolView, PresignaturePool } from './presignature-pool.ts'
 
@@ -21,9 +22,11 @@ export class KeyPools {
     nowMs: () => number,
     events: PoolEvents,
   ) {
+    // Filling one kind gives way to signing with the other: the same threads do both.
+    const live = new LiveActivity()
     this.#pools = {
-      secp256k1: new PresignaturePool(presign.secp256k1, settings, nowMs, events),
-      ed25519: new PresignaturePool(presign.ed25519, settings, nowMs, events),
+      secp256k1: new PresignaturePool(presign.secp256k1, settings, nowMs, events, live),
+      ed25519: new PresignaturePool(presign.ed25519, settings, nowMs, events, live),
     }
     this.#all = [this.#pools.secp256k1, this.#pools.ed25519]
   }
