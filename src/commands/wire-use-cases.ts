@@ -13,15 +13,9 @@ import { getStatus } from '../admin/status.ts'
 import type { UseCases } from '../rpc/use-cases.ts'
 import { authorize } from '../signing/authorize.ts'
 import type { RateLimiter } from '../signing/rate-limiter.ts'
-import {
-  signAuthorization,
-  signDigest,
-  signMessage,
-  signTransaction,
-  signTypedData,
-  verifySignature,
-} from '../signing/requests.ts'
+import { signAuthorization, signDigest, signMessage, signTransaction, signTypedData } from '../signing/requests.ts'
 import type { SignNeeds } from '../signing/sign.ts'
+import { verifySignature } from '../signing/verify-signature.ts'
 
 export type UseCaseNeeds = AdminNeeds & {
   readonly rates: RateLimiter

@@ -23,7 +23,7 @@ import { Link, newLinkRecord } from './link.ts'
 import { partyIdOf } from './party-id.ts'
 import { openPortEnd, type PortEnd } from './port-calls.ts'
 import { hexOf } from './presignature-map.ts'
-import { readSigningPayload } from './read-payload.ts'
+import { readEd25519Payload, readSigningPayload } from './read-payload.ts'
 import { Responder } from './responder.ts'
 import { ShareSeal } from './share-sealing.ts'
 
@@ -109,9 +109,10 @@ export const createCosigner = async (data: CosignerWorkerData, main: () => PortE
       const events = { alert, wipeSessions: () => responder?.wipeSessions() }
       link = new Link(parties, record, store, clock, events)
       const frames: PortEnd<QuestionCalls> = openPortEnd(data.frames, { frame }, (error) => alert('internal', String(error)))
-      const deps = { link, store, entropy, clock, readPayload: readSigningPayload, alert }
+      const reading = { readPayload: readSigningPayload, readEdPayload: readEd25519Payload }
       responder = new Responder({
-        ...deps,
+        ...{ link, store, entropy, clock, alert },
+        ...reading,
         incarnationId: new Uint8Array(randomBytes(16)),
         ask: (question) => frames.call('question', question, { timeoutMs: 10_000 }),
       })
@@ -129,7 +130,7 @@ export const createCosigner = async (data: CosignerWorkerData, main: () => PortE
       assertInPlace()
       assert(link, 'paired')
       const { state, lEpoch, relinkGrant } = link.record
-      const presignatures = responder?.presignatureCount ?? 0
+      const presignatures = (responder?.presignatureCount ?? 0) + (responder?.ed.presignatureCount ?? 0)
       return { state: link.burned ? 'BURNED' : state, lEpoch, relinkGrant, presignatures, head: auditHead(vault.read) }
     },
     freeze: ({ freeze }: { readonly freeze: FreezeRow }) =>

@@ -25,18 +25,44 @@ const PATIENCE_MAX_MS = 250
 /** Of two measurements the newer counts this much. */
 const FRESH = 0.2
 
+/** The signatures that are being made. Pools whose parties work in the same threads share one. */
+export class LiveActivity {
+  #count = 0
+  #lastMs = Number.NEGATIVE_INFINITY
+
+  get count(): number {
+    return this.#count
+  }
+
+  /** When something was last signed, on the clock of `performance.now()`. */
+  get lastMs(): number {
+    return this.#lastMs
+  }
+
+  /** A signature begins. Answers what to call when it has ended. */
+  begin(): () => void {
+    this.#count += 1
+    return () => {
+      this.#count -= 1
+      this.note()
+    }
+  }
+
+  note(): void {
+    this.#lastMs = performance.now()
+  }
+}
+
 export class FillingPace {
-  #live = 0
-  #lastLiveMs = Number.NEGATIVE_INFINITY
+  readonly #live: LiveActivity
   #startMs = 0
   #endMs = Number.NEGATIVE_INFINITY
   #isRunning = false
   #sessionMs = 0
   #fillRate = 0
 
-  /** Signatures that are being made. */
-  get liveCount(): number {
-    return this.#live
+  constructor(live: LiveActivity) {
+    this.#live = live
   }
 
   /** Presignatures a second while filling, lately. */
@@ -51,19 +77,6 @@ export class FillingPace {
 
   get isRunning(): boolean {
     return this.#isRunning
-  }
-
-  /** A signature begins. Answers what to call when it has ended. */
-  beginLive(): () => void {
-    this.#live += 1
-    return () => {
-      this.#live -= 1
-      this.noteLive()
-    }
-  }
-
-  noteLive(): void {
-    this.#lastLiveMs = performance.now()
   }
 
   beginSession(): void {
@@ -94,7 +107,7 @@ export class FillingPace {
   /** 0 when a session may fill now; otherwise how long to wait before asking again. */
   restMs({ isUrgent, isLow }: Urgency): number {
     const nowMs = performance.now()
-    if (isUrgent || (this.#live === 0 && nowMs - this.#lastLiveMs >= RECENT_MS)) return 0
+    if (isUrgent || (this.#live.count === 0 && nowMs - this.#live.lastMs >= RECENT_MS)) return 0
     const turnMs = Math.max(QUIET_MS, Math.min(PATIENCE_MAX_MS, this.#sessionMs * (isLow ? 1 : PATIENCE)))
     const restedMs = nowMs - this.#endMs
     if (restedMs >= (this.#isBusy(nowMs) ? 2 : 1) * turnMs) return 0
@@ -102,6 +115,6 @@ export class FillingPace {
   }
 
   #isBusy(nowMs: number): boolean {
-    return this.#live > 0 || nowMs - this.#lastLiveMs < QUIET_MS
+    return this.#live.count > 0 || nowMs - this.#live.lastMs < QUIET_MS
   }
 }

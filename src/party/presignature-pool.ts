@@ -4,7 +4,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Failure, failure } from '../domain/failure.ts'
-import { FillingPace, type Urgency } from './filling-pace.ts'
+import { FillingPace, LiveActivity, type Urgency } from './filling-pace.ts'
 import type { ReadyPresignature } from './initiator.ts'
 import { hexOf } from './presignature-map.ts'
 import { WarmWallets } from './warm-wallets.ts'
@@ -60,7 +60,8 @@ export class PresignaturePool {
   readonly #warm: WarmWallets
   /** Given up while a session was making more of them: those are given up too. */
   readonly #forgotten = new Set<string>()
-  readonly #pace = new FillingPace()
+  readonly #live: LiveActivity
+  readonly #pace: FillingPace
   #demands: Demand[] = []
   #size = 0
   #running = false
@@ -77,7 +78,10 @@ export class PresignaturePool {
     settings: PoolSettings,
     nowMs: () => number,
     events: PoolEvents = { dropped: () => {}, low: () => {} },
+    live: LiveActivity = new LiveActivity(),
   ) {
+    this.#live = live
+    this.#pace = new FillingPace(live)
     this.#presign = presign
     this.#settings = settings
     this.#nowMs = nowMs
@@ -94,9 +98,9 @@ export class PresignaturePool {
     return Math.min(POOL_DEPTH_MAX, this.#settings.capacity)
   }
 
-  /** Signatures that are being made with presignatures of this pool. */
+  /** Signatures that are being made, by this pool or one that shares its parties. */
   get liveCount(): number {
-    return this.#pace.liveCount
+    return this.#live.count
   }
 
   get fillRate(): number {
@@ -137,7 +141,7 @@ export class PresignaturePool {
     const ready = list.shift()
     if (ready !== undefined) {
       this.#size -= 1
-      this.#pace.noteLive()
+      this.#live.note()
       if (this.#warm.drained(key, list.length)) this.#events.low(walletId, list.length)
       if (this.#warm.isFilling(key)) this.#kick()
       return ready
@@ -180,7 +184,7 @@ export class PresignaturePool {
 
   /** A signature begins; filling gives way until its `end` is called. */
   beginLive(): () => void {
-    return this.#pace.beginLive()
+    return this.#live.begin()
   }
 
   /** Gives up what a wallet has, what is being made for it included. The caller tells the parties. */

@@ -28,6 +28,8 @@ if (parentPort !== null) {
     'presign',
     'sign',
     'discard',
+    'presignEd25519',
+    'signEd25519',
     'wipeWallet',
     'status',
     'stop',

@@ -16,12 +16,15 @@ import {
   type WalletRecord,
   type WalletState,
 } from '../engine/dkls23/records.ts'
-import { ROLE_C } from '../engine/dkls23/suite.ts'
+import { ALG_ED25519, ALG_SECP256K1, ROLE_C } from '../engine/dkls23/suite.ts'
 import type { EcdsaSignature } from '../engine/dkls23/sign-messages.ts'
+import type { EdSignature } from '../engine/frost/sign-messages.ts'
 import type { SealedShare } from '../vault/sealed-record.ts'
 import type { StoredShare } from '../vault/wallet-shares.ts'
+import type { KeyType } from '../vault/wallets.ts'
 import { PeerUnavailable } from './counterparty.ts'
 import type { FrameCalls } from './cosigner.ts'
+import type { EdSignJob } from './ed-initiator.ts'
 import { createEntropy, systemClock } from './entropy.ts'
 import { Initiator, type InitiatorStore, type ReadyPresignature, type SignJob } from './initiator.ts'
 import { Link, newLinkRecord } from './link.ts'
@@ -67,8 +70,8 @@ export type GeneratedWallet = WalletBinding & {
   /** The record sealed as ACTIVE, for the transaction that decides. */
   readonly active: SealedShare
   readonly linkId: Uint8Array
-  /** PK as 65 bytes beginning 04. */
-  readonly uncompressed: Uint8Array
+  /** PK as wallets show it: secp256k1 65 bytes beginning 04, Ed25519 32 bytes. */
+  readonly shownPublicKey: Uint8Array
 }
 
 export type SignerStatus = {
@@ -119,29 +122,33 @@ export const createSigner = async (data: SignerWorkerData, host: PortEnd<SignerH
     warm: () =>
       telling(() => (link.burned && link.record.relinkGrant > 0 ? initiator.relink() : initiator.warm())),
     relink: () => telling(() => initiator.relink()),
-    generate: () =>
+    generate: ({ keyType }: { readonly keyType: KeyType }) =>
       telling(async (): Promise<{ readonly sid: Uint8Array; readonly wallet: GeneratedWallet }> => {
-        const { sid, wallets } = await initiator.generate(1)
+        const isEd25519 = keyType === 'ed25519'
+        const { sid, wallets } = await initiator.generate(1, isEd25519 ? ALG_ED25519 : ALG_SECP256K1)
         const [binding] = wallets
         if (binding === undefined) throw new Error('no wallet was generated')
         const active = prepared.get(hexOf(binding.walletId))
         prepared.delete(hexOf(binding.walletId))
         if (active === undefined) throw new Error('no record was prepared')
-        const uncompressed = decompress(binding.publicKey)
-        return { sid, wallet: { ...binding, active, linkId: parties.linkId, uncompressed } }
+        const shownPublicKey = isEd25519 ? binding.publicKey : decompress(binding.publicKey)
+        return { sid, wallet: { ...binding, active, linkId: parties.linkId, shownPublicKey } }
       }),
     acknowledge: (sid: Uint8Array) => initiator.acknowledge(sid),
     presign: (walletIds: readonly Uint8Array[]): Promise<readonly ReadyPresignature[]> =>
       telling(() => initiator.presign(walletIds)),
     sign: (job: SignJob): Promise<EcdsaSignature> => telling(() => initiator.sign(job)),
     discard: (presigId: Uint8Array) => initiator.discard(presigId),
+    presignEd25519: (walletIds: readonly Uint8Array[]): Promise<readonly ReadyPresignature[]> =>
+      telling(() => initiator.ed.presign(walletIds)),
+    signEd25519: (job: EdSignJob): Promise<EdSignature> => telling(() => initiator.ed.sign(job)),
     wipeWallet: (walletId: Uint8Array) => initiator.wipeWallet(walletId),
     status: (): SignerStatus => ({
       state: link.burned ? 'BURNED' : link.record.state,
       lEpoch: link.record.lEpoch,
       ready: link.material !== undefined,
       renewedAtMs: Number(link.record.renewedAtMs),
-      presignatures: initiator.presignatureCount,
+      presignatures: initiator.presignatureCount + initiator.ed.presignatureCount,
     }),
     stop: () => {
       initiator.wipeSessions()

@@ -18,9 +18,9 @@ export type WalletView = {
   readonly keyType: KeyType
   readonly ownerType: OwnerType
   readonly label: string
-  /** EIP-55 checksummed. */
+  /** EVM: EIP-55 checksummed. Solana: base58. */
   readonly address: string
-  /** secp256k1: 130 hex digits beginning 04. */
+  /** secp256k1: 130 hex digits beginning 04. Ed25519: 64. */
   readonly publicKeyHex: string
   readonly state: WalletState
   readonly origin: WalletOrigin
@@ -66,6 +66,10 @@ export type WalletUseCases = {
 /** r and s: 32 bytes, big-endian, s low. */
 export type EcdsaSignature = { readonly r: Uint8Array; readonly s: Uint8Array; readonly yParity: 0 | 1 }
 
+/** R ‖ S, 64 bytes. */
+export type Ed25519Signature = { readonly raw: Uint8Array }
+export type Signature = EcdsaSignature | Ed25519Signature
+
 export type ReceiptView = {
   readonly sequence: bigint
   /** 32 bytes. */
@@ -75,8 +79,8 @@ export type ReceiptView = {
 }
 
 export type SignedDigest = {
-  readonly signature: EcdsaSignature
-  /** 32 bytes. */
+  readonly signature: Signature
+  /** 32 bytes; empty for Ed25519, which signs the message itself. */
   readonly digest: Uint8Array
   readonly receipt: ReceiptView
 }
@@ -139,9 +143,9 @@ export type SigningUseCases = {
     args: { readonly walletRef: string; readonly transaction: TransactionContent },
   ) => Promise<{
     readonly signedTransaction: Uint8Array
-    /** 32 bytes. */
-    readonly transactionHash: Uint8Array
-    readonly signature: EcdsaSignature
+    /** EVM: 0x and 64 hex digits. Solana: base58, empty while the fee payer has not signed. */
+    readonly transactionHash: string
+    readonly signature: Signature
     readonly receipt: ReceiptView
   }>
   readonly signAuthorization: (
@@ -168,8 +172,9 @@ export type SigningUseCases = {
     },
   ) => Promise<{
     readonly valid: boolean
+    readonly signerKind: 'eoa' | 'ed25519'
     readonly recoveredAddress: string | undefined
-    /** 32 bytes. */
+    /** 32 bytes; empty for Ed25519. */
     readonly digest: Uint8Array
   }>
 }

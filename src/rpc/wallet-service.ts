@@ -128,7 +128,7 @@ const signingHandlers = (signing: SigningUseCases) =>
       const signed = await signing.signTransaction(call, { walletRef: request.wallet, transaction })
       return {
         signedTransaction: signed.signedTransaction,
-        transactionHash: `0x${Buffer.from(signed.transactionHash).toString('hex')}`,
+        transactionHash: signed.transactionHash,
         signature: toWireSignature(signed.signature),
         receipt: toWireReceipt(signed.receipt),
       }
@@ -149,7 +149,7 @@ const signingHandlers = (signing: SigningUseCases) =>
       })
       return {
         valid: checked.valid,
-        signerKind: SignerKind.EOA,
+        signerKind: checked.signerKind === 'ed25519' ? SignerKind.ED25519 : SignerKind.EOA,
         recoveredAddress: checked.recoveredAddress ?? '',
         digest: checked.digest,
       }

@@ -4,7 +4,8 @@ import type { Timestamp } from '@bufbuild/protobuf/wkt'
 import { timestampFromMs, timestampMs } from '@bufbuild/protobuf/wkt'
 import type { ReceiptSchema, SignatureSchema } from '../../gen/countersign/v1/common_pb.ts'
 import { KeyType as WireKeyType } from '../../gen/countersign/v1/common_pb.ts'
-import type { EcdsaSignature, KeyType, ReceiptView } from './use-cases.ts'
+import { encodeBase58 } from '../domain/base58.ts'
+import type { KeyType, ReceiptView, Signature } from './use-cases.ts'
 
 /** Both directions of a one-to-one table between words. */
 export const bothWays = <Word extends string, Wire extends number>(toWire: { readonly [W in Word]: Wire }) => {
@@ -34,7 +35,9 @@ export const fromTimestamp = (timestamp: Timestamp | undefined): number | undefi
 /** On the wire, empty text is absent text. */
 export const orAbsent = (text: string): string | undefined => (text === '' ? undefined : text)
 
-export const toWireSignature = ({ r, s, yParity }: EcdsaSignature): MessageInitShape<typeof SignatureSchema> => {
+export const toWireSignature = (signature: Signature): MessageInitShape<typeof SignatureSchema> => {
+  if ('raw' in signature) return { raw: signature.raw, base58: encodeBase58(signature.raw) }
+  const { r, s, yParity } = signature
   const v = 27 + yParity
   const raw = Buffer.concat([r, s, Uint8Array.of(v)])
   return { r, s, v, yParity, raw: new Uint8Array(raw), hex: `0x${raw.toString('hex')}` }

@@ -1,19 +1,17 @@
 /** From what a caller asks to what is signed: one function an RPC. Everything goes through `sign`. */
 import type { Call } from '../domain/call.ts'
-import { failure } from '../domain/failure.ts'
-import { formatEvmAddress, parseEvmAddress } from '../payload/address.ts'
+import { assert } from '../domain/failure.ts'
+import { formatEvmAddress } from '../payload/address.ts'
 import { parseAuthorization } from '../payload/authorization.ts'
+import { toHex } from '../payload/bytes.ts'
 import { checkDigest } from '../payload/digest.ts'
-import { examine } from '../payload/examine.ts'
 import { type MessageInput, parseFormattedDigest, parseMessage } from '../payload/message.ts'
-import { recoverSigner } from '../payload/recover.ts'
+import { attachSolanaSignature } from '../payload/solana-transaction.ts'
 import type { SigningContent } from '../payload/signing-payload.ts'
 import { attachSignature, encodeUnsignedTransaction, type EvmTransactionType } from '../payload/transaction.ts'
 import { type EvmTransactionFields, parseTransactionFields } from '../payload/transaction-fields.ts'
-import { authorize } from './authorize.ts'
-import { parsePresentedSignature } from './presented-signature.ts'
-import { resolveWallet } from './resolve-wallet.ts'
-import { sign, type Signed, type SignNeeds } from './sign.ts'
+import type { EcdsaSignature } from './examined.ts'
+import { sign, type Signed, type SignNeeds, type SignRequest } from './sign.ts'
 
 export type MessageContent =
   | { readonly kind: 'text'; readonly text: string }
@@ -28,12 +26,11 @@ const TRANSACTION_TYPES = {
   set_code: 'set-code',
 } as const satisfies { readonly [name: string]: EvmTransactionType }
 
-type Signature = Signed['signature']
 export type SignedAuthorization = {
   readonly chainId: bigint
   readonly address: string
   readonly nonce: bigint
-  readonly signature: Signature
+  readonly signature: EcdsaSignature
 }
 
 export type RequestedTransaction = {
@@ -58,12 +55,15 @@ export type TransactionContent =
   | { readonly kind: 'evm'; readonly fields: RequestedTransaction }
   | { readonly kind: 'solana_message'; readonly message: Uint8Array }
 
-const inputOf = (content: MessageContent): MessageInput =>
+export const inputOf = (content: MessageContent): MessageInput =>
   content.kind === 'text' ? { text: content.text } : { data: content.data }
 
-const typedDataOf = (json: string): SigningContent => ({ kind: 'typed-data', json: new Uint8Array(Buffer.from(json, 'utf8')) })
+export const typedDataOf = (json: string): SigningContent => ({ kind: 'typed-data', json: new Uint8Array(Buffer.from(json, 'utf8')) })
 
-/** EIP-191; with `isFormatted` a digest, under the permission for digests. */
+/**
+ * secp256k1: EIP-191; with `isFormatted` a digest, under the permission for digests. Ed25519: the bytes themselves;
+ * `isFormatted` is refused with KEY_TYPE_UNSUPPORTED.
+ */
 export const signMessage = (
   needs: SignNeeds,
   call: Call,
@@ -74,53 +74,78 @@ export const signMessage = (
   return sign(needs, call, { walletRef: args.walletRef, method: 'SignMessage', content })
 }
 
+type Secp256k1Signed = Extract<Signed, { readonly keyType: 'secp256k1' }>
+
+/** By a secp256k1 wallet: no other counts. */
+const signEvm = async (
+  needs: SignNeeds,
+  call: Call,
+  request: Omit<SignRequest, 'keyType'>,
+): Promise<Secp256k1Signed> => {
+  const signed = await sign(needs, call, { ...request, keyType: 'secp256k1' })
+  assert(signed.keyType === 'secp256k1', 'a secp256k1 wallet signed')
+  return signed
+}
+
 export const signTypedData = (
   needs: SignNeeds,
   call: Call,
-  args: { readonly walletRef: string; readonly json: string },
-): Promise<Signed> =>
-  sign(needs, call, {
-    walletRef: args.walletRef,
-    method: 'SignTypedData',
-    content: typedDataOf(args.json),
-    keyType: 'secp256k1',
-  })
+  { walletRef, json }: { readonly walletRef: string; readonly json: string },
+): Promise<Signed> => signEvm(needs, call, { walletRef, method: 'SignTypedData', content: typedDataOf(json) })
 
 export const signDigest = (
   needs: SignNeeds,
   call: Call,
-  args: { readonly walletRef: string; readonly digest: Uint8Array },
-): Promise<Signed> =>
-  sign(needs, call, {
-    walletRef: args.walletRef,
-    method: 'SignDigest',
-    content: { kind: 'digest', digest: checkDigest(args.digest) },
-    keyType: 'secp256k1',
-  })
+  { walletRef, digest }: { readonly walletRef: string; readonly digest: Uint8Array },
+): Promise<Signed> => {
+  const content: SigningContent = { kind: 'digest', digest: checkDigest(digest) }
+  return signEvm(needs, call, { walletRef, method: 'SignDigest', content })
+}
 
-export const signTransaction = async (
+export type SignedTransaction = Signed & {
+  readonly signedTransaction: Uint8Array
+  /** How the network names it: EVM 0x and 64 hex digits, Solana base58; '' while the fee payer has not signed. */
+  readonly transactionHash: string
+}
+
+export const signTransaction = (
   needs: SignNeeds,
   call: Call,
-  args: { readonly walletRef: string; readonly transaction: TransactionContent },
-): Promise<Signed & { readonly signedTransaction: Uint8Array; readonly transactionHash: Uint8Array }> => {
-  const { transaction } = args
-  if (transaction.kind === 'solana_message') {
-    throw failure('KEY_TYPE_UNSUPPORTED', { keyType: 'KEY_TYPE_ED25519', operation: 'SignTransaction' })
-  }
+  { walletRef, transaction }: { readonly walletRef: string; readonly transaction: TransactionContent },
+): Promise<SignedTransaction> =>
+  transaction.kind === 'solana_message'
+    ? signSolanaTransaction(needs, call, walletRef, transaction.message)
+    : signEvmTransaction(needs, call, walletRef, transaction)
+
+const signEvmTransaction = async (
+  needs: SignNeeds,
+  call: Call,
+  walletRef: string,
+  transaction: Exclude<TransactionContent, { readonly kind: 'solana_message' }>,
+): Promise<SignedTransaction> => {
   const unsigned =
     transaction.kind === 'evm_unsigned'
       ? transaction.unsigned
       : encodeUnsignedTransaction(parseTransactionFields(fieldsOf(transaction.fields)))
-  const signed = await sign(needs, call, {
-    walletRef: args.walletRef,
-    method: 'SignTransaction',
-    content: { kind: 'transaction', unsigned },
-    keyType: 'secp256k1',
-  })
-  const decoded = signed.examination.transaction
-  if (decoded === undefined) throw new Error('assertion: a transaction was decoded')
+  const signed = await signEvm(needs, call, { walletRef, method: 'SignTransaction', content: { kind: 'transaction', unsigned } })
+  const decoded = signed.examined.transaction
+  assert(decoded, 'a transaction was decoded')
   const { signed: signedTransaction, hash } = attachSignature(decoded, signed.signature)
-  return { ...signed, signedTransaction, transactionHash: hash }
+  return { ...signed, signedTransaction, transactionHash: toHex(hash) }
+}
+
+const signSolanaTransaction = async (
+  needs: SignNeeds,
+  call: Call,
+  walletRef: string,
+  message: Uint8Array,
+): Promise<SignedTransaction> => {
+  const content: SigningContent = { kind: 'solana-message', message }
+  const signed = await sign(needs, call, { walletRef, method: 'SignTransaction', content, keyType: 'ed25519' })
+  assert(signed.keyType === 'ed25519' && signed.examined.solana, 'an Ed25519 wallet signed a Solana message')
+  const { solana } = signed.examined
+  const { signed: whole, transactionId } = attachSolanaSignature(solana, signed.signature.raw, signed.wallet.publicKey)
+  return { ...signed, signedTransaction: whole, transactionHash: transactionId ?? '' }
 }
 
 export const signAuthorization = async (
@@ -131,7 +156,7 @@ export const signAuthorization = async (
   const { walletRef, chainId, nonce } = args
   const { address } = parseAuthorization({ chainId, address: args.address, nonce })
   const content: SigningContent = { kind: 'authorization', chainId, address, nonce }
-  const signed = await sign(needs, call, { walletRef, method: 'SignAuthorization', content, keyType: 'secp256k1' })
+  const signed = await signEvm(needs, call, { walletRef, method: 'SignAuthorization', content })
   const { signature } = signed
   return { ...signed, authorization: { chainId, address: formatEvmAddress(address), nonce, signature } }
 }
@@ -163,48 +188,4 @@ const fieldsOf = (fields: RequestedTransaction): EvmTransactionFields => {
     ...(maxFeePerBlobGas && { maxFeePerBlobGas: maxFeePerBlobGas.text }),
     authorizationList: authorizationList.map(({ signature, ...rest }) => ({ ...rest, ...signature })),
   }
-}
-
-export type VerifiedContent =
-  | MessageContent
-  | { readonly kind: 'typed_data'; readonly json: string }
-  | { readonly kind: 'digest'; readonly digest: Uint8Array }
-
-const verifiedContent = (content: VerifiedContent): SigningContent => {
-  if (content.kind === 'typed_data') return typedDataOf(content.json)
-  if (content.kind === 'digest') return { kind: 'digest', digest: checkDigest(content.digest) }
-  return parseMessage(inputOf(content))
-}
-
-/** Whether an externally owned account signed this. Signs and records nothing. */
-export const verifySignature = async (
-  needs: SignNeeds,
-  call: Call,
-  args: {
-    readonly signer:
-      | { readonly kind: 'address'; readonly address: string }
-      | { readonly kind: 'wallet'; readonly walletRef: string }
-    readonly content: VerifiedContent
-    readonly signature: Uint8Array
-  },
-): Promise<{ readonly valid: boolean; readonly recoveredAddress: string | undefined; readonly digest: Uint8Array }> => {
-  const { read } = needs.vault
-  let expected: string
-  if (args.signer.kind === 'wallet') {
-    const wallet = resolveWallet(read, call.caller.projectId, args.signer.walletRef, 'secp256k1')
-    authorize(read, needs, call, 'wallet:read', wallet.walletId)
-    expected = wallet.address
-  } else {
-    authorize(read, needs, call, 'wallet:read')
-    expected = args.signer.address
-  }
-  const address = parseEvmAddress(expected)
-  if (address === undefined) {
-    throw failure('INVALID_REQUEST', { violations: [{ field: 'address', description: 'is not an EVM address' }] })
-  }
-  const { digest } = examine(verifiedContent(args.content))
-  const presented = parsePresentedSignature(args.signature)
-  const signer = presented === undefined ? undefined : await recoverSigner(digest, presented)
-  const recoveredAddress = signer === undefined ? undefined : formatEvmAddress(signer)
-  return { valid: recoveredAddress === formatEvmAddress(address), recoveredAddress, digest }
 }

@@ -18,17 +18,39 @@ const matching = (reader: Reader, project: ProjectId, text: string): readonly Wa
   return userId === undefined ? [] : findWalletsByUser(reader, project, userId)
 }
 
-/**
- * The one wallet of a project that a reference names: a wallet id, an address (EVM in any letter case) or a user id.
- * Archived wallets count only when nothing else matches. `keyType` leaves other kinds out of account.
- * Refuses: WALLET_NOT_FOUND (also for another project's), WALLET_AMBIGUOUS naming the ids.
- */
-export const resolveWallet = (reader: Reader, project: ProjectId, text: string, keyType?: KeyType): Wallet => {
-  const found = matching(reader, project, text).filter((wallet) => keyType === undefined || wallet.keyType === keyType)
+const choose = (found: readonly Wallet[]): Wallet => {
   const living = found.filter(({ state }) => state !== 'ARCHIVED')
   const candidates = living.length > 0 ? living : found
   const [wallet] = candidates
   if (wallet === undefined) throw failure('WALLET_NOT_FOUND', {})
   if (candidates.length > 1) throw failure('WALLET_AMBIGUOUS', { walletIds: candidates.map(({ walletId }) => walletId) })
   return wallet
+}
+
+/**
+ * The one wallet of a project that a reference names: a wallet id, an address (EVM in any letter case, Solana
+ * exactly) or a user id.
+ * Archived wallets count only when nothing else matches. `keyType` leaves other kinds out of account.
+ * Refuses: WALLET_NOT_FOUND (also for another project's), WALLET_AMBIGUOUS naming the ids.
+ */
+export const resolveWallet = (reader: Reader, project: ProjectId, text: string, keyType?: KeyType): Wallet =>
+  choose(matching(reader, project, text).filter((wallet) => keyType === undefined || wallet.keyType === keyType))
+
+/**
+ * As `resolveWallet`, for a request that decides the kind of key by itself: other wallets do not count. Where there is
+ * none but others, it is refused with KEY_TYPE_UNSUPPORTED.
+ */
+export const resolveWalletOfKind = (
+  reader: Reader,
+  project: ProjectId,
+  text: string,
+  { keyType, operation }: { readonly keyType: KeyType; readonly operation: string },
+): Wallet => {
+  const found = matching(reader, project, text)
+  const [other] = found
+  if (other !== undefined && found.every((wallet) => wallet.keyType !== keyType)) {
+    const unsupported = other.keyType === 'ed25519' ? 'KEY_TYPE_ED25519' : 'KEY_TYPE_SECP256K1'
+    throw failure('KEY_TYPE_UNSUPPORTED', { keyType: unsupported, operation })
+  }
+  return choose(found.filter((wallet) => wallet.keyType === keyType))
 }

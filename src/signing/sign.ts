@@ -1,5 +1,6 @@
 /**
- * The script every signature goes through: decode → decide → record → two-party rounds → verify → complete. One
+ * The script every signature goes through: find the wallet → decode → decide → record → two-party rounds → verify →
+ * complete, whatever kind of key the wallet has. One
  * transaction decides and records: the intent row, its charges and its audit row are on disk before anything that
  * depends on the digest leaves the thread that holds the share (docs/protocol.md §10.0).
  */
@@ -9,10 +10,10 @@ import type { Clock } from '../domain/clock.ts'
 import { Failure, failure, type FailureReason, isFailure } from '../domain/failure.ts'
 import { walletIdToBytes } from '../domain/ids.ts'
 import type { ReadyPresignature } from '../party/initiator.ts'
+import type { PooledWallet } from '../party/key-pools.ts'
 import { PortFailure } from '../party/port-calls.ts'
 import { suspendWallet } from '../party/signer-host.ts'
 import type { TwoPartyEngine } from '../party/two-party-engine.ts'
-import { examine, type Examination } from '../payload/examine.ts'
 import { encodeSigningPayload, type SigningContent, type SigningMethod } from '../payload/signing-payload.ts'
 import { type AllowedDecision, decide, type Decision, permissionsToSign, type Usage } from '../policy/decide.ts'
 import { appendAudit, type AuditEvent, type AuditHead } from '../vault/audit-chain.ts'
@@ -24,14 +25,18 @@ import type { Reader, Tx } from '../vault/store.ts'
 import { type Charge, readUsage, utcDay } from '../vault/usage.ts'
 import type { KeyType, Wallet } from '../vault/wallets.ts'
 import { getWallet } from '../vault/wallets.ts'
+import { examineFor, type Examined, type Made, runRoundsOf, signatureBytes } from './examined.ts'
 import { type FenceKey, Fences, type Passage } from './fences.ts'
 import type { GrantCache } from './grant-cache.ts'
 import { RateLimiter } from './rate-limiter.ts'
-import { resolveWallet } from './resolve-wallet.ts'
+import { resolveWallet, resolveWalletOfKind } from './resolve-wallet.ts'
 
 export type SignNeeds = {
   readonly vault: DaemonVault
-  readonly engine: Pick<TwoPartyEngine, 'takePresignature' | 'discardPresignature' | 'sign' | 'estimateSignMs'>
+  readonly engine: Pick<
+    TwoPartyEngine,
+    'takePresignature' | 'discardPresignature' | 'sign' | 'signEd25519' | 'estimateSignMs'
+  >
   readonly fences: Fences
   readonly grants: GrantCache
   readonly rates: RateLimiter
@@ -47,10 +52,7 @@ export type SignRequest = {
   readonly keyType?: KeyType
 }
 
-export type Signed = {
-  readonly signature: { readonly r: Uint8Array; readonly s: Uint8Array; readonly yParity: 0 | 1 }
-  readonly digest: Uint8Array
-  readonly examination: Examination
+export type Signed = Made & {
   readonly wallet: Wallet
   readonly receipt: {
     readonly sequence: bigint
@@ -75,6 +77,12 @@ const DENIALS: ReadonlySet<FailureReason> = new Set([
   'COSIGNER_REFUSED',
 ])
 
+/** Where the RPC's name does not say which kind of key it takes. */
+const OPERATIONS: { readonly [K in SigningContent['kind']]?: string } = {
+  transaction: 'signing an EVM transaction',
+  'solana-message': 'signing a Solana transaction',
+}
+
 const MAX_TRIES = 3
 /** More than this of a list is not worth an audit row's space; the payload's hash covers it all. */
 const LISTED_MAX = 32
@@ -86,7 +94,7 @@ type Job = {
   readonly call: Call
   readonly request: SignRequest
   readonly wallet: Wallet
-  readonly examination: Examination
+  readonly examined: Examined
   readonly payload: Uint8Array
   readonly reqId: Uint8Array
 }
@@ -99,22 +107,20 @@ export const fencesOf = (call: Call, wallet: Wallet): readonly FenceKey[] => [
 ]
 
 /**
- * Signs one request for one caller, or refuses with the reason. Refuses as `examine`, `resolveWallet` and `decide` do;
+ * Signs one request for one caller, or refuses with the reason. Refuses as `resolveWallet`, `examineFor` and `decide` do;
  * WALLET_ARCHIVED, WALLET_SUSPENDED, GRANT_REQUIRED, KEY_TYPE_UNSUPPORTED, FROZEN, RATE_LIMITED; COSIGNER_UNAVAILABLE,
  * COSIGNER_REFUSED, LINK_BURNED, LINK_SUSPENDED when the other party does not take part; OUTCOME_UNKNOWN when it may
  * have; AUDIT_UNAVAILABLE when the vault's disk fails; DEADLINE_EXCEEDED.
  */
 export const sign = async (needs: SignNeeds, call: Call, request: SignRequest): Promise<Signed> => {
   const { stages } = call
-  const examination = stages.measure('decode', () => examine(request.content))
-  const wallet = stages.measure('decide', () =>
-    resolveWallet(needs.vault.read, call.caller.projectId, request.walletRef, request.keyType),
-  )
+  const wallet = stages.measure('decide', () => findWallet(needs.vault.read, call, request))
+  const examined = stages.measure('decode', () => examineFor(wallet, request.content))
   const { walletId, project } = wallet
   const payload = stages.measure('decode', () =>
     encodeSigningPayload({ projectId: project, walletId, method: request.method, content: request.content }),
   )
-  const job: Job = { call, request, wallet, examination, payload, reqId: reqIdOf(call) }
+  const job: Job = { call, request, wallet, examined, payload, reqId: reqIdOf(call) }
   try {
     const { raises } = needs.fences
     const behind = fencesOf(call, wallet)
@@ -129,6 +135,12 @@ export const sign = async (needs: SignNeeds, call: Call, request: SignRequest): 
     if (!isFailure(error) || !DENIALS.has(error.reason)) throw error
     throw await recordDenial(needs, job, error)
   }
+}
+
+const findWallet = (reader: Reader, { caller }: Call, { walletRef, method, content, keyType }: SignRequest): Wallet => {
+  if (keyType === undefined) return resolveWallet(reader, caller.projectId, walletRef)
+  const operation = OPERATIONS[content.kind] ?? method
+  return resolveWalletOfKind(reader, caller.projectId, walletRef, { keyType, operation })
 }
 
 /** The answer may have waited for its reader: it leaves only if it could still be made. */
@@ -152,8 +164,7 @@ const signInside = async (needs: SignNeeds, job: Job, passage: Passage): Promise
   for (const { counter, requestsPerSecond } of decision.rates) {
     needs.rates.take(`${job.call.caller.apiKeyId} ${counter}`, requestsPerSecond)
   }
-  const walletId = walletIdToBytes(job.wallet.walletId)
-  assertWorthBeginning(needs, job.call, walletId)
+  assertWorthBeginning(needs, job.call, pooledOf(job.wallet))
   for (let attempt = 1; ; attempt++) {
     assertInTime(needs, job.call)
     const presignature = await stages.wait('presign', () => takePresignature(needs, job))
@@ -167,6 +178,8 @@ const signInside = async (needs: SignNeeds, job: Job, passage: Passage): Promise
   }
 }
 
+const pooledOf = ({ walletId, keyType }: Wallet): PooledWallet => ({ walletId: walletIdToBytes(walletId), keyType })
+
 type Try = { readonly presignature: ReadyPresignature; readonly attempt: number }
 
 const signWith = async (needs: SignNeeds, job: Job, passage: Passage, turn: Try): Promise<Signed | 'again'> => {
@@ -179,7 +192,7 @@ const signWith = async (needs: SignNeeds, job: Job, passage: Passage, turn: Try)
 const takePresignature = async ({ engine, vault }: SignNeeds, { call, wallet }: Job): Promise<ReadyPresignature> => {
   try {
     const { signal, whenPoolIsEmpty } = call
-    return await engine.takePresignature(walletIdToBytes(wallet.walletId), signal, whenPoolIsEmpty)
+    return await engine.takePresignature(pooledOf(wallet), signal, whenPoolIsEmpty)
   } catch (error) {
     // A party that found the wallet's record damaged has stopped the wallet by now: that is the reason to tell.
     const current = getWallet(vault.read, wallet.walletId)
@@ -201,9 +214,6 @@ export const assertSigns = (wallet: Wallet): void => {
   if (state === 'SUSPENDED') throw failure('WALLET_SUSPENDED', { walletId })
   if (state === 'PENDING') throw failure('WALLET_NOT_READY', { walletId })
   if (wallet.ownerType === 'end_user') throw failure('GRANT_REQUIRED', { userId: wallet.userId })
-  if (wallet.keyType !== 'secp256k1') {
-    throw failure('KEY_TYPE_UNSUPPORTED', { keyType: 'KEY_TYPE_ED25519', operation: 'signing' })
-  }
 }
 
 const assertInTime = (needs: SignNeeds, call: Call): void => {
@@ -211,16 +221,16 @@ const assertInTime = (needs: SignNeeds, call: Call): void => {
 }
 
 /** Whether this very digest was charged under this request id before: what was in doubt is signed again, not paid again. */
-const isRepeat = (reader: Reader, { call, request, examination }: Job, nowMs: number): boolean => {
+const isRepeat = (reader: Reader, { call, request, examined }: Job, nowMs: number): boolean => {
   if (call.requestId === undefined) return false
   const before = findIntent(reader, call.caller.apiKeyId, request.method, call.requestId, nowMs)
-  return before !== undefined && Buffer.compare(before.digest, examination.digest) === 0
+  return before !== undefined && Buffer.compare(before.digest, examined.digest) === 0
 }
 
 /** Work that would not be done in time behind the work that is there already is not begun. */
-const assertWorthBeginning = (needs: SignNeeds, call: Call, walletId: Uint8Array): void => {
+const assertWorthBeginning = (needs: SignNeeds, call: Call, pooled: PooledWallet): void => {
   const leftMs = Math.max(0, Math.floor(call.deadlineMs - needs.clock.nowMs()))
-  const neededMs = Math.ceil(needs.engine.estimateSignMs(walletId))
+  const neededMs = Math.ceil(needs.engine.estimateSignMs(pooled))
   if (leftMs <= neededMs) throw failure('DEADLINE_EXCEEDED', { neededMs, leftMs })
 }
 
@@ -233,7 +243,7 @@ const decideOn = (reader: Reader, needs: SignNeeds, job: Job, nowMs: number, isC
   const day = utcDay(nowMs)
   const usage: Usage = (permission, token) =>
     isCharged ? 0n : readUsage(reader, { apiKeyId, permission, token, day })
-  const { facts } = job.examination
+  const { facts } = job.examined
   const { walletId } = job.wallet
   return decide(needs.grants.of(key), { permissions: permissionsToSign(facts), walletId, facts }, usage)
 }
@@ -262,7 +272,7 @@ const freezesOf = (call: Call, wallet: Wallet): readonly FreezeSubject[] => [
 
 /** TX1: decides again on what is true in the transaction, charges, and writes the intent with its audit row. */
 const recordIntent = async (needs: SignNeeds, job: Job, { presignature, attempt }: Try): Promise<AuditHead> => {
-  const { call, wallet, examination } = job
+  const { call, wallet, examined } = job
   try {
     return await needs.vault.commit((tx) => {
       const nowMs = Math.trunc(needs.clock.nowMs())
@@ -276,7 +286,7 @@ const recordIntent = async (needs: SignNeeds, job: Job, { presignature, attempt 
         walletId: presignature.walletId,
         presigId: presignature.presigId,
         rPoint: presignature.noncePoint,
-        digest: examination.digest,
+        digest: examined.digest,
         caller: call.caller.apiKeyId,
         method: job.request.method,
         requestId: call.requestId,
@@ -302,30 +312,27 @@ const runRounds = async (
   head: AuditHead,
   passage: Passage,
 ): Promise<Signed | 'again'> => {
-  const { examination, wallet, payload, reqId } = job
+  const { examined, wallet, payload, reqId } = job
+  const { signer } = needs.vault
   try {
     passage.check()
     assertInTime(needs, job.call)
-    const { walletId, presigId } = presignature
-    const { digest } = examination
-    const signature = await job.call.stages.wait('rounds', () =>
-      needs.engine.sign({ walletId, presigId, reqId, digest, path: [], payload }),
+    const made = await job.call.stages.wait('rounds', () =>
+      runRoundsOf(needs.engine, examined, presignature, { reqId, payload }),
     )
-    const { r, s } = signature
-    complete(needs, job, head, r, s)
+    complete(needs, job, head, signatureBytes(made))
     passage.check()
     assertInTime(needs, job.call)
-    const yParity = signature.recid === 1 ? 1 : 0
-    const receipt = { ...head, signature: needs.vault.signer.signReceipt(head), keyId: needs.vault.signer.keyId }
-    return { signature: { r, s, yParity }, digest, examination, wallet, receipt }
+    return { ...made, wallet, receipt: { ...head, signature: signer.signReceipt(head), keyId: signer.keyId } }
   } catch (error) {
     return endWithout(needs, job, head, error)
   }
 }
 
 /** TX2 joins the next group commit that somebody waits for; a crash before it leaves the intent in doubt, which counts as signed. */
-const complete = (needs: SignNeeds, job: Job, head: AuditHead, r: Uint8Array, s: Uint8Array): void => {
-  const signatureHash = createHash('sha256').update(r).update(s).digest()
+const complete = (needs: SignNeeds, job: Job, head: AuditHead, signature: Uint8Array): void => {
+  const signatureHash = createHash('sha256').update(signature).digest()
+  const r = signature.subarray(0, 32)
   const nowMs = Math.trunc(needs.clock.nowMs())
   const details = { intent: String(head.sequence), signatureHash: signatureHash.toString('hex') }
   needs.vault
@@ -362,15 +369,16 @@ const eventOf = ({ call, wallet, request }: Job, timeMs: number, kind: string): 
   requestId: call.requestId,
 })
 
-const detailsOf = ({ examination, payload }: Job): AuditEvent['details'] => {
-  const { digest, facts } = examination
+const detailsOf = ({ examined, payload }: Job): AuditEvent['details'] => {
+  const { digest, facts } = examined
+  const chains = [...facts.chainIds.map(String), ...(facts.solana === undefined ? [] : [facts.solana.chain])]
   return {
     digest: Buffer.from(digest).toString('hex'),
     payloadHash: createHash('sha256').update(payload).digest('hex'),
     operation: facts.operation,
     effect: facts.effect,
     summary: facts.summary,
-    chains: facts.chainIds.slice(0, LISTED_MAX).map(String),
+    chains: chains.slice(0, LISTED_MAX),
     destinations: facts.destinations.slice(0, LISTED_MAX).map(({ role, address }) => `${role}:${address}`),
     spends: facts.spends.slice(0, LISTED_MAX).map(({ token, amount }) => `${token}=${amount}`),
   }
@@ -386,7 +394,7 @@ const recordDenial = async (needs: SignNeeds, job: Job, error: Failure): Promise
   const isNews = refusal.reason !== 'RATE_LIMITED' || rates.tryTake(`limited ${apiKeyId}`, 1) === undefined
   if (!isNews) return refusal
   const timeMs = Math.trunc(needs.clock.nowMs())
-  const { summary } = job.examination.facts
+  const { summary } = job.examined.facts
   await needs.vault.commit((tx: Tx) =>
     appendAudit(tx, {
       ...eventOf(job, timeMs, 'sign.denied'),

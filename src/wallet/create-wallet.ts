@@ -1,4 +1,5 @@
 /** Creating a wallet: key generation between both parties, and the one transaction that makes it exist. */
+import { encodeBase58 } from '../domain/base58.ts'
 import type { Call } from '../domain/call.ts'
 import type { Clock } from '../domain/clock.ts'
 import { failure } from '../domain/failure.ts'
@@ -11,7 +12,7 @@ import { appendAudit, listAudit } from '../vault/audit-chain.ts'
 import type { DaemonVault } from '../vault/daemon-vault.ts'
 import { type FreezeSubject, requireNotFrozen } from '../vault/freezes.ts'
 import { activateShare, dropPendingShare, getShare } from '../vault/wallet-shares.ts'
-import { findWalletInSlot, insertWallet, type Wallet, type WalletSlot } from '../vault/wallets.ts'
+import { findWalletInSlot, insertWallet, type KeyType, type Wallet, type WalletSlot } from '../vault/wallets.ts'
 import { viewWallet, type WalletView } from './wallet-view.ts'
 
 export type CreateWalletNeeds = AuthorizeNeeds & {
@@ -25,7 +26,7 @@ export type CreateWalletNeeds = AuthorizeNeeds & {
 
 export type NewWalletRequest = {
   readonly userId: string
-  readonly keyType: 'secp256k1' | 'ed25519'
+  readonly keyType: KeyType
   readonly ownerType: 'project' | 'end_user'
   readonly label: string
 }
@@ -34,7 +35,7 @@ const RETRY_AFTER_MS = 50
 
 /**
  * Generates a wallet. Its address is told to nobody before both parties hold a durable share.
- * Refuses: PERMISSION_MISSING, USER_ID_RESERVED, KEY_TYPE_UNSUPPORTED, WALLET_ALREADY_EXISTS naming the wallet, FROZEN,
+ * Refuses: PERMISSION_MISSING, USER_ID_RESERVED, WALLET_ALREADY_EXISTS naming the wallet, FROZEN,
  * COSIGNER_UNAVAILABLE, LINK_BURNED, LINK_SUSPENDED, AUDIT_UNAVAILABLE.
  */
 export const createWallet = async (
@@ -45,9 +46,6 @@ export const createWallet = async (
   const { vault } = needs
   authorize(vault.read, needs, call, 'wallet:create')
   const slot = parseSlot(call, request)
-  if (request.keyType === 'ed25519') {
-    throw failure('KEY_TYPE_UNSUPPORTED', { keyType: 'KEY_TYPE_ED25519', operation: 'CreateWallet' })
-  }
   const repeated = call.isRepeat ? madeBefore(needs, call, slot) : undefined
   if (repeated !== undefined) return viewWallet(repeated)
   assertFree(needs, slot)
@@ -110,6 +108,10 @@ const abandon = async ({ vault, engine }: CreateWalletNeeds, walletId: Uint8Arra
   }
 }
 
+/** EVM: EIP-55. Solana: the public key in base58. */
+const addressOf = (keyType: KeyType, publicKey: Uint8Array): string =>
+  keyType === 'ed25519' ? encodeBase58(publicKey) : formatEvmAddress(evmAddressOfPublicKey(publicKey))
+
 const generate = async (
   needs: CreateWalletNeeds,
   call: Call,
@@ -117,10 +119,11 @@ const generate = async (
   check: () => void,
 ): Promise<Wallet> => {
   const { vault, engine, clock } = needs
-  const { sid, wallet: generated } = await engine.generateWallet()
-  const { walletId: bytes, active, linkId, uncompressed } = generated
+  const { keyType } = slot
+  const { sid, wallet: generated } = await engine.generateWallet(keyType)
+  const { walletId: bytes, active, linkId, shownPublicKey } = generated
   const walletId = walletIdFromBytes(bytes)
-  const address = formatEvmAddress(evmAddressOfPublicKey(uncompressed))
+  const address = addressOf(keyType, shownPublicKey)
   const timeMs = Math.trunc(clock.nowMs())
   let wallet: Wallet
   try {
@@ -134,7 +137,7 @@ const generate = async (
         ...slot,
         walletId,
         address,
-        publicKey: uncompressed,
+        publicKey: shownPublicKey,
         state: 'ACTIVE',
         origin: 'dkg',
         createMs: timeMs,
@@ -149,7 +152,7 @@ const generate = async (
         method: 'CreateWallet',
         requestId: call.requestId,
         decision: 'allow',
-        details: { address, keyType: slot.keyType, ownerType: slot.ownerType, userId: slot.userId, label: slot.label },
+        details: { address, keyType, ownerType: slot.ownerType, userId: slot.userId, label: slot.label },
       })
       return made
     })
@@ -157,6 +160,6 @@ const generate = async (
     await abandon(needs, bytes, timeMs)
     throw error
   }
-  void engine.acknowledge(sid, bytes)
+  void engine.acknowledge(sid, { walletId: bytes, keyType })
   return wallet
 }

@@ -28,7 +28,7 @@ export const warmPresignatures = async (
   args: { readonly walletRef: string; readonly depth: number },
 ): Promise<WarmPool> => {
   const { vault, fences, engine, clock } = needs
-  const wallet = resolveWallet(vault.read, call.caller.projectId, args.walletRef, 'secp256k1')
+  const wallet = resolveWallet(vault.read, call.caller.projectId, args.walletRef)
   authorize(vault.read, needs, call, 'wallet:sign', wallet.walletId)
   assertSigns(wallet)
   const passage = fences.enter(fencesOf(call, wallet))
@@ -36,7 +36,7 @@ export const warmPresignatures = async (
   passage.leave()
   const patienceMs = Math.max(0, (call.deadlineMs - clock.nowMs()) / 2)
   const signal = AbortSignal.any([call.signal, AbortSignal.timeout(Math.ceil(patienceMs))])
-  const pool = await engine.warmPool(walletIdToBytes(wallet.walletId), args.depth, signal)
+  const pool = await engine.warmPool({ walletId: walletIdToBytes(wallet.walletId), keyType: wallet.keyType }, args.depth, signal)
   passage.check()
   return pool
 }

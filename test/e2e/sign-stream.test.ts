@@ -6,6 +6,7 @@ import { timestampFromMs } from '@bufbuild/protobuf/wkt'
 import { recoverMessageAddress } from 'viem'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { FreezeScope } from '../../gen/countersign/v1/admin_pb.ts'
+import { TokenLimitSchema } from '../../gen/countersign/v1/common_pb.ts'
 import { EvmTransactionSchema, PoolMode, type Wallet } from '../../gen/countersign/v1/wallet_pb.ts'
 import type { CountersignClient } from '../../src/client/countersign-client.ts'
 import { openSignStream, type SignStream } from '../../src/client/sign-stream.ts'
@@ -86,9 +87,9 @@ describe('SignStream', () => {
 
   it('holds a narrowed key to its wallet, chain, caps and permissions', async () => {
     const other = await newWallet(admin)
-    const limit = { chain: 'eip155:1', token: 'native', amount: '5' }
+    const limit = create(TokenLimitSchema, { chain: 'eip155:1', token: 'native', amount: '5' })
     const narrowing = { wallets: [wallet.walletId], chains: ['eip155:1'], maxPerDay: [limit] }
-    const { secret } = await newKey(admin, [{ name: 'wallet:sign', ...narrowing } as never])
+    const { secret } = await newKey(admin, [{ name: 'wallet:sign', ...narrowing }])
     const bot = connect(daemon, secret)
     const stream = openSignStream(bot.wallets)
     const transfer = (walletRef: string, rest: object = {}) => {

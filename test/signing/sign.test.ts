@@ -64,6 +64,7 @@ const stage = async (grants: readonly object[] = [GRANT]) => {
       return ready
     },
     estimateSignMs: () => 0,
+    signEd25519: () => Promise.reject(new Error('no Ed25519 wallet here')),
     discardPresignature: (presigId) => void discarded.push(hex(presigId)),
     sign: async () => {
       await duringSign()

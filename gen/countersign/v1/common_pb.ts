@@ -269,7 +269,7 @@ export const KeyType = {
   SECP256K1: 1,
 
   /**
-   * EdDSA on edwards25519: Solana. Refused with KEY_TYPE_UNSUPPORTED by a daemon without an Ed25519 engine.
+   * EdDSA on edwards25519: Solana.
    *
    * @generated from enum value: KEY_TYPE_ED25519 = 2;
    */

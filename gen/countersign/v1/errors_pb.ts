@@ -196,7 +196,7 @@ export const ErrorReason = {
   WALLET_NOT_READY: 22,
 
   /**
-   * FAILED_PRECONDITION, no. The operation does not exist for this kind of key, or the daemon has no engine for it.
+   * FAILED_PRECONDITION, no. The operation does not exist for this kind of key.
    * `keyType`, `operation`.
    *
    * @generated from enum value: ERROR_REASON_KEY_TYPE_UNSUPPORTED = 23;

@@ -104,11 +104,11 @@ export const WALLET: WalletView = {
 const bytes = (length: number, fill: number) => new Uint8Array(length).fill(fill)
 
 const RECEIPT = { sequence: 7n, hash: bytes(32, 4), signature: bytes(64, 5), keyId: 'audit-1' }
-export const SIGNED: SignedDigest = {
+export const SIGNED = {
   signature: { r: bytes(32, 1), s: bytes(32, 2), yParity: 1 },
   digest: bytes(32, 3),
   receipt: RECEIPT,
-}
+} as const satisfies SignedDigest
 
 const PROJECT_VIEW: ProjectView = {
   projectId: PROJECT,
@@ -148,7 +148,7 @@ const defaultUseCases = (): UseCases => ({
     signTypedData: async () => SIGNED,
     signTransaction: async () => ({
       signedTransaction: bytes(3, 9),
-      transactionHash: bytes(32, 8),
+      transactionHash: `0x${'08'.repeat(32)}`,
       signature: SIGNED.signature,
       receipt: RECEIPT,
     }),
@@ -157,7 +157,12 @@ const defaultUseCases = (): UseCases => ({
       authorization: { chainId, address, nonce, signature: SIGNED.signature },
     }),
     signDigest: async () => SIGNED,
-    verifySignature: async () => ({ valid: true, recoveredAddress: WALLET.address, digest: SIGNED.digest }),
+    verifySignature: async () => ({
+      valid: true,
+      signerKind: 'eoa',
+      recoveredAddress: WALLET.address,
+      digest: SIGNED.digest,
+    }),
   },
   audit: {
     listEvents: async () => [],

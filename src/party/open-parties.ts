@@ -1,0 +1,177 @@
+/** Joins the two parties: their threads, the ports between them, and what each remembers of the other. */
+import { MessageChannel, Worker } from 'node:worker_threads'
+import type { Clock } from '../domain/clock.ts'
+import { failure, isFailure } from '../domain/failure.ts'
+import { type AuditHead, auditHead, requireRememberedHead } from '../vault/audit-chain.ts'
+import type { DaemonVault } from '../vault/daemon-vault.ts'
+import { listFreezes } from '../vault/freezes.ts'
+import { rememberPeerHead } from '../vault/peer-heads.ts'
+import { getSetting, putSetting } from '../vault/settings.ts'
+import { dropPendingShare, listPendingShares } from '../vault/wallet-shares.ts'
+import type { CosignerCalls, CosignerEvents, CosignerWorkerData } from './cosigner.ts'
+import { KeyPools } from './key-pools.ts'
+import { asFailure } from './party-failure.ts'
+import { partyIdOf } from './party-id.ts'
+import { openPortEnd, type PortEnd } from './port-calls.ts'
+import type { PoolSettings } from './presignature-pool.ts'
+import { hexOf } from './presignature-map.ts'
+import type { SignerCalls, SignerHostCalls, SignerWorkerData } from './signer.ts'
+import { createSignerHost, type SignerHostEvents } from './signer-host.ts'
+
+export type PartiesOptions = {
+  readonly vault: DaemonVault
+  readonly clock: Clock
+  readonly pool: PoolSettings
+  readonly cosigner: Omit<CosignerWorkerData, 'frames' | 'create'>
+  readonly onAlert: (party: 'daemon' | 'cosigner', what: string, detail: string) => void
+  /** A wallet's pool is about to run dry. */
+  readonly onLowPool?: (walletId: Uint8Array, left: number) => void
+} & SignerHostEvents
+
+export type JoinedParties = {
+  readonly cosigner: PortEnd<CosignerCalls>
+  readonly signer: PortEnd<SignerCalls>
+  readonly pools: KeyPools
+  readonly cosignerId: Uint8Array
+  /** `why`: what was lost; absent when the daemon stops. */
+  readonly close: (why?: string) => Promise<void>
+}
+
+const PEER_SETTING = 'peer_id'
+const OPEN_TIMEOUT_MS = 30_000
+const CALL_TIMEOUT_MS = 10_000
+const FREEZES_MAX = 100_000
+/** The wallet epoch of a key that was just generated. */
+const FIRST_EPOCH = 0
+
+/** Opens the cosigner, checks that each side is the one the other knows and not an older copy, and joins them. */
+export const openParties = async (options: PartiesOptions, lost: (why: string) => void): Promise<JoinedParties> => {
+  const { vault, clock } = options
+  let isLost = false
+  /** Once: the second thread ends because the first did. */
+  const loseOnce = (why: string): void => {
+    if (isLost) return
+    isLost = true
+    lost(why)
+  }
+  const channel = new MessageChannel()
+  const cosignerThread = startThread('./cosigner-worker.ts', 'cosigner', {
+    ...options.cosigner,
+    create: false,
+    frames: channel.port2,
+  } satisfies CosignerWorkerData)
+  const events: CosignerEvents = { alert: ({ what, detail }) => options.onAlert('cosigner', what, detail) }
+  const onBug = (error: unknown): void => options.onAlert('daemon', 'internal', String(error))
+  const cosigner: PortEnd<CosignerCalls> = openPortEnd(cosignerThread, events, onBug)
+  const threads = [cosignerThread]
+  let closing = false
+  const close = async (): Promise<void> => {
+    if (closing) return
+    closing = true
+    await Promise.all(threads.map((thread) => thread.terminate()))
+  }
+  try {
+    watchThread(cosignerThread, cosigner, 'the cosigner', () => !closing, loseOnce)
+    const { ownId, head: theirs } = await cosigner.call('open', undefined, { timeoutMs: OPEN_TIMEOUT_MS })
+    pinPeer(vault, ownId, clock)
+    requireForward(vault, ownId, theirs, clock)
+    const idC = partyIdOf(vault.signer.publicKey)
+    const { head } = await cosigner.call('pair', { idC })
+    if (head !== undefined) requireRememberedHead(vault.read, head)
+    dropUndecided(vault, clock)
+    const shareKey = vault.shareKey()
+    const data: SignerWorkerData = { idC, idS: ownId, shareKey, vaultId: vault.vaultId, frames: channel.port1 }
+    const signerThread = startThread('./signer-worker.ts', 'signer', data)
+    shareKey.fill(0)
+    threads.push(signerThread)
+    const pools: KeyPools = new KeyPools(
+      {
+        secp256k1: (ids) => signer.call('presign', ids, { transfer: [], timeoutMs: OPEN_TIMEOUT_MS }),
+        ed25519: (ids) => signer.call('presignEd25519', ids, { transfer: [], timeoutMs: OPEN_TIMEOUT_MS }),
+      },
+      options.pool,
+      () => clock.nowMs(),
+      {
+        dropped: (walletId) => {
+          void signer.call('wipeWallet', walletId, { transfer: [] }).catch(() => undefined)
+          void cosigner.call('dropPresignatures', { walletId }).catch(() => undefined)
+        },
+        low: (walletId, left) => options.onLowPool?.(walletId, left),
+      },
+    )
+    const host: SignerHostCalls = createSignerHost(vault, clock, {
+      walletStopped: options.walletStopped,
+      wiped: (walletId) => (walletId === undefined ? pools.forgetAll() : pools.forget(walletId)),
+      alert: (what, detail) => options.onAlert('daemon', what, detail),
+    })
+    const signer: PortEnd<SignerCalls> = openPortEnd(signerThread, host, onBug)
+    watchThread(signerThread, signer, 'the signer thread', () => !closing, loseOnce)
+    await signer.call('connect', undefined, { timeoutMs: OPEN_TIMEOUT_MS })
+    await cosigner.call('rememberHead', { head: auditHead(vault.read), exact: true })
+    for (const freeze of listFreezes(vault.read, undefined, FREEZES_MAX)) {
+      if (freeze.scope !== 'api_key') await cosigner.call('freeze', { freeze }, { timeoutMs: CALL_TIMEOUT_MS })
+    }
+    void signer.call('warm', undefined).catch((error) => onBug(asFailure(error)))
+    const stop = async (why?: string): Promise<void> => {
+      if (closing) return
+      pools.shut(why === undefined ? undefined : failure('COSIGNER_UNAVAILABLE', { why }))
+      await Promise.allSettled([
+        signer.call('stop', undefined, { timeoutMs: CALL_TIMEOUT_MS }),
+        cosigner.call('stop', undefined, { timeoutMs: CALL_TIMEOUT_MS }),
+      ])
+      await close()
+    }
+    return { cosigner, signer, pools, cosignerId: ownId, close: stop }
+  } catch (error) {
+    await close()
+    throw error
+  }
+}
+
+const startThread = (file: string, name: string, data: CosignerWorkerData | SignerWorkerData): Worker =>
+  new Worker(new URL(file, import.meta.url), { name, workerData: data, transferList: [data.frames], env: {} })
+
+const watchThread = (
+  thread: Worker,
+  port: PortEnd<never>,
+  name: string,
+  wanted: () => boolean,
+  lost: (why: string) => void,
+): void => {
+  const gone = (why: string): void => {
+    port.shut(why)
+    if (wanted()) lost(why)
+  }
+  thread.on('error', () => gone(`${name} failed`))
+  thread.on('exit', () => gone(`${name} ended`))
+}
+
+/** A cosigner vault put back to an older copy has forgotten what it signed with: nothing is signed with it. */
+const requireForward = (vault: DaemonVault, cosignerId: Uint8Array, head: AuditHead, clock: Clock): void => {
+  try {
+    vault.commitNow((tx) => rememberPeerHead(tx, cosignerId, head, Math.trunc(clock.nowMs())))
+  } catch (error) {
+    if (!isFailure(error) || error.reason !== 'VAULT_ROLLED_BACK') throw error
+    throw failure('COSIGNER_UNAVAILABLE', { why: 'its vault is older than the one last seen' })
+  }
+}
+
+/** Key generations that were cut off: only the party that began them could have decided them. */
+const dropUndecided = (vault: DaemonVault, clock: Clock): void => {
+  const undecided = listPendingShares(vault.read).filter(({ wEpoch }) => wEpoch === FIRST_EPOCH)
+  if (undecided.length === 0) return
+  const timeMs = Math.trunc(clock.nowMs())
+  vault.commitNow((tx) => {
+    for (const { walletId } of undecided) dropPendingShare(tx, walletId, timeMs)
+  })
+}
+
+/** The first cosigner is remembered; another one is not this daemon's. */
+const pinPeer = (vault: DaemonVault, cosignerId: Uint8Array, clock: Clock): void => {
+  const known = getSetting(vault.read, PEER_SETTING)?.value
+  if (known === undefined) {
+    vault.commitNow((tx) => putSetting(tx, PEER_SETTING, cosignerId, Math.trunc(clock.nowMs())))
+  } else if (hexOf(known) !== hexOf(cosignerId)) {
+    throw failure('COSIGNER_UNAVAILABLE', { why: 'its vault belongs to another daemon' })
+  }
+}
