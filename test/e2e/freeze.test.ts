@@ -1,5 +1,6 @@
 /** Freezes: a fence in front of everything in flight, durable, and lifted only on purpose. */
 import { randomUUID } from 'node:crypto'
+import { rmSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { FreezeScope } from '../../gen/countersign/v1/admin_pb.ts'
@@ -45,6 +46,7 @@ afterAll(async () => {
   client.close()
   admin.close()
   await daemon[Symbol.asyncDispose]()
+  rmSync(base, { recursive: true, force: true })
 })
 
 type Target = { readonly scope: FreezeScope; readonly id: string }
@@ -85,13 +87,14 @@ describe.each(NAMES)('freezing: %s', (name) => {
   })
 
   it('releases nothing in flight after its answer', async () => {
-    const target = targetOf(name)
+    // Freezes and signs over one connection: its answers arrive in the order in which they left.
+    const own = await newKey(admin, [...RIGHTS, 'admin'].map((right) => ({ name: right })))
+    const beside = connect(daemon, own.secret)
+    const target = name === 'API key' ? { scope: FreezeScope.API_KEY, id: own.apiKeyId } : targetOf(name)
     let signed = 0
     let late = 0
     for (let round = 0; round < 8; round++) {
       let acknowledged = false
-      // The same connection as the freeze: its answers arrive in the order in which they left.
-      const beside = name === 'API key' ? client : admin
       const signUntilFrozen = async (racer: number): Promise<void> => {
         for (let n = 0; ; n++) {
           const requestId = n % 2 === 0 ? randomUUID() : ''
@@ -103,13 +106,18 @@ describe.each(NAMES)('freezing: %s', (name) => {
         }
       }
       const racing = Array.from({ length: 12 }, (_, racer) => signUntilFrozen(racer))
-      const freezing = sleep(10 + 5 * round)
-        .then(() => admin.admin.freeze(target))
-        .then(() => (acknowledged = true))
-      await Promise.all([freezing, ...racing])
-      expect(await outcomeOf(signAs('SignDigest', client, { wallet: 'frozen' }))).toBe('FROZEN')
-      await admin.admin.unfreeze(target)
+      const before = signed
+      const freezeInTheMidst = async (): Promise<void> => {
+        await vi.waitUntil(() => signed > before, { timeout: 20_000, interval: 1 })
+        await sleep(round)
+        await beside.admin.freeze(target)
+        acknowledged = true
+      }
+      await Promise.all([freezeInTheMidst(), ...racing])
+      expect(await outcomeOf(signAs('SignDigest', beside, { wallet: 'frozen' }))).toBe('FROZEN')
+      await beside.admin.unfreeze(target)
     }
+    beside.close()
     expect(late).toBe(0)
     expect(signed, 'some were released before').toBeGreaterThan(0)
   })

@@ -1,5 +1,6 @@
 /** One request id stands for one request: concurrently, after a restart, after kill -9. */
 import { randomUUID } from 'node:crypto'
+import { rmSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { create, toBinary } from '@bufbuild/protobuf'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
@@ -37,6 +38,7 @@ beforeAll(async () => {
 afterAll(async () => {
   client.close()
   await daemon[Symbol.asyncDispose]()
+  rmSync(base, { recursive: true, force: true })
 })
 
 const intentsOf = async (requestId: string): Promise<number> => {
