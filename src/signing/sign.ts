@@ -16,7 +16,7 @@ import { suspendWallet } from '../party/signer-host.ts'
 import type { TwoPartyEngine } from '../party/two-party-engine.ts'
 import { encodeSigningPayload, type SigningContent, type SigningMethod } from '../payload/signing-payload.ts'
 import { type AllowedDecision, decide, type Decision, permissionsToSign, type Usage } from '../policy/decide.ts'
-import { appendAudit, type AuditEvent, type AuditHead } from '../vault/audit-chain.ts'
+import { appendAudit, type AuditHead } from '../vault/audit-chain.ts'
 import { getApiKey, requireLive } from '../vault/api-keys.ts'
 import type { DaemonVault } from '../vault/daemon-vault.ts'
 import { type FreezeSubject, requireNotFrozen } from '../vault/freezes.ts'
@@ -25,10 +25,11 @@ import type { Reader, Tx } from '../vault/store.ts'
 import { type Charge, readUsage, utcDay } from '../vault/usage.ts'
 import type { KeyType, Wallet } from '../vault/wallets.ts'
 import { getWallet } from '../vault/wallets.ts'
-import { examineFor, type Examined, type Made, runRoundsOf, signatureBytes } from './examined.ts'
+import { examineFor, type Made, runRoundsOf, signatureBytes } from './examined.ts'
 import { type FenceKey, Fences, type Passage } from './fences.ts'
 import type { GrantCache } from './grant-cache.ts'
 import { RateLimiter } from './rate-limiter.ts'
+import { detailsOf, eventOf, type SignJob } from './sign-rows.ts'
 import { resolveWallet, resolveWalletOfKind } from './resolve-wallet.ts'
 
 export type SignNeeds = {
@@ -84,20 +85,11 @@ const OPERATIONS: { readonly [K in SigningContent['kind']]?: string } = {
 }
 
 const MAX_TRIES = 3
-/** More than this of a list is not worth an audit row's space; the payload's hash covers it all. */
-const LISTED_MAX = 32
 const UNBOUNDED = (1n << 256n) - 1n
 /** Each is a row in the audit chain, so a caller gets only so many; what it asks beyond them is RATE_LIMITED. */
 const MAX_DENIALS_PER_SECOND = 500
 
-type Job = {
-  readonly call: Call
-  readonly request: SignRequest
-  readonly wallet: Wallet
-  readonly examined: Examined
-  readonly payload: Uint8Array
-  readonly reqId: Uint8Array
-}
+type Job = Omit<SignJob, 'request'> & { readonly request: SignRequest } & { readonly payload: Uint8Array; readonly reqId: Uint8Array }
 
 export const fencesOf = (call: Call, wallet: Wallet): readonly FenceKey[] => [
   { scope: 'all', id: '*' },
@@ -290,7 +282,7 @@ const recordIntent = async (needs: SignNeeds, job: Job, { presignature, attempt 
         caller: call.caller.apiKeyId,
         method: job.request.method,
         requestId: call.requestId,
-        event: { ...eventOf(job, nowMs, 'sign.intent'), decision: 'allow', details: detailsOf(job) },
+        event: { ...eventOf(job, nowMs, 'sign.intent'), decision: 'allow', details: detailsOf(job, job.payload) },
         charges: isCharged ? [] : chargesOf(call, decision, nowMs),
       })
     })
@@ -357,31 +349,6 @@ const endWithout = async (needs: SignNeeds, job: Job, head: AuditHead, error: un
     throw failure('OUTCOME_UNKNOWN', { requestId: job.call.requestId })
   }
   throw error
-}
-
-const eventOf = ({ call, wallet, request }: Job, timeMs: number, kind: string): AuditEvent => ({
-  timeMs,
-  kind,
-  project: wallet.project,
-  actor: { kind: 'api_key', id: call.caller.apiKeyId },
-  subject: { type: 'wallet', id: wallet.walletId },
-  method: request.method,
-  requestId: call.requestId,
-})
-
-const detailsOf = ({ examined, payload }: Job): AuditEvent['details'] => {
-  const { digest, facts } = examined
-  const chains = [...facts.chainIds.map(String), ...(facts.solana === undefined ? [] : [facts.solana.chain])]
-  return {
-    digest: Buffer.from(digest).toString('hex'),
-    payloadHash: createHash('sha256').update(payload).digest('hex'),
-    operation: facts.operation,
-    effect: facts.effect,
-    summary: facts.summary,
-    chains: chains.slice(0, LISTED_MAX),
-    destinations: facts.destinations.slice(0, LISTED_MAX).map(({ role, address }) => `${role}:${address}`),
-    spends: facts.spends.slice(0, LISTED_MAX).map(({ token, amount }) => `${token}=${amount}`),
-  }
 }
 
 /** Writes a refusal down. Answers what the caller is told: the refusal, or RATE_LIMITED where rows come too fast. */

@@ -1,0 +1,42 @@
+/** What the audit chain says of one request to sign: who, which wallet, what, and how it ended. */
+import { createHash } from 'node:crypto'
+import type { Call } from '../domain/call.ts'
+import type { AuditEvent } from '../vault/audit-chain.ts'
+import type { Wallet } from '../vault/wallets.ts'
+import type { SigningMethod } from '../payload/signing-payload.ts'
+import type { Examined } from './examined.ts'
+
+export type SignJob = {
+  readonly call: Call
+  readonly request: { readonly method: SigningMethod }
+  readonly wallet: Wallet
+  readonly examined: Examined
+}
+
+/** More than this of a list is not worth an audit row's space; the payload's hash covers it all. */
+const LISTED_MAX = 32
+
+export const eventOf = ({ call, wallet, request }: SignJob, timeMs: number, kind: string): AuditEvent => ({
+  timeMs,
+  kind,
+  project: wallet.project,
+  actor: { kind: 'api_key', id: call.caller.apiKeyId },
+  subject: { type: 'wallet', id: wallet.walletId },
+  method: request.method,
+  requestId: call.requestId,
+})
+
+export const detailsOf = ({ examined }: SignJob, payload: Uint8Array): AuditEvent['details'] => {
+  const { digest, facts } = examined
+  const chains = [...facts.chainIds.map(String), ...(facts.solana === undefined ? [] : [facts.solana.chain])]
+  return {
+    digest: Buffer.from(digest).toString('hex'),
+    payloadHash: createHash('sha256').update(payload).digest('hex'),
+    operation: facts.operation,
+    effect: facts.effect,
+    summary: facts.summary,
+    chains: chains.slice(0, LISTED_MAX),
+    destinations: facts.destinations.slice(0, LISTED_MAX).map(({ role, address }) => `${role}:${address}`),
+    spends: facts.spends.slice(0, LISTED_MAX).map(({ token, amount }) => `${token}=${amount}`),
+  }
+}
