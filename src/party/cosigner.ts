@@ -108,10 +108,11 @@ export const createCosigner = async (data: CosignerWorkerData, main: () => PortE
       const events = { alert, wipeSessions: () => responder?.wipeSessions() }
       link = new Link(parties, record, store, clock, events)
       const frames: PortEnd<QuestionCalls> = openPortEnd(data.frames, { frame }, (error) => alert('internal', String(error)))
-      const reading = { readPayload: readSigningPayload, readEdPayload: readEd25519Payload }
+      const deps = { link, store, entropy, clock, alert }
       responder = new Responder({
-        ...{ link, store, entropy, clock, alert },
-        ...reading,
+        ...deps,
+        readPayload: readSigningPayload,
+        readEdPayload: readEd25519Payload,
         incarnationId: new Uint8Array(randomBytes(16)),
         ask: (question) => frames.call('question', question, { timeoutMs: 10_000 }),
       })
