@@ -37,7 +37,7 @@ export const declareWalletCommands = (program: Command, terminal: Terminal): voi
       await listWallets(options.limit, flagsOf(command), terminal)
     })
   withClientOptions(wallet.command('sign-message'))
-    .description('Signs a message (EIP-191).')
+    .description('Signs a message: EIP-191, or for Ed25519 wallets the bytes as they are.')
     .argument('<wallet>', 'wallet id, address or user id')
     .argument('[text]', 'the message')
     .option('--data-hex <hex>', 'the message as bytes')

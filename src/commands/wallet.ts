@@ -131,7 +131,7 @@ export const signMessage = async (
   terminal.print(
     formatFacts([
       ['signature', answer.signature?.hex || answer.signature?.base58],
-      ['digest', `0x${hexText(answer.digest)}`],
+      ['digest', answer.digest.length === 0 ? undefined : `0x${hexText(answer.digest)}`],
       ['receipt', answer.receipt && `${answer.receipt.sequence} ${hexText(answer.receipt.hash)}`],
     ]),
   )

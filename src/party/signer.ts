@@ -194,7 +194,7 @@ const createHostedStore = (
   const noted = new Map<string, number>()
   return {
     loadLink: async (linkId) => {
-      const control = await host.call('loadLink', linkId)
+      const control = await host.call('loadLink', linkId, { transfer: [] })
       return control === undefined ? undefined : decodeLinkRecord(control)
     },
     saveLinks: (records) => host.call('saveLinks', records.map(encodeLinkRecord)),
@@ -202,7 +202,7 @@ const createHostedStore = (
       (await host.call('linksOfPair', { idA, idB })).map(decodeLinkRecord),
     recordStrike: (record, what) => host.call('recordStrike', { control: encodeLinkRecord(record), what }),
     loadWallet: async (walletId): Promise<WalletRecord | undefined> => {
-      const stored = await host.call('loadShare', walletId)
+      const stored = await host.call('loadShare', walletId, { transfer: [] })
       if (stored === undefined) return undefined
       try {
         return openRecord(seal, stored)
@@ -221,7 +221,7 @@ const createHostedStore = (
       }
       await host.call('savePending', { sid, linkId: first.linkId, shares })
     },
-    dropPending: (walletId) => host.call('dropPending', walletId),
+    dropPending: (walletId) => host.call('dropPending', walletId, { transfer: [] }),
     setWalletState: (walletId, state, why) => host.call('setWalletState', { walletId, state, why }),
     noteUse: async (walletIds, lEpoch) => {
       const fresh = walletIds.filter((walletId) => noted.get(hexOf(walletId)) !== lEpoch)

@@ -17,8 +17,9 @@ export const newWallet = async (
   client: CountersignClient,
   userId: string = `user-${randomUUID()}`,
   label = '',
+  keyType: KeyType = KeyType.SECP256K1,
 ): Promise<Wallet> => {
-  const { wallet } = await client.wallets.createWallet({ userId, keyType: KeyType.SECP256K1, label })
+  const { wallet } = await client.wallets.createWallet({ userId, keyType, label })
   if (wallet === undefined) throw new Error('no wallet in the answer')
   return wallet
 }
