@@ -2,7 +2,7 @@
  * The composition root: the only place that wires things. Order up: vault → parties → edge → SERVING. Order down: edge
  * → parties → vault, so that what was answered is on disk before anything closes.
  */
-import { rmSync, writeFileSync } from 'node:fs'
+import { renameSync, rmSync, writeFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { linkStateOf } from '../admin/status.ts'
 import type { Config, Secrets } from '../config/config.ts'
@@ -123,7 +123,7 @@ export const serve = async (config: Config, secrets: Secrets, { mode, log }: Ser
     edge.setServing(engine.available)
     closing.push(watchParties({ vault, engine, setServing: served.setServing, log }))
     const endpoints = { ...edge.endpoints, ...(await serveMetrics(config, log, { metrics, engine, edge }, closing)) }
-    writeFileSync(paths.endpoints, `${JSON.stringify(endpoints)}\n`, { mode: 0o600 })
+    publishEndpoints(paths.endpoints, endpoints)
     closing.push(async () => rmSync(paths.endpoints, { force: true }))
     logDaemonServing(log, endpoints)
     return { endpoints, stop: () => stopDaemon(served, closeAll, log) }
@@ -163,6 +163,13 @@ const serveMetrics = async (
   const listener = await listenMetrics(metricsListen, () => metrics.scrape(sources), metrics.contentType, onError)
   closing.push(listener.close)
   return { metrics: listener.address }
+}
+
+/** Whole or not at all: whoever waits for the file reads it as soon as it is there. */
+const publishEndpoints = (path: string, endpoints: object): void => {
+  const fresh = `${path}.new`
+  writeFileSync(fresh, `${JSON.stringify(endpoints)}\n`, { mode: 0o600 })
+  renameSync(fresh, path)
 }
 
 const stopDaemon = async (edge: Edge, closeAll: () => Promise<void>, log: Logger): Promise<void> => {

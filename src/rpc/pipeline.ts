@@ -237,7 +237,7 @@ export class Pipeline {
     { desc, method }: Keyed,
     caller: Caller,
     request: AnyRequest,
-    { signal, timeoutMs, stages, bytes = toBinary(desc.input, request) }: {
+    { signal, timeoutMs, stages, bytes }: {
       readonly signal: AbortSignal
       readonly timeoutMs: number
       readonly stages: StageTimes
@@ -247,13 +247,15 @@ export class Pipeline {
     this.#needs.validator.check(desc.input, request)
     const requestId = readRequestId(request)
     // The body is hashed with the id as it is kept: letter case does not make it another request.
-    if (requestId !== undefined) Object.assign(request, { requestId })
+    const isAsKept = requestId === undefined || requestId === (request as { readonly requestId?: unknown }).requestId
+    if (!isAsKept) Object.assign(request, { requestId })
+    const hashed = isAsKept && bytes !== undefined ? bytes : toBinary(desc.input, request)
     return {
       caller,
       method,
       requestId,
       isRepeat: false,
-      bodyHash: createHash('sha256').update(bytes).digest(),
+      bodyHash: createHash('sha256').update(hashed).digest(),
       whenPoolIsEmpty: (request as SigningFields).poolMode === PoolMode.FAIL ? 'fail' : 'wait',
       deadlineMs: this.#needs.clock.nowMs() + timeoutMs,
       signal,
