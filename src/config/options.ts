@@ -105,7 +105,7 @@ export const OPTIONS = {
   'presignatures-capacity': option({
     parse: parseIntegerWithin(64, 1_000_000),
     placeholder: '<count>',
-    summary: 'presignatures all wallets hold together, about 16 KiB of memory each; the least recently used give way',
+    summary: 'presignatures held of each key type, at most 16 KiB of memory each; the least recently used give way',
     fallback: '8192',
   }),
   'presignature-ttl-seconds': option({

@@ -1,8 +1,8 @@
 /** Thread entry of the embedded cosigner: calls of the main thread on one side, cosigner.ts on the other. */
 import { parentPort, workerData } from 'node:worker_threads'
-import { ed25519Ready } from '../engine/curve/ed25519.ts'
 import { assert } from '../domain/failure.ts'
 import { type CosignerCalls, type CosignerEvents, type CosignerWorkerData, createCosigner } from './cosigner.ts'
+import { openEngine } from './open-engine.ts'
 import { openPortEnd, type PortEnd } from './port-calls.ts'
 
 if (parentPort !== null) {
@@ -14,7 +14,7 @@ if (parentPort !== null) {
   }
   let cosigner: Promise<CosignerCalls> | undefined
   const opened = (): Promise<CosignerCalls> =>
-    (cosigner ??= ed25519Ready().then(() => createCosigner(workerData as CosignerWorkerData, main, () => port.close())))
+    (cosigner ??= openEngine().then(() => createCosigner(workerData as CosignerWorkerData, main, () => port.close())))
   const forward =
     <M extends keyof CosignerCalls>(method: M) =>
     async (args: never) =>

@@ -33,7 +33,7 @@ export type CosignerIntent = {
   readonly walletId: Uint8Array
   readonly wEpoch: number
   readonly presigId: Uint8Array
-  /** R before δ, 33 bytes: unique per wallet like the presigId. */
+  /** R before δ, 33 bytes, or the own D of Ed25519, 32 bytes: unique per wallet like the presigId. */
   readonly noncePoint: Uint8Array
   readonly reqId: Uint8Array
   readonly digest: Uint8Array
@@ -45,7 +45,7 @@ export type CosignerIntent = {
 export type StoredReply = {
   readonly requestKey: Uint8Array
   readonly state: 'RUNNING' | 'DONE' | 'FAILED'
-  /** The 81 bytes of the response, once DONE. */
+  /** The response, once DONE: 81 bytes, of Ed25519 80. */
   readonly response: Uint8Array | undefined
 }
 

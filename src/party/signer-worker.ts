@@ -1,7 +1,7 @@
 /** Thread entry of party C: calls of the main thread on one side, signer.ts on the other. */
 import { parentPort, workerData } from 'node:worker_threads'
-import { ed25519Ready } from '../engine/curve/ed25519.ts'
 import { assert } from '../domain/failure.ts'
+import { openEngine } from './open-engine.ts'
 import { openPortEnd, type PortEnd } from './port-calls.ts'
 import { createSigner, type SignerCalls, type SignerHostCalls, type SignerWorkerData } from './signer.ts'
 
@@ -13,7 +13,7 @@ if (parentPort !== null) {
     assert(end, 'the port is open')
     const host = end
     const open = () => createSigner(workerData as SignerWorkerData, host, () => port.close())
-    return (signer ??= ed25519Ready().then(open))
+    return (signer ??= openEngine().then(open))
   }
   const forward =
     <M extends keyof SignerCalls>(method: M) =>

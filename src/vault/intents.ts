@@ -21,9 +21,9 @@ export type NewIntent = {
   readonly walletId: Uint8Array
   /** 16 bytes. */
   readonly presigId: Uint8Array
-  /** The nonce point before re-randomisation, as the engine encodes it. */
+  /** The nonce point before re-randomisation, as the engine encodes it; Ed25519: the party's own D, 32 bytes. */
   readonly rPoint: Uint8Array
-  /** 32 bytes. */
+  /** 32 bytes; Ed25519: the protocol's hash of the message, §18.2. */
   readonly digest: Uint8Array
   /** Who idempotency is scoped to; '' where there is no caller (the cosigner). */
   readonly caller: string

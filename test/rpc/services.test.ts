@@ -11,6 +11,7 @@ import {
   WalletState,
 } from '../../gen/countersign/v1/wallet_pb.ts'
 import { BadRequestSchema } from '../../gen/google/rpc/error_details_pb.ts'
+import { encodeBase58 } from '../../src/domain/base58.ts'
 import { parsePermissionGrants } from '../../src/policy/parse-grants.ts'
 import type { AuditEventView, PermissionGrantJson } from '../../src/rpc/use-cases.ts'
 import { infoOf, reasonOf, refusalOf } from './support/refusal.ts'
@@ -52,6 +53,17 @@ describe('WalletService', () => {
       ownerType: 'project',
       label: '',
     })
+  })
+
+  it('shows an Ed25519 signature raw and in base58, and nothing of ECDSA', async () => {
+    const raw = new Uint8Array(64).fill(7)
+    const signing = { signMessage: async () => ({ ...SIGNED, signature: { raw }, digest: new Uint8Array() }) }
+    await using open = await openTestEdge({ keys: [signer], signing })
+    const client = open.client(WalletService, signer.secret)
+    const { signature, digest } = await client.signMessage({ wallet: 'alice', content: { case: 'text', value: '' } })
+    const empty = new Uint8Array()
+    expect(signature).toMatchObject({ r: empty, s: empty, hex: '', raw, base58: encodeBase58(raw) })
+    expect([signature?.v, signature?.yParity, digest]).toEqual([undefined, undefined, empty])
   })
 
   it('shows a signature in every form at once', async () => {
