@@ -1,8 +1,9 @@
 """The protocol spoken with `npm run engine:peer` by a second implementation, as C and as S.
 
-dkls23/ is written from docs/protocol.md alone, in Python and its standard library, to find out whether the bytes of
-src/engine are the protocol's. Test code with throw-away keys: big integers, nothing constant-time, nothing wiped.
-Prints a line for each check; the exit code is 1 when one failed. `peer.py [seed] [group…]`; the seed is engine:peer's.
+dkls23/ is written from the text of docs/protocol.md and not from src/engine, in Python and its standard library,
+to find out whether the bytes of the engine are the protocol's. Test code with throw-away keys: big integers, nothing
+constant-time, nothing wiped. Prints a line for each check; the exit code is 1 when one failed.
+`peer.py [seed] [group…]`: the seed is engine:peer's; a group is a function of asking.py or answering.py.
 """
 import sys
 
@@ -14,7 +15,8 @@ from concurrent.futures import ProcessPoolExecutor
 from dkls23 import answering, asking
 from dkls23.checks import Checks
 
-GROUPS = {f"{name} {group.__name__}": group for name, part in (("C", asking), ("S", answering)) for group in part.GROUPS}
+PARTS = {"C": asking, "S": answering}
+GROUPS = {f"{role} {group.__name__}": group for role, part in PARTS.items() for group in part.GROUPS}
 
 
 def run_group(name, seed):

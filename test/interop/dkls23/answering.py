@@ -16,7 +16,7 @@ WAY = ["link", "dkg:1", "presign:0", "sign:0:m:abcdef"]
 
 
 class Run:
-    """One engine:peer C against a PartyS, until it ends. `answer(party, frame)` may answer in the party's place."""
+    """One engine:peer C against a PartyS until it ends; `answer(party, frame)` may answer in the party's place."""
 
     def __init__(self, seed, operations, cheat=straight, answer=None):
         self.party = PartyS(ID_C, ID_S, cheat)
@@ -58,7 +58,8 @@ def check_reports(run):
     asked = [line["publicKey"] for line in run.lines if line["op"] == "sign"]
     assert asked == [curve.encode(key).hex() for key, *_ in run.party.signatures], "keys"
     digests = [line["digest"] for line in run.lines if line["op"] == "sign"]
-    assert digests == [hashlib.sha256(bytes.fromhex(text)).hexdigest() for text in ("abcd", "00ff", "", "01")], "digests"
+    payloads = [bytes.fromhex(text) for text in ("abcd", "00ff", "", "01")]
+    assert digests == [hashlib.sha256(payload).hexdigest() for payload in payloads], "digests"
 
 
 def honest(checks, seed):

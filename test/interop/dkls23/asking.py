@@ -91,7 +91,8 @@ def honest(checks, seed):
         request_id = secrets.token_bytes(16)
         signed.append(sign(party, many[4], request_id=request_id))
     lines = party.process.lines()
-    checks.passes("reported wallets", lambda: expect(printed_wallets(lines) == [report_of(first), report_of(second)]))
+    reports = [report_of(first), report_of(second)]
+    checks.passes("reported wallets", lambda: expect(printed_wallets(lines) == reports))
     checks.passes("reported signatures", lambda: expect(printed_signatures(lines) == signed))
 
 
@@ -108,14 +109,16 @@ def benign(checks, seed):
         time.sleep(max(0, SET_UP_PAUSE_S - (time.monotonic() - started)))
         _renewal(checks, party, first)
     alerts = {line["alert"] for line in party.process.lines() if "alert" in line}
-    checks.passes("none of it was a strike", lambda: expect(not alerts & {"strike", "burned", "suspended"}, alerts))
+    grave = alerts & {"strike", "burned", "suspended"}
+    checks.passes("none of it was a strike", lambda: expect(not grave, grave))
 
 
 def _session_refusals(checks, party):
     body, sid = party.last_p3
     checks.refused("replayed P3", SESSION, lambda: party.exchange(presign.P3, body, sid))
-    checks.refused("replayed P3 with other content", SESSION, lambda: party.exchange(presign.P3, flip(9)(body), sid))
-    checks.refused("P3 of an unknown sid", SESSION, lambda: party.exchange(presign.P3, body, secrets.token_bytes(32)))
+    changed_body, unknown = flip(9)(body), secrets.token_bytes(32)
+    checks.refused("replayed P3, changed", SESSION, lambda: party.exchange(presign.P3, changed_body, sid))
+    checks.refused("P3 of an unknown sid", SESSION, lambda: party.exchange(presign.P3, body, unknown))
     run = presign.Initiator(party.material, party.link.epoch, party.wallets)
     p2 = party.exchange(presign.P1, run.p1)
     checks.refused("replayed P3 beside a running session", SESSION, lambda: party.exchange(presign.P3, body, sid))
@@ -144,13 +147,14 @@ def _request_refusals(checks, party, pool, second):
         "same reqId, same request: the stored signature",
         lambda: expect(party.send_request(retry[0], retry[1]) == signature),
     )
-    twice("same reqId, other payload", REQID_CONFLICT, lambda one: sign(party, one, (), b"z", request_id=request_id))
+    other = {"payload": b"z", "request_id": request_id}
+    twice("same reqId, other payload", REQID_CONFLICT, lambda one: sign(party, one, **other))
     twice("same reqId, other path", REQID_CONFLICT, lambda one: sign(party, one, (7,), request_id=request_id))
     twice("digest of another payload", DISAGREEMENT, lambda one: sign(party, one, digest=digest_of(b"other")))
     twice("wrong echo", DISAGREEMENT, lambda one: sign(party, one, change=changed(flip(ECHO))))
     twice("key of another path", DISAGREEMENT, lambda one: sign(party, one, change=changed(other_point(KEY))))
     hardened = changed(lambda body: body[:DEPTH] + u8(1) + u32(2**31) + body[KEY:])
-    twice("hardened index", (DISAGREEMENT, POLICY_DENIED), lambda one: sign(party, one, change=hardened))
+    twice("hardened index", POLICY_DENIED, lambda one: sign(party, one, change=hardened))
     twice(
         "presignature of another wallet",
         UNKNOWN_PRESIG,
@@ -170,7 +174,10 @@ def _plan_refusals(checks, party):
         checks.refused(f"plan: {name}", PLAN_REFUSED, lambda plan=plan: raw_p1(party, plan), one_slot)
     for epoch in (0, 2):
         checks.refused(
-            f"P1 under lEpoch {epoch}", LINK_STALE, lambda epoch=epoch: raw_p1(party, [entry(first)], epoch), u32(1)
+            f"P1 under lEpoch {epoch}",
+            LINK_STALE,
+            lambda epoch=epoch: raw_p1(party, [entry(first)], epoch),
+            u32(1),
         )
     w1 = keygen.Initiator(party.link, 1).w1
     checks.refused("W1 under another lEpoch", SESSION, lambda: party.exchange(keygen.W1, w1, epoch=7))
@@ -225,7 +232,9 @@ def burn(checks, seed):
         checks.refused("set-up after the burn", LINK_BURNED, lambda: raw_l1(party, 2, 2))
         checks.refused("signing from the pool after the burn", LINK_BURNED, lambda: sign(party, pool[1]))
         checks.refused(
-            "replayed P3 after the burn", (LINK_BURNED, SESSION), lambda: party.exchange(presign.P3, *party.last_p3)
+            "replayed P3 after the burn",
+            (LINK_BURNED, SESSION),
+            lambda: party.exchange(presign.P3, *party.last_p3),
         )
 
 
@@ -275,7 +284,8 @@ def final_signature(checks, seed):
         pool = party.presign([first, first, second], bend("P3", flip(p3(3).psi)))
         checks.refused("ψ other than the one used", PROTOCOL, lambda: sign(party, pool[0]))
         checks.refused("presignatures of that sid are gone", UNKNOWN_PRESIG, lambda: sign(party, pool[2]))
-        checks.refused("the wallet is suspended", PLAN_REFUSED, lambda: party.presign([second, first]), u16(1) + u16(1))
+        slot = u16(1) + u16(1)
+        checks.refused("the wallet is suspended", PLAN_REFUSED, lambda: party.presign([second, first]), slot)
         pool = party.presign([second] * 4)
         checks.passes("the other wallet signs", lambda: sign(party, pool.pop()))
         too_large = changed(replace(W, Q.to_bytes(32, "little")))
@@ -283,17 +293,23 @@ def final_signature(checks, seed):
         checks.refused("w not below q: presignature is gone", UNKNOWN_PRESIG, lambda: sign(party, pool[0]))
         trailing = changed(lambda body: body + b"\0")
         checks.refused("a trailing byte", PROTOCOL, lambda: sign(party, pool[1], change=trailing))
+        run = presign.Initiator(party.material, party.link.epoch, [second])
+        p2 = party.exchange(presign.P1, run.p1)
+        checks.refused("P4 in place of P3", PROTOCOL, lambda: party.exchange(presign.P4, b"", p2.sid))
+        checks.refused("P4 in place of P3: session is gone", SESSION, lambda: party.finish_presign(run, p2))
         checks.refused("wrong w", PROTOCOL, lambda: sign(party, pool[2], change=changed(flip(W))))
     lines = party.process.lines()
     suspended = sum(line.get("alert") == "wallet_suspended" for line in lines)
     strikes_seen = sum(line.get("alert") == "strike" for line in lines)
-    checks.passes("two wallets suspended, two strikes", lambda: expect((suspended, strikes_seen) == (2, 2), lines))
+    counts = (suspended, strikes_seen)
+    checks.passes("two wallets suspended, three strikes", lambda: expect(counts == (2, 3), counts))
 
 
 def set_up_refusals(checks, seed):
     with peer(seed, linked=False, wallets=0) as party:
         wallets = checks.passes("key generation before the first set-up", lambda: party.create(1))
-        checks.refused("presign before the first set-up", LINK_STALE, lambda: raw_p1(party, [entry(wallets[0])]), u32(0))
+        plan = [entry(wallets[0])]
+        checks.refused("presign before the first set-up", LINK_STALE, lambda: raw_p1(party, plan), u32(0))
         for epoch in (0, 1025):
             checks.refused(
                 f"first lEpoch {epoch}", EPOCH_REJECTED, lambda epoch=epoch: raw_l1(party, epoch, epoch), u32(0)
@@ -333,7 +349,38 @@ def key_generation_refusals(checks, seed):
             checks.refused(f"{count} wallets", PROTOCOL, lambda body=body: party.exchange(keygen.W1, body))
 
 
+def framing(checks, seed):
+    def answer_to(party, *changes):
+        body = keygen.Initiator(party.link, 1).w1
+        frame = bytearray(Frame(keygen.W1, C, party.link.link_id, 0, ZERO32, body).bytes())
+        for at, value in changes:
+            frame[at] = value
+        return Frame.parse(party.process.carry(bytes(frame))).body[0]
+
+    # Offsets in the header of 64 bytes, §16.
+    cases = {
+        "another magic": (0, ord("X")),
+        "another suite": (4, 2),
+        "type unknown to the suite": (5, 0x77),
+        "role of the receiver": (6, 2),
+        "flags": (7, 1),
+        "sid in a first message": (28, 1),
+        "bodyLen one too small": (60, 66),
+    }
+    names = list(cases)
+    for number in range(0, len(names), 3):
+        with peer(seed + number, linked=False, wallets=0) as party:
+            for name in names[number : number + 3]:
+                code = answer_to(party, cases[name])
+                checks.passes(name, lambda code=code: expect(code == PROTOCOL, code))
+    with peer(seed + len(names), linked=False, wallets=0) as party:
+        code = answer_to(party, (8, 0))
+        checks.passes("another link", lambda: expect(code == SESSION, code))
+        checks.passes("another link: no strike", lambda: expect(party.process.lines() == []))
+
+
 GROUPS = [
+    framing,
     honest,
     benign,
     strikes,

@@ -1,4 +1,4 @@
-"""Changes of one field of one message, for a party that cheats; offsets by the layouts of the protocol, §4.2 and §9.1."""
+"""Changes of one field of one message, for a party that cheats; offsets by the layouts of §4.2 and §9.1."""
 from .curve import G, add, decode, encode
 from .multiplication import RVOLE_BYTES, extension_bytes
 

@@ -70,7 +70,8 @@ class _SlotHash:
         base = encrypt(value.to_bytes(16, "little"))
         number = int.from_bytes(base, "little")
         out = [
-            int.from_bytes(encrypt((number ^ (8 * j + c)).to_bytes(16, "little")), "little") ^ number for c in range(6)
+            int.from_bytes(encrypt((number ^ (8 * j + c)).to_bytes(16, "little")), "little") ^ number
+            for c in range(6)
         ]
         return [(out[2 * i] | out[2 * i + 1] << 128) % Q for i in range(WIDTH)]
 
@@ -78,8 +79,8 @@ class _SlotHash:
 class ExtensionReceiver:
     """Makes the OTE message and, from the peer's RVOLE message, the shares d of every slot.
 
-    Every row whose bit is set in `garbled` uses a choice vector that differs in one bit, before χ is hashed: the check
-    must then fail unless all of these bits of Δ are 0.
+    Every row whose bit is set in `garbled` uses a choice vector that differs in one bit, before χ is hashed: the
+    check must then fail unless all of these bits of Δ are 0.
     """
 
     def __init__(self, sid, k0, k1, slots, garbled=0):

@@ -39,7 +39,8 @@ class PartyC:
             assert frame.body[0] in (2, 3, 5) or length == 0, "an error without a detail carries one"
             assert frame.sid in (sid, ZERO32), "sid of the error"
             raise Refused(frame.body[0], frame.body[3:])
-        assert frame.kind == (kind + 1 if answer_kind is None else answer_kind), f"type of the answer {frame.kind:#x}"
+        expected = kind + 1 if answer_kind is None else answer_kind
+        assert frame.kind == expected, f"type of the answer {frame.kind:#x}"
         assert frame.epoch == epoch, f"lEpoch of the answer {frame.epoch}"
         return frame
 

@@ -100,7 +100,8 @@ class PartyS:
         if presignature is None:
             return self.error(9)
         wallet = presignature.wallet
-        assert frame.sid == ZERO32 and frame.epoch == presignature.link_epoch and asked["link"] == self.link.link_id
+        assert frame.sid == ZERO32 and frame.epoch == presignature.link_epoch
+        assert asked["link"] == self.link.link_id
         assert asked["wallet"] == wallet.wallet_id and asked["epoch"] == u32(wallet.epoch)
         digest = DIGEST_OF(asked["payload"]).digest()
         signing = Signing(presignature, digest, asked["path"])

@@ -1,7 +1,8 @@
 """Presign sessions of both sides, §9, also as the self-test of a set-up on the null slot, §4.2.
 
-`bend(name, value)` returns what a party uses in place of `value`, itself when the party is honest: the bodies P1..P4
-without their conf (the one who cheats hashes what it sends), and the "nonce", "share" and "rows" of its inputs.
+`bend(name, value)` returns what a party uses in place of `value`, itself when the party is honest: the bodies
+P1..P4 without their conf (the one who cheats hashes what it sends), and the "nonce", "share" and "rows" of its
+inputs.
 """
 import secrets
 
@@ -101,7 +102,8 @@ class _Session:
 
     def _send(self, extension):
         """Checks the peer's OTE message; notes c of every slot and returns the RVOLE message."""
-        sender = ExtensionSender(self._ids()[0], self._material.delta, self._material.keys, len(self._slots), extension)
+        own = self._material
+        sender = ExtensionSender(self._ids()[0], own.delta, own.keys, len(self._slots), extension)
         parts, self._c = [], []
         for at, slot in enumerate(self._slots):
             inputs = [self._bend("nonce", self._nonces[at]), self._bend("share", slot.share)]

@@ -19,7 +19,8 @@ class PeerProcess:
 
     def __init__(self, role, seed, id_c, id_s, operations=()):
         self._errors = tempfile.TemporaryFile()
-        command = ["npm", "run", "--silent", "engine:peer", "--", role, str(seed), id_c.hex(), id_s.hex(), *operations]
+        arguments = [role, str(seed), id_c.hex(), id_s.hex(), *operations]
+        command = ["npm", "run", "--silent", "engine:peer", "--", *arguments]
         pipe = subprocess.PIPE
         self._child = subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, stderr=self._errors)
 

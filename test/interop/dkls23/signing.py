@@ -60,12 +60,15 @@ def request_body(link_id, presignature, request_id, digest, path, signing, paylo
     ])  # fmt: skip
 
 
+_FIXED_FIELDS = [("link", 16), ("wallet", 16), ("epoch", 4), ("presig", 16), ("request", 16), ("digest", 32)]
+
+
 def read_request(body):
     """A dictionary of the fields of a request."""
     reader = Reader(body)
     result = {
         name: reader.take(size)
-        for name, size in [("link", 16), ("wallet", 16), ("epoch", 4), ("presig", 16), ("request", 16), ("digest", 32)]
+        for name, size in _FIXED_FIELDS
     }
     depth = reader.take(1)[0]
     result["path"] = [int.from_bytes(reader.take(4), "little") for _ in range(depth)]
