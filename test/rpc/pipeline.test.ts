@@ -53,13 +53,12 @@ describe('a repeat with the same request_id', () => {
     const overGrpc = await open.client(AdminService, admin.secret).createApiKey(request)
     const overJson = await open
       .client(AdminService, admin.secret, 'connect')
-      .createApiKey({
-        ...request,
-        requestId: requestId.toUpperCase(),
-      })
-      .catch((error: unknown) => refusalOf(Promise.reject(error)))
-    // The id is one in any letter case; the body is compared as it came.
-    expect(infoOf(overJson as never)?.reason).toBe('IDEMPOTENCY_MISMATCH')
+      .createApiKey({ ...request, requestId: requestId.toUpperCase() })
+    // The id is one in any letter case.
+    expect(overJson).toEqual(overGrpc)
+    const other = { ...request, name: 'another' }
+    const refusal = await refusalOf(open.client(AdminService, admin.secret).createApiKey(other))
+    expect(infoOf(refusal)?.reason).toBe('IDEMPOTENCY_MISMATCH')
     const again = await open.client(AdminService, admin.secret, 'connect').createApiKey(request)
     expect(again).toEqual(overGrpc)
     expect(made).toBe(1)
