@@ -22,9 +22,11 @@ export const createEntropy = (clock: Clock): Entropy & { readonly close: () => v
     osRandom64: () => {
       const out = new Uint8Array(64)
       const kernel = kernelBytes(descriptor, 32)
+      const library = randomBytes(32)
       out.set(kernel)
-      out.set(randomBytes(32), 32)
+      out.set(library, 32)
       kernel.fill(0)
+      library.fill(0)
       return out
     },
     nonce32: () => new Uint8Array(randomBytes(32)),

@@ -13,6 +13,7 @@ import {
   encodeFault,
   encodeFrame,
   encodeHello,
+  type Frame,
   FRAME_TYPES,
   type FrameType,
   NO_SID,
@@ -191,14 +192,16 @@ export class Initiator {
       this.#link.assertUsable('other')
       const { lEpoch } = this.#link.record
       const { state, body } = startDkgC(this.#dkgInputs(lEpoch), count, alg)
-      const w2 = await this.#exchange(FRAME_TYPES.W1, NO_SID, lEpoch, body, FRAME_TYPES.W2).catch((error: unknown) => {
-        abandonDkg(state)
-        throw error
-      })
+      const w2 = await this.#whileUsable(this.#exchange(FRAME_TYPES.W1, NO_SID, lEpoch, body, FRAME_TYPES.W2)).catch(
+        (error: unknown) => {
+          abandonDkg(state)
+          throw error
+        },
+      )
       const step = advanceDkgC(state, w2)
       await this.#savePending(step.pending)
       try {
-        const w4 = await this.#exchange(FRAME_TYPES.W3, w2.sid, lEpoch, step.body, FRAME_TYPES.W4)
+        const w4 = await this.#whileUsable(this.#exchange(FRAME_TYPES.W3, w2.sid, lEpoch, step.body, FRAME_TYPES.W4))
         finishDkgC(step.state, w4.body)
       } catch (error) {
         for (const { walletId, wEpoch } of step.pending.records) await this.#deps.store.dropPending(walletId, wEpoch)
@@ -207,6 +210,13 @@ export class Initiator {
       const wallets = step.pending.records.map(({ share: _, ...binding }) => binding)
       return { sid: step.pending.sid, wallets }
     })
+  }
+
+  /** The answer, unless the link was burned or suspended meanwhile: key generation does not hold its lock. Class A. */
+  async #whileUsable(answer: Promise<Frame>): Promise<Frame> {
+    const frame = await answer
+    this.#link.assertUsable('other')
+    return frame
   }
 
   /** W5: S makes its records ACTIVE too. Lost, it is replaced by the first frame that names the wallet. */

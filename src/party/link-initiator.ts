@@ -29,11 +29,11 @@ const MAX_ATTEMPTS = 22
  */
 export const setUpLink = async (deps: SetupDeps, reason: LinkReason): Promise<void> => {
   const { link } = deps
-  if (reason === 'relink') {
-    if (!link.mayRelink) throw benign('link_burned', 'no relink grant on this side')
-  } else link.assertUsable('other')
-  let lEpoch = link.record.lEpoch + 1
+  let lEpoch = 0
   for (let attempt = 1; ; attempt++) {
+    // Before each try: the one before may have used up an epoch and a grant, and the link may have stopped meanwhile.
+    assertMayBegin(link, reason)
+    lEpoch = Math.max(lEpoch, link.record.lEpoch + 1)
     try {
       return await setUpOnce(deps, reason, lEpoch)
     } catch (error) {
@@ -45,6 +45,12 @@ export const setUpLink = async (deps: SetupDeps, reason: LinkReason): Promise<vo
       } else throw error
     }
   }
+}
+
+/** Class A: stopped, or burned without a grant that allows one more set-up. */
+const assertMayBegin = (link: Link, reason: LinkReason): void => {
+  if (reason !== 'relink') link.assertUsable('other')
+  else if (!link.mayRelink) throw benign('link_burned', 'no relink grant on this side')
 }
 
 const setUpOnce = async ({ link, entropy, exchange }: SetupDeps, reason: LinkReason, lEpoch: number): Promise<void> => {
@@ -73,6 +79,8 @@ const setUpOnce = async ({ link, entropy, exchange }: SetupDeps, reason: LinkRea
     link.wipeMaterial()
     await testMaterial({ link, entropy, exchange }, material, confC, sid)
     if (reason === 'relink') await link.reopen()
+    // A burn that came from elsewhere while the peer was at work leaves no Δ behind.
+    else link.assertUsable('other')
     link.setMaterial(material)
   } catch (error) {
     wipeLinkMaterial(material)

@@ -11,9 +11,10 @@ const binding = openBinding()
 const COMPRESSED = 33
 const UNCOMPRESSED = 65
 
-/** Blinds the base-point multiplications; once at start and hourly, with 32 secret random bytes. */
+/** Blinds the base-point multiplications; once at start and hourly, with 32 secret random bytes. Overwrites them. */
 export function contextRandomize(seed: Uint8Array): void {
   binding.contextRandomize(seed)
+  seed.fill(0)
 }
 
 /**
@@ -152,16 +153,20 @@ function joinSignature(r: Uint8Array, s: Uint8Array): Uint8Array {
 function multiply(
   scalar: Uint8Array,
   point: Uint8Array,
-  hashfn: (x: Uint8Array, y: Uint8Array) => Uint8Array,
+  encode: (x: Uint8Array, y: Uint8Array) => Uint8Array,
   length: number,
 ): Uint8Array {
   const xbuf = new Uint8Array(32)
   const ybuf = new Uint8Array(32)
+  // The binding copies what the callback gives, so that is one more place where the product lies.
+  let encoded: Uint8Array | undefined
+  const hashfn = (x: Uint8Array, y: Uint8Array): Uint8Array => (encoded = encode(x, y))
   try {
     return withBigEndian(scalar, (k) => binding.ecdh(point, k, { hashfn, xbuf, ybuf }, new Uint8Array(length)))
   } finally {
     xbuf.fill(0)
     ybuf.fill(0)
+    encoded?.fill(0)
   }
 }
 

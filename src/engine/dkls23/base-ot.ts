@@ -138,8 +138,7 @@ function makePair(
   const s = generator.nonZeroScalar()
   try {
     const free = mulBase(s)
-    const mask = hashToGroup(id, index, choice, free)
-    const chosen = addPoints([mulBase(t), negatePoint(mask)])
+    const chosen = chosenPoint(t, hashToGroup(id, index, choice, free))
     if (chosen === undefined) throw degenerate('base OT point is the identity')
     // The other branch's oracle is evaluated too, so that the work depends on the transcript only.
     hashToGroup(id, index, 1 - choice, chosen)
@@ -148,6 +147,18 @@ function makePair(
   } finally {
     t.fill(0)
     s.fill(0)
+  }
+}
+
+/** t·G − mask. Either term, next to the points that are sent, names the choice bit: both are overwritten. */
+function chosenPoint(t: Uint8Array, mask: Uint8Array): Uint8Array | undefined {
+  const blinded = mulBase(t)
+  const minus = negatePoint(mask)
+  try {
+    return addPoints([blinded, minus])
+  } finally {
+    blinded.fill(0)
+    minus.fill(0)
   }
 }
 
@@ -176,12 +187,15 @@ function answerBranch(
 function chosenKey(state: BaseOtReceiver, index: number, answer: Uint8Array): Uint8Array {
   const choice = bitOf(state.choices, index)
   const own = select(choice, pointAt(answer, index, 0), pointAt(answer, index, 1))
-  const shared = mulSecret(slice(state.blinds, index, SCALAR_BYTES), own)
+  let shared: Uint8Array | undefined
   try {
+    shared = mulSecret(slice(state.blinds, index, SCALAR_BYTES), own)
     const points = state.points
     return deriveKey(state.id, index, choice, pointAt(points, index, 0), pointAt(points, index, 1), own, shared)
   } finally {
-    shared.fill(0)
+    // A copy of the chosen Y names the choice bit.
+    own.fill(0)
+    shared?.fill(0)
   }
 }
 

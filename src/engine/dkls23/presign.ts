@@ -286,16 +286,18 @@ function openSession(
   if (!selfTest && (slots.length < 1 || slots.length > MAX_SLOTS)) throw new RangeError('1 to 64 slots')
   const contexts = selfTest ? [nullWalletContext(material.lctx)] : slots.map((slot) => slot.wctx)
   const shares = selfTest ? slots : copyShares(role, slots)
-  const generator = new OperationGenerator(inputs.entropy, {
-    op: 'presign',
-    idOwn: role === ROLE_C ? link.idC : link.idS,
-    role,
-    context: material.lctx,
-    walletContexts: contexts,
-    ownShares: shares === 'self-test' ? [] : [shares],
-    hk: material.hk,
+  return guard([wipeableShares(shares)], () => {
+    const generator = new OperationGenerator(inputs.entropy, {
+      op: 'presign',
+      idOwn: role === ROLE_C ? link.idC : link.idS,
+      role,
+      context: material.lctx,
+      walletContexts: contexts,
+      ownShares: shares === 'self-test' ? [] : [shares],
+      hk: material.hk,
+    })
+    return { count: contexts.length, plan: planOf(contexts), shares, generator }
   })
-  return { count: contexts.length, plan: planOf(contexts), shares, generator }
 }
 
 function answerP1(
