@@ -195,7 +195,8 @@ const createHostedStore = (
       (await host.call('linksOfPair', { idA, idB })).map(decodeLinkRecord),
     recordStrike: (record, what) => host.call('recordStrike', { control: encodeLinkRecord(record), what }),
     loadWallet: async (walletId): Promise<WalletRecord | undefined> => {
-      const stored = await host.call('loadShare', walletId)
+      // The id stays the caller's: a session names it again for every further slot and try.
+      const stored = await host.call('loadShare', walletId, { transfer: [] })
       if (stored === undefined) return undefined
       try {
         return openRecord(seal, stored)
@@ -214,7 +215,10 @@ const createHostedStore = (
       }
       await host.call('savePending', { sid, linkId: first.linkId, shares })
     },
-    dropPending: (walletId) => host.call('dropPending', walletId),
+    dropPending: (walletId) => {
+      prepared.delete(hexOf(walletId))
+      return host.call('dropPending', walletId, { transfer: [] })
+    },
     setWalletState: (walletId, state, why) => host.call('setWalletState', { walletId, state, why }),
     noteUse: async (walletIds, lEpoch) => {
       const fresh = walletIds.filter((walletId) => noted.get(hexOf(walletId)) !== lEpoch)
