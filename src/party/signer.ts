@@ -202,6 +202,7 @@ const createHostedStore = (
       (await host.call('linksOfPair', { idA, idB })).map(decodeLinkRecord),
     recordStrike: (record, what) => host.call('recordStrike', { control: encodeLinkRecord(record), what }),
     loadWallet: async (walletId): Promise<WalletRecord | undefined> => {
+      // The id stays the caller's: a session names it again for every further slot and try.
       const stored = await host.call('loadShare', walletId, { transfer: [] })
       if (stored === undefined) return undefined
       try {
@@ -221,7 +222,10 @@ const createHostedStore = (
       }
       await host.call('savePending', { sid, linkId: first.linkId, shares })
     },
-    dropPending: (walletId) => host.call('dropPending', walletId, { transfer: [] }),
+    dropPending: (walletId) => {
+      prepared.delete(hexOf(walletId))
+      return host.call('dropPending', walletId, { transfer: [] })
+    },
     setWalletState: (walletId, state, why) => host.call('setWalletState', { walletId, state, why }),
     noteUse: async (walletIds, lEpoch) => {
       const fresh = walletIds.filter((walletId) => noted.get(hexOf(walletId)) !== lEpoch)
