@@ -118,7 +118,8 @@ describe('finding a wallet', () => {
     for (const reference of [sol.address, sol.walletId]) {
       expect((await client.wallets.getWallet({ wallet: reference })).wallet).toEqual(sol)
     }
-    const flipped = [...sol.address].map((letter) => (letter === letter.toLowerCase() ? letter.toUpperCase() : letter.toLowerCase()))
+    const flip = (letter: string) => (letter === letter.toLowerCase() ? letter.toUpperCase() : letter.toLowerCase())
+    const flipped = Array.from(sol.address, flip)
     for (const reference of [flipped.join(''), `${sol.address}1`, sol.address.slice(1), `0x${sol.publicKey}`]) {
       expect(await reasonOf(client.wallets.getWallet({ wallet: reference })), reference).toBe('WALLET_NOT_FOUND')
     }
@@ -200,7 +201,7 @@ describe('SignMessage', () => {
   it('leaves an audit row that says what was signed', async () => {
     const { receipt } = await client.wallets.signMessage({ wallet: sol.walletId, content: text('for the record') })
     const from = receipt?.sequence ?? 1n
-    const { events } = await client.audit.listEvents({ afterSequence: from - 1n, pageSize: 1 } as never)
+    const { events } = await client.audit.listEvents({ afterSequence: from - 1n, pageSize: 1 })
     const [event] = events
     expect(event?.hash).toEqual(receipt?.hash)
     expect(JSON.parse(event?.detailsJson ?? '{}')).toMatchObject({ operation: 'message', summary: 'message of 14 bytes' })

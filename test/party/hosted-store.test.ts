@@ -67,7 +67,7 @@ describe('party C over the ports of its thread', () => {
   it('a session that is tried again still has all its slots, whatever buffer a wallet id came in', async () => {
     const { signer, asked, keep, refuse } = await hostedSigner()
     await signer.connect()
-    const { sid, wallet } = await signer.generate()
+    const { sid, wallet } = await signer.generate({ keyType: 'secp256k1' })
     keep(wallet.active, wallet.linkId)
     await signer.acknowledge(sid)
     const id = wallet.walletId.slice()
