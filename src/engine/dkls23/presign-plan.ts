@@ -3,7 +3,7 @@
  * own records: different points, chain codes, ids or epochs give different sids, never a failed check.
  */
 import { mulBase } from '../curve/secp256k1.ts'
-import { concatBytes, equalBytes, u16, u32 } from '../hash/encoding.ts'
+import { concatBytes, equalBytes, secretBytes, u16, u32 } from '../hash/encoding.ts'
 import { type LinkParties, walletContext } from './contexts.ts'
 import { benign, damagedRecord, violation } from './fault.ts'
 import { assertBodyLength, assertNoSid, encodeRefusedSlots, type SessionMessage } from './frame.ts'
@@ -100,7 +100,7 @@ export function assertSelfTestPlan(p1: P1): void {
  * @throws ProtocolFault class B, before anything was sent.
  */
 export function copyShares(role: LinkMaterial['role'], slots: readonly PresignSlot[]): Uint8Array {
-  const shares = new Uint8Array(32 * slots.length)
+  const shares = secretBytes(32 * slots.length)
   slots.forEach((slot, b) => {
     const share = shares.subarray(32 * b, 32 * b + 32)
     share.set(slot.share)

@@ -4,7 +4,7 @@
  * verified against its own points when it is loaded, because a damaged share would look like cheating to the peer.
  */
 import { addPoints, mulBase } from '../curve/secp256k1.ts'
-import { concatBytes, equalBytes, readU16, readU64, u16, u32, u64, u8 } from '../hash/encoding.ts'
+import { concatBytes, equalBytes, readU16, readU64, secretBytes, u16, u32, u64, u8 } from '../hash/encoding.ts'
 import { taggedHash } from '../hash/tagged-hash.ts'
 import { isCanonicalScalar, isZeroScalar } from '../kernel/scalar.ts'
 import type { WalletBinding } from './contexts.ts'
@@ -109,7 +109,8 @@ export function decodeWalletRecord(bytes: Uint8Array): WalletRecord {
   const linkId = reader.take(16).slice()
   const wEpoch = reader.u32()
   const minLinkEpoch = reader.u32()
-  const share = reader.take(32).slice()
+  const share = secretBytes(32)
+  share.set(reader.take(32))
   const [pointC, pointS, publicKey] = [reader.take(33).slice(), reader.take(33).slice(), reader.take(33).slice()]
   const chainCode = reader.take(32).slice()
   const origin = nameOf(WALLET_ORIGINS, reader.u8())
