@@ -46,4 +46,5 @@ export const isReservedUserId = (text: string): boolean =>
 export const walletIdFromBytes = (bytes: Uint8Array): WalletId =>
   `wal_${Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('hex')}` as WalletId
 
-export const walletIdToBytes = (walletId: WalletId): Uint8Array => Buffer.from(walletId.slice(4), 'hex')
+/** In a buffer of its own: one that is posted to another thread takes nothing else along. */
+export const walletIdToBytes = (walletId: WalletId): Uint8Array => Uint8Array.from(Buffer.from(walletId.slice(4), 'hex'))

@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { closeSync, openSync, readSync } from 'node:fs'
 import type { Clock } from '../domain/clock.ts'
 import type { Entropy } from '../engine/dkls23/operation-generator.ts'
+import { secretBytes } from '../engine/hash/encoding.ts'
 
 /** 32 bytes from the kernel itself: a resumed snapshot repeats the process's generator, not the kernel's. */
 const kernelBytes = (descriptor: number, length: number): Uint8Array => {
@@ -20,7 +21,7 @@ export const createEntropy = (clock: Clock): Entropy & { readonly close: () => v
   const descriptor = openSync('/dev/urandom', 'r')
   return {
     osRandom64: () => {
-      const out = new Uint8Array(64)
+      const out = secretBytes(64)
       const kernel = kernelBytes(descriptor, 32)
       const library = randomBytes(32)
       out.set(kernel)

@@ -96,7 +96,7 @@ describe('copies on the way', () => {
     const slot = presignSlotOf(LINK, material, record as NonNullable<typeof record>)
     if (slot === undefined) throw new Error('the wallet may not presign')
     const copies: Uint8Array[] = []
-    const set = Reflect.get<Uint8Array, 'set'>(Uint8Array.prototype, 'set')
+    const set: (from: ArrayLike<number>, offset?: number) => void = Reflect.get(Uint8Array.prototype, 'set')
     vi.spyOn(Uint8Array.prototype, 'set').mockImplementation(function (this: Uint8Array, from, offset) {
       if (from === slot.share) copies.push(this)
       set.call(this, from, offset)

@@ -4,6 +4,7 @@
  * and gives 65 uncompressed bytes, which saves a square root on the way in. The identity has no encoding: a result
  * that may be the identity is `undefined` then.
  */
+import { secretBytes } from '../hash/encoding.ts'
 import { openBinding } from './binding.ts'
 
 const binding = openBinding()
@@ -13,7 +14,10 @@ const UNCOMPRESSED = 65
 
 /** Blinds the base-point multiplications; once at start and hourly, with 32 secret random bytes. Overwrites them. */
 export function contextRandomize(seed: Uint8Array): void {
-  binding.contextRandomize(seed)
+  const copy = secretBytes(seed.length)
+  copy.set(seed)
+  binding.contextRandomize(copy)
+  copy.fill(0)
   seed.fill(0)
 }
 
@@ -171,7 +175,7 @@ function multiply(
 }
 
 function compress(x: Uint8Array, y: Uint8Array): Uint8Array {
-  const point = new Uint8Array(COMPRESSED)
+  const point = secretBytes(COMPRESSED)
   point[0] = 2 | ((y[31] ?? 0) & 1)
   point.set(x, 1)
   return point
@@ -187,7 +191,9 @@ function join(x: Uint8Array, y: Uint8Array): Uint8Array {
 
 function withBigEndian<T>(scalar: Uint8Array, use: (bigEndian: Uint8Array) => T): T {
   if (scalar.length !== 32) throw new RangeError('a scalar has 32 bytes')
-  const bigEndian = scalar.toReversed()
+  const bigEndian = secretBytes(32)
+  bigEndian.set(scalar)
+  bigEndian.reverse()
   try {
     return use(bigEndian)
   } finally {

@@ -7,7 +7,7 @@
  * `id` is always the direction's sid, sid_ab with a = base-OT receiver (the later RVOLE sender) and b = sender.
  */
 import { addPoints, mulBase, mulSecret, negatePoint } from '../curve/secp256k1.ts'
-import { u8 } from '../hash/encoding.ts'
+import { secretBytes, u8 } from '../hash/encoding.ts'
 import { taggedHash } from '../hash/tagged-hash.ts'
 import { degenerate, violation } from './fault.ts'
 import { assertBodyLength } from './frame.ts'
@@ -222,7 +222,7 @@ function inBranchOrder(choice: number, chosen: Uint8Array, free: Uint8Array): Ui
 /** zero when bit = 0, one when bit = 1; by mask. */
 function select(bit: number, zero: Uint8Array, one: Uint8Array): Uint8Array {
   const mask = -bit & 0xff
-  const out = new Uint8Array(zero.length)
+  const out = secretBytes(zero.length)
   for (let i = 0; i < out.length; i++) {
     const a = zero[i] ?? 0
     out[i] = a ^ (mask & (a ^ (one[i] ?? 0)))

@@ -13,7 +13,7 @@ import {
   parsePoint,
   pointX,
 } from '../curve/secp256k1.ts'
-import { concatBytes, equalBytes } from '../hash/encoding.ts'
+import { concatBytes, equalBytes, secretBytes } from '../hash/encoding.ts'
 import { commitment } from '../hash/tagged-hash.ts'
 import {
   areCanonicalScalars,
@@ -98,7 +98,7 @@ export function commitHalf(role: Role, context: Uint8Array, opening: Opening, sa
 /** Draws x, one draw of L'/8 bytes, and with it fixes β and χ of every slot. */
 export function drawChoices(secrets: HalfSecrets, generator: OperationGenerator, slots: number): void {
   secrets.choices = generator.bytes(oteRowBytes(slots))
-  secrets.factors = new Uint8Array(slots * SCALAR_BYTES)
+  secrets.factors = secretBytes(slots * SCALAR_BYTES)
   for (let b = 0; b < slots; b++) {
     const factor = rvoleFactor(slotOf(secrets.choices, b, SLOT_CHOICE_BYTES))
     secrets.factors.set(factor, b * SCALAR_BYTES)
@@ -120,7 +120,7 @@ export function sendHalf(
   const slots = secrets.nonces.length / SCALAR_BYTES
   const etas = drawAnyScalars(generator, slots)
   secrets.blinds = drawScalars(generator, slots)
-  secrets.products = new Uint8Array(2 * slots * SCALAR_BYTES)
+  secrets.products = secretBytes(2 * slots * SCALAR_BYTES)
   const tail = RVOLE_SLOT_BYTES * slots
   for (let b = 0; b < slots; b++) {
     const input = [slotScalar(secrets.nonces, b), slotScalar(secrets.shares, b), slotScalar(etas, b)] as const
@@ -178,7 +178,7 @@ export function checkHalf(
   pinned: readonly Uint8Array[],
 ): Verdict {
   const slots = pinned.length
-  const received = new Uint8Array(2 * slots * SCALAR_BYTES)
+  const received = secretBytes(2 * slots * SCALAR_BYTES)
   let accepted = true
   for (let b = 0; b < slots; b++) {
     const rows = slotOf(secrets.rows, b, SLOT_ROW_BYTES)
@@ -218,7 +218,7 @@ export function finishSlot(
 ): { readonly phi: Uint8Array; readonly u: Uint8Array; readonly v: Uint8Array } {
   const phi = slotScalar(secrets.blinds, b)
   const sum = scalarAdd(phi, slotScalar(psi, b))
-  const out = new Uint8Array(3 * SCALAR_BYTES)
+  const out = secretBytes(3 * SCALAR_BYTES)
   out.set(phi, 0)
   for (const [i, input] of [slotScalar(secrets.nonces, b), slotScalar(secrets.shares, b)].entries()) {
     const product = scalarMul(input, sum)

@@ -3,7 +3,7 @@
  * own records: different points, chain codes, ids or epochs give different sids, never a failed check.
  */
 import { type Group, SECP256K1_GROUP } from '../curve/group.ts'
-import { concatBytes, equalBytes, u16, u32 } from '../hash/encoding.ts'
+import { concatBytes, equalBytes, secretBytes, u16, u32 } from '../hash/encoding.ts'
 import { type LinkParties, walletContext } from './contexts.ts'
 import { benign, damagedRecord, violation } from './fault.ts'
 import { assertBodyLength, assertNoSid, encodeRefusedSlots, type SessionMessage } from './frame.ts'
@@ -107,7 +107,7 @@ export function copyShares(
   slots: readonly PresignSlot[],
   group: Group = SECP256K1_GROUP,
 ): Uint8Array {
-  const shares = new Uint8Array(32 * slots.length)
+  const shares = secretBytes(32 * slots.length)
   slots.forEach((slot, b) => {
     const share = shares.subarray(32 * b, 32 * b + 32)
     share.set(slot.share)

@@ -5,7 +5,7 @@
  * cheating to the peer.
  */
 import { type Group, groupOf } from '../curve/group.ts'
-import { concatBytes, equalBytes, readU16, readU64, u16, u32, u64, u8 } from '../hash/encoding.ts'
+import { concatBytes, equalBytes, readU16, readU64, secretBytes, u16, u32, u64, u8 } from '../hash/encoding.ts'
 import { taggedHash } from '../hash/tagged-hash.ts'
 import { isZeroScalar } from '../kernel/scalar.ts'
 import type { WalletBinding } from './contexts.ts'
@@ -115,7 +115,8 @@ export function decodeWalletRecord(bytes: Uint8Array): WalletRecord {
   const linkId = reader.take(16).slice()
   const wEpoch = reader.u32()
   const minLinkEpoch = reader.u32()
-  const share = reader.take(32).slice()
+  const share = secretBytes(32)
+  share.set(reader.take(32))
   const point = () => reader.take(groupOf(alg).pointBytes).slice()
   const [pointC, pointS, publicKey] = [point(), point(), point()]
   const chainCode = reader.take(32).slice()

@@ -45,11 +45,20 @@ export function readU64(bytes: Uint8Array, offset: number): bigint {
   return viewOf(bytes).getBigUint64(offset, true)
 }
 
+/**
+ * Zeros with a buffer of their own, for secrets. V8 keeps the bytes of a small array inside its heap: a collection
+ * moves them, and when a native function or `subarray` first asks for the buffer they are copied out. What was written
+ * before would stay behind, out of reach of any wiping.
+ */
+export function secretBytes(length: number): Uint8Array {
+  return new Uint8Array(new ArrayBuffer(length))
+}
+
 /** Joins byte strings; the result is a fresh array which the caller owns (and wipes, when it holds a secret). */
 export function concatBytes(...parts: readonly Uint8Array[]): Uint8Array {
   let length = 0
   for (const part of parts) length += part.length
-  const out = new Uint8Array(length)
+  const out = secretBytes(length)
   let offset = 0
   for (const part of parts) {
     out.set(part, offset)

@@ -3,6 +3,7 @@
  * handed out, and the kernel's own scratch page, before it returns or throws.
  */
 import { readFileSync } from 'node:fs'
+import { secretBytes } from '../hash/encoding.ts'
 
 /**
  * Pointers are byte addresses in the kernel's memory. The AssemblyScript sources say what each function computes.
@@ -97,5 +98,7 @@ export function place(bytes: Uint8Array): number {
 
 /** A copy of kernel memory, owned by the caller. */
 export function take(address: number, length: number): Uint8Array {
-  return memory.slice(address, address + length)
+  const out = secretBytes(length)
+  out.set(memory.subarray(address, address + length))
+  return out
 }
