@@ -17,7 +17,7 @@ const SIGN_CALLS_C32 = 2_500
 /** All signatures that are made are paid for in advance. */
 const POOL = 3_900
 const POLL_MS = 100
-const FILL_WATCH_MS = 2_000
+const WARM_MAX_MS = 60_000
 
 const newWallet = (userId: string) => ({ userId, keyType: KeyType.SECP256K1, ownerType: OwnerType.PROJECT })
 
@@ -49,14 +49,18 @@ const poolSize = async (client: LoadClient): Promise<number> => {
 
 /** Signs from a full pool; before that, watches the event loop while the pool is being filled. */
 const benchSigning = async (): Promise<void> => {
-  const pool = ['--presignatures-low-water', '1', '--presignatures-high-water', String(POOL)]
+  const pool = ['--presignatures-low-water', '1', '--presignatures-high-water', '2']
   await using daemon = await startBenchDaemon(...pool)
   const client = openLoadClient(daemon)
   try {
     const { wallet } = await client.call(WalletService.method.createWallet, newWallet('bench'))
-    await sleep(FILL_WATCH_MS / 4)
-    await reportLoop(daemon, 'filling', () => sleep(FILL_WATCH_MS))
-    while ((await poolSize(client)) < POOL) await sleep(POLL_MS)
+    const warm = { wallet: wallet?.walletId ?? '', depth: POOL }
+    await reportLoop(daemon, 'filling', () => client.call(WalletService.method.warmPresignatures, warm))
+    const deadlineMs = Date.now() + WARM_MAX_MS
+    while ((await poolSize(client)) < POOL) {
+      if (Date.now() > deadlineMs) throw new Error('the pool is not filled in time')
+      await sleep(POLL_MS)
+    }
 
     const content = { case: 'text', value: 'a message of an ordinary length, to be signed' } as const
     const sign = client.prepare(WalletService.method.signMessage, { wallet: wallet?.walletId ?? '', content })
