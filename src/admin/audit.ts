@@ -12,7 +12,9 @@ export type AuditEventView = {
   readonly timeMs: number
   readonly kind: string
   readonly projectId: string
+  /** `<kind>:<id>`, as `api_key:key_…`. */
   readonly actor: string
+  /** `<type>:<id>`, as `wallet:wal_…`; empty when about nothing. */
   readonly subject: string
   readonly method: string
   readonly requestId: string
@@ -24,6 +26,7 @@ export type AuditEventView = {
   readonly hash: Uint8Array
 }
 
+/** All members that are present must hold. `projectId` absent means every project. */
 export type AuditFilter = {
   readonly projectId: string | undefined
   readonly kind: string | undefined

@@ -3,29 +3,18 @@
  * the use case parses them and refuses what it does not know. Every function may throw a Failure; anything else it
  * throws reaches the caller as `internal error`.
  */
+import type { AuditEventView, AuditFilter } from '../admin/audit.ts'
+import type { StatusView } from '../admin/status.ts'
 import type { Call } from '../domain/call.ts'
-import type { ApiKeyId, ProjectId, WalletId } from '../domain/ids.ts'
+import type { ApiKeyId, ProjectId } from '../domain/ids.ts'
+import type { WalletView } from '../wallet/wallet-view.ts'
+
+export type { AuditEventView, AuditFilter, StatusView, WalletView }
 
 export type KeyType = 'secp256k1' | 'ed25519'
 export type OwnerType = 'project' | 'end_user'
 export type WalletState = 'pending' | 'active' | 'suspended' | 'archived'
 export type WalletOrigin = 'generated' | 'imported'
-
-export type WalletView = {
-  readonly walletId: WalletId
-  readonly userId: string
-  readonly projectId: ProjectId
-  readonly keyType: KeyType
-  readonly ownerType: OwnerType
-  readonly label: string
-  /** EVM: EIP-55 checksummed. Solana: base58. */
-  readonly address: string
-  /** secp256k1: 130 hex digits beginning 04. Ed25519: 64. */
-  readonly publicKeyHex: string
-  readonly state: WalletState
-  readonly origin: WalletOrigin
-  readonly createTimeMs: number
-}
 
 /**
  * A page is asked for after a cursor the use case made itself; undefined is the start, and in an answer the end.
@@ -182,32 +171,6 @@ export type SigningUseCases = {
 /** Undefined: the row records no decision. */
 export type AuditOutcome = 'allowed' | 'refused' | undefined
 
-export type AuditEventView = {
-  readonly sequence: bigint
-  readonly timeMs: number
-  readonly kind: string
-  readonly projectId: string
-  /** `<kind>:<id>`, as `api_key:key_…`. */
-  readonly actor: string
-  /** `<type>:<id>`, as `wallet:wal_…`; empty when about nothing. */
-  readonly subject: string
-  readonly method: string
-  readonly requestId: string
-  readonly outcome: AuditOutcome
-  readonly reason: string
-  readonly detailsJson: string
-  readonly prevHash: Uint8Array
-  readonly hash: Uint8Array
-}
-
-/** All members that are present must hold. `projectId` absent means every project. */
-export type AuditFilter = {
-  readonly projectId: string | undefined
-  readonly kind: string | undefined
-  /** The id alone, without its type. */
-  readonly subjectId: string | undefined
-}
-
 export type AuditUseCases = {
   /** In the order of the chain, strictly after `afterSequence`. */
   readonly listEvents: (
@@ -296,26 +259,6 @@ export type FreezeView = FreezeTarget & {
 }
 
 export type LinkState = 'starting' | 'ready' | 'suspended' | 'burned'
-
-export type StatusView = {
-  readonly mode: string
-  readonly version: string
-  readonly protocolVersion: number
-  readonly vaultSchemaVersion: number
-  readonly startTimeMs: number
-  readonly cosignerAvailable: boolean
-  readonly cosignerId: string
-  readonly links: readonly {
-    readonly shard: number
-    readonly state: LinkState
-    readonly renewTimeMs: number | undefined
-    readonly presignatureCount: bigint
-  }[]
-  readonly freezes: readonly FreezeView[]
-  readonly walletCount: bigint
-  readonly auditSequence: bigint
-  readonly presignatureCount: bigint
-}
 
 export type AdminUseCases = {
   readonly createProject: (

@@ -9,7 +9,9 @@ export type WalletView = {
   readonly keyType: KeyType
   readonly ownerType: OwnerType
   readonly label: string
+  /** EVM: EIP-55 checksummed. Solana: base58. */
   readonly address: string
+  /** secp256k1: 130 hex digits beginning 04. Ed25519: 64. */
   readonly publicKeyHex: string
   readonly state: 'pending' | 'active' | 'suspended' | 'archived'
   readonly origin: 'generated' | 'imported'
