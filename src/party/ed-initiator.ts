@@ -19,13 +19,12 @@ import {
 import { type EdPresignature, wipeEdPresignature } from '../engine/frost/presignature.ts'
 import { finishEdSign, startEdSign } from '../engine/frost/sign.ts'
 import type { EdSignature } from '../engine/frost/sign-messages.ts'
-import { EdPresignatureMap } from './ed-presignature-map.ts'
 import { loadWallets, StopWatch, wipeShares } from './ed-wallets.ts'
 import type { Link } from './link.ts'
 import { Lock } from './lock.ts'
 import type { PartyStore } from './party-store.ts'
 import { PeerRefusal } from './peer-refusal.ts'
-import { hexOf, PRESIGNATURE_TTL_MS } from './presignature-map.ts'
+import { hexOf, PRESIGNATURE_TTL_MS, PresignatureMap } from './presignature-map.ts'
 
 /** C's presignatures die a minute before S's. */
 const OWN_TTL_MS = PRESIGNATURE_TTL_MS - 60_000
@@ -80,13 +79,13 @@ type Opened = {
 
 export class EdInitiator {
   readonly #deps: EdInitiatorDeps
-  readonly #presignatures: EdPresignatureMap
+  readonly #presignatures: PresignatureMap<EdPresignature>
   readonly #lock = new Lock()
   readonly #watch = new StopWatch()
 
   constructor(deps: EdInitiatorDeps) {
     this.#deps = deps
-    this.#presignatures = new EdPresignatureMap(() => deps.clock.nowMs())
+    this.#presignatures = new PresignatureMap(() => deps.clock.nowMs(), wipeEdPresignature)
   }
 
   get presignatureCount(): number {

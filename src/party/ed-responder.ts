@@ -29,11 +29,10 @@ import {
   type EdSigningContext,
 } from '../engine/frost/sign.ts'
 import { decodeEdSignRequest, edSignRequestKey, type EdSignRequest } from '../engine/frost/sign-messages.ts'
-import { EdPresignatureMap } from './ed-presignature-map.ts'
 import { loadWallets, StopWatch, wipeShares } from './ed-wallets.ts'
 import type { Link } from './link.ts'
 import type { CosignerIntent, CosignerStore } from './party-store.ts'
-import { hexOf, PRESIGNATURE_TTL_MS } from './presignature-map.ts'
+import { hexOf, PRESIGNATURE_TTL_MS, PresignatureMap } from './presignature-map.ts'
 
 /**
  * The message that this side derives from the typed request, by itself.
@@ -58,12 +57,12 @@ export type EdResponderDeps = {
 
 export class EdResponder {
   readonly #deps: EdResponderDeps
-  readonly #presignatures: EdPresignatureMap
+  readonly #presignatures: PresignatureMap<EdPresignature>
   readonly #watch = new StopWatch()
 
   constructor(deps: EdResponderDeps) {
     this.#deps = deps
-    this.#presignatures = new EdPresignatureMap(() => deps.clock.nowMs())
+    this.#presignatures = new PresignatureMap(() => deps.clock.nowMs(), wipeEdPresignature)
   }
 
   get presignatureCount(): number {

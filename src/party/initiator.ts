@@ -80,7 +80,7 @@ export class Initiator {
   readonly #link: Link
   readonly #parties: LinkParties
   readonly #exchange: Exchange
-  readonly #presignatures: PresignatureMap
+  readonly #presignatures: PresignatureMap<Presignature>
   readonly #bindings = new Map<string, WalletBinding>()
   /** The same link's Ed25519 wallets. */
   readonly ed: EdInitiator
@@ -90,7 +90,7 @@ export class Initiator {
 
   constructor(deps: InitiatorDeps) {
     this.#deps = deps
-    this.#presignatures = new PresignatureMap(() => deps.clock.nowMs())
+    this.#presignatures = new PresignatureMap(() => deps.clock.nowMs(), wipePresignature)
     this.#link = deps.link
     this.#parties = deps.link.parties
     this.#exchange = openExchange(deps.link.parties, deps.peer)

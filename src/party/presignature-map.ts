@@ -1,8 +1,7 @@
 /**
- * Finished presignatures of one party, in memory only (docs/protocol.md §9.4). Touched is gone: `take` removes before
+ * Finished presignatures of one party and one protocol, in memory only (docs/protocol.md §9.4, §18). Touched is gone: `take` removes before
  * anybody looks, there is no way to put one back, and what is dropped is overwritten.
  */
-import { type Presignature, wipePresignature } from '../engine/dkls23/presignature.ts'
 import { LINK_SLOTS_HARD } from '../engine/dkls23/suite.ts'
 
 export const hexOf = (bytes: Uint8Array): string =>
@@ -16,41 +15,46 @@ export const MAX_PRESIGNATURES = LINK_SLOTS_HARD
 /** How often expired ones are looked for, so that an idle process does not keep them. */
 const SWEEP_MS = 60_000
 
-type Entry = { readonly presignature: Presignature; readonly expiresAtMs: number }
+/** What presignatures of every protocol are found by. */
+type Held = { readonly presigId: Uint8Array; readonly walletId: Uint8Array; readonly sid: Uint8Array }
+type Entry<P> = { readonly presignature: P; readonly expiresAtMs: number }
 
-export class PresignatureMap {
-  readonly #entries = new Map<string, Entry>()
+export class PresignatureMap<P extends Held> {
+  readonly #entries = new Map<string, Entry<P>>()
   readonly #nowMs: () => number
+  /** Overwrites the secrets of one. */
+  readonly #wipe: (presignature: P) => void
   #sweep: NodeJS.Timeout | undefined
 
-  constructor(nowMs: () => number) {
+  constructor(nowMs: () => number, wipe: (presignature: P) => void) {
     this.#nowMs = nowMs
+    this.#wipe = wipe
   }
 
   get size(): number {
     return this.#entries.size
   }
 
-  add(presignature: Presignature, expiresAtMs: number): void {
+  add(presignature: P, expiresAtMs: number): void {
     this.#entries.set(hexOf(presignature.presigId), { presignature, expiresAtMs })
     this.#sweepLater()
   }
 
   /** Removes a presignature and returns it: from here on it exists nowhere else. */
-  take(presigId: Uint8Array): Presignature | undefined {
+  take(presigId: Uint8Array): P | undefined {
     const key = hexOf(presigId)
     const entry = this.#entries.get(key)
     this.#entries.delete(key)
     if (entry === undefined) return undefined
     if (entry.expiresAtMs > this.#nowMs()) return entry.presignature
-    wipePresignature(entry.presignature)
+    this.#wipe(entry.presignature)
     return undefined
   }
 
   /** Overwrites one that will not be used. */
   discard(presigId: Uint8Array): void {
     const presignature = this.take(presigId)
-    if (presignature !== undefined) wipePresignature(presignature)
+    if (presignature !== undefined) this.#wipe(presignature)
   }
 
   expire(): void {
@@ -93,11 +97,11 @@ export class PresignatureMap {
     }, SWEEP_MS).unref()
   }
 
-  #drop(gone: (entry: Entry) => boolean): void {
+  #drop(gone: (entry: Entry<P>) => boolean): void {
     for (const [key, entry] of this.#entries) {
       if (!gone(entry)) continue
       this.#entries.delete(key)
-      wipePresignature(entry.presignature)
+      this.#wipe(entry.presignature)
     }
   }
 }

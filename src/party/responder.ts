@@ -35,6 +35,7 @@ import {
   startSelfTestS,
 } from '../engine/dkls23/presign.ts'
 import { decodeP1, presignSlotOf, type SlotName } from '../engine/dkls23/presign-plan.ts'
+import { type Presignature, wipePresignature } from '../engine/dkls23/presignature.ts'
 import type { WalletRecord } from '../engine/dkls23/records.ts'
 import { ROLE_C, ROLE_S } from '../engine/dkls23/suite.ts'
 import { u32 } from '../engine/hash/encoding.ts'
@@ -71,7 +72,7 @@ export class Responder {
   readonly #deps: ResponderDeps
   readonly #link: Link
   readonly #parties: LinkParties
-  readonly #presignatures: PresignatureMap
+  readonly #presignatures: PresignatureMap<Presignature>
   readonly #signer: SignResponder
   readonly ed: EdResponder
   readonly #dkg: DkgResponder
@@ -86,7 +87,7 @@ export class Responder {
     this.#deps = deps
     this.#link = deps.link
     this.#parties = deps.link.parties
-    this.#presignatures = new PresignatureMap(() => deps.clock.nowMs())
+    this.#presignatures = new PresignatureMap(() => deps.clock.nowMs(), wipePresignature)
     this.#dkg = new DkgResponder(deps)
     this.ed = new EdResponder(deps)
     this.#live = new LiveOperation(deps.clock)

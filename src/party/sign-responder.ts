@@ -37,14 +37,14 @@ const MAX_KNOWN_WALLETS = 100_000
 
 export class SignResponder {
   readonly #deps: Deps
-  readonly #presignatures: PresignatureMap
+  readonly #presignatures: PresignatureMap<Presignature>
   readonly #known = new Map<string, KnownWallet>()
   /** Requests that are being answered, by wallet and request id, with what they ask for. */
   readonly #running = new Map<string, string>()
   /** Wallets whose suspension is not on disk yet. */
   readonly #stopping = new Set<string>()
 
-  constructor(deps: Deps, presignatures: PresignatureMap) {
+  constructor(deps: Deps, presignatures: PresignatureMap<Presignature>) {
     this.#deps = deps
     this.#presignatures = presignatures
   }

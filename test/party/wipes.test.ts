@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { FRAME_TYPES, NO_SID } from '../../src/engine/dkls23/frame.ts'
 import type { LinkMaterial } from '../../src/engine/dkls23/link-material.ts'
-import type { Presignature } from '../../src/engine/dkls23/presignature.ts'
+import { type Presignature, wipePresignature } from '../../src/engine/dkls23/presignature.ts'
 import { memory } from '../../src/engine/kernel/load.ts'
 import { MAX_PRESIGNATURES, PresignatureMap } from '../../src/party/presignature-map.ts'
 import { endOf } from './judging.ts'
@@ -145,7 +145,7 @@ describe('time alone', () => {
   it('overwrites expired presignatures of an idle process', () => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
     let now = 0
-    const map = new PresignatureMap(() => now)
+    const map = new PresignatureMap(() => now, wipePresignature)
     const [first, second] = [presignature(1), presignature(2)]
     map.add(first, 30_000)
     map.add(second, 200_000)
@@ -168,7 +168,7 @@ const presignature = (seed: number): Presignature => {
 describe('T30 what a peer can make S hold', () => {
   it('the map of presignatures has an end, and what expired makes room', () => {
     let now = 0
-    const map = new PresignatureMap(() => now)
+    const map = new PresignatureMap(() => now, wipePresignature)
     for (let i = 0; i < 4; i++) map.add(presignature(i), 1_000)
     expect(map.hasRoomFor(MAX_PRESIGNATURES - 4)).toBe(true)
     expect(map.hasRoomFor(MAX_PRESIGNATURES - 3)).toBe(false)
@@ -179,7 +179,7 @@ describe('T30 what a peer can make S hold', () => {
 
   it('a presignature is taken once, and one that expired is overwritten', () => {
     let now = 0
-    const map = new PresignatureMap(() => now)
+    const map = new PresignatureMap(() => now, wipePresignature)
     const [kept, late] = [presignature(1), presignature(2)]
     map.add(kept, 10)
     map.add(late, 10)
