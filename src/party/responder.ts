@@ -20,20 +20,10 @@ import {
   type FrameType,
   NO_SID,
 } from '../engine/dkls23/frame.ts'
-import {
-  advanceLinkS,
-  finishLinkS,
-  LINK_REASONS,
-  startLinkS,
-} from '../engine/dkls23/link-setup.ts'
+import { advanceLinkS, finishLinkS, LINK_REASONS, startLinkS } from '../engine/dkls23/link-setup.ts'
 import { wipeLinkMaterial } from '../engine/dkls23/link-material.ts'
 import type { Entropy } from '../engine/dkls23/operation-generator.ts'
-import {
-  abandonPresign,
-  advancePresignS,
-  startPresignS,
-  startSelfTestS,
-} from '../engine/dkls23/presign.ts'
+import { abandonPresign, advancePresignS, startPresignS, startSelfTestS } from '../engine/dkls23/presign.ts'
 import { decodeP1, presignSlotOf, type SlotName } from '../engine/dkls23/presign-plan.ts'
 import { type Presignature, wipePresignature } from '../engine/dkls23/presignature.ts'
 import type { WalletRecord } from '../engine/dkls23/records.ts'
