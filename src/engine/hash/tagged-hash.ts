@@ -9,8 +9,11 @@ import { isZeroScalar, scalarReduceWide } from '../kernel/scalar.ts'
 import { ascii, secretBytes, u32, u8 } from './encoding.ts'
 import { type CommitmentTag, TAG_PREFIX, TAGS, type Tag } from './tags.ts'
 
-/** Above this size the items are streamed into the hash instead of being copied into one preimage. */
-const ONE_SHOT_BYTES = 4096
+/**
+ * Above this size the items are streamed into the hash instead of being copied into one preimage. A streamed hash leaves
+ * its result behind in freed memory, so secrets stay below; the longest that is hashed are the seeds of a link.
+ */
+const ONE_SHOT_BYTES = 8192
 
 /** Where preimages are joined: one place for all of them, outside V8's heap and overwritten after each. */
 const JOINED = secretBytes(ONE_SHOT_BYTES)
