@@ -4,7 +4,7 @@
  * sender with q_j = t_j ⊕ x_j·Δ.
  */
 import { createCipheriv } from 'node:crypto'
-import { u16 } from '../hash/encoding.ts'
+import { discardBytes, u16 } from '../hash/encoding.ts'
 import { taggedHash } from '../hash/tagged-hash.ts'
 import { kernel, memory, place, reserve, take, withArena } from '../kernel/load.ts'
 import { counterBlocks, withSeedCiphers } from './seed-ciphers.ts'
@@ -110,7 +110,7 @@ export function hashRows(id: Uint8Array, slot: number, v: number, vectors: numbe
   const encrypt = (from: number, bytes: number, to: number) => {
     const out = permutation.update(memory.subarray(from, from + bytes))
     memory.set(out, to)
-    out.fill(0)
+    discardBytes(out)
   }
   const y = reserve(count * BLOCK_BYTES)
   encrypt(v, count * BLOCK_BYTES, y)
@@ -136,7 +136,7 @@ function writeStreams(seeds: Uint8Array, iv: Uint8Array, rowBytes: number, start
     for (const [row, cipher] of ciphers.entries()) {
       const stream = cipher.update(counters.select(row % LAMBDA_C))
       memory.set(stream, start + row * rowBytes)
-      stream.fill(0)
+      discardBytes(stream)
     }
   })
 }
