@@ -12,7 +12,7 @@
 import { timingSafeEqual } from 'node:crypto'
 import { type Group, groupOf } from '../curve/group.ts'
 import { concatBytes, equalBytes, u16, u8 } from '../hash/encoding.ts'
-import { commitment, hashToScalarOf, taggedHash } from '../hash/tagged-hash.ts'
+import { commitment, taggedHash } from '../hash/tagged-hash.ts'
 import { type LinkParties, walletContext, walletContext0, walletSid } from './contexts.ts'
 import type { PendingWallets } from './dkg.ts'
 import { violation } from './fault.ts'
@@ -20,13 +20,13 @@ import { assertBodyLength, assertSid, FRAME_TYPES, type SessionMessage } from '.
 import { guard, type OneShot, spend, type Wipeable, wipeable } from './one-shot.ts'
 import { type Entropy, OperationGenerator } from './operation-generator.ts'
 import { copyShares } from './presign-plan.ts'
-import { respond, verifyResponse } from './proof-of-knowledge.ts'
 import type { WalletRecord } from './records.ts'
 import { renewAll, type Renewed, renewedPoints, wipeableRenewed } from './refresh-coin.ts'
+import { assertProofs, proofBytes, proveAll, readProofs } from './refresh-proof.ts'
 import { areDistinct, decodeF1, encodeF1, isOfLink, refreshProduct, resolveRefresh } from './refresh-plan.ts'
 import { MAX_REFRESH_WALLETS, ROLE_C, ROLE_S, type Role } from './suite.ts'
 import { emptyTranscript, extendTranscript } from './transcript.ts'
-import { assertPoint, BodyReader } from './wire.ts'
+import { assertPoint } from './wire.ts'
 
 export type RefreshInputs = {
   readonly link: LinkParties
@@ -163,7 +163,7 @@ export function openRefreshC(
       secrets.push(wipeableRenewed(renewed))
       const opened = concatBytes(own.seed, own.point, state.salt)
       const opening = openingTranscript(tr2, opened)
-      const proofs = proveAll(group, sid, opening, ROLE_C, renewed, generator)
+      const proofs = proveAll({ group, sid, opening, role: ROLE_C }, renewed, generator)
       const content = concatBytes(opened, proofs)
       const tr = extendTranscript(tr2, ROLE_C, FRAME_TYPES.F3, content)
       const confS = confOf(sid, ROLE_S, tr, renewed)
@@ -202,10 +202,10 @@ export function finishRefreshS(
       const renewed = toss(state, ROLE_S, sid, { seedC, seedS: own.seed }, pointC)
       secrets.push(wipeableRenewed(renewed))
       const opening = openingTranscript(state.tr, opened)
-      assertProofs(group, sid, opening, ROLE_C, renewed, proofs)
+      assertProofs({ group, sid, opening, role: ROLE_C }, renewed, proofs)
       assertConf(body3.subarray(content.length), confOf(sid, ROLE_C, tr, renewed))
       generator.mix(tr)
-      const answer = proveAll(group, sid, opening, ROLE_S, renewed, generator)
+      const answer = proveAll({ group, sid, opening, role: ROLE_S }, renewed, generator)
       return {
         pending: { sid, records: nextRecords(state, renewed, 'PENDING') },
         body: concatBytes(answer, confOf(sid, ROLE_S, tr, renewed)),
@@ -227,7 +227,7 @@ export function finishRefreshC(state: RefreshC3, body4: Uint8Array): PendingWall
   return guard([wipeableRenewed(renewed)], () => {
     assertBodyLength(body4, proofBytes(group) * records.length + 32)
     const proofs = readProofs(group, body4.subarray(0, body4.length - 32))
-    assertProofs(group, sid, state.opening, ROLE_S, renewed, proofs)
+    assertProofs({ group, sid, opening: state.opening, role: ROLE_S }, renewed, proofs)
     assertConf(body4.subarray(body4.length - 32), state.confS)
     return { sid, records: nextRecords(state, renewed, 'ACTIVE') }
   })
@@ -324,69 +324,6 @@ function openCommitment(state: RefreshS2, opened: Uint8Array): { seedC: Uint8Arr
 /** tr_o = TH("tr"; tr over F1 and F2, C, type of F3, seed_C ‖ E_C ‖ salt_C). */
 function openingTranscript(tr2: Uint8Array, opened: Uint8Array): Uint8Array {
   return extendTranscript(tr2, ROLE_C, FRAME_TYPES.F3, opened)
-}
-
-type Proof = { readonly noncePoint: Uint8Array; readonly response: Uint8Array }
-
-const proofBytes = (group: Group): number => group.pointBytes + 32
-
-/** n×(A ‖ z). Draws each a after the peer's last message was mixed in. */
-function proveAll(
-  group: Group,
-  sid: Uint8Array,
-  opening: Uint8Array,
-  role: Role,
-  renewed: readonly Renewed[],
-  generator: OperationGenerator,
-): Uint8Array {
-  const proofs = renewed.map((one, index) => {
-    const nonce = generator.nonZeroScalar(group)
-    try {
-      const noncePoint = group.mulBase(nonce)
-      const challenge = challengeOf(group, sid, opening, role, index, one, noncePoint)
-      return concatBytes(noncePoint, respond(nonce, challenge, one.share, group))
-    } finally {
-      nonce.fill(0)
-    }
-  })
-  return concatBytes(...proofs)
-}
-
-function readProofs(group: Group, bytes: Uint8Array): Proof[] {
-  const reader = new BodyReader(bytes)
-  const read = (): Proof => ({ noncePoint: reader.point(group), response: reader.scalar(group) })
-  return Array.from({ length: bytes.length / proofBytes(group) }, read)
-}
-
-function assertProofs(
-  group: Group,
-  sid: Uint8Array,
-  opening: Uint8Array,
-  role: Role,
-  renewed: readonly Renewed[],
-  proofs: readonly Proof[],
-): void {
-  for (const [index, one] of renewed.entries()) {
-    const proof = proofs[index]
-    if (proof === undefined) throw violation('proof count')
-    const challenge = challengeOf(group, sid, opening, role, index, one, proof.noncePoint)
-    const point = role === ROLE_C ? one.pointC : one.pointS
-    const accepted = verifyResponse(proof.response, proof.noncePoint, challenge, point, group)
-    if (!accepted) throw violation('proof of knowledge')
-  }
-}
-
-function challengeOf(
-  group: Group,
-  sid: Uint8Array,
-  opening: Uint8Array,
-  role: Role,
-  index: number,
-  { walletId, pointC, pointS }: Renewed,
-  noncePoint: Uint8Array,
-): Uint8Array {
-  const point = role === ROLE_C ? pointC : pointS
-  return hashToScalarOf(group, 'refresh/pok', sid, opening, u8(role), u16(index), walletId, point, noncePoint)
 }
 
 function confOf(sid: Uint8Array, role: Role, tr: Uint8Array, renewed: readonly Renewed[]): Uint8Array {
