@@ -15,6 +15,7 @@ import { partyIdOf } from './party-id.ts'
 import { openPortEnd, type PortEnd } from './port-calls.ts'
 import type { PoolSettings } from './presignature-pool.ts'
 import { hexOf } from './presignature-map.ts'
+import type { RefreshOrders } from './refresh-orders.ts'
 import type { SignerCalls, SignerHostCalls, SignerWorkerData } from './signer.ts'
 import { createSignerHost, type SignerHostEvents } from './signer-host.ts'
 
@@ -24,6 +25,7 @@ export type PartiesOptions = {
   readonly pool: PoolSettings
   readonly cosigner: Omit<CosignerWorkerData, 'frames' | 'create'>
   readonly onAlert: (party: 'daemon' | 'cosigner', what: string, detail: string) => void
+  readonly refreshOrders: RefreshOrders
   /** A wallet's pool is about to run dry. */
   readonly onLowPool?: (walletId: Uint8Array, left: number) => void
 } & SignerHostEvents
@@ -99,7 +101,7 @@ export const openParties = async (options: PartiesOptions, lost: (why: string) =
         low: (walletId, left) => options.onLowPool?.(walletId, left),
       },
     )
-    const host: SignerHostCalls = createSignerHost(vault, clock, {
+    const host: SignerHostCalls = createSignerHost(vault, clock, options.refreshOrders, {
       walletStopped: options.walletStopped,
       wiped: (walletId) => (walletId === undefined ? pools.forgetAll() : pools.forget(walletId)),
       alert: (what, detail) => options.onAlert('daemon', what, detail),

@@ -29,14 +29,13 @@ import { type Presignature, wipePresignature } from '../engine/dkls23/presignatu
 import type { WalletRecord } from '../engine/dkls23/records.ts'
 import { ROLE_C, ROLE_S } from '../engine/dkls23/suite.ts'
 import { u32 } from '../engine/hash/encoding.ts'
-import { DkgResponder } from './dkg-responder.ts'
-import { ed25519Ready } from '../engine/curve/ed25519.ts'
 import { EdResponder, type ReadEdPayload } from './ed-responder.ts'
 import type { Link } from './link.ts'
 import { type Begun, LiveOperation } from './live-operation.ts'
 import type { CosignerStore } from './party-store.ts'
 import { hexOf, PRESIGNATURE_TTL_MS, PresignatureMap } from './presignature-map.ts'
 import { type ReadPayload, SignResponder } from './sign-responder.ts'
+import { WalletOperations } from './wallet-operations.ts'
 
 export type ResponderDeps = {
   readonly link: Link
@@ -65,12 +64,11 @@ export class Responder {
   readonly #presignatures: PresignatureMap<Presignature>
   readonly #signer: SignResponder
   readonly ed: EdResponder
-  readonly #dkg: DkgResponder
+  readonly #wallets: WalletOperations
   readonly #live: LiveOperation
   /** Wallets that were stopped while the records of a session were being read. */
   #stopped: Set<string> | undefined
   #peerIncarnation = ''
-  #asking = false
   #setupTimesMs: number[] = []
 
   constructor(deps: ResponderDeps) {
@@ -78,8 +76,9 @@ export class Responder {
     this.#link = deps.link
     this.#parties = deps.link.parties
     this.#presignatures = new PresignatureMap(() => deps.clock.nowMs(), wipePresignature)
-    this.#dkg = new DkgResponder(deps)
-    this.ed = new EdResponder(deps)
+    const heard = (frame: Uint8Array): Promise<unknown> => this.answer(frame)
+    this.#wallets = new WalletOperations({ ...deps, heard, wipeWallet: (walletId) => this.wipeWallet(walletId) })
+    this.ed = new EdResponder({ ...deps, undecided: this.#wallets.undecided })
     this.#live = new LiveOperation(deps.clock)
     const dropWallet = (walletId: Uint8Array): void => this.#dropWallet(walletId)
     this.#signer = new SignResponder({ ...deps, dropWallet }, this.#presignatures)
@@ -92,7 +91,7 @@ export class Responder {
   /** Ends every session and overwrites every presignature; the link's material is the link's own to wipe. */
   wipeSessions(): void {
     this.#live.drop()
-    this.#dkg.dropAll()
+    this.#wallets.dropAll()
     this.#presignatures.wipeAll()
     this.ed.wipeAll()
   }
@@ -145,23 +144,10 @@ export class Responder {
       case FRAME_TYPES.E1:
       case FRAME_TYPES.ED_SIGN_REQUEST:
         return this.ed.answer(frame)
-      case FRAME_TYPES.W1: {
-        const { sid, body } = await ed25519Ready().then(() => this.#dkg.start(frame))
-        return this.#frame(FRAME_TYPES.W2, sid, frame.lEpoch, body)
-      }
-      case FRAME_TYPES.W3: {
-        if (this.#live.find(frame.sid) !== undefined) throw violation('type in this session')
-        return this.#frame(FRAME_TYPES.W4, frame.sid, frame.lEpoch, await this.#dkg.finish(frame))
-      }
-      case FRAME_TYPES.W5:
-        await this.#dkg.acknowledge(frame.sid)
-        return undefined
-      case FRAME_TYPES.OUTCOME_ANSWER:
-        assertNoSid(frame.sid)
-        await this.#dkg.settle(frame.body)
-        return undefined
       default:
-        return this.#link.lock.run(() => this.#answerLocked(frame))
+        if (!this.#wallets.serves(frame.type)) return this.#link.lock.run(() => this.#answerLocked(frame))
+        if (this.#live.find(frame.sid) !== undefined) throw violation('type in this session')
+        return this.#wallets.answer(frame)
     }
   }
 
@@ -177,7 +163,7 @@ export class Responder {
     }
     if (error.faultClass === 'C') {
       this.#live.dropOf(sid)
-      this.#dkg.drop(sid)
+      this.#wallets.drop(sid)
     }
     await this.#link.punish(error)
     if (error.codeName === 'disagreement') this.#deps.alert('disagreement', error.message)
@@ -190,26 +176,9 @@ export class Responder {
     if (incarnation !== this.#peerIncarnation) {
       this.#peerIncarnation = incarnation
       this.wipeSessions()
-      void this.#askOutcomes()
+      void this.#wallets.askOutcomes()
     }
     return this.#frame(FRAME_TYPES.HELLO, NO_SID, this.#link.record.lEpoch, encodeHello(this.#deps.incarnationId))
-  }
-
-  /** One round of questions at a time, however often the peer says hello. */
-  async #askOutcomes(): Promise<void> {
-    if (this.#asking) return
-    this.#asking = true
-    try {
-      for (const body of await this.#dkg.questions()) {
-        const { lEpoch } = this.#link.record
-        const answer = await this.#deps.ask(this.#frame(FRAME_TYPES.OUTCOME_QUESTION, NO_SID, lEpoch, body))
-        if (answer !== undefined && answer[5] === FRAME_TYPES.OUTCOME_ANSWER) await this.answer(answer)
-      }
-    } catch (error) {
-      this.#deps.alert('outcome', error instanceof Error ? error.message : 'no answer')
-    } finally {
-      this.#asking = false
-    }
   }
 
   // ---- set-up and presign sessions: one at a time, under the link lock ------------------------------------------
@@ -232,7 +201,7 @@ export class Responder {
   async #continue(frame: Frame): Promise<Uint8Array> {
     const operation = this.#live.find(frame.sid)
     if (operation === undefined) {
-      if (this.#dkg.has(frame.sid)) throw violation('type in a key generation')
+      if (this.#wallets.has(frame.sid)) throw violation('type in a wallet operation')
       throw benign('session', 'unknown session')
     }
     try {
@@ -340,18 +309,18 @@ export class Responder {
    */
   async #loadWallets(names: readonly SlotName[], loaded: Map<string, WalletRecord>, lEpoch: number): Promise<void> {
     const { store } = this.#deps
+    const { undecided } = this.#wallets
+    const held = await undecided.heed(names)
     const stopped = new Set<string>()
     this.#stopped = stopped
     try {
-      const pending = await store.pendingWallets()
       for (const { walletId, wEpoch } of names) {
         const key = hexOf(walletId)
-        if (loaded.has(key)) continue
+        if (loaded.has(key) || held.has(key)) continue
         try {
-          const lost = pending.some((one) => one.wEpoch === wEpoch && hexOf(one.walletId) === key)
-          if (lost) await store.activate(walletId, wEpoch)
           const record = await store.loadWallet(walletId)
           if (record !== undefined) loaded.set(key, record)
+          if (record?.state === 'ACTIVE' && record.wEpoch < wEpoch) await undecided.stopBehind(walletId)
         } catch (error) {
           if (!(error instanceof ProtocolFault) || error.consequence !== 'quarantine-wallet') throw error
           this.#deps.alert('quarantine', `wallet ${key}`)

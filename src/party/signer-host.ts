@@ -16,6 +16,7 @@ import {
 import { getWallet, setWalletState } from '../vault/wallets.ts'
 import type { Tx } from '../vault/store.ts'
 import { hexOf } from './presignature-map.ts'
+import type { RefreshOrders } from './refresh-orders.ts'
 import type { SignerHostCalls } from './signer.ts'
 
 export type SignerHostEvents = {
@@ -28,7 +29,12 @@ type Events = SignerHostEvents & {
   readonly alert: (what: string, detail: string) => void
 }
 
-export const createSignerHost = (vault: DaemonVault, clock: Clock, events: Events): SignerHostCalls => {
+export const createSignerHost = (
+  vault: DaemonVault,
+  clock: Clock,
+  orders: RefreshOrders,
+  events: Events,
+): SignerHostCalls => {
   const nowMs = (): number => Math.trunc(clock.nowMs())
   return {
     loadLink: (linkId) => getLink(vault.read, linkId)?.control,
@@ -70,12 +76,14 @@ export const createSignerHost = (vault: DaemonVault, clock: Clock, events: Event
       vault.commit((tx) => {
         const current = getShare(tx, walletId)
         if (current !== undefined && current.wEpoch >= wEpoch) return 'COMMITTED'
+        orders.abort(walletId, sid)
         const pending = getShare(tx, walletId, 'pending')
         if (pending?.pendingSid !== undefined && hexOf(pending.pendingSid) === hexOf(sid)) {
           dropPendingShare(tx, walletId, nowMs())
         }
         return 'ABORTED'
       }),
+    commitRefresh: (decided) => orders.commit(vault, decided, nowMs()),
     alert: ({ what, detail }) => events.alert(what, detail),
     wiped: ({ walletId }) => events.wiped(walletId),
   }
