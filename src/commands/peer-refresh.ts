@@ -36,6 +36,7 @@ export const refreshTogether = async (
     const { linkId } = link.parties
     const ack = encodeFrame({ type: FRAME_TYPES.F5, role: ROLE_C, linkId, lEpoch, sid, body: new Uint8Array(0) })
     await peer.exchange(ack, STEP_TIMEOUT_MS)
+    await noteErased(parts, walletIds)
     return next
   } catch (error) {
     if (error instanceof ProtocolFault) await link.punish(error)
@@ -66,6 +67,12 @@ const exchangeShares = async ({ link, store, entropy, peer }: Parts, records: re
   } finally {
     abandonRefresh(live)
   }
+}
+
+/** Material that met an erased share goes with it. */
+const noteErased = async ({ link, store }: Parts, walletIds: readonly Uint8Array[]): Promise<void> => {
+  const uses = await Promise.all(walletIds.map((walletId) => store.lastUse(walletId)))
+  if (uses.some((lEpoch) => lEpoch > 0 && lEpoch >= link.record.lEpoch)) await link.markEraseDue()
 }
 
 const loadAll = async (store: InitiatorStore, walletIds: readonly Uint8Array[]): Promise<WalletRecord[]> => {
