@@ -4,6 +4,7 @@
  */
 import { benign } from '../engine/dkls23/fault.ts'
 import { type LinkRecord, verifyWalletRecord, type WalletRecord } from '../engine/dkls23/records.ts'
+import { verdictOn } from '../engine/dkls23/two-phase-switch.ts'
 import type { InitiatorStore } from './initiator.ts'
 import type { CosignerStore, StoredReply } from './party-store.ts'
 import { hexOf } from './presignature-map.ts'
@@ -110,7 +111,8 @@ export const createMemoryStore = (): MemoryStore => {
     lastUse: async (walletId) => slotOf(walletId)?.lastUse ?? 0,
     settleOutcome: async ({ walletId, wEpoch, sid }) => {
       const slot = slotOf(walletId)
-      if (slot !== undefined && slot.pendingSid === undefined && slot.record.wEpoch >= wEpoch) return 'COMMITTED'
+      const present = slot?.pendingSid === undefined ? slot?.record.wEpoch : undefined
+      if (verdictOn({ wEpoch }, present) === 'COMMITTED') return 'COMMITTED'
       if (slot?.pendingSid !== undefined) drop(walletId)
       aborted.add(hexOf(sid))
       return 'ABORTED'

@@ -58,6 +58,8 @@ export class RefreshNotDue extends Error {
 /** A wallet that is being refreshed. `closed`: C answered for the outcome of `sid`, which decides nothing any more. */
 type Held = { sid: string; closed: boolean }
 
+/** The peer makes no two set-ups within this time. */
+const SETUP_SPACING_MS = 5_000
 const MAX_ATTEMPTS = 6
 const BUSY_RETRY_MS = 150
 
@@ -77,11 +79,12 @@ export class RefreshInitiator {
   /** How long until the wallet can be refreshed: 0, or the time to the link's next set-up for erasures. */
   async waitMs(walletId: Uint8Array): Promise<number> {
     const { link, store } = this.#deps
-    const { lEpoch, lastEraseAtMs, eraseDueAtMs } = link.record
+    const { lEpoch, lastEraseAtMs, eraseDueAtMs, renewedAtMs } = link.record
     if (lEpoch === 0 || (await store.lastUse(walletId)) < lEpoch) return 0
-    const gathered = lastEraseAtMs === 0n ? 0n : lastEraseAtMs + BigInt(ERASE_GATHER_MS)
-    const due = eraseDueAtMs === 0n ? gathered : eraseDueAtMs
-    return due > link.nowMs ? Number(due - link.nowMs) : 0
+    const after = (atMs: bigint, waitMs: number): number => (atMs === 0n ? 0 : Number(atMs) + waitMs)
+    const gatheredMs = eraseDueAtMs === 0n ? after(lastEraseAtMs, ERASE_GATHER_MS) : Number(eraseDueAtMs)
+    const dueMs = Math.max(gatheredMs, after(renewedAtMs, SETUP_SPACING_MS))
+    return Math.max(0, dueMs - Number(link.nowMs))
   }
 
   /**

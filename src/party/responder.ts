@@ -96,6 +96,11 @@ export class Responder {
     this.ed.wipeAll()
   }
 
+  /** Resolves when the peer was asked, as far as it answers, about everything that is not decided. */
+  settled(): Promise<void> {
+    return this.#wallets.askOutcomes()
+  }
+
   /** A presignature that the peer took and will not use. */
   discard(presigId: Uint8Array): void {
     this.#presignatures.discard(presigId)

@@ -3,6 +3,7 @@ import type { Clock } from '../domain/clock.ts'
 import { assert } from '../domain/failure.ts'
 import { walletIdFromBytes } from '../domain/ids.ts'
 import { decodeLinkRecord } from '../engine/dkls23/records.ts'
+import { verdictOn } from '../engine/dkls23/two-phase-switch.ts'
 import { appendAudit } from '../vault/audit-chain.ts'
 import type { DaemonVault } from '../vault/daemon-vault.ts'
 import { addStrike, getLink, listLinks, saveLink } from '../vault/links.ts'
@@ -74,8 +75,7 @@ export const createSignerHost = (
     noteUse: ({ walletIds, lEpoch }) => vault.commit((tx) => raiseLastUsedEpoch(tx, walletIds, lEpoch)),
     settleOutcome: ({ walletId, wEpoch, sid }) =>
       vault.commit((tx) => {
-        const current = getShare(tx, walletId)
-        if (current !== undefined && current.wEpoch >= wEpoch) return 'COMMITTED'
+        if (verdictOn({ wEpoch }, getShare(tx, walletId)?.wEpoch) === 'COMMITTED') return 'COMMITTED'
         orders.abort(walletId, sid)
         const pending = getShare(tx, walletId, 'pending')
         if (pending?.pendingSid !== undefined && hexOf(pending.pendingSid) === hexOf(sid)) {

@@ -6,6 +6,7 @@
 import { decodeOutcomeAnswers, encodeOutcomeQuestions, type OutcomeQuestion } from '../engine/dkls23/outcome.ts'
 import type { SlotName } from '../engine/dkls23/presign-plan.ts'
 import { MAX_REFRESH_WALLETS } from '../engine/dkls23/suite.ts'
+import { fateByAcknowledgement, fateByAnswer, fateByName } from '../engine/dkls23/two-phase-switch.ts'
 import type { Link } from './link.ts'
 import { Lock } from './lock.ts'
 import type { CosignerStore } from './party-store.ts'
@@ -35,7 +36,7 @@ export class UndecidedWallets {
   /** W5 and F5: the records of this operation are the present ones here too. */
   async acknowledge(sid: Uint8Array): Promise<void> {
     for (const one of await this.#deps.store.pendingWallets()) {
-      if (hexOf(one.sid) === hexOf(sid)) await this.#switch(one)
+      if (fateByAcknowledgement(one, sid) === 'switch') await this.#switch(one)
     }
   }
 
@@ -53,11 +54,12 @@ export class UndecidedWallets {
   async settle(body: Uint8Array): Promise<void> {
     const { store } = this.#deps
     const answers = decodeOutcomeAnswers(body)
-    const keyOf = (one: OutcomeQuestion): string => `${hexOf(one.walletId)}:${one.wEpoch}:${hexOf(one.sid)}`
-    const open = new Set((await store.pendingWallets()).map(keyOf))
+    const open = new Map((await store.pendingWallets()).map((one) => [hexOf(one.walletId), one]))
     for (const answer of answers) {
-      if (!open.delete(keyOf(answer))) continue
-      if (answer.verdict === 'COMMITTED') await this.#switch(answer)
+      const fate = fateByAnswer(open.get(hexOf(answer.walletId)), answer)
+      if (fate === 'keep') continue
+      open.delete(hexOf(answer.walletId))
+      if (fate === 'switch') await this.#switch(answer)
       else await this.#lock.run(() => store.dropPending(answer.walletId, answer.wEpoch))
     }
   }
@@ -75,7 +77,7 @@ export class UndecidedWallets {
     for (const name of names) {
       const one = byKey.get(hexOf(name.walletId))
       if (one === undefined) continue
-      if (one.wEpoch === name.wEpoch) {
+      if (fateByName(one, name.wEpoch) === 'switch') {
         byKey.delete(hexOf(name.walletId))
         await this.#switch(one)
       } else undecided.add(hexOf(name.walletId))

@@ -299,6 +299,15 @@ describe('reading with a narrowed key', () => {
     client.close()
   })
 
+  it('refreshes its wallets alone', async () => {
+    const { secret } = await newKey(admin, [{ name: 'wallet:admin', wallets: [others.walletId] }])
+    const client = connect(daemon, secret)
+    expect(await outcomeOf(client.wallets.refreshShares({ wallet: 'mine' }))).toBe('PERMISSION_MISSING')
+    const { refreshCount } = await client.wallets.refreshShares({ wallet: 'others' })
+    expect(refreshCount).toBe(1)
+    client.close()
+  })
+
   it('archives its wallets alone', async () => {
     const doomed = await newWallet(admin, 'doomed')
     const { secret } = await newKey(admin, [{ name: 'wallet:admin', wallets: [doomed.walletId] }])
