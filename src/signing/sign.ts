@@ -309,13 +309,16 @@ const runRounds = async (
   try {
     passage.check()
     assertInTime(needs, job.call)
-    const made = await job.call.stages.wait('rounds', () =>
+    const rounds = job.call.stages.wait('rounds', () =>
       runRoundsOf(needs.engine, examined, presignature, { reqId, payload }),
     )
+    // While the parties are at work: the receipt is of the intent, which is on disk.
+    const receipt = { ...head, signature: signer.signReceipt(head), keyId: signer.keyId }
+    const made = await rounds
     complete(needs, job, head, signatureBytes(made))
     passage.check()
     assertInTime(needs, job.call)
-    return { ...made, wallet, receipt: { ...head, signature: signer.signReceipt(head), keyId: signer.keyId } }
+    return { ...made, wallet, receipt }
   } catch (error) {
     return endWithout(needs, job, head, error)
   }
