@@ -146,6 +146,12 @@ describe('the rings', () => {
     expect(found).toEqual([])
   })
 
+  it('signs with the two parties and nothing else: only the bench composes another engine', () => {
+    const naming = (word: RegExp): string[] => files.filter(({ text }) => word.test(text)).map(({ name }) => name)
+    expect(naming(/\bcomposeDaemon\b/)).toEqual(['src/commands/serve.ts'])
+    expect(naming(/\bnew TwoPartyEngine\b/)).toEqual(['src/commands/serve.ts'])
+  })
+
   it('never adds a peer share to an own share: no engine function takes both', () => {
     const found = violations((file) =>
       /\b(shareC|xC)\b[^\n]*\b(shareS|xS)\b/.test(file.text) && /scalarAdd\([^)]*x[CS][^)]*x[CS]/.test(file.text)

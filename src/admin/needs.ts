@@ -1,7 +1,7 @@
 import type { Call } from '../domain/call.ts'
 import type { Clock } from '../domain/clock.ts'
 import type { ProjectId } from '../domain/ids.ts'
-import type { TwoPartyEngine } from '../party/two-party-engine.ts'
+import type { SigningEngine } from '../party/signing-engine.ts'
 import type { Fences } from '../signing/fences.ts'
 import type { GrantCache } from '../signing/grant-cache.ts'
 import { appendAudit, type AuditEvent } from '../vault/audit-chain.ts'
@@ -10,7 +10,7 @@ import type { Tx } from '../vault/store.ts'
 
 export type AdminNeeds = {
   readonly vault: DaemonVault
-  readonly engine: TwoPartyEngine
+  readonly engine: SigningEngine
   readonly fences: Fences
   readonly grants: GrantCache
   readonly clock: Clock

@@ -24,7 +24,8 @@ import { createMetrics, type LinkLevel, type Metrics } from '../observe/metrics.
 import { listenMetrics } from '../observe/metrics-listener.ts'
 import { PacedWarning } from '../observe/paced-warning.ts'
 import { systemClock } from '../party/entropy.ts'
-import { TwoPartyEngine } from '../party/two-party-engine.ts'
+import type { SigningEngine } from '../party/signing-engine.ts'
+import { type EngineOptions, TwoPartyEngine } from '../party/two-party-engine.ts'
 import { type FenceKey, Fences } from '../signing/fences.ts'
 import { GrantCache } from '../signing/grant-cache.ts'
 import { RateLimiter } from '../signing/rate-limiter.ts'
@@ -55,7 +56,19 @@ const FREEZES_MAX = 100_000
 const USAGE_DAYS = 7
 
 /** Serves until stopped. Refuses what the vault and the listeners refuse: VAULT_*, ROOT_KEY_*, LISTEN_FAILED. */
-export const serve = async (config: Config, secrets: Secrets, { mode, log }: ServeOptions): Promise<RunningDaemon> => {
+export const serve = (config: Config, secrets: Secrets, options: ServeOptions): Promise<RunningDaemon> =>
+  composeDaemon(config, secrets, options, (engine) => new TwoPartyEngine(engine))
+
+/**
+ * As `serve`, over the engine that `openEngine` answers. The daemon has one, the two parties; the bench composes another
+ * around a plain key, to measure everything else by it. No option reaches this (test/architecture.test.ts).
+ */
+export const composeDaemon = async (
+  config: Config,
+  secrets: Secrets,
+  { mode, log }: ServeOptions,
+  openEngine: (options: EngineOptions) => SigningEngine,
+): Promise<RunningDaemon> => {
   const clock = systemClock
   const startedMs = clock.nowMs()
   logDaemonStarting(log, { version: VERSION, dataDir: config.dataDir, mode })
@@ -74,7 +87,7 @@ export const serve = async (config: Config, secrets: Secrets, { mode, log }: Ser
     const onAlert = (party: 'daemon' | 'cosigner', what: string, detail: string): void =>
       logPartyAlert(log, { party, what, detail })
     const fences = new Fences(raisedFences(vault))
-    const engine = new TwoPartyEngine({
+    const engine = openEngine({
       vault,
       clock,
       pool: config.presignatures,
@@ -144,7 +157,7 @@ const lowPoolReporter = (log: Logger, metrics: Metrics) => {
   }
 }
 
-type Measured = { readonly metrics: Metrics; readonly engine: TwoPartyEngine; readonly edge: Edge }
+type Measured = { readonly metrics: Metrics; readonly engine: SigningEngine; readonly edge: Edge }
 
 /** Opens the metrics listener, if there is to be one; answers where it is. */
 const serveMetrics = async (
@@ -190,7 +203,7 @@ const fencesBefore = (vault: DaemonVault, walletId: Uint8Array): readonly FenceK
 }
 
 /** Tells the cosigner where the chain stands, and forgets what is too old to matter. Answers how to end it. */
-const startHousekeeping = (vault: DaemonVault, engine: TwoPartyEngine, log: Logger): (() => Promise<void>) => {
+const startHousekeeping = (vault: DaemonVault, engine: SigningEngine, log: Logger): (() => Promise<void>) => {
   let anchored = 0n
   let running: Promise<void> = Promise.resolve()
   const ending = new AbortController()

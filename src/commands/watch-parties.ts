@@ -1,7 +1,7 @@
 /** Health follows what signing needs: both parties joined and at home, and a vault that takes commits. */
 import { logAuditUnavailable, logCosignerGone } from '../observe/events.ts'
 import type { Logger } from '../observe/logger.ts'
-import type { TwoPartyEngine } from '../party/two-party-engine.ts'
+import type { SigningEngine } from '../party/signing-engine.ts'
 import type { DaemonVault } from '../vault/daemon-vault.ts'
 
 const LOOK_MS = 1_000
@@ -10,7 +10,7 @@ const LOOK_MAX_MS = 30_000
 
 type Watched = {
   readonly vault: DaemonVault
-  readonly engine: Pick<TwoPartyEngine, 'available' | 'start' | 'status'>
+  readonly engine: Pick<SigningEngine, 'available' | 'start' | 'status'>
   readonly setServing: (serving: boolean) => void
   readonly log: Logger
 }

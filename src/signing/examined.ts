@@ -1,7 +1,7 @@
 /** What a wallet is asked to sign, read as its kind of key reads it; and the rounds that its kind of key takes. */
 import type { ReadyPresignature } from '../party/initiator.ts'
 import { intentDigestOfMessage } from '../party/intent-digest.ts'
-import type { TwoPartyEngine } from '../party/two-party-engine.ts'
+import type { SigningEngine } from '../party/signing-engine.ts'
 import { examineEd25519, type Ed25519Examination } from '../payload/examine-ed25519.ts'
 import { examine, type Examination } from '../payload/examine.ts'
 import type { SigningContent } from '../payload/signing-payload.ts'
@@ -34,7 +34,7 @@ export const examineFor = ({ keyType, publicKey }: Wallet, content: SigningConte
 
 /** Runs the rounds over a presignature, which is gone whatever happens. The intent row is durable. */
 export const runRoundsOf = async (
-  engine: Pick<TwoPartyEngine, 'sign' | 'signEd25519'>,
+  engine: Pick<SigningEngine, 'sign' | 'signEd25519'>,
   examined: Examined,
   { walletId, presigId }: ReadyPresignature,
   request: { readonly reqId: Uint8Array; readonly payload: Uint8Array },

@@ -13,7 +13,7 @@ import type { ReadyPresignature } from '../party/initiator.ts'
 import type { PooledWallet } from '../party/key-pools.ts'
 import { PortFailure } from '../party/port-calls.ts'
 import { suspendWallet } from '../party/signer-host.ts'
-import type { TwoPartyEngine } from '../party/two-party-engine.ts'
+import type { SigningEngine } from '../party/signing-engine.ts'
 import { encodeSigningPayload, type SigningContent, type SigningMethod } from '../payload/signing-payload.ts'
 import { type AllowedDecision, decide, type Decision, permissionsToSign, type Usage } from '../policy/decide.ts'
 import { appendAudit, type AuditHead } from '../vault/audit-chain.ts'
@@ -35,7 +35,7 @@ import { resolveWallet, resolveWalletOfKind } from './resolve-wallet.ts'
 export type SignNeeds = {
   readonly vault: DaemonVault
   readonly engine: Pick<
-    TwoPartyEngine,
+    SigningEngine,
     'takePresignature' | 'discardPresignature' | 'sign' | 'signEd25519' | 'estimateSignMs'
   >
   readonly fences: Fences

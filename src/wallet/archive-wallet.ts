@@ -1,7 +1,7 @@
 import type { Call } from '../domain/call.ts'
 import type { Clock } from '../domain/clock.ts'
 import { walletIdToBytes } from '../domain/ids.ts'
-import type { TwoPartyEngine } from '../party/two-party-engine.ts'
+import type { SigningEngine } from '../party/signing-engine.ts'
 import { authorize, type AuthorizeNeeds } from '../signing/authorize.ts'
 import type { Fences } from '../signing/fences.ts'
 import { resolveWallet } from '../signing/resolve-wallet.ts'
@@ -13,7 +13,7 @@ import { viewWallet, type WalletView } from './wallet-view.ts'
 
 export type ArchiveNeeds = AuthorizeNeeds & {
   readonly vault: DaemonVault
-  readonly engine: Pick<TwoPartyEngine, 'stopWallet' | 'dropPresignatures'>
+  readonly engine: Pick<SigningEngine, 'stopWallet' | 'dropPresignatures'>
   readonly fences: Fences
   readonly clock: Clock
 }

@@ -4,7 +4,7 @@ import type { Call } from '../domain/call.ts'
 import type { Clock } from '../domain/clock.ts'
 import { failure } from '../domain/failure.ts'
 import { isReservedUserId, parseUserId, walletIdFromBytes } from '../domain/ids.ts'
-import type { TwoPartyEngine } from '../party/two-party-engine.ts'
+import type { SigningEngine } from '../party/signing-engine.ts'
 import { evmAddressOfPublicKey, formatEvmAddress } from '../payload/address.ts'
 import { authorize, type AuthorizeNeeds } from '../signing/authorize.ts'
 import type { FenceKey, Fences } from '../signing/fences.ts'
@@ -17,7 +17,7 @@ import { viewWallet, type WalletView } from './wallet-view.ts'
 
 export type CreateWalletNeeds = AuthorizeNeeds & {
   readonly vault: DaemonVault
-  readonly engine: Pick<TwoPartyEngine, 'generateWallet' | 'acknowledge' | 'abandonWallet'>
+  readonly engine: Pick<SigningEngine, 'generateWallet' | 'acknowledge' | 'abandonWallet'>
   readonly fences: Fences
   readonly clock: Clock
   /** Slots that a creation in this process is filling. */

@@ -1,7 +1,7 @@
 import type { Call } from '../domain/call.ts'
 import type { Clock } from '../domain/clock.ts'
 import { walletIdToBytes } from '../domain/ids.ts'
-import type { TwoPartyEngine } from '../party/two-party-engine.ts'
+import type { SigningEngine } from '../party/signing-engine.ts'
 import { authorize, type AuthorizeNeeds } from '../signing/authorize.ts'
 import type { Fences } from '../signing/fences.ts'
 import { resolveWallet } from '../signing/resolve-wallet.ts'
@@ -10,7 +10,7 @@ import type { DaemonVault } from '../vault/daemon-vault.ts'
 
 export type WarmNeeds = AuthorizeNeeds & {
   readonly vault: DaemonVault
-  readonly engine: Pick<TwoPartyEngine, 'warmPool'>
+  readonly engine: Pick<SigningEngine, 'warmPool'>
   readonly fences: Fences
   readonly clock: Clock
 }
