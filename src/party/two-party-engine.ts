@@ -12,7 +12,7 @@ import { rememberPeerHead } from '../vault/peer-heads.ts'
 import type { KeyType } from '../vault/wallets.ts'
 import type { CosignerStatus } from './cosigner.ts'
 import type { EdSignJob } from './ed-initiator.ts'
-import type { ReadyPresignature, SignJob } from './initiator.ts'
+import type { ReadyPresignature } from './initiator.ts'
 import type { PooledWallet } from './key-pools.ts'
 import { MovingMean } from './moving-mean.ts'
 import { type JoinedParties, openParties, type PartiesOptions } from './open-parties.ts'
@@ -20,6 +20,7 @@ import { asFailure, toldOf, translated, whyOf } from './party-failure.ts'
 import { PortFailure } from './port-calls.ts'
 import { hexOf } from './presignature-map.ts'
 import type { PoolView } from './presignature-pool.ts'
+import type { SignJob } from './sign-initiator.ts'
 import type { GeneratedWallet, SignerStatus } from './signer.ts'
 
 export type EngineOptions = PartiesOptions & {
@@ -31,6 +32,7 @@ export type EngineOptions = PartiesOptions & {
 
 const CALL_TIMEOUT_MS = 10_000
 const RETRY_MS = 1_000
+const PREPARE_BELOW = 4
 
 export class TwoPartyEngine {
   readonly #options: EngineOptions
@@ -39,6 +41,8 @@ export class TwoPartyEngine {
   #lastTryMs = 0
   #why = 'not started'
   #stopped = false
+  /** Jobs that party C's thread has already. */
+  readonly #prepared = new WeakSet<SignJob>()
   readonly #rounds: { readonly [K in KeyType]: MovingMean } = { secp256k1: new MovingMean(), ed25519: new MovingMean() }
 
   constructor(options: EngineOptions) {
@@ -96,10 +100,25 @@ export class TwoPartyEngine {
     void live?.cosigner.call('discard', presigId, { transfer: [] }).catch(() => undefined)
   }
 
+  /**
+   * Lets party C's thread work on a signature, by a secp256k1 wallet, whose intent is about to be written: nothing leaves
+   * that thread before `sign` is called with the same job. One that is not to be has its presignature discarded. Not
+   * where many are being made: the threads have work enough then, and each message costs some.
+   */
+  prepareSign(job: SignJob): void {
+    const live = this.#live
+    if (live === undefined || live.pools.of('secp256k1').liveCount >= PREPARE_BELOW) return
+    this.#prepared.add(job)
+    live.signer.tell('prepareSign', job)
+  }
+
   /** By a secp256k1 wallet. */
   sign(job: SignJob): Promise<EcdsaSignature> {
+    const isPrepared = this.#prepared.delete(job)
     return this.#measured('secp256k1', ({ signer }) =>
-      signer.call('sign', job, { transfer: [], timeoutMs: CALL_TIMEOUT_MS }),
+      isPrepared
+        ? signer.call('signPrepared', job.presigId, { transfer: [], timeoutMs: CALL_TIMEOUT_MS })
+        : signer.call('sign', job, { transfer: [], timeoutMs: CALL_TIMEOUT_MS }),
     )
   }
 

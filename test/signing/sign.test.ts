@@ -66,6 +66,7 @@ const stage = async (grants: readonly object[] = [GRANT]) => {
     estimateSignMs: () => 0,
     signEd25519: () => Promise.reject(new Error('no Ed25519 wallet here')),
     discardPresignature: (presigId) => void discarded.push(hex(presigId)),
+    prepareSign: () => {},
     sign: async () => {
       await duringSign()
       const answer = answers.shift() ?? 'signed'
