@@ -89,7 +89,6 @@ const stage = async (grants: readonly object[] = [GRANT]) => {
     method: 'countersign.v1.WalletService/SignTransaction',
     requestId: requestId === undefined ? undefined : parseRequestId(requestId),
     isRepeat: false,
-    bodyHash: new Uint8Array(32),
     whenPoolIsEmpty: 'wait',
     stages: new StageTimes(),
     releaseChecks: [],
