@@ -94,7 +94,11 @@ export const createCosignerStore = (vault: CosignerVault, seal: ShareSeal, clock
         const active: WalletRecord = { ...record, state: 'ACTIVE' }
         const share = sealRecord(seal, active, nextRecordVersion(vault.read, walletId))
         const { linkId } = record
-        await vault.commit((tx) => activateShare(tx, { share, linkId, state: 'ACTIVE', timeMs: nowMs() }))
+        await vault.commit((tx) => {
+          // The ACK and a presign session that stands for it come at once where a wallet is used as soon as it is made.
+          const isUndecided = getShare(tx, walletId, 'pending')?.wEpoch === wEpoch
+          if (isUndecided) activateShare(tx, { share, linkId, state: 'ACTIVE', timeMs: nowMs() })
+        })
         undecided.delete(hexOf(walletId))
       } finally {
         record.share.fill(0)
