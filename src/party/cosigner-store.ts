@@ -94,6 +94,8 @@ export const createCosignerStore = (vault: CosignerVault, seal: ShareSeal, clock
       try {
         const share = sealRecord(seal, { ...record, state: 'ACTIVE' }, nextRecordVersion(vault.read, walletId))
         await vault.commit((tx) => {
+          // The ACK and a presign session that stands for it come at once where a wallet is used as soon as it is made.
+          if (getShare(tx, walletId, 'pending')?.wEpoch !== wEpoch) return
           const state = getShare(tx, walletId)?.state ?? 'ACTIVE'
           activateShare(tx, { share, linkId: record.linkId, state, timeMs: nowMs() })
           if (wEpoch > FIRST_EPOCH) appendAudit(tx, refreshedEvent(record, nowMs()))

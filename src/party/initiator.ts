@@ -21,7 +21,6 @@ import type { Entropy } from '../engine/dkls23/operation-generator.ts'
 import { decodeOutcomeQuestions, encodeOutcomeAnswers, type OutcomeQuestion } from '../engine/dkls23/outcome.ts'
 import { type Presignature, wipePresignature } from '../engine/dkls23/presignature.ts'
 import type { WalletRecord } from '../engine/dkls23/records.ts'
-import { finishSign, startSign } from '../engine/dkls23/sign.ts'
 import type { EcdsaSignature } from '../engine/dkls23/sign-messages.ts'
 import { type Alg, ROLE_C, ROLE_S } from '../engine/dkls23/suite.ts'
 import { EdInitiator, type EdInitiatorDeps } from './ed-initiator.ts'
@@ -34,17 +33,15 @@ import type { PartyStore } from './party-store.ts'
 import { PeerRefusal } from './peer-refusal.ts'
 import { hexOf, PRESIGNATURE_TTL_MS, PresignatureMap } from './presignature-map.ts'
 import { loadForPresign, runPresign } from './presign-initiator.ts'
+import { SignInitiator, type SignJob } from './sign-initiator.ts'
 import { inThreadSessionsOfC } from './in-thread-sessions.ts'
 import { RefreshInitiator } from './refresh-initiator.ts'
 import type { SessionsOfC } from './session-engine.ts'
 
 /** C's presignatures die a minute before S's. */
 const OWN_TTL_MS = PRESIGNATURE_TTL_MS - 60_000
-const SIGN_TIMEOUT_MS = 10_000
 const BUSY_RETRY_MS = 100
 const MAX_ATTEMPTS = 4
-/** Room for a typed payload in a frame; the limit on a payload itself is lower and is the signing script's. */
-const MAX_PAYLOAD_BYTES = 2 * 1024 * 1024 - 4_096
 /** Bindings of wallets without presignatures are forgotten when there are more than this. */
 const MAX_IDLE_BINDINGS = 4_096
 
@@ -75,14 +72,6 @@ export type InitiatorDeps = {
 export type ReadyPresignature = Pick<Presignature, 'presigId' | 'walletId' | 'wEpoch' | 'noncePoint'> & {
   readonly expiresAtMs: number
 }
-export type SignJob = {
-  readonly walletId: Uint8Array
-  readonly presigId: Uint8Array
-  readonly reqId: Uint8Array
-  readonly digest: Uint8Array
-  readonly path: readonly number[]
-  readonly payload: Uint8Array
-}
 
 export class Initiator {
   readonly #deps: InitiatorDeps
@@ -93,6 +82,7 @@ export class Initiator {
   readonly #sessions: SessionsOfC
   readonly #presignatures: PresignatureMap<Presignature>
   readonly #bindings = new Map<string, WalletBinding>()
+  readonly #signing: SignInitiator
   /** The same link's Ed25519 wallets. */
   readonly ed: EdInitiator
   readonly refreshes: RefreshInitiator
@@ -107,6 +97,14 @@ export class Initiator {
     this.#parties = deps.link.parties
     this.#exchange = openExchange(deps.link.parties, deps.peer)
     this.#sessions = deps.sessions ?? inThreadSessionsOfC(deps.link.parties, deps.entropy)
+    this.#signing = new SignInitiator({
+      link: deps.link,
+      exchange: this.#exchange,
+      presignatures: this.#presignatures,
+      bindingOf: (walletId) => this.#bindings.get(hexOf(walletId)),
+      guarded: (work) => this.#guarded(work),
+      suspend: (walletId, sid) => this.#suspendWallet(walletId, sid),
+    })
     this.#common = {
       ...deps,
       exchange: this.#exchange,
@@ -128,11 +126,13 @@ export class Initiator {
 
   wipeSessions(): void {
     this.#presignatures.wipeAll()
+    this.#signing.clear()
     this.ed.wipeAll()
   }
 
   discard(presigId: Uint8Array): void {
     this.#presignatures.discard(presigId)
+    this.#signing.forget(presigId)
     this.ed.discard(presigId)
   }
 
@@ -264,36 +264,18 @@ export class Initiator {
    * Signs with one presignature, which is gone whatever happens. The caller's intent row is durable. Takes no lock.
    * @throws PeerUnavailable: the outcome is unknown; PeerRefusal; ProtocolFault.
    */
-  async sign(job: SignJob): Promise<EcdsaSignature> {
-    const presignature = this.#presignatures.take(job.presigId)
-    if (presignature === undefined) throw benign('unknown_presig', 'presignature unknown')
-    try {
-      return await this.#guarded(() => this.#signWith(presignature, job))
-    } finally {
-      wipePresignature(presignature)
-    }
+  sign(job: SignJob): Promise<EcdsaSignature> {
+    return this.#signing.sign(job)
   }
 
-  async #signWith(presignature: Presignature, job: SignJob): Promise<EcdsaSignature> {
-    const wallet = this.#bindings.get(hexOf(job.walletId))
-    if (wallet === undefined) throw benign('unknown_presig', 'presignature unknown')
-    this.#link.assertUsable('sign')
-    // What a caller chose must not come to the peer as a violation of this side.
-    if (job.reqId.length !== 16) throw new RangeError('a reqId has 16 bytes')
-    if (job.payload.length > MAX_PAYLOAD_BYTES) throw benign('policy_denied', 'the payload is too large')
-    const { lEpoch, sid } = presignature
-    const { state, body } = startSign({ ...job, link: this.#parties, wallet }, presignature)
-    const { SIGN_REQUEST, SIGN_RESPONSE } = FRAME_TYPES
-    try {
-      const answer = await this.#exchange(SIGN_REQUEST, NO_SID, lEpoch, body, SIGN_RESPONSE, SIGN_TIMEOUT_MS)
-      return finishSign(state, answer.body)
-    } catch (error) {
-      if (error instanceof PeerRefusal && error.refusal.code === 'unknown_presig') this.#presignatures.wipeSession(sid)
-      if (error instanceof ProtocolFault && error.consequence === 'suspend-wallet') {
-        await this.#suspendWallet(job.walletId, sid)
-      }
-      throw error
-    }
+  /** Works out what needs no share of a signature whose intent is not durable yet. Refuses nothing: `signPrepared` does. */
+  prepareSign(job: SignJob): void {
+    this.#signing.prepare(job)
+  }
+
+  /** As `sign`, of the job that `prepareSign` was given for this presignature. */
+  signPrepared(presigId: Uint8Array): Promise<EcdsaSignature> {
+    return this.#signing.signPrepared(presigId)
   }
 
   async #suspendWallet(walletId: Uint8Array, sid: Uint8Array): Promise<void> {

@@ -27,6 +27,8 @@ if (parentPort !== null) {
     'acknowledge',
     'presign',
     'sign',
+    'prepareSign',
+    'signPrepared',
     'discard',
     'presignEd25519',
     'signEd25519',

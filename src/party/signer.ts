@@ -26,7 +26,7 @@ import { PeerUnavailable } from './counterparty.ts'
 import type { FrameCalls } from './cosigner.ts'
 import type { EdSignJob } from './ed-initiator.ts'
 import { createEntropy, systemClock } from './entropy.ts'
-import { Initiator, type InitiatorStore, type ReadyPresignature, type SignJob } from './initiator.ts'
+import { Initiator, type InitiatorStore, type ReadyPresignature } from './initiator.ts'
 import { Link, newLinkRecord } from './link.ts'
 import { PeerRefusal } from './peer-refusal.ts'
 import { openPortEnd, type PortEnd, PortFailure } from './port-calls.ts'
@@ -34,6 +34,7 @@ import { hexOf } from './presignature-map.ts'
 import { type RefreshedShares, RefreshNotDue } from './refresh-initiator.ts'
 import type { DecidedShares } from './refresh-orders.ts'
 import { openRecord, sealRecord, ShareSeal } from './share-sealing.ts'
+import type { SignJob } from './sign-initiator.ts'
 
 export type SignerWorkerData = {
   readonly idC: Uint8Array
@@ -141,6 +142,8 @@ export const createSigner = async (data: SignerWorkerData, host: PortEnd<SignerH
     presign: (walletIds: readonly Uint8Array[]): Promise<readonly ReadyPresignature[]> =>
       telling(() => initiator.presign(walletIds)),
     sign: (job: SignJob): Promise<EcdsaSignature> => telling(() => initiator.sign(job)),
+    prepareSign: (job: SignJob) => initiator.prepareSign(job),
+    signPrepared: (presigId: Uint8Array): Promise<EcdsaSignature> => telling(() => initiator.signPrepared(presigId)),
     discard: (presigId: Uint8Array) => initiator.discard(presigId),
     presignEd25519: (walletIds: readonly Uint8Array[]): Promise<readonly ReadyPresignature[]> =>
       telling(() => initiator.ed.presign(walletIds)),

@@ -12,7 +12,7 @@ import { rememberPeerHead } from '../vault/peer-heads.ts'
 import type { KeyType } from '../vault/wallets.ts'
 import type { CosignerStatus } from './cosigner.ts'
 import type { EdSignJob } from './ed-initiator.ts'
-import type { ReadyPresignature, SignJob } from './initiator.ts'
+import type { ReadyPresignature } from './initiator.ts'
 import type { PooledWallet } from './key-pools.ts'
 import { MovingMean } from './moving-mean.ts'
 import { type JoinedParties, openParties, type PartiesOptions } from './open-parties.ts'
@@ -22,6 +22,7 @@ import { hexOf } from './presignature-map.ts'
 import type { PoolView } from './presignature-pool.ts'
 import { RefreshOrders } from './refresh-orders.ts'
 import { type RefreshTurn, runRefresh } from './refresh-desk.ts'
+import type { SignJob } from './sign-initiator.ts'
 import type { GeneratedWallet, SignerStatus } from './signer.ts'
 import { WalletGates } from './wallet-gates.ts'
 
@@ -34,6 +35,7 @@ export type EngineOptions = Omit<PartiesOptions, 'refreshOrders'> & {
 
 const CALL_TIMEOUT_MS = 10_000
 const RETRY_MS = 1_000
+const PREPARE_BELOW = 4
 
 export class TwoPartyEngine {
   readonly #options: EngineOptions
@@ -44,6 +46,8 @@ export class TwoPartyEngine {
   #stopped = false
   readonly #gates = new WalletGates()
   readonly #orders = new RefreshOrders()
+  /** Jobs that party C's thread has already. */
+  readonly #prepared = new WeakSet<SignJob>()
   readonly #rounds: { readonly [K in KeyType]: MovingMean } = { secp256k1: new MovingMean(), ed25519: new MovingMean() }
 
   constructor(options: EngineOptions) {
@@ -123,10 +127,25 @@ export class TwoPartyEngine {
     void live?.cosigner.call('discard', presigId, { transfer: [] }).catch(() => undefined)
   }
 
+  /**
+   * Lets party C's thread work on a signature, by a secp256k1 wallet, whose intent is about to be written: nothing leaves
+   * that thread before `sign` is called with the same job. One that is not to be has its presignature discarded. Not
+   * where many are being made: the threads have work enough then, and each message costs some.
+   */
+  prepareSign(job: SignJob): void {
+    const live = this.#live
+    if (live === undefined || live.pools.of('secp256k1').liveCount >= PREPARE_BELOW) return
+    this.#prepared.add(job)
+    live.signer.tell('prepareSign', job)
+  }
+
   /** By a secp256k1 wallet. */
   sign(job: SignJob): Promise<EcdsaSignature> {
+    const isPrepared = this.#prepared.delete(job)
     return this.#measured('secp256k1', job.walletId, ({ signer }) =>
-      signer.call('sign', job, { transfer: [], timeoutMs: CALL_TIMEOUT_MS }),
+      isPrepared
+        ? signer.call('signPrepared', job.presigId, { transfer: [], timeoutMs: CALL_TIMEOUT_MS })
+        : signer.call('sign', job, { transfer: [], timeoutMs: CALL_TIMEOUT_MS }),
     )
   }
 

@@ -284,7 +284,7 @@ describe('a key narrowed to', () => {
 })
 
 const headBefore = async (rows: bigint): Promise<bigint> => {
-  const { sequence } = await admin.audit.getCheckpoint({})
+  const sequence = (await admin.audit.getCheckpoint({})).checkpoint?.sequence ?? 0n
   return sequence > rows ? sequence - rows : 0n
 }
 
