@@ -34,10 +34,12 @@ export class UndecidedWallets {
   }
 
   /** W5 and F5: the records of this operation are the present ones here too. */
-  async acknowledge(sid: Uint8Array): Promise<void> {
-    for (const one of await this.#deps.store.pendingWallets()) {
-      if (fateByAcknowledgement(one, sid) === 'switch') await this.#switch(one)
-    }
+  acknowledge(sid: Uint8Array): Promise<void> {
+    return this.#lock.run(async () => {
+      for (const one of await this.#deps.store.pendingWallets()) {
+        if (fateByAcknowledgement(one, sid) === 'switch') await this.#switch(one)
+      }
+    })
   }
 
   /** The questions about every PENDING record, as many to a message as it may hold. */
@@ -50,18 +52,23 @@ export class UndecidedWallets {
     return bodies
   }
 
-  /** What C decided. An answer that fits no PENDING record changes nothing. */
-  async settle(body: Uint8Array): Promise<void> {
+  /**
+   * What C decided. An answer that fits no PENDING record changes nothing. What it fits is read under the lock: by the
+   * time that another answer was carried out, the wallet may hold the record of the next refresh.
+   */
+  settle(body: Uint8Array): Promise<void> {
     const { store } = this.#deps
     const answers = decodeOutcomeAnswers(body)
-    const open = new Map((await store.pendingWallets()).map((one) => [hexOf(one.walletId), one]))
-    for (const answer of answers) {
-      const fate = fateByAnswer(open.get(hexOf(answer.walletId)), answer)
-      if (fate === 'keep') continue
-      open.delete(hexOf(answer.walletId))
-      if (fate === 'switch') await this.#switch(answer)
-      else await this.#lock.run(() => store.dropPending(answer.walletId, answer.wEpoch))
-    }
+    return this.#lock.run(async () => {
+      const open = new Map((await store.pendingWallets()).map((one) => [hexOf(one.walletId), one]))
+      for (const answer of answers) {
+        const fate = fateByAnswer(open.get(hexOf(answer.walletId)), answer)
+        if (fate === 'keep') continue
+        open.delete(hexOf(answer.walletId))
+        if (fate === 'switch') await this.#switch(answer)
+        else await store.dropPending(answer.walletId, answer.wEpoch)
+      }
+    })
   }
 
   /**
@@ -70,19 +77,21 @@ export class UndecidedWallets {
    * answered, which is asked for here.
    */
   async heed(names: readonly SlotName[]): Promise<ReadonlySet<string>> {
+    const { store, ask } = this.#deps
     const undecided = new Set<string>()
-    const pending = await this.#deps.store.pendingWallets()
-    if (pending.length === 0) return undecided
-    const byKey = new Map(pending.map((one) => [hexOf(one.walletId), one]))
-    for (const name of names) {
-      const one = byKey.get(hexOf(name.walletId))
-      if (one === undefined) continue
-      if (fateByName(one, name.wEpoch) === 'switch') {
-        byKey.delete(hexOf(name.walletId))
-        await this.#switch(one)
-      } else undecided.add(hexOf(name.walletId))
-    }
-    if (undecided.size > 0) this.#deps.ask()
+    if ((await store.pendingWallets()).length === 0) return undecided
+    await this.#lock.run(async () => {
+      const byKey = new Map((await store.pendingWallets()).map((one) => [hexOf(one.walletId), one]))
+      for (const name of names) {
+        const one = byKey.get(hexOf(name.walletId))
+        if (one === undefined) continue
+        if (fateByName(one, name.wEpoch) === 'switch') {
+          byKey.delete(hexOf(name.walletId))
+          await this.#switch(one)
+        } else undecided.add(hexOf(name.walletId))
+      }
+    })
+    if (undecided.size > 0) ask()
     return undecided
   }
 
@@ -99,17 +108,18 @@ export class UndecidedWallets {
     alert('wallet_behind', `wallet ${hexOf(id)}: the other party is at a later epoch`)
   }
 
-  /** The share of the epoch before is erased with this; material that it met under the present link epoch is due. */
-  #switch({ walletId, wEpoch }: Omit<OutcomeQuestion, 'sid'>): Promise<void> {
+  /**
+   * Under the lock. The share of the epoch before is erased with this; material that it met under the present link epoch
+   * is due.
+   */
+  async #switch({ walletId, wEpoch }: Omit<OutcomeQuestion, 'sid'>): Promise<void> {
     const { store, link, wipeWallet } = this.#deps
     const id = walletId.slice()
-    return this.#lock.run(async () => {
-      const { lEpoch } = link.record
-      const metLive = wEpoch > FIRST_EPOCH && lEpoch > 0 && (await store.lastUse(id)) >= lEpoch
-      await store.activate(id, wEpoch)
-      if (wEpoch === FIRST_EPOCH) return
-      wipeWallet(id)
-      if (metLive) await link.markEraseDue()
-    })
+    const { lEpoch } = link.record
+    const metLive = wEpoch > FIRST_EPOCH && lEpoch > 0 && (await store.lastUse(id)) >= lEpoch
+    await store.activate(id, wEpoch)
+    if (wEpoch === FIRST_EPOCH) return
+    wipeWallet(id)
+    if (metLive) await link.markEraseDue()
   }
 }

@@ -178,6 +178,7 @@ describe.each(CURVES)('a bent refresh on %s', (name, alg, pointBytes) => {
     }
     const many = new Uint8Array(66 + 20 * 257)
     many.set([1, 1], 32)
+    for (let i = 0; i < 257; i++) many.set([i & 255, i >> 8], 34 + 20 * i)
     expectFault(() => readRefreshNames({ sid: NO_SID, body: many }), STRIKE)
     expectFault(() => readRefreshNames({ sid: new Uint8Array(32).fill(1), body: honest.F1 }), STRIKE)
     expectFault(() => refresh(wallets, { tamper: { F3: (body) => Uint8Array.from([...body.slice(0, -32 - entry), ...body.slice(-32)]) } }), STRIKE)

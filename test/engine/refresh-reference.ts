@@ -124,13 +124,14 @@ export class ReferenceRefresh {
     return body
   }
 
-  f3(f2: Uint8Array): Uint8Array {
+  /** @param nonceSeed names the nonces of the proofs: two of them are two proofs under one opening. */
+  f3(f2: Uint8Array, nonceSeed = ''): Uint8Array {
     this.#fixSid(f2.subarray(0, 32))
     this.#hash(2, 0x31, f2)
     const seed = this.#bend.openedSeed ?? this.#random('seed')
     const opened = cat(seed, this.#ephemeral(), this.#random('salt'))
     this.#toss(seed, f2.subarray(32, 64), f2.subarray(64))
-    const content = cat(opened, ...this.#prove(this.#opening(opened)))
+    const content = cat(opened, ...this.#prove(this.#opening(opened), nonceSeed))
     this.#hash(1, 0x32, content)
     this.#confS = this.#conf(2)
     return cat(content, this.#conf(1))
@@ -206,13 +207,13 @@ export class ReferenceRefresh {
     })
   }
 
-  #prove(opening: Uint8Array): Uint8Array[] {
+  #prove(opening: Uint8Array, nonceSeed = ''): Uint8Array[] {
     const { order, base } = this.#curve
     return this.#halves.map((half, index) => {
       const walletId = this.#records[index]?.walletId ?? new Uint8Array(0)
       const honest = { sid: this.sid, opening, role: this.#role, index, walletId }
       const bound = this.#bend.binding?.(honest) ?? honest
-      const a = this.#scalar(`a${index}`)
+      const a = this.#scalar(`a${index}${nonceSeed}`)
       const own = this.#role === 1 ? half.pointC : half.pointS
       const { sid, role } = bound
       const e = this.#h2s('refresh/pok', sid, bound.opening, u8(role), u16(bound.index), bound.walletId, own, base(a))

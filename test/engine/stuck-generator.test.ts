@@ -123,6 +123,16 @@ describe.each(CURVES)('a stuck generator in a refresh on %s', (name, alg, pointB
     expect(repeated([['A', pointBytes], ['z', 32], ['conf', 32]], s.f4, t.f4)).toEqual([])
   })
 
+  test('S woken twice from one snapshot after F2 answers two proofs of C with two nonces', () => {
+    const c = () => new ReferenceRefresh(LINK, 1, wallets.c, 'one opening')
+    const answers = ['one nonce', 'another'].map((nonceSeed) => {
+      const asC = c()
+      const s2 = answerRefreshS({ link: LINK, entropy: STUCK }, { sid: NO_SID, body: asC.f1() }, wallets.s)
+      return finishRefreshS(s2.state, asC.f3(s2.body, nonceSeed)).body
+    }) as [Uint8Array, Uint8Array]
+    expect(repeated([['A', pointBytes], ['z', 32], ['conf', 32]], ...answers)).toEqual([])
+  })
+
   test('negative control: without the mix A repeats, and two proofs give S the share of C', () => {
     const { order } = curveOf(alg)
     const reduce = (value: bigint) => ((value % order) + order) % order
