@@ -32,6 +32,8 @@ if (parentPort !== null) {
       discard: forward('discard'),
       abandonWallet: forward('abandonWallet'),
       dropPresignatures: forward('dropPresignatures'),
+      shareEpochs: forward('shareEpochs'),
+      quarantine: forward('quarantine'),
       stop: forward('stop'),
     },
     (error) => void main().call('alert', { what: 'internal', detail: String(error) }).catch(() => undefined),

@@ -33,6 +33,8 @@ if (parentPort !== null) {
     'presignEd25519',
     'signEd25519',
     'wipeWallet',
+    'refreshWait',
+    'refresh',
     'status',
     'stop',
   ] as const satisfies readonly (keyof SignerCalls)[]
