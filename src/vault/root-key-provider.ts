@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto'
-import { closeSync, fstatSync, fsyncSync, openSync, readSync, writeSync } from 'node:fs'
+import { closeSync, fsyncSync, openSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { failure } from '../domain/failure.ts'
+import { readPrivateFile } from './private-file.ts'
 import { decryptBound, encryptBound } from './sealed-record.ts'
 import {
   DEFAULT_PASSPHRASE_COST,
@@ -113,7 +114,6 @@ const keyFileProvider = (name: string, path: () => string, mustBePrivate: boolea
 }
 
 const KEY_FILE_MAX_BYTES = 66
-const OTHERS_MAY = 0o077
 
 /** 32 raw bytes, or 64 hex digits with at most a line end behind them. */
 const readKeyFile = (provider: string, path: string, mustBePrivate: boolean): Uint8Array => {
@@ -126,29 +126,6 @@ const readKeyFile = (provider: string, path: string, mustBePrivate: boolean): Ui
     return key
   } finally {
     content.fill(0)
-  }
-}
-
-const readPrivateFile = (
-  path: string,
-  into: Buffer,
-  mustBePrivate: boolean,
-  unreadable: (why: string) => Error,
-): number => {
-  let fd: number
-  try {
-    fd = openSync(path, 'r')
-  } catch (error) {
-    throw unreadable(`the file cannot be opened (${errorCode(error)})`)
-  }
-  try {
-    const stat = fstatSync(fd)
-    if (!stat.isFile()) throw unreadable('it is not a regular file')
-    const isOpen = (stat.mode & OTHERS_MAY) !== 0
-    if (mustBePrivate && isOpen) throw unreadable('other users may read it; make its mode 0600')
-    return readSync(fd, into, 0, into.length, 0)
-  } finally {
-    closeSync(fd)
   }
 }
 
