@@ -37,7 +37,8 @@ export type JoinedParties = {
   readonly close: (why?: string) => Promise<void>
 }
 
-const PEER_SETTING = 'peer_id'
+/** Where each party's vault keeps the identity of the other. */
+export const PEER_SETTING = 'peer_id'
 const OPEN_TIMEOUT_MS = 30_000
 const CALL_TIMEOUT_MS = 10_000
 const FREEZES_MAX = 100_000

@@ -15,6 +15,9 @@ export type Copies = {
   readonly stop: () => Promise<void>
 }
 
+/** Where a copy lies until it is encrypted: beside the vault, so on its disk and in its private directory. */
+export const copyPathOf = (vaultPath: string): string => `${vaultPath}.copy`
+
 /** A quarter of a megabyte: well under a millisecond. */
 const PAGES_AT_ONCE = 64
 

@@ -1,7 +1,7 @@
 import type Database from 'better-sqlite3'
 import { randomBytes } from 'node:crypto'
 import { failure } from '../domain/failure.ts'
-import { createCopies } from './copy-database.ts'
+import { copyPathOf, createCopies } from './copy-database.ts'
 import { createAuditSigner, generateAuditKey } from './audit-signer.ts'
 import type { AuditSigner } from './audit-signer.ts'
 import { createGroupCommit } from './group-commit.ts'
@@ -24,6 +24,7 @@ import { findHeader, insertHeader, rootAad, unwrapRoot } from './vault-header.ts
 import { deriveKeys, loadKeys, loadShareRing, shortenShareRing } from './vault-keys.ts'
 import { requireSecret, writeSecret } from './vault-secrets.ts'
 import type { ShareCursor } from './wallet-shares.ts'
+import { wipeFile } from './wipe-file.ts'
 
 /** An open vault: one party's file, its keys and its commits. Owned by one thread. */
 export type Vault = Omit<GroupCommit, 'close'> & {
@@ -115,6 +116,8 @@ export const openVault = async (
   try {
     const root = await unwrapRoot(findHeader(file.db), schema.kind, options.provider)
     settleDatabase(file, schema)
+    // Of a backup that was cut off.
+    await wipeFile(copyPathOf(file.path))
     const vault = assemble(schema, file, root)
     try {
       verifyStateIndex(vault.read)
