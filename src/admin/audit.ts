@@ -5,6 +5,7 @@ import type { ProjectId } from '../domain/ids.ts'
 import { canonicalJson } from '../vault/canonical-json.ts'
 import { auditHead, type AuditRow, verifyAuditChain } from '../vault/audit-chain.ts'
 import { readAuditPage } from '../vault/audit-page.ts'
+import type { Reader } from '../vault/store.ts'
 import type { AdminNeeds } from './needs.ts'
 
 export type AuditEventView = {
@@ -32,6 +33,13 @@ export type AuditFilter = {
   readonly kind: string | undefined
   /** The id alone, without its type. */
   readonly subjectId: string | undefined
+}
+
+/** A row that the caller knows of and the chain has not is missing, not yet to come: nothing is numbered in advance. */
+const requireReached = (reader: Reader, sequence: bigint): void => {
+  const head = auditHead(reader).sequence
+  if (sequence <= head) return
+  throw failure('AUDIT_EVENT_NOT_FOUND', { sequence: String(sequence), headSequence: String(head) })
 }
 
 const OUTCOMES = { allow: 'allowed', refuse: 'refused' } as const
@@ -72,6 +80,7 @@ export const listEvents = async (
 ): Promise<readonly AuditEventView[]> => {
   const { signal } = call
   const filter = scopeOf(call, args.filter)
+  requireReached(vault.read, args.afterSequence)
   const { rows } = await readAuditPage(vault.read, args.afterSequence, args.limit, { filter, signal })
   return rows.map(view)
 }
@@ -85,6 +94,7 @@ export async function* watchEvents(
   args: { readonly filter: AuditFilter; readonly afterSequence: bigint },
 ): AsyncIterable<AuditEventView> {
   const filter = scopeOf(call, args.filter)
+  requireReached(vault.read, args.afterSequence)
   let after = args.afterSequence
   let wake: (() => void) | undefined
   let news = false
@@ -124,8 +134,11 @@ export const verifyChain = async (
 }> => {
   const to = args.toSequence === 0n ? undefined : args.toSequence
   const from = args.fromSequence === 0n ? undefined : args.fromSequence
+  requireReached(vault.read, args.fromSequence)
+  requireReached(vault.read, args.toSequence)
   const verdict = await verifyAuditChain(vault.read, { from, to, signal: call.signal })
-  const head = auditHead(vault.read)
+  // Rows that came while the chain was walked are not among those checked.
+  const head = verdict.intact ? verdict.head : auditHead(vault.read)
   return {
     checkedCount: verdict.intact ? verdict.rows : verdict.firstBadSequence - (from ?? 1n),
     headSequence: head.sequence,

@@ -73,7 +73,7 @@ export type FailureFacts = {
   PROJECT_NOT_FOUND: NoFacts
   PROJECT_ALREADY_EXISTS: { projectId: string }
   API_KEY_NOT_FOUND: NoFacts
-  AUDIT_EVENT_NOT_FOUND: NoFacts
+  AUDIT_EVENT_NOT_FOUND: { sequence: string; headSequence: string }
   FREEZE_NOT_FOUND: { scope: string; id: string }
   METHOD_UNIMPLEMENTED: { method: string }
   STREAM_ROTATE: NoFacts
@@ -156,7 +156,7 @@ const SENTENCES: { [R in FailureReason]: (facts: FailureFacts[R]) => string } = 
   PROJECT_NOT_FOUND: () => 'no such project',
   PROJECT_ALREADY_EXISTS: ({ projectId }) => `project ${projectId} exists`,
   API_KEY_NOT_FOUND: () => 'no such API key',
-  AUDIT_EVENT_NOT_FOUND: () => 'no such audit event',
+  AUDIT_EVENT_NOT_FOUND: ({ sequence, headSequence }) => `the audit chain ends at ${headSequence} and has no row ${sequence}`,
   FREEZE_NOT_FOUND: ({ scope, id }) => `${scope} ${id} is not frozen`,
   METHOD_UNIMPLEMENTED: ({ method }) => `${method} is not implemented`,
   STREAM_ROTATE: () => 'the stream has reached its age limit; resume it from the last message received',

@@ -35,6 +35,8 @@ import type { PartyStore } from './party-store.ts'
 import { PeerRefusal } from './peer-refusal.ts'
 import { hexOf, PRESIGNATURE_TTL_MS, PresignatureMap } from './presignature-map.ts'
 import { loadForPresign, runPresign } from './presign-initiator.ts'
+import { inThreadSessionsOfC } from './in-thread-sessions.ts'
+import type { SessionsOfC } from './session-engine.ts'
 
 /** C's presignatures die a minute before S's. */
 const OWN_TTL_MS = PRESIGNATURE_TTL_MS - 60_000
@@ -58,6 +60,8 @@ export type InitiatorDeps = {
   readonly entropy: Entropy
   readonly clock: Clock
   readonly incarnationId: Uint8Array
+  /** Where the heavy steps are computed; absent, in this thread. */
+  readonly sessions?: SessionsOfC
   readonly alert: (what: string, detail: string) => void
 }
 
@@ -80,6 +84,7 @@ export class Initiator {
   readonly #link: Link
   readonly #parties: LinkParties
   readonly #exchange: Exchange
+  readonly #sessions: SessionsOfC
   readonly #presignatures: PresignatureMap<Presignature>
   readonly #bindings = new Map<string, WalletBinding>()
   /** The same link's Ed25519 wallets. */
@@ -94,6 +99,7 @@ export class Initiator {
     this.#link = deps.link
     this.#parties = deps.link.parties
     this.#exchange = openExchange(deps.link.parties, deps.peer)
+    this.#sessions = deps.sessions ?? inThreadSessionsOfC(deps.link.parties, deps.entropy)
     this.ed = new EdInitiator({
       ...deps,
       exchange: this.#exchange,
@@ -309,8 +315,7 @@ export class Initiator {
   /** Takes the records over and overwrites their shares. */
   async #presignOnce(records: readonly WalletRecord[]): Promise<readonly ReadyPresignature[]> {
     try {
-      const { entropy, store } = this.#deps
-      const presignatures = await runPresign({ link: this.#link, entropy, store, exchange: this.#exchange }, records)
+      const presignatures = await runPresign({ ...this.#sessionDeps(), store: this.#deps.store }, records)
       return this.#keep(presignatures, records)
     } finally {
       for (const { share } of records) share.fill(0)
@@ -360,10 +365,11 @@ export class Initiator {
   }
 
   async #setUp(reason: Parameters<typeof setUpLink>[1]): Promise<void> {
-    await setUpLink(
-      { link: this.#link, entropy: this.#deps.entropy, exchange: this.#exchange },
-      reason,
-    )
+    await setUpLink(this.#sessionDeps(), reason)
+  }
+
+  #sessionDeps(): Parameters<typeof setUpLink>[0] {
+    return { link: this.#link, sessions: this.#sessions, exchange: this.#exchange }
   }
 
   /** Carries out what a fault costs before the caller hears of it. */

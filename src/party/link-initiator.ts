@@ -1,23 +1,14 @@
 /** C's script of a link set-up with its self-test (docs/protocol.md §4.2, §4.3). Runs under the link lock. */
 import { benign, ProtocolFault } from '../engine/dkls23/fault.ts'
 import { FRAME_TYPES, NO_SID } from '../engine/dkls23/frame.ts'
-import { type LinkMaterial, wipeLinkMaterial } from '../engine/dkls23/link-material.ts'
-import {
-  abandonLinkSetup,
-  advanceLinkC,
-  encodeL5,
-  finishLinkC,
-  type LinkReason,
-  startLinkC,
-} from '../engine/dkls23/link-setup.ts'
-import type { Entropy } from '../engine/dkls23/operation-generator.ts'
-import { abandonPresign, advancePresignC, finishPresignC, startPresignC } from '../engine/dkls23/presign.ts'
+import { encodeL5, type LinkReason } from '../engine/dkls23/link-setup.ts'
 import { LINK_EPOCH_WINDOW } from '../engine/dkls23/suite.ts'
 import type { Exchange } from './frame-exchange.ts'
 import type { Link } from './link.ts'
 import { PeerRefusal } from './peer-refusal.ts'
+import type { FinishedSetupC, HeldMaterial, OpenStep, SessionsOfC } from './session-engine.ts'
 
-export type SetupDeps = { readonly link: Link; readonly entropy: Entropy; readonly exchange: Exchange }
+export type SetupDeps = { readonly link: Link; readonly sessions: SessionsOfC; readonly exchange: Exchange }
 
 const BUSY_RETRY_MS = 500
 /** The peer spaces set-ups by five seconds; two rounds of that are waited for. */
@@ -53,60 +44,66 @@ const assertMayBegin = (link: Link, reason: LinkReason): void => {
   else if (!link.mayRelink) throw benign('link_burned', 'no relink grant on this side')
 }
 
-const setUpOnce = async ({ link, entropy, exchange }: SetupDeps, reason: LinkReason, lEpoch: number): Promise<void> => {
-  const hk = link.material?.hk
-  const inputs = { link: link.parties, entropy, lEpoch, reason }
-  const first = startLinkC(hk === undefined ? inputs : { ...inputs, hk })
-  if (reason === 'erase' || reason === 'boot' || reason === 'relink') link.wipeMaterial()
-  let live: Parameters<typeof abandonLinkSetup>[0] = first.state
-  let material: LinkMaterial
-  let confC: Uint8Array
-  let sid: Uint8Array
-  try {
-    const l2 = await exchange(FRAME_TYPES.L1, NO_SID, lEpoch, first.body, FRAME_TYPES.L2)
-    const third = advanceLinkC(first.state, l2)
-    live = third.state
-    // The peer gives the old material up when it reads L3, so from here on it serves nobody.
-    link.wipeMaterial()
-    const l4 = await exchange(FRAME_TYPES.L3, l2.sid, lEpoch, third.body, FRAME_TYPES.L4)
-    ;({ material, confC, sid } = finishLinkC(third.state, l4.body))
-  } catch (error) {
-    abandonLinkSetup(live)
-    throw error
-  }
+const setUpOnce = async (deps: SetupDeps, reason: LinkReason, lEpoch: number): Promise<void> => {
+  const { link, sessions } = deps
+  const { material, confC, sid } = await exchangeSetup(deps, reason, lEpoch)
   try {
     await link.commitEpoch(lEpoch, { relink: reason === 'relink', erase: reason === 'erase' })
     link.wipeMaterial()
-    await testMaterial({ link, entropy, exchange }, material, confC, sid)
+    await testMaterial(deps, material, confC, sid)
     if (reason === 'relink') await link.reopen()
     // A burn that came from elsewhere while the peer was at work leaves no Δ behind.
     else link.assertUsable('other')
     link.setMaterial(material)
   } catch (error) {
-    wipeLinkMaterial(material)
+    sessions.wipeMaterial(material)
+    throw error
+  }
+}
+
+/** L1 to L4. */
+const exchangeSetup = async (
+  { link, sessions, exchange }: SetupDeps,
+  reason: LinkReason,
+  lEpoch: number,
+): Promise<FinishedSetupC> => {
+  const first = await sessions.startSetup({ lEpoch, reason, replaces: link.material })
+  let live: OpenStep = first
+  try {
+    if (reason === 'erase' || reason === 'boot' || reason === 'relink') link.wipeMaterial()
+    const l2 = await exchange(FRAME_TYPES.L1, NO_SID, lEpoch, first.body, FRAME_TYPES.L2)
+    const sid = l2.sid.slice()
+    const third = await first.advance(l2)
+    live = third
+    // The peer gives the old material up when it reads L3, so from here on it serves nobody.
+    link.wipeMaterial()
+    const l4 = await exchange(FRAME_TYPES.L3, sid, lEpoch, third.body, FRAME_TYPES.L4)
+    return await third.finish(l4.body)
+  } catch (error) {
+    live.abandon()
     throw error
   }
 }
 
 /** The self-test: one presign session on the null slot; a failed check in it is a burn like any other. */
 const testMaterial = async (
-  { link, entropy, exchange }: SetupDeps,
-  material: LinkMaterial,
+  { sessions, exchange }: SetupDeps,
+  material: HeldMaterial,
   confC: Uint8Array,
   sid: Uint8Array,
 ): Promise<void> => {
   const { lEpoch } = material
-  const first = startPresignC({ link: link.parties, material, entropy, slots: 'self-test' })
-  let live: Parameters<typeof abandonPresign>[0] = first.state
+  const first = await sessions.startPresign(material, 'self-test')
+  let live: OpenStep = first
   try {
     const p2 = await exchange(FRAME_TYPES.L5, sid, lEpoch, encodeL5(confC, first.body), FRAME_TYPES.P2)
-    const second = advancePresignC(first.state, p2)
-    live = second.state
+    const second = await first.advance(p2)
+    live = second
     const p4 = await exchange(FRAME_TYPES.P3, second.sid, lEpoch, second.body, FRAME_TYPES.P4)
-    const { presignatures } = finishPresignC(second.state, p4.body)
+    const presignatures = await second.finish(p4.body)
     if (presignatures.length > 0) throw new ProtocolFault('B', 'internal', 'a self-test has no result')
   } catch (error) {
-    abandonPresign(live)
+    live.abandon()
     throw error
   }
 }

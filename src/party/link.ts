@@ -4,12 +4,13 @@
  */
 import type { LinkParties } from '../engine/dkls23/contexts.ts'
 import { benign, type ProtocolFault } from '../engine/dkls23/fault.ts'
-import { type LinkMaterial, wipeLinkMaterial } from '../engine/dkls23/link-material.ts'
 import type { LinkRecord } from '../engine/dkls23/records.ts'
 import { LINK_AGE_HARD_MS, LINK_AGE_SOFT_MS, LINK_SLOTS_HARD, LINK_SLOTS_SOFT, type Role } from '../engine/dkls23/suite.ts'
 import type { Clock } from '../domain/clock.ts'
+import { wipeHeldMaterial } from './in-thread-sessions.ts'
 import { Lock } from './lock.ts'
 import type { PartyStore } from './party-store.ts'
+import type { HeldMaterial } from './session-engine.ts'
 
 const DAY_MS = 86_400_000n
 const STRIKES_TO_SUSPEND = 3
@@ -22,6 +23,8 @@ export type LinkEvents = {
   readonly alert: (what: LinkAlert, detail: string) => void
   /** Overwrites every presignature of the link and ends its sessions. */
   readonly wipeSessions: () => void
+  /** Overwrites material wherever it is; absent, it is in this thread. */
+  readonly wipeMaterial?: (material: HeldMaterial) => void
 }
 
 export class Link {
@@ -31,7 +34,7 @@ export class Link {
   /** Changes of the record, one at a time: each starts from what the one before made durable. */
   readonly #writes = new Lock()
   #record: LinkRecord
-  #material: { value: LinkMaterial; bornNs: bigint; slots: number; timer: NodeJS.Timeout } | undefined
+  #material: { value: HeldMaterial; bornNs: bigint; slots: number; timer: NodeJS.Timeout } | undefined
   #eraseTimer: NodeJS.Timeout | undefined
   #burning = false
   readonly #store: PartyStore
@@ -60,7 +63,7 @@ export class Link {
    * The live material. At a hard limit, or once an erasure is due, it is overwritten here rather than handed out. A
    * session keeps what this gave and compares before each of its steps: overwritten material would fail a check.
    */
-  get material(): LinkMaterial | undefined {
+  get material(): HeldMaterial | undefined {
     if (this.#material === undefined) return undefined
     if (this.eraseDue() || this.#ageMs() >= LINK_AGE_HARD_MS) this.wipeMaterial()
     return this.#material?.value
@@ -82,7 +85,7 @@ export class Link {
   }
 
   /** Takes over fresh material; the old is overwritten, and this one will be at the hard age limit. */
-  setMaterial(value: LinkMaterial): void {
+  setMaterial(value: HeldMaterial): void {
     this.wipeMaterial()
     const timer = setTimeout(() => this.wipeMaterial(), LINK_AGE_HARD_MS)
     timer.unref()
@@ -92,8 +95,10 @@ export class Link {
   wipeMaterial(): void {
     if (this.#material === undefined) return
     clearTimeout(this.#material.timer)
-    wipeLinkMaterial(this.#material.value)
+    const { value } = this.#material
     this.#material = undefined
+    if (this.#events.wipeMaterial === undefined) wipeHeldMaterial(value)
+    else this.#events.wipeMaterial(value)
   }
 
   /** Counts the slots of a session for which P2 was sent, finished or not. */

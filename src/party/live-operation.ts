@@ -5,10 +5,9 @@
 import type { Clock } from '../domain/clock.ts'
 import { benign } from '../engine/dkls23/fault.ts'
 import type { FRAME_TYPES } from '../engine/dkls23/frame.ts'
-import { type LinkMaterial, wipeLinkMaterial } from '../engine/dkls23/link-material.ts'
-import { abandonLinkSetup, type LinkReason, type LinkS2, type LinkS4 } from '../engine/dkls23/link-setup.ts'
-import { abandonPresign, type PresignS2 } from '../engine/dkls23/presign.ts'
+import type { LinkReason } from '../engine/dkls23/link-setup.ts'
 import { hexOf } from './presignature-map.ts'
+import type { HeldMaterial, PresignS2, SetupS2, SetupS4 } from './session-engine.ts'
 
 const STEP_MS = 2_000
 /** How long a session lives between its first message and its last. */
@@ -21,16 +20,16 @@ export type Operation = {
   /** It ends a burn under a grant of the operator: the link need not be ACTIVE for it. */
   readonly relink: boolean
 } & (
-  | { readonly kind: 'link'; readonly reason: LinkReason; readonly state: LinkS2; readonly expects: typeof FRAME_TYPES.L3 }
-  | { readonly kind: 'link'; readonly reason: LinkReason; readonly state: LinkS4; readonly expects: typeof FRAME_TYPES.L5 }
+  | { readonly kind: 'link'; readonly reason: LinkReason; readonly step: SetupS2; readonly expects: typeof FRAME_TYPES.L3 }
+  | { readonly kind: 'link'; readonly reason: LinkReason; readonly step: SetupS4; readonly expects: typeof FRAME_TYPES.L5 }
   | {
       readonly kind: 'presign'
-      readonly state: PresignS2
+      readonly step: PresignS2
       readonly expects: typeof FRAME_TYPES.P3
       /** The wallets of the session; none in a self-test. */
       readonly wallets: ReadonlySet<string>
       /** What the session works with; in a self-test the material that it makes READY. */
-      readonly material: LinkMaterial
+      readonly material: HeldMaterial
       readonly selfTest: boolean
     }
 )
@@ -38,10 +37,14 @@ export type Begun = Operation & { readonly startedMs: number; touchedMs: number;
 
 export class LiveOperation {
   readonly #clock: Clock
+  readonly #wipeMaterial: (material: HeldMaterial) => void
   #operation: Begun | undefined
+  /** The session whose step is being computed. */
+  #computed: { readonly wallets: ReadonlySet<string>; ended: boolean } | undefined
 
-  constructor(clock: Clock) {
+  constructor(clock: Clock, wipeMaterial: (material: HeldMaterial) => void) {
     this.#clock = clock
+    this.#wipeMaterial = wipeMaterial
   }
 
   find(sid: Uint8Array): Begun | undefined {
@@ -79,12 +82,28 @@ export class LiveOperation {
   }
 
   drop(): void {
+    if (this.#computed !== undefined) this.#computed.ended = true
     const operation = this.release()
     if (operation === undefined) return
-    if (operation.kind === 'link') abandonLinkSetup(operation.state)
-    else {
-      abandonPresign(operation.state)
-      if (operation.selfTest) wipeLinkMaterial(operation.material)
+    operation.step.abandon()
+    if (operation.kind === 'presign' && operation.selfTest) this.#wipeMaterial(operation.material)
+  }
+
+  /**
+   * Waits for a step of the one session, which is not in here meanwhile. `wallets`: those that it holds. Class A when
+   * the session, or one of them, was dropped while the step ran: what it gave goes to `discard`. A fault that the step
+   * found comes through in every case.
+   */
+  async during<T>(wallets: ReadonlySet<string>, step: Promise<T>, discard: (given: T) => void): Promise<T> {
+    const computed = { wallets, ended: false }
+    this.#computed = computed
+    try {
+      const given = await step
+      if (!computed.ended) return given
+      discard(given)
+      throw benign('session', 'the session was ended')
+    } finally {
+      this.#computed = undefined
     }
   }
 
@@ -94,6 +113,7 @@ export class LiveOperation {
 
   /** Ends a presign session that holds the wallet, named in hexadecimal. */
   dropWallet(walletKey: string): void {
+    if (this.#computed?.wallets.has(walletKey)) this.#computed.ended = true
     if (this.#operation?.kind === 'presign' && this.#operation.wallets.has(walletKey)) this.drop()
   }
 }

@@ -1,21 +1,19 @@
 /** C's script of one presign session (docs/protocol.md §9). Runs under the link lock. */
 import { benign, ProtocolFault } from '../engine/dkls23/fault.ts'
 import { FRAME_TYPES, NO_SID } from '../engine/dkls23/frame.ts'
-import type { LinkMaterial } from '../engine/dkls23/link-material.ts'
-import type { Entropy } from '../engine/dkls23/operation-generator.ts'
-import { abandonPresign, advancePresignC, finishPresignC, startPresignC } from '../engine/dkls23/presign.ts'
 import { presignSlotOf } from '../engine/dkls23/presign-plan.ts'
-import type { Presignature } from '../engine/dkls23/presignature.ts'
+import { type Presignature, wipePresignature } from '../engine/dkls23/presignature.ts'
 import type { WalletRecord } from '../engine/dkls23/records.ts'
 import type { Exchange } from './frame-exchange.ts'
 import type { Link } from './link.ts'
 import type { PartyStore } from './party-store.ts'
 import { hexOf } from './presignature-map.ts'
+import type { HeldMaterial, OpenStep, PresignC1, SessionsOfC } from './session-engine.ts'
 
 type Deps = {
   readonly link: Link
   readonly store: PartyStore
-  readonly entropy: Entropy
+  readonly sessions: SessionsOfC
   readonly exchange: Exchange
 }
 
@@ -48,7 +46,7 @@ export const loadForPresign = async (
 
 /** P1 to P4. The shares in `records` are overwritten as soon as the session has its copies. */
 export const runPresign = async (deps: Deps, records: readonly WalletRecord[]): Promise<readonly Presignature[]> => {
-  const { link, store, entropy } = deps
+  const { link, store, sessions } = deps
   const { material, parties } = link
   if (material === undefined) throw stale()
   const names = new Map(records.map(({ walletId }) => [hexOf(walletId), walletId]))
@@ -56,31 +54,31 @@ export const runPresign = async (deps: Deps, records: readonly WalletRecord[]): 
   assertLive(link, material)
   const slots = records.flatMap((record) => presignSlotOf(parties, material, record) ?? [])
   if (slots.length < records.length) throw stale()
-  const first = startPresignC({ link: parties, material, entropy, slots })
+  const starting = sessions.startPresign(material, slots)
   for (const { share } of records) share.fill(0)
-  return exchangeSession(deps, material, first, slots.length)
+  return exchangeSession(deps, material, await starting, slots.length)
 }
 
 const exchangeSession = async (
   { link, exchange }: Deps,
-  material: LinkMaterial,
-  first: ReturnType<typeof startPresignC>,
+  material: HeldMaterial,
+  first: PresignC1,
   slots: number,
 ): Promise<readonly Presignature[]> => {
   const { P1, P2, P3, P4 } = FRAME_TYPES
   const { lEpoch } = material
-  let live: Parameters<typeof abandonPresign>[0] = first.state
+  let live: OpenStep = first
   try {
     const p2 = await exchange(P1, NO_SID, lEpoch, first.body, P2)
     link.countSlots(slots)
     assertLive(link, material)
-    const second = advancePresignC(first.state, p2)
-    live = second.state
+    const second = await first.advance(p2)
+    live = second
     const p4 = await exchange(P3, second.sid, lEpoch, second.body, P4)
     assertLive(link, material)
-    return finishPresignC(second.state, p4.body).presignatures
+    return keepIfLive(link, material, await second.finish(p4.body))
   } catch (error) {
-    abandonPresign(live)
+    live.abandon()
     throw error
   }
 }
@@ -95,8 +93,23 @@ const loadOrSkip = async (store: PartyStore, walletId: Uint8Array): Promise<Wall
 }
 
 /** Material that was overwritten while the peer was at work would fail a check of an honest session. */
-const assertLive = (link: Link, material: LinkMaterial): void => {
+const assertLive = (link: Link, material: HeldMaterial): void => {
   if (link.material !== material) throw stale()
+}
+
+/** Of a link that was burned while the last step ran, nothing is kept. */
+const keepIfLive = (
+  link: Link,
+  material: HeldMaterial,
+  presignatures: readonly Presignature[],
+): readonly Presignature[] => {
+  try {
+    assertLive(link, material)
+    return presignatures
+  } catch (error) {
+    for (const presignature of presignatures) wipePresignature(presignature)
+    throw error
+  }
 }
 
 const stale = (): ProtocolFault => benign('link_stale', 'the material is gone')

@@ -9,7 +9,6 @@ import { benign, ProtocolFault, violation } from '../engine/dkls23/fault.ts'
 import {
   assertBuilt,
   assertNoSid,
-  assertSender,
   decodeFrame,
   decodeHello,
   encodeFault,
@@ -20,22 +19,18 @@ import {
   type FrameType,
   NO_SID,
 } from '../engine/dkls23/frame.ts'
-import { advanceLinkS, finishLinkS, LINK_REASONS, startLinkS } from '../engine/dkls23/link-setup.ts'
-import { wipeLinkMaterial } from '../engine/dkls23/link-material.ts'
 import type { Entropy } from '../engine/dkls23/operation-generator.ts'
-import { abandonPresign, advancePresignS, startPresignS, startSelfTestS } from '../engine/dkls23/presign.ts'
-import { decodeP1, presignSlotOf, type SlotName } from '../engine/dkls23/presign-plan.ts'
 import { type Presignature, wipePresignature } from '../engine/dkls23/presignature.ts'
-import type { WalletRecord } from '../engine/dkls23/records.ts'
 import { ROLE_C, ROLE_S } from '../engine/dkls23/suite.ts'
-import { u32 } from '../engine/hash/encoding.ts'
 import { DkgResponder } from './dkg-responder.ts'
 import { ed25519Ready } from '../engine/curve/ed25519.ts'
 import { EdResponder, type ReadEdPayload } from './ed-responder.ts'
 import type { Link } from './link.ts'
-import { type Begun, LiveOperation } from './live-operation.ts'
 import type { CosignerStore } from './party-store.ts'
-import { hexOf, PRESIGNATURE_TTL_MS, PresignatureMap } from './presignature-map.ts'
+import { hexOf, PresignatureMap } from './presignature-map.ts'
+import { inThreadSessionsOfS } from './in-thread-sessions.ts'
+import type { SessionsOfS } from './session-engine.ts'
+import { SessionResponder } from './session-responder.ts'
 import { type ReadPayload, SignResponder } from './sign-responder.ts'
 
 export type ResponderDeps = {
@@ -47,16 +42,12 @@ export type ResponderDeps = {
   readonly incarnationId: Uint8Array
   readonly readPayload: ReadPayload
   readonly readEdPayload?: ReadEdPayload
+  /** Where the heavy steps are computed; absent, in this thread. */
+  readonly sessions?: SessionsOfS
   /** Asks the peer a question of this side's own (0x39). */
   readonly ask: (frame: Uint8Array) => Promise<Uint8Array | undefined>
   readonly alert: (what: string, detail: string) => void
 }
-
-const SETUP_SPACING_MS = 5_000
-const SETUPS_PER_HOUR = 120
-const HOUR_MS = 3_600_000
-/** Where L1 says why. */
-const L1_REASON_AT = 36
 
 export class Responder {
   readonly #deps: ResponderDeps
@@ -66,12 +57,9 @@ export class Responder {
   readonly #signer: SignResponder
   readonly ed: EdResponder
   readonly #dkg: DkgResponder
-  readonly #live: LiveOperation
-  /** Wallets that were stopped while the records of a session were being read. */
-  #stopped: Set<string> | undefined
+  readonly #sessions: SessionResponder
   #peerIncarnation = ''
   #asking = false
-  #setupTimesMs: number[] = []
 
   constructor(deps: ResponderDeps) {
     this.#deps = deps
@@ -80,7 +68,12 @@ export class Responder {
     this.#presignatures = new PresignatureMap(() => deps.clock.nowMs(), wipePresignature)
     this.#dkg = new DkgResponder(deps)
     this.ed = new EdResponder(deps)
-    this.#live = new LiveOperation(deps.clock)
+    this.#sessions = new SessionResponder({
+      ...deps,
+      sessions: deps.sessions ?? inThreadSessionsOfS(deps.link.parties, deps.entropy),
+      presignatures: this.#presignatures,
+      isKeyGeneration: (sid) => this.#dkg.has(sid),
+    })
     const dropWallet = (walletId: Uint8Array): void => this.#dropWallet(walletId)
     this.#signer = new SignResponder({ ...deps, dropWallet }, this.#presignatures)
   }
@@ -91,7 +84,7 @@ export class Responder {
 
   /** Ends every session and overwrites every presignature; the link's material is the link's own to wipe. */
   wipeSessions(): void {
-    this.#live.drop()
+    this.#sessions.drop()
     this.#dkg.dropAll()
     this.#presignatures.wipeAll()
     this.ed.wipeAll()
@@ -110,9 +103,7 @@ export class Responder {
   }
 
   #dropWallet(walletId: Uint8Array): void {
-    const key = hexOf(walletId)
-    this.#stopped?.add(key)
-    this.#live.dropWallet(key)
+    this.#sessions.dropWallet(hexOf(walletId))
     this.#presignatures.wipeWallet(walletId)
     this.ed.wipeWallet(walletId)
   }
@@ -128,7 +119,8 @@ export class Responder {
       if (frame.type === FRAME_TYPES.ERROR) return undefined
       if (hexOf(frame.linkId) !== hexOf(this.#parties.linkId)) throw benign('session', 'another link')
       sid = frame.sid.slice()
-      return await this.#dispatch(frame)
+      // A step may take the frame's memory over; the sid is read after it.
+      return await this.#dispatch({ ...frame, sid })
     } catch (error) {
       return this.#refuse(error, sid)
     }
@@ -150,7 +142,7 @@ export class Responder {
         return this.#frame(FRAME_TYPES.W2, sid, frame.lEpoch, body)
       }
       case FRAME_TYPES.W3: {
-        if (this.#live.find(frame.sid) !== undefined) throw violation('type in this session')
+        if (this.#sessions.has(frame.sid)) throw violation('type in this session')
         return this.#frame(FRAME_TYPES.W4, frame.sid, frame.lEpoch, await this.#dkg.finish(frame))
       }
       case FRAME_TYPES.W5:
@@ -176,7 +168,7 @@ export class Responder {
       throw error
     }
     if (error.faultClass === 'C') {
-      this.#live.dropOf(sid)
+      this.#sessions.dropOf(sid)
       this.#dkg.drop(sid)
     }
     await this.#link.punish(error)
@@ -212,179 +204,12 @@ export class Responder {
     }
   }
 
-  // ---- set-up and presign sessions: one at a time, under the link lock ------------------------------------------
-
   /** Refuses inside the lock as well: a burn is durable before the next frame gets a turn. */
   async #answerLocked(frame: Frame): Promise<Uint8Array> {
     try {
-      if (frame.type === FRAME_TYPES.L1) return this.#startSetup(frame)
-      if (frame.type === FRAME_TYPES.P1) return await this.#startPresign(frame)
-      return await this.#continue(frame)
+      return await this.#sessions.answer(frame)
     } catch (error) {
-      return await this.#refuse(error, frame.sid.slice())
-    }
-  }
-
-  /**
-   * A later message of the live operation, which is over whatever follows unless the step begins the next. For
-   * anything else it is an unknown session, and the live one is not touched.
-   */
-  async #continue(frame: Frame): Promise<Uint8Array> {
-    const operation = this.#live.find(frame.sid)
-    if (operation === undefined) {
-      if (this.#dkg.has(frame.sid)) throw violation('type in a key generation')
-      throw benign('session', 'unknown session')
-    }
-    try {
-      this.#live.assertTimely(operation)
-      if (frame.lEpoch !== operation.lEpoch) throw benign('session', 'another link epoch')
-      assertSender(frame.type, ROLE_C)
-      if (frame.type !== operation.expects) throw violation('type in this session')
-      if (!operation.relink) this.#link.assertUsable('other')
-      this.#live.release()
-      if (operation.kind === 'presign') return await this.#finishPresign(operation, frame)
-      if (operation.expects === FRAME_TYPES.L3) return this.#advanceSetup(operation, frame)
-      return await this.#finishSetup(operation, frame)
-    } catch (error) {
-      if (this.#live.find(frame.sid) === operation) this.#live.drop()
-      throw error
-    }
-  }
-
-  #startSetup(frame: Frame): Uint8Array {
-    const { lEpoch: ownLEpoch } = this.#link.record
-    const now = this.#deps.clock.nowMs()
-    const claimed = frame.body[L1_REASON_AT]
-    const relink = claimed === LINK_REASONS.relink && this.#link.mayRelink
-    if (!relink) this.#link.assertUsable('other')
-    this.#live.assertIdle()
-    this.#setupTimesMs = this.#setupTimesMs.filter((at) => now - at < HOUR_MS)
-    const last = this.#setupTimesMs.at(-1)
-    if (last !== undefined && now - last < SETUP_SPACING_MS) throw benign('busy', 'a set-up was just made')
-    const capped = claimed !== LINK_REASONS.erase && this.#setupTimesMs.length >= SETUPS_PER_HOUR
-    if (capped) throw benign('busy', 'too many set-ups')
-    const inputs = { link: this.#parties, entropy: this.#deps.entropy, ownLEpoch }
-    const hk = this.#link.material?.hk
-    const { state, body, reason } = startLinkS(hk === undefined ? inputs : { ...inputs, hk }, frame)
-    this.#setupTimesMs.push(now)
-    const { sid } = state
-    this.#live.begin({ kind: 'link', reason, sid, lEpoch: frame.lEpoch, relink, state, expects: FRAME_TYPES.L3 })
-    return this.#frame(FRAME_TYPES.L2, sid, frame.lEpoch, body)
-  }
-
-  #advanceSetup(operation: Begun & { expects: typeof FRAME_TYPES.L3 }, frame: Frame): Uint8Array {
-    const { state, body } = advanceLinkS(operation.state, frame.body)
-    // The peer's reason proves nothing until its L3 decodes; from here on the old material is not needed.
-    this.#link.wipeMaterial()
-    const { reason, sid, lEpoch, relink, startedMs } = operation
-    this.#live.begin({ kind: 'link', reason, sid, lEpoch, relink, state, expects: FRAME_TYPES.L5 }, startedMs)
-    return this.#frame(FRAME_TYPES.L4, sid, lEpoch, body)
-  }
-
-  async #finishSetup(operation: Begun & { expects: typeof FRAME_TYPES.L5 }, frame: Frame): Promise<Uint8Array> {
-    const { material, p1 } = finishLinkS(operation.state, frame.body)
-    const { reason, relink } = operation
-    try {
-      await this.#link.commitEpoch(material.lEpoch, { relink, erase: reason === 'erase' })
-      const { entropy } = this.#deps
-      const { state, body, sid } = startSelfTestS({ link: this.#parties, material, entropy }, p1)
-      const { lEpoch } = material
-      const session = { wallets: new Set<string>(), material, selfTest: true, relink }
-      this.#live.begin({ kind: 'presign', sid, lEpoch, state, expects: FRAME_TYPES.P3, ...session })
-      return this.#frame(FRAME_TYPES.P2, sid, lEpoch, body)
-    } catch (error) {
-      wipeLinkMaterial(material)
-      throw error
-    }
-  }
-
-  async #startPresign(frame: Frame): Promise<Uint8Array> {
-    this.#link.assertUsable('other')
-    const { material } = this.#link
-    if (material === undefined || frame.lEpoch !== material.lEpoch) throw this.#stale()
-    this.#live.assertIdle()
-    const p1 = decodeP1(frame)
-    if (!this.#presignatures.hasRoomFor(p1.names.length)) throw benign('busy', 'too many presignatures')
-    const loaded = new Map<string, WalletRecord>()
-    try {
-      await this.#loadWallets(p1.names, loaded, material.lEpoch)
-      this.#link.assertUsable('other')
-      if (this.#link.material !== material) throw this.#stale()
-      const inputs = {
-        link: this.#parties,
-        material,
-        entropy: this.#deps.entropy,
-        resolve: ({ walletId }: SlotName) => {
-          const record = loaded.get(hexOf(walletId))
-          return record === undefined ? undefined : presignSlotOf(this.#parties, material, record)
-        },
-      }
-      const { state, body, sid } = startPresignS(inputs, frame)
-      this.#link.countSlots(p1.names.length)
-      const { lEpoch } = material
-      const session = { wallets: new Set(loaded.keys()), material, selfTest: false, relink: false }
-      this.#live.begin({ kind: 'presign', sid, lEpoch, state, expects: FRAME_TYPES.P3, ...session })
-      return this.#frame(FRAME_TYPES.P2, sid, lEpoch, body)
-    } finally {
-      for (const { share } of loaded.values()) share.fill(0)
-    }
-  }
-
-  #stale(): ProtocolFault {
-    return benign('link_stale', 'no such material', u32(this.#link.record.lEpoch))
-  }
-
-  /**
-   * The named wallets' records. A frame that names a PENDING wallet at its epoch stands for the ACK that was lost; a
-   * damaged record is quarantined and counts as refused, and so does one whose wallet was stopped meanwhile.
-   */
-  async #loadWallets(names: readonly SlotName[], loaded: Map<string, WalletRecord>, lEpoch: number): Promise<void> {
-    const { store } = this.#deps
-    const stopped = new Set<string>()
-    this.#stopped = stopped
-    try {
-      const pending = await store.pendingWallets()
-      for (const { walletId, wEpoch } of names) {
-        const key = hexOf(walletId)
-        if (loaded.has(key)) continue
-        try {
-          const lost = pending.some((one) => one.wEpoch === wEpoch && hexOf(one.walletId) === key)
-          if (lost) await store.activate(walletId, wEpoch)
-          const record = await store.loadWallet(walletId)
-          if (record !== undefined) loaded.set(key, record)
-        } catch (error) {
-          if (!(error instanceof ProtocolFault) || error.consequence !== 'quarantine-wallet') throw error
-          this.#deps.alert('quarantine', `wallet ${key}`)
-        }
-      }
-      await store.noteUse([...loaded.values()].map((record) => record.walletId), lEpoch)
-    } finally {
-      this.#stopped = undefined
-      for (const key of stopped) {
-        loaded.get(key)?.share.fill(0)
-        loaded.delete(key)
-      }
-    }
-  }
-
-  async #finishPresign(operation: Begun & { kind: 'presign' }, frame: Frame): Promise<Uint8Array> {
-    const { material, selfTest, state } = operation
-    if (!selfTest && this.#link.material !== material) {
-      abandonPresign(state)
-      throw this.#stale()
-    }
-    try {
-      const { presignatures, body } = advancePresignS(state, frame.body)
-      if (selfTest) {
-        if (operation.relink) await this.#link.reopen()
-        this.#link.setMaterial(material)
-      }
-      const expiresAtMs = this.#deps.clock.nowMs() + PRESIGNATURE_TTL_MS
-      for (const presignature of presignatures) this.#presignatures.add(presignature, expiresAtMs)
-      return this.#frame(FRAME_TYPES.P4, operation.sid, frame.lEpoch, body)
-    } catch (error) {
-      if (selfTest) wipeLinkMaterial(material)
-      throw error
+      return await this.#refuse(error, frame.sid)
     }
   }
 }

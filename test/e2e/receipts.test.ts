@@ -9,7 +9,7 @@ import { type AuditEvent, AuditOutcome, type Checkpoint } from '../../gen/counte
 import type { Receipt } from '../../gen/countersign/v1/common_pb.ts'
 import type { Wallet } from '../../gen/countersign/v1/wallet_pb.ts'
 import type { CountersignClient } from '../../src/client/countersign-client.ts'
-import { connect, hex, newKey, newWallet, outcomeOf, sha256 } from './callers.ts'
+import { connect, hex, newKey, newWallet, outcomeOf, reasonOf, refusalOf, sha256 } from './callers.ts'
 import { SIGNING_NAMES, signAs } from './signing-calls.ts'
 import { startDaemon, type TestDaemon } from './start-daemon.ts'
 
@@ -146,7 +146,25 @@ describe('the chain', () => {
     expect(whole).toMatchObject({ valid: true, firstBadSequence: 0n, description: '' })
     expect(whole.checkedCount).toBe(whole.headSequence)
     const part = await client.audit.verifyChain({ fromSequence: 3n, toSequence: 7n })
-    expect(part).toMatchObject({ valid: true, checkedCount: 5n })
+    expect(part).toMatchObject({ valid: true, checkedCount: 5n, headSequence: 7n })
+  })
+
+  it('tells who knows of a row beyond its head that there is none, instead of nothing new', async () => {
+    const { headSequence: head } = await client.audit.verifyChain({})
+    const beyond = head + 1_000n
+    const watch = async (afterSequence: bigint) => {
+      for await (const _ of client.audit.watchEvents({ afterSequence })) return 'a row'
+      return 'nothing'
+    }
+    const told = await refusalOf(client.audit.listEvents({ afterSequence: beyond }))
+    expect(told.reason).toBe('AUDIT_EVENT_NOT_FOUND')
+    expect(told.metadata).toMatchObject({ sequence: String(beyond), retryable: 'no' })
+    expect(BigInt(told.metadata['headSequence'] ?? '0')).toBeGreaterThanOrEqual(head)
+    expect(await reasonOf(watch(beyond))).toBe('AUDIT_EVENT_NOT_FOUND')
+    expect(await reasonOf(client.audit.verifyChain({ fromSequence: beyond }))).toBe('AUDIT_EVENT_NOT_FOUND')
+    expect(await reasonOf(client.audit.verifyChain({ fromSequence: 1n, toSequence: beyond }))).toBe('AUDIT_EVENT_NOT_FOUND')
+    const { events } = await client.audit.listEvents({ afterSequence: (await checkpointOf()).sequence })
+    expect(events).toEqual([])
   })
 
   it('gives a checkpoint of its head, signed, that the cosigner remembers', async () => {

@@ -40,11 +40,14 @@ export type Wire = {
   question: (frame: Uint8Array) => Uint8Array
 }
 
+/** A link whose material is in this thread. */
+export type InThreadLink = Link & { readonly material: LinkMaterial | undefined }
+
 export type TwoParties = {
   readonly c: Initiator
   readonly s: Responder
-  readonly linkC: Link
-  readonly linkS: Link
+  readonly linkC: InThreadLink
+  readonly linkS: InThreadLink
   readonly storeC: MemoryStore
   readonly storeS: MemoryStore
   readonly clock: TestClock
@@ -80,8 +83,10 @@ export const twoParties = async (options: TwoPartiesOptions = {}): Promise<TwoPa
   const recordC = (await storeC.loadLink(parties.linkId)) ?? newLinkRecord(parties, ROLE_C, now)
   const recordS = (await storeS.loadLink(parties.linkId)) ?? newLinkRecord(parties, ROLE_S, now)
   const alert = (side: string) => (what: string, detail: string) => alerts.push(`${side}:${what}:${detail}`)
-  const linkC: Link = new Link(parties, recordC, storeC, clock, { alert: alert('C'), wipeSessions: () => c.wipeSessions() })
-  const linkS: Link = new Link(parties, recordS, storeS, clock, { alert: alert('S'), wipeSessions: () => s.wipeSessions() })
+  const eventsC = { alert: alert('C'), wipeSessions: () => c.wipeSessions() }
+  const eventsS = { alert: alert('S'), wipeSessions: () => s.wipeSessions() }
+  const linkC = new Link(parties, recordC, storeC, clock, eventsC) as InThreadLink
+  const linkS = new Link(parties, recordS, storeS, clock, eventsS) as InThreadLink
   const peer = {
     exchange: async (frame: Uint8Array) => {
       const sent = await wire.toS(frame)

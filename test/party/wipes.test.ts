@@ -35,7 +35,7 @@ const watch = (two: TwoParties) => {
   for (const link of [two.linkC, two.linkS]) {
     const setMaterial = link.setMaterial.bind(link)
     link.setMaterial = (value) => {
-      materials.push(value)
+      materials.push(value as LinkMaterial)
       setMaterial(value)
     }
   }

@@ -148,7 +148,7 @@ export type ListEventsRequest = Message<"countersign.v1.ListEventsRequest"> & {
   pageToken: string;
 
   /**
-   * Only rows after this one. 0 means from the start.
+   * Only rows after this one, which must exist. 0 means from the start.
    *
    * @generated from field: uint64 after_sequence = 3;
    */
@@ -218,7 +218,7 @@ export const ListEventsResponseSchema: GenMessage<ListEventsResponse> = /*@__PUR
  */
 export type WatchEventsRequest = Message<"countersign.v1.WatchEventsRequest"> & {
   /**
-   * Only rows after this one. 0 means from the start; the newest row's sequence means only what is new.
+   * Only rows after this one, which must exist. 0 means from the start; the newest row's sequence means only what is new.
    *
    * @generated from field: uint64 after_sequence = 1;
    */
@@ -281,14 +281,14 @@ export const WatchEventsResponseSchema: GenMessage<WatchEventsResponse> = /*@__P
  */
 export type VerifyChainRequest = Message<"countersign.v1.VerifyChainRequest"> & {
   /**
-   * First row to check. 0 means the first there is.
+   * First row to check, which must exist. 0 means the first there is.
    *
    * @generated from field: uint64 from_sequence = 1;
    */
   fromSequence: bigint;
 
   /**
-   * Last row to check. 0 means the newest.
+   * Last row to check, which must exist. 0 means the newest.
    *
    * @generated from field: uint64 to_sequence = 2;
    */
@@ -516,7 +516,8 @@ export const AuditOutcomeSchema: GenEnum<AuditOutcome> = /*@__PURE__*/
  */
 export const AuditService: GenService<{
   /**
-   * Lists rows in the order of the chain.
+   * Lists rows in the order of the chain. A cursor beyond the newest row is AUDIT_EVENT_NOT_FOUND, here and in the other
+   * RPCs: who holds the number of a row that the chain does not have is told so, and not that nothing is new.
    *
    * @generated from rpc countersign.v1.AuditService.ListEvents
    */

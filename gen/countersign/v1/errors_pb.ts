@@ -407,7 +407,8 @@ export const ErrorReason = {
   API_KEY_NOT_FOUND: 52,
 
   /**
-   * NOT_FOUND, no. No such audit row.
+   * NOT_FOUND, no. The audit chain has no such row yet, or not any more: rows that were seen are missing after a
+   * restore of an older vault. `sequence` asked for, `headSequence` of the newest row.
    *
    * @generated from enum value: ERROR_REASON_AUDIT_EVENT_NOT_FOUND = 53;
    */

@@ -40,7 +40,7 @@ const NULL_SLOT: SlotName = { walletId: new Uint8Array(SHORT_ID_BYTES), wEpoch: 
  */
 export function presignSlotOf(
   link: LinkParties,
-  material: LinkMaterial,
+  material: Pick<LinkMaterial, 'role' | 'lEpoch'>,
   record: WalletRecord,
 ): PresignSlot | undefined {
   const { walletId, wEpoch, pointC, pointS, share } = record
