@@ -1,3 +1,4 @@
+import { countRefreshedSince } from './refreshes.ts'
 import { getSetting, putSetting } from './settings.ts'
 import type { Reader, Tx } from './store.ts'
 
@@ -21,4 +22,15 @@ export const getLastBackup = (reader: Reader): LastBackup | undefined => {
   if (value === undefined) return undefined
   const found = JSON.parse(Buffer.from(value).toString('utf8')) as LastBackup & { auditSequence: string }
   return { ...found, auditSequence: BigInt(found.auditSequence) }
+}
+
+export type BackupStanding = LastBackup & {
+  /** Wallets whose shares were refreshed since: the backup no longer restores these. */
+  readonly refreshedWallets: number
+}
+
+/** The newest backup and what it is still good for. */
+export const backupStanding = (reader: Reader): BackupStanding | undefined => {
+  const last = getLastBackup(reader)
+  return last && { ...last, refreshedWallets: countRefreshedSince(reader, last.auditSequence) }
 }

@@ -15,7 +15,7 @@ import { foundVersion } from './migrations.ts'
 import { syncDirectory } from './private-file.ts'
 import { sqliteCode } from './sqlite-errors.ts'
 import { createStore } from './store.ts'
-import type { VaultKeys } from './store.ts'
+import type { Tx, VaultKeys } from './store.ts'
 import type { Vault } from './vault.ts'
 import { readHeader } from './vault-header.ts'
 import { wipeFile } from './wipe-file.ts'
@@ -32,7 +32,6 @@ export type BackupTarget = {
   /** 16 bytes; names the backups of both parties that belong together. */
   readonly setId: Uint8Array
   readonly nowMs: number
-  readonly actor: { readonly kind: ActorKind; readonly id: string }
 }
 
 export type BackupMade = {
@@ -112,7 +111,7 @@ const refusalOf = (error: unknown): unknown => {
   return code === undefined ? error : failure('BACKUP_FAILED', { why: `a file cannot be written (${code})` })
 }
 
-/** Refuses: BACKUP_FAILED, SHUTTING_DOWN, AUDIT_UNAVAILABLE. One at a time for a vault. */
+/** Refuses: BACKUP_FAILED, SHUTTING_DOWN. One at a time for a vault; the caller records it with `recordBackup`. */
 export const writeBackup = async (vault: Vault, target: BackupTarget): Promise<BackupMade> => {
   const copy = copyPathOf(vault.path)
   const fileName = backupFileName(vault.kind, target)
@@ -122,19 +121,33 @@ export const writeBackup = async (vault: Vault, target: BackupTarget): Promise<B
     const facts = settleCopy(copy, vault, target)
     const bytes = await writeWhole(target.directory, fileName, encryptAge(target.recipient, contentOf(copy, facts)))
     await wipeFile(copy)
-    const made = { vault: vault.kind, fileName, bytes, auditSequence: facts.auditSequence, createMs: target.nowMs }
-    await vault.commit((tx) => {
-      noteBackup(tx, made)
-      appendAudit(tx, {
-        timeMs: target.nowMs,
-        kind: 'backup.created',
-        actor: target.actor,
-        details: { file: fileName, bytes, sequence: String(made.auditSequence), recipient: target.recipient.text },
-      })
-    })
-    return made
+    return { vault: vault.kind, fileName, bytes, auditSequence: facts.auditSequence, createMs: target.nowMs }
   } catch (error) {
     await wipeFile(copy).catch(() => undefined)
     throw refusalOf(error)
   }
+}
+
+export type BackupRecord = {
+  readonly recipient: Recipient
+  readonly actor: { readonly kind: ActorKind; readonly id: string }
+  readonly nowMs: number
+}
+
+/** Chains a backup that is on disk, and remembers it as the newest. */
+export const recordBackup = (tx: Tx, made: BackupMade, { recipient, actor, nowMs }: BackupRecord): void => {
+  const { fileName, bytes, auditSequence } = made
+  noteBackup(tx, made)
+  appendAudit(tx, {
+    timeMs: nowMs,
+    kind: 'backup.created',
+    actor,
+    details: { file: fileName, bytes, sequence: String(auditSequence), recipient: recipient.text },
+  })
+}
+
+/** A backup that the other party has no counterpart of. */
+export const removeBackup = async (directory: string, made: BackupMade): Promise<void> => {
+  await rm(join(directory, made.fileName), { force: true })
+  syncDirectory(directory)
 }

@@ -12,7 +12,7 @@ import { claimRequest, finishRequest } from '../../src/vault/requests.ts'
 import { createRootKeyProvider } from '../../src/vault/root-key-provider.ts'
 import { openShare, sealShare } from '../../src/vault/sealed-record.ts'
 import { activateShare, getShare, listShares } from '../../src/vault/wallet-shares.ts'
-import { event, makePlace, makeVault, NOW, type Place, reasonOf } from './fixture.ts'
+import { event, makeVault, NOW, type Place, reasonOf } from './fixture.ts'
 
 const keyPath = (place: Place): string => join(place.dir, 'root.key')
 const rotation = (place: Place) => ({ provider: place.provider, renewsProvider: true, event: event('vault.key_rotated') })
