@@ -1,6 +1,6 @@
 import Database from 'better-sqlite3'
 import { createReadStream } from 'node:fs'
-import { mkdir, open, rename, rm } from 'node:fs/promises'
+import { mkdir, open, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { failure, isFailure } from '../domain/failure.ts'
 import { encryptAge } from './age-stream.ts'
@@ -76,8 +76,7 @@ const settleCopy = (path: string, vault: Vault, { setId, nowMs }: BackupTarget):
 }
 
 async function* contentOf(path: string, facts: Omit<BackupManifest, 'databaseBytes'>): AsyncIterable<Uint8Array> {
-  const file = await open(path, 'r')
-  const { size } = await file.stat().finally(() => file.close())
+  const { size } = await stat(path)
   yield encodeManifest({ ...facts, databaseBytes: size })
   yield* createReadStream(path, { highWaterMark: 262_144 }) as AsyncIterable<Uint8Array>
 }
