@@ -32,6 +32,7 @@ if (parentPort !== null) {
     'signEd25519',
     'wipeWallet',
     'status',
+    'useShareKey',
     'stop',
   ] as const satisfies readonly (keyof SignerCalls)[]
   end = openPortEnd<SignerHostCalls>(

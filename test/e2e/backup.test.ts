@@ -1,5 +1,5 @@
 /** Backups of a daemon that goes on signing, restored elsewhere: sealed, acknowledged, and refused in every mixture. */
-import { chmodSync, cpSync, existsSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { chmodSync, cpSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
@@ -311,67 +311,5 @@ describe('a backup is refused', () => {
     chmodSync(join(keys.dir, 'daemon.txt'), 0o644)
     expect((await restore(newPlace(), keys, pair)).stderr).toContain('BACKUP_KEY_UNREADABLE')
     chmodSync(join(keys.dir, 'daemon.txt'), 0o600)
-  })
-})
-
-describe('a new root key', () => {
-  it.each([
-    ['daemon', VaultParty.DAEMON, 'root.key'],
-    ['cosigner', VaultParty.COSIGNER, 'cosigner-root.key'],
-  ] as const)('of the %s is made while it signs, and the old one opens nothing', async (name, vault, file) => {
-    const path = join(base, 'data', file)
-    const old = readFileSync(path)
-    let running = true
-    const outcomes = new Set<string>()
-    const load = Promise.all(
-      [evm.walletId, evm.walletId, ''].map(async (wallet) => {
-        while (running) outcomes.add(await (wallet === '' ? outcomeOf(newWallet(client)) : signs(client, wallet)))
-      }),
-    )
-    const rotated = await client.admin.rotateVaultKey({ vault })
-    expect(rotated.provider).toBe(`file:${path}`)
-    expect(Number(rotated.shareCount)).toBeGreaterThan(2)
-    running = false
-    await load
-    expect([...outcomes]).toEqual(['signed'])
-    expect(readFileSync(path).equals(old)).toBe(false)
-    expect(existsSync(`${path}.next`)).toBe(false)
-    expect(await signs(client, evm.walletId)).toBe('signed')
-    const { status } = await client.admin.getStatus({})
-    expect(status?.cosignerAvailable).toBe(true)
-    client.close()
-    await daemon.kill('SIGTERM')
-    const fresh = readFileSync(path)
-    writeFileSync(path, old)
-    const withOld = await startDaemon({ dataDir: base, keepData: true }).then(
-      async (started) => {
-        const caller = connect(started, started.adminKey)
-        const outcome = await signs(caller, evm.walletId)
-        caller.close()
-        await started.kill('SIGTERM')
-        return outcome
-      },
-      (error: unknown) => /ROOT_KEY_WRONG/.exec(String(error))?.[0] ?? String(error),
-    )
-    expect(withOld).toBe(name === 'daemon' ? 'ROOT_KEY_WRONG' : 'COSIGNER_UNAVAILABLE')
-    writeFileSync(path, fresh)
-    daemon = await startBackedUp(keys, base)
-    client = connect(daemon, daemon.adminKey)
-    expect(await signs(client, evm.walletId)).toBe('signed')
-  })
-
-  it('of another provider is moved to with the daemon stopped', async () => {
-    client.close()
-    await daemon.kill('SIGTERM')
-    const to = join(base, 'elsewhere.key')
-    const moved = await runCli(['vault-key', 'move', 'cosigner', '--data-dir', join(base, 'data'), '--to', `file:${to}`])
-    expect(moved).toMatchObject({ code: 0 })
-    daemon = await startDaemon({
-      dataDir: base,
-      keepData: true,
-      args: [...keys.args, '--cosigner-root-key', `file:${to}`],
-    })
-    client = connect(daemon, daemon.adminKey)
-    expect(await signs(client, evm.walletId)).toBe('signed')
   })
 })
