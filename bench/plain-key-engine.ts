@@ -8,7 +8,8 @@ import { createRequire } from 'node:module'
 import { privateKeyToAccount } from 'viem/accounts'
 import { decompress, mulBase, recoverPoint } from '../src/engine/curve/secp256k1.ts'
 import type { EcdsaSignature } from '../src/engine/dkls23/sign-messages.ts'
-import type { ReadyPresignature, SignJob } from '../src/party/initiator.ts'
+import type { ReadyPresignature } from '../src/party/initiator.ts'
+import type { SignJob } from '../src/party/sign-initiator.ts'
 import type { GeneratedWallet } from '../src/party/signer.ts'
 import type { SigningEngine } from '../src/party/signing-engine.ts'
 import type { EngineOptions } from '../src/party/two-party-engine.ts'
@@ -62,6 +63,7 @@ type Played = Pick<
   | 'acknowledge'
   | 'takePresignature'
   | 'discardPresignature'
+  | 'prepareSign'
   | 'sign'
   | 'estimateSignMs'
   | 'poolView'
@@ -112,6 +114,7 @@ export const openPlainKeyEngine = (signer: PlainSigner, { vault, clock }: Engine
       expiresAtMs: clock.nowMs() + HOUR_MS,
     }),
     discardPresignature: () => {},
+    prepareSign: () => {},
     sign: async ({ walletId, digest }: SignJob) => {
       const key = keys.get(hexOf(walletId))
       if (key === undefined) throw new Error('a wallet of this process')

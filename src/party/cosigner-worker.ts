@@ -35,6 +35,8 @@ if (parentPort !== null) {
       backup: forward('backup'),
       rotateKey: forward('rotateKey'),
       backupStanding: forward('backupStanding'),
+      shareEpochs: forward('shareEpochs'),
+      quarantine: forward('quarantine'),
       stop: forward('stop'),
     },
     (error) => void main().call('alert', { what: 'internal', detail: String(error) }).catch(() => undefined),

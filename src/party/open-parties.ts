@@ -10,12 +10,14 @@ import { requireUnsealed } from '../vault/restore-state.ts'
 import { getSetting, putSetting } from '../vault/settings.ts'
 import { dropPendingShare, listPendingShares } from '../vault/wallet-shares.ts'
 import type { CosignerCalls, CosignerEvents, CosignerWorkerData } from './cosigner.ts'
+import { stopDivergentWallets } from './epoch-check.ts'
 import { KeyPools } from './key-pools.ts'
 import { asFailure } from './party-failure.ts'
 import { partyIdOf } from './party-id.ts'
 import { openPortEnd, type PortEnd } from './port-calls.ts'
 import type { PoolSettings } from './presignature-pool.ts'
 import { hexOf } from './presignature-map.ts'
+import type { RefreshOrders } from './refresh-orders.ts'
 import type { SignerCalls, SignerHostCalls, SignerWorkerData } from './signer.ts'
 import { createSignerHost, type SignerHostEvents } from './signer-host.ts'
 
@@ -25,6 +27,7 @@ export type PartiesOptions = {
   readonly pool: PoolSettings
   readonly cosigner: Omit<CosignerWorkerData, 'frames' | 'create'>
   readonly onAlert: (party: 'daemon' | 'cosigner', what: string, detail: string) => void
+  readonly refreshOrders: RefreshOrders
   /** A wallet's pool is about to run dry. */
   readonly onLowPool?: (walletId: Uint8Array, left: number) => void
 } & SignerHostEvents
@@ -82,6 +85,8 @@ export const openParties = async (options: PartiesOptions, lost: (why: string) =
     const { head } = await cosigner.call('pair', { idC })
     if (head !== undefined) requireRememberedHead(vault.read, head)
     dropUndecided(vault, clock)
+    // A stop between a refresh and the overwriting of the old share's pages left that undone.
+    vault.eraseDeleted()
     const shareKey = vault.shareKey()
     const data: SignerWorkerData = { idC, idS: ownId, shareKey, vaultId: vault.vaultId, frames: channel.port1 }
     const signerThread = startThread('./signer-worker.ts', 'signer', data)
@@ -102,7 +107,7 @@ export const openParties = async (options: PartiesOptions, lost: (why: string) =
         low: (walletId, left) => options.onLowPool?.(walletId, left),
       },
     )
-    const host: SignerHostCalls = createSignerHost(vault, clock, {
+    const host: SignerHostCalls = createSignerHost(vault, clock, options.refreshOrders, {
       walletStopped: options.walletStopped,
       wiped: (walletId) => (walletId === undefined ? pools.forgetAll() : pools.forget(walletId)),
       alert: (what, detail) => options.onAlert('daemon', what, detail),
@@ -110,6 +115,12 @@ export const openParties = async (options: PartiesOptions, lost: (why: string) =
     const signer: PortEnd<SignerCalls> = openPortEnd(signerThread, host, onBug)
     watchThread(signerThread, signer, 'the signer thread', () => !closing, loseOnce)
     await signer.call('connect', undefined, { timeoutMs: OPEN_TIMEOUT_MS })
+    const epochs = await cosigner.call('shareEpochs', undefined, { timeoutMs: OPEN_TIMEOUT_MS })
+    const walletIds = await stopDivergentWallets(vault, clock, epochs)
+    if (walletIds.length > 0) await cosigner.call('quarantine', { walletIds }, { timeoutMs: OPEN_TIMEOUT_MS })
+    for (const walletId of walletIds) {
+      options.onAlert('daemon', 'wallet_behind', `wallet ${hexOf(walletId)}: its shares are of different epochs`)
+    }
     await cosigner.call('rememberHead', { head: auditHead(vault.read), exact: true })
     for (const freeze of listFreezes(vault.read, undefined, FREEZES_MAX)) {
       if (freeze.scope !== 'api_key') await cosigner.call('freeze', { freeze }, { timeoutMs: CALL_TIMEOUT_MS })

@@ -26,12 +26,15 @@ import { PeerUnavailable } from './counterparty.ts'
 import type { FrameCalls } from './cosigner.ts'
 import type { EdSignJob } from './ed-initiator.ts'
 import { createEntropy, systemClock } from './entropy.ts'
-import { Initiator, type InitiatorStore, type ReadyPresignature, type SignJob } from './initiator.ts'
+import { Initiator, type InitiatorStore, type ReadyPresignature } from './initiator.ts'
 import { Link, newLinkRecord } from './link.ts'
 import { PeerRefusal } from './peer-refusal.ts'
 import { openPortEnd, type PortEnd, PortFailure } from './port-calls.ts'
 import { hexOf } from './presignature-map.ts'
+import { type RefreshedShares, RefreshNotDue } from './refresh-initiator.ts'
+import type { DecidedShares } from './refresh-orders.ts'
 import { openRecord, sealRecord, ShareSeal } from './share-sealing.ts'
+import type { SignJob } from './sign-initiator.ts'
 
 export type SignerWorkerData = {
   readonly idC: Uint8Array
@@ -61,6 +64,7 @@ export type SignerHostCalls = {
   }) => Promise<void>
   readonly noteUse: (args: { readonly walletIds: readonly Uint8Array[]; readonly lEpoch: number }) => Promise<void>
   readonly settleOutcome: (question: OutcomeQuestion) => Promise<'COMMITTED' | 'ABORTED'>
+  readonly commitRefresh: (decided: DecidedShares) => Promise<void>
   readonly alert: (args: { readonly what: string; readonly detail: string }) => void
   /** Presignatures that are gone: of one wallet, or all. */
   readonly wiped: (args: { readonly walletId: Uint8Array | undefined }) => void
@@ -138,11 +142,16 @@ export const createSigner = async (data: SignerWorkerData, host: PortEnd<SignerH
     presign: (walletIds: readonly Uint8Array[]): Promise<readonly ReadyPresignature[]> =>
       telling(() => initiator.presign(walletIds)),
     sign: (job: SignJob): Promise<EcdsaSignature> => telling(() => initiator.sign(job)),
+    prepareSign: (job: SignJob) => initiator.prepareSign(job),
+    signPrepared: (presigId: Uint8Array): Promise<EcdsaSignature> => telling(() => initiator.signPrepared(presigId)),
     discard: (presigId: Uint8Array) => initiator.discard(presigId),
     presignEd25519: (walletIds: readonly Uint8Array[]): Promise<readonly ReadyPresignature[]> =>
       telling(() => initiator.ed.presign(walletIds)),
     signEd25519: (job: EdSignJob): Promise<EdSignature> => telling(() => initiator.ed.sign(job)),
     wipeWallet: (walletId: Uint8Array) => initiator.wipeWallet(walletId),
+    /** Milliseconds until the wallet's shares can be refreshed. */
+    refreshWait: (walletId: Uint8Array) => telling(() => initiator.refreshes.waitMs(walletId)),
+    refresh: (walletId: Uint8Array): Promise<RefreshedShares> => telling(() => initiator.refreshes.refresh(walletId)),
     status: (): SignerStatus => ({
       state: link.burned ? 'BURNED' : link.record.state,
       lEpoch: link.record.lEpoch,
@@ -178,6 +187,7 @@ const telling = async <T>(work: () => Promise<T>): Promise<T> => {
 const reasonOf = (error: unknown): unknown => {
   if (error instanceof PeerUnavailable) return failure('COSIGNER_UNAVAILABLE', { why: error.message })
   if (error instanceof PortFailure) return error
+  if (error instanceof RefreshNotDue) return failure('REFRESH_NOT_DUE', { retryAfterMs: error.waitMs })
   const code = error instanceof PeerRefusal ? error.refusal.code : error instanceof ProtocolFault ? error.codeName : undefined
   if (code === undefined) return error
   if (code === 'link_burned') return failure('LINK_BURNED', {})
@@ -235,7 +245,17 @@ const createHostedStore = (
       await host.call('noteUse', { walletIds: fresh, lEpoch })
       for (const walletId of fresh) noted.set(hexOf(walletId), lEpoch)
     },
+    lastUse: async (walletId) => (await host.call('loadShare', walletId, { transfer: [] }))?.lastUsedEpoch ?? 0,
     settleOutcome: (question) => host.call('settleOutcome', question),
+    commitRefresh: async ({ sid, records }) => {
+      const shares: SealedShare[] = []
+      for (const record of records) {
+        const present = await host.call('loadShare', record.walletId, { transfer: [] })
+        shares.push(sealRecord(seal, record, (present?.recordVersion ?? 0n) + 1n))
+      }
+      const [first] = records
+      if (first !== undefined) await host.call('commitRefresh', { sid, linkId: first.linkId, shares })
+    },
   }
 }
 

@@ -105,15 +105,28 @@ export const listShares = (
 export const listPendingShares = (reader: Reader): StoredShare[] =>
   reader.all<Row>('SELECT * FROM wallet_shares WHERE slot = 2 ORDER BY wallet_id').map(toShare)
 
+export type ShareEpoch = { readonly walletId: Uint8Array; readonly wEpoch: number }
+
+const toEpoch = (row: Pick<Row, 'wallet_id' | 'w_epoch'>): ShareEpoch => ({
+  walletId: row.wallet_id,
+  wEpoch: Number(row.w_epoch),
+})
+
+/** The wallets whose present record is not their first. */
+export const listRefreshedShares = (reader: Reader): ShareEpoch[] =>
+  reader
+    .all<Pick<Row, 'wallet_id' | 'w_epoch'>>(
+      'SELECT wallet_id, w_epoch FROM wallet_shares WHERE slot = 1 AND w_epoch > 0 ORDER BY wallet_id',
+    )
+    .map(toEpoch)
+
 /** The epoch of every current share that signs, in order of wallet id. */
-export const listShareEpochs = (
-  reader: Reader,
-): { readonly walletId: Uint8Array; readonly wEpoch: number }[] =>
+export const listShareEpochs = (reader: Reader): ShareEpoch[] =>
   reader
     .all<Pick<Row, 'wallet_id' | 'w_epoch'>>(
       `SELECT wallet_id, w_epoch FROM wallet_shares WHERE slot = 1 AND state = 'ACTIVE' ORDER BY wallet_id`,
     )
-    .map((row) => ({ walletId: row.wallet_id, wEpoch: Number(row.w_epoch) }))
+    .map(toEpoch)
 
 /** The version to seal the wallet's next record under. */
 export const nextRecordVersion = (reader: Reader, walletId: Uint8Array): bigint =>

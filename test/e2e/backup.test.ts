@@ -64,11 +64,11 @@ afterAll(async () => {
 
 describe('a backup', () => {
   it('is made while wallets are created and signed with, and is chained at both parties', async () => {
-    let running = true
+    const ending = new AbortController()
     const outcomes: string[] = []
     const load = Promise.all(
       Array.from({ length: 4 }, async (_, lane) => {
-        while (running) {
+        while (!ending.signal.aborted) {
           const call = lane === 0 ? outcomeOf(newWallet(client)) : signs(client, lane === 1 ? sol.walletId : evm.walletId)
           outcomes.push(await call)
         }
@@ -77,7 +77,7 @@ describe('a backup', () => {
     await sleep(100)
     const before = outcomes.length
     pair = await backUp(client, daemon)
-    running = false
+    ending.abort()
     await load
     expect(outcomes.length).toBeGreaterThan(before)
     expect(new Set(outcomes)).toEqual(new Set(['signed']))
@@ -87,7 +87,7 @@ describe('a backup', () => {
       expect(readFileSync(path).includes('SQLite format')).toBe(false)
     }
     expect(vaultFilesIn(base).filter((name) => name.includes('copy'))).toEqual([])
-    const { events } = await client.audit.listEvents({ pageSize: 500, kind: 'backup.created' } as never)
+    const { events } = await client.audit.listEvents({ pageSize: 500, kind: 'backup.created' })
     expect(events.length).toBeGreaterThan(0)
     const { status } = await client.admin.getStatus({})
     expect(status?.backups.map(({ backup }) => backup?.vault)).toEqual([VaultParty.DAEMON, VaultParty.COSIGNER])

@@ -47,17 +47,17 @@ describe('a new root key', () => {
   ] as const)('of the %s is made while it signs, and the old one opens nothing', async (name, vault, file) => {
     const path = join(base, 'data', file)
     const old = readFileSync(path)
-    let running = true
+    const ending = new AbortController()
     const outcomes = new Set<string>()
     const load = Promise.all(
       [evm.walletId, evm.walletId, ''].map(async (wallet) => {
-        while (running) outcomes.add(await (wallet === '' ? outcomeOf(newWallet(client)) : signs(client, wallet)))
+        while (!ending.signal.aborted) outcomes.add(await (wallet === '' ? outcomeOf(newWallet(client)) : signs(client, wallet)))
       }),
     )
     const rotated = await client.admin.rotateVaultKey({ vault })
     expect(rotated.provider).toBe(`file:${path}`)
     expect(Number(rotated.shareCount)).toBeGreaterThanOrEqual(2)
-    running = false
+    ending.abort()
     await load
     expect([...outcomes]).toEqual(['signed'])
     expect(readFileSync(path).equals(old)).toBe(false)

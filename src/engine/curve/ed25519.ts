@@ -4,7 +4,7 @@
  * before anything else here may be called: the thread that holds shares awaits it at its start.
  */
 import { createPublicKey, timingSafeEqual, verify } from 'node:crypto'
-import { equalBytes } from '../hash/encoding.ts'
+import { equalBytes, secretBytes } from '../hash/encoding.ts'
 import { nonceSum } from './nonce-sum.ts'
 import { at, isValidIn, openSodium, type Sodium, type SodiumCall } from './sodium.ts'
 
@@ -94,7 +94,7 @@ export function scalarReduceWide(wide: Uint8Array): Uint8Array {
 /** True for exactly 32 bytes below L. */
 export function isCanonicalScalar(bytes: Uint8Array): boolean {
   if (bytes.length !== ED25519_BYTES) return false
-  const wide = new Uint8Array(64)
+  const wide = secretBytes(64)
   wide.set(bytes, 0)
   const reduced = scalarReduceWide(wide)
   try {
