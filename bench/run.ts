@@ -6,6 +6,7 @@ import { benchCompare } from './compare.ts'
 import { FULL, QUICK } from './compare-sizes.ts'
 import { benchLoad, FULL_LOAD, QUICK_LOAD } from './h2load.ts'
 import { benchEngine } from './engine.ts'
+import { benchScale, FULL_SCALE, QUICK_SCALE } from './scale.ts'
 import { benchRpc } from './rpc.ts'
 
 const QUICK_FLAG = '--quick'
@@ -18,6 +19,7 @@ const PARTS: { readonly [name: string]: () => Promise<void> } = {
   rpc: benchRpc,
   '--compare': () => benchCompare(isQuick ? QUICK : FULL),
   '--load': () => benchLoad(isQuick ? QUICK_LOAD : FULL_LOAD),
+  '--scale': () => benchScale(isQuick ? QUICK_SCALE : FULL_SCALE),
 }
 
 const unknown = wanted.filter((name) => !Object.hasOwn(PARTS, name))
