@@ -164,6 +164,8 @@ export const createSigner = async (data: SignerWorkerData, host: PortEnd<SignerH
       renewedAtMs: Number(link.record.renewedAtMs),
       presignatures: initiator.presignatureCount + initiator.ed.presignatureCount,
     }),
+    /** After the root of the daemon's vault was rotated: what is sealed from now on is under the new key. */
+    useShareKey: (shareKey: Uint8Array): void => seal.renew(shareKey),
     stop: () => {
       initiator.wipeSessions()
       link.wipeMaterial()
