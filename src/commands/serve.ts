@@ -4,6 +4,7 @@
  */
 import { renameSync, rmSync, writeFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { CustodyTurns } from '../admin/custody.ts'
 import { linkStateOf } from '../admin/status.ts'
 import type { Config, Secrets } from '../config/config.ts'
 import { dataDirPaths } from '../config/load-config.ts'
@@ -33,10 +34,12 @@ import { auditHead } from '../vault/audit-chain.ts'
 import { type DaemonVault, openDaemonVault } from '../vault/daemon-vault.ts'
 import { listFreezes } from '../vault/freezes.ts'
 import { pruneRequests } from '../vault/requests.ts'
+import { verifyStateIndex } from '../vault/state-index.ts'
 import type { Tx } from '../vault/store.ts'
 import { pruneUsage, utcDay } from '../vault/usage.ts'
 import { getWallet } from '../vault/wallets.ts'
 import { rootKeyProviders } from './root-keys.ts'
+import { backupPlaces, sealDirectory, sealUseCases } from './sealed-daemon.ts'
 import { VERSION } from './version.ts'
 import { watchParties } from './watch-parties.ts'
 import { createDirectory, createIdempotencyStore, denialRecorder } from './wire-directory.ts'
@@ -74,7 +77,9 @@ export const composeDaemon = async (
   logDaemonStarting(log, { version: VERSION, dataDir: config.dataDir, mode })
   const paths = dataDirPaths(config.dataDir)
   const providers = rootKeyProviders(config, secrets)
-  const vault = await openDaemonVault({ path: paths.daemonVault, provider: providers.daemon, nowMs: startedMs })
+  const backups = backupPlaces(config)
+  const place = { path: paths.daemonVault, provider: providers.daemon, nowMs: startedMs }
+  const vault = await openDaemonVault({ ...place, indexIsVerifiedLater: true })
   const closing: (() => Promise<void>)[] = [() => vault.close()]
   const closeAll = async (): Promise<void> => {
     for (const close of closing.toReversed()) await close()
@@ -96,6 +101,7 @@ export const composeDaemon = async (
         rootKey: config.cosignerRootKey.uri,
         passphrase: secrets.cosignerRootKeyPassphrase?.reveal(),
         credentialsDirectory: config.credentialsDirectory,
+        backup: backups.cosigner,
       },
       onAlert,
       onAvailability: (available, why) => {
@@ -107,7 +113,11 @@ export const composeDaemon = async (
       walletStopped: () => undefined,
     })
     closing.push(() => engine.stop())
-    await engine.start()
+    const joining = engine.start()
+    joining.catch(() => undefined)
+    // While the cosigner's thread opens its own vault and does the same.
+    verifyStateIndex(vault.read)
+    await joining
     const grants = new GrantCache()
     const needs = {
       vault,
@@ -118,14 +128,17 @@ export const composeDaemon = async (
       rates: new RateLimiter(() => Number(clock.monotonicNs() / 1_000n) / 1_000),
       onAlert: (what: string, detail: string) => onAlert('daemon', what, detail),
       started: { version: VERSION, timeMs: startedMs },
+      backup: backups.daemon,
+      rootKey: providers.daemon,
+      custody: new CustodyTurns(),
     }
     edge = await startEdge({
       config,
       log,
       clock,
       metrics,
-      useCases: wireUseCases(needs),
-      directory: createDirectory(vault, grants, clock),
+      useCases: sealUseCases(vault, wireUseCases(needs)),
+      directory: sealDirectory(vault, createDirectory(vault, grants, clock)),
       idempotency: createIdempotencyStore(vault, clock),
       recordDenial: denialRecorder(vault, clock),
       pageTokenKey: vault.read.keys.pageToken,
