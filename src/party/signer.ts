@@ -8,6 +8,7 @@ import { failure } from '../domain/failure.ts'
 import { contextRandomize, decompress } from '../engine/curve/secp256k1.ts'
 import { makeLinkParties, type WalletBinding } from '../engine/dkls23/contexts.ts'
 import { ProtocolFault } from '../engine/dkls23/fault.ts'
+import { FRAME_TYPES } from '../engine/dkls23/frame.ts'
 import type { OutcomeQuestion } from '../engine/dkls23/outcome.ts'
 import {
   decodeLinkRecord,
@@ -87,6 +88,9 @@ export type SignerStatus = {
 }
 
 const RANDOMIZE_MS = 3_600_000
+const FRAME_TYPE_AT = 5
+const isSignRequest = ({ [FRAME_TYPE_AT]: type }: Uint8Array): boolean =>
+  type === FRAME_TYPES.SIGN_REQUEST || type === FRAME_TYPES.ED_SIGN_REQUEST
 
 export const createSigner = async (data: SignerWorkerData, host: PortEnd<SignerHostCalls>, ended: () => void) => {
   const clock = systemClock
@@ -114,7 +118,8 @@ export const createSigner = async (data: SignerWorkerData, host: PortEnd<SignerH
     (error) => alert('internal', String(error)),
   )
   const peer = {
-    exchange: (frame: Uint8Array, timeoutMs: number) => frames.call('frame', frame, { timeoutMs }),
+    exchange: (frame: Uint8Array, timeoutMs: number) =>
+      frames.call('frame', frame, { timeoutMs, gather: isSignRequest(frame) }),
     close: () => frames.shut('the link is closed'),
   }
   const incarnationId = new Uint8Array(randomBytes(16))

@@ -41,6 +41,7 @@ const CALL_TIMEOUT_MS = 10_000
 const CUSTODY_TIMEOUT_MS = 120_000
 const RETRY_MS = 1_000
 const PREPARE_BELOW = 4
+const SIGN_CALL = { timeoutMs: CALL_TIMEOUT_MS, gather: true } as const
 
 export class TwoPartyEngine {
   readonly #options: EngineOptions
@@ -151,14 +152,14 @@ export class TwoPartyEngine {
     const isPrepared = this.#prepared.delete(job)
     return this.#measured('secp256k1', job.walletId, ({ signer }) =>
       isPrepared
-        ? signer.call('signPrepared', job.presigId, { transfer: [], timeoutMs: CALL_TIMEOUT_MS })
-        : signer.call('sign', job, { transfer: [], timeoutMs: CALL_TIMEOUT_MS }),
+        ? signer.call('signPrepared', job.presigId, SIGN_CALL)
+        : signer.call('sign', job, SIGN_CALL),
     )
   }
 
   signEd25519(job: EdSignJob): Promise<EdSignature> {
     return this.#measured('ed25519', job.walletId, ({ signer }) =>
-      signer.call('signEd25519', job, { transfer: [], timeoutMs: CALL_TIMEOUT_MS }),
+      signer.call('signEd25519', job, SIGN_CALL),
     )
   }
 
