@@ -14,9 +14,11 @@ import { type CosignerVault, createCosignerVault, openCosignerVault } from '../v
 import { addFreeze, type FreezeRow, type FreezeSubject, removeFreeze } from '../vault/freezes.ts'
 import { getLink } from '../vault/links.ts'
 import { getPeerHead, raisePeerHead, rememberPeerHead } from '../vault/peer-heads.ts'
+import { requireUnsealed } from '../vault/restore-state.ts'
 import { createRootKeyProvider } from '../vault/root-key-provider.ts'
 import { getSetting, putSetting } from '../vault/settings.ts'
 import { getShare, listRefreshedShares, setShareState } from '../vault/wallet-shares.ts'
+import { createCosignerCustody, type CustodyData } from './cosigner-custody.ts'
 import { createCosignerStore } from './cosigner-store.ts'
 import { createEntropy, systemClock } from './entropy.ts'
 import type { PeerEpochs } from './epoch-check.ts'
@@ -28,11 +30,9 @@ import { readEd25519Payload, readSigningPayload } from './read-payload.ts'
 import { Responder } from './responder.ts'
 import { ShareSeal } from './share-sealing.ts'
 
-export type CosignerWorkerData = {
+export type CosignerWorkerData = CustodyData & {
   readonly path: string
-  readonly rootKey: string
   readonly passphrase: Uint8Array | undefined
-  readonly credentialsDirectory: string | undefined
   readonly create: boolean
   readonly frames: MessagePort
 }
@@ -101,7 +101,12 @@ export const createCosigner = async (data: CosignerWorkerData, main: () => PortE
   }
 
   const calls = {
-    open: () => ({ ownId, publicKey: vault.signer.publicKey, head: auditHead(vault.read) }),
+    ...createCosignerCustody(vault, seal, data),
+    /** Refuses with RESTORE_UNACKNOWLEDGED: nothing else is answered before. */
+    open: () => {
+      requireUnsealed(vault.read)
+      return { ownId, publicKey: vault.signer.publicKey, head: auditHead(vault.read) }
+    },
     /** Serves one daemon. The first is remembered; another is refused. */
     pair: async ({ idC }: { readonly idC: Uint8Array }) => {
       requirePeer(idC)

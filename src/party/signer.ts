@@ -8,6 +8,7 @@ import { failure } from '../domain/failure.ts'
 import { contextRandomize, decompress } from '../engine/curve/secp256k1.ts'
 import { makeLinkParties, type WalletBinding } from '../engine/dkls23/contexts.ts'
 import { ProtocolFault } from '../engine/dkls23/fault.ts'
+import { FRAME_TYPES } from '../engine/dkls23/frame.ts'
 import type { OutcomeQuestion } from '../engine/dkls23/outcome.ts'
 import {
   decodeLinkRecord,
@@ -88,6 +89,9 @@ export type SignerStatus = {
 
 const RANDOMIZE_MS = 3_600_000
 const BUSY_RETRY_AFTER_MS = 1_000
+const FRAME_TYPE_AT = 5
+const isSignRequest = ({ [FRAME_TYPE_AT]: type }: Uint8Array): boolean =>
+  type === FRAME_TYPES.SIGN_REQUEST || type === FRAME_TYPES.ED_SIGN_REQUEST
 
 export const createSigner = async (data: SignerWorkerData, host: PortEnd<SignerHostCalls>, ended: () => void) => {
   const clock = systemClock
@@ -115,7 +119,8 @@ export const createSigner = async (data: SignerWorkerData, host: PortEnd<SignerH
     (error) => alert('internal', String(error)),
   )
   const peer = {
-    exchange: (frame: Uint8Array, timeoutMs: number) => frames.call('frame', frame, { timeoutMs }),
+    exchange: (frame: Uint8Array, timeoutMs: number) =>
+      frames.call('frame', frame, { timeoutMs, gather: isSignRequest(frame) }),
     close: () => frames.shut('the link is closed'),
   }
   const incarnationId = new Uint8Array(randomBytes(16))
@@ -161,6 +166,8 @@ export const createSigner = async (data: SignerWorkerData, host: PortEnd<SignerH
       renewedAtMs: Number(link.record.renewedAtMs),
       presignatures: initiator.presignatureCount + initiator.ed.presignatureCount,
     }),
+    /** After the root of the daemon's vault was rotated: what is sealed from now on is under the new key. */
+    useShareKey: (shareKey: Uint8Array): void => seal.renew(shareKey),
     stop: () => {
       initiator.wipeSessions()
       link.wipeMaterial()

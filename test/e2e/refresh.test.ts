@@ -89,10 +89,10 @@ describe('a running daemon', () => {
   it('goes by while others sign with the wallet: nothing is refused, all of it verifies', async () => {
     await newWallet(client, 'busy', '', KeyType.ED25519)
     const fair = await newWallet(client, 'busy-evm')
-    let done = false
+    const done = new AbortController()
     const signing = ['busy', fair.walletId].map(async (wallet) => {
       const outcomes = new Map<string, number>()
-      while (!done) {
+      while (!done.signal.aborted) {
         const outcome = await outcomeOf(signWith(client, wallet))
         outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1)
       }
@@ -101,7 +101,7 @@ describe('a running daemon', () => {
     const counts: number[] = []
     for (let i = 0; i < 6; i++) counts.push((await refresh('busy')).refreshCount)
     expect(counts).toEqual([1, 2, 3, 4, 5, 6])
-    done = true
+    done.abort()
     expect(await Promise.all(signing)).toEqual([['signed'], ['signed']])
   })
 

@@ -106,10 +106,10 @@ const writing = (seen: number[] = []): RefreshOrder => ({
     appendAudit(tx, { timeMs: 0, kind: 'wallet.refreshed', actor: { kind: 'api_key', id: 'key' } })
   },
 })
-const reasonOf = (work: Promise<unknown>): Promise<unknown> =>
+const reasonOf = (work: Promise<unknown>): Promise<string> =>
   work.then(
     () => 'done',
-    (error: { reason?: string }) => error.reason ?? String(error),
+    (error: Error & { reason?: string }) => error.reason ?? error.message,
   )
 
 describe('a refresh over two vaults', () => {
