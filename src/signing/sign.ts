@@ -272,6 +272,8 @@ const recordIntent = async (needs: SignNeeds, job: Job, { presignature, attempt 
   try {
     return await needs.vault.commit((tx) => {
       const nowMs = Math.trunc(needs.clock.nowMs())
+      // The commit may have waited for others: what is late by now leaves no intent.
+      assertInTime(needs, call)
       const current = getWallet(tx, wallet.walletId)
       if (current === undefined) throw failure('WALLET_NOT_FOUND', {})
       assertSigns(current)
