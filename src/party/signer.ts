@@ -88,6 +88,7 @@ export type SignerStatus = {
 }
 
 const RANDOMIZE_MS = 3_600_000
+const BUSY_RETRY_AFTER_MS = 1_000
 const FRAME_TYPE_AT = 5
 const isSignRequest = ({ [FRAME_TYPE_AT]: type }: Uint8Array): boolean =>
   type === FRAME_TYPES.SIGN_REQUEST || type === FRAME_TYPES.ED_SIGN_REQUEST
@@ -156,7 +157,8 @@ export const createSigner = async (data: SignerWorkerData, host: PortEnd<SignerH
     wipeWallet: (walletId: Uint8Array) => initiator.wipeWallet(walletId),
     /** Milliseconds until the wallet's shares can be refreshed. */
     refreshWait: (walletId: Uint8Array) => telling(() => initiator.refreshes.waitMs(walletId)),
-    refresh: (walletId: Uint8Array): Promise<RefreshedShares> => telling(() => initiator.refreshes.refresh(walletId)),
+    refresh: (walletId: Uint8Array): Promise<RefreshedShares> =>
+      telling(() => initiator.refreshes.refresh(walletId).catch(whenBusy)),
     status: (): SignerStatus => ({
       state: link.burned ? 'BURNED' : link.record.state,
       lEpoch: link.record.lEpoch,
@@ -179,6 +181,12 @@ export const createSigner = async (data: SignerWorkerData, host: PortEnd<SignerH
 }
 
 export type SignerCalls = Awaited<ReturnType<typeof createSigner>>
+
+/** An earlier refresh is not decided yet, or the peer has too many: nothing has changed, and it passes. */
+const whenBusy = (error: unknown): never => {
+  const isBusy = error instanceof PeerRefusal && error.refusal.code === 'busy'
+  throw isBusy ? failure('OVERLOADED', { retryAfterMs: BUSY_RETRY_AFTER_MS }) : error
+}
 
 /** Puts what went wrong into words that may cross to the main thread. */
 const telling = async <T>(work: () => Promise<T>): Promise<T> => {

@@ -116,7 +116,8 @@ const toEpoch = (row: Pick<Row, 'wallet_id' | 'w_epoch'>): ShareEpoch => ({
 export const listRefreshedShares = (reader: Reader): ShareEpoch[] =>
   reader
     .all<Pick<Row, 'wallet_id' | 'w_epoch'>>(
-      'SELECT wallet_id, w_epoch FROM wallet_shares WHERE slot = 1 AND w_epoch > 0 ORDER BY wallet_id',
+      `SELECT wallet_id, w_epoch FROM refreshes JOIN wallet_shares USING (wallet_id) WHERE slot = 1 AND w_epoch > 0
+        ORDER BY wallet_id`,
     )
     .map(toEpoch)
 

@@ -42,13 +42,13 @@ const settle = async (text: string, call: Promise<unknown>): Promise<Outcome> =>
 
 /** Keeps the daemon busy until `stop`. */
 const flood = (name: string, width: number) => {
-  let isOver = false
+  const over = new AbortController()
   const worker = async (at: number): Promise<void> => {
-    for (let i = 0; !isOver; i++) await admin.wallets.signMessage(request(`${name} ${at} ${i}`))
+    for (let i = 0; !over.signal.aborted; i++) await admin.wallets.signMessage(request(`${name} ${at} ${i}`))
   }
   const all = Promise.all(Array.from({ length: width }, (_, at) => worker(at)))
   return async (): Promise<void> => {
-    isOver = true
+    over.abort()
     await all
   }
 }

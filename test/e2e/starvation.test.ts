@@ -68,17 +68,17 @@ describe('while the filler has more to do than it can', () => {
     const [busy] = await wallets('busy', 1)
     if (busy === undefined) throw new Error('no wallet')
     const made = await gauge('countersign_presignatures_made')
-    let isOver = false
+    const over = new AbortController()
     let signed = 0
     const worker = async (): Promise<void> => {
-      while (!isOver) {
+      while (!over.signal.aborted) {
         await sign(busy, `busy ${signed}`)
         signed += 1
       }
     }
     const working = Promise.all([worker(), worker(), worker(), worker()])
     await sleep(3_000)
-    isOver = true
+    over.abort()
     await working
     expect(signed).toBeGreaterThan(20)
     // More than what was signed took: the deep pools had their share.
@@ -90,10 +90,10 @@ describe('one wallet that everybody uses', () => {
   it('does not keep the others from being served', async () => {
     const [hot, ...others] = await wallets('shared', 9)
     if (hot === undefined) throw new Error('no wallet')
-    let isOver = false
+    const over = new AbortController()
     const hammer = async (at: number): Promise<number> => {
       let count = 0
-      for (; !isOver; count++) await sign(hot, `hot ${at} ${count}`)
+      for (; !over.signal.aborted; count++) await sign(hot, `hot ${at} ${count}`)
       return count
     }
     const hammering = Promise.all(Array.from({ length: 48 }, (_, at) => hammer(at)))
@@ -101,7 +101,7 @@ describe('one wallet that everybody uses', () => {
     const times: number[] = []
     for (let round = 0; round < 4; round++)
       times.push(...(await Promise.all(others.map((wallet) => tookMs(sign(wallet, `quiet ${round}`))))))
-    isOver = true
+    over.abort()
     const counts = await hammering
     expect(times.filter((ms) => ms > PATIENCE_MS)).toEqual([])
     // And among those who use it nobody is left out.
