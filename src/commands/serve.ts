@@ -4,7 +4,7 @@
  */
 import { renameSync, rmSync, writeFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { linkStateOf } from '../admin/status.ts'
+import { linkViews, worstLinkState } from '../admin/status.ts'
 import type { Config, Secrets } from '../config/config.ts'
 import { dataDirPaths } from '../config/load-config.ts'
 import { walletIdFromBytes } from '../domain/ids.ts'
@@ -91,6 +91,7 @@ export const composeDaemon = async (
       vault,
       clock,
       pool: config.presignatures,
+      cryptoWorkers: config.cryptoWorkers,
       cosigner: {
         path: paths.cosignerVault,
         rootKey: config.cosignerRootKey.uri,
@@ -169,7 +170,7 @@ const serveMetrics = async (
   if (metricsListen === undefined) return {}
   const linkState = async (): Promise<LinkLevel> => {
     const { available, signer, cosigner } = await engine.status()
-    return available ? linkStateOf(signer, cosigner) : 'unavailable'
+    return available ? worstLinkState(linkViews(signer, cosigner)) : 'unavailable'
   }
   const sources = { pool: () => engine.poolView(), linkState, inFlight: edge.inFlight }
   const onError = (error: unknown): void => logInternalError(log, { where: 'metrics', error })

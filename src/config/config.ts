@@ -48,6 +48,8 @@ export type Config = {
   readonly cosignerRootKey: RootKeySource
   /** Where systemd puts credentials; `systemd-cred:` reads them there. */
   readonly credentialsDirectory: string | undefined
+  /** Links to the cosigner, each with OT material and a pair of crypto workers of its own. */
+  readonly cryptoWorkers: number
   readonly presignatures: {
     readonly lowWater: number
     readonly highWater: number

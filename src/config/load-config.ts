@@ -157,6 +157,7 @@ const readSettings = (inputs: Inputs, sources: Partial<Record<OptionName, Settin
     rootKey: need('root-key'),
     cosignerRootKey: need('cosigner-root-key'),
     credentialsDirectory: inputs.environment.CREDENTIALS_DIRECTORY,
+    cryptoWorkers: need('crypto-workers'),
     presignatures: {
       lowWater: need('presignatures-low-water'),
       highWater: need('presignatures-high-water'),

@@ -32,6 +32,7 @@ if (parentPort !== null) {
       discard: forward('discard'),
       abandonWallet: forward('abandonWallet'),
       dropPresignatures: forward('dropPresignatures'),
+      lose: forward('lose'),
       stop: forward('stop'),
     },
     (error) => void main().call('alert', { what: 'internal', detail: String(error) }).catch(() => undefined),

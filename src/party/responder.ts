@@ -90,6 +90,13 @@ export class Responder {
     this.ed.wipeAll()
   }
 
+  /** As `Initiator.loseUpTo`; a session over that material ends. */
+  loseUpTo(lEpoch: number): void {
+    this.#link.wipeMaterialUpTo(lEpoch)
+    this.#sessions.dropUpTo(lEpoch)
+    this.#presignatures.wipeUpTo(lEpoch)
+  }
+
   /** A presignature that the peer took and will not use. */
   discard(presigId: Uint8Array): void {
     this.#presignatures.discard(presigId)

@@ -15,6 +15,7 @@ import {
 } from '../vault/wallet-shares.ts'
 import { getWallet, setWalletState } from '../vault/wallets.ts'
 import type { Tx } from '../vault/store.ts'
+import type { LostMaterial } from './cosigner-links.ts'
 import { hexOf } from './presignature-map.ts'
 import type { SignerHostCalls } from './signer.ts'
 
@@ -24,7 +25,11 @@ export type SignerHostEvents = {
 }
 
 type Events = SignerHostEvents & {
-  readonly wiped: (walletId: Uint8Array | undefined) => void
+  /** The presignatures of a wallet are gone. */
+  readonly walletWiped: (walletId: Uint8Array) => void
+  /** All of a shard. */
+  readonly wiped: (shard: number) => void
+  readonly lost: (args: LostMaterial) => Promise<void>
   readonly alert: (what: string, detail: string) => void
 }
 
@@ -62,7 +67,7 @@ export const createSignerHost = (vault: DaemonVault, clock: Clock, events: Event
     setWalletState: async ({ walletId, state, why }) => {
       assert(state === 'SUSPENDED' || state === 'QUARANTINED', 'a party only ever stops a wallet')
       await vault.commit((tx) => suspendWallet(tx, walletId, state, why, nowMs()))
-      events.wiped(walletId)
+      events.walletWiped(walletId)
       events.walletStopped(walletId, why)
     },
     noteUse: ({ walletIds, lEpoch }) => vault.commit((tx) => raiseLastUsedEpoch(tx, walletIds, lEpoch)),
@@ -77,7 +82,8 @@ export const createSignerHost = (vault: DaemonVault, clock: Clock, events: Event
         return 'ABORTED'
       }),
     alert: ({ what, detail }) => events.alert(what, detail),
-    wiped: ({ walletId }) => events.wiped(walletId),
+    wiped: ({ shard }) => events.wiped(shard),
+    lost: (args) => events.lost(args),
   }
 }
 

@@ -31,6 +31,7 @@ if (parentPort !== null) {
     'presignEd25519',
     'signEd25519',
     'wipeWallet',
+    'lose',
     'status',
     'stop',
   ] as const satisfies readonly (keyof SignerCalls)[]
