@@ -5,56 +5,80 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-
-export type LoopDelay = { readonly maxMs: number; readonly p99Ms: number; readonly cpuMs: number }
+import type { ProcessReading } from './process-watch.ts'
 
 export type BenchDaemon = {
   readonly grpc: string
+  /** Where its metrics are, if it was asked to serve them. */
+  readonly metrics: string | undefined
   readonly adminKey: string
+  /** From the start of the process until it serves. */
+  readonly startMs: number
   /** Starts the watch on the event loop anew. */
   readonly resetLoop: () => void
-  readonly readLoop: () => Promise<LoopDelay>
+  readonly read: () => Promise<ProcessReading>
   readonly [Symbol.asyncDispose]: () => Promise<void>
 }
 
-const START_TIMEOUT_MS = 30_000
-const POLL_MS = 20
+/** What runs: the daemon as it is, one around a plain key, or its edge alone. */
+export type Program = 'served-daemon.ts' | 'plain-daemon.ts' | 'echo-daemon.ts'
 
-const waitForEndpoints = async (file: string, child: ChildProcess): Promise<{ readonly grpc: string }> => {
+export type BenchDaemonOptions = {
+  readonly program?: Program
+  /** Before the options; `dev` unless given. */
+  readonly words?: readonly string[]
+  readonly options?: readonly string[]
+  /** One that is there already and stays; a temporary one unless given. */
+  readonly dataDir?: string
+}
+
+const START_TIMEOUT_MS = 60_000
+const POLL_MS = 5
+
+type Endpoints = { readonly grpc: string; readonly metrics?: string }
+
+const waitForEndpoints = async (file: string, child: ChildProcess): Promise<Endpoints> => {
   const giveUpMs = Date.now() + START_TIMEOUT_MS
   for (;;) {
-    if (existsSync(file)) return JSON.parse(readFileSync(file, 'utf8')) as { grpc: string }
+    if (existsSync(file)) return JSON.parse(readFileSync(file, 'utf8')) as Endpoints
     if (child.exitCode !== null || Date.now() > giveUpMs) throw new Error('the daemon does not serve')
     await sleep(POLL_MS)
   }
 }
 
-export const startBenchDaemon = async (...options: readonly string[]): Promise<BenchDaemon> => {
-  const base = mkdtempSync(join(tmpdir(), 'countersign-bench-'))
-  const dataDir = join(base, 'data')
-  const entry = join(import.meta.dirname, 'served-daemon.ts')
-  const listen = ['--grpc-listen', '127.0.0.1:0', '--connect-listen', '127.0.0.1:0', '--log-level', 'error']
-  const child = spawn(process.execPath, [entry, 'dev', '--data-dir', dataDir, ...listen, ...options], {
+const launch = (program: Program, args: readonly string[]): ChildProcess =>
+  spawn(process.execPath, [join(import.meta.dirname, program), ...args], {
     cwd: resolve(import.meta.dirname, '..'),
     env: { ...process.env, NODE_OPTIONS: '' },
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
   })
+
+export const startBenchDaemon = async (how: BenchDaemonOptions = {}): Promise<BenchDaemon> => {
+  const base = how.dataDir === undefined ? mkdtempSync(join(tmpdir(), 'countersign-bench-')) : undefined
+  const dataDir = how.dataDir ?? join(base ?? '', 'data')
+  const listen = ['--grpc-listen', '127.0.0.1:0', '--connect-listen', '127.0.0.1:0', '--log-level', 'error']
+  const words = how.words ?? ['dev']
+  const beganMs = performance.now()
+  const child = launch(how.program ?? 'served-daemon.ts', [...words, '--data-dir', dataDir, ...listen, ...(how.options ?? [])])
   const stop = async (): Promise<void> => {
     const ended = child.exitCode === null ? once(child, 'exit') : undefined
     child.kill('SIGTERM')
     await ended
-    rmSync(base, { recursive: true, force: true })
+    if (base !== undefined) rmSync(base, { recursive: true, force: true })
   }
   try {
-    const { grpc } = await waitForEndpoints(join(dataDir, 'endpoints.json'), child)
+    const { grpc, metrics } = await waitForEndpoints(join(dataDir, 'endpoints.json'), child)
+    const startMs = performance.now() - beganMs
     return {
       grpc,
+      metrics,
       adminKey: readFileSync(join(dataDir, 'admin.key'), 'utf8').trim(),
+      startMs,
       resetLoop: () => child.send('reset'),
-      readLoop: async () => {
+      read: async () => {
         const answer = once(child, 'message')
         child.send('read')
-        return (await answer)[0] as LoopDelay
+        return (await answer)[0] as ProcessReading
       },
       [Symbol.asyncDispose]: stop,
     }

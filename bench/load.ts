@@ -1,7 +1,7 @@
 /** Calls over grpc-js with the generated messages, and many of them at a steady number in flight. */
-import type { DescMessage, DescMethodUnary, MessageInitShape, MessageShape } from '@bufbuild/protobuf'
+import type { DescMessage, DescMethodBiDiStreaming, DescMethodUnary, MessageInitShape, MessageShape } from '@bufbuild/protobuf'
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf'
-import { Client, credentials, Metadata } from '@grpc/grpc-js'
+import { Client, type ClientDuplexStream, credentials, Metadata } from '@grpc/grpc-js'
 import type { BenchDaemon } from './bench-daemon.ts'
 
 /** One call; resolves with the bytes of the answer. */
@@ -16,6 +16,8 @@ export type LoadClient = {
     method: DescMethodUnary<I, O>,
     request: MessageInitShape<I>,
   ) => Promise<MessageShape<O>>
+  /** One bidirectional stream of bytes. */
+  readonly openStream: (method: DescMethodBiDiStreaming) => ClientDuplexStream<Buffer, Buffer>
   readonly close: () => void
 }
 
@@ -39,25 +41,45 @@ export const openLoadClient = ({ grpc, adminKey }: BenchDaemon): LoadClient => {
   return {
     prepare,
     call: async (method, request) => fromBinary(method.output, await prepare(method, request)()),
+    openStream: (method) =>
+      client.makeBidiStreamRequest(`/${method.parent.typeName}/${method.name}`, keep, keep, metadata),
     close: () => client.close(),
   }
 }
 
-export type Load = { readonly perSecond: number; readonly latenciesMs: readonly number[] }
+export type Load = { readonly count: number; readonly perSecond: number; readonly latenciesMs: readonly number[] }
+
+export type LoadSize = {
+  readonly count: number
+  readonly concurrency: number
+  /** Goes on beyond `count` until this long has passed. */
+  readonly minMs?: number
+}
 
 /** Makes `count` calls, `concurrency` of them in flight at any time. The first that fails ends it. */
-export const runLoad = async (call: PreparedCall, count: number, concurrency: number): Promise<Load> => {
+export const runLoad = async (call: () => Promise<unknown>, size: LoadSize): Promise<Load> => {
+  const { count, concurrency, minMs = 0 } = size
   const latenciesMs: number[] = []
-  let left = count
+  const startMs = performance.now()
+  let begun = 0
   const worker = async (): Promise<void> => {
-    while (left > 0) {
-      left -= 1
-      const startMs = performance.now()
+    while (begun < count || performance.now() - startMs < minMs) {
+      begun += 1
+      const beganMs = performance.now()
       await call()
-      latenciesMs.push(performance.now() - startMs)
+      latenciesMs.push(performance.now() - beganMs)
     }
   }
-  const startMs = performance.now()
   await Promise.all(Array.from({ length: concurrency }, worker))
-  return { perSecond: (count / (performance.now() - startMs)) * 1_000, latenciesMs }
+  return { count: begun, perSecond: (begun / (performance.now() - startMs)) * 1_000, latenciesMs }
+}
+
+/** Each of the calls in turn. */
+export const inTurn = <T>(calls: readonly (() => Promise<T>)[]): (() => Promise<T>) => {
+  let next = 0
+  return () => {
+    const call = calls[next++ % calls.length]
+    if (call === undefined) throw new Error('no call')
+    return call()
+  }
 }

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { encodeWalletRecord, WALLET_RECORD_AAD_BYTES, type WalletRecord } from '../src/engine/dkls23/records.ts'
-import type { Initiator, ReadyPresignature, SignJob } from '../src/party/initiator.ts'
+import type { Initiator, ReadyPresignature } from '../src/party/initiator.ts'
+import type { SignJob } from '../src/party/sign-initiator.ts'
 import { sealShare } from '../src/vault/sealed-record.ts'
 import { jobOf, twoParties } from '../test/party/two-parties.ts'
 

@@ -10,3 +10,5 @@ export const percentile = (values: readonly number[], share: number): number => 
 }
 
 export const median = (values: readonly number[]): number => percentile(values, 0.5)
+
+export const largest = (values: readonly number[]): number => values.reduce((max, value) => Math.max(max, value), 0)

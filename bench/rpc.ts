@@ -27,8 +27,8 @@ const benchDefaults = async (): Promise<void> => {
   const client = openLoadClient(daemon)
   try {
     const echo = client.prepare(Health.method.check, { service: '' })
-    await runLoad(echo, ECHO_CALLS / 4, ECHO_IN_FLIGHT)
-    report('rpc.echo_rps', (await runLoad(echo, ECHO_CALLS, ECHO_IN_FLIGHT)).perSecond, '1/s')
+    await runLoad(echo, { count: ECHO_CALLS / 4, concurrency: ECHO_IN_FLIGHT })
+    report('rpc.echo_rps', (await runLoad(echo, { count: ECHO_CALLS, concurrency: ECHO_IN_FLIGHT })).perSecond, '1/s')
     const createMs: number[] = []
     daemon.resetLoop()
     for (let i = 0; i < WALLETS; i++) {
@@ -50,7 +50,7 @@ const poolSize = async (client: LoadClient): Promise<number> => {
 /** Signs from a full pool; before that, watches the event loop while the pool is being filled. */
 const benchSigning = async (): Promise<void> => {
   const pool = ['--presignatures-low-water', '1', '--presignatures-high-water', '2']
-  await using daemon = await startBenchDaemon(...pool)
+  await using daemon = await startBenchDaemon({ options: pool })
   const client = openLoadClient(daemon)
   try {
     const { wallet } = await client.call(WalletService.method.createWallet, newWallet('bench'))
@@ -64,7 +64,7 @@ const benchSigning = async (): Promise<void> => {
 
     const content = { case: 'text', value: 'a message of an ordinary length, to be signed' } as const
     const sign = client.prepare(WalletService.method.signMessage, { wallet: wallet?.walletId ?? '', content })
-    await runLoad(sign, SIGN_WARM_UP, 4)
+    await runLoad(sign, { count: SIGN_WARM_UP, concurrency: 4 })
     await reportLoop(daemon, 'signing', () => reportSigning(sign, SIGN_CALLS, 1, ''))
     await reportSigning(sign, SIGN_CALLS_C32, 32, '.c32')
   } finally {
@@ -78,7 +78,7 @@ const reportSigning = async (
   concurrency: number,
   suffix: string,
 ): Promise<void> => {
-  const { perSecond, latenciesMs } = await runLoad(sign, count, concurrency)
+  const { perSecond, latenciesMs } = await runLoad(sign, { count, concurrency })
   report(`rpc.sign_message_rps${suffix}`, perSecond, '1/s')
   report(`rpc.sign_message_p50_ms${suffix}`, median(latenciesMs), 'ms')
   report(`rpc.sign_message_p99_ms${suffix}`, percentile(latenciesMs, 0.99), 'ms')
@@ -88,7 +88,7 @@ const reportSigning = async (
 const reportLoop = async (daemon: BenchDaemon, during: string, work: () => Promise<unknown>): Promise<void> => {
   daemon.resetLoop()
   await work()
-  const { maxMs, p99Ms } = await daemon.readLoop()
+  const { maxMs, p99Ms } = await daemon.read()
   report(`rpc.loop_max_ms.${during}`, maxMs, 'ms')
   report(`rpc.loop_p99_ms.${during}`, p99Ms, 'ms')
 }

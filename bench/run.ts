@@ -1,12 +1,29 @@
-/** `npm run bench [engine|rpc]`: one JSON object a line. */
+/**
+ * `npm run bench`: one JSON object a line. `engine` and `rpc` name its halves; `--compare`, `--load` and `--scale` are
+ * runs of their own. `--quick` does next to nothing of each, to see whether it works.
+ */
+import { benchCompare } from './compare.ts'
+import { FULL, QUICK } from './compare-sizes.ts'
+import { benchLoad, FULL_LOAD, QUICK_LOAD } from './h2load.ts'
 import { benchEngine } from './engine.ts'
+import { benchScale, FULL_SCALE, QUICK_SCALE } from './scale.ts'
 import { benchRpc } from './rpc.ts'
 
-const PARTS = { engine: benchEngine, rpc: benchRpc } as const
+const QUICK_FLAG = '--quick'
+const words = process.argv.slice(2)
+const isQuick = words.includes(QUICK_FLAG)
+const wanted = words.filter((word) => word !== QUICK_FLAG)
 
-const wanted = process.argv.slice(2)
+const PARTS: { readonly [name: string]: () => Promise<void> } = {
+  engine: benchEngine,
+  rpc: benchRpc,
+  '--compare': () => benchCompare(isQuick ? QUICK : FULL),
+  '--load': () => benchLoad(isQuick ? QUICK_LOAD : FULL_LOAD),
+  '--scale': () => benchScale(isQuick ? QUICK_SCALE : FULL_SCALE),
+}
+
 const unknown = wanted.filter((name) => !Object.hasOwn(PARTS, name))
 if (unknown.length > 0) throw new Error(`no such part: ${unknown.join(', ')}; there are ${Object.keys(PARTS).join(', ')}`)
-for (const [name, bench] of Object.entries(PARTS)) {
-  if (wanted.length === 0 || wanted.includes(name)) await bench()
+for (const name of wanted.length === 0 ? ['engine', 'rpc'] : Object.keys(PARTS)) {
+  if (wanted.length === 0 || wanted.includes(name)) await PARTS[name]?.()
 }

@@ -12,8 +12,9 @@ import { Link, newLinkRecord } from '../party/link.ts'
 import { createMemoryStore } from '../party/memory-store.ts'
 import { PeerRefusal } from '../party/peer-refusal.ts'
 import { hexOf } from '../party/presignature-map.ts'
-import { seededEntropy } from './peer-entropy.ts'
+import { type SeededEntropy, seededEntropy } from './peer-entropy.ts'
 import type { PeerOperation } from './peer-operations.ts'
+import { refreshTogether } from './peer-refresh.ts'
 import type { PeerRun } from './peer-run.ts'
 import { CommandRefusal } from './terminal.ts'
 
@@ -38,7 +39,7 @@ export const driveOperations = async (
   const peer: Counterparty = { exchange, close: () => {} }
   const incarnationId = entropy.bytes(16)
   const c: Initiator = new Initiator({ link, store, peer, entropy, clock: systemClock, incarnationId, alert })
-  const driver = new Driver({ link, c, store, newReqId: () => entropy.bytes(16) }, run)
+  const driver = new Driver({ link, c, store, entropy, peer }, run)
   await driver.sayHello()
   for (const operation of operations) run.report({ op: operation.op, ...(await driver.carryOut(operation)) })
   link.wipeMaterial()
@@ -49,7 +50,8 @@ type Parts = {
   readonly link: Link
   readonly c: Initiator
   readonly store: ReturnType<typeof createMemoryStore>
-  readonly newReqId: () => Uint8Array
+  readonly entropy: SeededEntropy
+  readonly peer: Counterparty
 }
 
 class Driver {
@@ -81,6 +83,8 @@ class Driver {
         return this.#generate(operation.count)
       case 'presign':
         return this.#presign(operation.slots)
+      case 'refresh':
+        return this.#refresh(operation.slots)
       case 'sign':
         return this.#sign(operation)
     }
@@ -121,12 +125,27 @@ class Driver {
     return { presignatures }
   }
 
+  async #refresh(slots: readonly number[]): Promise<object> {
+    const { c } = this.#parts
+    const wallets = slots.map((slot) => this.#wallet(slot))
+    for (const { walletId, ready } of wallets) {
+      c.wipeWallet(walletId)
+      ready.length = 0
+    }
+    const records = await refreshTogether(this.#parts, wallets.map(({ walletId }) => walletId))
+    const refreshed = records.map(({ walletId, wEpoch, publicKey }, i) => {
+      c.wipeWallet(walletId)
+      return { slot: slots[i], walletId: hexOf(walletId), wEpoch, publicKey: hexOf(publicKey) }
+    })
+    return { wallets: refreshed }
+  }
+
   async #sign({ slot, path, payload }: PeerOperation & { readonly op: 'sign' }): Promise<object> {
     const wallet = this.#wallet(slot)
     const ready = wallet.ready.shift()
     if (ready === undefined) throw new CommandRefusal(`slot ${slot} has no presignature left`)
     const digest = new Uint8Array(createHash('sha256').update(payload).digest())
-    const job = { ...ready, reqId: this.#parts.newReqId(), digest, path, payload }
+    const job = { ...ready, reqId: this.#parts.entropy.bytes(16), digest, path, payload }
     const { r, s, recid } = await this.#parts.c.sign(job)
     const { publicKey } = deriveChild(wallet.publicKey, wallet.chainCode, path)
     const presigId = hexOf(ready.presigId)

@@ -44,12 +44,12 @@ const reportingStore = (store: CosignerStore, run: PeerRun): CosignerStore => ({
   ...store,
   savePending: async (pending) => {
     await store.savePending(pending)
-    const wallets = pending.records.map(({ walletId, publicKey, chainCode }) => ({
+    const wallets = pending.records.map(({ walletId, wEpoch, publicKey, chainCode }) => ({
       walletId: hexOf(walletId),
       publicKey: hexOf(publicKey),
-      chainCode: hexOf(chainCode),
+      ...(wEpoch > 0 ? { wEpoch } : { chainCode: hexOf(chainCode) }),
     }))
-    run.report({ op: 'dkg', wallets })
+    run.report({ op: wallets.some((wallet) => 'wEpoch' in wallet) ? 'refresh' : 'dkg', wallets })
   },
   completeIntent: (intent, result) => {
     store.completeIntent(intent, result)

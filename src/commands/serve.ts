@@ -33,6 +33,7 @@ import { auditHead } from '../vault/audit-chain.ts'
 import { type DaemonVault, openDaemonVault } from '../vault/daemon-vault.ts'
 import { listFreezes } from '../vault/freezes.ts'
 import { pruneRequests } from '../vault/requests.ts'
+import { verifyStateIndex } from '../vault/state-index.ts'
 import type { Tx } from '../vault/store.ts'
 import { pruneUsage, utcDay } from '../vault/usage.ts'
 import { getWallet } from '../vault/wallets.ts'
@@ -74,7 +75,8 @@ export const composeDaemon = async (
   logDaemonStarting(log, { version: VERSION, dataDir: config.dataDir, mode })
   const paths = dataDirPaths(config.dataDir)
   const providers = rootKeyProviders(config, secrets)
-  const vault = await openDaemonVault({ path: paths.daemonVault, provider: providers.daemon, nowMs: startedMs })
+  const place = { path: paths.daemonVault, provider: providers.daemon, nowMs: startedMs }
+  const vault = await openDaemonVault({ ...place, indexIsVerifiedLater: true })
   const closing: (() => Promise<void>)[] = [() => vault.close()]
   const closeAll = async (): Promise<void> => {
     for (const close of closing.toReversed()) await close()
@@ -108,7 +110,11 @@ export const composeDaemon = async (
       walletStopped: () => undefined,
     })
     closing.push(() => engine.stop())
-    await engine.start()
+    const joining = engine.start()
+    joining.catch(() => undefined)
+    // While the cosigner's thread opens its own vault and does the same.
+    verifyStateIndex(vault.read)
+    await joining
     const grants = new GrantCache()
     const needs = {
       vault,

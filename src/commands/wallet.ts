@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import {
   OwnerTypeSchema,
+  RefreshSharesResponseSchema,
   SignMessageResponseSchema,
   WalletSchema,
   WalletStateSchema,
@@ -78,6 +79,21 @@ export const listWallets = async (limit: number, flags: Flags, terminal: Termina
     timeText(wallet.createTime),
   ])
   terminal.print(formatTable(['WALLET', 'ADDRESS', 'USER', 'LABEL', 'STATE', 'CREATED'], rows))
+}
+
+export const refreshShares = async (wallet: string, flags: Flags, terminal: Terminal): Promise<void> => {
+  const requestId = textFlag(flags, 'request-id') || randomUUID()
+  const answer = await withDaemon(flags, terminal, ({ wallets }) => wallets.refreshShares({ wallet, requestId }))
+  if (flags.json === true) return terminal.print(jsonText(RefreshSharesResponseSchema, answer))
+  terminal.print(
+    formatFacts([
+      ['wallet_id', answer.wallet?.walletId],
+      ['address', answer.wallet?.address],
+      ['refresh_count', String(answer.refreshCount)],
+      ['refresh_time', timeText(answer.refreshTime)],
+      ['receipt', answer.receipt && `${answer.receipt.sequence} ${hexText(answer.receipt.hash)}`],
+    ]),
+  )
 }
 
 type Content = { case: 'text'; value: string } | { case: 'data'; value: Uint8Array }

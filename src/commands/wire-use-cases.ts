@@ -3,6 +3,7 @@ import type { Call } from '../domain/call.ts'
 import { archiveWallet } from '../wallet/archive-wallet.ts'
 import { createWallet } from '../wallet/create-wallet.ts'
 import { getWallet, listWallets } from '../wallet/read-wallets.ts'
+import { refreshShares } from '../wallet/refresh-shares.ts'
 import { warmPresignatures } from '../wallet/warm-presignatures.ts'
 import { createApiKey, getApiKey, listApiKeys, revokeApiKey, rotateApiKey } from '../admin/api-keys.ts'
 import { getCheckpoint, listEvents, verifyChain, watchEvents } from '../admin/audit.ts'
@@ -35,6 +36,7 @@ export const wireUseCases = (needs: UseCaseNeeds): UseCases => {
       getWallet: async (call, args) => getWallet(needs, call, args),
       listWallets: async (call, args) => listWallets(needs, call, args),
       archiveWallet: (call, args) => archiveWallet(needs, call, args),
+      refreshShares: (call, args) => refreshShares(needs, call, args),
       warmPresignatures: (call, args) => warmPresignatures(needs, call, args),
     },
     signing: {

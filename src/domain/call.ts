@@ -26,8 +26,6 @@ export type Call = {
   readonly requestId: RequestId | undefined
   /** An earlier attempt under this request id was cut off, and may have done its work in part or in whole. */
   readonly isRepeat: boolean
-  /** SHA-256 of the canonical request: what a repeat under the same request id has to equal. 32 bytes. */
-  readonly bodyHash: Uint8Array
   /** What to do when no presignature is ready. */
   readonly whenPoolIsEmpty: 'wait' | 'fail'
   /** Unix milliseconds after which nothing may be released. */

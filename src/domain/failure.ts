@@ -49,6 +49,7 @@ export type FailureFacts = {
   LINK_BURNED: NoFacts
   LINK_SUSPENDED: NoFacts
   PRESIGNATURES_EXHAUSTED: { retryAfterMs: number }
+  REFRESH_NOT_DUE: { retryAfterMs: number }
   AUDIT_UNAVAILABLE: NoFacts
   VAULT_LOCKED: { dataDir: string }
   VAULT_MISSING: { path: string }
@@ -123,6 +124,7 @@ const SENTENCES: { [R in FailureReason]: (facts: FailureFacts[R]) => string } = 
   LINK_BURNED: () => 'the link to the cosigner is burned; an operator must relink',
   LINK_SUSPENDED: () => 'the link to the cosigner is suspended; an operator must clear it',
   PRESIGNATURES_EXHAUSTED: () => 'no presignature is ready for this wallet',
+  REFRESH_NOT_DUE: () => 'the link between the parties was renewed for an erasure less than a minute ago',
   AUDIT_UNAVAILABLE: () => 'the audit log cannot be written, so nothing is signed',
   VAULT_LOCKED: ({ dataDir }) => `another daemon holds ${dataDir}`,
   VAULT_MISSING: ({ path }) => `there is no vault at ${path}`,

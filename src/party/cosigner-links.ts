@@ -27,7 +27,7 @@ type Deps = {
 export type CosignerLink = { readonly shard: number; readonly link: Link; readonly responder: Responder }
 type Opened = CosignerLink & { readonly crypto: CryptoThread }
 
-const WORKERS_AFTER_MS = 1_500
+const WORKERS_AFTER_MS = 5_000
 
 /** Of one shard, everything that was made over material of this link epoch and before is gone on one side. */
 export type LostMaterial = { readonly shard: number; readonly lEpoch: number }
@@ -49,7 +49,7 @@ export class CosignerLinks {
     const incarnationId = new Uint8Array(randomBytes(16))
     const opened: Opened[] = []
     for (const shard of shards) opened.push(await openLink(deps, { idC, idS, shard, pair, incarnationId }))
-    startInTurn(opened.map(({ crypto }) => crypto), WORKERS_AFTER_MS)
+    startInTurn(opened, WORKERS_AFTER_MS)
     return new CosignerLinks(opened)
   }
 
@@ -65,6 +65,11 @@ export class CosignerLinks {
   async answer(frame: Uint8Array): Promise<Uint8Array | undefined> {
     const found = this.#byId.get(linkIdIn(frame)) ?? this.#opened[0]
     return found?.responder.answer(frame)
+  }
+
+  /** Resolves when the daemon was asked, as far as it answers, about everything that is not decided. */
+  async settled(): Promise<void> {
+    await Promise.all(this.all.map(({ responder }) => responder.settled()))
   }
 
   discard(presigId: Uint8Array): void {

@@ -2,10 +2,10 @@
 import { createHash } from 'node:crypto'
 import type { Clock } from '../domain/clock.ts'
 import { walletIdFromBytes } from '../domain/ids.ts'
-import { ProtocolFault } from '../engine/dkls23/fault.ts'
+import { benign, ProtocolFault } from '../engine/dkls23/fault.ts'
 import { decodeLinkRecord, encodeLinkRecord, type WalletRecord } from '../engine/dkls23/records.ts'
 import { parseSigningPayload, type SigningPayload } from '../payload/signing-payload.ts'
-import type { AuditEvent } from '../vault/audit-chain.ts'
+import { appendAudit, type AuditEvent } from '../vault/audit-chain.ts'
 import type { CosignerVault } from '../vault/cosigner-vault.ts'
 import { findFreeze } from '../vault/freezes.ts'
 import { beginIntent, completeIntent, failIntent, PresignatureReused } from '../vault/intents.ts'
@@ -77,6 +77,7 @@ export const createCosignerStore = (vault: CosignerVault, seal: ShareSeal, clock
     savePending: async ({ sid, records }) => {
       const shares = records.map((record) => sealRecord(seal, record, nextRecordVersion(vault.read, record.walletId)))
       await vault.commit((tx) => {
+        for (const record of records) if (record.wEpoch > FIRST_EPOCH) requireRefreshable(tx, record)
         for (const [i, share] of shares.entries()) {
           savePendingShare(tx, { share, linkId: (records[i] as WalletRecord).linkId, sid, timeMs: nowMs() })
         }
@@ -91,14 +92,19 @@ export const createCosignerStore = (vault: CosignerVault, seal: ShareSeal, clock
       if (pending === undefined || pending.wEpoch !== wEpoch) return
       const record = openRecord(seal, pending)
       try {
-        const active: WalletRecord = { ...record, state: 'ACTIVE' }
-        const share = sealRecord(seal, active, nextRecordVersion(vault.read, walletId))
-        const { linkId } = record
-        await vault.commit((tx) => activateShare(tx, { share, linkId, state: 'ACTIVE', timeMs: nowMs() }))
+        const share = sealRecord(seal, { ...record, state: 'ACTIVE' }, nextRecordVersion(vault.read, walletId))
+        await vault.commit((tx) => {
+          // The ACK and a presign session that stands for it come at once where a wallet is used as soon as it is made.
+          if (getShare(tx, walletId, 'pending')?.wEpoch !== wEpoch) return
+          const state = getShare(tx, walletId)?.state ?? 'ACTIVE'
+          activateShare(tx, { share, linkId: record.linkId, state, timeMs: nowMs() })
+          if (wEpoch > FIRST_EPOCH) appendAudit(tx, refreshedEvent(record, nowMs()))
+        })
         undecided.delete(hexOf(walletId))
       } finally {
         record.share.fill(0)
       }
+      if (wEpoch > FIRST_EPOCH) vault.eraseDeleted()
     },
     dropPending: async (walletId) => {
       const dropped = await vault.commit((tx) => dropPendingShare(tx, walletId, nowMs()))
@@ -119,6 +125,8 @@ export const createCosignerStore = (vault: CosignerVault, seal: ShareSeal, clock
       await vault.commit((tx) => raiseLastUsedEpoch(tx, fresh, lEpoch))
       for (const walletId of fresh) noted.set(hexOf(walletId), lEpoch)
     },
+    lastUse: async (walletId) => getShare(vault.read, walletId)?.lastUsedEpoch ?? 0,
+    mayRefresh: (walletId) => findFreeze(vault.read, fencesOfWallet(walletId)) === undefined,
     admits: ({ payload }) => findFreeze(vault.read, fencesOf(parseSigningPayload(payload))) === undefined,
     findReply: (walletId, reqId) => findReply(vault.read, walletId, reqId, nowMs()),
     commitIntent: async (intent) => {
@@ -191,6 +199,30 @@ const fencesOf = ({ projectId, walletId }: SigningPayload) =>
     { scope: 'project', id: projectId },
     { scope: 'wallet', id: walletId },
   ] as const
+
+/** What a refresh can be held back by here: its messages do not say whose the wallet is. */
+const fencesOfWallet = (walletId: Uint8Array) =>
+  [
+    { scope: 'all', id: '' },
+    { scope: 'wallet', id: walletIdFromBytes(walletId) },
+  ] as const
+
+const requireRefreshable = (tx: Reader, { walletId, wEpoch }: WalletRecord): void => {
+  const current = getShare(tx, walletId)
+  const fits = current?.state === 'ACTIVE' && current.wEpoch === wEpoch - 1
+  const isFree = getShare(tx, walletId, 'pending') === undefined
+  if (fits && isFree && findFreeze(tx, fencesOfWallet(walletId)) === undefined) return
+  throw benign('wallet_state', 'the wallet may not be refreshed')
+}
+
+const refreshedEvent = ({ walletId, wEpoch }: WalletRecord, timeMs: number): AuditEvent => ({
+  timeMs,
+  kind: 'wallet.refreshed',
+  actor: { kind: 'daemon', id: '' },
+  subject: { type: 'wallet', id: walletIdFromBytes(walletId) },
+  decision: 'allow',
+  details: { shareEpoch: wEpoch },
+})
 
 const intentEvent = (payload: SigningPayload, intent: CosignerIntent, timeMs: number): AuditEvent => ({
   timeMs,

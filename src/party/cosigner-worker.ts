@@ -33,6 +33,8 @@ if (parentPort !== null) {
       abandonWallet: forward('abandonWallet'),
       dropPresignatures: forward('dropPresignatures'),
       lose: forward('lose'),
+      shareEpochs: forward('shareEpochs'),
+      quarantine: forward('quarantine'),
       stop: forward('stop'),
     },
     (error) => void main().call('alert', { what: 'internal', detail: String(error) }).catch(() => undefined),

@@ -12,10 +12,11 @@ import { addFreeze, type FreezeRow, type FreezeSubject, removeFreeze } from '../
 import { getPeerHead, raisePeerHead, rememberPeerHead } from '../vault/peer-heads.ts'
 import { createRootKeyProvider } from '../vault/root-key-provider.ts'
 import { getSetting, putSetting } from '../vault/settings.ts'
-import { setShareState } from '../vault/wallet-shares.ts'
+import { getShare, listRefreshedShares, setShareState } from '../vault/wallet-shares.ts'
 import { CosignerLinks, type LostMaterial } from './cosigner-links.ts'
 import { createCosignerStore } from './cosigner-store.ts'
 import { createEntropy, systemClock } from './entropy.ts'
+import type { PeerEpochs } from './epoch-check.ts'
 import { partyIdOf } from './party-id.ts'
 import { openPortEnd, type PortEnd } from './port-calls.ts'
 import { hexOf } from './presignature-map.ts'
@@ -64,6 +65,8 @@ export const createCosigner = async (data: CosignerWorkerData, main: () => PortE
   const options = { path: data.path, provider, nowMs: Math.trunc(clock.nowMs()) }
   const vault: CosignerVault = await (data.create ? createCosignerVault(options) : openCosignerVault(options))
   data.passphrase?.fill(0)
+  // A stop between a refresh and the overwriting of the old share's pages left that undone.
+  vault.eraseDeleted()
   const inode = statSync(data.path).ino
   const ownId = partyIdOf(vault.signer.publicKey)
   const seal = new ShareSeal(vault.shareKey(), vault.vaultId)
@@ -141,6 +144,21 @@ export const createCosigner = async (data: CosignerWorkerData, main: () => PortE
     discard: (presigId: Uint8Array) => links?.discard(presigId),
     /** A key generation that the daemon gave up, after its own record is gone: this side's never comes to be. */
     abandonWallet: ({ walletId }: { readonly walletId: Uint8Array }) => store.abandonPending(walletId),
+    /** The epochs of wallets that were refreshed, after C was asked about what is not decided. */
+    shareEpochs: async (): Promise<PeerEpochs> => {
+      await links?.settled()
+      const undecided = (await store.pendingWallets()).map(({ walletId }) => walletId)
+      return { refreshed: listRefreshedShares(vault.read), undecided }
+    },
+    /** These are of another epoch than the daemon's: nothing is signed with them. */
+    quarantine: async ({ walletIds }: { readonly walletIds: readonly Uint8Array[] }) => {
+      for (const walletId of walletIds) {
+        links?.wipeWallet(walletId)
+        const state = getShare(vault.read, walletId)?.state
+        if (state === 'ACTIVE') await store.setWalletState(walletId, 'QUARANTINED', 'of another epoch than the daemon')
+        links?.wipeWallet(walletId)
+      }
+    },
     dropPresignatures: ({ walletId }: { readonly walletId: Uint8Array | undefined }) => {
       if (walletId === undefined) links?.wipeSessions()
       else links?.wipeWallet(walletId)

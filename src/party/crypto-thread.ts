@@ -133,10 +133,18 @@ export class CryptoThread {
 
 /**
  * Starts workers a while from now, one after the other: loading one takes a core for a fifth of a second, and what a
- * process does at its start goes first.
+ * process does at its start goes first. `isUp` follows each.
  */
-export const startInTurn = (threads: readonly CryptoThread[], afterMs: number): void => {
-  setTimeout(() => {
-    void threads.reduce((before, thread) => before.then(() => thread.start()), Promise.resolve())
-  }, afterMs).unref()
+export const startInTurn = <T extends { readonly crypto: CryptoThread }>(
+  links: readonly T[],
+  afterMs: number,
+  isUp: (link: T) => Promise<void> = () => Promise.resolve(),
+): void => {
+  const startAll = async (): Promise<void> => {
+    for (const link of links) {
+      await link.crypto.start()
+      await isUp(link)
+    }
+  }
+  setTimeout(() => void startAll(), afterMs).unref()
 }

@@ -7,8 +7,11 @@ import { type CryptoWorkerData, SessionServer } from './serve-sessions.ts'
 import type { FromWorker, ToWorker } from './session-calls.ts'
 
 const RANDOMIZE_MS = 3_600_000
-/** Threads that answer somebody get ten times the share of one of this niceness, and are run at once. */
-const NICENESS = 10
+/**
+ * Threads that answer somebody get three times the share of one of this niceness, and are run at once. Not more: it
+ * counts against other processes as well, and somebody may wait for a presignature.
+ */
+const NICENESS = 5
 
 if (parentPort !== null) {
   const port = parentPort

@@ -1,14 +1,12 @@
 /**
- * The answering side of key generation (docs/protocol.md §5) and of what follows a lost message: a PENDING record is
- * settled by C alone, S drops it only on an explicit ABORTED (§12).
+ * The answering side of key generation (docs/protocol.md §5): W1 → W2, W3 → W4 once the new records are durable as
+ * PENDING. What becomes of them is C's to say (undecided-wallets.ts).
  */
 import type { Clock } from '../domain/clock.ts'
 import { abandonDkg, advanceDkgS, type DkgS2, startDkgS } from '../engine/dkls23/dkg.ts'
 import { benign } from '../engine/dkls23/fault.ts'
 import { assertBodyLength, bodyLengthFromCounts, type Frame } from '../engine/dkls23/frame.ts'
 import type { Entropy } from '../engine/dkls23/operation-generator.ts'
-import { decodeOutcomeAnswers, encodeOutcomeQuestions } from '../engine/dkls23/outcome.ts'
-import { MAX_REFRESH_WALLETS } from '../engine/dkls23/suite.ts'
 import type { Link } from './link.ts'
 import { SESSION_MS } from './live-operation.ts'
 import type { CosignerStore } from './party-store.ts'
@@ -74,38 +72,6 @@ export class DkgResponder {
     }
     link.assertUsable('other')
     return body
-  }
-
-  /** W5: the wallets of this generation become ACTIVE here too. */
-  async acknowledge(sid: Uint8Array): Promise<void> {
-    const { store } = this.#deps
-    for (const one of await store.pendingWallets()) {
-      if (hexOf(one.sid) === hexOf(sid)) await store.activate(one.walletId, one.wEpoch)
-    }
-  }
-
-  /** The questions about every PENDING record, as many to a message as it may hold. */
-  async questions(): Promise<readonly Uint8Array[]> {
-    const open = await this.#deps.store.pendingWallets()
-    const bodies: Uint8Array[] = []
-    for (let at = 0; at < open.length; at += MAX_REFRESH_WALLETS) {
-      bodies.push(encodeOutcomeQuestions(open.slice(at, at + MAX_REFRESH_WALLETS)))
-    }
-    return bodies
-  }
-
-  /** What C decided. An answer that fits no PENDING record changes nothing. */
-  async settle(body: Uint8Array): Promise<void> {
-    const { store } = this.#deps
-    const answers = decodeOutcomeAnswers(body)
-    const keyOf = (one: { walletId: Uint8Array; wEpoch: number; sid: Uint8Array }): string =>
-      `${hexOf(one.walletId)}:${one.wEpoch}:${hexOf(one.sid)}`
-    const open = new Set((await store.pendingWallets()).map(keyOf))
-    for (const answer of answers) {
-      if (!open.delete(keyOf(answer))) continue
-      if (answer.verdict === 'COMMITTED') await store.activate(answer.walletId, answer.wEpoch)
-      else await store.dropPending(answer.walletId, answer.wEpoch)
-    }
   }
 
   /** The session of a W3, which is over whatever follows. */

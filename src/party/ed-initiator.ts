@@ -51,6 +51,8 @@ export type EdInitiatorDeps = {
   readonly guarded: <T>(work: () => Promise<T>) => Promise<T>
   /** Brings both sides to one link epoch. */
   readonly align: () => Promise<void>
+  /** The wallet is being refreshed. */
+  readonly isHeld: (walletId: Uint8Array) => boolean
   readonly alert: (what: string, detail: string) => void
 }
 
@@ -136,7 +138,9 @@ export class EdInitiator {
 
   async #presignLocked(walletIds: readonly Uint8Array[]): Promise<readonly ReadyEdPresignature[]> {
     let wanted = walletIds
-    for (let attempt = 1; wanted.length > 0; attempt++) {
+    for (let attempt = 1; ; attempt++) {
+      wanted = wanted.filter((walletId) => !this.#deps.isHeld(walletId))
+      if (wanted.length === 0) return []
       try {
         return await this.#deps.guarded(() =>
           this.#watch.during(async (stopped) => {
@@ -153,7 +157,6 @@ export class EdInitiator {
         else wanted = wanted.filter((_, slot) => !refusal.slots.includes(slot))
       }
     }
-    return []
   }
 
   /** E1 over the wallets that may presign now. Their shares are overwritten before this returns. */

@@ -33,6 +33,7 @@ import { loadWallets, StopWatch, wipeShares } from './ed-wallets.ts'
 import type { Link } from './link.ts'
 import type { CosignerIntent, CosignerStore } from './party-store.ts'
 import { hexOf, PRESIGNATURE_TTL_MS, PresignatureMap } from './presignature-map.ts'
+import type { UndecidedWallets } from './undecided-wallets.ts'
 
 /**
  * The message that this side derives from the typed request, by itself.
@@ -53,6 +54,7 @@ export type EdResponderDeps = {
   /** Without it every Ed25519 request is refused by policy. */
   readonly readEdPayload?: ReadEdPayload
   readonly alert: (what: string, detail: string) => void
+  readonly undecided: UndecidedWallets
 }
 
 export class EdResponder {
@@ -143,17 +145,16 @@ export class EdResponder {
     }
   }
 
-  /** A frame that names a PENDING wallet at its epoch stands for the ACK that was lost. */
+  /** Wallets that a refresh holds back are left out, and so is one that is ahead at C: it stops. */
   async #load(names: readonly SlotName[], loaded: Map<string, WalletRecord>): Promise<void> {
-    const { store, alert } = this.#deps
-    const pending = await store.pendingWallets()
-    for (const one of pending) {
-      const named = names.some(
-        ({ walletId, wEpoch }) => wEpoch === one.wEpoch && hexOf(walletId) === hexOf(one.walletId),
-      )
-      if (named) await store.activate(one.walletId, one.wEpoch)
+    const { store, alert, undecided } = this.#deps
+    const held = await undecided.heed(names)
+    const free = names.filter(({ walletId }) => !held.has(hexOf(walletId)))
+    await loadWallets(store, free, loaded, alert)
+    for (const { walletId, wEpoch } of free) {
+      const record = loaded.get(hexOf(walletId))
+      if (record?.state === 'ACTIVE' && record.wEpoch < wEpoch) await undecided.stopBehind(walletId)
     }
-    await loadWallets(store, names, loaded, alert)
   }
 
   async #answerTaken(

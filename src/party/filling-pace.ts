@@ -60,7 +60,7 @@ export class FillingPace {
   #startMs = 0
   #endMs = Number.NEGATIVE_INFINITY
   #isRunning = false
-  #isMeasured = false
+  #measured = 0
   #sessionMs = 0
   #fillRate = 0
 
@@ -91,10 +91,9 @@ export class FillingPace {
     this.#isRunning = false
     this.#endMs = performance.now()
     if (made === 0) return
-    // The first waits for the link to be set up, and says nothing of those that follow; nor does one after a renewal.
-    const isFirst = !this.#isMeasured
-    this.#isMeasured = true
-    if (isFirst) return
+    // The first waits for the link to be set up, and says little of those that follow; nor does one after a renewal.
+    if (this.#measured === 1) this.#sessionMs = this.#fillRate = 0
+    this.#measured += 1
     const tookMs = Math.min(Math.max(this.#endMs - this.#startMs, 0.1), this.#sessionMs * OUTLIER || Infinity)
     const rate = (made * 1_000) / tookMs
     this.#sessionMs = this.#sessionMs === 0 ? tookMs : (1 - FRESH) * this.#sessionMs + FRESH * tookMs

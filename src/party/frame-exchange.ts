@@ -22,7 +22,13 @@ export type Exchange = (
 ) => Promise<Frame>
 
 /** Answers with a sid of their own: the engine recomputes it. */
-const BRINGS_SID: ReadonlySet<FrameType> = new Set([FRAME_TYPES.L2, FRAME_TYPES.W2, FRAME_TYPES.P2, FRAME_TYPES.E2])
+const BRINGS_SID: ReadonlySet<FrameType> = new Set([
+  FRAME_TYPES.L2,
+  FRAME_TYPES.W2,
+  FRAME_TYPES.P2,
+  FRAME_TYPES.E2,
+  FRAME_TYPES.F2,
+])
 
 /**
  * An answer over another link, epoch or session is none of ours (class A); one of another type is the peer's violation

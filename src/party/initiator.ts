@@ -4,7 +4,7 @@
  */
 import type { Clock } from '../domain/clock.ts'
 import type { LinkParties, WalletBinding } from '../engine/dkls23/contexts.ts'
-import { abandonDkg, advanceDkgC, finishDkgC, type PendingWallets, startDkgC } from '../engine/dkls23/dkg.ts'
+import type { PendingWallets } from '../engine/dkls23/dkg.ts'
 import { benign, ProtocolFault } from '../engine/dkls23/fault.ts'
 import {
   assertNoSid,
@@ -13,7 +13,6 @@ import {
   encodeFault,
   encodeFrame,
   encodeHello,
-  type Frame,
   FRAME_TYPES,
   type FrameType,
   NO_SID,
@@ -22,12 +21,11 @@ import type { Entropy } from '../engine/dkls23/operation-generator.ts'
 import { decodeOutcomeQuestions, encodeOutcomeAnswers, type OutcomeQuestion } from '../engine/dkls23/outcome.ts'
 import { type Presignature, wipePresignature } from '../engine/dkls23/presignature.ts'
 import type { WalletRecord } from '../engine/dkls23/records.ts'
-import { finishSign, startSign } from '../engine/dkls23/sign.ts'
 import type { EcdsaSignature } from '../engine/dkls23/sign-messages.ts'
-import { type Alg, ALG_ED25519, ALG_SECP256K1, ROLE_C, ROLE_S } from '../engine/dkls23/suite.ts'
-import { ed25519Ready } from '../engine/curve/ed25519.ts'
-import { EdInitiator } from './ed-initiator.ts'
+import { type Alg, ROLE_C, ROLE_S } from '../engine/dkls23/suite.ts'
+import { EdInitiator, type EdInitiatorDeps } from './ed-initiator.ts'
 import type { Counterparty } from './counterparty.ts'
+import { type Generated, generateWallets } from './dkg-initiator.ts'
 import { type Exchange, openExchange, STEP_TIMEOUT_MS } from './frame-exchange.ts'
 import type { Link } from './link.ts'
 import { setUpLink } from './link-initiator.ts'
@@ -35,22 +33,27 @@ import type { PartyStore } from './party-store.ts'
 import { PeerRefusal } from './peer-refusal.ts'
 import { hexOf, PRESIGNATURE_TTL_MS, PresignatureMap } from './presignature-map.ts'
 import { loadForPresign, runPresign } from './presign-initiator.ts'
+import { SignInitiator, type SignJob } from './sign-initiator.ts'
 import { inThreadSessionsOfC } from './in-thread-sessions.ts'
+import { RefreshInitiator } from './refresh-initiator.ts'
 import type { SessionsOfC } from './session-engine.ts'
 
 /** A minute before S drops its own. */
 const OWN_TTL_MS = PRESIGNATURE_TTL_MS - 60_000
-const SIGN_TIMEOUT_MS = 10_000
 const BUSY_RETRY_MS = 100
 const MAX_ATTEMPTS = 4
-/** Room for a typed payload in a frame; the limit on a payload itself is lower and is the signing script's. */
-const MAX_PAYLOAD_BYTES = 2 * 1024 * 1024 - 4_096
 /** Bindings of wallets without presignatures are forgotten when there are more than this. */
 const MAX_IDLE_BINDINGS = 4_096
 
 export type InitiatorStore = PartyStore & {
   /** Settles S's question in one transaction: ABORTED deletes the PENDING record, so it can never be committed. */
   readonly settleOutcome: (question: OutcomeQuestion) => Promise<'COMMITTED' | 'ABORTED'>
+  /**
+   * The decision of a refresh, in one transaction: the new records are the present ones, the old are erased, for good
+   * when this resolves. Rejects, and has changed nothing, once `settleOutcome` answered ABORTED about this sid, or when
+   * a wallet may not be refreshed any more.
+   */
+  readonly commitRefresh: (decided: PendingWallets) => Promise<void>
 }
 
 export type InitiatorDeps = {
@@ -65,18 +68,9 @@ export type InitiatorDeps = {
   readonly alert: (what: string, detail: string) => void
 }
 
-export type Generated = { readonly sid: Uint8Array; readonly wallets: readonly WalletBinding[] }
 /** What the process that hands out presignatures may know of one. */
 export type ReadyPresignature = Pick<Presignature, 'presigId' | 'walletId' | 'wEpoch' | 'noncePoint'> & {
   readonly expiresAtMs: number
-}
-export type SignJob = {
-  readonly walletId: Uint8Array
-  readonly presigId: Uint8Array
-  readonly reqId: Uint8Array
-  readonly digest: Uint8Array
-  readonly path: readonly number[]
-  readonly payload: Uint8Array
 }
 
 export class Initiator {
@@ -84,11 +78,14 @@ export class Initiator {
   readonly #link: Link
   readonly #parties: LinkParties
   readonly #exchange: Exchange
+  readonly #common: InitiatorDeps & Pick<EdInitiatorDeps, 'exchange' | 'guarded' | 'align'>
   readonly #sessions: SessionsOfC
   readonly #presignatures: PresignatureMap<Presignature>
   readonly #bindings = new Map<string, WalletBinding>()
+  readonly #signing: SignInitiator
   /** The same link's Ed25519 wallets. */
   readonly ed: EdInitiator
+  readonly refreshes: RefreshInitiator
   /** Wallets that were wiped while a presign session ran. */
   #wiped: Set<string> | undefined
   #peerIncarnation = ''
@@ -100,12 +97,27 @@ export class Initiator {
     this.#parties = deps.link.parties
     this.#exchange = openExchange(deps.link.parties, deps.peer)
     this.#sessions = deps.sessions ?? inThreadSessionsOfC(deps.link.parties, deps.entropy)
-    this.ed = new EdInitiator({
+    this.#signing = new SignInitiator({
+      link: deps.link,
+      exchange: this.#exchange,
+      presignatures: this.#presignatures,
+      bindingOf: (walletId) => this.#bindings.get(hexOf(walletId)),
+      guarded: (work) => this.#guarded(work),
+      suspend: (walletId, sid) => this.#suspendWallet(walletId, sid),
+    })
+    this.#common = {
       ...deps,
       exchange: this.#exchange,
-      guarded: (work) => this.#guarded(work),
+      guarded: <T>(work: () => Promise<T>): Promise<T> => this.#guarded(work),
       align: () => this.warm(),
+    }
+    this.refreshes = new RefreshInitiator({
+      ...this.#common,
+      setUpErasing: () => this.#setUp('erase'),
+      wipeWallet: (walletId) => this.wipeWallet(walletId),
+      tell: (type, sid, lEpoch, body) => this.#tell(type, sid, lEpoch, body),
     })
+    this.ed = new EdInitiator({ ...this.#common, isHeld: (walletId) => this.refreshes.isHeld(walletId) })
   }
 
   get presignatureCount(): number {
@@ -114,6 +126,7 @@ export class Initiator {
 
   wipeSessions(): void {
     this.#presignatures.wipeAll()
+    this.#signing.clear()
     this.ed.wipeAll()
   }
 
@@ -130,6 +143,7 @@ export class Initiator {
 
   discard(presigId: Uint8Array): void {
     this.#presignatures.discard(presigId)
+    this.#signing.forget(presigId)
     this.ed.discard(presigId)
   }
 
@@ -163,6 +177,7 @@ export class Initiator {
         assertNoSid(frame.sid)
         const answers = []
         for (const question of decodeOutcomeQuestions(frame.body)) {
+          this.refreshes.close(question)
           answers.push({ ...question, verdict: await this.#deps.store.settleOutcome(question) })
         }
         return this.#encode(FRAME_TYPES.OUTCOME_ANSWER, NO_SID, lEpoch, encodeOutcomeAnswers(answers))
@@ -200,45 +215,20 @@ export class Initiator {
   }
 
   /**
-   * Generates `count` wallets of one algorithm: both sides hold durable PENDING records when it returns. The caller's transaction that
-   * makes them ACTIVE is the decision; then `acknowledge`.
+   * Generates `count` wallets of one algorithm: both sides hold durable PENDING records when it returns. The caller's
+   * transaction that makes them ACTIVE is the decision; then `acknowledge`.
    */
-  async generate(count: number, alg: Alg = ALG_SECP256K1): Promise<Generated> {
-    if (alg === ALG_ED25519) await ed25519Ready()
-    return this.#guarded(async () => {
-      this.#link.assertUsable('other')
-      const { lEpoch } = this.#link.record
-      const { state, body } = startDkgC(this.#dkgInputs(lEpoch), count, alg)
-      const w2 = await this.#whileUsable(this.#exchange(FRAME_TYPES.W1, NO_SID, lEpoch, body, FRAME_TYPES.W2)).catch(
-        (error: unknown) => {
-          abandonDkg(state)
-          throw error
-        },
-      )
-      const step = advanceDkgC(state, w2)
-      await this.#savePending(step.pending)
-      try {
-        const w4 = await this.#whileUsable(this.#exchange(FRAME_TYPES.W3, w2.sid, lEpoch, step.body, FRAME_TYPES.W4))
-        finishDkgC(step.state, w4.body)
-      } catch (error) {
-        for (const { walletId, wEpoch } of step.pending.records) await this.#deps.store.dropPending(walletId, wEpoch)
-        throw error
-      }
-      const wallets = step.pending.records.map(({ share: _, ...binding }) => binding)
-      return { sid: step.pending.sid, wallets }
-    })
-  }
-
-  /** The answer, unless the link was burned or suspended meanwhile: key generation does not hold its lock. Class A. */
-  async #whileUsable(answer: Promise<Frame>): Promise<Frame> {
-    const frame = await answer
-    this.#link.assertUsable('other')
-    return frame
+  generate(count: number, alg?: Alg): Promise<Generated> {
+    return generateWallets(this.#common, count, alg)
   }
 
   /** W5: S makes its records ACTIVE too. Lost, it is replaced by the first frame that names the wallet. */
   async acknowledge(sid: Uint8Array): Promise<void> {
-    const frame = this.#encode(FRAME_TYPES.W5, sid, this.#link.record.lEpoch, new Uint8Array(0))
+    await this.#tell(FRAME_TYPES.W5, sid, this.#link.record.lEpoch, new Uint8Array(0))
+  }
+
+  async #tell(type: FrameType, sid: Uint8Array, lEpoch: number, body: Uint8Array): Promise<void> {
+    const frame = this.#encode(type, sid, lEpoch, body)
     await this.#deps.peer.exchange(frame, STEP_TIMEOUT_MS).catch(() => undefined)
   }
 
@@ -251,6 +241,7 @@ export class Initiator {
     let wanted = walletIds
     for (let attempt = 1; ; attempt++) {
       await this.#ensureMaterial()
+      wanted = wanted.filter((walletId) => !this.refreshes.isHeld(walletId))
       this.#wiped = new Set()
       const records = await loadForPresign(this.#deps.store, this.#link, wanted)
       if (records.length < wanted.length) this.#deps.alert('presign', `${wanted.length - records.length} slots refused`)
@@ -284,36 +275,18 @@ export class Initiator {
    * Signs with one presignature, which is gone whatever happens. The caller's intent row is durable. Takes no lock.
    * @throws PeerUnavailable: the outcome is unknown; PeerRefusal; ProtocolFault.
    */
-  async sign(job: SignJob): Promise<EcdsaSignature> {
-    const presignature = this.#presignatures.take(job.presigId)
-    if (presignature === undefined) throw benign('unknown_presig', 'presignature unknown')
-    try {
-      return await this.#guarded(() => this.#signWith(presignature, job))
-    } finally {
-      wipePresignature(presignature)
-    }
+  sign(job: SignJob): Promise<EcdsaSignature> {
+    return this.#signing.sign(job)
   }
 
-  async #signWith(presignature: Presignature, job: SignJob): Promise<EcdsaSignature> {
-    const wallet = this.#bindings.get(hexOf(job.walletId))
-    if (wallet === undefined) throw benign('unknown_presig', 'presignature unknown')
-    this.#link.assertUsable('sign')
-    // What a caller chose must not come to the peer as a violation of this side.
-    if (job.reqId.length !== 16) throw new RangeError('a reqId has 16 bytes')
-    if (job.payload.length > MAX_PAYLOAD_BYTES) throw benign('policy_denied', 'the payload is too large')
-    const { lEpoch, sid } = presignature
-    const { state, body } = startSign({ ...job, link: this.#parties, wallet }, presignature)
-    const { SIGN_REQUEST, SIGN_RESPONSE } = FRAME_TYPES
-    try {
-      const answer = await this.#exchange(SIGN_REQUEST, NO_SID, lEpoch, body, SIGN_RESPONSE, SIGN_TIMEOUT_MS)
-      return finishSign(state, answer.body)
-    } catch (error) {
-      if (error instanceof PeerRefusal && error.refusal.code === 'unknown_presig') this.#presignatures.wipeSession(sid)
-      if (error instanceof ProtocolFault && error.consequence === 'suspend-wallet') {
-        await this.#suspendWallet(job.walletId, sid)
-      }
-      throw error
-    }
+  /** Works out what needs no share of a signature whose intent is not durable yet. Refuses nothing: `signPrepared` does. */
+  prepareSign(job: SignJob): void {
+    this.#signing.prepare(job)
+  }
+
+  /** As `sign`, of the job that `prepareSign` was given for this presignature. */
+  signPrepared(presigId: Uint8Array): Promise<EcdsaSignature> {
+    return this.#signing.signPrepared(presigId)
   }
 
   async #suspendWallet(walletId: Uint8Array, sid: Uint8Array): Promise<void> {
@@ -352,20 +325,6 @@ export class Initiator {
   #forgetIdleBindings(): void {
     const used = this.#presignatures.wallets()
     for (const key of this.#bindings.keys()) if (!used.has(key)) this.#bindings.delete(key)
-  }
-
-  #dkgInputs(lEpoch: number): Parameters<typeof startDkgC>[0] {
-    const hk = this.#link.material?.hk
-    const { entropy } = this.#deps
-    return { link: this.#parties, entropy, lEpoch, nowMs: this.#link.nowMs, ...(hk === undefined ? {} : { hk }) }
-  }
-
-  async #savePending(pending: PendingWallets): Promise<void> {
-    try {
-      await this.#deps.store.savePending(pending)
-    } finally {
-      for (const { share } of pending.records) share.fill(0)
-    }
   }
 
   async #ensureMaterial(): Promise<void> {

@@ -2,12 +2,21 @@
  * A party's store in memory, for keys that are thrown away: the protocol peer tool, benchmarks and protocol tests.
  * Nothing in it is durable and no vault is touched.
  */
+import { benign } from '../engine/dkls23/fault.ts'
 import { type LinkRecord, verifyWalletRecord, type WalletRecord } from '../engine/dkls23/records.ts'
+import { verdictOn } from '../engine/dkls23/two-phase-switch.ts'
 import type { InitiatorStore } from './initiator.ts'
 import type { CosignerStore, StoredReply } from './party-store.ts'
 import { hexOf } from './presignature-map.ts'
 
-type Slot = { record: WalletRecord; pendingSid: Uint8Array | undefined }
+type Slot = {
+  record: WalletRecord
+  /** Of a key generation that is not decided: `record` itself is PENDING. */
+  pendingSid: Uint8Array | undefined
+  /** The record of a refresh that is not decided. */
+  next?: { readonly record: WalletRecord; readonly sid: Uint8Array } | undefined
+  lastUse: number
+}
 
 export type MemoryStore = InitiatorStore & CosignerStore & { readonly wallets: ReadonlyMap<string, Slot> }
 
@@ -25,6 +34,23 @@ export const createMemoryStore = (): MemoryStore => {
     slotOf(walletId)?.record.share.fill(0)
     wallets.delete(hexOf(walletId))
   }
+  const dropNext = (slot: Slot): void => {
+    slot.next?.record.share.fill(0)
+    slot.next = undefined
+  }
+  /** The old share is overwritten; what stopped the wallet stays. */
+  const replace = (slot: Slot, record: WalletRecord): void => {
+    slot.record.share.fill(0)
+    slot.record = { ...record, share: record.share.slice(), state: slot.record.state }
+    dropNext(slot)
+  }
+  const requireRefreshable = (record: WalletRecord): Slot => {
+    const slot = slotOf(record.walletId)
+    const fits = slot?.record.state === 'ACTIVE' && slot.record.wEpoch === record.wEpoch - 1
+    if (!fits || slot.next !== undefined) throw benign('wallet_state', 'the wallet may not be refreshed')
+    return slot
+  }
+  const aborted = new Set<string>()
   const replyKey = (walletId: Uint8Array, reqId: Uint8Array): string => `${hexOf(walletId)}${hexOf(reqId)}`
   return {
     wallets,
@@ -51,31 +77,51 @@ export const createMemoryStore = (): MemoryStore => {
       return { ...slot.record, share: slot.record.share.slice() }
     },
     savePending: async ({ sid, records }) => {
+      const refreshed = records.filter(({ wEpoch }) => wEpoch > 0).map((record) => [requireRefreshable(record), record] as const)
+      for (const [slot, record] of refreshed) slot.next = { record: { ...record, share: record.share.slice() }, sid }
       for (const record of records) {
-        wallets.set(hexOf(record.walletId), { record: { ...record, share: record.share.slice() }, pendingSid: sid })
+        if (record.wEpoch > 0) continue
+        const own = { ...record, share: record.share.slice() }
+        wallets.set(hexOf(record.walletId), { record: own, pendingSid: sid, lastUse: 0 })
       }
     },
     pendingWallets: async () =>
-      [...wallets.values()].flatMap(({ record, pendingSid }) =>
-        pendingSid === undefined ? [] : [{ walletId: record.walletId, wEpoch: record.wEpoch, sid: pendingSid }],
-      ),
-    activate: async (walletId) => {
+      [...wallets.values()].flatMap(({ record, pendingSid, next }) => {
+        const { walletId } = record
+        if (next !== undefined) return [{ walletId, wEpoch: next.record.wEpoch, sid: next.sid }]
+        return pendingSid === undefined ? [] : [{ walletId, wEpoch: record.wEpoch, sid: pendingSid }]
+      }),
+    activate: async (walletId, wEpoch) => {
       const slot = slotOf(walletId)
       if (slot === undefined) throw new Error('no pending wallet')
+      if (slot.next?.record.wEpoch === wEpoch) return replace(slot, slot.next.record)
+      if (slot.pendingSid === undefined) return
       slot.pendingSid = undefined
       setState(walletId, 'ACTIVE')
     },
-    dropPending: async (walletId) => {
-      if (slotOf(walletId)?.pendingSid !== undefined) drop(walletId)
+    dropPending: async (walletId, wEpoch) => {
+      const slot = slotOf(walletId)
+      if (slot?.next?.record.wEpoch === wEpoch) dropNext(slot)
+      else if (slot?.pendingSid !== undefined) drop(walletId)
     },
     setWalletState: async (walletId, state) => setState(walletId, state),
-    noteUse: async () => {},
-    settleOutcome: async ({ walletId }) => {
+    noteUse: async (walletIds, lEpoch) => {
+      for (const slot of walletIds.map(slotOf)) if (slot !== undefined) slot.lastUse = Math.max(slot.lastUse, lEpoch)
+    },
+    lastUse: async (walletId) => slotOf(walletId)?.lastUse ?? 0,
+    settleOutcome: async ({ walletId, wEpoch, sid }) => {
       const slot = slotOf(walletId)
-      if (slot !== undefined && slot.pendingSid === undefined) return 'COMMITTED'
-      drop(walletId)
+      const present = slot?.pendingSid === undefined ? slot?.record.wEpoch : undefined
+      if (verdictOn({ wEpoch }, present) === 'COMMITTED') return 'COMMITTED'
+      if (slot?.pendingSid !== undefined) drop(walletId)
+      aborted.add(hexOf(sid))
       return 'ABORTED'
     },
+    commitRefresh: async ({ sid, records }) => {
+      if (aborted.has(hexOf(sid))) throw benign('session', 'the refresh was given up')
+      for (const [slot, record] of records.map((one) => [requireRefreshable(one), one] as const)) replace(slot, record)
+    },
+    mayRefresh: () => true,
     admits: () => true,
     findReply: (walletId, reqId) => replies.get(replyKey(walletId, reqId)),
     commitIntent: async ({ walletId, reqId, presigId, noncePoint, requestKey }) => {

@@ -10,13 +10,15 @@ import { getSetting, putSetting } from '../vault/settings.ts'
 import { dropPendingShare, listPendingShares } from '../vault/wallet-shares.ts'
 import type { CosignerCalls, CosignerEvents, CosignerWorkerData } from './cosigner.ts'
 import type { LostMaterial } from './cosigner-links.ts'
+import { stopDivergentWallets } from './epoch-check.ts'
 import { KeyPools } from './key-pools.ts'
 import { asFailure } from './party-failure.ts'
 import { partyIdOf } from './party-id.ts'
 import { openPortEnd, type PortEnd } from './port-calls.ts'
-import type { PoolSettings } from './presignature-pool.ts'
+import type { PoolSettings, ShardOf } from './presignature-pool.ts'
 import { hexOf } from './presignature-map.ts'
 import { Shards } from './shards.ts'
+import type { RefreshOrders } from './refresh-orders.ts'
 import type { SignerCalls, SignerHostCalls, SignerWorkerData } from './signer.ts'
 import { createSignerHost, type SignerHostEvents } from './signer-host.ts'
 
@@ -28,6 +30,7 @@ export type PartiesOptions = {
   readonly cryptoWorkers: number
   readonly cosigner: Omit<CosignerWorkerData, 'frames' | 'create'>
   readonly onAlert: (party: 'daemon' | 'cosigner', what: string, detail: string) => void
+  readonly refreshOrders: RefreshOrders
   /** A wallet's pool is about to run dry. */
   readonly onLowPool?: (walletId: Uint8Array, left: number) => void
 } & SignerHostEvents
@@ -37,6 +40,8 @@ export type JoinedParties = {
   readonly signer: PortEnd<SignerCalls>
   readonly pools: KeyPools
   readonly cosignerId: Uint8Array
+  /** The shard that a wallet's shares are on. */
+  readonly shardOf: ShardOf
   /** `why`: what was lost; absent when the daemon stops. */
   readonly close: (why?: string) => Promise<void>
 }
@@ -91,6 +96,8 @@ export const openParties = async (options: PartiesOptions, lost: (why: string) =
     const { head } = await cosigner.call('pair', { idC, shards: served })
     if (head !== undefined) requireRememberedHead(vault.read, head)
     dropUndecided(vault, clock)
+    // A stop between a refresh and the overwriting of the old share's pages left that undone.
+    vault.eraseDeleted()
     const shareKey = vault.shareKey()
     const links = { idC, idS: ownId, shards: served, configured: shards.configured }
     const data: SignerWorkerData = { ...links, shareKey, vaultId: vault.vaultId, frames: channel.port1 }
@@ -114,7 +121,7 @@ export const openParties = async (options: PartiesOptions, lost: (why: string) =
       },
       (walletId) => shards.of(walletId),
     )
-    const host: SignerHostCalls = createSignerHost(vault, clock, {
+    const host: SignerHostCalls = createSignerHost(vault, clock, options.refreshOrders, {
       walletStopped: options.walletStopped,
       walletWiped: (walletId) => pools.forget(walletId),
       wiped: (shard) => pools.forgetShard(shard),
@@ -133,6 +140,12 @@ export const openParties = async (options: PartiesOptions, lost: (why: string) =
     }
     watchThread(signerThread, signer, 'the signer thread', () => !closing, loseOnce)
     await signer.call('connect', undefined, { timeoutMs: OPEN_TIMEOUT_MS })
+    const epochs = await cosigner.call('shareEpochs', undefined, { timeoutMs: OPEN_TIMEOUT_MS })
+    const walletIds = await stopDivergentWallets(vault, clock, epochs)
+    if (walletIds.length > 0) await cosigner.call('quarantine', { walletIds }, { timeoutMs: OPEN_TIMEOUT_MS })
+    for (const walletId of walletIds) {
+      options.onAlert('daemon', 'wallet_behind', `wallet ${hexOf(walletId)}: its shares are of different epochs`)
+    }
     await cosigner.call('rememberHead', { head: auditHead(vault.read), exact: true })
     for (const freeze of listFreezes(vault.read, undefined, FREEZES_MAX)) {
       if (freeze.scope !== 'api_key') await cosigner.call('freeze', { freeze }, { timeoutMs: CALL_TIMEOUT_MS })
@@ -147,7 +160,7 @@ export const openParties = async (options: PartiesOptions, lost: (why: string) =
       ])
       await close()
     }
-    return { cosigner, signer, pools, cosignerId: ownId, close: stop }
+    return { cosigner, signer, pools, cosignerId: ownId, shardOf: (walletId) => shards.of(walletId), close: stop }
   } catch (error) {
     await close()
     throw error

@@ -21,11 +21,17 @@ export type PartyStore = {
    * @throws ProtocolFault class B when the record does not open or does not verify: the wallet is quarantined.
    */
   readonly loadWallet: (walletId: Uint8Array) => Promise<WalletRecord | undefined>
+  /**
+   * Beside the present records, which a refresh does not touch yet. @throws ProtocolFault class A wallet_state: of a
+   * refresh, unless the present record is ACTIVE, one epoch behind and without another undecided one.
+   */
   readonly savePending: (pending: PendingWallets) => Promise<void>
   readonly dropPending: (walletId: Uint8Array, wEpoch: number) => Promise<void>
   readonly setWalletState: (walletId: Uint8Array, state: WalletState, why: string) => Promise<void>
   /** Raised before the first message of an lEpoch that uses the wallets' shares (docs/protocol.md §6.3). */
   readonly noteUse: (walletIds: readonly Uint8Array[], lEpoch: number) => Promise<void>
+  /** The last lEpoch that used the wallet's shares; 0: none did. */
+  readonly lastUse: (walletId: Uint8Array) => Promise<number>
 }
 
 /** TX1 of the party that answers (docs/protocol.md §10.0). */
@@ -52,10 +58,15 @@ export type StoredReply = {
 /** What only the answering party keeps: its intents, its replies, its own rules. */
 export type CosignerStore = PartyStore & {
   readonly pendingWallets: () => Promise<readonly OutcomeQuestion[]>
-  /** PENDING at `wEpoch` becomes ACTIVE and an older epoch is erased, in one transaction. */
+  /**
+   * PENDING at `wEpoch` becomes ACTIVE and an older epoch is erased, in one transaction, for good when this resolves. A
+   * wallet that was stopped meanwhile stays so.
+   */
   readonly activate: (walletId: Uint8Array, wEpoch: number) => Promise<void>
   /** The cosigner's own fences and rules, as far as they can be told before the intent is recorded. */
   readonly admits: (request: { readonly walletId: Uint8Array; readonly payload: Uint8Array }) => boolean
+  /** No freeze of the cosigner's own stands in the way of new shares. */
+  readonly mayRefresh: (walletId: Uint8Array) => boolean
   readonly findReply: (walletId: Uint8Array, reqId: Uint8Array) => StoredReply | undefined
   /**
    * Asks the cosigner's own fences and rules inside the transaction that records the intent.

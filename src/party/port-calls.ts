@@ -9,10 +9,13 @@ export type CallTable = { readonly [method: string]: (args: never) => unknown }
 type Arguments<T extends CallTable, M extends keyof T> = Parameters<T[M]>[0]
 type Result<T extends CallTable, M extends keyof T> = Awaited<ReturnType<T[M]>>
 
+/** `id` 0: no answer is wanted. */
 type Call = { readonly id: number; readonly method: string; readonly args: unknown }
 type Answer =
   | { readonly answer: number; readonly value: unknown }
   | { readonly answer: number; readonly reason: string; readonly facts: unknown }
+
+const NO_ANSWER = 0
 
 /** A refusal that may cross the port: the other side sees `reason` and `facts`, nothing else. */
 export class PortFailure extends Error {
@@ -33,6 +36,8 @@ export type PortEnd<Remote extends CallTable> = {
     args: Arguments<Remote, M>,
     options?: { readonly timeoutMs?: number; readonly transfer?: Transferable[] },
   ) => Promise<Result<Remote, M>>
+  /** A call whose answer nobody waits for: none is sent, and an error is the other side's own to report. */
+  readonly tell: <M extends keyof Remote & string>(method: M, args: Arguments<Remote, M>) => void
   /** Fails every call that waits, and every later one. */
   readonly shut: (why: string) => void
 }
@@ -81,11 +86,11 @@ export const openPortEnd = <Remote extends CallTable>(
       const handler = Object.hasOwn(local, method) ? local[method] : undefined
       if (handler === undefined) throw new PortFailure('METHOD_UNKNOWN', { method })
       const value = await handler(args as never)
-      port.postMessage({ answer: id, value }, ownBuffers(value))
+      if (id !== NO_ANSWER) port.postMessage({ answer: id, value }, ownBuffers(value))
     } catch (error) {
       const { reason, facts } = refusal(error)
       if (reason === 'INTERNAL') onBug(error)
-      port.postMessage({ answer: id, reason, facts }, [])
+      if (id !== NO_ANSWER) port.postMessage({ answer: id, reason, facts }, [])
     }
   }
 
@@ -105,6 +110,9 @@ export const openPortEnd = <Remote extends CallTable>(
 
   return {
     shut,
+    tell: (method, args) => {
+      if (shutWhy === undefined) port.postMessage({ id: NO_ANSWER, method, args }, [])
+    },
     call: (method, args, options = {}) =>
       new Promise((resolve, reject) => {
         if (shutWhy !== undefined) {

@@ -45,6 +45,12 @@ export class PresignatureMap<P extends Held> {
     this.#sweepLater()
   }
 
+  /** Looks at one that stays; undefined when it is unknown or expired. */
+  peek(presigId: Uint8Array): P | undefined {
+    const entry = this.#entries.get(hexOf(presigId))
+    return entry !== undefined && entry.expiresAtMs > this.#nowMs() ? entry.presignature : undefined
+  }
+
   /** Removes a presignature and returns it: from here on it exists nowhere else. */
   take(presigId: Uint8Array): P | undefined {
     const key = hexOf(presigId)

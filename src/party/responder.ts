@@ -22,8 +22,6 @@ import {
 import type { Entropy } from '../engine/dkls23/operation-generator.ts'
 import { type Presignature, wipePresignature } from '../engine/dkls23/presignature.ts'
 import { ROLE_C, ROLE_S } from '../engine/dkls23/suite.ts'
-import { DkgResponder } from './dkg-responder.ts'
-import { ed25519Ready } from '../engine/curve/ed25519.ts'
 import { EdResponder, type ReadEdPayload } from './ed-responder.ts'
 import type { Link } from './link.ts'
 import type { CosignerStore } from './party-store.ts'
@@ -32,6 +30,7 @@ import { inThreadSessionsOfS } from './in-thread-sessions.ts'
 import type { SessionsOfS } from './session-engine.ts'
 import { SessionResponder } from './session-responder.ts'
 import { type ReadPayload, SignResponder } from './sign-responder.ts'
+import { WalletOperations } from './wallet-operations.ts'
 
 export type ResponderDeps = {
   readonly link: Link
@@ -56,23 +55,25 @@ export class Responder {
   readonly #presignatures: PresignatureMap<Presignature>
   readonly #signer: SignResponder
   readonly ed: EdResponder
-  readonly #dkg: DkgResponder
+  readonly #wallets: WalletOperations
   readonly #sessions: SessionResponder
   #peerIncarnation = ''
-  #asking = false
 
   constructor(deps: ResponderDeps) {
     this.#deps = deps
     this.#link = deps.link
     this.#parties = deps.link.parties
     this.#presignatures = new PresignatureMap(() => deps.clock.nowMs(), wipePresignature)
-    this.#dkg = new DkgResponder(deps)
-    this.ed = new EdResponder(deps)
+    const heard = (frame: Uint8Array): Promise<unknown> => this.answer(frame)
+    this.#wallets = new WalletOperations({ ...deps, heard, wipeWallet: (walletId) => this.wipeWallet(walletId) })
+    const { undecided } = this.#wallets
+    this.ed = new EdResponder({ ...deps, undecided })
     this.#sessions = new SessionResponder({
       ...deps,
+      undecided,
       sessions: deps.sessions ?? inThreadSessionsOfS(deps.link.parties, deps.entropy),
       presignatures: this.#presignatures,
-      isKeyGeneration: (sid) => this.#dkg.has(sid),
+      isWalletOperation: (sid) => this.#wallets.has(sid),
     })
     const dropWallet = (walletId: Uint8Array): void => this.#dropWallet(walletId)
     this.#signer = new SignResponder({ ...deps, dropWallet }, this.#presignatures)
@@ -85,7 +86,7 @@ export class Responder {
   /** Ends every session and overwrites every presignature; the link's material is the link's own to wipe. */
   wipeSessions(): void {
     this.#sessions.drop()
-    this.#dkg.dropAll()
+    this.#wallets.dropAll()
     this.#presignatures.wipeAll()
     this.ed.wipeAll()
   }
@@ -95,6 +96,11 @@ export class Responder {
     this.#link.wipeMaterialUpTo(lEpoch)
     this.#sessions.dropUpTo(lEpoch)
     this.#presignatures.wipeUpTo(lEpoch)
+  }
+
+  /** Resolves when the peer was asked, as far as it answers, about everything that is not decided. */
+  settled(): Promise<void> {
+    return this.#wallets.askOutcomes()
   }
 
   /** A presignature that the peer took and will not use. */
@@ -144,23 +150,10 @@ export class Responder {
       case FRAME_TYPES.E1:
       case FRAME_TYPES.ED_SIGN_REQUEST:
         return this.ed.answer(frame)
-      case FRAME_TYPES.W1: {
-        const { sid, body } = await ed25519Ready().then(() => this.#dkg.start(frame))
-        return this.#frame(FRAME_TYPES.W2, sid, frame.lEpoch, body)
-      }
-      case FRAME_TYPES.W3: {
-        if (this.#sessions.has(frame.sid)) throw violation('type in this session')
-        return this.#frame(FRAME_TYPES.W4, frame.sid, frame.lEpoch, await this.#dkg.finish(frame))
-      }
-      case FRAME_TYPES.W5:
-        await this.#dkg.acknowledge(frame.sid)
-        return undefined
-      case FRAME_TYPES.OUTCOME_ANSWER:
-        assertNoSid(frame.sid)
-        await this.#dkg.settle(frame.body)
-        return undefined
       default:
-        return this.#link.lock.run(() => this.#answerLocked(frame))
+        if (!this.#wallets.serves(frame.type)) return this.#link.lock.run(() => this.#answerLocked(frame))
+        if (this.#sessions.has(frame.sid)) throw violation('type in this session')
+        return this.#wallets.answer(frame)
     }
   }
 
@@ -176,7 +169,7 @@ export class Responder {
     }
     if (error.faultClass === 'C') {
       this.#sessions.dropOf(sid)
-      this.#dkg.drop(sid)
+      this.#wallets.drop(sid)
     }
     await this.#link.punish(error)
     if (error.codeName === 'disagreement') this.#deps.alert('disagreement', error.message)
@@ -189,27 +182,11 @@ export class Responder {
     if (incarnation !== this.#peerIncarnation) {
       this.#peerIncarnation = incarnation
       this.wipeSessions()
-      void this.#askOutcomes()
+      void this.#wallets.askOutcomes()
     }
     return this.#frame(FRAME_TYPES.HELLO, NO_SID, this.#link.record.lEpoch, encodeHello(this.#deps.incarnationId))
   }
 
-  /** One round of questions at a time, however often the peer says hello. */
-  async #askOutcomes(): Promise<void> {
-    if (this.#asking) return
-    this.#asking = true
-    try {
-      for (const body of await this.#dkg.questions()) {
-        const { lEpoch } = this.#link.record
-        const answer = await this.#deps.ask(this.#frame(FRAME_TYPES.OUTCOME_QUESTION, NO_SID, lEpoch, body))
-        if (answer !== undefined && answer[5] === FRAME_TYPES.OUTCOME_ANSWER) await this.answer(answer)
-      }
-    } catch (error) {
-      this.#deps.alert('outcome', error instanceof Error ? error.message : 'no answer')
-    } finally {
-      this.#asking = false
-    }
-  }
 
   /** Refuses inside the lock as well: a burn is durable before the next frame gets a turn. */
   async #answerLocked(frame: Frame): Promise<Uint8Array> {

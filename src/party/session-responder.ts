@@ -17,6 +17,7 @@ import { type Begun, LiveOperation } from './live-operation.ts'
 import type { CosignerStore } from './party-store.ts'
 import { hexOf, PRESIGNATURE_TTL_MS, type PresignatureMap } from './presignature-map.ts'
 import type { HeldMaterial, OpenStep, SessionsOfS } from './session-engine.ts'
+import type { UndecidedWallets } from './undecided-wallets.ts'
 
 type Deps = {
   readonly link: Link
@@ -24,8 +25,9 @@ type Deps = {
   readonly clock: Clock
   readonly sessions: SessionsOfS
   readonly presignatures: PresignatureMap<Presignature>
-  /** The sid is of a key generation: a frame of another kind in it is a violation. */
-  readonly isKeyGeneration: (sid: Uint8Array) => boolean
+  /** The sid is of a key generation or a refresh: a frame of another kind in it is a violation. */
+  readonly isWalletOperation: (sid: Uint8Array) => boolean
+  readonly undecided: UndecidedWallets
   readonly alert: (what: string, detail: string) => void
 }
 
@@ -102,7 +104,7 @@ export class SessionResponder {
   async #continue(frame: Frame): Promise<Uint8Array> {
     const operation = this.#live.find(frame.sid)
     if (operation === undefined) {
-      if (this.#deps.isKeyGeneration(frame.sid)) throw violation('type in a key generation')
+      if (this.#deps.isWalletOperation(frame.sid)) throw violation('type in a wallet operation')
       throw benign('session', 'unknown session')
     }
     try {
@@ -218,23 +220,22 @@ export class SessionResponder {
   }
 
   /**
-   * The named wallets' records. A frame that names a PENDING wallet at its epoch stands for the ACK that was lost; a
-   * damaged record is quarantined and counts as refused, and so does one whose wallet was stopped meanwhile.
+   * The named wallets' records. One that a refresh holds back counts as refused, and so does a damaged one, which is
+   * quarantined, one that is ahead at C, which stops, and one whose wallet was stopped meanwhile.
    */
   async #loadWallets(names: readonly SlotName[], loaded: Map<string, WalletRecord>, lEpoch: number): Promise<void> {
-    const { store } = this.#deps
+    const { store, undecided } = this.#deps
+    const held = await undecided.heed(names)
     const stopped = new Set<string>()
     this.#stopped = stopped
     try {
-      const pending = await store.pendingWallets()
       for (const { walletId, wEpoch } of names) {
         const key = hexOf(walletId)
-        if (loaded.has(key)) continue
+        if (loaded.has(key) || held.has(key)) continue
         try {
-          const lost = pending.some((one) => one.wEpoch === wEpoch && hexOf(one.walletId) === key)
-          if (lost) await store.activate(walletId, wEpoch)
           const record = await store.loadWallet(walletId)
           if (record !== undefined) loaded.set(key, record)
+          if (record?.state === 'ACTIVE' && record.wEpoch < wEpoch) await undecided.stopBehind(walletId)
         } catch (error) {
           if (!(error instanceof ProtocolFault) || error.consequence !== 'quarantine-wallet') throw error
           this.#deps.alert('quarantine', `wallet ${key}`)

@@ -39,6 +39,8 @@ export class SignResponder {
   readonly #deps: Deps
   readonly #presignatures: PresignatureMap<Presignature>
   readonly #known = new Map<string, KnownWallet>()
+  /** How often something was forgotten: what was read before that is not remembered after it. */
+  #forgets = 0
   /** Requests that are being answered, by wallet and request id, with what they ask for. */
   readonly #running = new Map<string, string>()
   /** Wallets whose suspension is not on disk yet. */
@@ -50,6 +52,7 @@ export class SignResponder {
   }
 
   forgetWallet(walletId: Uint8Array): void {
+    this.#forgets += 1
     this.#known.delete(hexOf(walletId))
   }
 
@@ -166,12 +169,14 @@ export class SignResponder {
   }
 
   async #load(walletId: Uint8Array, key: string): Promise<KnownWallet | undefined> {
+    const before = this.#forgets
     const record = await this.#deps.store.loadWallet(walletId)
     if (record === undefined) return undefined
     const { share, ...binding } = record
     share.fill(0)
-    if (this.#known.size >= MAX_KNOWN_WALLETS) this.#known.clear()
     const known = { binding, state: record.state }
+    if (this.#forgets !== before) return known
+    if (this.#known.size >= MAX_KNOWN_WALLETS) this.#known.clear()
     this.#known.set(key, known)
     return known
   }

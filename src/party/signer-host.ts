@@ -3,6 +3,7 @@ import type { Clock } from '../domain/clock.ts'
 import { assert } from '../domain/failure.ts'
 import { walletIdFromBytes } from '../domain/ids.ts'
 import { decodeLinkRecord } from '../engine/dkls23/records.ts'
+import { verdictOn } from '../engine/dkls23/two-phase-switch.ts'
 import { appendAudit } from '../vault/audit-chain.ts'
 import type { DaemonVault } from '../vault/daemon-vault.ts'
 import { addStrike, getLink, listLinks, saveLink } from '../vault/links.ts'
@@ -17,6 +18,7 @@ import { getWallet, setWalletState } from '../vault/wallets.ts'
 import type { Tx } from '../vault/store.ts'
 import type { LostMaterial } from './cosigner-links.ts'
 import { hexOf } from './presignature-map.ts'
+import type { RefreshOrders } from './refresh-orders.ts'
 import type { SignerHostCalls } from './signer.ts'
 
 export type SignerHostEvents = {
@@ -33,7 +35,12 @@ type Events = SignerHostEvents & {
   readonly alert: (what: string, detail: string) => void
 }
 
-export const createSignerHost = (vault: DaemonVault, clock: Clock, events: Events): SignerHostCalls => {
+export const createSignerHost = (
+  vault: DaemonVault,
+  clock: Clock,
+  orders: RefreshOrders,
+  events: Events,
+): SignerHostCalls => {
   const nowMs = (): number => Math.trunc(clock.nowMs())
   return {
     loadLink: (linkId) => getLink(vault.read, linkId)?.control,
@@ -73,14 +80,15 @@ export const createSignerHost = (vault: DaemonVault, clock: Clock, events: Event
     noteUse: ({ walletIds, lEpoch }) => vault.commit((tx) => raiseLastUsedEpoch(tx, walletIds, lEpoch)),
     settleOutcome: ({ walletId, wEpoch, sid }) =>
       vault.commit((tx) => {
-        const current = getShare(tx, walletId)
-        if (current !== undefined && current.wEpoch >= wEpoch) return 'COMMITTED'
+        if (verdictOn({ wEpoch }, getShare(tx, walletId)?.wEpoch) === 'COMMITTED') return 'COMMITTED'
+        orders.abort(walletId, sid)
         const pending = getShare(tx, walletId, 'pending')
         if (pending?.pendingSid !== undefined && hexOf(pending.pendingSid) === hexOf(sid)) {
           dropPendingShare(tx, walletId, nowMs())
         }
         return 'ABORTED'
       }),
+    commitRefresh: (decided) => orders.commit(vault, decided, nowMs()),
     alert: ({ what, detail }) => events.alert(what, detail),
     wiped: ({ shard }) => events.wiped(shard),
     lost: (args) => events.lost(args),

@@ -39,7 +39,7 @@ type Opened = SignerLink & { readonly crypto: CryptoThread }
 
 const MAX_GENERATED = 1_024
 /** After the cosigner's, so that one worker at a time is loaded. */
-const WORKERS_AFTER_MS = 2_000
+const WORKERS_AFTER_MS = 6_000
 
 export class SignerLinks {
   readonly all: readonly SignerLink[]
@@ -64,7 +64,10 @@ export class SignerLinks {
     const incarnationId = new Uint8Array(randomBytes(16))
     const opened: Opened[] = []
     for (const shard of where.shards) opened.push(await openLink(deps, where, { shard, pair, incarnationId }))
-    startInTurn(opened.map(({ crypto }) => crypto), WORKERS_AFTER_MS)
+    // Material for the links that nobody has asked for yet is made there, where it holds up nothing.
+    startInTurn(opened, WORKERS_AFTER_MS, ({ initiator, shard }) =>
+      initiator.warm().catch((error: unknown) => deps.alert('link', `link ${shard} has no material yet: ${String(error)}`)),
+    )
     return new SignerLinks(opened, where.configured)
   }
 
@@ -96,13 +99,13 @@ export class SignerLinks {
     return (this.#byId.get(linkIdIn(frame)) ?? this.#first()).initiator.answerQuestion(frame)
   }
 
-  /** The link of the next new wallet: they take turns, those that are stopped left out. */
+  /** The link of the next new wallet: those that are set up take turns. Before that it is the first that may be. */
   next(): SignerLink {
     const taking = this.all.filter(({ shard }) => shard < this.#configured)
     const open = taking.filter(({ link }) => !link.burned && link.record.state === 'ACTIVE')
-    const links = open.length > 0 ? open : taking
+    const ready = open.filter(({ link }) => link.material !== undefined)
     this.#turn += 1
-    return links[this.#turn % links.length] ?? this.#first()
+    return ready[this.#turn % ready.length] ?? open[0] ?? this.#first()
   }
 
   /** The key generation `sid` was made over this link; its W5 goes there too. */
@@ -122,10 +125,14 @@ export class SignerLinks {
     for (const { initiator } of this.all) await initiator.connect()
   }
 
-  /** Material for every link, one after the other. Rejects with what the first that failed said, once all were tried. */
+  /**
+   * At the start: material for the first link, and for every one that an operator has let go on after a burn. The others
+   * are set up with the first of their sessions, or once their workers are up.
+   */
   async warm(): Promise<void> {
+    const due = this.all.filter(({ link }, at) => at === 0 || (link.burned && link.record.relinkGrant > 0))
     const failed: unknown[] = []
-    for (const { initiator } of this.all) await initiator.warm().catch((error: unknown) => failed.push(error))
+    for (const { initiator } of due) await initiator.warm().catch((error: unknown) => failed.push(error))
     if (failed.length > 0) throw failed[0]
   }
 

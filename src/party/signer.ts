@@ -27,11 +27,14 @@ import type { LostMaterial } from './cosigner-links.ts'
 import { CryptoWorkerGone } from './crypto-thread.ts'
 import type { EdSignJob } from './ed-initiator.ts'
 import { createEntropy, systemClock } from './entropy.ts'
-import type { InitiatorStore, ReadyPresignature, SignJob } from './initiator.ts'
+import type { InitiatorStore, ReadyPresignature } from './initiator.ts'
 import { PeerRefusal } from './peer-refusal.ts'
 import { openPortEnd, type PortEnd, PortFailure } from './port-calls.ts'
 import { hexOf } from './presignature-map.ts'
+import { type RefreshedShares, RefreshNotDue } from './refresh-initiator.ts'
+import type { DecidedShares } from './refresh-orders.ts'
 import { openRecord, sealRecord, ShareSeal } from './share-sealing.ts'
+import type { SignJob } from './sign-initiator.ts'
 import { SignerLinks, type SignerShards } from './signer-links.ts'
 
 export type SignerWorkerData = SignerShards & {
@@ -60,6 +63,7 @@ export type SignerHostCalls = {
   }) => Promise<void>
   readonly noteUse: (args: { readonly walletIds: readonly Uint8Array[]; readonly lEpoch: number }) => Promise<void>
   readonly settleOutcome: (question: OutcomeQuestion) => Promise<'COMMITTED' | 'ABORTED'>
+  readonly commitRefresh: (decided: DecidedShares) => Promise<void>
   readonly alert: (args: { readonly what: string; readonly detail: string }) => void
   /** Every presignature of a shard is gone. */
   readonly wiped: (args: { readonly shard: number }) => void
@@ -135,11 +139,18 @@ export const createSigner = async (data: SignerWorkerData, host: PortEnd<SignerH
     presign: ({ shard, walletIds }: PresignArgs): Promise<readonly ReadyPresignature[]> =>
       tellingMaking(() => links.of(shard).presign(walletIds)),
     sign: (job: SignJob): Promise<EcdsaSignature> => telling(() => links.holderOf(job.presigId).sign(job)),
+    prepareSign: (job: SignJob) => links.holderOf(job.presigId).prepareSign(job),
+    signPrepared: (presigId: Uint8Array): Promise<EcdsaSignature> =>
+      telling(() => links.holderOf(presigId).signPrepared(presigId)),
     discard: (presigId: Uint8Array) => links.discard(presigId),
     presignEd25519: ({ shard, walletIds }: PresignArgs): Promise<readonly ReadyPresignature[]> =>
       tellingMaking(() => links.of(shard).ed.presign(walletIds)),
     signEd25519: (job: EdSignJob): Promise<EdSignature> => telling(() => links.holderOf(job.presigId).ed.sign(job)),
     wipeWallet: (walletId: Uint8Array) => links.wipeWallet(walletId),
+    /** Milliseconds until the wallet's shares can be refreshed. */
+    refreshWait: ({ shard, walletId }: WalletAt) => telling(() => links.of(shard).refreshes.waitMs(walletId)),
+    refresh: ({ shard, walletId }: WalletAt): Promise<RefreshedShares> =>
+      telling(() => links.of(shard).refreshes.refresh(walletId)),
     status: (): readonly SignerStatus[] => links.status(),
     stop: async () => {
       await links.close()
@@ -154,6 +165,8 @@ export const createSigner = async (data: SignerWorkerData, host: PortEnd<SignerH
 
 export type SignerCalls = Awaited<ReturnType<typeof createSigner>>
 
+/** A wallet and the shard that its shares are on. */
+export type WalletAt = { readonly shard: number; readonly walletId: Uint8Array }
 type PresignArgs = { readonly shard: number; readonly walletIds: readonly Uint8Array[] }
 
 /** As `telling`, of work that releases nothing: what a session died of is over when it is asked for again. */
@@ -185,6 +198,7 @@ const telling = async <T>(work: () => Promise<T>): Promise<T> => {
 const reasonOf = (error: unknown): unknown => {
   if (error instanceof PeerUnavailable) return failure('COSIGNER_UNAVAILABLE', { why: error.message })
   if (error instanceof PortFailure) return error
+  if (error instanceof RefreshNotDue) return failure('REFRESH_NOT_DUE', { retryAfterMs: error.waitMs })
   const code = codeOf(error)
   if (code === undefined) return error
   if (code === 'link_burned') return failure('LINK_BURNED', {})
@@ -242,7 +256,17 @@ const createHostedStore = (
       await host.call('noteUse', { walletIds: fresh, lEpoch })
       for (const walletId of fresh) noted.set(hexOf(walletId), lEpoch)
     },
+    lastUse: async (walletId) => (await host.call('loadShare', walletId, { transfer: [] }))?.lastUsedEpoch ?? 0,
     settleOutcome: (question) => host.call('settleOutcome', question),
+    commitRefresh: async ({ sid, records }) => {
+      const shares: SealedShare[] = []
+      for (const record of records) {
+        const present = await host.call('loadShare', record.walletId, { transfer: [] })
+        shares.push(sealRecord(seal, record, (present?.recordVersion ?? 0n) + 1n))
+      }
+      const [first] = records
+      if (first !== undefined) await host.call('commitRefresh', { sid, linkId: first.linkId, shares })
+    },
   }
 }
 

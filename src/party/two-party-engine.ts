@@ -6,13 +6,13 @@
 import { failure, isFailure } from '../domain/failure.ts'
 import type { EcdsaSignature } from '../engine/dkls23/sign-messages.ts'
 import type { EdSignature } from '../engine/frost/sign-messages.ts'
-import type { AuditHead } from '../vault/audit-chain.ts'
+import { type AuditHead, auditHead } from '../vault/audit-chain.ts'
 import type { FreezeRow, FreezeSubject } from '../vault/freezes.ts'
 import { rememberPeerHead } from '../vault/peer-heads.ts'
 import type { KeyType } from '../vault/wallets.ts'
 import type { CosignerStatus } from './cosigner.ts'
 import type { EdSignJob } from './ed-initiator.ts'
-import type { ReadyPresignature, SignJob } from './initiator.ts'
+import type { ReadyPresignature } from './initiator.ts'
 import type { PooledWallet } from './key-pools.ts'
 import { MovingMean } from './moving-mean.ts'
 import { type JoinedParties, openParties, type PartiesOptions } from './open-parties.ts'
@@ -20,9 +20,13 @@ import { asFailure, toldOf, translated, whyOf } from './party-failure.ts'
 import { PortFailure } from './port-calls.ts'
 import { hexOf } from './presignature-map.ts'
 import type { PoolView } from './presignature-pool.ts'
+import { RefreshOrders } from './refresh-orders.ts'
+import { type RefreshTurn, runRefresh } from './refresh-desk.ts'
+import type { SignJob } from './sign-initiator.ts'
 import type { GeneratedWallet, SignerStatus } from './signer.ts'
+import { WalletGates } from './wallet-gates.ts'
 
-export type EngineOptions = PartiesOptions & {
+export type EngineOptions = Omit<PartiesOptions, 'refreshOrders'> & {
   /** Whether presignatures may be made for a wallet before anybody signs with it. */
   readonly mayPool?: (walletId: Uint8Array) => boolean
   /** Signing is possible, or is not any more. */
@@ -31,6 +35,7 @@ export type EngineOptions = PartiesOptions & {
 
 const CALL_TIMEOUT_MS = 10_000
 const RETRY_MS = 1_000
+const PREPARE_BELOW = 4
 
 export class TwoPartyEngine {
   readonly #options: EngineOptions
@@ -39,6 +44,10 @@ export class TwoPartyEngine {
   #lastTryMs = 0
   #why = 'not started'
   #stopped = false
+  readonly #gates = new WalletGates()
+  readonly #orders = new RefreshOrders()
+  /** Jobs that party C's thread has already. */
+  readonly #prepared = new WeakSet<SignJob>()
   readonly #rounds: { readonly [K in KeyType]: MovingMean } = { secp256k1: new MovingMean(), ed25519: new MovingMean() }
 
   constructor(options: EngineOptions) {
@@ -85,8 +94,30 @@ export class TwoPartyEngine {
     signal: AbortSignal,
     whenEmpty: 'wait' | 'fail' = 'wait',
   ): Promise<ReadyPresignature> {
-    const { pools } = this.#live ?? (await this.#ensure())
-    return translated(pools.of(keyType).take(walletId, signal, whenEmpty))
+    for (;;) {
+      if (whenEmpty === 'wait') await this.#gates.pass(walletId, signal)
+      const { pools } = this.#live ?? (await this.#ensure())
+      try {
+        return await translated(pools.of(keyType).take(walletId, signal, whenEmpty))
+      } catch (error) {
+        // A refresh that begins while one is waited for leaves the wallet out of the session: this waits for it too.
+        if (whenEmpty === 'fail' || !this.#gates.isHeld(walletId)) throw error
+      }
+    }
+  }
+
+  /**
+   * Both parties' shares change, the key stays. Signatures under way are waited for and those that come wait; the
+   * wallet's presignatures are gone. Refuses as `runRefresh`.
+   */
+  async refreshShares(wallet: PooledWallet, turn: RefreshTurn): Promise<void> {
+    const live = await this.#ensure()
+    const { vault, clock } = this.#options
+    await runRefresh({ vault, clock, gates: this.#gates, orders: this.#orders }, live, wallet, turn)
+    // Each side remembers how far the other's vault is from here on, so an older copy of either is refused.
+    await this.anchor(auditHead(vault.read)).catch((error: unknown) =>
+      this.#options.onAlert('daemon', 'anchor', String(error)),
+    )
   }
 
   /** One that was taken and is not going to be used: both sides overwrite it, and nothing waits for that. */
@@ -96,20 +127,45 @@ export class TwoPartyEngine {
     void live?.cosigner.call('discard', presigId, { transfer: [] }).catch(() => undefined)
   }
 
+  /**
+   * Lets party C's thread work on a signature, by a secp256k1 wallet, whose intent is about to be written: nothing leaves
+   * that thread before `sign` is called with the same job. One that is not to be has its presignature discarded. Not
+   * where many are being made: the threads have work enough then, and each message costs some.
+   */
+  prepareSign(job: SignJob): void {
+    const live = this.#live
+    if (live === undefined || live.pools.of('secp256k1').liveCount >= PREPARE_BELOW) return
+    this.#prepared.add(job)
+    live.signer.tell('prepareSign', job)
+  }
+
   /** By a secp256k1 wallet. */
   sign(job: SignJob): Promise<EcdsaSignature> {
-    return this.#measured('secp256k1', ({ signer }) =>
-      signer.call('sign', job, { transfer: [], timeoutMs: CALL_TIMEOUT_MS }),
+    const isPrepared = this.#prepared.delete(job)
+    return this.#measured('secp256k1', job.walletId, ({ signer }) =>
+      isPrepared
+        ? signer.call('signPrepared', job.presigId, { transfer: [], timeoutMs: CALL_TIMEOUT_MS })
+        : signer.call('sign', job, { transfer: [], timeoutMs: CALL_TIMEOUT_MS }),
     )
   }
 
   signEd25519(job: EdSignJob): Promise<EdSignature> {
-    return this.#measured('ed25519', ({ signer }) =>
+    return this.#measured('ed25519', job.walletId, ({ signer }) =>
       signer.call('signEd25519', job, { transfer: [], timeoutMs: CALL_TIMEOUT_MS }),
     )
   }
 
-  async #measured<T>(keyType: KeyType, rounds: (parties: JoinedParties) => Promise<T>): Promise<T> {
+  async #measured<T>(
+    keyType: KeyType,
+    walletId: Uint8Array,
+    rounds: (parties: JoinedParties) => Promise<T>,
+  ): Promise<T> {
+    // A presignature that was taken before a refresh began went with the shares it was made of: another one is taken.
+    if (this.#gates.isHeld(walletId)) throw new PortFailure('UNKNOWN_PRESIGNATURE')
+    return this.#gates.during(walletId, () => this.#measureRounds(keyType, rounds))
+  }
+
+  async #measureRounds<T>(keyType: KeyType, rounds: (parties: JoinedParties) => Promise<T>): Promise<T> {
     const live = this.#live ?? (await this.#ensure())
     const endLive = live.pools.of(keyType).beginLive()
     const startMs = performance.now()
@@ -138,6 +194,7 @@ export class TwoPartyEngine {
     depth: number,
     signal: AbortSignal,
   ): Promise<{ readonly depth: number; readonly capacity: number; readonly fillRate: number }> {
+    await this.#gates.pass(walletId, signal)
     const { pools } = this.#live ?? (await this.#ensure())
     const pool = pools.of(keyType)
     const ready = await translated(pool.warm(walletId, depth, signal))
@@ -259,7 +316,7 @@ export class TwoPartyEngine {
 
   async #open(): Promise<JoinedParties> {
     try {
-      const live = await openParties(this.#options, (why) => this.#lose(why))
+      const live = await openParties({ ...this.#options, refreshOrders: this.#orders }, (why) => this.#lose(why))
       this.#live = live
       this.#why = ''
       this.#options.onAvailability(true, '')

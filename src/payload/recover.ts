@@ -1,4 +1,3 @@
-import { recoverAddress } from 'viem/utils'
 import { parseEvmAddress } from './address.ts'
 import { equalBytes, toHex } from './bytes.ts'
 import { checkDigest } from './digest.ts'
@@ -16,6 +15,8 @@ export const recoverSigner = async (
 ): Promise<Uint8Array | undefined> => {
   const hash = toHex(checkDigest(digest))
   const { hex } = formatSignature(checkSignature(signature))
+  // Only when somebody asks: it is a fifth of what a start loads, and a tenth of the memory.
+  const { recoverAddress } = await import('viem/utils')
   const address = await recoverAddress({ hash, signature: hex }).catch(() => undefined)
   return address === undefined ? undefined : parseEvmAddress(address)
 }

@@ -60,6 +60,7 @@ export const ACCESS: AccessTable = {
     signStream: holding('wallet:sign', 'sign:digest', 'sign:authorization'),
     warmPresignatures: holding('wallet:sign'),
     verifySignature: holding('wallet:read'),
+    refreshShares: holding('wallet:admin'),
     archiveWallet: holding('wallet:admin'),
   },
   audit: {

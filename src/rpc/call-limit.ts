@@ -12,12 +12,43 @@ const STOPPING = failure('SHUTTING_DOWN', {})
 /**
  * Connect's listeners end a call at the client's deadline through the same signal as when the client goes away.
  */
-const clientReason = ({ reason }: AbortSignal): Failure =>
+const clientReason = ({ reason }: Ending): Failure =>
   reason instanceof ConnectError && reason.code === Code.DeadlineExceeded ? DEADLINE : CANCELLED
 
+/** Something that ends calls. Joining and leaving take the same time however many calls it would end. */
+export type Ending = {
+  readonly hasCome: boolean
+  /** The signal's, where it is one's ending. */
+  readonly reason: unknown
+  readonly add: (listener: () => void) => void
+  readonly delete: (listener: () => void) => void
+}
+
+const endings = new WeakMap<AbortSignal, Ending>()
+
+/** The ending that a signal is. One listener is on the signal itself: it would look through all it has for each more. */
+export const endingOf = (signal: AbortSignal): Ending => {
+  const known = endings.get(signal)
+  if (known !== undefined) return known
+  const listeners = new Set<() => void>()
+  signal.addEventListener('abort', () => [...listeners].forEach((listener) => listener()), { once: true })
+  const ending: Ending = {
+    get hasCome() {
+      return signal.aborted
+    },
+    get reason(): unknown {
+      return signal.reason
+    },
+    add: (listener) => listeners.add(listener),
+    delete: (listener) => listeners.delete(listener),
+  }
+  endings.set(signal, ending)
+  return ending
+}
+
 export type CallLimitSettings = {
-  /** Aborts when the client goes away. */
-  readonly clientSignal: AbortSignal
+  /** Comes when the client goes away. */
+  readonly client: Ending
   /** Aborts when the daemon no longer waits for calls. */
   readonly stopSignal: AbortSignal
   readonly timeoutMs: number
@@ -32,19 +63,21 @@ export type CallLimitSettings = {
 export class CallLimit implements Disposable {
   readonly #controller = new AbortController()
   readonly #settings: CallLimitSettings
+  readonly #stop: Ending
   readonly #timer: NodeJS.Timeout
   #onAbort: ((reason: Failure) => void) | undefined
-  readonly #onClient = (): void => this.#abort(clientReason(this.#settings.clientSignal))
+  readonly #onClient = (): void => this.#abort(clientReason(this.#settings.client))
   readonly #onStop = (): void => this.#abort(STOPPING)
 
   constructor(settings: CallLimitSettings) {
     this.#settings = settings
     const expired = settings.kind === 'unary' ? DEADLINE : ROTATED
     this.#timer = setTimeout(() => this.#abort(expired), settings.timeoutMs)
-    settings.clientSignal.addEventListener('abort', this.#onClient, { once: true })
-    settings.stopSignal.addEventListener('abort', this.#onStop, { once: true })
-    if (settings.clientSignal.aborted) this.#onClient()
-    else if (settings.stopSignal.aborted) this.#abort(STOPPING)
+    this.#stop = endingOf(settings.stopSignal)
+    settings.client.add(this.#onClient)
+    this.#stop.add(this.#onStop)
+    if (settings.client.hasCome) this.#onClient()
+    else if (this.#stop.hasCome) this.#abort(STOPPING)
   }
 
   get signal(): AbortSignal {
@@ -73,7 +106,7 @@ export class CallLimit implements Disposable {
   [Symbol.dispose](): void {
     clearTimeout(this.#timer)
     this.#onAbort = undefined
-    this.#settings.clientSignal.removeEventListener('abort', this.#onClient)
-    this.#settings.stopSignal.removeEventListener('abort', this.#onStop)
+    this.#settings.client.delete(this.#onClient)
+    this.#stop.delete(this.#onStop)
   }
 }

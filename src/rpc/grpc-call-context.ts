@@ -7,6 +7,7 @@ import { Code, ConnectError, createContextValues } from '@connectrpc/connect'
 import type { ContextValues, HandlerContext } from '@connectrpc/connect'
 import type { DescMethod, DescService } from '@bufbuild/protobuf'
 import { Metadata } from '@grpc/grpc-js'
+import type { Ending } from './call-limit.ts'
 
 /** What the four call types of grpc-js have in common. */
 export type GrpcCall = {
@@ -55,6 +56,7 @@ export class GrpcCallContext implements HandlerContext {
   #requestHeader: Headers | undefined
   #responseHeader: Headers | undefined
   #responseTrailer: Headers | undefined
+  #textTrailer: { readonly name: string; readonly text: string } | undefined
   #isEnded = false
   #isHeaderSent = false
 
@@ -97,6 +99,32 @@ export class GrpcCallContext implements HandlerContext {
     return this.#controller.signal
   }
 
+  /** The client goes away. As `signal`, without the cost of making one. */
+  get client(): Ending {
+    const call = this.#call
+    const listeners = new Set<() => void>()
+    call.once('cancelled', () => listeners.forEach((listener) => listener()))
+    return {
+      get hasCome() {
+        return call.cancelled
+      },
+      reason: CALL_CANCELLED,
+      add: (listener) => listeners.add(listener),
+      delete: (listener) => listeners.delete(listener),
+    }
+  }
+
+  /** As `requestHeader.get(name)`, of a text header, without reading all the others. */
+  readHeader(name: string): string | null {
+    const values = this.#call.metadata.get(name)
+    return values.length === 0 ? null : values.map(String).join(', ')
+  }
+
+  /** As `responseTrailer.set(name, text)`, for one text beside those. */
+  setTextTrailer(name: string, text: string): void {
+    this.#textTrailer = { name, text }
+  }
+
   readonly timeoutMs = (): number | undefined => {
     const deadline = Number(this.#call.getDeadline())
     return Number.isFinite(deadline) ? Math.max(0, deadline - Date.now()) : undefined
@@ -112,7 +140,9 @@ export class GrpcCallContext implements HandlerContext {
 
   /** Trailers, for the status that ends the call. */
   takeTrailer(): Metadata {
-    return this.#responseTrailer === undefined ? new Metadata() : toMetadata(this.#responseTrailer)
+    const trailer = this.#responseTrailer === undefined ? new Metadata() : toMetadata(this.#responseTrailer)
+    if (this.#textTrailer !== undefined) trailer.set(this.#textTrailer.name, this.#textTrailer.text)
+    return trailer
   }
 
   end(): void {

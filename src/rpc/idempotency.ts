@@ -2,11 +2,28 @@
  * Same request id and body, same answer: a repeat that comes while the first runs waits for it, one that comes
  * later gets what was stored, also after a restart. The same id with another body is IDEMPOTENCY_MISMATCH.
  */
+import { hash } from 'node:crypto'
+import { type DescMessage, type DescMethod, type MessageShape, toBinary } from '@bufbuild/protobuf'
 import type { Code } from '@connectrpc/connect'
 import { Code as Codes } from '@connectrpc/connect'
 import { failure, isFailure } from '../domain/failure.ts'
 import type { RequestId } from '../domain/ids.ts'
 import { STATUS_RULES } from './status.ts'
+
+/**
+ * SHA-256 of the canonical request: what a repeat under the same request id has to equal. It is hashed with the id as it
+ * is kept: letter case does not make it another request.
+ */
+export const bodyHashOf = (
+  desc: DescMethod,
+  request: MessageShape<DescMessage>,
+  requestId: RequestId,
+  serialized?: Uint8Array,
+): Uint8Array => {
+  const isAsKept = requestId === (request as { readonly requestId?: unknown }).requestId
+  if (!isAsKept) Object.assign(request, { requestId })
+  return hash('sha256', isAsKept && serialized !== undefined ? serialized : toBinary(desc.input, request), 'buffer')
+}
 
 export type RequestKey = { readonly caller: string; readonly method: string; readonly requestId: RequestId }
 

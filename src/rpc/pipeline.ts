@@ -3,7 +3,6 @@
  * is the request valid → how long may it take → was it asked before → the handler → one shape of error → one
  * event. Handlers see a request and a Call and nothing of the transport.
  */
-import { createHash } from 'node:crypto'
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf'
 import type { DescMessage, DescMethod, MessageShape } from '@bufbuild/protobuf'
 import type { HandlerContext, ServiceImpl } from '@connectrpc/connect'
@@ -17,9 +16,10 @@ import { ACCESS, checkAccess, methodName, SERVICES as services } from './access.
 import { Admission } from './admission.ts'
 import type { Authenticated } from './authenticate.ts'
 import { authenticate } from './authenticate.ts'
-import { CallLimit } from './call-limit.ts'
+import { CallLimit, type Ending, endingOf } from './call-limit.ts'
+import { clientOf, readAuthorization, setTrailer } from './call-transport.ts'
 import type { BidiHandler, Handlers, KeyedService, StreamHandler, UnaryHandler } from './handlers.ts'
-import { Idempotency } from './idempotency.ts'
+import { bodyHashOf, Idempotency } from './idempotency.ts'
 import { peerKey } from './peer.ts'
 import type { CallEvent, PipelineDependencies } from './pipeline-needs.ts'
 import { RateLimiter } from '../signing/rate-limiter.ts'
@@ -42,7 +42,7 @@ type AnyBidi = BidiHandler<DescMessage, DescMessage>
 /** Where a unary request comes from: a call of its own, or a stream it is an item of. */
 type Origin = {
   readonly authenticated: Authenticated
-  readonly clientSignal: AbortSignal
+  readonly client: Ending
   /** What the client leaves; undefined where it does not say. */
   readonly timeoutMs: number | undefined
   readonly stages: StageTimes
@@ -132,8 +132,7 @@ export class Pipeline {
   #authenticate(context: HandlerContext): Authenticated {
     const { directory, clock } = this.#needs
     if (this.#needs.stopSignal.aborted) throw failure('SHUTTING_DOWN', {})
-    const authorization = context.requestHeader.get('authorization')
-    return authenticate(directory, context.values.get(peerKey), authorization, clock.nowMs())
+    return authenticate(directory, context.values.get(peerKey), readAuthorization(context), clock.nowMs())
   }
 
   /** Who calls, once it is clear that they may and that their rate allows it. */
@@ -183,12 +182,11 @@ export class Pipeline {
     let authenticated: Authenticated | undefined
     try {
       authenticated = this.#authenticate(context)
-      const { signal: clientSignal, timeoutMs } = context
-      const origin = { authenticated, clientSignal, timeoutMs: timeoutMs(), stages }
+      const origin = { authenticated, client: clientOf(context), timeoutMs: context.timeoutMs(), stages }
       const { response, call } = await this.#perform(keyed, handler, request, origin)
       this.#checkStillGood(keyed, call.caller)
       for (const check of call.releaseChecks) check()
-      if (keyed.signs) context.responseTrailer.set(TIMING_TRAILER, stages.format(this.#monotonicMs() - startMs))
+      if (keyed.signs) setTrailer(context, TIMING_TRAILER, stages.format(this.#monotonicMs() - startMs))
       this.#report({ ...event, apiKeyId: call.caller.apiKeyId }, startMs)
       return response
     } catch (error) {
@@ -199,17 +197,16 @@ export class Pipeline {
 
   /** What one request passes between authentication and release, whether it came alone or on a stream. */
   async #perform(keyed: Keyed, handler: AnyUnary, request: AnyRequest, origin: Origin) {
-    const { authenticated, clientSignal, stages } = origin
+    const { authenticated, client, stages } = origin
     await this.#letIn(keyed, authenticated, request)
     const notAfterMs = fromTimestamp((request as SigningFields).notAfter) ?? Infinity
     const leftMs = Math.min(origin.timeoutMs ?? Infinity, notAfterMs - this.#needs.clock.nowMs())
     const timeoutMs = Math.min(this.#needs.limits.unaryTimeoutMs, leftMs)
     if (timeoutMs <= 0) throw failure('DEADLINE_EXCEEDED', {})
     const { abandonSignal: stopSignal } = this.#needs
-    using limit = new CallLimit({ clientSignal, stopSignal, timeoutMs, kind: 'unary' })
-    const { bytes } = origin
-    const call = this.#openCall(keyed, authenticated.caller, request, { signal: limit.signal, timeoutMs, stages, bytes })
-    return { response: await limit.race(this.#work(keyed, handler, request, call)), call }
+    using limit = new CallLimit({ client, stopSignal, timeoutMs, kind: 'unary' })
+    const call = this.#openCall(keyed, authenticated.caller, request, { signal: limit.signal, timeoutMs, stages })
+    return { response: await limit.race(this.#work(keyed, handler, request, call, origin.bytes)), call }
   }
 
   /** One item of a stream. Rejects with a Failure; what it may be released on is the stream's to check. */
@@ -235,25 +232,18 @@ export class Pipeline {
     { desc, method }: Keyed,
     caller: Caller,
     request: AnyRequest,
-    { signal, timeoutMs, stages, bytes }: {
+    { signal, timeoutMs, stages }: {
       readonly signal: AbortSignal
       readonly timeoutMs: number
       readonly stages: StageTimes
-      readonly bytes?: Uint8Array | undefined
     },
   ): Call {
     this.#needs.validator.check(desc.input, request)
-    const requestId = readRequestId(request)
-    // The body is hashed with the id as it is kept: letter case does not make it another request.
-    const isAsKept = requestId === undefined || requestId === (request as { readonly requestId?: unknown }).requestId
-    if (!isAsKept) Object.assign(request, { requestId })
-    const hashed = isAsKept && bytes !== undefined ? bytes : toBinary(desc.input, request)
     return {
       caller,
       method,
-      requestId,
+      requestId: readRequestId(request),
       isRepeat: false,
-      bodyHash: createHash('sha256').update(hashed).digest(),
       whenPoolIsEmpty: (request as SigningFields).poolMode === PoolMode.FAIL ? 'fail' : 'wait',
       deadlineMs: this.#needs.clock.nowMs() + timeoutMs,
       signal,
@@ -263,7 +253,7 @@ export class Pipeline {
   }
 
   /** Runs for as long as the handler does, whoever still waits for it, and keeps its place for as long. */
-  async #work({ rule, desc }: Keyed, handler: AnyUnary, request: AnyRequest, call: Call) {
+  async #work({ rule, desc }: Keyed, handler: AnyUnary, request: AnyRequest, call: Call, serialized?: Uint8Array) {
     const { requestId, stages } = call
     const startMs = this.#monotonicMs()
     const begin = (): void => stages.add('queue', this.#monotonicMs() - startMs)
@@ -275,7 +265,7 @@ export class Pipeline {
         return create(desc.output, await handler(request, call))
       }
       const key = { caller: call.caller.apiKeyId, method: call.method, requestId }
-      const bytes = await this.#idempotency.once(key, call.bodyHash, async (isRepeat) => {
+      const bytes = await this.#idempotency.once(key, bodyHashOf(desc, request, requestId, serialized), async (isRepeat) => {
         begin()
         const response = await handler(request, { ...call, isRepeat })
         return toBinary(desc.output, create(desc.output, response))
@@ -313,7 +303,7 @@ export class Pipeline {
       await this.#letIn(keyed, authenticated, request)
       const maxAgeMs = this.#needs.limits.streamMaxAgeMs
       const { stopSignal } = this.#needs
-      using limit = new CallLimit({ clientSignal: context.signal, stopSignal, timeoutMs: maxAgeMs, kind: 'stream' })
+      using limit = new CallLimit({ client: endingOf(context.signal), stopSignal, timeoutMs: maxAgeMs, kind: 'stream' })
       const timed = { signal: limit.signal, timeoutMs: maxAgeMs, stages: new StageTimes() }
       const call = this.#openCall(keyed, caller, request, timed)
       this.#openStream(caller.apiKeyId)
@@ -362,8 +352,8 @@ export class Pipeline {
     const { signal } = context
     const stream: OpenStreamCall = new OpenStreamCall({
       run: (desc, request, bytes) => {
-        const { signal: clientSignal } = stream
-        const origin = { authenticated, clientSignal, timeoutMs: context.timeoutMs(), stages: new StageTimes(), bytes }
+        const client = endingOf(stream.signal)
+        const origin = { authenticated, client, timeoutMs: context.timeoutMs(), stages: new StageTimes(), bytes }
         return runItem(desc, request, origin)
       },
       clientSignal: signal,

@@ -74,6 +74,7 @@ export const STATUS_RULES: { readonly [R in FailureReason]: StatusRule } = {
   LINK_BURNED: rule(FailedPrecondition),
   LINK_SUSPENDED: rule(FailedPrecondition),
   PRESIGNATURES_EXHAUSTED: rule(ResourceExhausted, 'yes'),
+  REFRESH_NOT_DUE: rule(ResourceExhausted, 'yes'),
   AUDIT_UNAVAILABLE: rule(Unavailable, 'yes', { retryAfterMs: 1_000 }),
   VAULT_LOCKED: rule(FailedPrecondition, 'no', { insteadOfFacts: CLOSED }),
   VAULT_MISSING: rule(FailedPrecondition, 'no', { insteadOfFacts: CLOSED }),

@@ -6,7 +6,7 @@
 import type { DescMethod, Message } from '@bufbuild/protobuf'
 import type { Failure } from '../domain/failure.ts'
 import { failure, isFailure } from '../domain/failure.ts'
-import { CallLimit } from './call-limit.ts'
+import { CallLimit, endingOf } from './call-limit.ts'
 
 /** The answer to one item, ready to leave. */
 export type ItemAnswer = {
@@ -67,7 +67,7 @@ export class OpenStreamCall implements StreamCall, Disposable {
     this.run = settings.run
     this.assertGood = settings.assertGood
     this.#limit = new CallLimit({
-      clientSignal,
+      client: endingOf(clientSignal),
       stopSignal: abandonSignal,
       timeoutMs: maxAgeMs + drainMs,
       kind: 'stream',

@@ -45,6 +45,15 @@ export type WalletUseCases = {
     },
   ) => Promise<Page<WalletView>>
   readonly archiveWallet: (call: Call, args: { readonly walletRef: string }) => Promise<WalletView>
+  readonly refreshShares: (
+    call: Call,
+    args: { readonly walletRef: string },
+  ) => Promise<{
+    readonly wallet: WalletView
+    readonly refreshCount: number
+    readonly refreshTimeMs: number
+    readonly receipt: ReceiptView
+  }>
   /** `depth` 0: as deep as the settings say. */
   readonly warmPresignatures: (
     call: Call,

@@ -185,6 +185,15 @@ export const createWalletService = (
   },
   signStream,
   warmPresignatures: ({ wallet: walletRef, depth }, call) => wallets.warmPresignatures(call, { walletRef, depth }),
+  refreshShares: async ({ wallet: walletRef }, call) => {
+    const { wallet, refreshCount, refreshTimeMs, receipt } = await wallets.refreshShares(call, { walletRef })
+    return {
+      wallet: toWireWallet(wallet),
+      refreshCount,
+      refreshTime: toTimestamp(refreshTimeMs),
+      receipt: toWireReceipt(receipt),
+    }
+  },
   archiveWallet: async ({ wallet: walletRef }, call) => ({
     wallet: toWireWallet(await wallets.archiveWallet(call, { walletRef })),
   }),

@@ -32,20 +32,29 @@ export const examineFor = ({ keyType, publicKey }: Wallet, content: SigningConte
   return { keyType, digest: intentDigestOfMessage(examination.message), ...examination }
 }
 
-/** Runs the rounds over a presignature, which is gone whatever happens. The intent row is durable. */
-export const runRoundsOf = async (
-  engine: Pick<SigningEngine, 'sign' | 'signEd25519'>,
+/**
+ * The rounds over a presignature, which is gone whatever happens, to be run once the intent row is durable. The thread
+ * that holds the share may begin before that with what needs no share, and lets nothing out.
+ */
+export const prepareRounds = (
+  engine: Pick<SigningEngine, 'prepareSign' | 'sign' | 'signEd25519'>,
   examined: Examined,
   { walletId, presigId }: ReadyPresignature,
   request: { readonly reqId: Uint8Array; readonly payload: Uint8Array },
-): Promise<Made> => {
+): (() => Promise<Made>) => {
   if (examined.keyType === 'ed25519') {
-    const raw = await engine.signEd25519({ walletId, presigId, ...request, message: examined.message })
-    return { keyType: 'ed25519', digest: new Uint8Array(0), examined, signature: { raw } }
+    return async () => {
+      const raw = await engine.signEd25519({ walletId, presigId, ...request, message: examined.message })
+      return { keyType: 'ed25519', digest: new Uint8Array(0), examined, signature: { raw } }
+    }
   }
   const { digest } = examined
-  const { r, s, recid } = await engine.sign({ walletId, presigId, ...request, digest, path: [] })
-  return { keyType: 'secp256k1', digest, examined, signature: { r, s, yParity: recid === 1 ? 1 : 0 } }
+  const job = { walletId, presigId, ...request, digest, path: [] }
+  engine.prepareSign(job)
+  return async () => {
+    const { r, s, recid } = await engine.sign(job)
+    return { keyType: 'secp256k1', digest, examined, signature: { r, s, yParity: recid === 1 ? 1 : 0 } }
+  }
 }
 
 /** r ‖ s or R ‖ S, 64 bytes. */

@@ -25,7 +25,7 @@ import type { Reader, Tx } from '../vault/store.ts'
 import { type Charge, readUsage, utcDay } from '../vault/usage.ts'
 import type { KeyType, Wallet } from '../vault/wallets.ts'
 import { getWallet } from '../vault/wallets.ts'
-import { examineFor, type Made, runRoundsOf, signatureBytes } from './examined.ts'
+import { examineFor, type Made, prepareRounds, signatureBytes } from './examined.ts'
 import { type FenceKey, Fences, type Passage } from './fences.ts'
 import type { GrantCache } from './grant-cache.ts'
 import { RateLimiter } from './rate-limiter.ts'
@@ -36,7 +36,7 @@ export type SignNeeds = {
   readonly vault: DaemonVault
   readonly engine: Pick<
     SigningEngine,
-    'takePresignature' | 'discardPresignature' | 'sign' | 'signEd25519' | 'estimateSignMs'
+    'takePresignature' | 'discardPresignature' | 'prepareSign' | 'sign' | 'signEd25519' | 'estimateSignMs'
   >
   readonly fences: Fences
   readonly grants: GrantCache
@@ -177,8 +177,10 @@ type Try = { readonly presignature: ReadyPresignature; readonly attempt: number 
 const signWith = async (needs: SignNeeds, job: Job, passage: Passage, turn: Try): Promise<Signed | 'again'> => {
   passage.check()
   assertInTime(needs, job.call)
+  const { examined, reqId, payload } = job
+  const rounds = prepareRounds(needs.engine, examined, turn.presignature, { reqId, payload })
   const head = await job.call.stages.wait('commit', () => recordIntent(needs, job, turn))
-  return runRounds(needs, job, turn.presignature, head, passage)
+  return runRounds(needs, job, rounds, head, passage)
 }
 
 const takePresignature = async ({ engine, vault }: SignNeeds, { call, wallet }: Job): Promise<ReadyPresignature> => {
@@ -300,22 +302,23 @@ const recordIntent = async (needs: SignNeeds, job: Job, { presignature, attempt 
 const runRounds = async (
   needs: SignNeeds,
   job: Job,
-  presignature: ReadyPresignature,
+  run: () => Promise<Made>,
   head: AuditHead,
   passage: Passage,
 ): Promise<Signed | 'again'> => {
-  const { examined, wallet, payload, reqId } = job
+  const { wallet } = job
   const { signer } = needs.vault
   try {
     passage.check()
     assertInTime(needs, job.call)
-    const made = await job.call.stages.wait('rounds', () =>
-      runRoundsOf(needs.engine, examined, presignature, { reqId, payload }),
-    )
+    const rounds = job.call.stages.wait('rounds', run)
+    // While the parties are at work: the receipt is of the intent, which is on disk.
+    const receipt = { ...head, signature: signer.signReceipt(head), keyId: signer.keyId }
+    const made = await rounds
     complete(needs, job, head, signatureBytes(made))
     passage.check()
     assertInTime(needs, job.call)
-    return { ...made, wallet, receipt: { ...head, signature: signer.signReceipt(head), keyId: signer.keyId } }
+    return { ...made, wallet, receipt }
   } catch (error) {
     return endWithout(needs, job, head, error)
   }

@@ -11,6 +11,7 @@ import { etagOf, requireEtag } from './settings.ts'
 import { moveStateIndex, rowLeaf } from './state-index.ts'
 import type { Reader, Tx } from './store.ts'
 import { u64 } from './tagged-encoding.ts'
+import { VerifiedRows } from './verified-rows.ts'
 
 /**
  * API keys. Everything that decides what a key may do is under the row's MAC. Permissions are stored as the JSON
@@ -89,7 +90,33 @@ const toKey = (row: Row): ApiKey => ({
   number: row.number,
 })
 
+/** Who holds the key, as its row says under the MAC, and what its holder shows. */
+type Verified = {
+  readonly key: ApiKey
+  readonly secretMac: Buffer
+  readonly previousMac: Buffer | undefined
+  readonly previousUntilMs: number
+}
+
+const verifiedKeys = new VerifiedRows<Verified>()
+
+const findVerified = (reader: Reader, keyId: ApiKeyId): Verified | undefined => {
+  const mac = reader.one<{ mac: Buffer }>(READ_MAC, keyId)?.mac
+  return mac && verifiedKeys.find(reader, keyId, mac)
+}
+
+/** VAULT_CORRUPT for an altered row. */
+const verify = (reader: Reader, row: Row): Verified =>
+  verifiedKeys.keep(reader, row.key_id, row.mac, { ...presentedOf(row), key: toKey(checked(reader, row)) })
+
+const presentedOf = (row: Row): Omit<Verified, 'key'> => ({
+  secretMac: row.secret_mac,
+  previousMac: row.previous_mac ?? undefined,
+  previousUntilMs: Number(row.previous_until_ms),
+})
+
 const READ = 'SELECT * FROM api_keys WHERE key_id = ?'
+const READ_MAC = 'SELECT mac FROM api_keys WHERE key_id = ?'
 const WRITE_COLUMNS = `project = ?, name = ?, state = ?, secret_mac = ?, previous_mac = ?, previous_until_ms = ?,
   permissions = ?, allowed_cidrs = ?, mtls_identity = ?, expire_ms = ?, revision = ?, create_ms = ?, update_ms = ?,
   mac = ?`
@@ -174,8 +201,10 @@ const macOf = (reader: Reader, secret: Secret<string>): Buffer => {
 
 /** Any project's, whatever its state: the caller decides what it may see. VAULT_CORRUPT for an altered row. */
 export const getApiKey = (reader: Reader, keyId: ApiKeyId): ApiKey | undefined => {
+  const known = findVerified(reader, keyId)
+  if (known !== undefined) return known.key
   const row = reader.one<Row>(READ, keyId)
-  return row && toKey(checked(reader, row))
+  return row && verify(reader, row).key
 }
 
 /** Refuses with API_KEY_NOT_FOUND. */
@@ -215,13 +244,16 @@ const NO_MAC = Buffer.alloc(32)
 export const authenticateApiKey = (reader: Reader, text: string, nowMs: number): ApiKey => {
   const parts = parseApiKeySecret(text)
   if (parts === undefined) throw failure('API_KEY_INVALID', {})
-  const row = reader.one<Row>(READ, parts.keyId)
+  const known = findVerified(reader, parts.keyId)
+  const row = known === undefined ? reader.one<Row>(READ, parts.keyId) : undefined
+  const expected = known ?? (row && presentedOf(row))
   const presented = apiKeyMac(reader, parts.keyId, parts.secret)
-  const isCurrent = timingSafeEqual(presented, row?.secret_mac ?? NO_MAC)
+  const isCurrent = timingSafeEqual(presented, expected?.secretMac ?? NO_MAC)
   const isPrevious =
-    timingSafeEqual(presented, row?.previous_mac ?? NO_MAC) && nowMs < Number(row?.previous_until_ms ?? 0n)
-  if (row === undefined || !(isCurrent || isPrevious)) throw failure('API_KEY_INVALID', {})
-  return requireLive(toKey(checked(reader, row)), nowMs)
+    timingSafeEqual(presented, expected?.previousMac ?? NO_MAC) && nowMs < (expected?.previousUntilMs ?? 0)
+  const found = known ?? (row && (isCurrent || isPrevious) ? verify(reader, row) : undefined)
+  if (found === undefined || !(isCurrent || isPrevious)) throw failure('API_KEY_INVALID', {})
+  return requireLive(found.key, nowMs)
 }
 
 /** Refuses with API_KEY_INVALID a revoked key, with API_KEY_EXPIRED one whose time is over. */

@@ -186,6 +186,18 @@ export const listAudit = (reader: Reader, after: bigint, limit: number, filter: 
   return reader.all<Row>(sql, ...params, limit).map(toRow)
 }
 
+/** The newest row of this kind that one caller's request wrote about a subject. */
+export const findAuditOfRequest = (
+  reader: Reader,
+  request: { readonly subjectId: string; readonly kind: string; readonly actorId: string; readonly requestId: RequestId },
+): AuditRow | undefined => {
+  const sql = `SELECT * FROM audit WHERE subject_id = ? AND subject_id <> '' AND kind = ? AND actor_id = ?
+    AND request_id = ? ORDER BY sequence DESC LIMIT 1`
+  const { subjectId, kind, actorId, requestId } = request
+  const row = reader.one<Row>(sql, subjectId, kind, actorId, requestId)
+  return row === undefined ? undefined : toRow(row)
+}
+
 export const getAudit = (reader: Reader, sequence: bigint): AuditRow | undefined => {
   const row = reader.one<Row>('SELECT * FROM audit WHERE sequence = ?', sequence)
   return row === undefined ? undefined : toRow(row)

@@ -27,6 +27,8 @@ export type Reader = {
   readonly keys: VaultKeys
   readonly one: <Row>(sql: string, ...params: SqlParam[]) => Row | undefined
   readonly all: <Row>(sql: string, ...params: SqlParam[]) => Row[]
+  /** Rows as arrays in the order of their columns, integers as numbers: for reading a whole table, a page at a time. */
+  readonly tuples: <Row extends readonly unknown[]>(sql: string, ...params: SqlParam[]) => Row[]
   /** Row by row. Nothing else may use the connection before the last one. */
   readonly each: <Row>(sql: string, ...params: SqlParam[]) => Iterable<Row>
 }
@@ -54,8 +56,15 @@ export const createStore = (
     }
     return statement
   }
+  const bare = new Map<string, Database.Statement>()
+  const preparedBare = (sql: string): Database.Statement => {
+    const statement = bare.get(sql) ?? db.prepare(sql).raw(true).safeIntegers(false)
+    bare.set(sql, statement)
+    return statement
+  }
   return {
     ...identity,
+    tuples: <Row extends readonly unknown[]>(sql: string, ...params: SqlParam[]) => preparedBare(sql).all(...params) as Row[],
     one: <Row>(sql: string, ...params: SqlParam[]) => prepared(sql).get(...params) as Row | undefined,
     each: <Row>(sql: string, ...params: SqlParam[]) => prepared(sql).iterate(...params) as Iterable<Row>,
     all: <Row>(sql: string, ...params: SqlParam[]) => prepared(sql).all(...params) as Row[],

@@ -34,7 +34,10 @@ export const hashTagged = (tag: string, items: readonly Item[]): Buffer =>
   createHash('sha256').update(encodeTagged(tag, items)).digest()
 
 export const macTagged = (key: KeyObject, tag: string, items: readonly Item[]): Buffer =>
-  createHmac('sha256', key).update(encodeTagged(tag, items)).digest()
+  macEncoded(key, encodeTagged(tag, items))
+
+/** Of what `encodeTagged` made, or would have. */
+export const macEncoded = (key: KeyObject, encoded: Uint8Array): Buffer => createHmac('sha256', key).update(encoded).digest()
 
 export const u64 = (value: bigint | number): Buffer => {
   const out = Buffer.allocUnsafe(8)

@@ -108,6 +108,16 @@ export const hasShares = (reader: Reader, linkId: Uint8Array): boolean =>
 export const listPendingShares = (reader: Reader): StoredShare[] =>
   reader.all<Row>('SELECT * FROM wallet_shares WHERE slot = 2 ORDER BY wallet_id').map(toShare)
 
+export type ShareEpoch = { readonly walletId: Uint8Array; readonly wEpoch: number }
+
+/** The wallets whose present record is not their first. */
+export const listRefreshedShares = (reader: Reader): ShareEpoch[] =>
+  reader
+    .all<Pick<Row, 'wallet_id' | 'w_epoch'>>(
+      'SELECT wallet_id, w_epoch FROM wallet_shares WHERE slot = 1 AND w_epoch > 0 ORDER BY wallet_id',
+    )
+    .map((row) => ({ walletId: row.wallet_id, wEpoch: Number(row.w_epoch) }))
+
 /** The version to seal the wallet's next record under. */
 export const nextRecordVersion = (reader: Reader, walletId: Uint8Array): bigint =>
   (rowsOf(reader, walletId).reduce((max, row) => (row.record_version > max ? row.record_version : max), 0n)) + 1n

@@ -8,6 +8,7 @@ import { isUniqueViolation } from './sqlite-errors.ts'
 import { moveStateIndex, rowLeaf } from './state-index.ts'
 import type { Reader, SqlParam, Tx } from './store.ts'
 import { u64 } from './tagged-encoding.ts'
+import { VerifiedRows } from './verified-rows.ts'
 
 export type WalletState = 'PENDING' | 'ACTIVE' | 'SUSPENDED' | 'ARCHIVED'
 export type KeyType = 'secp256k1' | 'ed25519'
@@ -141,9 +142,16 @@ export const insertWallet = (tx: Tx, wallet: NewWallet): Wallet => {
 
 /** Of any project. VAULT_CORRUPT for an altered row. */
 export const getWallet = (reader: Reader, walletId: WalletId): Wallet | undefined => {
-  const row = reader.one<Row>('SELECT * FROM wallets WHERE wallet_id = ?', walletIdToBytes(walletId))
-  return row && toWallet(reader, row)
+  const id = walletIdToBytes(walletId)
+  const mac = reader.one<{ mac: Buffer }>('SELECT mac FROM wallets WHERE wallet_id = ?', id)?.mac
+  if (mac === undefined) return undefined
+  const known = verifiedWallets.find(reader, walletId, mac)
+  if (known !== undefined) return known
+  const row = reader.one<Row>('SELECT * FROM wallets WHERE wallet_id = ?', id)
+  return row && verifiedWallets.keep(reader, walletId, row.mac, toWallet(reader, row))
 }
+
+const verifiedWallets = new VerifiedRows<Wallet>()
 
 /** Refuses with WALLET_NOT_FOUND, also for a wallet of another project when `project` is given. */
 export const requireWallet = (reader: Reader, walletId: WalletId, project?: ProjectId): Wallet => {

@@ -50,6 +50,7 @@ describe.each(['bash', 'zsh', 'fish'])('the %s script', (shell) => {
       'init',
       'serve',
       'wallet',
+      'refresh',
       'sign-message',
       'api-key',
       'audit',

@@ -140,6 +140,23 @@ describe('engine:peer', () => {
     expect(s.lines.slice(1).map((line) => line.s)).toEqual(signatures.map((line) => line.s))
   })
 
+  it('refreshes several wallets in one exchange, and goes on signing under the same keys', async () => {
+    const before = ['link', 'dkg:3', 'presign:0,1', 'sign:1:m:aa', 'refresh:2,0']
+    const { c, s } = await runBoth([...before, 'presign:0,2', 'sign:0:m:01', 'sign:2:m/4:02', 'sign:1:m:03', 'refresh:0'])
+    // The presignature of a wallet that was refreshed is gone; slot 1 has none left either.
+    expect(c.lines.at(-1)).toEqual({ error: 'slot 1 has no presignature left' })
+    const [, made, , first, refreshed, , ...signatures] = c.lines
+    const keys = made?.wallets?.map(({ publicKey }) => publicKey)
+    expect(refreshed).toMatchObject({
+      op: 'refresh',
+      wallets: [2, 0].map((slot) => ({ slot, wEpoch: 1, publicKey: keys?.[slot] })),
+    })
+    for (const line of [first, ...signatures.slice(0, 2)]) expectVerifies(line as Line)
+    expect(signatures[0]?.publicKey).toBe(keys?.[0])
+    expect(s.lines.map(({ op }) => op)).toEqual(['dkg', 'sign', 'refresh', 'sign', 'sign'])
+    expect(s.lines[2]?.wallets?.map(({ publicKey }) => publicKey)).toEqual([keys?.[2], keys?.[0]])
+  })
+
   it('puts the same bytes on the wire for the same seeds, and others for another', async () => {
     const operations = ['link', 'dkg:1', 'presign:0', 'sign:0:m:aa']
     const [first, again, other] = [
@@ -208,11 +225,13 @@ describe('engine:peer', () => {
   it.each([
     [['dkg:1', 'sign:0:m:00'], 1, 'slot 0 has no presignature left'],
     [['presign:0'], 1, 'no wallet was made for slot 0'],
-    [['refresh:0'], 1, 'refresh is not built yet'],
+    [['refresh:0'], 1, 'no wallet was made for slot 0'],
+    [['dkg:1', 'link', 'presign:0', 'refresh:0', 'sign:0:m:00'], 1, 'slot 0 has no presignature left'],
+    [['refresh:0,1,0'], 2, 'refresh:0,1,0: expected each slot once'],
     [['dkg:65'], 2, 'dkg:65: expected a number up to 64'],
     [['sign:0:m/2147483648:00'], 2, 'sign:0:m/2147483648:00: expected a path: m, m/1, m/1/2 …'],
     [['sign:0:m:0'], 2, 'sign:0:m:0: expected a payload in hex'],
-    [['fly'], 2, 'fly: expected link, dkg:<n>, presign:<slot,…> or sign:<slot>:<path>:<payload hex>'],
+    [['fly'], 2, 'fly: expected link, dkg:<n>, presign:<slot,…>, refresh:<slot,…> or sign:<slot>:<path>:<payload hex>'],
   ])('refuses %j with one line', async (operations, code, error) => {
     const { c } = await runBoth(operations)
     expect(c.code).toBe(code)

@@ -69,6 +69,7 @@ const workload = async (client: CountersignClient): Promise<string> => {
   await note(client.admin.getStatus({}))
   await note(client.admin.listApiKeys({ pageSize: 500 }))
   await note(client.audit.listEvents({ pageSize: 500 }))
+  await note(client.wallets.refreshShares({ wallet: 'b' }))
   await note(client.wallets.archiveWallet({ wallet: 'b' }))
   return JSON.stringify(answers, (_key, value: unknown) => (typeof value === 'bigint' ? String(value) : value))
 }

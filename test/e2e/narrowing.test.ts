@@ -284,8 +284,8 @@ describe('a key narrowed to', () => {
 })
 
 const headBefore = async (rows: bigint): Promise<bigint> => {
-  const { headSequence } = await admin.audit.verifyChain({ fromSequence: 1n, toSequence: 1n })
-  return headSequence > rows ? headSequence - rows : 0n
+  const sequence = (await admin.audit.getCheckpoint({})).checkpoint?.sequence ?? 0n
+  return sequence > rows ? sequence - rows : 0n
 }
 
 describe('reading with a narrowed key', () => {
@@ -296,6 +296,15 @@ describe('reading with a narrowed key', () => {
     expect(wallets.map(({ walletId }) => walletId)).toEqual([mine.walletId])
     expect(await outcomeOf(client.wallets.getWallet({ wallet: 'others' }))).toBe('WALLET_NOT_FOUND')
     expect(await outcomeOf(client.wallets.archiveWallet({ wallet: 'mine' }))).toBe('PERMISSION_MISSING')
+    client.close()
+  })
+
+  it('refreshes its wallets alone', async () => {
+    const { secret } = await newKey(admin, [{ name: 'wallet:admin', wallets: [others.walletId] }])
+    const client = connect(daemon, secret)
+    expect(await outcomeOf(client.wallets.refreshShares({ wallet: 'mine' }))).toBe('PERMISSION_MISSING')
+    const { refreshCount } = await client.wallets.refreshShares({ wallet: 'others' })
+    expect(refreshCount).toBe(1)
     client.close()
   })
 

@@ -153,6 +153,7 @@ describe('finding a wallet', () => {
       wallets.signAuthorization({ wallet: ref, chainId: 1n, address: wallet.address }),
       wallets.signTransaction({ wallet: ref, transaction: { case: 'evmUnsigned', value: LEGACY } }),
       wallets.archiveWallet({ wallet: ref }),
+      wallets.refreshShares({ wallet: ref }),
       wallets.verifySignature({
         signer: { case: 'wallet', value: ref },
         content: { case: 'text', value: 'x' },

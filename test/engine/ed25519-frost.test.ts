@@ -13,13 +13,12 @@ import { planOf, walletContext } from '../../src/engine/dkls23/contexts.ts'
 import { ROLE_C, ROLE_S } from '../../src/engine/dkls23/suite.ts'
 import {
   bindingFactors,
-  boundNonce,
   encodeCommitmentList,
   h1,
   h2,
   h4,
   h5,
-  sumOf,
+  noncePointOf,
 } from '../../src/engine/frost/ciphersuite.ts'
 import { edPresignSid, edPresigIdOf } from '../../src/engine/frost/presign.ts'
 import { edSignatureShare, edSigningContext } from '../../src/engine/frost/sign.ts'
@@ -87,13 +86,12 @@ describe('RFC 9591, appendix E.1', () => {
     ),
   )
   const factors = RFC.signers.map(({ id }) => h1(concatBytes(publicKey, h4(message), h5(list), scalarOf(id))))
-  const bound = RFC.signers.map(({ hidingCommitment, bindingCommitment }, i) =>
-    boundNonce(
-      { hiding: bytesOf(hidingCommitment), binding: bytesOf(bindingCommitment) },
-      factors[i] ?? publicKey,
-    ),
-  )
-  const noncePoint = sumOf(() => bound)
+  const [one, two] = RFC.signers.map(({ hidingCommitment, bindingCommitment }) => ({
+    hiding: bytesOf(hidingCommitment),
+    binding: bytesOf(bindingCommitment),
+  }))
+  if (one === undefined || two === undefined) throw new Error('two signers')
+  const noncePoint = noncePointOf({ c: one, s: two }, { c: factors[0] ?? publicKey, s: factors[1] ?? publicKey })
 
   test('H4, H5 and H1', () => {
     expect(hex(h4(message))).toBe(RFC.messageHash)

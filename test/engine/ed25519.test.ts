@@ -7,6 +7,7 @@ import { describe, expect, test } from 'vitest'
 import {
   addPoints,
   isCanonicalScalar,
+  isIdentity,
   isValidPoint,
   mulBase,
   mulPoint,
@@ -19,6 +20,7 @@ import {
   verifySignature,
 } from '../../src/engine/curve/ed25519.ts'
 import { ED25519_GROUP } from '../../src/engine/curve/group.ts'
+import { nonceSum } from '../../src/engine/curve/nonce-sum.ts'
 import { loadSodium, openSodium, type Sodium } from '../../src/engine/curve/sodium.ts'
 import { OperationGenerator } from '../../src/engine/dkls23/operation-generator.ts'
 import { hashToScalarOf, taggedHash512 } from '../../src/engine/hash/tagged-hash.ts'
@@ -63,6 +65,60 @@ describe('points of Ed25519', () => {
     expect(isValidPoint(Uint8Array.of(...B.toBytes(), 0))).toBe(false)
     expect(isValidPoint(B.toBytes().subarray(1))).toBe(false)
     expect(() => mulPoint(random(1), B.toBytes().subarray(1))).toThrow(RangeError)
+  })
+})
+
+describe('the sum of the nonce commitments', () => {
+  type Points = Parameters<typeof nonceSum>[0]
+  const sumOf = (points: readonly Uint8Array[], factors: readonly [Uint8Array, Uint8Array]) =>
+    nonceSum(points as unknown as Points, factors)
+  const reference = (points: readonly Uint8Array[], [c, s]: readonly [Uint8Array, Uint8Array]) => {
+    const [dC, eC, dS, eS] = points.map((bytes) => ed25519.Point.fromBytes(bytes)) as [
+      typeof B, typeof B, typeof B, typeof B,
+    ]
+    return dC.add(eC.multiplyUnsafe(numberOf(c))).add(dS).add(eS.multiplyUnsafe(numberOf(s))).toHex()
+  }
+  const pointsOf = (label: string) => [0, 1, 2, 3].map((i) => mulBase(random(i, label)))
+
+  test('is that of noble, for factors of every shape', () => {
+    const small = [1n, 2n, 3n, 15n, 16n, 17n, 31n, 32n, 33n, L - 1n, L - 2n, (L - 1n) / 2n, (L + 1n) / 2n]
+    const runs = [(1n << 252n) - 1n, 1n << 251n, 0x5555555555555555n, (1n << 252n) / 3n, (1n << 252n) / 31n]
+    const shapes = [...small, ...runs].map(scalarOf)
+    for (const [i, factor] of shapes.entries()) {
+      const points = pointsOf(`shape ${i}`)
+      for (const factors of [[factor, random(i)], [random(i), factor], [factor, factor]] as const) {
+        expect(hex(sumOf(points, factors) ?? factor)).toBe(reference(points, factors))
+      }
+    }
+    for (let i = 0; i < 60; i++) {
+      const factors = [random(i, 'first'), random(i, 'second')] as const
+      expect(hex(sumOf(pointsOf(`${i}`), factors) ?? factors[0])).toBe(reference(pointsOf(`${i}`), factors))
+    }
+  })
+
+  test('holds where terms are equal or cancel, up to the identity', () => {
+    const [k, l] = [random(1), random(2)]
+    const [p, q] = [mulBase(k), mulBase(l)]
+    const minus = mulBase(scalarNegate(k))
+    const [one, two] = [scalarOf(1n), scalarOf(2n)]
+    for (const points of [[p, p, p, p], [p, minus, p, minus], [p, q, p, q], [q, p, p, q]]) {
+      for (const factors of [[one, one], [two, one], [k, k], [k, scalarNegate(k)]] as const) {
+        expect(hex(sumOf(points, factors) ?? k)).toBe(reference(points, factors))
+      }
+    }
+    const identity = sumOf([p, minus, q, mulBase(scalarNegate(l))], [one, one])
+    expect(identity !== undefined && isIdentity(identity)).toBe(true)
+    expect(isIdentity(p)).toBe(false)
+  })
+
+  test('what is no point has no sum', () => {
+    const points = pointsOf('off')
+    const offCurve = encodeNumber(2n)
+    expect(isValidPoint(offCurve)).toBe(false)
+    for (let i = 0; i < 4; i++) {
+      expect(sumOf(points.with(i, offCurve), [scalarOf(1n), scalarOf(1n)])).toBeUndefined()
+      expect(() => sumOf(points.with(i, offCurve.subarray(1)), [scalarOf(1n), scalarOf(1n)])).toThrow(RangeError)
+    }
   })
 })
 

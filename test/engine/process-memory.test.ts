@@ -12,9 +12,18 @@ import {
 } from '../../src/engine/dkls23/presign.ts'
 import type { HalfSecrets } from '../../src/engine/dkls23/presign-half.ts'
 import { presignSlotOf } from '../../src/engine/dkls23/presign-plan.ts'
+import {
+  answerRefreshS,
+  finishRefreshC,
+  finishRefreshS,
+  openRefreshC,
+  startRefreshC,
+} from '../../src/engine/dkls23/refresh.ts'
+import { groupOf } from '../../src/engine/curve/group.ts'
 import { wipePresignature } from '../../src/engine/dkls23/presignature.ts'
 import { decodeWalletRecord, encodeWalletRecord, type WalletRecord } from '../../src/engine/dkls23/records.ts'
 import { activate, LINK, makeMaterial, makeWallets } from './link-fixtures.ts'
+import { CURVES, refreshInputs, walletsOf } from './refresh-fixtures.ts'
 import { canScan, type Pattern, patternsOf, scanMemory } from './memory-scan.ts'
 import { seededEntropy } from './seeded-entropy.ts'
 
@@ -50,6 +59,28 @@ function presignOnce(material: { c: LinkMaterial; s: LinkMaterial }, c: WalletRe
   return patterns
 }
 
+/** A refresh of one wallet; the records belong to the caller, who wipes them. */
+function refreshOnce(c: WalletRecord, s: WalletRecord): { patterns: Pattern[]; records: readonly WalletRecord[] } {
+  const c1 = startRefreshC(refreshInputs(random()), [c])
+  const s2 = answerRefreshS(refreshInputs(random()), { sid: NO_SID, body: c1.body }, [s])
+  const patterns = [c1.state, s2.state].flatMap(({ own }) => patternsOf('ephemeral key', own.scalar))
+  const shared = groupOf(c.alg).mulSecret(c1.state.own.scalar, s2.state.own.point)
+  patterns.push(...patternsOf('Z', shared.subarray(shared.length - 32)))
+  shared.fill(0)
+  const c3 = openRefreshC(c1.state, { sid: s2.sid, body: s2.body })
+  const s4 = finishRefreshS(s2.state, c3.body)
+  const done = finishRefreshC(c3.state, s4.body)
+  const records = [c, s, ...done.records, ...s4.pending.records]
+  for (const { share } of records) patterns.push(...patternsOf('share', share))
+  const [group, next] = [groupOf(c.alg), done.records[0]]
+  if (next === undefined) throw new Error('no record')
+  const minusOld = group.scalarNegate(c.share)
+  const rho = group.scalarAdd(next.share, minusOld)
+  patterns.push(...patternsOf('coin', rho))
+  for (const secret of [minusOld, rho]) secret.fill(0)
+  return { patterns, records }
+}
+
 describe.skipIf(!canScan)('the memory of the process, once everything was wiped', () => {
   test('the search finds what is there', () => {
     const secret = randomBytes(32)
@@ -82,6 +113,15 @@ describe.skipIf(!canScan)('the memory of the process, once everything was wiped'
     mulBase(own)
     contextRandomize(seed)
     own.fill(0)
+    expect(scanMemory(patterns)).toEqual([])
+  }, 60_000)
+
+  test.each(CURVES)('holds nothing of a refresh on %s: no old share, no new one, no coin, no ephemeral key', (_, alg) => {
+    const { c, s } = walletsOf(alg, 1, random())
+    const [mine, theirs] = [c[0], s[0]]
+    if (mine === undefined || theirs === undefined) throw new Error('no wallet')
+    const { patterns, records } = refreshOnce(mine, theirs)
+    for (const { share } of records) share.fill(0)
     expect(scanMemory(patterns)).toEqual([])
   }, 60_000)
 })

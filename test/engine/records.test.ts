@@ -7,6 +7,7 @@ import {
   encodeWalletRecord,
   LINK_RECORD_BYTES,
   type LinkRecord,
+  verifyWalletRecord,
   WALLET_RECORD_BYTES,
   WALLET_STATES,
   type WalletRecord,
@@ -44,6 +45,25 @@ describe('wallet record', () => {
         expect(decodeWalletRecord(bytes)).toEqual({ ...record, linkId: record.linkId.slice() })
       }
     }
+  })
+
+  test('a verdict holds for the bytes it was given on and no others', () => {
+    const record = { ...first('c'), state: 'ACTIVE' as const }
+    for (let again = 0; again < 2; again++) {
+      verifyWalletRecord(record)
+      for (const name of ['share', 'pointC', 'pointS', 'publicKey'] as const) {
+        const bytes = record[name]
+        for (const at of [0, 1, bytes.length - 1]) {
+          const changed = { ...record, [name]: bytes.with(at, (bytes[at] ?? 0) ^ 1) }
+          expectFault(() => verifyWalletRecord(changed), QUARANTINE)
+        }
+        expectFault(() => verifyWalletRecord({ ...record, [name]: concatBytes(bytes, bytes) }), QUARANTINE)
+      }
+      expectFault(() => verifyWalletRecord({ ...record, role: ROLE_S }), QUARANTINE)
+    }
+    // The same bytes, cut in other places.
+    const [share, pointC] = [concatBytes(record.share, record.pointC.subarray(0, 1)), record.pointC.subarray(1)]
+    expectFault(() => verifyWalletRecord({ ...record, share, pointC }), QUARANTINE)
   })
 
   test('fields stand where the layout says', () => {

@@ -41,6 +41,7 @@ const hostedSigner = async () => {
     setWalletState: unused,
     noteUse: async () => {},
     settleOutcome: unused,
+    commitRefresh: unused,
     alert: () => {},
     wiped: () => {},
     lost: unused,

@@ -49,6 +49,16 @@ describe('a closed seal', () => {
   })
 })
 
+it('an activation that comes twice at once is one', async () => {
+  const record = await makeRecord()
+  const { walletId, wEpoch } = record
+  const vault = await makeCosignerVault()
+  const store = createCosignerStore(vault, new ShareSeal(new Uint8Array(randomBytes(32)), vault.vaultId), systemClock)
+  await store.savePending({ sid: new Uint8Array(32), records: [{ ...record, share: record.share.slice() }] })
+  await Promise.all([store.activate(walletId, wEpoch), store.activate(walletId, wEpoch)])
+  expect((await store.loadWallet(walletId))?.state).toBe('ACTIVE')
+})
+
 it('undecided records are known without reading all shares, and forgotten when they are given up', async () => {
   const record = await makeRecord()
   const { walletId } = record

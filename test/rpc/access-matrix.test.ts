@@ -48,6 +48,7 @@ const REQUESTS: { readonly [S in keyof typeof ACCESS]: { readonly [M in keyof (t
     },
     signStream: { itemId: '1', request: { case: 'signDigest', value: { wallet: 'alice', digest: DIGEST } } },
     warmPresignatures: { wallet: 'alice' },
+    refreshShares: { wallet: 'alice' },
     archiveWallet: { wallet: 'alice' },
   },
   audit: { listEvents: {}, watchEvents: {}, verifyChain: {}, getCheckpoint: {} },

@@ -66,6 +66,7 @@ const stage = async (grants: readonly object[] = [GRANT]) => {
     estimateSignMs: () => 0,
     signEd25519: () => Promise.reject(new Error('no Ed25519 wallet here')),
     discardPresignature: (presigId) => void discarded.push(hex(presigId)),
+    prepareSign: () => {},
     sign: async () => {
       await duringSign()
       const answer = answers.shift() ?? 'signed'
@@ -88,7 +89,6 @@ const stage = async (grants: readonly object[] = [GRANT]) => {
     method: 'countersign.v1.WalletService/SignTransaction',
     requestId: requestId === undefined ? undefined : parseRequestId(requestId),
     isRepeat: false,
-    bodyHash: new Uint8Array(32),
     whenPoolIsEmpty: 'wait',
     stages: new StageTimes(),
     releaseChecks: [],

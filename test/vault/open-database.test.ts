@@ -53,7 +53,7 @@ test('the settings hold after the first write of every connection', async () => 
   close()
   expect(found).toEqual({
     journal_mode: 'wal', synchronous: '2', secure_delete: '1', trusted_schema: '0', cell_size_check: '1',
-    foreign_keys: '1', temp_store: '2', wal_autocheckpoint: '200', busy_timeout: '2000',
+    foreign_keys: '1', temp_store: '2', wal_autocheckpoint: '2000', busy_timeout: '2000',
   })
 })
 

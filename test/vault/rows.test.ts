@@ -152,6 +152,22 @@ test('an API key row widened in the file is refused', async () => {
   }
 })
 
+test('a row that was verified once says what it said under its MAC, whatever is written beside it', async () => {
+  const vault = await makeVault()
+  const { key, secret } = await vault.commit((tx) => createApiKey(tx, newKey()))
+  const wallet = await vault.commit((tx) => insertWallet(tx, newWallet()))
+  expect(getApiKey(vault.read, key.keyId)).toEqual(key)
+  vault.commitNow((tx) => {
+    tx.run(`UPDATE api_keys SET permissions = '[{"permission":"admin"}]', secret_mac = zeroblob(32)`)
+    tx.run(`UPDATE wallets SET state = 'PENDING', owner_type = 'end_user'`)
+  })
+  expect(getApiKey(vault.read, key.keyId)?.permissions).toEqual(key.permissions)
+  expect(authenticateApiKey(vault.read, secret.reveal(), NOW).permissions).toEqual(key.permissions)
+  expect(getWallet(vault.read, wallet.walletId)).toEqual(wallet)
+  vault.commitNow((tx) => tx.run('UPDATE api_keys SET mac = zeroblob(32)'))
+  expect(await reasonOf(() => getApiKey(vault.read, key.keyId))).toBe('VAULT_CORRUPT')
+})
+
 const newWallet = (changes: Partial<NewWallet> = {}): NewWallet => ({
   walletId: walletIdFromBytes(randomBytes(16)),
   project: DEFAULT,

@@ -4,7 +4,8 @@
  * before anything else here may be called: the thread that holds shares awaits it at its start.
  */
 import { createPublicKey, timingSafeEqual, verify } from 'node:crypto'
-import { equalBytes } from '../hash/encoding.ts'
+import { equalBytes, secretBytes } from '../hash/encoding.ts'
+import { nonceSum } from './nonce-sum.ts'
 import { at, isValidIn, openSodium, type Sodium, type SodiumCall } from './sodium.ts'
 
 export const ED25519_BYTES = 32
@@ -16,12 +17,21 @@ const IDENTITY: Uint8Array = Uint8Array.of(1, ...new Uint8Array(31))
 let library: SodiumCall | undefined
 let opening: Promise<void> | undefined
 
-/** Opens libsodium once. @throws as `openSodium`: a library that does not check points is refused at start. */
+/**
+ * Opens libsodium once. @throws as `openSodium`: a library that does not check points is refused at start; and when
+ * the kernel's sum of points is not the library's.
+ */
 export function ed25519Ready(): Promise<void> {
   opening ??= openSodium().then((call) => {
     library = call
+    assertSameSum()
   })
   return opening
+}
+
+/** True for the encoding of (0, 1), the sum that no protocol value may be. */
+export function isIdentity(point: Uint8Array): boolean {
+  return equalBytes(point, IDENTITY)
 }
 
 /** scalar·B, constant-time. @throws for the scalar 0: an own degenerate value. */
@@ -40,13 +50,13 @@ export function addPoints(points: readonly Uint8Array[]): Uint8Array | undefined
   if (first === undefined) throw new RangeError('a sum has at least one point')
   const add = (s: Sodium, out: number, [p, q]: readonly number[]) => s._crypto_core_ed25519_add(out, at(p), at(q))
   const sum = rest.reduce((left, right) => result([left, right], add), first)
-  return equalBytes(sum, IDENTITY) ? undefined : sum
+  return isIdentity(sum) ? undefined : sum
 }
 
 /** p − q, or undefined when it is the identity. */
 export function subtractPoints(p: Uint8Array, q: Uint8Array): Uint8Array | undefined {
   const difference = result([p, q], (s, out, [a, b]) => s._crypto_core_ed25519_sub(out, at(a), at(b)))
-  return equalBytes(difference, IDENTITY) ? undefined : difference
+  return isIdentity(difference) ? undefined : difference
 }
 
 /** Exactly 32 bytes: canonical, on the curve, in the prime-order subgroup, not the identity. */
@@ -84,7 +94,7 @@ export function scalarReduceWide(wide: Uint8Array): Uint8Array {
 /** True for exactly 32 bytes below L. */
 export function isCanonicalScalar(bytes: Uint8Array): boolean {
   if (bytes.length !== ED25519_BYTES) return false
-  const wide = new Uint8Array(64)
+  const wide = secretBytes(64)
   wide.set(bytes, 0)
   const reduced = scalarReduceWide(wide)
   try {
@@ -104,6 +114,22 @@ export function verifySignature(signature: Uint8Array, message: Uint8Array, publ
   const x = Buffer.from(publicKey).toString('base64url')
   const key = createPublicKey({ key: { kty: 'OKP', crv: 'Ed25519', x }, format: 'jwk' })
   return verify(null, message, key, signature)
+}
+
+/** A known answer of the kernel's arithmetic, with factors that fill all bits and windows of either sign. */
+function assertSameSum(): void {
+  const scalars = [1, 2, 3, 4, 5, 6].map((seed) =>
+    scalarReduceWide(Uint8Array.from({ length: 64 }, (_, i) => seed * 89 + i * 151)),
+  ) as [Uint8Array, Uint8Array, Uint8Array, Uint8Array, Uint8Array, Uint8Array]
+  const [a, b, c, d, ...factors] = scalars
+  const points = [mulBase(a), mulBase(b), mulBase(c), mulBase(d)] as const
+  const expected = addPoints([
+    points[0], mulPoint(factors[0], points[1]), points[2], mulPoint(factors[1], points[3]),
+  ])
+  const sum = nonceSum(points, factors)
+  if (sum === undefined || expected === undefined || !equalBytes(sum, expected)) {
+    throw new Error('the kernel does not add points of Ed25519')
+  }
 }
 
 function open(): SodiumCall {

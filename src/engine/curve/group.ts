@@ -13,6 +13,8 @@ export type Group = {
   readonly pointBytes: number
   /** Constant-time. @throws for 0. */
   readonly mulBase: (scalar: Uint8Array) => Uint8Array
+  /** scalar·point, constant-time in the scalar. The result is as secret as the caller says. @throws for 0. */
+  readonly mulSecret: (scalar: Uint8Array, point: Uint8Array) => Uint8Array
   /** For public scalars. @throws for 0. */
   readonly mulPublic: (scalar: Uint8Array, point: Uint8Array) => Uint8Array
   /** Undefined when the sum is the identity. */
@@ -22,6 +24,7 @@ export type Group = {
   readonly isCanonicalScalar: (bytes: Uint8Array) => boolean
   readonly scalarAdd: (a: Uint8Array, b: Uint8Array) => Uint8Array
   readonly scalarMul: (a: Uint8Array, b: Uint8Array) => Uint8Array
+  readonly scalarNegate: (a: Uint8Array) => Uint8Array
   readonly scalarReduceWide: (wide: Uint8Array) => Uint8Array
   /** Bits of the top byte that a scalar below the order may have: what rejection sampling keeps of 32 bytes. */
   readonly topByteMask: number
@@ -31,12 +34,14 @@ export const SECP256K1_GROUP: Group = {
   alg: ALG_SECP256K1,
   pointBytes: 33,
   mulBase: secp256k1.mulBase,
+  mulSecret: secp256k1.mulSecret,
   mulPublic: secp256k1.mulPublic,
   addPoints: secp256k1.addPoints,
   isPoint: secp256k1.isPoint,
   isCanonicalScalar: kernel.isCanonicalScalar,
   scalarAdd: kernel.scalarAdd,
   scalarMul: kernel.scalarMul,
+  scalarNegate: kernel.scalarNegate,
   scalarReduceWide: kernel.scalarReduceWide,
   topByteMask: 0xff,
 }
@@ -46,12 +51,14 @@ export const ED25519_GROUP: Group = {
   alg: ALG_ED25519,
   pointBytes: ed25519.ED25519_BYTES,
   mulBase: ed25519.mulBase,
+  mulSecret: ed25519.mulPoint,
   mulPublic: ed25519.mulPoint,
   addPoints: ed25519.addPoints,
   isPoint: ed25519.isValidPoint,
   isCanonicalScalar: ed25519.isCanonicalScalar,
   scalarAdd: ed25519.scalarAdd,
   scalarMul: ed25519.scalarMul,
+  scalarNegate: ed25519.scalarNegate,
   scalarReduceWide: ed25519.scalarReduceWide,
   topByteMask: 0x1f,
 }

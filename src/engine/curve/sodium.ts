@@ -3,6 +3,7 @@
  * on its own memory, without the package's wrappers: those leave copies of secret scalars behind in freed memory.
  */
 import wrappers from 'libsodium-wrappers-sumo'
+import { secretBytes } from '../hash/encoding.ts'
 
 /** What is used of the module. Pointers are byte addresses in HEAPU8; 0 is success, 1 is true. */
 export type Sodium = {
@@ -99,7 +100,10 @@ function callOn(sodium: Sodium): SodiumCall {
         return address
       })
       const status = operation(sodium, arena, addresses) ?? 0
-      return status === 0 ? sodium.HEAPU8.slice(arena, arena + outBytes) : undefined
+      if (status !== 0) return undefined
+      const output = secretBytes(outBytes)
+      output.set(sodium.HEAPU8.subarray(arena, arena + outBytes))
+      return output
     } finally {
       sodium.HEAPU8.fill(0, arena, arena + ARENA_BYTES)
     }

@@ -6,11 +6,11 @@
  */
 import { type Group, groupOf } from '../curve/group.ts'
 import { concatBytes, equalBytes, readU16, readU64, secretBytes, u16, u32, u64, u8 } from '../hash/encoding.ts'
-import { taggedHash } from '../hash/tagged-hash.ts'
+import { hashJoined, taggedHash } from '../hash/tagged-hash.ts'
 import { isZeroScalar } from '../kernel/scalar.ts'
 import type { WalletBinding } from './contexts.ts'
 import { damagedRecord } from './fault.ts'
-import { type Alg, ALG_ED25519, ALG_SECP256K1, ROLE_C, ROLE_S, type Role, SUITE } from './suite.ts'
+import { type Alg, ALG_ED25519, ALG_SECP256K1, ROLE_C, ROLE_S, type Role, SCALAR_BYTES, SUITE } from './suite.ts'
 import { BodyReader } from './wire.ts'
 
 const VERSION = 1
@@ -137,10 +137,30 @@ export function decodeWalletRecord(bytes: Uint8Array): WalletRecord {
 }
 
 /**
- * x_i·G = X_i and X_C + X_S = PK; the check of §6.3, also made on the copy that a session takes.
+ * x_i·G = X_i and X_C + X_S = PK; the check of §6.3, also made on the copy that a session takes. The verdict follows
+ * from these bytes alone, so it is remembered by their digest: a record that is loaded again and again is multiplied
+ * out once, one that differs in any bit is verified anew.
  * @throws ProtocolFault class B (quarantine).
  */
 export function verifyWalletRecord(record: WalletRecord): void {
+  const { alg, role, share, pointC, pointS, publicKey } = record
+  const { pointBytes } = groupOf(alg)
+  if (share.length !== SCALAR_BYTES || [pointC, pointS, publicKey].some(({ length }) => length !== pointBytes)) {
+    throw damagedRecord('length of a value')
+  }
+  // Who has the digest can test a guess of the share with it, which X_i, public, lets anybody do.
+  const parts = [Uint8Array.of(alg, role), share, pointC, pointS, publicKey]
+  const digest = Buffer.from(hashJoined('sha256', parts)).toString('hex')
+  if (CONSISTENT.has(digest)) return
+  assertConsistent(record)
+  if (CONSISTENT.size >= MAX_REMEMBERED) CONSISTENT.clear()
+  CONSISTENT.add(digest)
+}
+
+const CONSISTENT = new Set<string>()
+const MAX_REMEMBERED = 4096
+
+function assertConsistent(record: WalletRecord): void {
   const group = groupOf(record.alg)
   const [own, peer] = record.role === ROLE_C ? [record.pointC, record.pointS] : [record.pointS, record.pointC]
   const inRange = group.isCanonicalScalar(record.share) && !isZeroScalar(record.share)

@@ -3,7 +3,7 @@
  * a hash of everything that is signed. w_i is the first value that depends on the digest and on a share: neither
  * `startSign` (C) nor `answerSign` (S) is called before that side's intent row is durable.
  *
- *   C: [presignature out of the map, TX1]  startSign → 0x20   finishSign(0x21) → signature
+ *   C: (signingContext)  [presignature out of the map, TX1]  startSign → 0x20   finishSign(0x21) → signature
  *   S: decodeSignRequest → [presignature out of the map; reqId] → assertRequestScalars → [presignature belongs]
  *      → agreeOnSigning → [fences, policy, TX1] → answerSign → 0x21
  */
@@ -106,12 +106,17 @@ export function signableScalar(digest: Uint8Array): Uint8Array {
  * wiped here, whatever happens.
  */
 export function startSign(
-  inputs: SigningInputs & { readonly reqId: Uint8Array; readonly payload: Uint8Array },
+  inputs: SigningInputs & {
+    readonly reqId: Uint8Array
+    readonly payload: Uint8Array
+    /** What `signingContext` gave for these inputs and this presignature, where it was asked before. */
+    readonly context?: SigningContext | undefined
+  },
   presignature: Presignature,
 ): { readonly state: SignC; readonly body: Uint8Array } {
   try {
     assertBelongs(presignature, inputs.link.linkId, inputs.wallet.walletId, inputs.wallet.wEpoch)
-    const context = signingContext(inputs, presignature)
+    const context = inputs.context ?? signingContext(inputs, presignature)
     const body = encodeSignRequest({
       linkId: inputs.link.linkId,
       walletId: inputs.wallet.walletId,

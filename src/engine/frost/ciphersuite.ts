@@ -2,13 +2,20 @@
  * FROST(Ed25519, SHA-512) of RFC 9591 for the two parties of a link (docs/protocol.md §18): identifiers 1 = C and
  * 2 = S. Shares are additive, x_i = λ_i·s_i, so λ never appears here. Everything in this file is public.
  */
-import { hash } from 'node:crypto'
-import { addPoints, mulPoint, scalarReduceWide } from '../curve/ed25519.ts'
+import { isIdentity, scalarReduceWide } from '../curve/ed25519.ts'
+import { nonceSum } from '../curve/nonce-sum.ts'
 import { degenerate } from '../dkls23/fault.ts'
-import { ROLE_C, ROLE_S, type Role } from '../dkls23/suite.ts'
+import { ROLE_C, type Role } from '../dkls23/suite.ts'
 import { ascii, concatBytes } from '../hash/encoding.ts'
+import { hashJoined } from '../hash/tagged-hash.ts'
+import { isZeroScalar } from '../kernel/scalar.ts'
 
 const CONTEXT = 'FROST-ED25519-SHA512-v1'
+const RHO = ascii(`${CONTEXT}rho`)
+const MSG = ascii(`${CONTEXT}msg`)
+const COM = ascii(`${CONTEXT}com`)
+const IDENTIFIER_C = scalarOf(1)
+const IDENTIFIER_S = scalarOf(2)
 
 /** One party's nonce commitments: D (hiding) and E (binding). */
 export type NonceCommitments = { readonly hiding: Uint8Array; readonly binding: Uint8Array }
@@ -18,7 +25,7 @@ export type CommitmentPair = { readonly c: NonceCommitments; readonly s: NonceCo
 
 /** H1(m) = SHA-512(context ‖ "rho" ‖ m) mod L, RFC 9591 §6.1. */
 export function h1(message: Uint8Array): Uint8Array {
-  return scalarReduceWide(sha512(ascii(`${CONTEXT}rho`), message))
+  return scalarReduceWide(sha512(RHO, message))
 }
 
 /** H2(m) = SHA-512(m) mod L: the challenge of RFC 8032. */
@@ -28,24 +35,22 @@ export function h2(message: Uint8Array): Uint8Array {
 
 /** H4(m) = SHA-512(context ‖ "msg" ‖ m). */
 export function h4(message: Uint8Array): Uint8Array {
-  return sha512(ascii(`${CONTEXT}msg`), message)
+  return sha512(MSG, message)
 }
 
 /** H5(m) = SHA-512(context ‖ "com" ‖ m). */
 export function h5(message: Uint8Array): Uint8Array {
-  return sha512(ascii(`${CONTEXT}com`), message)
+  return sha512(COM, message)
 }
 
 /** The identifier of a role as a serialised scalar. */
 export function identifierOf(role: Role): Uint8Array {
-  const identifier = new Uint8Array(32)
-  identifier[0] = role === ROLE_C ? 1 : 2
-  return identifier
+  return (role === ROLE_C ? IDENTIFIER_C : IDENTIFIER_S).slice()
 }
 
 /** RFC 9591 §4.3: (identifier ‖ D ‖ E) of each party, ascending identifiers. */
 export function encodeCommitmentList({ c, s }: CommitmentPair): Uint8Array {
-  return concatBytes(identifierOf(ROLE_C), c.hiding, c.binding, identifierOf(ROLE_S), s.hiding, s.binding)
+  return concatBytes(IDENTIFIER_C, c.hiding, c.binding, IDENTIFIER_S, s.hiding, s.binding)
 }
 
 /** ρ_C and ρ_S: H1(PK ‖ H4(m) ‖ H5(commitment list) ‖ identifier), RFC 9591 §4.4. */
@@ -55,28 +60,29 @@ export function bindingFactors(
   message: Uint8Array,
 ): { readonly c: Uint8Array; readonly s: Uint8Array } {
   const prefix = concatBytes(publicKey, h4(message), h5(encodeCommitmentList(commitments)))
-  const factorOf = (role: Role) => h1(concatBytes(prefix, identifierOf(role)))
-  return { c: factorOf(ROLE_C), s: factorOf(ROLE_S) }
+  return { c: h1(concatBytes(prefix, IDENTIFIER_C)), s: h1(concatBytes(prefix, IDENTIFIER_S)) }
 }
 
-/** D + ρ·E: one party's part of R. @throws ProtocolFault class B when it is the identity or ρ is zero. */
-export function boundNonce(commitments: NonceCommitments, factor: Uint8Array): Uint8Array {
-  return sumOf(() => [commitments.hiding, mulPoint(factor, commitments.binding)])
-}
-
-/** The sum of points that own randomness is in. @throws ProtocolFault class B when it has no encoding. */
-export function sumOf(points: () => readonly Uint8Array[]): Uint8Array {
-  let sum: Uint8Array | undefined
-  try {
-    sum = addPoints(points())
-  } catch {
-    throw degenerate('degenerate scalar')
-  }
-  if (sum === undefined) throw degenerate('the identity')
+/**
+ * R = D_C + ρ_C·E_C + D_S + ρ_S·E_S.
+ * @throws ProtocolFault class B when it is the identity or a factor is zero; own randomness is in both.
+ */
+export function noncePointOf(
+  { c, s }: CommitmentPair,
+  factors: { readonly c: Uint8Array; readonly s: Uint8Array },
+): Uint8Array {
+  if (isZeroScalar(factors.c) || isZeroScalar(factors.s)) throw degenerate('degenerate scalar')
+  const sum = nonceSum([c.hiding, c.binding, s.hiding, s.binding], [factors.c, factors.s])
+  if (sum === undefined || isIdentity(sum)) throw degenerate('the identity')
   return sum
 }
 
+function scalarOf(value: number): Uint8Array {
+  const scalar = new Uint8Array(32)
+  scalar[0] = value
+  return scalar
+}
+
 function sha512(...parts: readonly Uint8Array[]): Uint8Array {
-  const digest = hash('sha512', concatBytes(...parts), 'buffer')
-  return new Uint8Array(digest.buffer, digest.byteOffset, digest.byteLength)
+  return hashJoined('sha512', parts)
 }

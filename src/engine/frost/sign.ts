@@ -9,7 +9,7 @@
  *
  * The share is an input of the step, opened for it and wiped by its owner: a presignature holds nonces only.
  */
-import { isCanonicalScalar, mulBase, mulPoint, scalarAdd, scalarMul, verifySignature } from '../curve/ed25519.ts'
+import { isCanonicalScalar, scalarAdd, scalarMul, verifySignature } from '../curve/ed25519.ts'
 import { ED25519_GROUP } from '../curve/group.ts'
 import type { LinkParties, WalletBinding } from '../dkls23/contexts.ts'
 import { benign, invalidFinalSignature } from '../dkls23/fault.ts'
@@ -17,8 +17,7 @@ import { type OneShot, spend } from '../dkls23/one-shot.ts'
 import { ALG_ED25519, ROLE_C, ROLE_S, type Role } from '../dkls23/suite.ts'
 import { assertScalar } from '../dkls23/wire.ts'
 import { concatBytes, equalBytes } from '../hash/encoding.ts'
-import { isZeroScalar } from '../kernel/scalar.ts'
-import { bindingFactors, boundNonce, h2, sumOf } from './ciphersuite.ts'
+import { bindingFactors, h2, noncePointOf } from './ciphersuite.ts'
 import { type EdPresignature, spendEdPresignature, wipeEdPresignature } from './presignature.ts'
 import {
   decodeEdSignResponse,
@@ -43,8 +42,6 @@ export type EdSigningContext = {
   readonly messageHash: Uint8Array
   /** ρ_C, ρ_S. */
   readonly factors: { readonly c: Uint8Array; readonly s: Uint8Array }
-  /** D_C + ρ_C·E_C: what z_C answers for. */
-  readonly noncePointC: Uint8Array
   /** R. */
   readonly noncePoint: Uint8Array
   /** c. */
@@ -56,8 +53,7 @@ export type EdSignC = OneShot & { readonly reqId: Uint8Array; readonly context: 
 
 /**
  * ρ_C, ρ_S, R and c for one presignature.
- * @throws RangeError for a wallet of the other algorithm; ProtocolFault class B when R or a part of it is the
- *   identity.
+ * @throws RangeError for a wallet of the other algorithm; ProtocolFault class B when R is the identity.
  */
 export function edSigningContext(
   inputs: EdSigningInputs,
@@ -67,10 +63,9 @@ export function edSigningContext(
   if (wallet.alg !== ALG_ED25519) throw new RangeError('the wallet is not of Ed25519')
   const { commitments } = presignature
   const factors = bindingFactors(wallet.publicKey, commitments, message)
-  const noncePointC = boundNonce(commitments.c, factors.c)
-  const noncePoint = sumOf(() => [noncePointC, boundNonce(commitments.s, factors.s)])
+  const noncePoint = noncePointOf(commitments, factors)
   const challenge = h2(concatBytes(noncePoint, wallet.publicKey, message))
-  return { wallet, message, messageHash: edMessageHash(message), factors, noncePointC, noncePoint, challenge }
+  return { wallet, message, messageHash: edMessageHash(message), factors, noncePoint, challenge }
 }
 
 /**
@@ -164,11 +159,18 @@ export function agreeOnEdSigning(
 }
 
 /**
- * S completes the signature, after its intent row is durable: it verifies z_C, only then computes z_S, and
- * verifies the signature before it leaves. The presignature is wiped, whatever happens.
+ * S completes the signature, after its intent row is durable, and verifies it before it leaves. The presignature is
+ * wiped, whatever happens.
+ *
+ * This is the check of z_C too. S's own equation z_S·B = D_S + ρ_S·E_S + c·X_S holds by construction (its nonces made
+ * D_S and E_S, its record proved X_S), so the one of the signature, z·B = R + c·PK over the same R and c and
+ * PK = X_C + X_S, holds exactly when z_C·B = D_C + ρ_C·E_C + c·X_C does. A wrong z_C costs the wallet and the
+ * presignature either way and nothing is released: z_S and the sum that carries it are overwritten. Even an observer
+ * who timed the verification of that sum learns of z_S at most what the right z_C would have been answered with, for
+ * the message and under the intent that S had agreed to.
  * @param share x_S, only read.
- * @throws ProtocolFault class C with wallet suspension and no strike when z_C or the signature does not verify;
- *   nothing that depends on x_S exists in the first case. Class A unknown_presig: used before.
+ * @throws ProtocolFault class C with wallet suspension and no strike when the signature does not verify, which is to
+ *   say that z_C is wrong. Class A unknown_presig: used before.
  */
 export function answerEdSign(
   context: EdSigningContext,
@@ -176,16 +178,20 @@ export function answerEdSign(
   presignature: EdPresignature,
   share: Uint8Array,
 ): { readonly signature: EdSignature; readonly body: Uint8Array } {
-  let own: Uint8Array | undefined
+  const unreleased: Uint8Array[] = []
   try {
     assertEdRequestScalar(request)
-    if (!answersFor(context, request.share)) throw invalidFinalSignature()
-    own = edSignatureShare(context, ROLE_S, presignature, share)
-    const signature = concatBytes(context.noncePoint, scalarAdd(request.share, own))
+    const own = edSignatureShare(context, ROLE_S, presignature, share)
+    unreleased.push(own)
+    const z = scalarAdd(request.share, own)
+    unreleased.push(z)
+    const signature = concatBytes(context.noncePoint, z)
+    unreleased.push(signature)
     assertFinalEdSignature(context, signature)
+    unreleased.pop()
     return { signature, body: encodeEdSignResponse(request.reqId, signature) }
   } finally {
-    own?.fill(0)
+    for (const secret of unreleased) secret.fill(0)
     wipeEdPresignature(presignature)
   }
 }
@@ -211,13 +217,6 @@ export function edSignatureShare(
     for (const secret of [bound, keyed, nonce]) secret.fill(0)
     wipeEdPresignature(presignature)
   }
-}
-
-/** z_C·B = D_C + ρ_C·E_C + c·X_C: in additive form, λ_C·S_C of RFC 9591 is X_C. */
-function answersFor(context: EdSigningContext, shareOfC: Uint8Array): boolean {
-  if (isZeroScalar(shareOfC)) return false
-  const expected = sumOf(() => [context.noncePointC, mulPoint(context.challenge, context.wallet.pointC)])
-  return equalBytes(mulBase(shareOfC), expected)
 }
 
 /** @throws ProtocolFault class C with wallet suspension unless R ‖ z is exactly right for the context. */

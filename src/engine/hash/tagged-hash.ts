@@ -6,11 +6,18 @@ import { createHash, hash } from 'node:crypto'
 import { ProtocolFault } from '../dkls23/fault.ts'
 import type { Group } from '../curve/group.ts'
 import { isZeroScalar, scalarReduceWide } from '../kernel/scalar.ts'
-import { ascii, u8 } from './encoding.ts'
+import { ascii, secretBytes, u32, u8 } from './encoding.ts'
 import { type CommitmentTag, TAG_PREFIX, TAGS, type Tag } from './tags.ts'
 
-/** Above this size the items are streamed into the hash instead of being copied into one preimage. */
-const ONE_SHOT_BYTES = 4096
+/**
+ * Above this size the items are streamed into the hash instead of being copied into one preimage. A streamed hash leaves
+ * its result behind in freed memory, so secrets stay below; the longest that is hashed are the seeds of a link.
+ */
+const ONE_SHOT_BYTES = 8192
+
+/** Where preimages are joined: one place for all of them, outside V8's heap and overwritten after each. */
+const JOINED = secretBytes(ONE_SHOT_BYTES)
+const JOINED_VIEW = new DataView(JOINED.buffer)
 
 const TAG_BYTES: ReadonlyMap<string, Uint8Array> = new Map(TAGS.map((tag) => [tag, encodeTag(tag)]))
 
@@ -80,23 +87,53 @@ export function taggedPreimage(tag: Tag, ...items: readonly Uint8Array[]): Uint8
   return out
 }
 
-function digest(algorithm: 'sha256' | 'sha512', tag: Tag, items: readonly Uint8Array[]): Uint8Array {
-  let total = 0
-  for (const item of items) total += item.length
-  if (total > ONE_SHOT_BYTES) return digestStreamed(algorithm, tag, items)
-  const preimage = taggedPreimage(tag, ...items)
-  const out = plainBytes(hash(algorithm, preimage, 'buffer'))
-  preimage.fill(0)
-  return out
+/**
+ * SHA-256 or SHA-512 over the parts one after the other, fresh bytes. Where the parts lie joined is overwritten.
+ */
+export function hashJoined(algorithm: 'sha256' | 'sha512', parts: readonly Uint8Array[]): Uint8Array {
+  let length = 0
+  for (const part of parts) length += part.length
+  if (length > ONE_SHOT_BYTES) return hashStreamed(algorithm, parts)
+  let offset = 0
+  for (const part of parts) {
+    JOINED.set(part, offset)
+    offset += part.length
+  }
+  return hashAndWipe(algorithm, length)
 }
 
-function digestStreamed(algorithm: 'sha256' | 'sha512', tag: Tag, items: readonly Uint8Array[]): Uint8Array {
-  const state = createHash(algorithm).update(headOf(tag, items.length))
+function digest(algorithm: 'sha256' | 'sha512', tag: Tag, items: readonly Uint8Array[]): Uint8Array {
+  const head = headOf(tag, items.length)
+  let length = head.length
+  for (const item of items) length += 4 + item.length
+  if (length > ONE_SHOT_BYTES) return hashStreamed(algorithm, prefixed(head, items))
+  JOINED.set(head)
+  let offset = head.length
   for (const item of items) {
-    const length = new Uint8Array(4)
-    new DataView(length.buffer).setUint32(0, item.length, true)
-    state.update(length).update(item)
+    JOINED_VIEW.setUint32(offset, item.length, true)
+    JOINED.set(item, offset + 4)
+    offset += 4 + item.length
   }
+  return hashAndWipe(algorithm, length)
+}
+
+/** The first bytes of the joined parts. */
+function hashAndWipe(algorithm: 'sha256' | 'sha512', length: number): Uint8Array {
+  const joined = JOINED.subarray(0, length)
+  try {
+    return plainBytes(hash(algorithm, joined, 'buffer'))
+  } finally {
+    joined.fill(0)
+  }
+}
+
+function prefixed(head: Uint8Array, items: readonly Uint8Array[]): Uint8Array[] {
+  return [head, ...items.flatMap((item) => [u32(item.length), item])]
+}
+
+function hashStreamed(algorithm: 'sha256' | 'sha512', parts: readonly Uint8Array[]): Uint8Array {
+  const state = createHash(algorithm)
+  for (const part of parts) state.update(part)
   return plainBytes(state.digest())
 }
 
@@ -104,15 +141,14 @@ function headOf(tag: Tag, count: number): Uint8Array {
   if (count > 255) throw new RangeError('a tagged hash takes at most 255 items')
   const bytes = TAG_BYTES.get(tag)
   if (bytes === undefined) throw new RangeError('the tag is not in the registry')
-  const head = new Uint8Array(bytes.length + 1)
-  head.set(bytes, 0)
-  head[bytes.length] = count
-  return head
+  bytes[bytes.length - 1] = count
+  return bytes
 }
 
+/** u8(|T|) ‖ T and a place for the number of items. */
 function encodeTag(tag: Tag): Uint8Array {
   const text = ascii(TAG_PREFIX + tag)
-  const out = new Uint8Array(1 + text.length)
+  const out = new Uint8Array(2 + text.length)
   out.set(u8(text.length), 0)
   out.set(text, 1)
   return out

@@ -47,6 +47,7 @@ export type Kernel = {
     count: number,
     out: number,
   ) => void
+  readonly edwards_nonce_sum: (commitments: number, factors: number, memory: number, out: number) => number
 }
 
 /** The language's standard types do not name WebAssembly without the browser's. */

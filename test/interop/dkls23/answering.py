@@ -1,7 +1,7 @@
 """This implementation as S, engine:peer as C: the whole way, then one deviation of S at a time."""
 import hashlib
 
-from . import curve, keygen, presign, setup
+from . import curve, keygen, presign, refresh, setup
 from .bending import bend, flip, other_point, p4, replace
 from .checks import printed_signatures, printed_wallets, report_of
 from .curve import Q
@@ -153,6 +153,50 @@ def sessions(checks, seed):
         checks.passes(f"session, wrong {name}", lambda: run.failed(alert, last, ["link", "dkg"]))
 
 
+def refreshes(checks, seed):
+    operations = ["link", "dkg:3", "refresh:2,0", "presign:0,1,2", "sign:2:m:aa", "sign:0:m/5:bb", "refresh:0", "presign:0"]
+    run = checks.passes("two refreshes, signatures in between", lambda: Run(seed, [*operations, "sign:0:m:cc"]).succeeded())
+    checks.passes("signatures verify under the old keys", lambda: check_signatures(run))
+    first, second, third = run.party.wallets.values()
+    checks.passes("wEpoch of all three", lambda: _expect([one.epoch for one in (first, second, third)] == [2, 0, 1]))
+    ids = [[third.wallet_id, first.wallet_id], [first.wallet_id]]
+    checks.passes("in one exchange, in the order given", lambda: _expect(run.party.refreshed == ids))
+    keys = [
+        [(wallet["walletId"], wallet["wEpoch"], wallet["publicKey"]) for wallet in line["wallets"]]
+        for line in run.lines
+        if line["op"] == "refresh"
+    ]
+    public = {wallet.wallet_id: curve.encode(wallet.public).hex() for wallet in (first, third)}
+    epochs = [[1, 1], [2]]
+    expected = [
+        [(name.hex(), epoch, public[name]) for name, epoch in zip(*pair)] for pair in zip(ids, epochs)
+    ]
+    checks.passes("reported wallets", lambda: _expect(keys == expected))
+
+
+def refresh_cheats(checks, seed):
+    cheats = {
+        "E_S no point": (bend("F2", replace(64, b"\x05")), "strike", refresh.F1),
+        "A no point": (bend("F4", replace(0, b"\x05")), "strike", refresh.F3),
+        "another A": (bend("F4", other_point(0)), "strike", refresh.F3),
+        "another z": (bend("F4", flip(33)), "strike", refresh.F3),
+        "z not below q": (bend("F4", replace(33, b"\xff" * 32)), "strike", refresh.F3),
+        "a proof for the other role": (bend("proof role", lambda role: 3 - role), "strike", refresh.F3),
+        "channel and names without the share": (bend("share", lambda share: share + 1), "strike", refresh.F3),
+        "confirmation": (bend("F4.conf", flip(9)), "strike", refresh.F3),
+        "F4 one byte long": (bend("F4.conf", lambda conf: conf + b"\0"), "strike", refresh.F3),
+    }
+    for number, (name, (cheat, alert, last)) in enumerate(cheats.items()):
+        run = Run(seed + number, ["dkg:1", "refresh:0", "refresh:0"], cheat)
+        checks.passes(f"refresh, wrong: {name}", lambda: run.failed(alert, last, ["dkg"]))
+
+    def refusing(party, frame):
+        return party.error(3, bytes([1, 0, 0, 0])) if frame[5] == refresh.F1 else None
+
+    run = Run(seed + len(cheats), ["dkg:1", "refresh:0"], answer=refusing)
+    checks.passes("refresh, plan refused: C stops", lambda: _expect(run.code != 0 and run.alerts == []))
+
+
 def responses(checks, seed):
     def high(body):
         s = Q - int.from_bytes(body[48:80], "big")
@@ -165,4 +209,4 @@ def responses(checks, seed):
         checks.passes(f"response, wrong {name}", lambda: run.failed("wallet_suspended", REQUEST, done))
 
 
-GROUPS = [honest, refusals, key_generation, set_up, sessions, responses]
+GROUPS = [honest, refusals, key_generation, set_up, sessions, responses, refreshes, refresh_cheats]

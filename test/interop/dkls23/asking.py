@@ -4,12 +4,12 @@ import hashlib
 import secrets
 import time
 
-from . import base_ot, curve, keygen, presign, setup
+from . import base_ot, curve, keygen, presign, refresh, setup
 from .bending import bend, both, flip, other_point, p3, replace
 from .checks import printed_signatures, printed_wallets, report_of
 from .curve import Q
 from .formats import ZERO32, C, Frame, u8, u16, u32
-from .party_c import ERROR, PartyC
+from .party_c import ERROR, PartyC, Refused
 from .presign import straight
 from .process import PeerProcess
 
@@ -349,6 +349,138 @@ def key_generation_refusals(checks, seed):
             checks.refused(f"{count} wallets", PROTOCOL, lambda body=body: party.exchange(keygen.W1, body))
 
 
+ABORTED, COMMITTED = 2, 1
+OUTCOME_ANSWER = 0x38
+
+
+def outcome(party, wallets, sid, verdict):
+    """C says what became of a refresh; nothing answers it."""
+    answers = b"".join(refresh.entry(wallet) + sid + u8(verdict) for wallet in wallets)
+    assert party.exchange(OUTCOME_ANSWER, u16(len(wallets)) + answers) is None
+
+
+def renewing_presign(party, wallets):
+    """A presign session; when S has wiped material that met an erased half, after a set-up."""
+    try:
+        return party.presign(wallets)
+    except Refused as refusal:
+        if refusal.code != LINK_STALE:
+            raise
+    time.sleep(SET_UP_PAUSE_S)
+    party.set_up()
+    return party.presign(wallets)
+
+
+def refreshes(checks, seed):
+    with peer(seed, wallets=3) as party:
+        first, second, third = party.wallets
+        old = party.presign([first, second])
+        time.sleep(SET_UP_PAUSE_S)
+        checks.passes("renewal of the link", party.set_up)
+        renewed = checks.passes("two wallets in one exchange", lambda: party.refresh([third, first]))
+        keys = [wallet.public for wallet in renewed] == [third.public, first.public]
+        checks.passes("the keys stay", lambda: expect(keys))
+        changed_halves = all(new.x_s != was.x_s for new, was in zip(renewed, (third, first)))
+        checks.passes("the halves do not", lambda: expect(changed_halves))
+        checks.refused("a presignature from before is gone", UNKNOWN_PRESIG, lambda: sign(party, old[0], epoch=1))
+        checks.passes("that of a wallet not refreshed is not", lambda: sign(party, old[1], epoch=1))
+        checks.refused("the old epoch", PLAN_REFUSED, lambda: party.presign([second, first]), u16(1) + u16(1))
+        pool = checks.passes("presign with the new halves", lambda: party.presign([*renewed, second]))
+        checks.passes("sign, root", lambda: sign(party, pool[0]))
+        checks.passes("sign, m/7", lambda: sign(party, pool[1], (7,)))
+        again = checks.passes("a second time, no F5", lambda: party.refresh([renewed[1]], acknowledge=False))
+        checks.refused("F5 lost: the new epoch in a plan stands for it", LINK_STALE, lambda: party.presign(again))
+        checks.passes("and the new half signs", lambda: sign(party, renewing_presign(party, again)[0]))
+        late = checks.passes("a third time, no F5", lambda: party.refresh([second], acknowledge=False))
+        outcome(party, late, party.last_refresh.sid, COMMITTED)
+        checks.passes("COMMITTED stands for F5", lambda: sign(party, renewing_presign(party, late)[0]))
+        checks.passes("wEpoch of all three", lambda: expect([wallet.epoch for wallet in party.wallets] == [2, 1, 1]))
+    lines = party.process.lines()
+    reported = [[wallet["walletId"] for wallet in line["wallets"]] for line in lines if line.get("op") == "refresh"]
+    names = [[wallet.wallet_id.hex() for wallet in wallets] for wallets in ([third, first], [first], [second])]
+    checks.passes("reported refreshes", lambda: expect(reported == names, reported))
+
+
+def _abandon(party, wallets):
+    """A refresh up to F4, which C does not commit; its sid."""
+    kept = party.wallets
+    party.refresh(wallets, acknowledge=False)
+    party.wallets = kept
+    return party.last_refresh
+
+
+def refresh_refusals(checks, seed):
+    """Class A: nothing changes and nothing is a strike."""
+    with peer(seed, wallets=2) as party:
+        first, second = party.wallets
+        unknown = secrets.token_bytes(16) + u32(0)
+
+        def raw_f1(*entries, count=None, epoch=None, sid=ZERO32):
+            body = secrets.token_bytes(32) + u16(len(entries) if count is None else count) + b"".join(entries)
+            return party.exchange(refresh.F1, body + secrets.token_bytes(32), sid, epoch)
+
+        refused = u16(1) + u16(1)
+        checks.refused("an unknown wallet", PLAN_REFUSED, lambda: raw_f1(entry(first), unknown), refused)
+        checks.refused("another lEpoch", SESSION, lambda: raw_f1(entry(first), epoch=7))
+        run = _abandon(party, [first])
+        replayed = refresh.Initiator(party.link, [first])
+        busy = (BUSY, PLAN_REFUSED)
+        checks.refused("another refresh while one is undecided", busy, lambda: party.exchange(refresh.F1, replayed.f1))
+        checks.refused("a slot while a refresh is undecided", busy, lambda: party.presign([first]))
+        checks.passes("the other wallet signs meanwhile", lambda: sign(party, party.presign([second])[0]))
+        outcome(party, run.renewed, secrets.token_bytes(32), ABORTED)
+        checks.refused("ABORTED of another sid changes nothing", busy, lambda: party.presign([first]))
+        outcome(party, run.renewed, run.sid, ABORTED)
+        checks.passes("ABORTED: the old half signs", lambda: sign(party, party.presign([first])[0]))
+        checks.refused("F3 of an unknown sid", SESSION, lambda: party.exchange(refresh.F3, bytes(226), bytes([9]) * 32))
+        [first] = checks.passes("and the wallet can be refreshed", lambda: party.refresh([first]))
+        checks.passes("and signs", lambda: sign(party, renewing_presign(party, [first])[0]))
+        before = first.wallet_id + u32(0)
+        checks.refused("the epoch before", PLAN_REFUSED, lambda: raw_f1(before), u16(1) + u16(0))
+    alerts = {line["alert"] for line in party.process.lines() if "alert" in line}
+    grave = alerts & {"strike", "burned", "suspended"}
+    checks.passes("none of it was a strike", lambda: expect(not grave, grave))
+
+
+def refresh_violations(checks, seed):
+    """Class C: a strike each, three suspend the link; the old halves stay."""
+
+    def bodies(party, *entries, count=None):
+        head = secrets.token_bytes(32) + u16(len(entries) if count is None else count)
+        return lambda: party.exchange(refresh.F1, head + b"".join(entries) + secrets.token_bytes(32))
+
+    def named(party, wallet):
+        return bodies(party, refresh.entry(wallet), refresh.entry(wallet))
+
+    def cheat(bending):
+        return lambda party, wallet: lambda: party.refresh([wallet], bending)
+
+    proof = 32 + 33 + 32
+    cases = {
+        "a wallet named twice": named,
+        "no wallet": lambda party, _: bodies(party),
+        "257 wallets": lambda party, wallet: bodies(party, *[refresh.entry(wallet)] * 257),
+        "a seed other than the committed one": cheat(bend("seed", flip(3))),
+        "the salt": cheat(bend("F3", flip(70))),
+        "E_C no point": cheat(bend("F3", replace(32, b"\x05"))),
+        "A no point": cheat(bend("F3", replace(proof, b"\x05"))),
+        "z not below q": cheat(bend("F3", replace(proof + 33, b"\xff" * 32))),
+        "another z": cheat(bend("F3", flip(proof + 33))),
+        "a proof for the other role": cheat(bend("proof role", lambda role: 3 - role)),
+        "channel and names without the share": cheat(bend("share", lambda share: share + 1)),
+        "another coin": cheat(bend("coin", lambda coin: coin + 1)),
+        "confirmation": cheat(bend("F3.conf", flip(0))),
+        "F3 one byte short": cheat(bend("F3", lambda body: body[:-1])),
+    }
+    names = list(cases)
+    for number in range(0, len(names), 2):
+        with peer(seed + number, wallets=1) as party:
+            [wallet] = party.wallets
+            for name in names[number : number + 2]:
+                checks.refused(name, PROTOCOL, cases[name](party, wallet))
+            checks.passes(f"{names[number]}: the old half signs", lambda: sign(party, party.presign([wallet])[0]))
+
+
 def framing(checks, seed):
     def answer_to(party, *changes):
         body = keygen.Initiator(party.link, 1).w1
@@ -390,4 +522,7 @@ GROUPS = [
     final_signature,
     set_up_refusals,
     key_generation_refusals,
+    refreshes,
+    refresh_refusals,
+    refresh_violations,
 ]

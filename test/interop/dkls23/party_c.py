@@ -1,7 +1,7 @@
 """The side that asks (C), against a process that answers as S."""
 import secrets
 
-from . import keygen, presign, setup
+from . import keygen, presign, refresh, setup
 from .formats import ZERO32, C, Frame, Link, S
 from .presign import straight
 from .signing import REQUEST, RESPONSE, Signing, read_response, request_body
@@ -85,6 +85,25 @@ class PartyC:
     def presign(self, wallets, bend=straight):
         run = presign.Initiator(self.material, self.link.epoch, wallets, bend)
         return self.finish_presign(run, self.exchange(presign.P1, run.p1))
+
+    def refresh(self, wallets, bend=straight, acknowledge=True):
+        """The wallets at their next epoch, in place of the old ones."""
+        run = refresh.Initiator(self.link, wallets, bend)
+        f2 = self.exchange(refresh.F1, run.f1)
+        f3 = run.f3(f2.body)
+        assert f2.sid == run.sid, "sid of F2"
+        self.last_refresh = run
+        f4 = self.exchange(refresh.F3, f3, run.sid)
+        assert f4.sid == run.sid, "sid of F4"
+        renewed = run.finish(f4.body)
+        if acknowledge:
+            self.acknowledge_refresh(run)
+        fresh = {wallet.wallet_id: wallet for wallet in renewed}
+        self.wallets = [fresh.get(wallet.wallet_id, wallet) for wallet in self.wallets]
+        return renewed
+
+    def acknowledge_refresh(self, run):
+        assert self.exchange(refresh.F5, b"", run.sid) is None, "an acknowledgement was answered"
 
     def request(self, presignature, payload, digest, path=(), request_id=None, bend=straight):
         """(request id, body, signing) of a request that is not sent yet."""

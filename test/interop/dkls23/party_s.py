@@ -2,7 +2,7 @@
 import hashlib
 import secrets
 
-from . import keygen, presign, setup
+from . import keygen, presign, refresh, setup
 from .formats import ZERO32, C, Frame, Link, S, u16, u32
 from .signing import REQUEST, RESPONSE, Signing, read_request, response_body
 
@@ -16,7 +16,8 @@ class PartyS:
         self.wallets, self.presignatures, self.signatures = {}, {}, []
         self.seen = []
         self.frames = []
-        self._setup = self._keygen = self._presign = None
+        self._setup = self._keygen = self._presign = self._refresh = None
+        self.refreshed = []
         self.material = None
 
     def handle(self, data):
@@ -28,7 +29,8 @@ class PartyS:
         handlers = {
             HELLO: self._hello, setup.L1: self._l1, setup.L3: self._l3, setup.L5: self._l5, keygen.W1: self._w1,
             keygen.W3: self._w3, keygen.W5: self._w5, presign.P1: self._p1, presign.P3: self._p3,
-            REQUEST: self._request, ERROR: lambda _: b"",
+            refresh.F1: self._f1, refresh.F3: self._f3, refresh.F5: self._f5, REQUEST: self._request,
+            ERROR: lambda _: b"",
         }  # fmt: skip
         return handlers[frame.kind](frame)
 
@@ -74,6 +76,30 @@ class PartyS:
     def _w5(self, frame):
         assert frame.sid == self._keygen.sid and frame.body == b""
         self.wallets.update({wallet.wallet_id: wallet for wallet in self._keygen.wallets})
+        return b""
+
+    def _find(self, wallet_id, epoch):
+        wallet = self.wallets[wallet_id]
+        assert wallet.epoch == epoch, f"wEpoch {epoch} instead of {wallet.epoch}"
+        return wallet
+
+    def _f1(self, frame):
+        assert frame.sid == ZERO32 and frame.epoch == self.link.epoch
+        self._refresh = refresh.Responder(self.link, self._find, frame.body, self._bend)
+        return self._frame(refresh.F2, self._refresh.f2, self._refresh.sid)
+
+    def _f3(self, frame):
+        assert frame.sid == self._refresh.sid and frame.epoch == self.link.epoch
+        return self._frame(refresh.F4, self._refresh.f4(frame.body), frame.sid)
+
+    def _f5(self, frame):
+        assert frame.sid == self._refresh.sid and frame.body == b""
+        renewed = {wallet.wallet_id: wallet for wallet in self._refresh.renewed}
+        self.wallets.update(renewed)
+        self.presignatures = {
+            name: one for name, one in self.presignatures.items() if one.wallet.wallet_id not in renewed
+        }
+        self.refreshed.append([wallet.wallet_id for wallet in self._refresh.renewed])
         return b""
 
     def _p1(self, frame):

@@ -1,5 +1,6 @@
 // Everything the host may call. Pointers are addresses in the one memory; nothing is allocated and nothing
 // imported.
+export { edwards_nonce_sum } from './edwards'
 export { scalar_invert } from './invert'
 export { ote_check, poly_hash_rows } from './poly-hash'
 export { ote_mask_rows, ote_select_rows, tccr_expand, tccr_finish, transpose, xor_block } from './rows'

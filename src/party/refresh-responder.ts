@@ -1,0 +1,172 @@
+/**
+ * The answering side of a refresh (docs/protocol.md §12): F1 → F2, F3 → F4 once the new records are durable as
+ * PENDING. What becomes of them is C's to say (undecided-wallets.ts).
+ */
+import type { Clock } from '../domain/clock.ts'
+import { ed25519Ready } from '../engine/curve/ed25519.ts'
+import { benign } from '../engine/dkls23/fault.ts'
+import type { Frame } from '../engine/dkls23/frame.ts'
+import type { Entropy } from '../engine/dkls23/operation-generator.ts'
+import type { SlotName } from '../engine/dkls23/presign-plan.ts'
+import type { WalletRecord } from '../engine/dkls23/records.ts'
+import {
+  abandonRefresh,
+  answerRefreshS,
+  finishRefreshS,
+  readRefreshNames,
+  type RefreshS2,
+} from '../engine/dkls23/refresh.ts'
+import { loadWallets, wipeShares } from './ed-wallets.ts'
+import type { Link } from './link.ts'
+import { SESSION_MS } from './live-operation.ts'
+import type { CosignerStore } from './party-store.ts'
+import { hexOf } from './presignature-map.ts'
+import type { UndecidedWallets } from './undecided-wallets.ts'
+
+type Deps = {
+  readonly link: Link
+  readonly store: CosignerStore
+  readonly entropy: Entropy
+  readonly clock: Clock
+  readonly alert: (what: string, detail: string) => void
+  /** Nothing of the wallet's present epoch may be used any more: presignatures, sessions, what is known of it. */
+  readonly wipeWallet: (walletId: Uint8Array) => void
+  readonly undecided: UndecidedWallets
+}
+type Session = {
+  readonly state: RefreshS2
+  readonly walletIds: readonly Uint8Array[]
+  readonly lEpoch: number
+  readonly startedMs: number
+  readonly timer: NodeJS.Timeout
+}
+
+const MAX_SESSIONS = 64
+
+export class RefreshResponder {
+  readonly #deps: Deps
+  readonly #sessions = new Map<string, Session>()
+
+  constructor(deps: Deps) {
+    this.#deps = deps
+  }
+
+  has(sid: Uint8Array): boolean {
+    return this.#sessions.has(hexOf(sid))
+  }
+
+  drop(sid: Uint8Array): void {
+    const session = this.#take(sid)
+    if (session !== undefined) abandonRefresh(session.state)
+  }
+
+  dropAll(): void {
+    for (const { state } of this.#sessions.values()) this.drop(state.sid)
+  }
+
+  /** F1 → F2. A session that C began before for one of the wallets is over. */
+  async start(frame: Frame): Promise<{ readonly sid: Uint8Array; readonly body: Uint8Array }> {
+    const { link, clock, undecided } = this.#deps
+    link.assertUsable('other')
+    if (frame.lEpoch !== link.record.lEpoch) throw benign('session', 'another link epoch')
+    const names = readRefreshNames(frame).map(({ walletId, wEpoch }) => ({ walletId: walletId.slice(), wEpoch }))
+    if ((await undecided.heed(names)).size > 0) throw benign('busy', 'an earlier refresh is not decided')
+    await ed25519Ready()
+    const loaded = new Map<string, WalletRecord>()
+    try {
+      await this.#load(names, loaded)
+      link.assertUsable('other')
+      if (frame.lEpoch !== link.record.lEpoch) throw benign('session', 'another link epoch')
+      this.#makeRoom(names)
+      const inputs = await this.#inputs(names)
+      const { state, sid, body } = answerRefreshS(inputs, frame, [...loaded.values()])
+      const timer = setTimeout(() => this.drop(sid), SESSION_MS).unref()
+      const walletIds = names.map(({ walletId }) => walletId)
+      this.#sessions.set(hexOf(sid), { state, walletIds, lEpoch: frame.lEpoch, startedMs: clock.nowMs(), timer })
+      return { sid, body }
+    } finally {
+      wipeShares(loaded)
+    }
+  }
+
+  /** F3 → F4, once the PENDING records are durable. From here on nothing is done with the epoch before. */
+  async finish(frame: Frame): Promise<Uint8Array> {
+    const { link, store, wipeWallet } = this.#deps
+    const session = this.#live(frame)
+    const { pending, body } = finishRefreshS(session.state, frame.body)
+    try {
+      session.walletIds.forEach(wipeWallet)
+      await store.savePending(pending)
+    } finally {
+      for (const { share } of pending.records) share.fill(0)
+    }
+    // What read the old record while the new one was being written forgets it again.
+    session.walletIds.forEach(wipeWallet)
+    link.assertUsable('other')
+    return body
+  }
+
+  /** The records that may be refreshed; a wallet that is ahead at C stops here. */
+  async #load(names: readonly SlotName[], loaded: Map<string, WalletRecord>): Promise<void> {
+    const { store, alert, undecided } = this.#deps
+    await loadWallets(store, names, loaded, alert)
+    for (const { walletId, wEpoch } of names) {
+      const key = hexOf(walletId)
+      const record = loaded.get(key)
+      if (record === undefined) continue
+      if (record.wEpoch < wEpoch && record.state === 'ACTIVE') {
+        await undecided.stopBehind(walletId)
+        throw benign('wallet_state', 'this side is at an earlier epoch')
+      }
+      if (record.state === 'ACTIVE' && store.mayRefresh(walletId)) continue
+      record.share.fill(0)
+      loaded.delete(key)
+    }
+  }
+
+  /** The link was renewed since these shares were used: the refresh heals, and older material may not meet them. */
+  async #inputs(names: readonly SlotName[]): Promise<Parameters<typeof answerRefreshS>[0]> {
+    const { link, entropy, store } = this.#deps
+    const { lEpoch } = link.record
+    const lastUses = await Promise.all(names.map(({ walletId }) => store.lastUse(walletId)))
+    const heals = lastUses.some((lastUse) => lastUse > 0 && lastUse < lEpoch)
+    const hk = link.material?.hk
+    return {
+      link: link.parties,
+      entropy,
+      ...(heals ? { healingEpoch: lEpoch } : {}),
+      ...(hk === undefined ? {} : { hk }),
+    }
+  }
+
+  #makeRoom(names: readonly SlotName[]): void {
+    const named = new Set(names.map(({ walletId }) => hexOf(walletId)))
+    for (const { state, walletIds } of this.#sessions.values()) {
+      if (walletIds.some((walletId) => named.has(hexOf(walletId)))) this.drop(state.sid)
+    }
+    if (this.#sessions.size >= MAX_SESSIONS) throw benign('busy', 'too many refreshes')
+  }
+
+  /** The session of an F3, which is over whatever follows. */
+  #live(frame: Frame): Session {
+    const { link, clock } = this.#deps
+    const session = this.#take(frame.sid)
+    if (session === undefined) throw benign('session', 'no such refresh')
+    try {
+      link.assertUsable('other')
+      if (session.lEpoch !== frame.lEpoch) throw benign('session', 'another link epoch')
+      if (clock.nowMs() - session.startedMs > SESSION_MS) throw benign('session', 'the session is over')
+    } catch (error) {
+      abandonRefresh(session.state)
+      throw error
+    }
+    return session
+  }
+
+  #take(sid: Uint8Array): Session | undefined {
+    const session = this.#sessions.get(hexOf(sid))
+    this.#sessions.delete(hexOf(sid))
+    clearTimeout(session?.timer)
+    return session
+  }
+}

@@ -1,0 +1,125 @@
+/**
+ * What party S holds of operations that C has not decided yet, or whose decision has not come through (docs/protocol.md
+ * §12). C alone decides: a PENDING record is switched to on C's ACK, on its COMMITTED, or on the first later message
+ * that names the wallet at the new epoch; it is dropped on an explicit ABORTED and on nothing else.
+ */
+import { decodeOutcomeAnswers, encodeOutcomeQuestions, type OutcomeQuestion } from '../engine/dkls23/outcome.ts'
+import type { SlotName } from '../engine/dkls23/presign-plan.ts'
+import { MAX_REFRESH_WALLETS } from '../engine/dkls23/suite.ts'
+import { fateByAcknowledgement, fateByAnswer, fateByName } from '../engine/dkls23/two-phase-switch.ts'
+import type { Link } from './link.ts'
+import { Lock } from './lock.ts'
+import type { CosignerStore } from './party-store.ts'
+import { hexOf } from './presignature-map.ts'
+
+type Deps = {
+  readonly link: Link
+  readonly store: CosignerStore
+  readonly alert: (what: string, detail: string) => void
+  /** Nothing of the wallet's present epoch may be used any more. */
+  readonly wipeWallet: (walletId: Uint8Array) => void
+  /** C is to be asked for what it decided. */
+  readonly ask: () => void
+}
+
+/** The wallet epoch of a key that was just generated. */
+const FIRST_EPOCH = 0
+
+export class UndecidedWallets {
+  readonly #deps: Deps
+  readonly #lock = new Lock()
+
+  constructor(deps: Deps) {
+    this.#deps = deps
+  }
+
+  /** W5 and F5: the records of this operation are the present ones here too. */
+  acknowledge(sid: Uint8Array): Promise<void> {
+    return this.#lock.run(async () => {
+      for (const one of await this.#deps.store.pendingWallets()) {
+        if (fateByAcknowledgement(one, sid) === 'switch') await this.#switch(one)
+      }
+    })
+  }
+
+  /** The questions about every PENDING record, as many to a message as it may hold. */
+  async questions(): Promise<readonly Uint8Array[]> {
+    const open = await this.#deps.store.pendingWallets()
+    const bodies: Uint8Array[] = []
+    for (let at = 0; at < open.length; at += MAX_REFRESH_WALLETS) {
+      bodies.push(encodeOutcomeQuestions(open.slice(at, at + MAX_REFRESH_WALLETS)))
+    }
+    return bodies
+  }
+
+  /**
+   * What C decided. An answer that fits no PENDING record changes nothing. What it fits is read under the lock: by the
+   * time that another answer was carried out, the wallet may hold the record of the next refresh.
+   */
+  settle(body: Uint8Array): Promise<void> {
+    const { store } = this.#deps
+    const answers = decodeOutcomeAnswers(body)
+    return this.#lock.run(async () => {
+      const open = new Map((await store.pendingWallets()).map((one) => [hexOf(one.walletId), one]))
+      for (const answer of answers) {
+        const fate = fateByAnswer(open.get(hexOf(answer.walletId)), answer)
+        if (fate === 'keep') continue
+        open.delete(hexOf(answer.walletId))
+        if (fate === 'switch') await this.#switch(answer)
+        else await store.dropPending(answer.walletId, answer.wEpoch)
+      }
+    })
+  }
+
+  /**
+   * Reads what a message of C says by naming these wallets: the new epoch stands for the ACK that was lost. Answers the
+   * wallets that are named at their old epoch while a new one is undecided: nothing may be done with those until C has
+   * answered, which is asked for here.
+   */
+  async heed(names: readonly SlotName[]): Promise<ReadonlySet<string>> {
+    const { store, ask } = this.#deps
+    const undecided = new Set<string>()
+    if ((await store.pendingWallets()).length === 0) return undecided
+    await this.#lock.run(async () => {
+      const byKey = new Map((await store.pendingWallets()).map((one) => [hexOf(one.walletId), one]))
+      for (const name of names) {
+        const one = byKey.get(hexOf(name.walletId))
+        if (one === undefined) continue
+        if (fateByName(one, name.wEpoch) === 'switch') {
+          byKey.delete(hexOf(name.walletId))
+          await this.#switch(one)
+        } else undecided.add(hexOf(name.walletId))
+      }
+    })
+    if (undecided.size > 0) ask()
+    return undecided
+  }
+
+  /**
+   * C names an epoch that this side neither has nor prepared: one of the two vaults is an older copy. The wallet stops
+   * here, and nothing repairs it.
+   */
+  async stopBehind(walletId: Uint8Array): Promise<void> {
+    const { store, alert, wipeWallet } = this.#deps
+    const id = walletId.slice()
+    wipeWallet(id)
+    await store.setWalletState(id, 'QUARANTINED', 'the other party is at a later epoch')
+    wipeWallet(id)
+    alert('wallet_behind', `wallet ${hexOf(id)}: the other party is at a later epoch`)
+  }
+
+  /**
+   * Under the lock. The share of the epoch before is erased with this; material that it met under the present link epoch
+   * is due.
+   */
+  async #switch({ walletId, wEpoch }: Omit<OutcomeQuestion, 'sid'>): Promise<void> {
+    const { store, link, wipeWallet } = this.#deps
+    const id = walletId.slice()
+    const { lEpoch } = link.record
+    const metLive = wEpoch > FIRST_EPOCH && lEpoch > 0 && (await store.lastUse(id)) >= lEpoch
+    await store.activate(id, wEpoch)
+    if (wEpoch === FIRST_EPOCH) return
+    wipeWallet(id)
+    if (metLive) await link.markEraseDue()
+  }
+}

@@ -1,0 +1,128 @@
+/**
+ * Party S's operations that make or replace shares: key generation, refresh, and what follows when their last messages
+ * are lost. They need no link lock; each wallet has one PENDING record at most.
+ */
+import type { Clock } from '../domain/clock.ts'
+import { ed25519Ready } from '../engine/curve/ed25519.ts'
+import { violation } from '../engine/dkls23/fault.ts'
+import { assertNoSid, encodeFrame, type Frame, FRAME_TYPES, type FrameType, NO_SID } from '../engine/dkls23/frame.ts'
+import type { Entropy } from '../engine/dkls23/operation-generator.ts'
+import { ROLE_S } from '../engine/dkls23/suite.ts'
+import { DkgResponder } from './dkg-responder.ts'
+import type { Link } from './link.ts'
+import type { CosignerStore } from './party-store.ts'
+import { RefreshResponder } from './refresh-responder.ts'
+import { UndecidedWallets } from './undecided-wallets.ts'
+
+type Deps = {
+  readonly link: Link
+  readonly store: CosignerStore
+  readonly entropy: Entropy
+  readonly clock: Clock
+  readonly alert: (what: string, detail: string) => void
+  /** Asks the peer a question of this side's own (0x39). */
+  readonly ask: (frame: Uint8Array) => Promise<Uint8Array | undefined>
+  /** Takes in what the peer answered. */
+  readonly heard: (frame: Uint8Array) => Promise<unknown>
+  readonly wipeWallet: (walletId: Uint8Array) => void
+}
+
+const TYPES: ReadonlySet<FrameType> = new Set([
+  FRAME_TYPES.W1,
+  FRAME_TYPES.W3,
+  FRAME_TYPES.W5,
+  FRAME_TYPES.F1,
+  FRAME_TYPES.F3,
+  FRAME_TYPES.F5,
+  FRAME_TYPES.OUTCOME_ANSWER,
+])
+
+export class WalletOperations {
+  readonly #deps: Deps
+  readonly #dkg: DkgResponder
+  readonly #refresh: RefreshResponder
+  readonly undecided: UndecidedWallets
+  #asking: Promise<void> | undefined
+
+  constructor(deps: Deps) {
+    this.#deps = deps
+    this.#dkg = new DkgResponder(deps)
+    this.undecided = new UndecidedWallets({ ...deps, ask: () => void this.askOutcomes() })
+    this.#refresh = new RefreshResponder({ ...deps, undecided: this.undecided })
+  }
+
+  serves(type: FrameType): boolean {
+    return TYPES.has(type)
+  }
+
+  /** A session of either kind goes by this sid. */
+  has(sid: Uint8Array): boolean {
+    return this.#dkg.has(sid) || this.#refresh.has(sid)
+  }
+
+  drop(sid: Uint8Array): void {
+    this.#dkg.drop(sid)
+    this.#refresh.drop(sid)
+  }
+
+  dropAll(): void {
+    this.#dkg.dropAll()
+    this.#refresh.dropAll()
+  }
+
+  /** @throws ProtocolFault */
+  async answer(frame: Frame): Promise<Uint8Array | undefined> {
+    const { W1, W2, W3, W4, W5, F1, F2, F3, F4, F5, OUTCOME_ANSWER } = FRAME_TYPES
+    switch (frame.type) {
+      case W1:
+        await ed25519Ready()
+        return this.#opened(W2, frame, this.#dkg.start(frame))
+      case W3:
+        if (this.#refresh.has(frame.sid)) throw violation('type in a refresh')
+        return this.#frame(W4, frame.sid, frame.lEpoch, await this.#dkg.finish(frame))
+      case F1:
+        return this.#opened(F2, frame, await this.#refresh.start(frame))
+      case F3:
+        if (this.#dkg.has(frame.sid)) throw violation('type in a key generation')
+        return this.#frame(F4, frame.sid, frame.lEpoch, await this.#refresh.finish(frame))
+      case W5:
+      case F5:
+        await this.undecided.acknowledge(frame.sid)
+        return undefined
+      case OUTCOME_ANSWER:
+        assertNoSid(frame.sid)
+        await this.undecided.settle(frame.body)
+        return undefined
+      default:
+        throw violation('type of a wallet operation')
+    }
+  }
+
+  /** Asks C about every record that is not decided. One round of questions at a time, however often it is called. */
+  askOutcomes(): Promise<void> {
+    this.#asking ??= this.#askAll().finally(() => {
+      this.#asking = undefined
+    })
+    return this.#asking
+  }
+
+  async #askAll(): Promise<void> {
+    const { ask, heard, link, alert } = this.#deps
+    try {
+      for (const body of await this.undecided.questions()) {
+        const answer = await ask(this.#frame(FRAME_TYPES.OUTCOME_QUESTION, NO_SID, link.record.lEpoch, body))
+        if (answer !== undefined && answer[5] === FRAME_TYPES.OUTCOME_ANSWER) await heard(answer)
+      }
+    } catch (error) {
+      alert('outcome', error instanceof Error ? error.message : 'no answer')
+    }
+  }
+
+  #opened(type: FrameType, { lEpoch }: Frame, { sid, body }: { sid: Uint8Array; body: Uint8Array }): Uint8Array {
+    return this.#frame(type, sid, lEpoch, body)
+  }
+
+  #frame(type: FrameType, sid: Uint8Array, lEpoch: number, body: Uint8Array): Uint8Array {
+    return encodeFrame({ type, role: ROLE_S, linkId: this.#deps.link.parties.linkId, lEpoch, sid, body })
+  }
+}

@@ -1,0 +1,140 @@
+/** Refreshing a wallet's shares: both parties change theirs, the key and the address stay. */
+import type { Call } from '../domain/call.ts'
+import type { Clock } from '../domain/clock.ts'
+import { failure } from '../domain/failure.ts'
+import { walletIdToBytes } from '../domain/ids.ts'
+import type { SigningEngine } from '../party/signing-engine.ts'
+import { authorize, type AuthorizeNeeds } from '../signing/authorize.ts'
+import type { FenceKey, Fences } from '../signing/fences.ts'
+import { resolveWallet } from '../signing/resolve-wallet.ts'
+import { appendAudit, type AuditHead, type AuditRow, findAuditOfRequest } from '../vault/audit-chain.ts'
+import type { DaemonVault } from '../vault/daemon-vault.ts'
+import { requireNotFrozen } from '../vault/freezes.ts'
+import type { Tx } from '../vault/store.ts'
+import { requireWallet, type Wallet } from '../vault/wallets.ts'
+import { viewWallet, type WalletView } from './wallet-view.ts'
+
+export type RefreshNeeds = AuthorizeNeeds & {
+  readonly vault: DaemonVault
+  readonly engine: Pick<SigningEngine, 'refreshShares'>
+  readonly fences: Fences
+  readonly clock: Clock
+}
+
+export type Refreshed = {
+  readonly wallet: WalletView
+  /** How often its shares were changed since it was made. */
+  readonly refreshCount: number
+  readonly refreshTimeMs: number
+  readonly receipt: AuditHead & { readonly signature: Uint8Array; readonly keyId: string }
+}
+
+const KIND = 'wallet.refreshed'
+/** Each makes both parties compute, write and empty their write-ahead logs. */
+const MAX_REFRESHES_PER_SECOND = 8
+
+/**
+ * Changes both shares of a wallet; what either party's older share is worth afterwards is nothing. Signatures under way
+ * end first, and those that come meanwhile wait. Refuses, and has changed nothing: PERMISSION_MISSING, RATE_LIMITED,
+ * WALLET_ARCHIVED, WALLET_SUSPENDED, WALLET_NOT_READY, FROZEN, DEADLINE_EXCEEDED, and as `runRefresh` does.
+ */
+export const refreshShares = async (
+  needs: RefreshNeeds,
+  call: Call,
+  args: { readonly walletRef: string },
+): Promise<Refreshed> => {
+  const { vault, fences, clock } = needs
+  const wallet = resolveWallet(vault.read, call.caller.projectId, args.walletRef)
+  authorize(vault.read, needs, call, 'wallet:admin', wallet.walletId)
+  const before = call.isRepeat ? madeBefore(needs, call, wallet) : undefined
+  if (before !== undefined) return answerOf(needs, wallet, before)
+  assertRefreshes(wallet)
+  const behind = fencesOf(call, wallet)
+  fences.enter(behind).leave()
+  needs.rates.take(`refresh ${wallet.project}`, MAX_REFRESHES_PER_SECOND)
+  let row: Recorded | undefined
+  const during = async <T>(change: () => Promise<T>): Promise<T> => {
+    const passage = fences.enter(behind)
+    try {
+      return await change()
+    } finally {
+      passage.leave()
+    }
+  }
+  const record = (tx: Tx, shareEpoch: number): void => {
+    const raised = fences.blocking(behind)
+    if (raised !== undefined) throw failure('FROZEN', raised)
+    if (call.signal.aborted || clock.nowMs() >= call.deadlineMs) throw failure('DEADLINE_EXCEEDED', {})
+    row = recordRefresh(needs, call, tx, { wallet, shareEpoch })
+  }
+  const { signal, deadlineMs } = call
+  const pooled = { walletId: walletIdToBytes(wallet.walletId), keyType: wallet.keyType }
+  await needs.engine.refreshShares(pooled, { order: { record }, during, signal, deadlineMs })
+  if (row === undefined) throw new Error('shares changed without an audit row')
+  return answerOf(needs, wallet, row)
+}
+
+type Recorded = AuditHead & { readonly shareEpoch: number; readonly timeMs: number }
+
+/** In the transaction that decides: what is true there counts. */
+const recordRefresh = (
+  { clock }: RefreshNeeds,
+  call: Call,
+  tx: Tx,
+  { wallet, shareEpoch }: { readonly wallet: Wallet; readonly shareEpoch: number },
+): Recorded => {
+  const { walletId, project } = wallet
+  assertRefreshes(requireWallet(tx, walletId, project))
+  requireNotFrozen(tx, [
+    { scope: 'project', id: project },
+    { scope: 'wallet', id: walletId },
+    { scope: 'api_key', id: call.caller.apiKeyId },
+  ])
+  const timeMs = Math.trunc(clock.nowMs())
+  const head = appendAudit(tx, {
+    timeMs,
+    kind: KIND,
+    project,
+    actor: { kind: 'api_key', id: call.caller.apiKeyId },
+    subject: { type: 'wallet', id: walletId },
+    method: 'RefreshShares',
+    requestId: call.requestId,
+    decision: 'allow',
+    details: { shareEpoch },
+  })
+  return { ...head, shareEpoch, timeMs }
+}
+
+const fencesOf = (call: Call, { walletId, project }: Wallet): readonly FenceKey[] => [
+  { scope: 'all', id: '*' },
+  { scope: 'project', id: project },
+  { scope: 'wallet', id: walletId },
+  { scope: 'api_key', id: call.caller.apiKeyId },
+]
+
+const assertRefreshes = ({ walletId, state }: Wallet): void => {
+  if (state === 'ARCHIVED') throw failure('WALLET_ARCHIVED', { walletId })
+  if (state === 'SUSPENDED') throw failure('WALLET_SUSPENDED', { walletId })
+  if (state === 'PENDING') throw failure('WALLET_NOT_READY', { walletId })
+}
+
+/** The change that an interrupted run of the same request made, when it came that far. */
+const madeBefore = ({ vault }: RefreshNeeds, call: Call, { walletId }: Wallet): Recorded | undefined => {
+  const { requestId, caller } = call
+  if (requestId === undefined) return undefined
+  const row = findAuditOfRequest(vault.read, { subjectId: walletId, kind: KIND, actorId: caller.apiKeyId, requestId })
+  return row === undefined ? undefined : { ...row, shareEpoch: shareEpochIn(row) }
+}
+
+const shareEpochIn = ({ details }: AuditRow): number => Number((details as { readonly shareEpoch?: number }).shareEpoch)
+
+const answerOf = ({ vault }: RefreshNeeds, wallet: Wallet, row: Recorded): Refreshed => {
+  const { signer, read } = vault
+  const { sequence, hash, shareEpoch, timeMs } = row
+  return {
+    wallet: viewWallet(requireWallet(read, wallet.walletId)),
+    refreshCount: shareEpoch,
+    refreshTimeMs: timeMs,
+    receipt: { sequence, hash, signature: signer.signReceipt({ sequence, hash }), keyId: signer.keyId },
+  }
+}
