@@ -1,5 +1,6 @@
 import { auditHead } from '../vault/audit-chain.ts'
 import { countWallets } from '../vault/wallets.ts'
+import { type CustodyStatus, custodyStatus } from './custody.ts'
 import { type FreezeView, listFreezes } from './freezes.ts'
 import type { AdminNeeds } from './needs.ts'
 
@@ -10,7 +11,7 @@ export const EMBEDDED_MODE = 'split at rest, one host'
 const PROTOCOL_VERSION = 1
 
 export type LinkState = 'starting' | 'ready' | 'suspended' | 'burned'
-export type StatusView = {
+export type StatusView = CustodyStatus & {
   readonly mode: string
   readonly version: string
   readonly protocolVersion: number
@@ -67,6 +68,7 @@ export const getStatus = async (
   const { vault, engine } = needs
   const { available, cosignerId, cosigner, signer } = await engine.status()
   const presignatureCount = BigInt(engine.presignatureCount)
+  const custody = await custodyStatus(needs)
   return {
     mode: EMBEDDED_MODE,
     version: started.version,
@@ -80,5 +82,6 @@ export const getStatus = async (
     walletCount: BigInt(countWallets(vault.read)),
     auditSequence: auditHead(vault.read).sequence,
     presignatureCount,
+    ...custody,
   }
 }

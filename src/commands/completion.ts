@@ -35,7 +35,7 @@ _countersign() {
 ${cases.join('\n')}
   esac
   case "\${COMP_WORDS[COMP_CWORD-1]}" in
-    --*file|--config|--socket|--data-dir) COMPREPLY=($(compgen -f -- "$current")); return ;;
+    --*file|--*-backup|--*-identity|--config|--socket|--data-dir) COMPREPLY=($(compgen -f -- "$current")); return ;;
   esac
   COMPREPLY=($(compgen -W "$words" -- "$current"))
 }
@@ -62,7 +62,7 @@ _countersign() {
 ${cases.join('\n')}
   esac
   case "\${words[CURRENT-1]}" in
-    --*file|--config|--socket|--data-dir) _files; return ;;
+    --*file|--*-backup|--*-identity|--config|--socket|--data-dir) _files; return ;;
   esac
   compadd -- $options
 }

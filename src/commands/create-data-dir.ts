@@ -15,7 +15,7 @@ import { appendAudit } from '../vault/audit-chain.ts'
 import { createCosignerVault } from '../vault/cosigner-vault.ts'
 import { createDaemonVault, type DaemonVault } from '../vault/daemon-vault.ts'
 import { lockPath } from '../vault/open-database.ts'
-import { preparePrivateDirectory } from '../vault/private-file.ts'
+import { preparePrivateDirectory, syncDirectory } from '../vault/private-file.ts'
 import { DEFAULT_PROJECT } from '../vault/projects.ts'
 import { createRootKeyFile } from '../vault/root-key-provider.ts'
 import { acquireVaultLock } from '../vault/vault-lock.ts'
@@ -29,21 +29,13 @@ const grantsOf = (reach: FirstKeyReach) => {
   return formatPermissionGrants(permissions.map((permission) => ({ permission, narrowing: {} })))
 }
 
-const makeKeyFile = (source: RootKeySource): boolean => {
+/** Makes the key file of a `file:` provider that has none yet; answers whether it did. */
+export const makeKeyFile = (source: RootKeySource): boolean => {
   if (source.scheme !== 'file' || existsSync(source.reference)) return false
   // One that is there is its owner's, and may hold more than this: only the file itself is made private.
   mkdirSync(dirname(source.reference), { mode: 0o700, recursive: true })
   createRootKeyFile(source.reference)
   return true
-}
-
-const syncDirectory = (path: string): void => {
-  const descriptor = openSync(path, 'r')
-  try {
-    fsyncSync(descriptor)
-  } finally {
-    closeSync(descriptor)
-  }
 }
 
 const writeAdminKey = (path: string, secret: string): void => {
@@ -57,7 +49,8 @@ const writeAdminKey = (path: string, secret: string): void => {
   }
 }
 
-const makeAdminKey = async (
+/** A new API key for administration, its secret written to `path`. */
+export const makeAdminKey = async (
   vault: DaemonVault,
   reach: FirstKeyReach,
   path: string,

@@ -1,6 +1,7 @@
 /** The command tree. Declaring it loads nothing but commander: each action loads its own module when it runs. */
 import { Argument, Command } from 'commander'
 import { COMPLETION_SHELLS, completionScript, type CompletionShell } from './completion.ts'
+import { declareBackupCommands } from './declare-backup.ts'
 import { declareDaemonCommands } from './declare-daemon.ts'
 import {
   declareApiKeyCommands,
@@ -36,6 +37,7 @@ export const createProgram = (terminal: Terminal): Command => {
   declareAuditCommands(program, terminal)
   declareFreezeCommands(program, terminal)
   declareStatusCommands(program, terminal)
+  declareBackupCommands(program, terminal)
   declareCompletion(program, terminal)
   return program
 }

@@ -4,6 +4,7 @@
  */
 import { renameSync, rmSync, writeFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { CustodyTurns } from '../admin/custody.ts'
 import { linkViews, worstLinkState } from '../admin/status.ts'
 import type { Config, Secrets } from '../config/config.ts'
 import { dataDirPaths } from '../config/load-config.ts'
@@ -38,6 +39,7 @@ import type { Tx } from '../vault/store.ts'
 import { pruneUsage, utcDay } from '../vault/usage.ts'
 import { getWallet } from '../vault/wallets.ts'
 import { rootKeyProviders } from './root-keys.ts'
+import { backupPlaces, sealDirectory, sealUseCases } from './sealed-daemon.ts'
 import { VERSION } from './version.ts'
 import { watchParties } from './watch-parties.ts'
 import { createDirectory, createIdempotencyStore, denialRecorder } from './wire-directory.ts'
@@ -75,6 +77,7 @@ export const composeDaemon = async (
   logDaemonStarting(log, { version: VERSION, dataDir: config.dataDir, mode })
   const paths = dataDirPaths(config.dataDir)
   const providers = rootKeyProviders(config, secrets)
+  const backups = backupPlaces(config)
   const place = { path: paths.daemonVault, provider: providers.daemon, nowMs: startedMs }
   const vault = await openDaemonVault({ ...place, indexIsVerifiedLater: true })
   const closing: (() => Promise<void>)[] = [() => vault.close()]
@@ -99,6 +102,7 @@ export const composeDaemon = async (
         rootKey: config.cosignerRootKey.uri,
         passphrase: secrets.cosignerRootKeyPassphrase?.reveal(),
         credentialsDirectory: config.credentialsDirectory,
+        backup: backups.cosigner,
       },
       onAlert,
       onAvailability: (available, why) => {
@@ -125,14 +129,17 @@ export const composeDaemon = async (
       rates: new RateLimiter(() => Number(clock.monotonicNs() / 1_000n) / 1_000),
       onAlert: (what: string, detail: string) => onAlert('daemon', what, detail),
       started: { version: VERSION, timeMs: startedMs },
+      backup: backups.daemon,
+      rootKey: providers.daemon,
+      custody: new CustodyTurns(),
     }
     edge = await startEdge({
       config,
       log,
       clock,
       metrics,
-      useCases: wireUseCases(needs),
-      directory: createDirectory(vault, grants, clock),
+      useCases: sealUseCases(vault, wireUseCases(needs)),
+      directory: sealDirectory(vault, createDirectory(vault, grants, clock)),
       idempotency: createIdempotencyStore(vault, clock),
       recordDenial: denialRecorder(vault, clock),
       pageTokenKey: vault.read.keys.pageToken,

@@ -7,6 +7,7 @@ import {
   type Status,
 } from '../../gen/countersign/v1/admin_pb.ts'
 import type { Flags } from '../config/load-config.ts'
+import { BACKUP_COLUMNS, backupRow } from './backup.ts'
 import { withDaemon } from './daemon-client.ts'
 import { enumText, jsonText, timeText } from './message-text.ts'
 import { formatFacts, formatTable } from './print-table.ts'
@@ -47,6 +48,7 @@ export const printStatus = async (flags: Flags, terminal: Terminal): Promise<voi
     ]),
   )
   terminal.print(linkTable(status))
+  printCustody(status, terminal)
   if (status.freezes.length === 0) return
   const rows = status.freezes.map(({ scope, id, note, createTime }) => [
     enumText(FreezeScopeSchema, scope),
@@ -55,6 +57,24 @@ export const printStatus = async (flags: Flags, terminal: Terminal): Promise<voi
     note,
   ])
   terminal.print(formatTable(['FROZEN', 'ID', 'SINCE', 'NOTE'], rows))
+}
+
+/** What the newest backups are still good for, and what a restore left to do. */
+const printCustody = ({ backups, restore }: Status, terminal: Terminal): void => {
+  if (backups.length > 0) {
+    const rows = backups.flatMap(({ backup, refreshedWalletCount }) =>
+      backup === undefined ? [] : [[...backupRow(backup), String(refreshedWalletCount)]],
+    )
+    terminal.print(formatTable([...BACKUP_COLUMNS, 'REFRESHED SINCE'], rows))
+  }
+  if (restore === undefined) return
+  const state = restore.acknowledgeTime === undefined ? 'sealed' : `acknowledged ${timeText(restore.acknowledgeTime)}`
+  terminal.print(
+    formatFacts([
+      ['restored', `${timeText(restore.restoreTime)} from a backup of ${timeText(restore.backupTime)}, ${state}`],
+      ['to refresh', `${restore.unrefreshedWalletCount} wallets`],
+    ]),
+  )
 }
 
 /** The links to the cosigner; a burned one ends with exit code 1 and says what mends it. */

@@ -7,8 +7,8 @@ import { refreshShares } from '../wallet/refresh-shares.ts'
 import { warmPresignatures } from '../wallet/warm-presignatures.ts'
 import { createApiKey, getApiKey, listApiKeys, revokeApiKey, rotateApiKey } from '../admin/api-keys.ts'
 import { getCheckpoint, listEvents, verifyChain, watchEvents } from '../admin/audit.ts'
+import { createBackup, type CustodyNeeds, rotateVaultKey } from '../admin/custody.ts'
 import { freeze, unfreeze } from '../admin/freezes.ts'
-import type { AdminNeeds } from '../admin/needs.ts'
 import { createProject, getProject, listProjects, updateProject } from '../admin/projects.ts'
 import { getStatus } from '../admin/status.ts'
 import type { UseCases } from '../rpc/use-cases.ts'
@@ -18,7 +18,7 @@ import { signAuthorization, signDigest, signMessage, signTransaction, signTypedD
 import type { SignNeeds } from '../signing/sign.ts'
 import { verifySignature } from '../signing/verify-signature.ts'
 
-export type UseCaseNeeds = AdminNeeds & {
+export type UseCaseNeeds = CustodyNeeds & {
   readonly rates: RateLimiter
   readonly onAlert: SignNeeds['onAlert']
   readonly started: { readonly version: string; readonly timeMs: number }
@@ -65,6 +65,8 @@ export const wireUseCases = (needs: UseCaseNeeds): UseCases => {
       revokeApiKey: (call, args) => revokeApiKey(needs, call, args),
       freeze: (call, args) => freeze(needs, call, args),
       unfreeze: (call, args) => unfreeze(needs, call, args),
+      createBackup: async (call) => createBackup(needs, call),
+      rotateVaultKey: async (call, args) => rotateVaultKey(needs, call, args),
       getStatus: () => getStatus(needs, needs.started),
     },
   }

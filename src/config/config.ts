@@ -46,6 +46,12 @@ export type Config = {
   readonly allowPlaintextBeyondLoopback: boolean
   readonly rootKey: RootKeySource
   readonly cosignerRootKey: RootKeySource
+  readonly backup: {
+    readonly directory: string
+    /** age recipients, checked in form only. */
+    readonly recipient: string | undefined
+    readonly cosignerRecipient: string | undefined
+  }
   /** Where systemd puts credentials; `systemd-cred:` reads them there. */
   readonly credentialsDirectory: string | undefined
   /** Links to the cosigner, each with OT material and a pair of crypto workers of its own. */

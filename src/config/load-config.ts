@@ -122,6 +122,13 @@ const refuseContradictions = (config: Config): void => {
       'must differ from --root-key: one stolen key would open both shares',
     )
   }
+  const { recipient, cosignerRecipient } = config.backup
+  if (recipient !== undefined && recipient === cosignerRecipient) {
+    throw new ConfigError('--cosigner-backup-recipient', 'must differ from --backup-recipient: one key would open both shares')
+  }
+  if ((recipient === undefined) !== (cosignerRecipient === undefined)) {
+    throw new ConfigError('--backup-recipient', 'and --cosigner-backup-recipient are given together: half a backup restores nothing')
+  }
   const paths = [config.socket, ...config.sockets.map(({ path }) => path)]
   const twice = paths.find((path, index) => paths.indexOf(path) !== index)
   if (twice !== undefined) throw new ConfigError('socket', `${twice} is named twice`)
@@ -156,6 +163,11 @@ const readSettings = (inputs: Inputs, sources: Partial<Record<OptionName, Settin
     allowPlaintextBeyondLoopback: need('allow-plaintext-beyond-loopback'),
     rootKey: need('root-key'),
     cosignerRootKey: need('cosigner-root-key'),
+    backup: {
+      directory: need('backup-directory'),
+      recipient: read('backup-recipient'),
+      cosignerRecipient: read('cosigner-backup-recipient'),
+    },
     credentialsDirectory: inputs.environment.CREDENTIALS_DIRECTORY,
     cryptoWorkers: need('crypto-workers'),
     presignatures: {

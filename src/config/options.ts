@@ -4,6 +4,7 @@
  * check` and in the README.
  */
 import {
+  parseBackupRecipient,
   parseIntegerWithin,
   parseListenAddress,
   parseLogLevel,
@@ -69,6 +70,22 @@ export const OPTIONS = {
     placeholder: '<provider>',
     summary: "root key of the embedded cosigner's vault: file:<path>, passphrase:, systemd-cred:<name>",
     fallback: 'file:<data-dir>/cosigner-root.key',
+  }),
+  'backup-directory': option({
+    parse: parsePath,
+    placeholder: '<dir>',
+    summary: 'where CreateBackup puts its files',
+    fallback: '<data-dir>/backups',
+  }),
+  'backup-recipient': option({
+    parse: parseBackupRecipient,
+    placeholder: '<age1…>',
+    summary: "whom backups of the daemon's vault are encrypted to (age X25519); off unless given",
+  }),
+  'cosigner-backup-recipient': option({
+    parse: parseBackupRecipient,
+    placeholder: '<age1…>',
+    summary: "whom backups of the cosigner's vault are encrypted to: another key",
   }),
   'tls-cert-file': option({
     parse: parsePath,

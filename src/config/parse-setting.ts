@@ -55,6 +55,15 @@ export const parseListenAddress: SettingParser<ListenAddress> = (raw) => {
   return { host, port }
 }
 
+/** age's form; whether its checksum is right is seen where keys are. A secret key in its place is not repeated. */
+export const parseBackupRecipient: SettingParser<string> = (raw) => {
+  const text = requireText(raw, 'an age recipient')
+  if (!/^age1[02-9ac-hj-np-z]{58}$/.test(text)) {
+    throw new SettingProblem('expected an age X25519 recipient: age1 and 58 more characters')
+  }
+  return text
+}
+
 export const parseRootKeySource: SettingParser<RootKeySource> = (raw, baseDir) => {
   const text = requireText(raw, 'a root key provider')
   const colon = text.indexOf(':')

@@ -61,6 +61,14 @@ export type FailureFacts = {
   ROOT_KEY_WRONG: { provider: string }
   ROOT_KEY_UNREADABLE: { provider: string; why: string }
   LISTEN_FAILED: { address: string; why: string }
+  BACKUP_NOT_CONFIGURED: { missing: string }
+  BACKUP_KEY_UNREADABLE: { path: string; why: string }
+  BACKUP_KEY_WRONG: NoFacts
+  BACKUP_CORRUPT: { where: string }
+  BACKUP_WRONG_VAULT: { expected: string; found: string }
+  BACKUP_MISMATCH: { why: string }
+  BACKUP_FAILED: { why: string }
+  RESTORE_UNACKNOWLEDGED: { restoreTime: string }
   SHUTTING_DOWN: NoFacts
   // Administration
   PROJECT_NOT_FOUND: NoFacts
@@ -136,6 +144,15 @@ const SENTENCES: { [R in FailureReason]: (facts: FailureFacts[R]) => string } = 
   VAULT_UNWRITABLE: ({ path, why }) => `cannot write ${path}: ${why}`,
   ROOT_KEY_WRONG: ({ provider }) => `the root key from ${provider} does not open this vault`,
   ROOT_KEY_UNREADABLE: ({ provider, why }) => `the root key cannot be read from ${provider}: ${why}`,
+  BACKUP_NOT_CONFIGURED: ({ missing }) => `backups are not configured: ${missing} is not set`,
+  BACKUP_KEY_UNREADABLE: ({ path, why }) => `the backup key ${path} cannot be used: ${why}`,
+  BACKUP_KEY_WRONG: () => 'the identity does not open this backup',
+  BACKUP_CORRUPT: ({ where }) => `the backup is damaged (${where}); nothing was restored`,
+  BACKUP_WRONG_VAULT: ({ expected, found }) => `this is a backup of the ${found} vault, not of the ${expected} vault`,
+  BACKUP_MISMATCH: ({ why }) => `the two backups do not belong together: ${why}`,
+  BACKUP_FAILED: ({ why }) => `the backup was not made: ${why}`,
+  RESTORE_UNACKNOWLEDGED: ({ restoreTime }) =>
+    `the vault was restored from a backup at ${restoreTime} and stays sealed until an operator acknowledges it`,
   LISTEN_FAILED: ({ address, why }) => `cannot listen on ${address}: ${why}`,
   SHUTTING_DOWN: () => 'the daemon is stopping',
   PROJECT_NOT_FOUND: () => 'no such project',

@@ -1,5 +1,5 @@
 /** Party S's store over its own vault, in its own thread: shares are sealed and opened here and never leave. */
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import type { Clock } from '../domain/clock.ts'
 import { walletIdFromBytes } from '../domain/ids.ts'
 import { benign, ProtocolFault } from '../engine/dkls23/fault.ts'
@@ -164,7 +164,7 @@ export const createCosignerStore = (vault: CosignerVault, seal: ShareSeal, clock
           if ('response' in result) {
             finishReply(tx, key, result.response)
             completeIntent(tx, entry.sequence, {
-              signatureHash: createHash('sha256').update(result.response).digest(),
+              signatureHash: hash('sha256', result.response, 'buffer'),
               r: result.response.slice(16, 48),
               event: resultEvent(intent, entry.sequence, 'sign.completed', nowMs()),
             })

@@ -10,9 +10,11 @@ import { appendAudit, type AuditHead, auditHead } from '../vault/audit-chain.ts'
 import { type CosignerVault, createCosignerVault, openCosignerVault } from '../vault/cosigner-vault.ts'
 import { addFreeze, type FreezeRow, type FreezeSubject, removeFreeze } from '../vault/freezes.ts'
 import { getPeerHead, raisePeerHead, rememberPeerHead } from '../vault/peer-heads.ts'
+import { requireUnsealed } from '../vault/restore-state.ts'
 import { createRootKeyProvider } from '../vault/root-key-provider.ts'
 import { getSetting, putSetting } from '../vault/settings.ts'
 import { getShare, listRefreshedShares, setShareState } from '../vault/wallet-shares.ts'
+import { createCosignerCustody, type CustodyData } from './cosigner-custody.ts'
 import { CosignerLinks, type LostMaterial } from './cosigner-links.ts'
 import { createCosignerStore } from './cosigner-store.ts'
 import { createEntropy, systemClock } from './entropy.ts'
@@ -22,11 +24,9 @@ import { openPortEnd, type PortEnd } from './port-calls.ts'
 import { hexOf } from './presignature-map.ts'
 import { ShareSeal } from './share-sealing.ts'
 
-export type CosignerWorkerData = {
+export type CosignerWorkerData = CustodyData & {
   readonly path: string
-  readonly rootKey: string
   readonly passphrase: Uint8Array | undefined
-  readonly credentialsDirectory: string | undefined
   readonly create: boolean
   readonly frames: MessagePort
 }
@@ -98,7 +98,12 @@ export const createCosigner = async (data: CosignerWorkerData, main: () => PortE
   }
 
   const calls = {
-    open: () => ({ ownId, publicKey: vault.signer.publicKey, head: auditHead(vault.read) }),
+    ...createCosignerCustody(vault, seal, data),
+    /** Refuses with RESTORE_UNACKNOWLEDGED: nothing else is answered before. */
+    open: () => {
+      requireUnsealed(vault.read)
+      return { ownId, publicKey: vault.signer.publicKey, head: auditHead(vault.read) }
+    },
     /** Serves one daemon. The first is remembered; another is refused. */
     pair: async ({ idC, shards }: { readonly idC: Uint8Array; readonly shards: readonly number[] }) => {
       requirePeer(idC)

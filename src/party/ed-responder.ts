@@ -145,7 +145,7 @@ export class EdResponder {
     }
   }
 
-  /** Wallets that a refresh holds back are left out, and so is one that is ahead at C: it stops. */
+  /** Wallets that a refresh holds back are left out. */
   async #load(names: readonly SlotName[], loaded: Map<string, WalletRecord>): Promise<void> {
     const { store, alert, undecided } = this.#deps
     const held = await undecided.heed(names)
@@ -153,7 +153,7 @@ export class EdResponder {
     await loadWallets(store, free, loaded, alert)
     for (const { walletId, wEpoch } of free) {
       const record = loaded.get(hexOf(walletId))
-      if (record?.state === 'ACTIVE' && record.wEpoch < wEpoch) await undecided.stopBehind(walletId)
+      if (record?.state === 'ACTIVE' && record.wEpoch < wEpoch) undecided.noteBehind(walletId)
     }
   }
 

@@ -6,6 +6,7 @@ import { type AuditHead, auditHead, requireRememberedHead } from '../vault/audit
 import type { DaemonVault } from '../vault/daemon-vault.ts'
 import { listFreezes } from '../vault/freezes.ts'
 import { rememberPeerHead } from '../vault/peer-heads.ts'
+import { requireUnsealed } from '../vault/restore-state.ts'
 import { getSetting, putSetting } from '../vault/settings.ts'
 import { dropPendingShare, listPendingShares } from '../vault/wallet-shares.ts'
 import type { CosignerCalls, CosignerEvents, CosignerWorkerData } from './cosigner.ts'
@@ -46,7 +47,8 @@ export type JoinedParties = {
   readonly close: (why?: string) => Promise<void>
 }
 
-const PEER_SETTING = 'peer_id'
+/** Where each party's vault keeps the identity of the other. */
+export const PEER_SETTING = 'peer_id'
 const OPEN_TIMEOUT_MS = 30_000
 const CALL_TIMEOUT_MS = 10_000
 const FREEZES_MAX = 100_000
@@ -56,6 +58,7 @@ const FIRST_EPOCH = 0
 /** Opens the cosigner, checks that each side is the one the other knows and not an older copy, and joins them. */
 export const openParties = async (options: PartiesOptions, lost: (why: string) => void): Promise<JoinedParties> => {
   const { vault, clock } = options
+  requireUnsealed(vault.read)
   let isLost = false
   /** Once: the second thread ends because the first did. */
   const loseOnce = (why: string): void => {

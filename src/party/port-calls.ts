@@ -9,8 +9,8 @@ export type CallTable = { readonly [method: string]: (args: never) => unknown }
 type Arguments<T extends CallTable, M extends keyof T> = Parameters<T[M]>[0]
 type Result<T extends CallTable, M extends keyof T> = Awaited<ReturnType<T[M]>>
 
-/** `id` 0: no answer is wanted. */
-type Call = { readonly id: number; readonly method: string; readonly args: unknown }
+/** `id` 0: no answer is wanted. `gather`: the answer may travel with others. */
+type Call = { readonly id: number; readonly method: string; readonly args: unknown; readonly gather?: true }
 type Answer =
   | { readonly answer: number; readonly value: unknown }
   | { readonly answer: number; readonly reason: string; readonly facts: unknown }
@@ -30,11 +30,22 @@ export class PortFailure extends Error {
   }
 }
 
+export type CallOptions = {
+  readonly timeoutMs?: number
+  readonly transfer?: Transferable[]
+  /**
+   * What is said in one turn of the event loop goes as one message, and so do the answers to it: signatures that were
+   * committed together at one party come to the other together and are committed together there. The arguments are
+   * copied at the end of the turn: who calls must not write to them before that.
+   */
+  readonly gather?: boolean
+}
+
 export type PortEnd<Remote extends CallTable> = {
   readonly call: <M extends keyof Remote & string>(
     method: M,
     args: Arguments<Remote, M>,
-    options?: { readonly timeoutMs?: number; readonly transfer?: Transferable[] },
+    options?: CallOptions,
   ) => Promise<Result<Remote, M>>
   /** A call whose answer nobody waits for: none is sent, and an error is the other side's own to report. */
   readonly tell: <M extends keyof Remote & string>(method: M, args: Arguments<Remote, M>) => void
@@ -62,6 +73,25 @@ const ownBuffers = (value: unknown): Transferable[] =>
     ? [value.buffer as ArrayBuffer]
     : []
 
+type Message = Call | Answer
+/** No more are kept back for each other: the other side could be at work on the first. */
+const GATHER_MAX = 8
+
+const openOutbox = (port: MessagePort | Worker): ((message: Message) => void) => {
+  let gathered: Message[] = []
+  const flush = (): void => {
+    if (gathered.length === 0) return
+    const messages = gathered
+    gathered = []
+    port.postMessage(messages.length === 1 ? messages[0] : messages, [])
+  }
+  return (message) => {
+    if (gathered.length === 0) process.nextTick(flush)
+    gathered.push(message)
+    if (gathered.length >= GATHER_MAX) flush()
+  }
+}
+
 /** Serves `local` to the other end of `port` and calls what the other end serves. `onBug` sees errors with no reason. */
 export const openPortEnd = <Remote extends CallTable>(
   port: MessagePort | Worker,
@@ -69,6 +99,7 @@ export const openPortEnd = <Remote extends CallTable>(
   onBug: (error: unknown) => void,
 ): PortEnd<Remote> => {
   const waiting = new Map<number, Waiting>()
+  const gather = openOutbox(port)
   let nextId = 1
   let shutWhy: string | undefined
 
@@ -81,22 +112,33 @@ export const openPortEnd = <Remote extends CallTable>(
     else entry.resolve(message.value as never)
   }
 
-  const serve = async ({ id, method, args }: Call): Promise<void> => {
+  const answer = (to: Call, message: Answer, transfer: Transferable[]): void => {
+    if (to.id === NO_ANSWER) return
+    if (to.gather === true) gather(message)
+    else port.postMessage(message, transfer)
+  }
+
+  const serve = async (call: Call): Promise<void> => {
+    const { id, method, args } = call
     try {
       const handler = Object.hasOwn(local, method) ? local[method] : undefined
       if (handler === undefined) throw new PortFailure('METHOD_UNKNOWN', { method })
       const value = await handler(args as never)
-      if (id !== NO_ANSWER) port.postMessage({ answer: id, value }, ownBuffers(value))
+      answer(call, { answer: id, value }, ownBuffers(value))
     } catch (error) {
       const { reason, facts } = refusal(error)
       if (reason === 'INTERNAL') onBug(error)
-      if (id !== NO_ANSWER) port.postMessage({ answer: id, reason, facts }, [])
+      answer(call, { answer: id, reason, facts }, [])
     }
   }
 
-  port.on('message', (message: Call | Answer) => {
+  const take = (message: Message): void => {
     if ('answer' in message) settle(message)
     else void serve(message)
+  }
+  port.on('message', (said: Message | readonly Message[]) => {
+    if (Array.isArray(said)) said.forEach(take)
+    else take(said as Message)
   })
 
   const shut = (why: string): void => {
@@ -129,7 +171,8 @@ export const openPortEnd = <Remote extends CallTable>(
                 reject(new PeerUnavailable(`no answer to ${method} within ${timeoutMs} ms`))
               }, timeoutMs)
         waiting.set(id, { resolve, reject, timer })
-        port.postMessage({ id, method, args }, options.transfer ?? ownBuffers(args))
+        if (options.gather === true) gather({ id, method, args, gather: true })
+        else port.postMessage({ id, method, args }, options.transfer ?? ownBuffers(args))
       }),
   }
 }

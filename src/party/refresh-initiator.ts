@@ -154,7 +154,7 @@ export class RefreshInitiator {
     let live: Parameters<typeof abandonRefresh>[0] = first.state
     let question: OutcomeQuestion | undefined
     try {
-      const f2 = await exchange(F1, NO_SID, lEpoch, first.body, F2).catch((error: unknown) => this.#refused(walletId, error))
+      const f2 = await exchange(F1, NO_SID, lEpoch, first.body, F2)
       link.assertUsable('other')
       const { state, body } = openRefreshC(first.state, f2)
       live = state
@@ -204,15 +204,6 @@ export class RefreshInitiator {
     } finally {
       record.share.fill(0)
     }
-  }
-
-  /** S says that it is behind what F1 names: one of the vaults is an older copy. The wallet stops here too. */
-  async #refused(walletId: Uint8Array, error: unknown): Promise<never> {
-    if (error instanceof PeerRefusal && error.refusal.code === 'wallet_state') {
-      await this.#deps.store.setWalletState(walletId, 'QUARANTINED', 'the other party is at an earlier epoch')
-      this.#deps.alert('wallet_behind', `wallet ${hexOf(walletId)}: the other party is at an earlier epoch`)
-    }
-    throw error
   }
 
   /** Says what the durable record says, and tells S. Answers whether it is the new one. */

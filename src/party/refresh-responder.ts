@@ -106,7 +106,7 @@ export class RefreshResponder {
     return body
   }
 
-  /** The records that may be refreshed; a wallet that is ahead at C stops here. */
+  /** The records that may be refreshed. */
   async #load(names: readonly SlotName[], loaded: Map<string, WalletRecord>): Promise<void> {
     const { store, alert, undecided } = this.#deps
     await loadWallets(store, names, loaded, alert)
@@ -114,10 +114,7 @@ export class RefreshResponder {
       const key = hexOf(walletId)
       const record = loaded.get(key)
       if (record === undefined) continue
-      if (record.wEpoch < wEpoch && record.state === 'ACTIVE') {
-        await undecided.stopBehind(walletId)
-        throw benign('wallet_state', 'this side is at an earlier epoch')
-      }
+      if (record.wEpoch < wEpoch && record.state === 'ACTIVE') undecided.noteBehind(walletId)
       if (record.state === 'ACTIVE' && store.mayRefresh(walletId)) continue
       record.share.fill(0)
       loaded.delete(key)

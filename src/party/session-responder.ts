@@ -221,7 +221,7 @@ export class SessionResponder {
 
   /**
    * The named wallets' records. One that a refresh holds back counts as refused, and so does a damaged one, which is
-   * quarantined, one that is ahead at C, which stops, and one whose wallet was stopped meanwhile.
+   * quarantined, one that is ahead at C, and one whose wallet was stopped meanwhile.
    */
   async #loadWallets(names: readonly SlotName[], loaded: Map<string, WalletRecord>, lEpoch: number): Promise<void> {
     const { store, undecided } = this.#deps
@@ -235,7 +235,7 @@ export class SessionResponder {
         try {
           const record = await store.loadWallet(walletId)
           if (record !== undefined) loaded.set(key, record)
-          if (record?.state === 'ACTIVE' && record.wEpoch < wEpoch) await undecided.stopBehind(walletId)
+          if (record?.state === 'ACTIVE' && record.wEpoch < wEpoch) undecided.noteBehind(walletId)
         } catch (error) {
           if (!(error instanceof ProtocolFault) || error.consequence !== 'quarantine-wallet') throw error
           this.#deps.alert('quarantine', `wallet ${key}`)

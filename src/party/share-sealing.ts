@@ -11,10 +11,13 @@ import {
 import { openShare, type SealedShare, sealShare } from '../vault/sealed-record.ts'
 import type { StoredShare } from '../vault/wallet-shares.ts'
 
-/** The key that seals shares and the vault it belongs to. Takes the key over and overwrites it. */
+/**
+ * The key that seals shares, or a ring of them, newest first, and the vault it belongs to. Takes the key over and
+ * overwrites it.
+ */
 export class ShareSeal {
   readonly vaultId: Uint8Array
-  readonly #shareKey: Uint8Array
+  #shareKey: Uint8Array
   #isClosed = false
 
   constructor(shareKey: Uint8Array, vaultId: Uint8Array) {
@@ -26,6 +29,13 @@ export class ShareSeal {
   get shareKey(): Uint8Array {
     if (this.#isClosed) throw failure('SHUTTING_DOWN', {})
     return this.#shareKey
+  }
+
+  /** After the vault's root was rotated. */
+  renew(shareKey: Uint8Array): void {
+    this.#shareKey.fill(0)
+    this.#shareKey = shareKey
+    if (this.#isClosed) shareKey.fill(0)
   }
 
   close(): void {

@@ -37,6 +37,7 @@ if (parentPort !== null) {
     'refreshWait',
     'refresh',
     'status',
+    'useShareKey',
     'stop',
   ] as const satisfies readonly (keyof SignerCalls)[]
   end = openPortEnd<SignerHostCalls>(

@@ -7,6 +7,7 @@ import { failure } from '../domain/failure.ts'
 import { contextRandomize, decompress } from '../engine/curve/secp256k1.ts'
 import type { WalletBinding } from '../engine/dkls23/contexts.ts'
 import { type FaultCode, ProtocolFault } from '../engine/dkls23/fault.ts'
+import { FRAME_TYPES } from '../engine/dkls23/frame.ts'
 import type { OutcomeQuestion } from '../engine/dkls23/outcome.ts'
 import {
   decodeLinkRecord,
@@ -89,6 +90,10 @@ export type SignerStatus = {
 }
 
 const RANDOMIZE_MS = 3_600_000
+const BUSY_RETRY_AFTER_MS = 1_000
+const FRAME_TYPE_AT = 5
+const isSignRequest = ({ [FRAME_TYPE_AT]: type }: Uint8Array): boolean =>
+  type === FRAME_TYPES.SIGN_REQUEST || type === FRAME_TYPES.ED_SIGN_REQUEST
 
 export const createSigner = async (data: SignerWorkerData, host: PortEnd<SignerHostCalls>, ended: () => void) => {
   const clock = systemClock
@@ -107,7 +112,8 @@ export const createSigner = async (data: SignerWorkerData, host: PortEnd<SignerH
     (error) => alert('internal', String(error)),
   )
   const peer = {
-    exchange: (frame: Uint8Array, timeoutMs: number) => frames.call('frame', frame, { timeoutMs }),
+    exchange: (frame: Uint8Array, timeoutMs: number) =>
+      frames.call('frame', frame, { timeoutMs, gather: isSignRequest(frame) }),
     close: () => frames.shut('the link is closed'),
   }
   const wiped = (shard: number): void => void host.call('wiped', { shard }).catch(() => undefined)
@@ -150,8 +156,10 @@ export const createSigner = async (data: SignerWorkerData, host: PortEnd<SignerH
     /** Milliseconds until the wallet's shares can be refreshed. */
     refreshWait: ({ shard, walletId }: WalletAt) => telling(() => links.of(shard).refreshes.waitMs(walletId)),
     refresh: ({ shard, walletId }: WalletAt): Promise<RefreshedShares> =>
-      telling(() => links.of(shard).refreshes.refresh(walletId)),
+      telling(() => links.of(shard).refreshes.refresh(walletId).catch(whenBusy)),
     status: (): readonly SignerStatus[] => links.status(),
+    /** After the root of the daemon's vault was rotated: what is sealed from now on is under the new key. */
+    useShareKey: (shareKey: Uint8Array): void => seal.renew(shareKey),
     stop: async () => {
       await links.close()
       seal.close()
@@ -164,6 +172,12 @@ export const createSigner = async (data: SignerWorkerData, host: PortEnd<SignerH
 }
 
 export type SignerCalls = Awaited<ReturnType<typeof createSigner>>
+
+/** An earlier refresh is not decided yet, or the peer has too many: nothing has changed, and it passes. */
+const whenBusy = (error: unknown): never => {
+  const isBusy = error instanceof PeerRefusal && error.refusal.code === 'busy'
+  throw isBusy ? failure('OVERLOADED', { retryAfterMs: BUSY_RETRY_AFTER_MS }) : error
+}
 
 /** A wallet and the shard that its shares are on. */
 export type WalletAt = { readonly shard: number; readonly walletId: Uint8Array }

@@ -3,13 +3,16 @@
  * when either is gone. A vault or key of the cosigner that cannot be opened leaves the daemon up and signing closed;
  * the next call tries again.
  */
-import { failure, isFailure } from '../domain/failure.ts'
+import { type Failure, failure, isFailure } from '../domain/failure.ts'
 import type { EcdsaSignature } from '../engine/dkls23/sign-messages.ts'
 import type { EdSignature } from '../engine/frost/sign-messages.ts'
 import { type AuditHead, auditHead } from '../vault/audit-chain.ts'
 import type { FreezeRow, FreezeSubject } from '../vault/freezes.ts'
 import { rememberPeerHead } from '../vault/peer-heads.ts'
+import type { BackupStanding } from '../vault/last-backup.ts'
 import type { KeyType } from '../vault/wallets.ts'
+import type { BackupMade } from '../vault/write-backup.ts'
+import type { KeyRotated } from './cosigner-custody.ts'
 import type { CosignerStatus } from './cosigner.ts'
 import type { EdSignJob } from './ed-initiator.ts'
 import type { ReadyPresignature } from './initiator.ts'
@@ -34,8 +37,11 @@ export type EngineOptions = Omit<PartiesOptions, 'refreshOrders'> & {
 }
 
 const CALL_TIMEOUT_MS = 10_000
+/** A backup or rotation of a large vault; the caller's own deadline ends the waiting earlier. */
+const CUSTODY_TIMEOUT_MS = 120_000
 const RETRY_MS = 1_000
 const PREPARE_BELOW = 4
+const SIGN_CALL = { timeoutMs: CALL_TIMEOUT_MS, gather: true } as const
 
 export class TwoPartyEngine {
   readonly #options: EngineOptions
@@ -43,6 +49,8 @@ export class TwoPartyEngine {
   #starting: Promise<JoinedParties> | undefined
   #lastTryMs = 0
   #why = 'not started'
+  /** What signing is refused with instead of COSIGNER_UNAVAILABLE. */
+  #refusal: Failure | undefined
   #stopped = false
   readonly #gates = new WalletGates()
   readonly #orders = new RefreshOrders()
@@ -144,14 +152,14 @@ export class TwoPartyEngine {
     const isPrepared = this.#prepared.delete(job)
     return this.#measured('secp256k1', job.walletId, ({ signer }) =>
       isPrepared
-        ? signer.call('signPrepared', job.presigId, { transfer: [], timeoutMs: CALL_TIMEOUT_MS })
-        : signer.call('sign', job, { transfer: [], timeoutMs: CALL_TIMEOUT_MS }),
+        ? signer.call('signPrepared', job.presigId, SIGN_CALL)
+        : signer.call('sign', job, SIGN_CALL),
     )
   }
 
   signEd25519(job: EdSignJob): Promise<EdSignature> {
     return this.#measured('ed25519', job.walletId, ({ signer }) =>
-      signer.call('signEd25519', job, { transfer: [], timeoutMs: CALL_TIMEOUT_MS }),
+      signer.call('signEd25519', job, SIGN_CALL),
     )
   }
 
@@ -265,6 +273,31 @@ export class TwoPartyEngine {
     await vault.commit((tx) => rememberPeerHead(tx, live.cosignerId, theirs, Math.trunc(clock.nowMs())))
   }
 
+  /** The cosigner's part of a backup. */
+  async backupCosigner(setId: Uint8Array): Promise<BackupMade> {
+    const { cosigner } = await this.#ensure()
+    const timeMs = Math.trunc(this.#options.clock.nowMs())
+    return translated(cosigner.call('backup', { setId, timeMs }, { timeoutMs: CUSTODY_TIMEOUT_MS }))
+  }
+
+  /** A new root key for the cosigner's vault. */
+  async rotateCosignerKey(): Promise<KeyRotated> {
+    const { cosigner } = await this.#ensure()
+    const timeMs = Math.trunc(this.#options.clock.nowMs())
+    const { passphrase } = this.#options.cosigner
+    return translated(cosigner.call('rotateKey', { passphrase, timeMs }, { timeoutMs: CUSTODY_TIMEOUT_MS }))
+  }
+
+  /** After the root of the daemon's vault was rotated. A thread that starts later asks the vault itself. */
+  async renewShareKey(): Promise<void> {
+    const live = this.#live ?? (await this.#starting?.catch(() => undefined))
+    await live?.signer.call('useShareKey', this.#options.vault.shareKey(), { timeoutMs: CALL_TIMEOUT_MS })
+  }
+
+  async cosignerBackup(): Promise<BackupStanding | undefined> {
+    return this.#live?.cosigner.call('backupStanding', undefined, { timeoutMs: CALL_TIMEOUT_MS })
+  }
+
   async relink(): Promise<void> {
     const { signer } = await this.#ensure()
     await translated(signer.call('relink', undefined))
@@ -305,7 +338,7 @@ export class TwoPartyEngine {
     if (this.#stopped) throw failure('SHUTTING_DOWN', {})
     if (this.#starting === undefined) {
       const sinceMs = this.#options.clock.nowMs() - this.#lastTryMs
-      if (sinceMs >= 0 && sinceMs < RETRY_MS) throw failure('COSIGNER_UNAVAILABLE', { why: this.#why })
+      if (sinceMs >= 0 && sinceMs < RETRY_MS) throw this.#refusal ?? failure('COSIGNER_UNAVAILABLE', { why: this.#why })
       this.#lastTryMs = this.#options.clock.nowMs()
       this.#starting = this.#open().finally(() => {
         this.#starting = undefined
@@ -326,8 +359,9 @@ export class TwoPartyEngine {
       if (isFailure(known) && known.reason === 'VAULT_ROLLED_BACK') throw known
       this.#why = isFailure(known) ? toldOf(known) : 'it cannot be started'
       if (!isFailure(known)) this.#options.onAlert('daemon', 'internal', String(error))
+      this.#refusal = isFailure(known) && known.reason === 'RESTORE_UNACKNOWLEDGED' ? known : undefined
       this.#options.onAvailability(false, isFailure(known) ? whyOf(known) : this.#why)
-      throw failure('COSIGNER_UNAVAILABLE', { why: this.#why })
+      throw this.#refusal ?? failure('COSIGNER_UNAVAILABLE', { why: this.#why })
     }
   }
 

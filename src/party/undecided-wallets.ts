@@ -96,16 +96,11 @@ export class UndecidedWallets {
   }
 
   /**
-   * C names an epoch that this side neither has nor prepared: one of the two vaults is an older copy. The wallet stops
-   * here, and nothing repairs it.
+   * C names an epoch that this side neither has nor prepared, which is refused. A name alone stops no wallet: where two
+   * vaults are of different age, the comparison at the joining of the parties does (epoch-check.ts).
    */
-  async stopBehind(walletId: Uint8Array): Promise<void> {
-    const { store, alert, wipeWallet } = this.#deps
-    const id = walletId.slice()
-    wipeWallet(id)
-    await store.setWalletState(id, 'QUARANTINED', 'the other party is at a later epoch')
-    wipeWallet(id)
-    alert('wallet_behind', `wallet ${hexOf(id)}: the other party is at a later epoch`)
+  noteBehind(walletId: Uint8Array): void {
+    this.#deps.alert('wallet_behind', `wallet ${hexOf(walletId)}: the other party names a later epoch`)
   }
 
   /**

@@ -47,8 +47,9 @@ export class WalletGates {
    * OVERLOADED when what is under way does not end.
    */
   async hold<T>(walletId: Uint8Array, signal: AbortSignal, change: () => Promise<T>): Promise<T> {
-    await this.pass(walletId, signal)
     const key = hexOf(walletId)
+    // Looked at and taken in one turn: of those who wait for the same change one goes on and the others wait again.
+    for (let held = this.#held.get(key); held !== undefined; held = this.#held.get(key)) await untilAborted(held, signal)
     const { promise, resolve } = Promise.withResolvers<void>()
     this.#held.set(key, promise)
     try {

@@ -81,6 +81,8 @@ export const ACCESS: AccessTable = {
     revokeApiKey: reserved(holding('admin')),
     freeze: reserved(holding('admin')),
     unfreeze: reserved(holding('admin')),
+    createBackup: holding('admin'),
+    rotateVaultKey: holding('admin'),
     getStatus: reserved(holding('admin')),
   },
   health: { check: 'anyone', list: 'anyone', watch: 'anyone' },

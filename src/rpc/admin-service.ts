@@ -5,8 +5,10 @@ import type { ApiKeyId } from '../domain/ids.ts'
 import { parseApiKeyId } from '../domain/ids.ts'
 import type {
   ApiKeySchema,
+  BackupSchema,
   FreezeRecordSchema,
   ProjectSchema,
+  RestoreStatusSchema,
   StatusSchema,
   UpdateProjectRequest,
 } from '../../gen/countersign/v1/admin_pb.ts'
@@ -16,6 +18,7 @@ import {
   LinkState as WireLinkState,
   ListApiKeysRequestSchema,
   ListProjectsRequestSchema,
+  VaultParty as WireVaultParty,
 } from '../../gen/countersign/v1/admin_pb.ts'
 import type { PageTokens } from './page-token.ts'
 import { listPage } from './paging.ts'
@@ -24,12 +27,14 @@ import type { Handlers } from './pipeline.ts'
 import type {
   AdminUseCases,
   ApiKeyView,
+  BackupView,
   FreezeScope,
   FreezeTarget,
   FreezeView,
   LinkState,
   ProjectView,
   StatusView,
+  VaultParty,
 } from './use-cases.ts'
 import { bothWays, fromTimestamp, optionalTimestamp, orAbsent, toTimestamp } from './wire-words.ts'
 
@@ -45,6 +50,11 @@ const linkStates = bothWays<LinkState, WireLinkState>({
   ready: WireLinkState.READY,
   suspended: WireLinkState.SUSPENDED,
   burned: WireLinkState.BURNED,
+})
+
+const vaultParties = bothWays<VaultParty, WireVaultParty>({
+  daemon: WireVaultParty.DAEMON,
+  cosigner: WireVaultParty.COSIGNER,
 })
 
 const KEY_STATES = {
@@ -86,6 +96,31 @@ const toWireFreeze = (freeze: FreezeView): MessageInitShape<typeof FreezeRecordS
   createTime: toTimestamp(freeze.createTimeMs),
 })
 
+const toWireBackup = (backup: BackupView): MessageInitShape<typeof BackupSchema> => ({
+  vault: vaultParties.toWire(backup.vault),
+  fileName: backup.fileName,
+  sizeBytes: BigInt(backup.sizeBytes),
+  auditSequence: backup.auditSequence,
+  createTime: toTimestamp(backup.createTimeMs),
+})
+
+const toWireRestore = (
+  restore: NonNullable<StatusView['restore']>,
+): MessageInitShape<typeof RestoreStatusSchema> => ({
+  restoreTime: toTimestamp(restore.restoreTimeMs),
+  backupTime: toTimestamp(restore.backupTimeMs),
+  vaultEpoch: restore.vaultEpoch,
+  unrefreshedWalletCount: BigInt(restore.unrefreshedWalletCount),
+  ...optionalTimestamp('acknowledgeTime', restore.acknowledgeTimeMs),
+})
+
+const readVault = (wire: number): VaultParty => {
+  const party = vaultParties.fromWire(wire)
+  if (party === undefined)
+    throw failure('INVALID_REQUEST', { violations: [{ field: 'vault', description: 'is required' }] })
+  return party
+}
+
 const toWireStatus = (status: StatusView): MessageInitShape<typeof StatusSchema> => ({
   mode: status.mode,
   version: status.version,
@@ -104,6 +139,11 @@ const toWireStatus = (status: StatusView): MessageInitShape<typeof StatusSchema>
   walletCount: status.walletCount,
   auditSequence: status.auditSequence,
   presignatureCount: status.presignatureCount,
+  backups: status.backups.map((backup) => ({
+    backup: toWireBackup(backup),
+    refreshedWalletCount: BigInt(backup.refreshedWalletCount),
+  })),
+  ...(status.restore === undefined ? {} : { restore: toWireRestore(status.restore) }),
 })
 
 const readTarget = ({ scope, id }: { readonly scope: number; readonly id: string }): FreezeTarget => {
@@ -186,5 +226,11 @@ export const createAdminService = (admin: AdminUseCases, tokens: PageTokens): Ha
     freeze: toWireFreeze(await admin.freeze(call, { ...readTarget(request), note: request.note })),
   }),
   unfreeze: async (request, call) => ({ freeze: toWireFreeze(await admin.unfreeze(call, readTarget(request))) }),
+  createBackup: async (_request, call) => ({ backups: (await admin.createBackup(call)).map(toWireBackup) }),
+  rotateVaultKey: async (request, call) => {
+    const rotated = await admin.rotateVaultKey(call, { vault: readVault(request.vault) })
+    const { provider, shareCount } = rotated
+    return { vault: vaultParties.toWire(rotated.vault), provider, shareCount: BigInt(shareCount) }
+  },
   getStatus: async (_request, call) => ({ status: toWireStatus(await admin.getStatus(call)) }),
 })

@@ -179,6 +179,9 @@ export class Pipeline {
     const startMs = this.#monotonicMs()
     const stages = new StageTimes()
     const event = { method: keyed.method, isItem: false, stages: keyed.signs ? stages : undefined }
+    const tellTime = (): void => {
+      if (keyed.signs) setTrailer(context, TIMING_TRAILER, stages.format(this.#monotonicMs() - startMs))
+    }
     let authenticated: Authenticated | undefined
     try {
       authenticated = this.#authenticate(context)
@@ -186,11 +189,12 @@ export class Pipeline {
       const { response, call } = await this.#perform(keyed, handler, request, origin)
       this.#checkStillGood(keyed, call.caller)
       for (const check of call.releaseChecks) check()
-      if (keyed.signs) setTrailer(context, TIMING_TRAILER, stages.format(this.#monotonicMs() - startMs))
+      tellTime()
       this.#report({ ...event, apiKeyId: call.caller.apiKeyId }, startMs)
       return response
     } catch (error) {
       const refusal = this.#report({ ...event, apiKeyId: authenticated?.caller.apiKeyId }, startMs, error)
+      tellTime()
       throw refusal === undefined ? error : toStatusError(refusal)
     }
   }
@@ -209,7 +213,7 @@ export class Pipeline {
     return { response: await limit.race(this.#work(keyed, handler, request, call, origin.bytes)), call }
   }
 
-  /** One item of a stream. Rejects with a Failure; what it may be released on is the stream's to check. */
+  /** One item of a stream. Never rejects; what it may be released on is the stream's to check. */
   async #item(keyed: Keyed, handler: AnyUnary, request: AnyRequest, origin: Origin): Promise<ItemAnswer> {
     const startMs = this.#monotonicMs()
     const { stages, authenticated } = origin
@@ -224,7 +228,8 @@ export class Pipeline {
       }
       return { response, timing, check }
     } catch (error) {
-      throw this.#report(event, startMs, error) ?? error
+      const refusal = this.#report(event, startMs, error) ?? failure('INTERNAL', {})
+      return { refusal, timing: stages.format(this.#monotonicMs() - startMs) }
     }
   }
 

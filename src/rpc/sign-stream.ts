@@ -22,12 +22,12 @@ const METHODS = { signMessage, signTypedData, signTransaction, signAuthorization
 const ID_MAX_BYTES = 128
 
 /** The status that the item's own RPC would have ended with. */
-const refusal = (itemId: string, error: unknown): Response => {
+const refusal = (itemId: string, error: unknown, timing = ''): Response => {
   const { code, rawMessage: message, details } = toStatusError(toFailure(error))
   const packed = details.flatMap((detail) =>
     'desc' in detail ? [anyPack(detail.desc, create(detail.desc, detail.value as never))] : [],
   )
-  return { itemId, result: { case: 'error', value: { code, message, details: packed } } }
+  return { itemId, result: { case: 'error', value: { code, message, details: packed } }, timing }
 }
 
 const violation = (field: string, description: string) => failure('INVALID_REQUEST', { violations: [{ field, description }] })
@@ -53,13 +53,15 @@ const openItem =
         try {
           const limitBytes = maxRequestBytes(method)
           if (bytes.length > limitBytes) throw failure('REQUEST_TOO_LARGE', { limitBytes })
-          const { response, timing, check } = await stream.run(method, message, bytes)
+          const answer = await stream.run(method, message, bytes)
+          const { timing } = answer
+          if ('refusal' in answer) return () => refusal(itemId, answer.refusal, timing)
           return () => {
             try {
-              check()
-              return { itemId, result: { case: kind, value: response } as Answered, timing }
+              answer.check()
+              return { itemId, result: { case: kind, value: answer.response } as Answered, timing }
             } catch (error) {
-              return refusal(itemId, error)
+              return refusal(itemId, error, timing)
             }
           }
         } catch (error) {

@@ -10,15 +10,19 @@ import { CallLimit, endingOf } from './call-limit.ts'
 
 /** The answer to one item, ready to leave. */
 export type ItemAnswer = {
-  readonly response: Message
   /** As the trailer of the item's own RPC. */
   readonly timing: string
-  /** Throws when the answer may not be released any more. */
-  readonly check: () => void
-}
+} & (
+  | {
+      readonly response: Message
+      /** Throws when the answer may not be released any more. */
+      readonly check: () => void
+    }
+  | { readonly refusal: Failure }
+)
 
 export type StreamCall = {
-  /** Runs a request as the unary RPC it belongs to, under the same rules. Rejects with the Failure it is refused with. */
+  /** Runs a request as the unary RPC it belongs to, under the same rules. Never rejects. */
   readonly run: (method: DescMethod, request: Message, bytes: Uint8Array) => Promise<ItemAnswer>
   /** Something was read or answered. */
   readonly touch: () => void

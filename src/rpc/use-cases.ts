@@ -4,12 +4,13 @@
  * throws reaches the caller as `internal error`.
  */
 import type { AuditEventView, AuditFilter } from '../admin/audit.ts'
+import type { BackupView, KeyRotationView, VaultParty } from '../admin/custody.ts'
 import type { StatusView } from '../admin/status.ts'
 import type { Call } from '../domain/call.ts'
 import type { ApiKeyId, ProjectId } from '../domain/ids.ts'
 import type { WalletView } from '../wallet/wallet-view.ts'
 
-export type { AuditEventView, AuditFilter, StatusView, WalletView }
+export type { AuditEventView, AuditFilter, BackupView, KeyRotationView, StatusView, VaultParty, WalletView }
 
 export type KeyType = 'secp256k1' | 'ed25519'
 export type OwnerType = 'project' | 'end_user'
@@ -309,6 +310,8 @@ export type AdminUseCases = {
   readonly revokeApiKey: (call: Call, args: { readonly apiKeyId: ApiKeyId }) => Promise<ApiKeyView>
   readonly freeze: (call: Call, args: FreezeTarget & { readonly note: string }) => Promise<FreezeView>
   readonly unfreeze: (call: Call, args: FreezeTarget) => Promise<FreezeView>
+  readonly createBackup: (call: Call) => Promise<readonly BackupView[]>
+  readonly rotateVaultKey: (call: Call, args: { readonly vault: VaultParty }) => Promise<KeyRotationView>
   readonly getStatus: (call: Call) => Promise<StatusView>
 }
 

@@ -1,5 +1,5 @@
 /** What the audit chain says of one request to sign: who, which wallet, what, and how it ended. */
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import type { Call } from '../domain/call.ts'
 import type { AuditEvent } from '../vault/audit-chain.ts'
 import type { Wallet } from '../vault/wallets.ts'
@@ -31,7 +31,7 @@ export const detailsOf = ({ examined }: SignJob, payload: Uint8Array): AuditEven
   const chains = [...facts.chainIds.map(String), ...(facts.solana === undefined ? [] : [facts.solana.chain])]
   return {
     digest: Buffer.from(digest).toString('hex'),
-    payloadHash: createHash('sha256').update(payload).digest('hex'),
+    payloadHash: hash('sha256', payload, 'hex'),
     operation: facts.operation,
     effect: facts.effect,
     summary: facts.summary,

@@ -4,7 +4,7 @@
  * transaction decides and records: the intent row, its charges and its audit row are on disk before anything that
  * depends on the digest leaves the thread that holds the share (docs/protocol.md §10.0).
  */
-import { createHash, randomBytes } from 'node:crypto'
+import { hash } from 'node:crypto'
 import type { Call } from '../domain/call.ts'
 import type { Clock } from '../domain/clock.ts'
 import { Failure, failure, type FailureReason, isFailure } from '../domain/failure.ts'
@@ -28,6 +28,7 @@ import { getWallet } from '../vault/wallets.ts'
 import { examineFor, type Made, prepareRounds, signatureBytes } from './examined.ts'
 import { type FenceKey, Fences, type Passage } from './fences.ts'
 import type { GrantCache } from './grant-cache.ts'
+import { RandomIds } from './random-ids.ts'
 import { RateLimiter } from './rate-limiter.ts'
 import { detailsOf, eventOf, type SignJob } from './sign-rows.ts'
 import { resolveWallet, resolveWalletOfKind } from './resolve-wallet.ts'
@@ -85,6 +86,7 @@ const OPERATIONS: { readonly [K in SigningContent['kind']]?: string } = {
 }
 
 const MAX_TRIES = 3
+const REQ_IDS = new RandomIds(16)
 const UNBOUNDED = (1n << 256n) - 1n
 /** Each is a row in the audit chain, so a caller gets only so many; what it asks beyond them is RATE_LIMITED. */
 const MAX_DENIALS_PER_SECOND = 500
@@ -197,9 +199,9 @@ const takePresignature = async ({ engine, vault }: SignNeeds, { call, wallet }: 
 
 /** A request id stands for one signature at the cosigner too, told apart by who asked for it. */
 const reqIdOf = ({ caller, method, requestId }: Call): Uint8Array => {
-  if (requestId === undefined) return new Uint8Array(randomBytes(16))
+  if (requestId === undefined) return REQ_IDS.draw()
   const text = JSON.stringify(['countersign/req-id/v1', caller.apiKeyId, method, requestId])
-  return new Uint8Array(createHash('sha256').update(text).digest().subarray(0, 16))
+  return new Uint8Array(hash('sha256', text, 'buffer').subarray(0, 16))
 }
 
 export const assertSigns = (wallet: Wallet): void => {
@@ -270,6 +272,8 @@ const recordIntent = async (needs: SignNeeds, job: Job, { presignature, attempt 
   try {
     return await needs.vault.commit((tx) => {
       const nowMs = Math.trunc(needs.clock.nowMs())
+      // The commit may have waited for others: what is late by now leaves no intent.
+      assertInTime(needs, call)
       const current = getWallet(tx, wallet.walletId)
       if (current === undefined) throw failure('WALLET_NOT_FOUND', {})
       assertSigns(current)
@@ -326,7 +330,7 @@ const runRounds = async (
 
 /** TX2 joins the next group commit that somebody waits for; a crash before it leaves the intent in doubt, which counts as signed. */
 const complete = (needs: SignNeeds, job: Job, head: AuditHead, signature: Uint8Array): void => {
-  const signatureHash = createHash('sha256').update(signature).digest()
+  const signatureHash = hash('sha256', signature, 'buffer')
   const r = signature.subarray(0, 32)
   const nowMs = Math.trunc(needs.clock.nowMs())
   const details = { intent: String(head.sequence), signatureHash: signatureHash.toString('hex') }

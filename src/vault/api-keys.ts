@@ -234,6 +234,12 @@ export const listApiKeys = (
     )
     .map((row) => toKey(checked(reader, row)))
 
+/** Every key of every project that is not revoked, in order of creation, at most `limit`. */
+export const listLiveApiKeys = (reader: Reader, limit: number): ApiKey[] =>
+  reader
+    .all<Row>(`SELECT * FROM api_keys WHERE state = 'ACTIVE' ORDER BY number LIMIT ?`, limit)
+    .map((row) => toKey(checked(reader, row)))
+
 const NO_MAC = Buffer.alloc(32)
 
 /**

@@ -1,5 +1,5 @@
 import type { Schema } from './migrations.ts'
-import { SHARED_TABLES_V1 } from './shared-tables.ts'
+import { SHARED_TABLES_V1, SHARED_TABLES_V2 } from './shared-tables.ts'
 
 const COSIGNER_TABLES_V1 = `
 CREATE TABLE replies (
@@ -18,5 +18,8 @@ CREATE INDEX replies_by_age ON replies (create_ms);
 export const COSIGNER_SCHEMA: Schema = {
   kind: 'cosigner',
   applicationId: 0x43534743,
-  migrations: [{ version: 1, sql: SHARED_TABLES_V1 + COSIGNER_TABLES_V1 }],
+  migrations: [
+    { version: 1, sql: SHARED_TABLES_V1 + COSIGNER_TABLES_V1 },
+    { version: 2, sql: SHARED_TABLES_V2 },
+  ],
 }

@@ -1,5 +1,5 @@
 import type { Schema } from './migrations.ts'
-import { SHARED_TABLES_V1 } from './shared-tables.ts'
+import { SHARED_TABLES_V1, SHARED_TABLES_V2 } from './shared-tables.ts'
 
 const DAEMON_TABLES_V1 = `
 CREATE TABLE projects (
@@ -85,5 +85,8 @@ CREATE INDEX usage_by_day ON usage (day);
 export const DAEMON_SCHEMA: Schema = {
   kind: 'daemon',
   applicationId: 0x43534744,
-  migrations: [{ version: 1, sql: SHARED_TABLES_V1 + DAEMON_TABLES_V1 }],
+  migrations: [
+    { version: 1, sql: SHARED_TABLES_V1 + DAEMON_TABLES_V1 },
+    { version: 2, sql: SHARED_TABLES_V2 },
+  ],
 }

@@ -25,6 +25,7 @@ const toFreeze = (row: Row): FreezeRow => ({
   createMs: Number(row.create_ms),
 })
 
+const ANY = 'SELECT 1 FROM freezes LIMIT 1'
 const READ = 'SELECT * FROM freezes WHERE scope = ? AND id = ?'
 
 const leafOf = (reader: Reader, freeze: FreezeRow): Leaf =>
@@ -62,6 +63,7 @@ export const removeFreeze = (tx: Tx, subject: FreezeSubject): void => {
 
 /** The first of these subjects that is frozen. `all` is not implied: the caller lists it. */
 export const findFreeze = (reader: Reader, subjects: readonly FreezeSubject[]): FreezeRow | undefined => {
+  if (reader.one(ANY) === undefined) return undefined
   for (const subject of subjects) {
     const row = reader.one<Row>(READ, subject.scope, subject.id)
     if (row !== undefined) return toFreeze(row)

@@ -1,10 +1,10 @@
 import Database from 'better-sqlite3'
-import { closeSync, existsSync, fsyncSync, openSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { assert, failure, isFailure } from '../domain/failure.ts'
 import { applyMigration, foundVersion, migrate, refuseNewer } from './migrations.ts'
 import type { Schema } from './migrations.ts'
-import { createPrivateFile, preparePrivateDirectory } from './private-file.ts'
+import { createPrivateFile, preparePrivateDirectory, syncDirectory } from './private-file.ts'
 import { sqliteCode } from './sqlite-errors.ts'
 import { acquireVaultLock } from './vault-lock.ts'
 
@@ -216,15 +216,5 @@ const refusingDiskFaults = <T>(path: string, use: () => T): T => {
     if (/^SQLITE_(CORRUPT|NOTADB|SCHEMA|ERROR)/.test(code)) throw failure('VAULT_CORRUPT', { where: code })
     if (code.startsWith('SQLITE_BUSY')) throw failure('VAULT_LOCKED', { dataDir: dirname(path) })
     throw failure('VAULT_UNWRITABLE', { path, why: code })
-  }
-}
-
-/** Makes the new names in the directory durable. */
-const syncDirectory = (path: string): void => {
-  const fd = openSync(path, 'r')
-  try {
-    fsyncSync(fd)
-  } finally {
-    closeSync(fd)
   }
 }

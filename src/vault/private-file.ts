@@ -1,4 +1,14 @@
-import { closeSync, chmodSync, mkdirSync, openSync, statSync, statfsSync } from 'node:fs'
+import {
+  closeSync,
+  chmodSync,
+  fstatSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readSync,
+  statSync,
+  statfsSync,
+} from 'node:fs'
 import { failure } from '../domain/failure.ts'
 
 const unwritable = (path: string, error: unknown) =>
@@ -10,6 +20,40 @@ export const createPrivateFile = (path: string): void => {
     closeSync(openSync(path, 'wx', 0o600))
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw unwritable(path, error)
+  }
+}
+
+/** Makes what was made, renamed or removed in the directory durable. */
+export const syncDirectory = (path: string): void => {
+  const fd = openSync(path, 'r')
+  try {
+    fsyncSync(fd)
+  } finally {
+    closeSync(fd)
+  }
+}
+
+/** Reads a small file into `into` and answers how many bytes; one that others may read is refused. */
+export const readPrivateFile = (
+  path: string,
+  into: Buffer,
+  mustBePrivate: boolean,
+  unreadable: (why: string) => Error,
+): number => {
+  let fd: number
+  try {
+    fd = openSync(path, 'r')
+  } catch (error) {
+    throw unreadable(`the file cannot be opened (${(error as NodeJS.ErrnoException).code ?? 'error'})`)
+  }
+  try {
+    const stat = fstatSync(fd)
+    if (!stat.isFile()) throw unreadable('it is not a regular file')
+    const isOpen = (stat.mode & OTHERS_MAY) !== 0
+    if (mustBePrivate && isOpen) throw unreadable('other users may read it; make its mode 0600')
+    return readSync(fd, into, 0, into.length, 0)
+  } finally {
+    closeSync(fd)
   }
 }
 

@@ -59,7 +59,11 @@ const sealResponse = (tx: Tx, key: RequestKey, response: Uint8Array): Uint8Array
 const openResponse = (tx: Tx, key: RequestKey, stored: Uint8Array | null): Uint8Array => {
   const nonce = stored?.subarray(0, NONCE_BYTES) ?? new Uint8Array(0)
   const sealed = stored?.subarray(NONCE_BYTES) ?? new Uint8Array(0)
-  const response = decryptBound(tx.keys.response, nonce, responseAad(tx, key), sealed)
+  const aad = responseAad(tx, key)
+  let response: Uint8Array | undefined
+  for (const sealing of [tx.keys.response, ...(tx.keys.previousResponses ?? [])]) {
+    response ??= decryptBound(sealing, nonce, aad, sealed)
+  }
   if (response === undefined) throw failure('VAULT_CORRUPT', { where: 'requests.response' })
   return response
 }

@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto'
-import { closeSync, fstatSync, fsyncSync, openSync, readSync, writeSync } from 'node:fs'
-import { join } from 'node:path'
-import { failure } from '../domain/failure.ts'
+import { closeSync, existsSync, fsyncSync, openSync, renameSync, rmSync, writeSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { failure, isFailure } from '../domain/failure.ts'
+import { readPrivateFile, syncDirectory } from './private-file.ts'
 import { decryptBound, encryptBound } from './sealed-record.ts'
 import {
   DEFAULT_PASSPHRASE_COST,
@@ -22,6 +23,20 @@ export type RootKeyProvider = {
   readonly wrap: (root: Uint8Array, aad: Uint8Array) => Promise<Uint8Array>
   /** Answers a buffer the caller owns. ROOT_KEY_WRONG for another key or altered bytes; ROOT_KEY_UNREADABLE. */
   readonly unwrap: (wrapped: Uint8Array, aad: Uint8Array) => Promise<Uint8Array>
+  /**
+   * Begins to replace the provider's own key, where it has one to replace: what `wrap` of the answer makes opens
+   * under the provider from then on, before and after `settle`, and under nothing else. `wrapped` is what it keeps now.
+   * ROOT_KEY_UNREADABLE.
+   */
+  readonly renew?: ((wrapped: Uint8Array, aad: Uint8Array) => Promise<RenewedKey>) | undefined
+}
+
+export type RenewedKey = {
+  readonly wrap: RootKeyProvider['wrap']
+  /** After what was wrapped is durable: the new key takes the place of the old one. */
+  readonly settle: () => void
+  /** Instead of `settle`: nothing was wrapped. */
+  readonly abandon: () => void
 }
 
 /** `file:/path`, `passphrase:`, `systemd-cred:name`. */
@@ -59,7 +74,7 @@ export const createRootKeyProvider = (text: string, sources: RootKeySources = {}
     throw failure('ROOT_KEY_UNREADABLE', { provider: scheme, why: 'not a root key provider' })
   }
   if (uri.scheme === 'passphrase') return passphraseProvider(sources.passphrase)
-  if (uri.scheme === 'file') return keyFileProvider(`file:${uri.path}`, () => uri.path, true)
+  if (uri.scheme === 'file') return renewableFileProvider(uri.path)
   return keyFileProvider(
     `systemd-cred:${uri.credential}`,
     () => {
@@ -112,8 +127,56 @@ const keyFileProvider = (name: string, path: () => string, mustBePrivate: boolea
   }
 }
 
+/**
+ * A key file that can be replaced without an instant at which neither key opens the vault: the new key lies beside the
+ * old one as `<path>.next` until what it wraps is durable, and is tried when the old one does not open. Where it does,
+ * a crash came between, and what was left to do is done.
+ */
+const renewableFileProvider = (path: string): RootKeyProvider => {
+  const name = `file:${path}`
+  const nextPath = `${path}.next`
+  const own = keyFileProvider(name, () => path, true)
+  const next = keyFileProvider(name, () => nextPath, true)
+  const settle = (): void => {
+    try {
+      renameSync(nextPath, path)
+      syncDirectory(dirname(path))
+    } catch (error) {
+      throw failure('ROOT_KEY_UNREADABLE', { provider: name, why: `it cannot be replaced (${errorCode(error)})` })
+    }
+  }
+  return {
+    ...own,
+    unwrap: async (wrapped, aad) => {
+      try {
+        return await own.unwrap(wrapped, aad)
+      } catch (error) {
+        if (!isFailure(error) || error.reason !== 'ROOT_KEY_WRONG' || !existsSync(nextPath)) throw error
+        const root = await next.unwrap(wrapped, aad)
+        settle()
+        return root
+      }
+    },
+    renew: async (wrapped, aad) => {
+      // A key that is there was made for a rotation that never came to be, or is the present one, not yet in its place.
+      if (existsSync(nextPath)) {
+        const isPresent = await next.unwrap(wrapped, aad).then(wiped, () => false)
+        if (isPresent) settle()
+        else rmSync(nextPath)
+      }
+      createRootKeyFile(nextPath)
+      syncDirectory(dirname(nextPath))
+      return { wrap: next.wrap, settle, abandon: () => rmSync(nextPath, { force: true }) }
+    },
+  }
+}
+
+const wiped = (root: Uint8Array): true => {
+  root.fill(0)
+  return true
+}
+
 const KEY_FILE_MAX_BYTES = 66
-const OTHERS_MAY = 0o077
 
 /** 32 raw bytes, or 64 hex digits with at most a line end behind them. */
 const readKeyFile = (provider: string, path: string, mustBePrivate: boolean): Uint8Array => {
@@ -126,29 +189,6 @@ const readKeyFile = (provider: string, path: string, mustBePrivate: boolean): Ui
     return key
   } finally {
     content.fill(0)
-  }
-}
-
-const readPrivateFile = (
-  path: string,
-  into: Buffer,
-  mustBePrivate: boolean,
-  unreadable: (why: string) => Error,
-): number => {
-  let fd: number
-  try {
-    fd = openSync(path, 'r')
-  } catch (error) {
-    throw unreadable(`the file cannot be opened (${errorCode(error)})`)
-  }
-  try {
-    const stat = fstatSync(fd)
-    if (!stat.isFile()) throw unreadable('it is not a regular file')
-    const isOpen = (stat.mode & OTHERS_MAY) !== 0
-    if (mustBePrivate && isOpen) throw unreadable('other users may read it; make its mode 0600')
-    return readSync(fd, into, 0, into.length, 0)
-  } finally {
-    closeSync(fd)
   }
 }
 
@@ -205,7 +245,8 @@ export const createRootKeyFile = (path: string): void => {
 const passphraseProvider = (passphrase: Uint8Array | undefined): RootKeyProvider => {
   const name = 'passphrase:'
   const required = (): Uint8Array => {
-    if (passphrase === undefined || passphrase.length === 0) {
+    // One that its owner has wiped must not become the passphrase of anything.
+    if (passphrase === undefined || passphrase.every((byte) => byte === 0)) {
       throw failure('ROOT_KEY_UNREADABLE', { provider: name, why: 'no passphrase was given' })
     }
     return passphrase

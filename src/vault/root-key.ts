@@ -5,7 +5,8 @@ import { assert } from '../domain/failure.ts'
 
 /**
  * Every key of a vault, on one page. The root is 32 random bytes made with the vault and stored only wrapped by
- * its provider (root-key-provider.ts), so the provider can be changed without resealing a row. All other keys are
+ * its provider (root-key-provider.ts), so the provider can be changed without resealing a row. What becomes of them when
+ * the root itself is replaced is told in vault-keys.ts. All other keys are
  * HKDF-SHA256(root, salt = vault id, info = "countersign/vault/v1/" + purpose), 32 bytes:
  *
  * | purpose     | key of |

@@ -96,6 +96,44 @@ export const decryptBound = (
   }
 }
 
+/** One wrapping key, or several of 32 bytes in a row, newest first: the first seals, each opens. */
+const keysOf = (ring: Uint8Array): Uint8Array[] =>
+  Array.from({ length: ring.length / KEY_BYTES }, (_, at) => ring.subarray(at * KEY_BYTES, (at + 1) * KEY_BYTES))
+
+const wrapDataKey = (ring: Uint8Array, items: Item[], dataKey: Uint8Array): Uint8Array => {
+  const nonce = randomBytes(NONCE_BYTES)
+  const aad = encodeTagged('countersign/vault/data-key/v1', items)
+  return Buffer.concat([nonce, encryptBound(ring.subarray(0, KEY_BYTES), nonce, aad, dataKey)])
+}
+
+/** The data key and which key of the ring opened it; the caller wipes it. */
+const unwrapDataKey = (
+  ring: Uint8Array,
+  items: Item[],
+  wrapped: Uint8Array,
+): { readonly dataKey: Uint8Array; readonly index: number } | undefined => {
+  const aad = encodeTagged('countersign/vault/data-key/v1', items)
+  for (const [index, key] of keysOf(ring).entries()) {
+    const dataKey = decryptBound(key, wrapped.subarray(0, NONCE_BYTES), aad, wrapped.subarray(NONCE_BYTES))
+    if (dataKey?.length === KEY_BYTES) return { dataKey, index }
+  }
+  return undefined
+}
+
+/**
+ * The cell's data key wrapped under the first key of the ring; undefined when it is already, and for a cell that no
+ * key of the ring opens, which stays as damaged as it is.
+ */
+export const rewrapCell = (ring: Uint8Array, place: CellPlace, cell: SealedCell): Uint8Array | undefined => {
+  const items = placeItems(place)
+  const found = unwrapDataKey(ring, items, cell.wrappedKey)
+  try {
+    return found === undefined || found.index === 0 ? undefined : wrapDataKey(ring, items, found.dataKey)
+  } finally {
+    found?.dataKey.fill(0)
+  }
+}
+
 /** Seals `plaintext` (left untouched; the caller wipes it) for exactly this place under a fresh data key. */
 export const sealCell = (wrapKey: Uint8Array, place: CellPlace, plaintext: Uint8Array): SealedCell => {
   const items = placeItems(place)
@@ -103,9 +141,7 @@ export const sealCell = (wrapKey: Uint8Array, place: CellPlace, plaintext: Uint8
   try {
     const nonce = randomBytes(NONCE_BYTES)
     const ciphertext = encryptBound(dataKey, nonce, encodeTagged('countersign/vault/cell/v1', items), plaintext)
-    const keyNonce = randomBytes(NONCE_BYTES)
-    const wrapped = encryptBound(wrapKey, keyNonce, encodeTagged('countersign/vault/data-key/v1', items), dataKey)
-    return { wrappedKey: Buffer.concat([keyNonce, wrapped]), nonce, ciphertext }
+    return { wrappedKey: wrapDataKey(wrapKey, items, dataKey), nonce, ciphertext }
   } finally {
     dataKey.fill(0)
   }
@@ -117,16 +153,11 @@ export const sealCell = (wrapKey: Uint8Array, place: CellPlace, plaintext: Uint8
  */
 export const openCell = (wrapKey: Uint8Array, place: CellPlace, cell: SealedCell): Uint8Array => {
   const items = placeItems(place)
-  const dataKey = decryptBound(
-    wrapKey,
-    cell.wrappedKey.subarray(0, NONCE_BYTES),
-    encodeTagged('countersign/vault/data-key/v1', items),
-    cell.wrappedKey.subarray(NONCE_BYTES),
-  )
+  const dataKey = unwrapDataKey(wrapKey, items, cell.wrappedKey)?.dataKey
   try {
     const aad = encodeTagged('countersign/vault/cell/v1', items)
     const plaintext =
-      dataKey?.length === KEY_BYTES ? decryptBound(dataKey, cell.nonce, aad, cell.ciphertext) : undefined
+      dataKey !== undefined ? decryptBound(dataKey, cell.nonce, aad, cell.ciphertext) : undefined
     if (plaintext === undefined) throw failure('VAULT_CORRUPT', { where: `${place.table}.${place.column}` })
     return plaintext
   } finally {
@@ -152,7 +183,7 @@ export type SealedShare = SealedCell & Omit<SharePlace, 'vaultId'>
 
 const SHARE_RECORD_SCHEMA = 1
 
-const sharePlace = (place: SharePlace): CellPlace => ({
+export const sharePlace = (place: SharePlace): CellPlace => ({
   vaultId: place.vaultId,
   table: 'wallet_shares',
   rowId: encodeTagged('row', [place.walletId, u32(place.wEpoch)]),
@@ -162,7 +193,10 @@ const sharePlace = (place: SharePlace): CellPlace => ({
   header: place.header,
 })
 
-/** Seals an engine wallet record under the share key (`DaemonVault.shareKey`); answers the row to store. */
+/**
+ * Seals an engine wallet record under the share key (`DaemonVault.shareKey`, the newest of a ring); answers the row to
+ * store.
+ */
 export const sealShare = (shareKey: Uint8Array, place: SharePlace, record: Uint8Array): SealedShare => ({
   walletId: place.walletId,
   wEpoch: place.wEpoch,

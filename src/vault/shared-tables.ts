@@ -138,3 +138,12 @@ CREATE TABLE peer_heads (
   time_ms INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 `
+
+/** Which wallets have other shares than an older backup holds: the last refresh of each, by its audit row. */
+export const SHARED_TABLES_V2 = `
+CREATE TABLE refreshes (
+  wallet_id BLOB PRIMARY KEY CHECK (length(wallet_id) = 16),
+  sequence INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX refreshes_by_sequence ON refreshes (sequence);
+`

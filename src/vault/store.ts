@@ -14,6 +14,8 @@ export type VaultKeys = {
   readonly apiKeyPepper: KeyObject
   readonly pageToken: KeyObject
   readonly response: KeyObject
+  /** Of answers that were kept before the root was rotated, newest first. */
+  readonly previousResponses?: readonly KeyObject[] | undefined
 }
 
 // Rows are typed by who wrote the SQL; the tables are STRICT, so a column's type is what its table says.

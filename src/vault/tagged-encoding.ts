@@ -1,4 +1,4 @@
-import { createHash, createHmac } from 'node:crypto'
+import { createHmac, hash } from 'node:crypto'
 import type { KeyObject } from 'node:crypto'
 
 /**
@@ -31,7 +31,7 @@ export const encodeTagged = (tag: string, items: readonly Item[]): Buffer => {
 }
 
 export const hashTagged = (tag: string, items: readonly Item[]): Buffer =>
-  createHash('sha256').update(encodeTagged(tag, items)).digest()
+  hash('sha256', encodeTagged(tag, items), 'buffer')
 
 export const macTagged = (key: KeyObject, tag: string, items: readonly Item[]): Buffer =>
   macEncoded(key, encodeTagged(tag, items))

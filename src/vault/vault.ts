@@ -1,6 +1,7 @@
 import type Database from 'better-sqlite3'
-import { randomBytes, timingSafeEqual } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import { failure } from '../domain/failure.ts'
+import { copyPathOf, createCopies } from './copy-database.ts'
 import { createAuditSigner, generateAuditKey } from './audit-signer.ts'
 import type { AuditSigner } from './audit-signer.ts'
 import { createGroupCommit } from './group-commit.ts'
@@ -9,15 +10,21 @@ import { latestVersion } from './migrations.ts'
 import type { Schema } from './migrations.ts'
 import { createDatabase, openDatabase, settleDatabase } from './open-database.ts'
 import type { OpenDatabase } from './open-database.ts'
-import { generateRootKey, RootKey } from './root-key.ts'
+import { rewrapShares } from './rewrap-shares.ts'
+import { generateRootKey, ROOT_KEY_BYTES } from './root-key.ts'
+import type { RootKey } from './root-key.ts'
 import type { RootKeyProvider } from './root-key-provider.ts'
-import { openCell, sealCell } from './sealed-record.ts'
-import type { CellPlace, SealedCell } from './sealed-record.ts'
+import { rotateRoot } from './rotate-root.ts'
+import type { RootRotation } from './rotate-root.ts'
 import { sqliteCode } from './sqlite-errors.ts'
 import { verifyStateIndex } from './state-index.ts'
 import { createStore } from './store.ts'
-import type { Reader, Tx, VaultKeys, VaultKind } from './store.ts'
-import { encodeTagged } from './tagged-encoding.ts'
+import type { Reader, Tx, VaultKind } from './store.ts'
+import { findHeader, insertHeader, rootAad, unwrapRoot } from './vault-header.ts'
+import { deriveKeys, loadKeys, loadShareRing, shortenShareRing } from './vault-keys.ts'
+import { requireSecret, writeSecret } from './vault-secrets.ts'
+import type { ShareCursor } from './wallet-shares.ts'
+import { wipeFile } from './wipe-file.ts'
 
 /** An open vault: one party's file, its keys and its commits. Owned by one thread. */
 export type Vault = Omit<GroupCommit, 'close'> & {
@@ -34,8 +41,8 @@ export type Vault = Omit<GroupCommit, 'close'> & {
   readonly read: Reader
   readonly signer: AuditSigner
   /**
-   * The key that seals shares, 32 bytes, for the thread that holds shares (`sealShare`, `openShare`). A fresh copy
-   * at each call: its receiver owns and wipes it.
+   * The key that seals shares, 32 bytes, for the thread that holds shares (`sealShare`, `openShare`); after a rotation
+   * of the root a ring of them, newest first. A fresh copy at each call: its receiver owns and wipes it.
    */
   readonly shareKey: () => Uint8Array
   /**
@@ -44,6 +51,18 @@ export type Vault = Omit<GroupCommit, 'close'> & {
    * AUDIT_UNAVAILABLE on a fault.
    */
   readonly eraseDeleted: () => void
+  /**
+   * Copies the vault as of one moment into a new file, some pages at a time, while it goes on being written. The copy
+   * is a whole vault file under the same root. BACKUP_FAILED, SHUTTING_DOWN.
+   */
+  readonly copyTo: (path: string) => Promise<void>
+  /**
+   * Puts a new root in the place of this one, durably; the old one then opens nothing. The caller hands the new
+   * `shareKey` to who holds shares, then calls `rewrapShares`. Refuses as `rotateRoot` of rotate-root.ts.
+   */
+  readonly rotateRoot: (rotation: RootRotation) => Promise<void>
+  /** Brings every share record under the newest share key, in small commits; answers how many there were to bring. */
+  readonly rewrapShares: () => Promise<number>
   /** Settles what is queued, then closes the file and lets go of the lock. */
   readonly close: () => Promise<void>
   readonly [Symbol.asyncDispose]: () => Promise<void>
@@ -58,26 +77,6 @@ export type VaultOptions = {
   readonly indexIsVerifiedLater?: boolean
 }
 
-type Header = {
-  vault_id: Buffer
-  epoch: bigint
-  provider: string
-  wrapped_root: Buffer
-  verifier: Buffer
-  create_ms: bigint
-}
-
-const rootAad = (kind: VaultKind, vaultId: Uint8Array): Buffer =>
-  encodeTagged('countersign/vault/root/v1', [kind, vaultId])
-
-const deriveKeys = (root: RootKey): VaultKeys => ({
-  rowMac: root.deriveHandle('row-mac'),
-  stateIndex: root.deriveHandle('state-index'),
-  apiKeyPepper: root.deriveHandle('api-key'),
-  pageToken: root.deriveHandle('page-token'),
-  response: root.deriveHandle('response'),
-})
-
 /**
  * Makes a vault with a new root, and what `fill` puts into it, in one transaction.
  * Refuses: VAULT_EXISTS, VAULT_LOCKED, VAULT_UNWRITABLE, ROOT_KEY_UNREADABLE.
@@ -91,12 +90,12 @@ export const createVault = async (
   const root = generateRootKey(vaultId)
   try {
     const wrapped = await root.useRoot((bytes) => options.provider.wrap(bytes, rootAad(schema.kind, vaultId)))
-    const keys = deriveKeys(root)
     const file = createDatabase(options.path, schema, (db) => {
-      writeHeader(db, vaultId, root, wrapped, options)
-      writeAuditKey(db, vaultId, root)
       db.defaultSafeIntegers(true)
-      fill(createStore(db, { kind: schema.kind, vaultId, keys }))
+      const { store } = openStore(db, schema.kind, vaultId, root)
+      insertHeader(store, root, options.provider.name, wrapped, options.nowMs)
+      writeAuditKey(store, root)
+      fill(store)
     })
     return assemble(schema, file, root)
   } catch (error) {
@@ -117,12 +116,15 @@ export const openVault = async (
 ): Promise<Vault> => {
   const file = openDatabase(options.path, schema)
   try {
-    const root = await unwrapRoot(file.db, schema.kind, options.provider)
+    const root = await unwrapRoot(findHeader(file.db), schema.kind, options.provider)
     settleDatabase(file, schema)
+    // Of a backup that was cut off.
+    await wipeFile(copyPathOf(file.path))
     const vault = assemble(schema, file, root)
     try {
       if (options.indexIsVerifiedLater !== true) verifyStateIndex(vault.read)
       vault.commitNow(recover)
+      finishRotation(vault, root)
       return vault
     } catch (error) {
       root.wipe()
@@ -134,70 +136,21 @@ export const openVault = async (
   }
 }
 
-const writeHeader = (
-  db: Database.Database,
-  vaultId: Uint8Array,
-  root: RootKey,
-  wrapped: Uint8Array,
-  options: VaultOptions,
-): void => {
-  db.prepare(
-    `INSERT INTO vault_header (id, vault_id, epoch, provider, wrapped_root, verifier, create_ms, opened)
-     VALUES (1, ?, 1, ?, ?, ?, ?, 0)`,
-  ).run(vaultId, options.provider.name, wrapped, root.derive('verifier'), options.nowMs)
-}
-
-const readHeader = (db: Database.Database): Header => {
-  const header = db.prepare('SELECT * FROM vault_header WHERE id = 1').get() as Header | undefined
-  if (header === undefined) throw failure('VAULT_CORRUPT', { where: 'header' })
-  return header
-}
-
-const unwrapRoot = async (db: Database.Database, kind: VaultKind, provider: RootKeyProvider): Promise<RootKey> => {
-  const header = readHeader(db)
-  const bytes = await provider.unwrap(header.wrapped_root, rootAad(kind, header.vault_id))
-  const wrong = failure('ROOT_KEY_WRONG', { provider: provider.name })
-  if (bytes.length !== 32) throw wrong
-  const root = new RootKey(bytes, header.vault_id)
-  const verifier = root.derive('verifier')
-  if (header.verifier.length !== verifier.length || !timingSafeEqual(header.verifier, verifier)) {
-    root.wipe()
-    throw wrong
-  }
-  return root
-}
-
 const AUDIT_KEY = 'audit_key'
 
-const secretPlace = (vaultId: Uint8Array, name: string): CellPlace => ({
-  vaultId,
-  table: 'vault_secrets',
-  rowId: Buffer.from(name),
-  column: 'ciphertext',
-  schemaVersion: 1,
-  recordVersion: 1n,
-})
-
-const writeAuditKey = (db: Database.Database, vaultId: Uint8Array, root: RootKey): void => {
+const writeAuditKey = (tx: Tx, root: RootKey): void => {
   const wrapKey = root.derive('secret')
   const pkcs8 = generateAuditKey()
-  const cell = sealCell(wrapKey, secretPlace(vaultId, AUDIT_KEY), pkcs8)
+  writeSecret(tx, wrapKey, AUDIT_KEY, pkcs8)
   pkcs8.fill(0)
   wrapKey.fill(0)
-  db.prepare(
-    'INSERT INTO vault_secrets (name, record_version, wrapped_key, nonce, ciphertext) VALUES (?, 1, ?, ?, ?)',
-  ).run(AUDIT_KEY, cell.wrappedKey, cell.nonce, cell.ciphertext)
 }
 
-const loadSigner = (db: Database.Database, vaultId: Uint8Array, root: RootKey): AuditSigner => {
-  const row = db
-    .prepare('SELECT wrapped_key AS wrappedKey, nonce, ciphertext FROM vault_secrets WHERE name = ?')
-    .get(AUDIT_KEY) as SealedCell | undefined
-  if (row === undefined) throw failure('VAULT_CORRUPT', { where: 'vault_secrets' })
+const loadSigner = (reader: Reader, root: RootKey): AuditSigner => {
   const wrapKey = root.derive('secret')
   try {
-    const pkcs8 = openCell(wrapKey, secretPlace(vaultId, AUDIT_KEY), row)
-    const signer = createAuditSigner(vaultId, pkcs8)
+    const pkcs8 = requireSecret(reader, wrapKey, AUDIT_KEY)
+    const signer = createAuditSigner(reader.vaultId, pkcs8)
     pkcs8.fill(0)
     return signer
   } finally {
@@ -205,15 +158,34 @@ const loadSigner = (db: Database.Database, vaultId: Uint8Array, root: RootKey): 
   }
 }
 
-const assemble = (schema: Schema, file: OpenDatabase, root: RootKey): Vault => {
+/** A store over the keys of `root`, which a rotation replaces in place. */
+const openStore = (db: Database.Database, kind: VaultKind, vaultId: Uint8Array, root: RootKey) => {
+  const keys = deriveKeys(root)
+  const store = createStore(db, { kind, vaultId, keys })
+  return { store, reload: (current: RootKey) => Object.assign(keys, loadKeys(store, current)) }
+}
+
+const assemble = (schema: Schema, file: OpenDatabase, opened: RootKey): Vault => {
   const { db } = file
-  const header = readHeader(db)
-  const vaultId = Uint8Array.from(header.vault_id)
-  const store = createStore(db, { kind: schema.kind, vaultId, keys: deriveKeys(root) })
+  let root = opened
+  const header = findHeader(db)
+  const { vaultId } = header
+  const { store, reload } = openStore(db, schema.kind, vaultId, root)
+  reload(root)
   const commits = createGroupCommit(db, store)
+  const copies = createCopies(db)
+  let rotating: Promise<unknown> = Promise.resolve()
+  const rotate = async (rotation: RootRotation): Promise<void> => {
+    const rotated = await rotateRoot({ reader: store, commits, root }, rotation)
+    root.wipe()
+    root = rotated.root
+    reload(root)
+    rotated.settle()
+    eraseDeleted(db, commits)
+  }
   let closing: Promise<void> | undefined
   const close = (): Promise<void> => {
-    closing ??= commits.close().then(() => {
+    closing ??= Promise.all([commits.close(), copies.stop(), rotating.catch(() => undefined)]).then(() => {
       root.wipe()
       file.close()
     })
@@ -224,16 +196,60 @@ const assemble = (schema: Schema, file: OpenDatabase, root: RootKey): Vault => {
     kind: schema.kind,
     path: file.path,
     vaultId,
-    epoch: Number(header.epoch),
+    epoch: header.epoch,
     schemaVersion: latestVersion(schema),
     rootKeyProvider: header.provider,
-    createMs: Number(header.create_ms),
+    createMs: header.createMs,
     read: store,
-    signer: loadSigner(db, vaultId, root),
-    shareKey: () => root.derive('share'),
+    signer: loadSigner(store, root),
+    shareKey: () => loadShareRing(store, root),
     eraseDeleted: () => eraseDeleted(db, commits),
+    copyTo: copies.copyTo,
+    rotateRoot: (rotation) => {
+      const turn = rotating.catch(() => undefined).then(() => rotate(rotation))
+      rotating = turn
+      return turn
+    },
+    rewrapShares: () => rewrapAll(commits, () => loadShareRing(store, root)),
     close,
     [Symbol.asyncDispose]: close,
+  }
+}
+
+/** A batch takes about a millisecond. */
+const REWRAP_AT_ONCE = 32
+
+const rewrapAll = async (commits: GroupCommit, ringNow: () => Uint8Array): Promise<number> => {
+  let count = 0
+  let after: ShareCursor | undefined
+  do {
+    const { next, rewrapped } = await commits.commit((tx) => {
+      const ring = ringNow()
+      const done = rewrapShares(tx, ring, after, REWRAP_AT_ONCE)
+      ring.fill(0)
+      return done
+    })
+    count += rewrapped
+    after = next
+  } while (after !== undefined)
+  return count
+}
+
+const REWRAP_AT_OPEN = 1_000
+
+/** What a rotation left to do when the process ended. Afterwards nothing needs the older share keys. */
+const finishRotation = (vault: Vault, root: RootKey): void => {
+  const ring = vault.shareKey()
+  try {
+    if (ring.length === ROOT_KEY_BYTES) return
+    let after: ShareCursor | undefined
+    do {
+      after = vault.commitNow((tx) => rewrapShares(tx, ring, after, REWRAP_AT_OPEN)).next
+    } while (after !== undefined)
+    vault.commitNow((tx) => shortenShareRing(tx, root))
+    vault.eraseDeleted()
+  } finally {
+    ring.fill(0)
   }
 }
 

@@ -1,6 +1,7 @@
 import { assert } from '../domain/failure.ts'
 import { walletIdFromBytes } from '../domain/ids.ts'
 import type { SealedShare } from './sealed-record.ts'
+import { noteRefresh } from './refreshes.ts'
 import { moveStateIndex, shareLeaf } from './state-index.ts'
 import type { Leaf } from './state-index.ts'
 import type { Reader, SqlParam, Tx } from './store.ts'
@@ -110,13 +111,27 @@ export const listPendingShares = (reader: Reader): StoredShare[] =>
 
 export type ShareEpoch = { readonly walletId: Uint8Array; readonly wEpoch: number }
 
+const toEpoch = (row: Pick<Row, 'wallet_id' | 'w_epoch'>): ShareEpoch => ({
+  walletId: row.wallet_id,
+  wEpoch: Number(row.w_epoch),
+})
+
 /** The wallets whose present record is not their first. */
 export const listRefreshedShares = (reader: Reader): ShareEpoch[] =>
   reader
     .all<Pick<Row, 'wallet_id' | 'w_epoch'>>(
-      'SELECT wallet_id, w_epoch FROM wallet_shares WHERE slot = 1 AND w_epoch > 0 ORDER BY wallet_id',
+      `SELECT wallet_id, w_epoch FROM refreshes JOIN wallet_shares USING (wallet_id) WHERE slot = 1 AND w_epoch > 0
+        ORDER BY wallet_id`,
     )
-    .map((row) => ({ walletId: row.wallet_id, wEpoch: Number(row.w_epoch) }))
+    .map(toEpoch)
+
+/** The epoch of every current share that signs, in order of wallet id. */
+export const listShareEpochs = (reader: Reader): ShareEpoch[] =>
+  reader
+    .all<Pick<Row, 'wallet_id' | 'w_epoch'>>(
+      `SELECT wallet_id, w_epoch FROM wallet_shares WHERE slot = 1 AND state = 'ACTIVE' ORDER BY wallet_id`,
+    )
+    .map(toEpoch)
 
 /** The version to seal the wallet's next record under. */
 export const nextRecordVersion = (reader: Reader, walletId: Uint8Array): bigint =>
@@ -201,6 +216,8 @@ export const activateShare = (tx: Tx, current: CurrentShare): void => {
   tx.run('DELETE FROM wallet_shares WHERE wallet_id = ?', share.walletId)
   const added = insertRow(tx, { share, slot: CURRENT, linkId, state, lastUsedEpoch, sid: null })
   moved(tx, share.walletId, timeMs, removed, [added], state)
+  const isRefresh = rows.some((row) => row.slot === 1n && Number(row.w_epoch) < share.wEpoch)
+  if (isRefresh) noteRefresh(tx, share.walletId)
 }
 
 const linkIdEquals = (row: Row, linkId: Uint8Array): boolean => row.link_id.equals(linkId)

@@ -267,3 +267,9 @@ export const deletePendingWallet = (tx: Tx, walletId: WalletId): boolean => {
   moved(tx, row.wallet_id, 'DELETED', row.mac, undefined)
   return true
 }
+
+/** Wallets of every project in one state, in order of creation, at most `limit`. */
+export const listWalletsInState = (reader: Reader, state: WalletState, limit: number): Wallet[] =>
+  reader
+    .all<Row>('SELECT * FROM wallets WHERE state = ? ORDER BY number LIMIT ?', state, limit)
+    .map((row) => toWallet(reader, row))

@@ -179,6 +179,24 @@ describe('vectors agree with BigInt', () => {
 describe('binary fields and matrices agree with BigInt', () => {
   const next = seededBytes('binary fields')
 
+  test.each([1, 2, 5, 53, 209])('polynomial hash of 128 rows of %i blocks from their columns', (blocks) => {
+    const rows = [new Uint8Array(16 * blocks).fill(255), ...Array.from({ length: 127 }, () => next(16 * blocks))]
+    for (const chi of [next(16), new Uint8Array(16).fill(255), toLe(1n, 16), toLe(0n, 16), toLe(1n << 127n, 16)]) {
+      const [got, expected] = withArena(() => {
+        const at = place(new Uint8Array(Buffer.concat(rows)))
+        const columns = reserve(128 * blocks * 16)
+        kernel.transpose(at, 16 * blocks, columns)
+        const [key, out, byRow] = [place(chi), reserve(2048), reserve(2048)]
+        kernel.poly_hash_columns(columns, blocks, key, reserve(5312), out)
+        kernel.poly_hash_rows(at, blocks, 128, key, byRow)
+        return [take(out, 2048), take(byRow, 2048)]
+      })
+      expect(hexOf(got)).toBe(hexOf(expected))
+      expect(fromLe(got.subarray(0, 16))).toBe(polyHash(rows[0] as Uint8Array, fromLe(chi)))
+      expect(fromLe(got.subarray(2032))).toBe(polyHash(rows[127] as Uint8Array, fromLe(chi)))
+    }
+  })
+
   test.each([1, 2, 5, 53, 209])('polynomial hash of rows of %i blocks', (blocks) => {
     const edges = [new Uint8Array(16 * blocks), new Uint8Array(16 * blocks).fill(255)]
     const rows = [...edges, ...Array.from({ length: 6 }, () => next(16 * blocks))]

@@ -47,6 +47,33 @@ describe('operation generator', () => {
     expect(hex(generator.bytes(7))).toBe(hex(stream.update(new Uint8Array(7))))
   })
 
+  test('many scalars are those that would be drawn one by one', () => {
+    const [many, one] = [new OperationGenerator(STUCK, INPUTS), new OperationGenerator(STUCK, INPUTS)]
+    for (const kind of ['any', 'non-zero'] as const) {
+      const each = Array.from({ length: 300 }, () => hex(kind === 'any' ? one.scalar() : one.nonZeroScalar()))
+      expect(hex(many.scalars(300, kind))).toBe(each.join(''))
+    }
+    expect(hex(many.bytes(32))).toBe(hex(one.bytes(32)))
+  })
+
+  test.each([
+    ['any', [fill(0), fill(1), fill(2)], 1],
+    ['non-zero', [fill(1), fill(2), fill(3)], 3],
+  ] as const)('of many scalars, those out of range are left out and drawn anew: %s', (kind, expected, more) => {
+    const stream = [fill(0xff), fill(0), fill(1), fill(0xff), fill(2), fill(0), fill(3)]
+    if (kind === 'any') stream.splice(3, 1)
+    class Scripted extends OperationGenerator {
+      draws = 0
+      override bytes(length: number): Uint8Array {
+        this.draws += 1
+        return Uint8Array.from(Buffer.concat(stream.splice(0, length / 32)))
+      }
+    }
+    const generator = new Scripted(STUCK, INPUTS)
+    expect(hex(generator.scalars(3, kind))).toBe(expected.map(hex).join(''))
+    expect(generator.draws).toBeGreaterThan(more)
+  })
+
   test('with stuck randomness, another transcript gives other values from there on', () => {
     const [a, b] = [new OperationGenerator(STUCK, INPUTS), new OperationGenerator(STUCK, INPUTS)]
     expect(hex(a.scalar())).toBe(hex(b.scalar()))

@@ -324,15 +324,16 @@ describe('a wallet that is stopped', () => {
     expect(epochs(meanwhile.two, meanwhile.id)).toBe('0/0')
   })
 
-  it('an older copy of S: C names an epoch that S never prepared, and both stop the wallet', async () => {
+  it('an older copy of S: C names an epoch that S never prepared, which is refused and stops nothing by itself', async () => {
     const { two, id } = await oneWallet()
     const { record } = slotsOf(two, id).s
     const copy = { ...record, share: record.share.slice() }
     await two.c.refreshes.refresh(id)
     slotsOf(two, id).s.record = copy
-    expect(await endOf(two.c.refreshes.refresh(id))).toBe('S:A:wallet_state')
+    expect(await endOf(two.c.refreshes.refresh(id))).toBe('S:A:plan_refused')
     const { c, s } = slotsOf(two, id)
-    expect([c.record.state, s.record.state]).toEqual(['QUARANTINED', 'QUARANTINED'])
+    expect([c.record.state, s.record.state]).toEqual(['ACTIVE', 'ACTIVE'])
+    expect(two.alerts.some((alert) => alert.includes('wallet_behind'))).toBe(true)
     expect(await two.c.presign([id])).toEqual([])
     expect(epochs(two, id)).toBe('1/0')
     expect(await durable(two)).toMatchObject({ c: 'ACTIVE', s: 'ACTIVE', strikesC: 0, strikesS: 0 })
@@ -345,7 +346,7 @@ describe('a wallet that is stopped', () => {
     await two.c.refreshes.refresh(id)
     slotsOf(two, id).s.record = copy
     await expect(sign(two, id)).rejects.toThrow('no presignature')
-    expect(slotsOf(two, id).s.record.state).toBe('QUARANTINED')
+    expect(slotsOf(two, id).s.record.state).toBe('ACTIVE')
   })
 
   it('an older copy of C signs nothing: its old share is worth nothing with the new one of S', async () => {

@@ -64,6 +64,8 @@ const REQUESTS: { readonly [S in keyof typeof ACCESS]: { readonly [M in keyof (t
     revokeApiKey: { apiKeyId: 'key_0000000000000001' },
     freeze: { scope: 4 },
     unfreeze: { scope: 4 },
+    createBackup: {},
+    rotateVaultKey: { vault: 1 },
     getStatus: {},
   },
   health: { check: {}, list: {}, watch: {} },

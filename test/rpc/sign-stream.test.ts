@@ -1,7 +1,7 @@
 /** SignStream over the whole edge, with a signer of this file behind it. */
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { createClient, type Client } from '@connectrpc/connect'
+import { createClient, type Client, type ConnectError } from '@connectrpc/connect'
 import { createConnectTransport, createGrpcTransport } from '@connectrpc/connect-node'
 import { create, type MessageInitShape } from '@bufbuild/protobuf'
 import { anyUnpack, timestampFromMs } from '@bufbuild/protobuf/wkt'
@@ -458,5 +458,30 @@ describe('what a request may say of its time', () => {
     await client.signMessage({ wallet: 'a', content: { case: 'text', value: 'x' } }, { onTrailer })
     expect(timings).toEqual([expect.stringMatching(/^queue;dur=[\d.]+, total;dur=[\d.]+$/)])
     expect(open.events[0]?.stages?.entries().map(([stage]) => stage)).toEqual(['queue'])
+  })
+
+  it.each(['grpc', 'connect', 'grpcWeb'] as const)('a refusal says so too, over %s', async (protocol) => {
+    const refuse = (): never => {
+      throw failure('FROZEN', { scope: 'wallet', id: 'w' })
+    }
+    await using open = await openTestEdge({ keys: [signer], signing: { signMessage: refuse } })
+    const asked = open.client(WalletService, signer.secret, protocol).signMessage({ wallet: 'a', content: { case: 'text', value: 'x' } })
+    const { metadata } = await asked.then(
+      () => Promise.reject(new Error('answered')),
+      (error: ConnectError) => error,
+    )
+    const said = metadata.get('countersign-timing') ?? metadata.get('trailer-countersign-timing')
+    expect(said).toMatch(/^queue;dur=[\d.]+, total;dur=[\d.]+$/)
+  })
+
+  it('a refused item says so too', async () => {
+    const refuse = (): never => {
+      throw failure('FROZEN', { scope: 'wallet', id: 'w' })
+    }
+    await using open = await openTestEdge({ keys: [signer], signing: { signMessage: refuse } })
+    const stream = openStream(open.client(WalletService, signer.secret))
+    stream.send(message('one'))
+    const answer = await stream.next()
+    expect([reasonIn(answer), answer.timing]).toEqual(['FROZEN', expect.stringMatching(/^queue;dur=[\d.]+, total;dur=[\d.]+$/)])
   })
 })

@@ -15,7 +15,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file countersign/v1/admin.proto.
  */
 export const file_countersign_v1_admin: GenFile = /*@__PURE__*/
-  fileDesc("Chpjb3VudGVyc2lnbi92MS9hZG1pbi5wcm90bxIOY291bnRlcnNpZ24udjEiowEKB1Byb2plY3QSEgoKcHJvamVjdF9pZBgBIAEoCRIUCgxkaXNwbGF5X25hbWUYAiABKAkSLwoLY3JlYXRlX3RpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC3VwZGF0ZV90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIMCgRldGFnGAUgASgJIooBChRDcmVhdGVQcm9qZWN0UmVxdWVzdBIxCgpwcm9qZWN0X2lkGAEgASgJQh26SBpyGDIWXlthLXpdW2EtejAtOS1dezAsNjJ9JBIeCgxkaXNwbGF5X25hbWUYAiABKAlCCLpIBXIDGIABEh8KCnJlcXVlc3RfaWQYAyABKAlCC7pICNgBAXIDsAEBIkEKFUNyZWF0ZVByb2plY3RSZXNwb25zZRIoCgdwcm9qZWN0GAEgASgLMhcuY291bnRlcnNpZ24udjEuUHJvamVjdCJGChFHZXRQcm9qZWN0UmVxdWVzdBIxCgpwcm9qZWN0X2lkGAEgASgJQh26SBpyGDIWXlthLXpdW2EtejAtOS1dezAsNjJ9JCI+ChJHZXRQcm9qZWN0UmVzcG9uc2USKAoHcHJvamVjdBgBIAEoCzIXLmNvdW50ZXJzaWduLnYxLlByb2plY3QiUgoTTGlzdFByb2plY3RzUmVxdWVzdBIdCglwYWdlX3NpemUYASABKAVCCrpIBxoFGPQDKAASHAoKcGFnZV90b2tlbhgCIAEoCUIIukgFcgMYgAgiWgoUTGlzdFByb2plY3RzUmVzcG9uc2USKQoIcHJvamVjdHMYASADKAsyFy5jb3VudGVyc2lnbi52MS5Qcm9qZWN0EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSLZAwoUVXBkYXRlUHJvamVjdFJlcXVlc3QShAIKB3Byb2plY3QYASABKAsyFy5jb3VudGVyc2lnbi52MS5Qcm9qZWN0QtkBukjVAboBaAoScHJvamVjdC5wcm9qZWN0X2lkEh9wcm9qZWN0X2lkIG11c3QgYmUgYSBwcm9qZWN0IGlkGjF0aGlzLnByb2plY3RfaWQubWF0Y2hlcygnXlthLXpdW2EtejAtOS1dezAsNjJ9JCcpugFkChRwcm9qZWN0LmRpc3BsYXlfbmFtZRIrZGlzcGxheV9uYW1lIG11c3QgYmUgYXQgbW9zdCAxMjggY2hhcmFjdGVycxofdGhpcy5kaXNwbGF5X25hbWUuc2l6ZSgpIDw9IDEyOMgBARKYAQoLdXBkYXRlX21hc2sYAiABKAsyGi5nb29nbGUucHJvdG9idWYuRmllbGRNYXNrQme6SGS6AU0KFXVwZGF0ZV9tYXNrLm5vdF9lbXB0eRIddXBkYXRlX21hc2sgbXVzdCBuYW1lIGEgZmllbGQaFXRoaXMucGF0aHMuc2l6ZSgpID4gMMgBAeIBDhIMZGlzcGxheV9uYW1lEh8KCnJlcXVlc3RfaWQYAyABKAlCC7pICNgBAXIDsAEBIkEKFVVwZGF0ZVByb2plY3RSZXNwb25zZRIoCgdwcm9qZWN0GAEgASgLMhcuY291bnRlcnNpZ24udjEuUHJvamVjdCKTAwoGQXBpS2V5EhIKCmFwaV9rZXlfaWQYASABKAkSEgoKcHJvamVjdF9pZBgCIAEoCRIMCgRuYW1lGAMgASgJEi8KC3Blcm1pc3Npb25zGAQgAygLMhouY291bnRlcnNpZ24udjEuUGVybWlzc2lvbhIVCg1hbGxvd2VkX2NpZHJzGAUgAygJEhsKE3JlcXVlc3RzX3Blcl9zZWNvbmQYBiABKA0SLwoLZXhwaXJlX3RpbWUYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC2NyZWF0ZV90aW1lGAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtyb3RhdGVfdGltZRgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLcmV2b2tlX3RpbWUYCiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEioKBXN0YXRlGAsgASgOMhsuY291bnRlcnNpZ24udjEuQXBpS2V5U3RhdGUizgIKE0NyZWF0ZUFwaUtleVJlcXVlc3QSNAoKcHJvamVjdF9pZBgBIAEoCUIgukgdchsyGV4oW2Etel1bYS16MC05LV17MCw2Mn0pPyQSFgoEbmFtZRgCIAEoCUIIukgFcgMYgAESOwoLcGVybWlzc2lvbnMYAyADKAsyGi5jb3VudGVyc2lnbi52MS5QZXJtaXNzaW9uQgq6SAeSAQQIARBkEigKDWFsbG93ZWRfY2lkcnMYBCADKAlCEbpIDpIBCxBkGAEiBXID6AEBEiYKE3JlcXVlc3RzX3Blcl9zZWNvbmQYBSABKA1CCbpIBioEGMCEPRI5CgtleHBpcmVfdGltZRgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBCCLpIBbIBAkABEh8KCnJlcXVlc3RfaWQYByABKAlCC7pICNgBAXIDsAEBIk8KFENyZWF0ZUFwaUtleVJlc3BvbnNlEicKB2FwaV9rZXkYASABKAsyFi5jb3VudGVyc2lnbi52MS5BcGlLZXkSDgoGc2VjcmV0GAIgASgJIkEKEEdldEFwaUtleVJlcXVlc3QSLQoKYXBpX2tleV9pZBgBIAEoCUIZukgWchQyEl5rZXlfWzAtOWEtZl17MTZ9JCI8ChFHZXRBcGlLZXlSZXNwb25zZRInCgdhcGlfa2V5GAEgASgLMhYuY291bnRlcnNpZ24udjEuQXBpS2V5IocBChJMaXN0QXBpS2V5c1JlcXVlc3QSHQoJcGFnZV9zaXplGAEgASgFQgq6SAcaBRj0AygAEhwKCnBhZ2VfdG9rZW4YAiABKAlCCLpIBXIDGIAIEjQKCnByb2plY3RfaWQYAyABKAlCILpIHXIbMhleKFthLXpdW2EtejAtOS1dezAsNjJ9KT8kIlgKE0xpc3RBcGlLZXlzUmVzcG9uc2USKAoIYXBpX2tleXMYASADKAsyFi5jb3VudGVyc2lnbi52MS5BcGlLZXkSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIokBChNSb3RhdGVBcGlLZXlSZXF1ZXN0Ei0KCmFwaV9rZXlfaWQYASABKAlCGbpIFnIUMhJea2V5X1swLTlhLWZdezE2fSQSIgoPb3ZlcmxhcF9zZWNvbmRzGAIgASgNQgm6SAYqBBiA9SQSHwoKcmVxdWVzdF9pZBgDIAEoCUILukgI2AEBcgOwAQEiTwoUUm90YXRlQXBpS2V5UmVzcG9uc2USJwoHYXBpX2tleRgBIAEoCzIWLmNvdW50ZXJzaWduLnYxLkFwaUtleRIOCgZzZWNyZXQYAiABKAkiZQoTUmV2b2tlQXBpS2V5UmVxdWVzdBItCgphcGlfa2V5X2lkGAEgASgJQhm6SBZyFDISXmtleV9bMC05YS1mXXsxNn0kEh8KCnJlcXVlc3RfaWQYAiABKAlCC7pICNgBAXIDsAEBIj8KFFJldm9rZUFwaUtleVJlc3BvbnNlEicKB2FwaV9rZXkYASABKAsyFi5jb3VudGVyc2lnbi52MS5BcGlLZXkilAEKDEZyZWV6ZVJlY29yZBIqCgVzY29wZRgBIAEoDjIbLmNvdW50ZXJzaWduLnYxLkZyZWV6ZVNjb3BlEgoKAmlkGAIgASgJEgwKBG5vdGUYAyABKAkSDQoFYWN0b3IYBCABKAkSLwoLY3JlYXRlX3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIo0CCg1GcmVlemVSZXF1ZXN0EjYKBXNjb3BlGAEgASgOMhsuY291bnRlcnNpZ24udjEuRnJlZXplU2NvcGVCCrpIB4IBBBABIAASFAoCaWQYAiABKAlCCLpIBXIDGIABEhYKBG5vdGUYAyABKAlCCLpIBXIDGPQDEh8KCnJlcXVlc3RfaWQYBCABKAlCC7pICNgBAXIDsAEBOnW6SHIacAoJZnJlZXplLmlkEj1pZCBtdXN0IG5hbWUgd2hhdCB0byBmcmVlemUsIGFuZCBtdXN0IGJlIGVtcHR5IGZvciBldmVyeXRoaW5nGiQodGhpcy5zY29wZSA9PSA0KSA9PSAodGhpcy5pZCA9PSAnJykiPgoORnJlZXplUmVzcG9uc2USLAoGZnJlZXplGAEgASgLMhwuY291bnRlcnNpZ24udjEuRnJlZXplUmVjb3JkIvsBCg9VbmZyZWV6ZVJlcXVlc3QSNgoFc2NvcGUYASABKA4yGy5jb3VudGVyc2lnbi52MS5GcmVlemVTY29wZUIKukgHggEEEAEgABIUCgJpZBgCIAEoCUIIukgFcgMYgAESHwoKcmVxdWVzdF9pZBgDIAEoCUILukgI2AEBcgOwAQE6ebpIdhp0Cgt1bmZyZWV6ZS5pZBI/aWQgbXVzdCBuYW1lIHdoYXQgdG8gdW5mcmVlemUsIGFuZCBtdXN0IGJlIGVtcHR5IGZvciBldmVyeXRoaW5nGiQodGhpcy5zY29wZSA9PSA0KSA9PSAodGhpcy5pZCA9PSAnJykiQAoQVW5mcmVlemVSZXNwb25zZRIsCgZmcmVlemUYASABKAsyHC5jb3VudGVyc2lnbi52MS5GcmVlemVSZWNvcmQiEgoQR2V0U3RhdHVzUmVxdWVzdCI7ChFHZXRTdGF0dXNSZXNwb25zZRImCgZzdGF0dXMYASABKAsyFi5jb3VudGVyc2lnbi52MS5TdGF0dXMi5AIKBlN0YXR1cxIMCgRtb2RlGAEgASgJEg8KB3ZlcnNpb24YAiABKAkSGAoQcHJvdG9jb2xfdmVyc2lvbhgDIAEoDRIcChR2YXVsdF9zY2hlbWFfdmVyc2lvbhgEIAEoDRIuCgpzdGFydF90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIaChJjb3NpZ25lcl9hdmFpbGFibGUYBiABKAgSEwoLY29zaWduZXJfaWQYByABKAkSKQoFbGlua3MYCCADKAsyGi5jb3VudGVyc2lnbi52MS5MaW5rU3RhdHVzEi0KB2ZyZWV6ZXMYCSADKAsyHC5jb3VudGVyc2lnbi52MS5GcmVlemVSZWNvcmQSFAoMd2FsbGV0X2NvdW50GAogASgEEhYKDmF1ZGl0X3NlcXVlbmNlGAsgASgEEhoKEnByZXNpZ25hdHVyZV9jb3VudBgMIAEoBCKRAQoKTGlua1N0YXR1cxINCgVzaGFyZBgBIAEoDRIoCgVzdGF0ZRgCIAEoDjIZLmNvdW50ZXJzaWduLnYxLkxpbmtTdGF0ZRIuCgpyZW5ld190aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIaChJwcmVzaWduYXR1cmVfY291bnQYBCABKAQqfAoLQXBpS2V5U3RhdGUSHQoZQVBJX0tFWV9TVEFURV9VTlNQRUNJRklFRBAAEhgKFEFQSV9LRVlfU1RBVEVfQUNUSVZFEAESGQoVQVBJX0tFWV9TVEFURV9FWFBJUkVEEAISGQoVQVBJX0tFWV9TVEFURV9SRVZPS0VEEAMqlQEKC0ZyZWV6ZVNjb3BlEhwKGEZSRUVaRV9TQ09QRV9VTlNQRUNJRklFRBAAEhcKE0ZSRUVaRV9TQ09QRV9XQUxMRVQQARIYChRGUkVFWkVfU0NPUEVfQVBJX0tFWRACEhgKFEZSRUVaRV9TQ09QRV9QUk9KRUNUEAMSGwoXRlJFRVpFX1NDT1BFX0VWRVJZVEhJTkcQBCqHAQoJTGlua1N0YXRlEhoKFkxJTktfU1RBVEVfVU5TUEVDSUZJRUQQABIXChNMSU5LX1NUQVRFX1NUQVJUSU5HEAESFAoQTElOS19TVEFURV9SRUFEWRACEhgKFExJTktfU1RBVEVfU1VTUEVOREVEEAMSFQoRTElOS19TVEFURV9CVVJORUQQBDKfCAoMQWRtaW5TZXJ2aWNlElwKDUNyZWF0ZVByb2plY3QSJC5jb3VudGVyc2lnbi52MS5DcmVhdGVQcm9qZWN0UmVxdWVzdBolLmNvdW50ZXJzaWduLnYxLkNyZWF0ZVByb2plY3RSZXNwb25zZRJTCgpHZXRQcm9qZWN0EiEuY291bnRlcnNpZ24udjEuR2V0UHJvamVjdFJlcXVlc3QaIi5jb3VudGVyc2lnbi52MS5HZXRQcm9qZWN0UmVzcG9uc2USWQoMTGlzdFByb2plY3RzEiMuY291bnRlcnNpZ24udjEuTGlzdFByb2plY3RzUmVxdWVzdBokLmNvdW50ZXJzaWduLnYxLkxpc3RQcm9qZWN0c1Jlc3BvbnNlElwKDVVwZGF0ZVByb2plY3QSJC5jb3VudGVyc2lnbi52MS5VcGRhdGVQcm9qZWN0UmVxdWVzdBolLmNvdW50ZXJzaWduLnYxLlVwZGF0ZVByb2plY3RSZXNwb25zZRJZCgxDcmVhdGVBcGlLZXkSIy5jb3VudGVyc2lnbi52MS5DcmVhdGVBcGlLZXlSZXF1ZXN0GiQuY291bnRlcnNpZ24udjEuQ3JlYXRlQXBpS2V5UmVzcG9uc2USUAoJR2V0QXBpS2V5EiAuY291bnRlcnNpZ24udjEuR2V0QXBpS2V5UmVxdWVzdBohLmNvdW50ZXJzaWduLnYxLkdldEFwaUtleVJlc3BvbnNlElYKC0xpc3RBcGlLZXlzEiIuY291bnRlcnNpZ24udjEuTGlzdEFwaUtleXNSZXF1ZXN0GiMuY291bnRlcnNpZ24udjEuTGlzdEFwaUtleXNSZXNwb25zZRJZCgxSb3RhdGVBcGlLZXkSIy5jb3VudGVyc2lnbi52MS5Sb3RhdGVBcGlLZXlSZXF1ZXN0GiQuY291bnRlcnNpZ24udjEuUm90YXRlQXBpS2V5UmVzcG9uc2USWQoMUmV2b2tlQXBpS2V5EiMuY291bnRlcnNpZ24udjEuUmV2b2tlQXBpS2V5UmVxdWVzdBokLmNvdW50ZXJzaWduLnYxLlJldm9rZUFwaUtleVJlc3BvbnNlEkcKBkZyZWV6ZRIdLmNvdW50ZXJzaWduLnYxLkZyZWV6ZVJlcXVlc3QaHi5jb3VudGVyc2lnbi52MS5GcmVlemVSZXNwb25zZRJNCghVbmZyZWV6ZRIfLmNvdW50ZXJzaWduLnYxLlVuZnJlZXplUmVxdWVzdBogLmNvdW50ZXJzaWduLnYxLlVuZnJlZXplUmVzcG9uc2USUAoJR2V0U3RhdHVzEiAuY291bnRlcnNpZ24udjEuR2V0U3RhdHVzUmVxdWVzdBohLmNvdW50ZXJzaWduLnYxLkdldFN0YXR1c1Jlc3BvbnNlQjVaM2NvdW50ZXJzaWduLmRldi9nZW4vZ28vY291bnRlcnNpZ24vdjE7Y291bnRlcnNpZ252MWIGcHJvdG8z", [file_buf_validate_validate, file_countersign_v1_common, file_google_protobuf_field_mask, file_google_protobuf_timestamp]);
+  fileDesc("Chpjb3VudGVyc2lnbi92MS9hZG1pbi5wcm90bxIOY291bnRlcnNpZ24udjEiowEKB1Byb2plY3QSEgoKcHJvamVjdF9pZBgBIAEoCRIUCgxkaXNwbGF5X25hbWUYAiABKAkSLwoLY3JlYXRlX3RpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC3VwZGF0ZV90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIMCgRldGFnGAUgASgJIooBChRDcmVhdGVQcm9qZWN0UmVxdWVzdBIxCgpwcm9qZWN0X2lkGAEgASgJQh26SBpyGDIWXlthLXpdW2EtejAtOS1dezAsNjJ9JBIeCgxkaXNwbGF5X25hbWUYAiABKAlCCLpIBXIDGIABEh8KCnJlcXVlc3RfaWQYAyABKAlCC7pICNgBAXIDsAEBIkEKFUNyZWF0ZVByb2plY3RSZXNwb25zZRIoCgdwcm9qZWN0GAEgASgLMhcuY291bnRlcnNpZ24udjEuUHJvamVjdCJGChFHZXRQcm9qZWN0UmVxdWVzdBIxCgpwcm9qZWN0X2lkGAEgASgJQh26SBpyGDIWXlthLXpdW2EtejAtOS1dezAsNjJ9JCI+ChJHZXRQcm9qZWN0UmVzcG9uc2USKAoHcHJvamVjdBgBIAEoCzIXLmNvdW50ZXJzaWduLnYxLlByb2plY3QiUgoTTGlzdFByb2plY3RzUmVxdWVzdBIdCglwYWdlX3NpemUYASABKAVCCrpIBxoFGPQDKAASHAoKcGFnZV90b2tlbhgCIAEoCUIIukgFcgMYgAgiWgoUTGlzdFByb2plY3RzUmVzcG9uc2USKQoIcHJvamVjdHMYASADKAsyFy5jb3VudGVyc2lnbi52MS5Qcm9qZWN0EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSLZAwoUVXBkYXRlUHJvamVjdFJlcXVlc3QShAIKB3Byb2plY3QYASABKAsyFy5jb3VudGVyc2lnbi52MS5Qcm9qZWN0QtkBukjVAboBaAoScHJvamVjdC5wcm9qZWN0X2lkEh9wcm9qZWN0X2lkIG11c3QgYmUgYSBwcm9qZWN0IGlkGjF0aGlzLnByb2plY3RfaWQubWF0Y2hlcygnXlthLXpdW2EtejAtOS1dezAsNjJ9JCcpugFkChRwcm9qZWN0LmRpc3BsYXlfbmFtZRIrZGlzcGxheV9uYW1lIG11c3QgYmUgYXQgbW9zdCAxMjggY2hhcmFjdGVycxofdGhpcy5kaXNwbGF5X25hbWUuc2l6ZSgpIDw9IDEyOMgBARKYAQoLdXBkYXRlX21hc2sYAiABKAsyGi5nb29nbGUucHJvdG9idWYuRmllbGRNYXNrQme6SGS6AU0KFXVwZGF0ZV9tYXNrLm5vdF9lbXB0eRIddXBkYXRlX21hc2sgbXVzdCBuYW1lIGEgZmllbGQaFXRoaXMucGF0aHMuc2l6ZSgpID4gMMgBAeIBDhIMZGlzcGxheV9uYW1lEh8KCnJlcXVlc3RfaWQYAyABKAlCC7pICNgBAXIDsAEBIkEKFVVwZGF0ZVByb2plY3RSZXNwb25zZRIoCgdwcm9qZWN0GAEgASgLMhcuY291bnRlcnNpZ24udjEuUHJvamVjdCKTAwoGQXBpS2V5EhIKCmFwaV9rZXlfaWQYASABKAkSEgoKcHJvamVjdF9pZBgCIAEoCRIMCgRuYW1lGAMgASgJEi8KC3Blcm1pc3Npb25zGAQgAygLMhouY291bnRlcnNpZ24udjEuUGVybWlzc2lvbhIVCg1hbGxvd2VkX2NpZHJzGAUgAygJEhsKE3JlcXVlc3RzX3Blcl9zZWNvbmQYBiABKA0SLwoLZXhwaXJlX3RpbWUYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC2NyZWF0ZV90aW1lGAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtyb3RhdGVfdGltZRgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLcmV2b2tlX3RpbWUYCiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEioKBXN0YXRlGAsgASgOMhsuY291bnRlcnNpZ24udjEuQXBpS2V5U3RhdGUizgIKE0NyZWF0ZUFwaUtleVJlcXVlc3QSNAoKcHJvamVjdF9pZBgBIAEoCUIgukgdchsyGV4oW2Etel1bYS16MC05LV17MCw2Mn0pPyQSFgoEbmFtZRgCIAEoCUIIukgFcgMYgAESOwoLcGVybWlzc2lvbnMYAyADKAsyGi5jb3VudGVyc2lnbi52MS5QZXJtaXNzaW9uQgq6SAeSAQQIARBkEigKDWFsbG93ZWRfY2lkcnMYBCADKAlCEbpIDpIBCxBkGAEiBXID6AEBEiYKE3JlcXVlc3RzX3Blcl9zZWNvbmQYBSABKA1CCbpIBioEGMCEPRI5CgtleHBpcmVfdGltZRgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBCCLpIBbIBAkABEh8KCnJlcXVlc3RfaWQYByABKAlCC7pICNgBAXIDsAEBIk8KFENyZWF0ZUFwaUtleVJlc3BvbnNlEicKB2FwaV9rZXkYASABKAsyFi5jb3VudGVyc2lnbi52MS5BcGlLZXkSDgoGc2VjcmV0GAIgASgJIkEKEEdldEFwaUtleVJlcXVlc3QSLQoKYXBpX2tleV9pZBgBIAEoCUIZukgWchQyEl5rZXlfWzAtOWEtZl17MTZ9JCI8ChFHZXRBcGlLZXlSZXNwb25zZRInCgdhcGlfa2V5GAEgASgLMhYuY291bnRlcnNpZ24udjEuQXBpS2V5IocBChJMaXN0QXBpS2V5c1JlcXVlc3QSHQoJcGFnZV9zaXplGAEgASgFQgq6SAcaBRj0AygAEhwKCnBhZ2VfdG9rZW4YAiABKAlCCLpIBXIDGIAIEjQKCnByb2plY3RfaWQYAyABKAlCILpIHXIbMhleKFthLXpdW2EtejAtOS1dezAsNjJ9KT8kIlgKE0xpc3RBcGlLZXlzUmVzcG9uc2USKAoIYXBpX2tleXMYASADKAsyFi5jb3VudGVyc2lnbi52MS5BcGlLZXkSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIokBChNSb3RhdGVBcGlLZXlSZXF1ZXN0Ei0KCmFwaV9rZXlfaWQYASABKAlCGbpIFnIUMhJea2V5X1swLTlhLWZdezE2fSQSIgoPb3ZlcmxhcF9zZWNvbmRzGAIgASgNQgm6SAYqBBiA9SQSHwoKcmVxdWVzdF9pZBgDIAEoCUILukgI2AEBcgOwAQEiTwoUUm90YXRlQXBpS2V5UmVzcG9uc2USJwoHYXBpX2tleRgBIAEoCzIWLmNvdW50ZXJzaWduLnYxLkFwaUtleRIOCgZzZWNyZXQYAiABKAkiZQoTUmV2b2tlQXBpS2V5UmVxdWVzdBItCgphcGlfa2V5X2lkGAEgASgJQhm6SBZyFDISXmtleV9bMC05YS1mXXsxNn0kEh8KCnJlcXVlc3RfaWQYAiABKAlCC7pICNgBAXIDsAEBIj8KFFJldm9rZUFwaUtleVJlc3BvbnNlEicKB2FwaV9rZXkYASABKAsyFi5jb3VudGVyc2lnbi52MS5BcGlLZXkilAEKDEZyZWV6ZVJlY29yZBIqCgVzY29wZRgBIAEoDjIbLmNvdW50ZXJzaWduLnYxLkZyZWV6ZVNjb3BlEgoKAmlkGAIgASgJEgwKBG5vdGUYAyABKAkSDQoFYWN0b3IYBCABKAkSLwoLY3JlYXRlX3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIo0CCg1GcmVlemVSZXF1ZXN0EjYKBXNjb3BlGAEgASgOMhsuY291bnRlcnNpZ24udjEuRnJlZXplU2NvcGVCCrpIB4IBBBABIAASFAoCaWQYAiABKAlCCLpIBXIDGIABEhYKBG5vdGUYAyABKAlCCLpIBXIDGPQDEh8KCnJlcXVlc3RfaWQYBCABKAlCC7pICNgBAXIDsAEBOnW6SHIacAoJZnJlZXplLmlkEj1pZCBtdXN0IG5hbWUgd2hhdCB0byBmcmVlemUsIGFuZCBtdXN0IGJlIGVtcHR5IGZvciBldmVyeXRoaW5nGiQodGhpcy5zY29wZSA9PSA0KSA9PSAodGhpcy5pZCA9PSAnJykiPgoORnJlZXplUmVzcG9uc2USLAoGZnJlZXplGAEgASgLMhwuY291bnRlcnNpZ24udjEuRnJlZXplUmVjb3JkIvsBCg9VbmZyZWV6ZVJlcXVlc3QSNgoFc2NvcGUYASABKA4yGy5jb3VudGVyc2lnbi52MS5GcmVlemVTY29wZUIKukgHggEEEAEgABIUCgJpZBgCIAEoCUIIukgFcgMYgAESHwoKcmVxdWVzdF9pZBgDIAEoCUILukgI2AEBcgOwAQE6ebpIdhp0Cgt1bmZyZWV6ZS5pZBI/aWQgbXVzdCBuYW1lIHdoYXQgdG8gdW5mcmVlemUsIGFuZCBtdXN0IGJlIGVtcHR5IGZvciBldmVyeXRoaW5nGiQodGhpcy5zY29wZSA9PSA0KSA9PSAodGhpcy5pZCA9PSAnJykiQAoQVW5mcmVlemVSZXNwb25zZRIsCgZmcmVlemUYASABKAsyHC5jb3VudGVyc2lnbi52MS5GcmVlemVSZWNvcmQiNgoTQ3JlYXRlQmFja3VwUmVxdWVzdBIfCgpyZXF1ZXN0X2lkGAEgASgJQgu6SAjYAQFyA7ABASI/ChRDcmVhdGVCYWNrdXBSZXNwb25zZRInCgdiYWNrdXBzGAEgAygLMhYuY291bnRlcnNpZ24udjEuQmFja3VwIqMBCgZCYWNrdXASKQoFdmF1bHQYASABKA4yGi5jb3VudGVyc2lnbi52MS5WYXVsdFBhcnR5EhEKCWZpbGVfbmFtZRgCIAEoCRISCgpzaXplX2J5dGVzGAMgASgEEhYKDmF1ZGl0X3NlcXVlbmNlGAQgASgEEi8KC2NyZWF0ZV90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJvChVSb3RhdGVWYXVsdEtleVJlcXVlc3QSNQoFdmF1bHQYASABKA4yGi5jb3VudGVyc2lnbi52MS5WYXVsdFBhcnR5Qgq6SAeCAQQQASAAEh8KCnJlcXVlc3RfaWQYAiABKAlCC7pICNgBAXIDsAEBImoKFlJvdGF0ZVZhdWx0S2V5UmVzcG9uc2USKQoFdmF1bHQYASABKA4yGi5jb3VudGVyc2lnbi52MS5WYXVsdFBhcnR5EhAKCHByb3ZpZGVyGAIgASgJEhMKC3NoYXJlX2NvdW50GAMgASgEIhIKEEdldFN0YXR1c1JlcXVlc3QiOwoRR2V0U3RhdHVzUmVzcG9uc2USJgoGc3RhdHVzGAEgASgLMhYuY291bnRlcnNpZ24udjEuU3RhdHVzIsMDCgZTdGF0dXMSDAoEbW9kZRgBIAEoCRIPCgd2ZXJzaW9uGAIgASgJEhgKEHByb3RvY29sX3ZlcnNpb24YAyABKA0SHAoUdmF1bHRfc2NoZW1hX3ZlcnNpb24YBCABKA0SLgoKc3RhcnRfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASGgoSY29zaWduZXJfYXZhaWxhYmxlGAYgASgIEhMKC2Nvc2lnbmVyX2lkGAcgASgJEikKBWxpbmtzGAggAygLMhouY291bnRlcnNpZ24udjEuTGlua1N0YXR1cxItCgdmcmVlemVzGAkgAygLMhwuY291bnRlcnNpZ24udjEuRnJlZXplUmVjb3JkEhQKDHdhbGxldF9jb3VudBgKIAEoBBIWCg5hdWRpdF9zZXF1ZW5jZRgLIAEoBBIaChJwcmVzaWduYXR1cmVfY291bnQYDCABKAQSLQoHYmFja3VwcxgeIAMoCzIcLmNvdW50ZXJzaWduLnYxLkJhY2t1cFN0YXR1cxIuCgdyZXN0b3JlGB8gASgLMh0uY291bnRlcnNpZ24udjEuUmVzdG9yZVN0YXR1cyJWCgxCYWNrdXBTdGF0dXMSJgoGYmFja3VwGAEgASgLMhYuY291bnRlcnNpZ24udjEuQmFja3VwEh4KFnJlZnJlc2hlZF93YWxsZXRfY291bnQYAiABKAQi3wEKDVJlc3RvcmVTdGF0dXMSMAoMcmVzdG9yZV90aW1lGAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtiYWNrdXBfdGltZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASNAoQYWNrbm93bGVkZ2VfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEwoLdmF1bHRfZXBvY2gYBCABKA0SIAoYdW5yZWZyZXNoZWRfd2FsbGV0X2NvdW50GAUgASgEIpEBCgpMaW5rU3RhdHVzEg0KBXNoYXJkGAEgASgNEigKBXN0YXRlGAIgASgOMhkuY291bnRlcnNpZ24udjEuTGlua1N0YXRlEi4KCnJlbmV3X3RpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhoKEnByZXNpZ25hdHVyZV9jb3VudBgEIAEoBCp8CgtBcGlLZXlTdGF0ZRIdChlBUElfS0VZX1NUQVRFX1VOU1BFQ0lGSUVEEAASGAoUQVBJX0tFWV9TVEFURV9BQ1RJVkUQARIZChVBUElfS0VZX1NUQVRFX0VYUElSRUQQAhIZChVBUElfS0VZX1NUQVRFX1JFVk9LRUQQAyqVAQoLRnJlZXplU2NvcGUSHAoYRlJFRVpFX1NDT1BFX1VOU1BFQ0lGSUVEEAASFwoTRlJFRVpFX1NDT1BFX1dBTExFVBABEhgKFEZSRUVaRV9TQ09QRV9BUElfS0VZEAISGAoURlJFRVpFX1NDT1BFX1BST0pFQ1QQAxIbChdGUkVFWkVfU0NPUEVfRVZFUllUSElORxAEKlsKClZhdWx0UGFydHkSGwoXVkFVTFRfUEFSVFlfVU5TUEVDSUZJRUQQABIWChJWQVVMVF9QQVJUWV9EQUVNT04QARIYChRWQVVMVF9QQVJUWV9DT1NJR05FUhACKocBCglMaW5rU3RhdGUSGgoWTElOS19TVEFURV9VTlNQRUNJRklFRBAAEhcKE0xJTktfU1RBVEVfU1RBUlRJTkcQARIUChBMSU5LX1NUQVRFX1JFQURZEAISGAoUTElOS19TVEFURV9TVVNQRU5ERUQQAxIVChFMSU5LX1NUQVRFX0JVUk5FRBAEMtsJCgxBZG1pblNlcnZpY2USXAoNQ3JlYXRlUHJvamVjdBIkLmNvdW50ZXJzaWduLnYxLkNyZWF0ZVByb2plY3RSZXF1ZXN0GiUuY291bnRlcnNpZ24udjEuQ3JlYXRlUHJvamVjdFJlc3BvbnNlElMKCkdldFByb2plY3QSIS5jb3VudGVyc2lnbi52MS5HZXRQcm9qZWN0UmVxdWVzdBoiLmNvdW50ZXJzaWduLnYxLkdldFByb2plY3RSZXNwb25zZRJZCgxMaXN0UHJvamVjdHMSIy5jb3VudGVyc2lnbi52MS5MaXN0UHJvamVjdHNSZXF1ZXN0GiQuY291bnRlcnNpZ24udjEuTGlzdFByb2plY3RzUmVzcG9uc2USXAoNVXBkYXRlUHJvamVjdBIkLmNvdW50ZXJzaWduLnYxLlVwZGF0ZVByb2plY3RSZXF1ZXN0GiUuY291bnRlcnNpZ24udjEuVXBkYXRlUHJvamVjdFJlc3BvbnNlElkKDENyZWF0ZUFwaUtleRIjLmNvdW50ZXJzaWduLnYxLkNyZWF0ZUFwaUtleVJlcXVlc3QaJC5jb3VudGVyc2lnbi52MS5DcmVhdGVBcGlLZXlSZXNwb25zZRJQCglHZXRBcGlLZXkSIC5jb3VudGVyc2lnbi52MS5HZXRBcGlLZXlSZXF1ZXN0GiEuY291bnRlcnNpZ24udjEuR2V0QXBpS2V5UmVzcG9uc2USVgoLTGlzdEFwaUtleXMSIi5jb3VudGVyc2lnbi52MS5MaXN0QXBpS2V5c1JlcXVlc3QaIy5jb3VudGVyc2lnbi52MS5MaXN0QXBpS2V5c1Jlc3BvbnNlElkKDFJvdGF0ZUFwaUtleRIjLmNvdW50ZXJzaWduLnYxLlJvdGF0ZUFwaUtleVJlcXVlc3QaJC5jb3VudGVyc2lnbi52MS5Sb3RhdGVBcGlLZXlSZXNwb25zZRJZCgxSZXZva2VBcGlLZXkSIy5jb3VudGVyc2lnbi52MS5SZXZva2VBcGlLZXlSZXF1ZXN0GiQuY291bnRlcnNpZ24udjEuUmV2b2tlQXBpS2V5UmVzcG9uc2USRwoGRnJlZXplEh0uY291bnRlcnNpZ24udjEuRnJlZXplUmVxdWVzdBoeLmNvdW50ZXJzaWduLnYxLkZyZWV6ZVJlc3BvbnNlEk0KCFVuZnJlZXplEh8uY291bnRlcnNpZ24udjEuVW5mcmVlemVSZXF1ZXN0GiAuY291bnRlcnNpZ24udjEuVW5mcmVlemVSZXNwb25zZRJZCgxDcmVhdGVCYWNrdXASIy5jb3VudGVyc2lnbi52MS5DcmVhdGVCYWNrdXBSZXF1ZXN0GiQuY291bnRlcnNpZ24udjEuQ3JlYXRlQmFja3VwUmVzcG9uc2USXwoOUm90YXRlVmF1bHRLZXkSJS5jb3VudGVyc2lnbi52MS5Sb3RhdGVWYXVsdEtleVJlcXVlc3QaJi5jb3VudGVyc2lnbi52MS5Sb3RhdGVWYXVsdEtleVJlc3BvbnNlElAKCUdldFN0YXR1cxIgLmNvdW50ZXJzaWduLnYxLkdldFN0YXR1c1JlcXVlc3QaIS5jb3VudGVyc2lnbi52MS5HZXRTdGF0dXNSZXNwb25zZUI1WjNjb3VudGVyc2lnbi5kZXYvZ2VuL2dvL2NvdW50ZXJzaWduL3YxO2NvdW50ZXJzaWdudjFiBnByb3RvMw", [file_buf_validate_validate, file_countersign_v1_common, file_google_protobuf_field_mask, file_google_protobuf_timestamp]);
 
 /**
  * A tenant.
@@ -848,6 +848,160 @@ export const UnfreezeResponseSchema: GenMessage<UnfreezeResponse> = /*@__PURE__*
   messageDesc(file_countersign_v1_admin, 24);
 
 /**
+ * Asks for a backup of both vaults.
+ *
+ * @generated from message countersign.v1.CreateBackupRequest
+ */
+export type CreateBackupRequest = Message<"countersign.v1.CreateBackupRequest"> & {
+  /**
+   * Optional UUID that makes a repeat safe: it names the files that were made.
+   *
+   * @generated from field: string request_id = 1;
+   */
+  requestId: string;
+};
+
+/**
+ * Describes the message countersign.v1.CreateBackupRequest.
+ * Use `create(CreateBackupRequestSchema)` to create a new message.
+ */
+export const CreateBackupRequestSchema: GenMessage<CreateBackupRequest> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_admin, 25);
+
+/**
+ * The backup that was made.
+ *
+ * @generated from message countersign.v1.CreateBackupResponse
+ */
+export type CreateBackupResponse = Message<"countersign.v1.CreateBackupResponse"> & {
+  /**
+   * One for each party, of one moment as far as wallets are concerned: restore them together.
+   *
+   * @generated from field: repeated countersign.v1.Backup backups = 1;
+   */
+  backups: Backup[];
+};
+
+/**
+ * Describes the message countersign.v1.CreateBackupResponse.
+ * Use `create(CreateBackupResponseSchema)` to create a new message.
+ */
+export const CreateBackupResponseSchema: GenMessage<CreateBackupResponse> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_admin, 26);
+
+/**
+ * One file of a backup.
+ *
+ * @generated from message countersign.v1.Backup
+ */
+export type Backup = Message<"countersign.v1.Backup"> & {
+  /**
+   * Whose vault is in it.
+   *
+   * @generated from field: countersign.v1.VaultParty vault = 1;
+   */
+  vault: VaultParty;
+
+  /**
+   * Its name in the daemon's `backup_directory`.
+   *
+   * @generated from field: string file_name = 2;
+   */
+  fileName: string;
+
+  /**
+   * Its size in bytes.
+   *
+   * @generated from field: uint64 size_bytes = 3;
+   */
+  sizeBytes: bigint;
+
+  /**
+   * The last row of that party's audit chain that is in it.
+   *
+   * @generated from field: uint64 audit_sequence = 4;
+   */
+  auditSequence: bigint;
+
+  /**
+   * When it was made.
+   *
+   * @generated from field: google.protobuf.Timestamp create_time = 5;
+   */
+  createTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message countersign.v1.Backup.
+ * Use `create(BackupSchema)` to create a new message.
+ */
+export const BackupSchema: GenMessage<Backup> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_admin, 27);
+
+/**
+ * Asks for a new root key of one vault.
+ *
+ * @generated from message countersign.v1.RotateVaultKeyRequest
+ */
+export type RotateVaultKeyRequest = Message<"countersign.v1.RotateVaultKeyRequest"> & {
+  /**
+   * Whose vault.
+   *
+   * @generated from field: countersign.v1.VaultParty vault = 1;
+   */
+  vault: VaultParty;
+
+  /**
+   * Optional UUID that makes a repeat safe: the key is replaced once.
+   *
+   * @generated from field: string request_id = 2;
+   */
+  requestId: string;
+};
+
+/**
+ * Describes the message countersign.v1.RotateVaultKeyRequest.
+ * Use `create(RotateVaultKeyRequestSchema)` to create a new message.
+ */
+export const RotateVaultKeyRequestSchema: GenMessage<RotateVaultKeyRequest> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_admin, 28);
+
+/**
+ * The root key was replaced.
+ *
+ * @generated from message countersign.v1.RotateVaultKeyResponse
+ */
+export type RotateVaultKeyResponse = Message<"countersign.v1.RotateVaultKeyResponse"> & {
+  /**
+   * The vault it is of.
+   *
+   * @generated from field: countersign.v1.VaultParty vault = 1;
+   */
+  vault: VaultParty;
+
+  /**
+   * Who keeps it: `file:<path>`, `passphrase:`, `systemd-cred:<name>`.
+   *
+   * @generated from field: string provider = 2;
+   */
+  provider: string;
+
+  /**
+   * Stored shares that were brought under the new key.
+   *
+   * @generated from field: uint64 share_count = 3;
+   */
+  shareCount: bigint;
+};
+
+/**
+ * Describes the message countersign.v1.RotateVaultKeyResponse.
+ * Use `create(RotateVaultKeyResponseSchema)` to create a new message.
+ */
+export const RotateVaultKeyResponseSchema: GenMessage<RotateVaultKeyResponse> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_admin, 29);
+
+/**
  * Asks how the daemon is.
  *
  * @generated from message countersign.v1.GetStatusRequest
@@ -860,7 +1014,7 @@ export type GetStatusRequest = Message<"countersign.v1.GetStatusRequest"> & {
  * Use `create(GetStatusRequestSchema)` to create a new message.
  */
 export const GetStatusRequestSchema: GenMessage<GetStatusRequest> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_admin, 25);
+  messageDesc(file_countersign_v1_admin, 30);
 
 /**
  * How the daemon is.
@@ -881,7 +1035,7 @@ export type GetStatusResponse = Message<"countersign.v1.GetStatusResponse"> & {
  * Use `create(GetStatusResponseSchema)` to create a new message.
  */
 export const GetStatusResponseSchema: GenMessage<GetStatusResponse> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_admin, 26);
+  messageDesc(file_countersign_v1_admin, 31);
 
 /**
  * How the daemon is.
@@ -973,6 +1127,20 @@ export type Status = Message<"countersign.v1.Status"> & {
    * @generated from field: uint64 presignature_count = 12;
    */
   presignatureCount: bigint;
+
+  /**
+   * The newest backup of each vault that has one.
+   *
+   * @generated from field: repeated countersign.v1.BackupStatus backups = 30;
+   */
+  backups: BackupStatus[];
+
+  /**
+   * The last restore, if the vaults were ever restored.
+   *
+   * @generated from field: countersign.v1.RestoreStatus restore = 31;
+   */
+  restore?: RestoreStatus | undefined;
 };
 
 /**
@@ -980,7 +1148,85 @@ export type Status = Message<"countersign.v1.Status"> & {
  * Use `create(StatusSchema)` to create a new message.
  */
 export const StatusSchema: GenMessage<Status> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_admin, 27);
+  messageDesc(file_countersign_v1_admin, 32);
+
+/**
+ * The newest backup of one vault.
+ *
+ * @generated from message countersign.v1.BackupStatus
+ */
+export type BackupStatus = Message<"countersign.v1.BackupStatus"> & {
+  /**
+   * The backup.
+   *
+   * @generated from field: countersign.v1.Backup backup = 1;
+   */
+  backup?: Backup | undefined;
+
+  /**
+   * Wallets whose shares were refreshed since: the backup no longer restores these.
+   *
+   * @generated from field: uint64 refreshed_wallet_count = 2;
+   */
+  refreshedWalletCount: bigint;
+};
+
+/**
+ * Describes the message countersign.v1.BackupStatus.
+ * Use `create(BackupStatusSchema)` to create a new message.
+ */
+export const BackupStatusSchema: GenMessage<BackupStatus> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_admin, 33);
+
+/**
+ * A restore from a backup.
+ *
+ * @generated from message countersign.v1.RestoreStatus
+ */
+export type RestoreStatus = Message<"countersign.v1.RestoreStatus"> & {
+  /**
+   * When the vaults were restored.
+   *
+   * @generated from field: google.protobuf.Timestamp restore_time = 1;
+   */
+  restoreTime?: Timestamp | undefined;
+
+  /**
+   * When the backup had been made.
+   *
+   * @generated from field: google.protobuf.Timestamp backup_time = 2;
+   */
+  backupTime?: Timestamp | undefined;
+
+  /**
+   * When an operator acknowledged it. Absent: the vaults are sealed; see RESTORE_UNACKNOWLEDGED.
+   *
+   * @generated from field: google.protobuf.Timestamp acknowledge_time = 3;
+   */
+  acknowledgeTime?: Timestamp | undefined;
+
+  /**
+   * Rises with every restore; 1 for vaults that never were.
+   *
+   * @generated from field: uint32 vault_epoch = 4;
+   */
+  vaultEpoch: number;
+
+  /**
+   * Wallets that still have the shares that the backup holds, so that whoever has both backups and both keys has them:
+   * refresh them.
+   *
+   * @generated from field: uint64 unrefreshed_wallet_count = 5;
+   */
+  unrefreshedWalletCount: bigint;
+};
+
+/**
+ * Describes the message countersign.v1.RestoreStatus.
+ * Use `create(RestoreStatusSchema)` to create a new message.
+ */
+export const RestoreStatusSchema: GenMessage<RestoreStatus> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_admin, 34);
 
 /**
  * The state of one link to the cosigner.
@@ -1022,7 +1268,7 @@ export type LinkStatus = Message<"countersign.v1.LinkStatus"> & {
  * Use `create(LinkStatusSchema)` to create a new message.
  */
 export const LinkStatusSchema: GenMessage<LinkStatus> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_admin, 28);
+  messageDesc(file_countersign_v1_admin, 35);
 
 /**
  * Where an API key is in its life.
@@ -1128,6 +1374,47 @@ export const FreezeScopeSchema: GenEnum<FreezeScope> = /*@__PURE__*/
   enumDesc(file_countersign_v1_admin, 1);
 
 /**
+ * Whose vault.
+ *
+ * @generated from enum countersign.v1.VaultParty
+ */
+export const VaultParty = {
+  /**
+   * Not stated.
+   *
+   * @generated from enum value: VAULT_PARTY_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * The daemon's own, party 1.
+   *
+   * @generated from enum value: VAULT_PARTY_DAEMON = 1;
+   */
+  DAEMON: 1,
+
+  /**
+   * The cosigner's, party 2.
+   *
+   * @generated from enum value: VAULT_PARTY_COSIGNER = 2;
+   */
+  COSIGNER: 2,
+} as const;
+
+/**
+ * Whose vault.
+ *
+ * @generated from enum countersign.v1.VaultParty
+ */
+export type VaultParty = (typeof VaultParty)[keyof typeof VaultParty] | UnknownEnum;
+
+/**
+ * Describes the enum countersign.v1.VaultParty.
+ */
+export const VaultPartySchema: GenEnum<VaultParty> = /*@__PURE__*/
+  enumDesc(file_countersign_v1_admin, 2);
+
+/**
  * Whether a link serves.
  *
  * @generated from enum countersign.v1.LinkState
@@ -1180,7 +1467,7 @@ export type LinkState = (typeof LinkState)[keyof typeof LinkState] | UnknownEnum
  * Describes the enum countersign.v1.LinkState.
  */
 export const LinkStateSchema: GenEnum<LinkState> = /*@__PURE__*/
-  enumDesc(file_countersign_v1_admin, 2);
+  enumDesc(file_countersign_v1_admin, 3);
 
 /**
  * Administers the daemon: projects, API keys, freezes, status. Every RPC needs an API key with permission `admin`,
@@ -1304,7 +1591,33 @@ export const AdminService: GenService<{
     output: typeof UnfreezeResponseSchema;
   },
   /**
-   * How the daemon is: mode, versions, links to the cosigner, freezes.
+   * Makes an encrypted backup of both parties' vaults, while they serve: two files in the daemon's `backup_directory`,
+   * each encrypted to its own recipient, `backup_recipient` and `cosigner_backup_recipient`; the daemon cannot open
+   * them again. Both are whole and on disk when the answer arrives, or neither is there (BACKUP_FAILED). Without a
+   * recipient it is BACKUP_NOT_CONFIGURED. `countersign restore` makes vaults of them again.
+   *
+   * @generated from rpc countersign.v1.AdminService.CreateBackup
+   */
+  createBackup: {
+    methodKind: "unary";
+    input: typeof CreateBackupRequestSchema;
+    output: typeof CreateBackupResponseSchema;
+  },
+  /**
+   * Replaces the root key of one vault while it serves. When the answer arrives the old root key opens nothing of the
+   * vault any more, and no stored share hangs on it. A key file is replaced by a new one in the same place: keep a copy
+   * of the new file, and the old one for as long as backups of before are to be restored. What `passphrase:` and
+   * `systemd-cred:` hold stays, and wraps a new root. The two vaults are rotated one by one.
+   *
+   * @generated from rpc countersign.v1.AdminService.RotateVaultKey
+   */
+  rotateVaultKey: {
+    methodKind: "unary";
+    input: typeof RotateVaultKeyRequestSchema;
+    output: typeof RotateVaultKeyResponseSchema;
+  },
+  /**
+   * How the daemon is: mode, versions, links to the cosigner, freezes, backups.
    *
    * @generated from rpc countersign.v1.AdminService.GetStatus
    */

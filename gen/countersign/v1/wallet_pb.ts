@@ -1772,10 +1772,11 @@ export const SignerKindSchema: GenEnum<SignerKind> = /*@__PURE__*/
  * same id and the same body within 24 hours gets the same answer and does nothing twice; with another body it is
  * refused with IDEMPOTENCY_MISMATCH. Error reasons are listed in errors.proto.
  *
- * Every answer that carries a signature says where its time went in the trailer `countersign-timing`, in the syntax of
- * Server-Timing, in milliseconds: `queue` (waiting to be let in), `decode` (what is being signed), `decide` (permission
- * and limits), `presign` (waiting for a presignature), `commit` (the audit row, on disk), `rounds` (the two parties),
- * `total`. Nothing is signed after the call's deadline; what could not be finished by then is refused before it starts.
+ * Every answer to a request for a signature, refusals included, says where its time went in the trailer
+ * `countersign-timing`, in the syntax of Server-Timing, in milliseconds: `queue` (waiting to be let in), `decode` (what is
+ * being signed), `decide` (permission and limits), `presign` (waiting for a presignature), `commit` (the audit row, on
+ * disk), `rounds` (the two parties), `total`; a stage that was not reached is left out. Nothing is signed after the call's
+ * deadline; what could not be finished by then is refused before it starts.
  *
  * @generated from service countersign.v1.WalletService
  */

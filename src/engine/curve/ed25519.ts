@@ -14,6 +14,8 @@ const SIGNATURE_BYTES = 64
 /** (0, 1): what no received point and no published sum may be. */
 const IDENTITY: Uint8Array = Uint8Array.of(1, ...new Uint8Array(31))
 
+const ZERO = new Uint8Array(ED25519_BYTES)
+
 let library: SodiumCall | undefined
 let opening: Promise<void> | undefined
 
@@ -67,12 +69,12 @@ export function isValidPoint(bytes: Uint8Array): boolean {
 
 /** a + b mod L. */
 export function scalarAdd(a: Uint8Array, b: Uint8Array): Uint8Array {
-  return result([a, b], (s, out, [x, y]) => s._crypto_core_ed25519_scalar_add(out, at(x), at(y)))
+  return scalarResult([a, b], (s, out, [x, y]) => s._crypto_core_ed25519_scalar_add(out, at(x), at(y)))
 }
 
 /** a − b mod L. */
 export function scalarSub(a: Uint8Array, b: Uint8Array): Uint8Array {
-  return result([a, b], (s, out, [x, y]) => s._crypto_core_ed25519_scalar_sub(out, at(x), at(y)))
+  return scalarResult([a, b], (s, out, [x, y]) => s._crypto_core_ed25519_scalar_sub(out, at(x), at(y)))
 }
 
 /** a · b mod L. */
@@ -82,7 +84,7 @@ export function scalarMul(a: Uint8Array, b: Uint8Array): Uint8Array {
 
 /** −a mod L. */
 export function scalarNegate(a: Uint8Array): Uint8Array {
-  return result([a], (s, out, [x]) => s._crypto_core_ed25519_scalar_negate(out, at(x)))
+  return scalarResult([a], (s, out, [x]) => s._crypto_core_ed25519_scalar_negate(out, at(x)))
 }
 
 /** A 64-byte little-endian integer mod L. */
@@ -143,6 +145,18 @@ type Operation = Parameters<SodiumCall>[2]
 function result(inputs: readonly Uint8Array[], operation: Operation): Uint8Array {
   if (inputs.some((input) => input.length !== ED25519_BYTES)) throw new RangeError('expected 32 bytes')
   return call(inputs, operation)
+}
+
+/**
+ * As `result`, for operations that leave their operands and the sum on the library's own stack, where nothing else may
+ * come by for long: the same on zeros puts zeros in the same places.
+ */
+function scalarResult(inputs: readonly Uint8Array[], operation: Operation): Uint8Array {
+  try {
+    return result(inputs, operation)
+  } finally {
+    result(inputs.map(() => ZERO), operation)
+  }
 }
 
 function call(inputs: readonly Uint8Array[], operation: Operation): Uint8Array {

@@ -63,6 +63,11 @@ export function negatePoint(point: Uint8Array): Uint8Array {
   return binding.publicKeyNegate(point, true, new Uint8Array(COMPRESSED))
 }
 
+/** As `negatePoint`, with a 65-byte result. */
+export function negatePointUncompressed(point: Uint8Array): Uint8Array {
+  return binding.publicKeyNegate(point, false, new Uint8Array(UNCOMPRESSED))
+}
+
 /** True for exactly 33 bytes with prefix 02 or 03 and x < p on the curve. */
 export function isPoint(bytes: Uint8Array): boolean {
   if (bytes.length !== COMPRESSED || (bytes[0] !== 2 && bytes[0] !== 3)) return false
@@ -154,22 +159,26 @@ function joinSignature(r: Uint8Array, s: Uint8Array): Uint8Array {
   return signature
 }
 
+/** One place for every scalar and every product on their way, outside V8's heap and overwritten after each call. */
+const BIG_ENDIAN = secretBytes(32)
+const X = secretBytes(32)
+const Y = secretBytes(32)
+
 function multiply(
   scalar: Uint8Array,
   point: Uint8Array,
   encode: (x: Uint8Array, y: Uint8Array) => Uint8Array,
   length: number,
 ): Uint8Array {
-  const xbuf = new Uint8Array(32)
-  const ybuf = new Uint8Array(32)
   // The binding copies what the callback gives, so that is one more place where the product lies.
   let encoded: Uint8Array | undefined
   const hashfn = (x: Uint8Array, y: Uint8Array): Uint8Array => (encoded = encode(x, y))
+  const options = { hashfn, xbuf: X, ybuf: Y }
   try {
-    return withBigEndian(scalar, (k) => binding.ecdh(point, k, { hashfn, xbuf, ybuf }, new Uint8Array(length)))
+    return withBigEndian(scalar, (k) => binding.ecdh(point, k, options, secretBytes(length)))
   } finally {
-    xbuf.fill(0)
-    ybuf.fill(0)
+    X.fill(0)
+    Y.fill(0)
     encoded?.fill(0)
   }
 }
@@ -182,21 +191,21 @@ function compress(x: Uint8Array, y: Uint8Array): Uint8Array {
 }
 
 function join(x: Uint8Array, y: Uint8Array): Uint8Array {
-  const point = new Uint8Array(UNCOMPRESSED)
+  const point = secretBytes(UNCOMPRESSED)
   point[0] = 4
   point.set(x, 1)
   point.set(y, 33)
   return point
 }
 
+/** Not to be nested. */
 function withBigEndian<T>(scalar: Uint8Array, use: (bigEndian: Uint8Array) => T): T {
   if (scalar.length !== 32) throw new RangeError('a scalar has 32 bytes')
-  const bigEndian = secretBytes(32)
-  bigEndian.set(scalar)
-  bigEndian.reverse()
+  BIG_ENDIAN.set(scalar)
+  BIG_ENDIAN.reverse()
   try {
-    return use(bigEndian)
+    return use(BIG_ENDIAN)
   } finally {
-    bigEndian.fill(0)
+    BIG_ENDIAN.fill(0)
   }
 }

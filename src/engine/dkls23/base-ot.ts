@@ -6,15 +6,22 @@
  *
  * `id` is always the direction's sid, sid_ab with a = base-OT receiver (the later RVOLE sender) and b = sender.
  */
-import { addPoints, mulBase, mulSecret, negatePoint } from '../curve/secp256k1.ts'
+import {
+  addPoints,
+  addPointsUncompressed,
+  mulBase,
+  mulBaseUncompressed,
+  mulSecret,
+  negatePointUncompressed,
+  parsePoint,
+} from '../curve/secp256k1.ts'
 import { secretBytes, u8 } from '../hash/encoding.ts'
 import { taggedHash } from '../hash/tagged-hash.ts'
 import { degenerate, violation } from './fault.ts'
 import { assertBodyLength } from './frame.ts'
-import { hashToGroup } from './hash-to-group.ts'
+import { hashToGroupUncompressed } from './hash-to-group.ts'
 import type { OperationGenerator } from './operation-generator.ts'
 import { BASE_OT_BYTES, BLOCK_BYTES, LAMBDA_C, POINT_BYTES, SCALAR_BYTES } from './suite.ts'
-import { assertPoint } from './wire.ts'
 
 /** The receiver between its message and the sender's answer. Secret; wiped by `finishBaseOtReceiver`. */
 export type BaseOtReceiver = {
@@ -33,17 +40,22 @@ export type BaseOtReceiver = {
  */
 export function startBaseOtReceiver(id: Uint8Array, generator: OperationGenerator): BaseOtReceiver {
   const choices = generator.bytes(BLOCK_BYTES)
-  const blinds = new Uint8Array(LAMBDA_C * SCALAR_BYTES)
+  // t_0, s_0, t_1, s_1, …
+  const drawn = generator.scalars(2 * LAMBDA_C, 'non-zero')
+  const blinds = secretBytes(LAMBDA_C * SCALAR_BYTES)
   const points = new Uint8Array(BASE_OT_BYTES)
   try {
     for (let i = 0; i < LAMBDA_C; i++) {
-      const pair = makePair(id, i, bitOf(choices, i), slice(blinds, i, SCALAR_BYTES), generator)
-      points.set(pair, i * 2 * POINT_BYTES)
+      const t = slice(drawn, 2 * i, SCALAR_BYTES)
+      points.set(makePair(id, i, bitOf(choices, i), t, slice(drawn, 2 * i + 1, SCALAR_BYTES)), i * 2 * POINT_BYTES)
+      blinds.set(t, i * SCALAR_BYTES)
     }
   } catch (error) {
     choices.fill(0)
     blinds.fill(0)
     throw error
+  } finally {
+    drawn.fill(0)
   }
   return { id, choices, blinds, points }
 }
@@ -61,16 +73,19 @@ export function answerBaseOt(
   ownPoints: Uint8Array,
   generator: OperationGenerator,
 ): { readonly answer: Uint8Array; readonly seedPairs: Uint8Array } {
-  assertBasePoints(points)
+  const parsed = parseBasePoints(points)
   assertNoOwnPoint(points, ownPoints)
   const answer = new Uint8Array(BASE_OT_BYTES)
   const seedPairs = new Uint8Array(2 * LAMBDA_C * BLOCK_BYTES)
+  // y_{0,0}, y_{0,1}, y_{1,0}, …
+  const drawn = generator.scalars(2 * LAMBDA_C, 'non-zero')
   try {
     for (let i = 0; i < LAMBDA_C; i++) {
       const pair = [pointAt(points, i, 0), pointAt(points, i, 1)] as const
+      const full = [at(parsed, 2 * i), at(parsed, 2 * i + 1)] as const
       for (const branch of [0, 1] as const) {
-        const { y, key } = answerBranch(id, i, branch, pair, generator)
-        answer.set(y, (2 * i + branch) * POINT_BYTES)
+        const { point, key } = answerBranch(id, i, branch, pair, full[branch], slice(drawn, 2 * i + branch, SCALAR_BYTES))
+        answer.set(point, (2 * i + branch) * POINT_BYTES)
         seedPairs.set(key, (branch * LAMBDA_C + i) * BLOCK_BYTES)
         key.fill(0)
       }
@@ -78,6 +93,8 @@ export function answerBaseOt(
   } catch (error) {
     seedPairs.fill(0)
     throw error
+  } finally {
+    drawn.fill(0)
   }
   return { answer, seedPairs }
 }
@@ -90,9 +107,9 @@ export function answerBaseOt(
 export function finishBaseOtReceiver(state: BaseOtReceiver, answer: Uint8Array): Uint8Array {
   const seeds = new Uint8Array(LAMBDA_C * BLOCK_BYTES)
   try {
-    assertBasePoints(answer)
+    const parsed = parseBasePoints(answer)
     for (let i = 0; i < LAMBDA_C; i++) {
-      const key = chosenKey(state, i, answer)
+      const key = chosenKey(state, i, answer, [at(parsed, 2 * i), at(parsed, 2 * i + 1)])
       seeds.set(key, i * BLOCK_BYTES)
       key.fill(0)
     }
@@ -111,10 +128,14 @@ export function wipeBaseOtReceiver(state: BaseOtReceiver): void {
   state.blinds.fill(0)
 }
 
-/** @throws ProtocolFault class C unless 256 valid points. */
-export function assertBasePoints(points: Uint8Array): void {
+/** 256 points of 65 bytes each. @throws ProtocolFault class C unless all are valid. */
+export function parseBasePoints(points: Uint8Array): readonly Uint8Array[] {
   assertBodyLength(points, BASE_OT_BYTES)
-  for (let n = 0; n < 2 * LAMBDA_C; n++) assertPoint(points.subarray(n * POINT_BYTES, (n + 1) * POINT_BYTES))
+  return Array.from({ length: 2 * LAMBDA_C }, (_, n) => {
+    const point = parsePoint(slice(points, n, POINT_BYTES))
+    if (point === undefined) throw violation('point')
+    return point
+  })
 }
 
 /** A step 1 that repeats a point of this party is a reflection. @throws ProtocolFault class C. */
@@ -126,34 +147,20 @@ export function assertNoOwnPoint(points: Uint8Array, ownPoints: Uint8Array): voi
   }
 }
 
-/** P_{i,1−b} = s·G and P_{i,b} = t·G − HG(id; i, b, P_{i,1−b}), in branch order; t is written to `blind`. */
-function makePair(
-  id: Uint8Array,
-  index: number,
-  choice: number,
-  blind: Uint8Array,
-  generator: OperationGenerator,
-): Uint8Array {
-  const t = generator.nonZeroScalar()
-  const s = generator.nonZeroScalar()
-  try {
-    const free = mulBase(s)
-    const chosen = chosenPoint(t, hashToGroup(id, index, choice, free))
-    if (chosen === undefined) throw degenerate('base OT point is the identity')
-    // The other branch's oracle is evaluated too, so that the work depends on the transcript only.
-    hashToGroup(id, index, 1 - choice, chosen)
-    blind.set(t)
-    return inBranchOrder(choice, chosen, free)
-  } finally {
-    t.fill(0)
-    s.fill(0)
-  }
+/** P_{i,1−b} = s·G and P_{i,b} = t·G − HG(id; i, b, P_{i,1−b}), in branch order. */
+function makePair(id: Uint8Array, index: number, choice: number, t: Uint8Array, s: Uint8Array): Uint8Array {
+  const free = mulBase(s)
+  const chosen = chosenPoint(t, hashToGroupUncompressed(id, index, choice, free))
+  if (chosen === undefined) throw degenerate('base OT point is the identity')
+  // The other branch's oracle is evaluated too, so that the work depends on the transcript only.
+  hashToGroupUncompressed(id, index, 1 - choice, chosen)
+  return inBranchOrder(choice, chosen, free)
 }
 
 /** t·G − mask. Either term, next to the points that are sent, names the choice bit: both are overwritten. */
 function chosenPoint(t: Uint8Array, mask: Uint8Array): Uint8Array | undefined {
-  const blinded = mulBase(t)
-  const minus = negatePoint(mask)
+  const blinded = mulBaseUncompressed(t)
+  const minus = negatePointUncompressed(mask)
   try {
     return addPoints([blinded, minus])
   } finally {
@@ -167,34 +174,40 @@ function answerBranch(
   index: number,
   branch: 0 | 1,
   pair: readonly [Uint8Array, Uint8Array],
-  generator: OperationGenerator,
-): { readonly y: Uint8Array; readonly key: Uint8Array } {
+  own: Uint8Array,
+  y: Uint8Array,
+): { readonly point: Uint8Array; readonly key: Uint8Array } {
   const other = branch === 0 ? pair[1] : pair[0]
-  const target = addPoints([pair[branch], hashToGroup(id, index, branch, other)])
+  const target = addPointsUncompressed([own, hashToGroupUncompressed(id, index, branch, other)])
   if (target === undefined) throw violation('base OT target is the identity')
-  const y = generator.nonZeroScalar()
   let shared: Uint8Array | undefined
   try {
-    const answer = mulBase(y)
+    const point = mulBase(y)
     shared = mulSecret(y, target)
-    return { y: answer, key: deriveKey(id, index, branch, pair[0], pair[1], answer, shared) }
+    return { point, key: deriveKey(id, index, branch, pair[0], pair[1], point, shared) }
   } finally {
-    y.fill(0)
     shared?.fill(0)
   }
 }
 
-function chosenKey(state: BaseOtReceiver, index: number, answer: Uint8Array): Uint8Array {
+function chosenKey(
+  state: BaseOtReceiver,
+  index: number,
+  answer: Uint8Array,
+  parsed: readonly [Uint8Array, Uint8Array],
+): Uint8Array {
   const choice = bitOf(state.choices, index)
   const own = select(choice, pointAt(answer, index, 0), pointAt(answer, index, 1))
+  const full = select(choice, parsed[0], parsed[1])
   let shared: Uint8Array | undefined
   try {
-    shared = mulSecret(slice(state.blinds, index, SCALAR_BYTES), own)
+    shared = mulSecret(slice(state.blinds, index, SCALAR_BYTES), full)
     const points = state.points
     return deriveKey(state.id, index, choice, pointAt(points, index, 0), pointAt(points, index, 1), own, shared)
   } finally {
     // A copy of the chosen Y names the choice bit.
     own.fill(0)
+    full.fill(0)
     shared?.fill(0)
   }
 }
@@ -241,6 +254,12 @@ function pointAt(points: Uint8Array, index: number, branch: number): Uint8Array 
 
 function slice(bytes: Uint8Array, index: number, width: number): Uint8Array {
   return bytes.subarray(index * width, (index + 1) * width)
+}
+
+function at<T>(items: readonly T[], index: number): T {
+  const item = items[index]
+  if (item === undefined) throw new RangeError('instance out of range')
+  return item
 }
 
 function publicKeyOf(points: Uint8Array, at: number): string {

@@ -5,10 +5,10 @@
  */
 import { type Cipheriv, createCipheriv } from 'node:crypto'
 import { type Group, SECP256K1_GROUP } from '../curve/group.ts'
-import { ascii, concatBytes, u16, u64, u8 } from '../hash/encoding.ts'
+import { ascii, concatBytes, secretBytes, u16, u64, u8 } from '../hash/encoding.ts'
 import { taggedHash512 } from '../hash/tagged-hash.ts'
-import { isZeroScalar } from '../kernel/scalar.ts'
-import type { Role } from './suite.ts'
+import { areCanonicalScalars, isCanonicalScalar, isZeroScalar } from '../kernel/scalar.ts'
+import { type Role, SCALAR_BYTES } from './suite.ts'
 
 /** Randomness and time, passed in by the process that holds the share. */
 export type Entropy = {
@@ -33,6 +33,8 @@ export type OperationInputs = {
 }
 
 const ZERO_IV = new Uint8Array(16)
+/** What a stream is the encryption of; never written to. */
+const ZEROS = new Uint8Array(8192)
 
 /** One operation's generator. Draws are made in the order in which the protocol introduces the values. */
 export class OperationGenerator {
@@ -79,7 +81,8 @@ export class OperationGenerator {
 
   /** The next `length` bytes of AES-256-CTR(key og[0..32], IV 0). The caller owns and wipes them. */
   bytes(length: number): Uint8Array {
-    const out = this.#stream.update(new Uint8Array(length))
+    const zeros = length <= ZEROS.length ? ZEROS.subarray(0, length) : new Uint8Array(length)
+    const out = this.#stream.update(zeros)
     return new Uint8Array(out.buffer, out.byteOffset, out.byteLength)
   }
 
@@ -99,6 +102,27 @@ export class OperationGenerator {
       const candidate = this.scalar(group)
       if (!isZeroScalar(candidate)) return candidate
     }
+  }
+
+  /** As many scalars as `scalar`, or `nonZeroScalar`, would give one after the other, side by side. */
+  scalars(count: number, kind: 'any' | 'non-zero'): Uint8Array {
+    const candidates = this.bytes(SCALAR_BYTES * count)
+    const isWanted = (scalar: Uint8Array) => kind === 'any' || !isZeroScalar(scalar)
+    const at = (bytes: Uint8Array, i: number) => bytes.subarray(i * SCALAR_BYTES, (i + 1) * SCALAR_BYTES)
+    const each = Array.from({ length: count }, (_, i) => at(candidates, i))
+    if (areCanonicalScalars(candidates) && each.every(isWanted)) return candidates
+    const out = secretBytes(candidates.length)
+    let found = 0
+    for (const candidate of each) {
+      if (isCanonicalScalar(candidate) && isWanted(candidate)) at(out, found++).set(candidate)
+    }
+    candidates.fill(0)
+    for (; found < count; found++) {
+      const scalar = kind === 'any' ? this.scalar() : this.nonZeroScalar()
+      at(out, found).set(scalar)
+      scalar.fill(0)
+    }
+    return out
   }
 
   /** Ends the operation: the state is overwritten and a further draw throws. */

@@ -4,7 +4,7 @@
  * sender with q_j = t_j ⊕ x_j·Δ.
  */
 import { createCipheriv } from 'node:crypto'
-import { u16 } from '../hash/encoding.ts'
+import { discardBytes, u16 } from '../hash/encoding.ts'
 import { taggedHash } from '../hash/tagged-hash.ts'
 import { kernel, memory, place, reserve, take, withArena } from '../kernel/load.ts'
 import { counterBlocks, withSeedCiphers } from './seed-ciphers.ts'
@@ -15,6 +15,7 @@ export const SLOT_CHOICE_BYTES = XI / 8
 export const SLOT_ROW_BYTES = XI * BLOCK_BYTES
 /** Blocks of hash output of one row: three scalars. */
 const HASH_BLOCKS = 6
+const POLY_HASH_WORK_BYTES = 5312
 
 export type OteReceiver = {
   /** U_0‖…‖U_127 ‖ x̂ ‖ t̂_0‖…‖t̂_127, E bytes, for the peer. */
@@ -57,11 +58,11 @@ export function oteReceive(
     message.set(memory.subarray(u, u + uBytes), 0)
     const chi = place(challenge(id, message.subarray(0, uBytes)))
     const hashes = reserve((1 + LAMBDA_C) * BLOCK_BYTES)
-    const blocks = rowBytes / BLOCK_BYTES
-    kernel.poly_hash_rows(x, blocks, 1, chi, hashes)
-    kernel.poly_hash_rows(t, blocks, LAMBDA_C, chi, hashes + BLOCK_BYTES)
+    kernel.poly_hash_rows(x, rowBytes / BLOCK_BYTES, 1, chi, hashes)
+    const columns = transposed(t, rowBytes)
+    hashColumns(columns, rowBytes, chi, hashes + BLOCK_BYTES)
     message.set(memory.subarray(hashes, hashes + (1 + LAMBDA_C) * BLOCK_BYTES), uBytes)
-    return { message, rows: takeRows(t, rowBytes, slots) }
+    return { message, rows: takeRows(columns, slots) }
   })
 }
 
@@ -90,10 +91,11 @@ export function oteSend(
     kernel.ote_select_rows(q, u, key, rowBytes)
     const chi = place(challenge(id, message.subarray(0, uBytes)))
     const hashes = reserve(LAMBDA_C * BLOCK_BYTES)
-    kernel.poly_hash_rows(q, rowBytes / BLOCK_BYTES, LAMBDA_C, chi, hashes)
+    const columns = transposed(q, rowBytes)
+    hashColumns(columns, rowBytes, chi, hashes)
     const x = u + uBytes
     const accepted = kernel.ote_check(hashes, x + BLOCK_BYTES, x, key) === 1
-    return { accepted, rows: accepted ? takeRows(q, rowBytes, slots) : new Uint8Array(0) }
+    return { accepted, rows: accepted ? takeRows(columns, slots) : new Uint8Array(0) }
   })
 }
 
@@ -108,7 +110,7 @@ export function hashRows(id: Uint8Array, slot: number, v: number, vectors: numbe
   const encrypt = (from: number, bytes: number, to: number) => {
     const out = permutation.update(memory.subarray(from, from + bytes))
     memory.set(out, to)
-    out.fill(0)
+    discardBytes(out)
   }
   const y = reserve(count * BLOCK_BYTES)
   encrypt(v, count * BLOCK_BYTES, y)
@@ -134,7 +136,7 @@ function writeStreams(seeds: Uint8Array, iv: Uint8Array, rowBytes: number, start
     for (const [row, cipher] of ciphers.entries()) {
       const stream = cipher.update(counters.select(row % LAMBDA_C))
       memory.set(stream, start + row * rowBytes)
-      stream.fill(0)
+      discardBytes(stream)
     }
   })
 }
@@ -147,10 +149,20 @@ function challenge(id: Uint8Array, u: Uint8Array): Uint8Array {
   return taggedHash('ote/chi', id, u).subarray(0, BLOCK_BYTES)
 }
 
-/** Columns of the B slots as 16-byte strings; those of padding and mask are dropped. */
-function takeRows(rows: number, rowBytes: number, slots: number): Uint8Array {
+/** The columns of 128 rows, 16 bytes each. */
+function transposed(rows: number, rowBytes: number): number {
   const columns = reserve(8 * rowBytes * BLOCK_BYTES)
   kernel.transpose(rows, rowBytes, columns)
+  return columns
+}
+
+/** h_χ of the 128 rows whose columns are given. */
+function hashColumns(columns: number, rowBytes: number, chi: number, out: number): void {
+  kernel.poly_hash_columns(columns, rowBytes / BLOCK_BYTES, chi, reserve(POLY_HASH_WORK_BYTES), out)
+}
+
+/** Columns of the B slots; those of padding and mask are dropped. */
+function takeRows(columns: number, slots: number): Uint8Array {
   return take(columns, slots * SLOT_ROW_BYTES)
 }
 

@@ -7,6 +7,7 @@
 import { timingSafeEqual } from 'node:crypto'
 import {
   addPointsUncompressed,
+  compressPoint,
   mulBase,
   mulBaseUncompressed,
   mulSecretUncompressed,
@@ -52,6 +53,9 @@ export type HalfSecrets = {
 /** The commitment's v of one party: R[0..B), and Z in a self-test. */
 export type Opening = { readonly points: Uint8Array; readonly nullPoint: Uint8Array }
 
+/** The own one, with R[0..B) also in 65 bytes each. */
+export type OwnOpening = Opening & { readonly noncePoints: readonly Uint8Array[] }
+
 /** The peer's half, decoded and found well-formed. Points are 65 bytes. */
 export type PeerHalf = {
   readonly messages: Uint8Array
@@ -77,17 +81,18 @@ export function openHalf(
   generator: OperationGenerator,
   slots: number,
   shares: Uint8Array | 'self-test',
-): { readonly secrets: HalfSecrets; readonly opening: Opening } {
+): { readonly secrets: HalfSecrets; readonly opening: OwnOpening } {
   const selfTest = shares === 'self-test'
   const own = selfTest ? generator.nonZeroScalar() : shares
   const salt = generator.bytes(SALT_BYTES)
-  const nonces = drawScalars(generator, slots)
-  const points = concatBytes(...eachScalar(nonces).map((nonce) => mulBase(nonce)))
+  const nonces = generator.scalars(slots, 'non-zero')
+  const noncePoints = eachScalar(nonces).map((nonce) => mulBaseUncompressed(nonce))
+  const points = concatBytes(...noncePoints.map((point) => compressPoint(point)))
   const empty = new Uint8Array(0)
   const undrawn = { choices: empty, rows: empty, factors: empty, blinds: empty, products: empty }
   return {
     secrets: { shares: own, nonces, salt, ...undrawn },
-    opening: { points, nullPoint: selfTest ? mulBase(own) : empty },
+    opening: { points, noncePoints, nullPoint: selfTest ? mulBase(own) : empty },
   }
 }
 
@@ -118,8 +123,8 @@ export function sendHalf(
   out: Uint8Array,
 ): void {
   const slots = secrets.nonces.length / SCALAR_BYTES
-  const etas = drawAnyScalars(generator, slots)
-  secrets.blinds = drawScalars(generator, slots)
+  const etas = generator.scalars(slots, 'any')
+  secrets.blinds = generator.scalars(slots, 'non-zero')
   secrets.products = secretBytes(2 * slots * SCALAR_BYTES)
   const tail = RVOLE_SLOT_BYTES * slots
   for (let b = 0; b < slots; b++) {
@@ -201,9 +206,12 @@ export function checkHalf(
  * R = R_C + R_S of every slot, 65 bytes.
  * @throws ProtocolFault class B when one is the identity or has x = 0 mod q.
  */
-export function sumNoncePoints(own: Uint8Array, peer: readonly Uint8Array[]): readonly Uint8Array[] {
+export function sumNoncePoints(
+  own: readonly Uint8Array[],
+  peer: readonly Uint8Array[],
+): readonly Uint8Array[] {
   return peer.map((point, b) => {
-    const sum = addPointsUncompressed([slotOf(own, b, POINT_BYTES), point])
+    const sum = addPointsUncompressed([at(own, b), point])
     if (sum === undefined || isZeroScalar(scalarReduceBe32(pointX(sum)))) throw degenerate('nonce point')
     return sum
   })
@@ -252,20 +260,6 @@ function parsePoints(bytes: Uint8Array): readonly Uint8Array[] {
     if (point === undefined) throw violation('point')
     return point
   })
-}
-
-function drawScalars(generator: OperationGenerator, count: number): Uint8Array {
-  return joinAndWipe(Array.from({ length: count }, () => generator.nonZeroScalar()))
-}
-
-function drawAnyScalars(generator: OperationGenerator, count: number): Uint8Array {
-  return joinAndWipe(Array.from({ length: count }, () => generator.scalar()))
-}
-
-function joinAndWipe(parts: readonly Uint8Array[]): Uint8Array {
-  const joined = concatBytes(...parts)
-  for (const part of parts) part.fill(0)
-  return joined
 }
 
 function eachScalar(scalars: Uint8Array): readonly Uint8Array[] {

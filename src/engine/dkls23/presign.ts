@@ -39,7 +39,7 @@ import {
   halfBytes,
   type HalfSecrets,
   openHalf,
-  type Opening,
+  type OwnOpening,
   type PeerHalf,
   sendHalf,
   sumNoncePoints,
@@ -76,7 +76,7 @@ type Session = OneShot & {
   readonly plan: Uint8Array
   readonly generator: OperationGenerator
   readonly secrets: HalfSecrets
-  readonly opening: Opening
+  readonly opening: OwnOpening
   readonly nonceC: Uint8Array
   readonly comC: Uint8Array
   readonly tr: Uint8Array
@@ -220,7 +220,7 @@ export function advancePresignS(
     const body = allocateBody(halfBytes(count, isSelfTest(state)) + 32)
     const half = body.subarray(0, -32)
     const presignatures = ownFault(() => {
-      const points = sumNoncePoints(opening.points, peer.noncePoints)
+      const points = sumNoncePoints(opening.noncePoints, peer.noncePoints)
       generator.mix(tr3)
       sendHalf(secrets, generator, opening, { id: sending, delta: material.delta, rows }, half)
       return collect(state, sid, points, peer.psi, received)
@@ -255,7 +255,7 @@ export function finishPresignC(state: PresignC3, p4: Uint8Array): PresignResult 
       return verdict
     })
     const presignatures = ownFault(() => {
-      const points = sumNoncePoints(opening.points, peer.noncePoints)
+      const points = sumNoncePoints(opening.noncePoints, peer.noncePoints)
       return collect(state, sid, points, peer.psi, received)
     })
     endSession(held)

@@ -54,6 +54,16 @@ export function secretBytes(length: number): Uint8Array {
   return new Uint8Array(new ArrayBuffer(length))
 }
 
+/**
+ * Overwrites a secret that nobody else holds and gives its memory back at once: what a cipher answers is large, and left
+ * to the garbage collector it is cold memory again for every next one. The array is empty afterwards.
+ */
+export function discardBytes(bytes: Uint8Array): void {
+  bytes.fill(0)
+  const { buffer } = bytes
+  if (buffer instanceof ArrayBuffer && buffer.byteLength === bytes.byteLength) buffer.transfer(0)
+}
+
 /** Joins byte strings; the result is a fresh array which the caller owns (and wipes, when it holds a secret). */
 export function concatBytes(...parts: readonly Uint8Array[]): Uint8Array {
   let length = 0

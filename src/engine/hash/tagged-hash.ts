@@ -6,14 +6,17 @@ import { createHash, hash } from 'node:crypto'
 import { ProtocolFault } from '../dkls23/fault.ts'
 import type { Group } from '../curve/group.ts'
 import { isZeroScalar, scalarReduceWide } from '../kernel/scalar.ts'
-import { ascii, secretBytes, u32, u8 } from './encoding.ts'
+import { ascii, concatBytes, secretBytes, u32, u8 } from './encoding.ts'
 import { type CommitmentTag, TAG_PREFIX, TAGS, type Tag } from './tags.ts'
 
 /**
  * Above this size the items are streamed into the hash instead of being copied into one preimage. A streamed hash leaves
- * its result behind in freed memory, so secrets stay below; the longest that is hashed are the seeds of a link.
+ * its result behind in freed memory, so secrets stay below; and a call into the hash costs as much as a kilobyte in it.
  */
-const ONE_SHOT_BYTES = 8192
+const ONE_SHOT_BYTES = 49_152
+
+/** Items up to this size are joined in front of a streamed one. */
+const SMALL_BYTES = 256
 
 /** Where preimages are joined: one place for all of them, outside V8's heap and overwritten after each. */
 const JOINED = secretBytes(ONE_SHOT_BYTES)
@@ -128,7 +131,18 @@ function hashAndWipe(algorithm: 'sha256' | 'sha512', length: number): Uint8Array
 }
 
 function prefixed(head: Uint8Array, items: readonly Uint8Array[]): Uint8Array[] {
-  return [head, ...items.flatMap((item) => [u32(item.length), item])]
+  const parts: Uint8Array[] = []
+  let small: Uint8Array[] = [head]
+  for (const item of items) {
+    small.push(u32(item.length))
+    if (item.length <= SMALL_BYTES) {
+      small.push(item)
+      continue
+    }
+    parts.push(concatBytes(...small), item)
+    small = []
+  }
+  return [...parts, concatBytes(...small)]
 }
 
 function hashStreamed(algorithm: 'sha256' | 'sha512', parts: readonly Uint8Array[]): Uint8Array {

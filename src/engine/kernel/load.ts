@@ -24,6 +24,7 @@ export type Kernel = {
   readonly ote_select_rows: (q: number, u: number, delta: number, rowBytes: number) => void
   readonly transpose: (rows: number, rowBytes: number, out: number) => void
   readonly poly_hash_rows: (rows: number, blocks: number, count: number, chi: number, out: number) => void
+  readonly poly_hash_columns: (columns: number, blocks: number, chi: number, work: number, out: number) => void
   readonly ote_check: (hashes: number, t: number, x: number, delta: number) => number
   readonly xor_block: (rows: number, block: number, count: number, out: number) => void
   readonly tccr_expand: (y: number, count: number, out: number) => void

@@ -202,7 +202,11 @@ const defaultUseCases = (): UseCases => ({
       walletCount: 1n,
       auditSequence: 7n,
       presignatureCount: 0n,
+      backups: [],
+      restore: undefined,
     }),
+    createBackup: async () => [],
+    rotateVaultKey: async () => ({ vault: 'daemon', provider: 'file:x', shareCount: 0 }),
   },
 })
 

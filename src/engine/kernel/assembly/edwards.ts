@@ -1,7 +1,7 @@
-// The nonce point of an Ed25519 signature (protocol §18.2): D_C + ρ_C·E_C + D_S + ρ_S·E_S on -x^2 + y^2 = 1 + d·x^2·y^2.
-// Points and factors are public and so is the result: this is in variable time, and nothing secret may come here.
-// Points are X, Y, Z, T with x = X/Z, y = Y/Z, T = XY/Z; the formulas of Hisil, Wong, Carter and Dawson (ePrint
-// 2008/522) for a = -1 hold for every pair of points. Both products share their doublings.
+// The nonce point of an Ed25519 signature (protocol §18.2), D_C + ρ_C·E_C + D_S + ρ_S·E_S on the curve
+// -x^2 + y^2 = 1 + d·x^2·y^2. Points and factors are public and so is the result: this is in variable time, and nothing
+// secret may come here. Points are X, Y, Z, T with x = X/Z, y = Y/Z, T = XY/Z; the formulas of Hisil, Wong, Carter and
+// Dawson (ePrint 2008/522) for a = -1 hold for every pair of points. Both products share their doublings.
 import {
   FIELD_BYTES, fieldAdd, fieldInvert, fieldMul, fieldPack, fieldRoot, fieldSquare, fieldSub, fieldUnpack,
 } from './field25519'
@@ -207,7 +207,9 @@ function isZero(a: usize): bool {
 
 /** d = -121665/121666, 2d, and 2^((p-1)/4), a root of -1. */
 function storeConstants(): void {
-  storeNumber(D, 0x135978a3, 0xf5a6e50, 0x10762add, 0x149a82, 0x1e898007, 0x3cbbbc, 0x19ce331d, 0x1dc56dff, 0x52036c)
+  storeNumber(
+    D, 0x135978a3, 0xf5a6e50, 0x10762add, 0x149a82, 0x1e898007, 0x3cbbbc, 0x19ce331d, 0x1dc56dff, 0x52036c,
+  )
   storeNumber(
     TWICE_D, 0x6b2f159, 0x1eb4dca1, 0xec55ba, 0x293505, 0x1d13000e, 0x797779, 0x139c663a, 0x1b8adbff, 0x2406d9,
   )

@@ -1,6 +1,6 @@
-// Arithmetic modulo p = 2^255 - 19 on nine signed 29-bit limbs: limb i weighs 2^29i and lies within ±(2^28 + 2^16) in
-// a result, within ±2^30 in an operand (±2^29 in one of the two of a product). Columns stay below 2^63. Limbs are kept
-// as i32, 36 bytes a number. For public values: nothing that is computed here depends on a secret.
+// Arithmetic modulo p = 2^255 - 19 on nine signed 29-bit limbs: limb i weighs 2^29i. It lies within ±(2^28 + 2^16) in a
+// result, within ±2^30 in an operand (±2^29 in one of the two of a product), so that columns stay below 2^63. Limbs are
+// kept as i32, 36 bytes a number. For public values: nothing that is computed here depends on a secret.
 
 const MASK: i64 = 0x1fffffff
 /** 2^261 = 64 · 19 modulo p. */
@@ -14,10 +14,12 @@ export const FIELD_BYTES: usize = 36
 /** out = a * b */
 export function fieldMul(a: usize, b: usize, out: usize): void {
   const a0 = <i64>load<i32>(a), a1 = <i64>load<i32>(a, 4), a2 = <i64>load<i32>(a, 8), a3 = <i64>load<i32>(a, 12)
-  const a4 = <i64>load<i32>(a, 16), a5 = <i64>load<i32>(a, 20), a6 = <i64>load<i32>(a, 24), a7 = <i64>load<i32>(a, 28)
+  const a4 = <i64>load<i32>(a, 16), a5 = <i64>load<i32>(a, 20)
+  const a6 = <i64>load<i32>(a, 24), a7 = <i64>load<i32>(a, 28)
   const a8 = <i64>load<i32>(a, 32)
   const b0 = <i64>load<i32>(b), b1 = <i64>load<i32>(b, 4), b2 = <i64>load<i32>(b, 8), b3 = <i64>load<i32>(b, 12)
-  const b4 = <i64>load<i32>(b, 16), b5 = <i64>load<i32>(b, 20), b6 = <i64>load<i32>(b, 24), b7 = <i64>load<i32>(b, 28)
+  const b4 = <i64>load<i32>(b, 16), b5 = <i64>load<i32>(b, 20)
+  const b6 = <i64>load<i32>(b, 24), b7 = <i64>load<i32>(b, 28)
   const b8 = <i64>load<i32>(b, 32)
   let c9 = a1 * b8 + a2 * b7 + a3 * b6 + a4 * b5 + a5 * b4 + a6 * b3 + a7 * b2 + a8 * b1
   let c10 = a2 * b8 + a3 * b7 + a4 * b6 + a5 * b5 + a6 * b4 + a7 * b3 + a8 * b2
@@ -51,9 +53,11 @@ export function fieldMul(a: usize, b: usize, out: usize): void {
 /** out = a^2 */
 export function fieldSquare(a: usize, out: usize): void {
   const a0 = <i64>load<i32>(a), a1 = <i64>load<i32>(a, 4), a2 = <i64>load<i32>(a, 8), a3 = <i64>load<i32>(a, 12)
-  const a4 = <i64>load<i32>(a, 16), a5 = <i64>load<i32>(a, 20), a6 = <i64>load<i32>(a, 24), a7 = <i64>load<i32>(a, 28)
+  const a4 = <i64>load<i32>(a, 16), a5 = <i64>load<i32>(a, 20)
+  const a6 = <i64>load<i32>(a, 24), a7 = <i64>load<i32>(a, 28)
   const a8 = <i64>load<i32>(a, 32)
-  const d0 = a0 << 1, d1 = a1 << 1, d2 = a2 << 1, d3 = a3 << 1, d4 = a4 << 1, d5 = a5 << 1, d6 = a6 << 1, d7 = a7 << 1
+  const d0 = a0 << 1, d1 = a1 << 1, d2 = a2 << 1, d3 = a3 << 1
+  const d4 = a4 << 1, d5 = a5 << 1, d6 = a6 << 1, d7 = a7 << 1
   let c9 = d1 * a8 + d2 * a7 + d3 * a6 + d4 * a5
   let c10 = d2 * a8 + d3 * a7 + d4 * a6 + a5 * a5
   let c11 = d3 * a8 + d4 * a7 + d5 * a6
@@ -83,7 +87,7 @@ export function fieldSquare(a: usize, out: usize): void {
   finishField(s0, s1, s2, s3, s4, s5, s6, s7, s8, out)
 }
 
-/** Carries columns below 2^63 down to limbs: two chains side by side, and what runs out at the top comes in below. */
+/** Columns below 2^63 -> limbs: two chains of carries side by side; what runs out at the top comes in below. */
 // @ts-ignore: decorator
 @inline
 function finishField(
@@ -162,8 +166,8 @@ export function fieldUnpack(from: usize, out: usize): void {
 /** Limbs -> 32 bytes little-endian below p. */
 export function fieldPack(a: usize, out: usize): void {
   let l0 = <i64>load<i32>(a), l1 = <i64>load<i32>(a, 4), l2 = <i64>load<i32>(a, 8), l3 = <i64>load<i32>(a, 12)
-  let l4 = <i64>load<i32>(a, 16), l5 = <i64>load<i32>(a, 20), l6 = <i64>load<i32>(a, 24), l7 = <i64>load<i32>(a, 28)
-  let l8 = <i64>load<i32>(a, 32)
+  let l4 = <i64>load<i32>(a, 16), l5 = <i64>load<i32>(a, 20), l6 = <i64>load<i32>(a, 24)
+  let l7 = <i64>load<i32>(a, 28), l8 = <i64>load<i32>(a, 32)
   // 2^262 is 128 · 19 modulo p and more than the value is below zero. Three rounds leave less than 2^255.
   l0 -= 128 * 19
   l8 += 1 << 30

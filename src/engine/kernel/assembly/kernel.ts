@@ -2,7 +2,7 @@
 // imported.
 export { edwards_nonce_sum } from './edwards'
 export { scalar_invert } from './invert'
-export { ote_check, poly_hash_rows } from './poly-hash'
+export { ote_check, poly_hash_columns, poly_hash_rows } from './poly-hash'
 export { ote_mask_rows, ote_select_rows, tccr_expand, tccr_finish, transpose, xor_block } from './rows'
 export { choice_sum, dot, rvole_apply, rvole_combine, rvole_correct, to_montgomery_limbs } from './rvole'
 export {

@@ -3,7 +3,8 @@
 // from a value: conditions become masks. q = 2^256 - C with C of 129 bits, so a multiple of q is added as
 // m * 2^256 - m * C, five multiplications.
 
-const MASK: u64 = 0x1fffffff
+/** One limb. */
+export const MASK: u64 = 0x1fffffff
 const TOP: u64 = 0xffffff
 const C0: u64 = 0xfc9bebf
 const C1: u64 = 0x16d0b99
@@ -96,37 +97,6 @@ export function addProducts(a: usize, b: usize, stride: usize, count: i32): void
   store<u64>(c, c13, 104); store<u64>(c, c14, 112); store<u64>(c, c15, 120); store<u64>(c, c16, 128)
 }
 
-/**
- * columns = (value + (extra & mask)) * 2^261: what is left of it after the reduction is the sum. Packed values.
- */
-export function startHigh(value: usize, extra: usize, mask: u64): void {
-  memory.fill(COLUMNS, 0, 72)
-  let w0 = load<u64>(value), w1 = load<u64>(value, 8), w2 = load<u64>(value, 16), w3 = load<u64>(value, 24)
-  const c = COLUMNS + 72
-  store<u64>(c, w0 & MASK)
-  store<u64>(c, (w0 >> 29) & MASK, 8)
-  store<u64>(c, ((w0 >> 58) | (w1 << 6)) & MASK, 16)
-  store<u64>(c, (w1 >> 23) & MASK, 24)
-  store<u64>(c, ((w1 >> 52) | (w2 << 12)) & MASK, 32)
-  store<u64>(c, (w2 >> 17) & MASK, 40)
-  store<u64>(c, ((w2 >> 46) | (w3 << 18)) & MASK, 48)
-  store<u64>(c, (w3 >> 11) & MASK, 56)
-  store<u64>(c, w3 >> 40, 64)
-  w0 = load<u64>(extra) & mask
-  w1 = load<u64>(extra, 8) & mask
-  w2 = load<u64>(extra, 16) & mask
-  w3 = load<u64>(extra, 24) & mask
-  store<u64>(c, load<u64>(c) + (w0 & MASK))
-  store<u64>(c, load<u64>(c, 8) + ((w0 >> 29) & MASK), 8)
-  store<u64>(c, load<u64>(c, 16) + (((w0 >> 58) | (w1 << 6)) & MASK), 16)
-  store<u64>(c, load<u64>(c, 24) + ((w1 >> 23) & MASK), 24)
-  store<u64>(c, load<u64>(c, 32) + (((w1 >> 52) | (w2 << 12)) & MASK), 32)
-  store<u64>(c, load<u64>(c, 40) + ((w2 >> 17) & MASK), 40)
-  store<u64>(c, load<u64>(c, 48) + (((w2 >> 46) | (w3 << 18)) & MASK), 48)
-  store<u64>(c, load<u64>(c, 56) + ((w3 >> 11) & MASK), 56)
-  store<u64>(c, load<u64>(c, 64) + (w3 >> 40), 64)
-}
-
 /** Carries every column but the last down to 29 bits. */
 export function carryColumns(): void {
   let carry: u64 = 0
@@ -143,12 +113,22 @@ export function carryColumns(): void {
  * the nine rounds leave needs one fold and one conditional subtraction.
  */
 export function reduceColumns(out: usize): void {
-  let c0 = load<i64>(COLUMNS), c1 = load<i64>(COLUMNS, 8), c2 = load<i64>(COLUMNS, 16)
-  let c3 = load<i64>(COLUMNS, 24), c4 = load<i64>(COLUMNS, 32), c5 = load<i64>(COLUMNS, 40)
-  let c6 = load<i64>(COLUMNS, 48), c7 = load<i64>(COLUMNS, 56), c8 = load<i64>(COLUMNS, 64)
-  let c9 = load<i64>(COLUMNS, 72), c10 = load<i64>(COLUMNS, 80), c11 = load<i64>(COLUMNS, 88)
-  let c12 = load<i64>(COLUMNS, 96), c13 = load<i64>(COLUMNS, 104), c14 = load<i64>(COLUMNS, 112)
-  let c15 = load<i64>(COLUMNS, 120), c16 = load<i64>(COLUMNS, 128), c17 = load<i64>(COLUMNS, 136)
+  const c0 = load<i64>(COLUMNS), c1 = load<i64>(COLUMNS, 8), c2 = load<i64>(COLUMNS, 16)
+  const c3 = load<i64>(COLUMNS, 24), c4 = load<i64>(COLUMNS, 32), c5 = load<i64>(COLUMNS, 40)
+  const c6 = load<i64>(COLUMNS, 48), c7 = load<i64>(COLUMNS, 56), c8 = load<i64>(COLUMNS, 64)
+  const c9 = load<i64>(COLUMNS, 72), c10 = load<i64>(COLUMNS, 80), c11 = load<i64>(COLUMNS, 88)
+  const c12 = load<i64>(COLUMNS, 96), c13 = load<i64>(COLUMNS, 104), c14 = load<i64>(COLUMNS, 112)
+  const c15 = load<i64>(COLUMNS, 120), c16 = load<i64>(COLUMNS, 128), c17 = load<i64>(COLUMNS, 136)
+  reduce(c0, c1, c2, c3, c4, c5, c6, c7, c8, c9, c10, c11, c12, c13, c14, c15, c16, c17, out)
+}
+
+/** As `reduceColumns`, of columns that are at hand. */
+// @ts-ignore: decorator
+@inline
+export function reduce(
+  c0: i64, c1: i64, c2: i64, c3: i64, c4: i64, c5: i64, c6: i64, c7: i64, c8: i64,
+  c9: i64, c10: i64, c11: i64, c12: i64, c13: i64, c14: i64, c15: i64, c16: i64, c17: i64, out: usize,
+): void {
   let m: i64
   m = (c0 * <i64>INVERSE) & <i64>MASK
   c1 += ((c0 - m * <i64>C0) >> 29) - m * <i64>C1

@@ -1,6 +1,7 @@
 // The rows of the random vector OLE (protocol §8). A row is three packed scalars, 96 bytes; choice bits are read
 // as masks. Gadget and theta come in Montgomery limbs, so that one reduction gives a plain scalar.
-import { LIMB_BYTES, SCALAR_B, addProducts, carryColumns, clearColumns, reduceColumns, startHigh } from './limbs'
+import { combineRow } from './combine'
+import { LIMB_BYTES, SCALAR_B, addProducts, carryColumns, clearColumns, reduceColumns } from './limbs'
 import { toMontgomery } from './scalar'
 import { addMasked, subtract } from './words'
 
@@ -67,9 +68,7 @@ export function rvole_combine(
   rows: usize, theta: usize, extra: usize, choices: usize, count: i32, out: usize,
 ): void {
   for (let j = 0; j < count; j++) {
-    startHigh(rows + 64, extra, choiceMask(choices, j))
-    addProducts(theta, rows, 32, 2)
-    reduceColumns(out)
+    combineRow(rows, theta, extra, choiceMask(choices, j), out)
     rows += ROW
     out += 32
   }

@@ -1,0 +1,159 @@
+/** `countersign restore` and `countersign restore acknowledge`: both on the data directory of a stopped daemon. */
+import { resolve } from 'node:path'
+import { decodeLinkRecord } from '../engine/dkls23/records.ts'
+import type { Config, Secrets } from '../config/config.ts'
+import { dataDirPaths, type Flags, loadConfig } from '../config/load-config.ts'
+import { refuseUnsafeProcess } from '../config/refuse-unsafe-process.ts'
+import type { ApiKeyId } from '../domain/ids.ts'
+import type { RestoredVaults } from '../party/settle-restored.ts'
+import { type ApiKey, listLiveApiKeys, revokeApiKey } from '../vault/api-keys.ts'
+import { appendAudit } from '../vault/audit-chain.ts'
+import { readIdentityFile } from '../vault/backup-keys.ts'
+import { openCosignerVault } from '../vault/cosigner-vault.ts'
+import { openDaemonVault } from '../vault/daemon-vault.ts'
+import { listFreezes } from '../vault/freezes.ts'
+import { listLinks } from '../vault/links.ts'
+import { acknowledgeRestore, findSeal } from '../vault/restore-state.ts'
+import type { Tx } from '../vault/store.ts'
+import { listWalletsInState } from '../vault/wallets.ts'
+import { askAtTerminal, completeSecrets } from './ask-passphrase.ts'
+import { makeAdminKey } from './create-data-dir.ts'
+import { formatFacts, formatTable } from './print-table.ts'
+import { type BackupFile, restoreDataDir } from './restore-data-dir.ts'
+import { rootKeyProviders } from './root-keys.ts'
+import { CommandRefusal, type Terminal, UsageRefusal } from './terminal.ts'
+
+const LISTED_MAX = 100_000
+
+const prepare = async (flags: Flags, terminal: Terminal) => {
+  refuseUnsafeProcess()
+  const { config, secrets, warnings } = loadConfig(flags)
+  for (const warning of warnings) terminal.note(`warning: ${warning}`)
+  return { config, secrets: await completeSecrets(config, secrets, askAtTerminal(false)) }
+}
+
+const timeOf = (ms: number): string => new Date(ms).toISOString()
+
+const NEXT = 'run "countersign restore acknowledge" to see what the backup brings back; until then nothing is signed'
+
+export const restoreBackups = async (flags: Flags, terminal: Terminal): Promise<void> => {
+  const { config, secrets } = await prepare(flags, terminal)
+  const file = (name: 'daemon' | 'cosigner'): BackupFile => {
+    const [path, identity] = [flags[`${name}-backup`], flags[`${name}-identity`]]
+    if (typeof path !== 'string' || typeof identity !== 'string') {
+      throw new UsageRefusal(`give --${name}-backup and --${name}-identity`)
+    }
+    return { path: resolve(path), identities: readIdentityFile(resolve(identity)) }
+  }
+  const restored = await restoreDataDir(config, secrets, { daemon: file('daemon'), cosigner: file('cosigner') })
+  const paths = dataDirPaths(config.dataDir)
+  terminal.print(
+    formatFacts([
+      ['vault', paths.daemonVault],
+      ['cosigner vault', paths.cosignerVault],
+      ['as of', timeOf(restored.backupMs)],
+      ['state', 'sealed'],
+    ]),
+  )
+  if (restored.wasCutOff) terminal.note('an earlier restore had been cut off before its last step; it is finished')
+  for (const { walletId, why } of restored.stopped) terminal.note(`wallet ${walletId} is stopped: ${why}`)
+  terminal.note(NEXT)
+}
+
+const withBoth = async <T>(
+  { config, secrets }: { readonly config: Config; readonly secrets: Secrets },
+  use: (vaults: RestoredVaults) => Promise<T>,
+): Promise<T> => {
+  const paths = dataDirPaths(config.dataDir)
+  const providers = rootKeyProviders(config, secrets)
+  const nowMs = Date.now()
+  await using daemon = await openDaemonVault({ path: paths.daemonVault, provider: providers.daemon, nowMs })
+  await using cosigner = await openCosignerVault({ path: paths.cosignerVault, provider: providers.cosigner, nowMs })
+  // Awaited here: what leaves this block is closed.
+  return await use({ daemon, cosigner })
+}
+
+const keyRow = (key: ApiKey): string[] => {
+  const { grants = [] } = key.permissions as { grants?: readonly { readonly permission: string }[] }
+  return [key.keyId, key.project, key.name, timeOf(key.createMs), grants.map(({ permission }) => permission).join(' ')]
+}
+
+/** What the restored state allows, stops and has forgotten. */
+const printRestored = ({ daemon, cosigner }: RestoredVaults, terminal: Terminal): readonly ApiKey[] => {
+  const seal = findSeal(daemon.read) ?? findSeal(cosigner.read)
+  if (seal === undefined) return []
+  terminal.print(formatFacts([['backup of', timeOf(seal.backupMs)], ['restored', timeOf(seal.restoreMs)]]))
+  const keys = listLiveApiKeys(daemon.read, LISTED_MAX)
+  terminal.print(formatTable(['API KEY', 'PROJECT', 'NAME', 'MADE', 'MAY'], keys.map(keyRow)))
+  const freezes = listFreezes(daemon.read, undefined, LISTED_MAX)
+  const frozen = freezes.map(({ scope, id, reason, createMs }) => [scope, id, timeOf(createMs), reason])
+  terminal.print(formatTable(['FROZEN', 'ID', 'SINCE', 'NOTE'], frozen))
+  const suspended = listWalletsInState(daemon.read, 'SUSPENDED', LISTED_MAX)
+  const wallets = suspended.map(({ walletId, project, address }) => [walletId, project, address])
+  terminal.print(formatTable(['STOPPED WALLET', 'PROJECT', 'ADDRESS'], wallets))
+  const links = listLinks(daemon.read).filter(({ state }) => state !== 'ACTIVE')
+  for (const { state, control } of links) {
+    terminal.note(`a link is ${state}, burned ${decodeLinkRecord(control).burns} times`)
+  }
+  terminal.note(
+    `Everything done after ${timeOf(seal.backupMs)} is forgotten: API keys and permissions that were revoked since, ` +
+      'freezes and archived wallets, burned links, what was spent of daily limits. Keys and wallets made since are gone.',
+  )
+  return keys
+}
+
+export type Acknowledgement = {
+  readonly keepApiKeys: readonly string[]
+  readonly keepAllApiKeys: boolean
+  readonly newAdminKey: boolean
+}
+
+const keptOf = (keys: readonly ApiKey[], choice: Acknowledgement): ReadonlySet<string> => {
+  const all = keys.map(({ keyId }): string => keyId)
+  const unknown = choice.keepApiKeys.find((id) => !all.includes(id))
+  if (unknown !== undefined) throw new UsageRefusal(`${unknown} is not a live API key of the restored vault`)
+  return new Set(choice.keepAllApiKeys ? all : choice.keepApiKeys)
+}
+
+/** Chained with the acknowledgement: a key that nobody named does not come back. */
+const revokeOthers = (tx: Tx, keys: readonly ApiKey[], kept: ReadonlySet<string>, nowMs: number): ApiKeyId[] =>
+  keys.flatMap(({ keyId, project }) => {
+    if (kept.has(keyId)) return []
+    revokeApiKey(tx, keyId, { nowMs })
+    const subject = { type: 'api_key', id: keyId }
+    const actor = { kind: 'operator', id: '' } as const
+    appendAudit(tx, { timeMs: nowMs, kind: 'api_key.revoked', project, actor, subject, reason: 'restore' })
+    return [keyId]
+  })
+
+const CHOOSE =
+  'nothing was acknowledged: name the API keys that may work again (--keep-api-key <id>, --keep-all-api-keys), or ' +
+  '--new-admin-key for a fresh one; every other key is revoked'
+
+export const acknowledge = async (choice: Acknowledgement, flags: Flags, terminal: Terminal): Promise<void> => {
+  const needs = await prepare(flags, terminal)
+  await withBoth(needs, async (vaults) => {
+    const { daemon, cosigner } = vaults
+    const isSealed = findSeal(daemon.read) !== undefined || findSeal(cosigner.read) !== undefined
+    if (!isSealed) return terminal.print('these vaults are not sealed; nothing was changed')
+    const keys = printRestored(vaults, terminal)
+    const isChosen = choice.keepAllApiKeys || choice.keepApiKeys.length > 0 || choice.newAdminKey
+    if (!isChosen) throw new CommandRefusal(CHOOSE)
+    const kept = keptOf(keys, choice)
+    const nowMs = Date.now()
+    if (choice.newAdminKey) {
+      const path = dataDirPaths(needs.config.dataDir).adminKey
+      await makeAdminKey(daemon, 'administration', path, nowMs)
+      terminal.print(`admin API key    ${path}`)
+    }
+    // The daemon's seal comes off last: a crash in between leaves it on, and the same command goes on from there.
+    await cosigner.commit((tx) => acknowledgeRestore(tx, nowMs))
+    const revoked = await daemon.commit((tx) => {
+      const others = revokeOthers(tx, keys, kept, nowMs)
+      acknowledgeRestore(tx, nowMs)
+      return others
+    })
+    for (const keyId of revoked) terminal.print(`revoked          ${keyId}`)
+    terminal.note('acknowledged: start the daemon, then refresh the wallets, whose shares the backups also hold')
+  })
+}
