@@ -2,8 +2,9 @@ import { auditHead } from './audit-chain.ts'
 import type { Reader, Tx } from './store.ts'
 
 /**
- * When a wallet's share was last replaced, as a place in the audit chain. A refresh voids every older backup of the
- * wallet: its shares no longer fit the other party's. Not under the state index; it tells the operator, decides nothing.
+ * When a wallet's share was last replaced, as a place in the audit chain. What an older backup of one party holds of the
+ * wallet no longer fits the other party's share; older backups of both undo the refresh together. Not under the state
+ * index: it tells the operator, decides nothing.
  */
 export const noteRefresh = (tx: Tx, walletId: Uint8Array): void => {
   tx.run('INSERT OR REPLACE INTO refreshes (wallet_id, sequence) VALUES (?, ?)', walletId, auditHead(tx).sequence)

@@ -59,6 +59,17 @@ describe('npm run bench', () => {
     for (const when of ['before', 'during', 'after']) expect(valueOf(figures, `load.c8_rss_${when}_mb`)).toBeGreaterThan(10)
   }, 60_000)
 
+  it('-- --scale makes wallets in bulk that are found, listed and signed with like any other', async () => {
+    const { code, figures } = await runBench(['--scale', '--quick'])
+    expect(code).toBe(0)
+    expectSound(figures)
+    for (const count of [3, 70]) {
+      for (const what of ['start_ms', 'resident_mb', 'vault_mb', 'look_up_by_id_p50_ms', 'create_wallet_p50_ms'])
+        expect(valueOf(figures, `scale.w${count}.${what}`)).toBeGreaterThan(0)
+    }
+    expect(valueOf(figures, 'scale.w70.vault_mb')).toBeGreaterThan(valueOf(figures, 'scale.w3.vault_mb'))
+  }, 90_000)
+
   it('-- --load says what is missing', async () => {
     const { code, errors } = await runBench(['--load', '--quick'], { PATH: '/nonexistent' })
     expect(code).not.toBe(0)

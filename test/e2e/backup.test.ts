@@ -138,9 +138,15 @@ describe('a restore', () => {
   let restored: TestDaemon
 
   beforeAll(async () => {
+    const changed = async () =>
+      (await client.admin.getStatus({})).status?.backups.map(({ refreshedWalletCount }) => refreshedWalletCount)
+    pair = await backUp(client, daemon)
+    expect(await changed()).toEqual([0n, 0n])
     await client.admin.revokeApiKey({ apiKeyId: revoked.apiKeyId })
     await client.admin.freeze({ scope: FreezeScope.WALLET, id: sol.walletId, note: 'after the backup' })
     await newWallet(client, 'after')
+    await client.wallets.refreshShares({ wallet: evm.walletId })
+    expect(await changed()).toEqual([1n, 1n])
     place = newPlace()
   })
   afterAll(async () => {
@@ -217,6 +223,14 @@ describe('a restore', () => {
     const { status } = await operator.admin.getStatus({})
     expect(status?.restore).toMatchObject({ vaultEpoch: 2, unrefreshedWalletCount: status?.walletCount })
     expect(status?.restore?.acknowledgeTime).toBeDefined()
+    const left = status?.restore?.unrefreshedWalletCount ?? 0n
+    expect(await outcomeOf(operator.wallets.refreshShares({ wallet: evm.walletId }))).toBe('PERMISSION_MISSING')
+    const refresher = await newKey(operator, [{ name: 'wallet:admin' }])
+    const refreshing = connect(restored, refresher.secret)
+    await refreshing.wallets.refreshShares({ wallet: evm.walletId })
+    refreshing.close()
+    expect((await operator.admin.getStatus({})).status?.restore?.unrefreshedWalletCount).toBe(left - 1n)
+    expect(await signs(caller, evm.walletId)).toBe('signed')
     const verdict = await operator.audit.verifyChain({})
     expect(verdict.valid).toBe(true)
     expect(await outcomeOf(newWallet(operator))).toBe('PERMISSION_MISSING')

@@ -1164,7 +1164,7 @@ export type BackupStatus = Message<"countersign.v1.BackupStatus"> & {
   backup?: Backup | undefined;
 
   /**
-   * Wallets whose shares were refreshed since: the backup no longer restores these.
+   * Wallets whose shares were refreshed since: a restore would bring back the shares that the refresh made worthless.
    *
    * @generated from field: uint64 refreshed_wallet_count = 2;
    */
