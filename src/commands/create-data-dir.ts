@@ -14,7 +14,7 @@ import { createApiKey } from '../vault/api-keys.ts'
 import { appendAudit } from '../vault/audit-chain.ts'
 import { createCosignerVault } from '../vault/cosigner-vault.ts'
 import { createDaemonVault, type DaemonVault } from '../vault/daemon-vault.ts'
-import { lockPath } from '../vault/open-database.ts'
+import { lockPath, refuseStrayLog } from '../vault/open-database.ts'
 import { preparePrivateDirectory, syncDirectory } from '../vault/private-file.ts'
 import { DEFAULT_PROJECT } from '../vault/projects.ts'
 import { createRootKeyFile } from '../vault/root-key-provider.ts'
@@ -134,6 +134,7 @@ export const createDataDir = async (config: Config, secrets: Secrets, reach: Fir
   // The lock of the daemon itself: what is staged is cleared, so nobody else may be staging it.
   const lock = acquireVaultLock(lockPath(paths.daemonVault))
   try {
+    for (const path of [paths.daemonVault, paths.cosignerVault]) refuseStrayLog(path)
     let made: string[] = []
     if (!isCutOff(paths)) {
       refuseExisting(paths)

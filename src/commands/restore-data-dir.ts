@@ -14,7 +14,7 @@ import type { Identity } from '../vault/backup-keys.ts'
 import type { BackupManifest } from '../vault/backup-manifest.ts'
 import { openCosignerVault } from '../vault/cosigner-vault.ts'
 import { openDaemonVault } from '../vault/daemon-vault.ts'
-import { lockPath } from '../vault/open-database.ts'
+import { lockPath, refuseStrayLog } from '../vault/open-database.ts'
 import { preparePrivateDirectory, syncDirectory } from '../vault/private-file.ts'
 import { readBackup } from '../vault/read-backup.ts'
 import { findSeal, sealRestored } from '../vault/restore-state.ts'
@@ -145,6 +145,7 @@ export const restoreDataDir = async (config: Config, secrets: Secrets, files: Ba
   preparePrivateDirectory(config.dataDir)
   const lock = acquireVaultLock(lockPath(paths.daemonVault))
   try {
+    for (const path of [paths.daemonVault, paths.cosignerVault]) refuseStrayLog(path)
     const cutOff = isCutOff(paths)
     if (!cutOff) refuseExisting(paths)
     const restored = cutOff

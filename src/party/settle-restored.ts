@@ -36,14 +36,15 @@ export const requirePair = ({ daemon, cosigner }: RestoredVaults): void => {
 
 /**
  * A link's epochs are never used twice: what was used after the backup is unknown, and fewer than this can have been
- * (one a day, and one for every 65 536 presignatures).
+ * (one a day, and one for every 65 536 presignatures). A grant to set a burned link up again was for that time: it may
+ * be used up, and is gone.
  */
 const EPOCHS_SKIPPED = 1_000_000
 
 const skipEpochs = (tx: Tx, nowMs: number): void => {
   for (const { control } of listLinks(tx)) {
     const record = decodeLinkRecord(control)
-    saveLink(tx, encodeLinkRecord({ ...record, lEpoch: record.lEpoch + EPOCHS_SKIPPED }), nowMs)
+    saveLink(tx, encodeLinkRecord({ ...record, lEpoch: record.lEpoch + EPOCHS_SKIPPED, relinkGrant: 0 }), nowMs)
   }
 }
 

@@ -124,6 +124,16 @@ const refuseMissing = (path: string): void => {
   if (!existsSync(path)) throw failure('VAULT_MISSING', { path })
 }
 
+/**
+ * Refuses with VAULT_EXISTS a log that lies where a vault is about to be put and is no longer there: SQLite would play it
+ * into the new file, whatever it was written for.
+ */
+export const refuseStrayLog = (path: string): void => {
+  if (existsSync(path)) return
+  const stray = [`${path}-wal`, `${path}-journal`].find((log) => existsSync(log))
+  if (stray !== undefined) throw failure('VAULT_EXISTS', { path: stray })
+}
+
 const connect = (path: string): Database.Database => {
   const db = new Database(path, { fileMustExist: true, timeout: 2000 })
   return closingOnThrow(db, () => {

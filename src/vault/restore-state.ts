@@ -4,13 +4,14 @@ import type { AuditHead } from './audit-chain.ts'
 import type { BackupManifest } from './backup-manifest.ts'
 import { requireRowMac, rowMac } from './row-mac.ts'
 import { getSetting, putSetting } from './settings.ts'
+import { type Leaf, moveStateIndex, rowLeaf } from './state-index.ts'
 import type { Reader, Tx } from './store.ts'
 import { raiseEpoch, readHeader } from './vault-header.ts'
 
 /**
  * What a vault knows of its last restore. A vault that was restored is sealed until an operator acknowledges it: it may
- * hold what was revoked, lifted or spent since the backup was made, and only a person can say. The row is under a MAC,
- * and a vault whose epoch says that it was restored does not do without it.
+ * hold what was revoked, lifted or spent since the backup was made, and only a person can say. The row is under a MAC
+ * and in the state index, and a vault whose epoch says that it was restored does not do without it.
  */
 export type RestoreState = {
   /** 16 bytes, the same in both parties' vaults. */
@@ -31,9 +32,20 @@ const MAC_BYTES = 32
 const encode = (state: RestoreState): Buffer =>
   Buffer.from(JSON.stringify({ ...state, auditSequence: String(state.auditSequence) }))
 
+/** Under the state index too: the row of an earlier restore of the same backup has a MAC and an epoch that fit. */
 const write = (tx: Tx, state: RestoreState, nowMs: number): void => {
   const text = encode(state)
-  putSetting(tx, SETTING, Buffer.concat([rowMac(tx, 'settings', [SETTING, text]), text]), nowMs)
+  const value = Buffer.concat([rowMac(tx, 'settings', [SETTING, text]), text])
+  const before = getSetting(tx, SETTING)?.value
+  const leaf = (row: Uint8Array): Leaf => rowLeaf(tx, 'settings', [SETTING, row])
+  putSetting(tx, SETTING, value, nowMs)
+  moveStateIndex(tx, {
+    timeMs: nowMs,
+    subject: { type: 'vault', id: state.restoreIdHex },
+    removed: before === undefined ? [] : [leaf(before)],
+    added: [leaf(value)],
+    details: { state: state.acknowledgeMs === undefined ? 'SEALED' : 'ACKNOWLEDGED' },
+  })
 }
 
 /** undefined for a vault that was never restored. VAULT_CORRUPT where the row was altered or taken away. */

@@ -74,6 +74,13 @@ export const loadKeys = (reader: Reader, root: RootKey): VaultKeys =>
 export const loadShareRing = (reader: Reader, root: RootKey): Uint8Array =>
   withSecretKey(root, (wrapKey) => readSecret(reader, wrapKey, SHARE_RING) ?? root.derive('share'))
 
+/** Whether the next rotation drops a key that opens shares. */
+export const isRingFull = (reader: Reader, root: RootKey): boolean => {
+  const ring = loadShareRing(reader, root)
+  ring.fill(0)
+  return ring.length >= RING_MAX * KEY_BYTES
+}
+
 /** Leaves the newest key of the ring: after every record has been wrapped under it. */
 export const shortenShareRing = (tx: Tx, root: RootKey): void =>
   withSecretKey(root, (wrapKey) => {

@@ -21,7 +21,7 @@ import { verifyStateIndex } from './state-index.ts'
 import { createStore } from './store.ts'
 import type { Reader, Tx, VaultKind } from './store.ts'
 import { findHeader, insertHeader, rootAad, unwrapRoot } from './vault-header.ts'
-import { deriveKeys, loadKeys, loadShareRing, shortenShareRing } from './vault-keys.ts'
+import { deriveKeys, isRingFull, loadKeys, loadShareRing, shortenShareRing } from './vault-keys.ts'
 import { requireSecret, writeSecret } from './vault-secrets.ts'
 import type { ShareCursor } from './wallet-shares.ts'
 import { wipeFile } from './wipe-file.ts'
@@ -61,7 +61,10 @@ export type Vault = Omit<GroupCommit, 'close'> & {
    * `shareKey` to who holds shares, then calls `rewrapShares`. Refuses as `rotateRoot` of rotate-root.ts.
    */
   readonly rotateRoot: (rotation: RootRotation) => Promise<void>
-  /** Brings every share record under the newest share key, in small commits; answers how many there were to bring. */
+  /**
+   * Brings every share record under the newest share key, in small commits, and overwrites what the older ones opened;
+   * answers how many there were to bring. AUDIT_UNAVAILABLE on a fault.
+   */
   readonly rewrapShares: () => Promise<number>
   /** Settles what is queued, then closes the file and lets go of the lock. */
   readonly close: () => Promise<void>
@@ -175,7 +178,15 @@ const assemble = (schema: Schema, file: OpenDatabase, opened: RootKey): Vault =>
   const commits = createGroupCommit(db, store)
   const copies = createCopies(db)
   let rotating: Promise<unknown> = Promise.resolve()
+  const rewrap = async (): Promise<number> => {
+    const count = await rewrapAll(commits, () => loadShareRing(store, root))
+    // Until then the file holds the data keys as the older root opens them.
+    if (count > 0) eraseDeleted(db, commits)
+    return count
+  }
   const rotate = async (rotation: RootRotation): Promise<void> => {
+    // The oldest key of a full ring is about to go: no record may need it.
+    if (isRingFull(store, root)) await rewrap()
     const rotated = await rotateRoot({ reader: store, commits, root }, rotation)
     root.wipe()
     root = rotated.root
@@ -210,7 +221,7 @@ const assemble = (schema: Schema, file: OpenDatabase, opened: RootKey): Vault =>
       rotating = turn
       return turn
     },
-    rewrapShares: () => rewrapAll(commits, () => loadShareRing(store, root)),
+    rewrapShares: rewrap,
     close,
     [Symbol.asyncDispose]: close,
   }

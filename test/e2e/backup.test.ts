@@ -153,6 +153,19 @@ describe('a restore', () => {
     await restored?.kill('SIGKILL')
   })
 
+  it('is not made beside the log of a vault that was taken away: it would be played into the new one', async () => {
+    const other = newPlace()
+    for (const stray of ['vault.db-wal', 'cosigner.db-wal']) {
+      const path = join(other, 'data', stray)
+      writeFileSync(path, 'left behind')
+      const { code, stderr } = await restore(other, keys, pair)
+      expect({ code, named: stderr.includes(stray) }).toEqual({ code: 1, named: true })
+      expect(readFileSync(path, 'utf8')).toBe('left behind')
+      expect(vaultFilesIn(other)).toEqual([stray])
+      rmSync(path)
+    }
+  })
+
   it('makes both vaults once, and never over a vault', async () => {
     const { code, stderr, stdout } = await restore(place, keys, pair)
     expect(stderr).toContain('restore acknowledge')

@@ -1,5 +1,7 @@
 /** Two restored vaults side by side: what fits goes on, what does not is stopped, and each knows the other as it is. */
+import type Database from 'better-sqlite3'
 import { randomBytes } from 'node:crypto'
+import { copyFileSync, readFileSync, writeFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import { walletIdFromBytes } from '../../src/domain/ids.ts'
 import { makeLinkParties } from '../../src/engine/dkls23/contexts.ts'
@@ -11,6 +13,7 @@ import { requirePair, settleRestored } from '../../src/party/settle-restored.ts'
 import { auditHead, requireRememberedHead } from '../../src/vault/audit-chain.ts'
 import type { BackupManifest } from '../../src/vault/backup-manifest.ts'
 import { encodeManifest, parseManifest } from '../../src/vault/backup-manifest.ts'
+import type { DaemonVault } from '../../src/vault/daemon-vault.ts'
 import { listLinks, saveLink } from '../../src/vault/links.ts'
 import { getPeerHead, rememberPeerHead } from '../../src/vault/peer-heads.ts'
 import { acknowledgeRestore, findSeal, getRestoreState, requireUnsealed, sealRestored } from '../../src/vault/restore-state.ts'
@@ -19,7 +22,7 @@ import { putSetting } from '../../src/vault/settings.ts'
 import { readHeader } from '../../src/vault/vault-header.ts'
 import type { Vault } from '../../src/vault/vault.ts'
 import { activateShare, getShare, nextRecordVersion, savePendingShare } from '../../src/vault/wallet-shares.ts'
-import { makeCosignerVault, makeVault, NOW, reasonOf } from '../vault/fixture.ts'
+import { makeCosignerVault, makeVault, NOW, openVaultAt, reasonOf, tamper } from '../vault/fixture.ts'
 
 const makeBoth = async () => {
   const daemon = await makeVault()
@@ -95,6 +98,22 @@ describe('settleRestored', () => {
     expect(getPeerHead(daemon.read, idS)?.sequence).toBe(auditHead(cosigner.read).sequence)
   })
 
+  it('drops grants to set a burned link up again', async () => {
+    const { daemon, cosigner } = await makeBoth()
+    const grants = (vault: Vault) => listLinks(vault.read).map(({ control }) => decodeLinkRecord(control).relinkGrant)
+    for (const vault of [daemon, cosigner]) {
+      const [link] = listLinks(vault.read)
+      const burned = { ...decodeLinkRecord(link!.control), state: 'BURNED' as const, burns: 1, relinkGrant: 5 }
+      vault.commitNow((tx) => saveLink(tx, encodeLinkRecord(burned), NOW))
+      expect(grants(vault)).toEqual([5])
+    }
+    settleRestored({ daemon, cosigner }, NOW)
+    for (const vault of [daemon, cosigner]) {
+      expect(grants(vault)).toEqual([0])
+      expect(listLinks(vault.read)[0]?.state).toBe('BURNED')
+    }
+  })
+
   it('refuses vaults of parties that do not know each other', async () => {
     const one = await makeBoth()
     const other = await makeBoth()
@@ -160,6 +179,38 @@ describe('a seal', () => {
     expect(await undone(`UPDATE settings SET value = ${acknowledged} WHERE name = 'restore'`)).toBe('VAULT_CORRUPT')
     expect(await undone('UPDATE vault_header SET epoch = 3')).toBe('VAULT_CORRUPT')
     expect(await undone('UPDATE settings SET revision = revision')).toBe('RESTORE_UNACKNOWLEDGED')
+  })
+
+  it('does not come off by the acknowledgement of another restore of the same backup, nor without its row', async () => {
+    const first = await makeVault()
+    await first.close()
+    const place = { ...first.place, path: first.path.replace('vault.db', 'again.db') }
+    copyFileSync(first.path, place.path)
+    const restoreAt = async (path: string, id: string): Promise<DaemonVault> => {
+      const vault = await openVaultAt({ ...place, path })
+      const manifest = manifestOf(vault)
+      vault.commitNow((tx) => sealRestored(tx, { manifest, restoreIdHex: id, nowMs: NOW }))
+      return vault
+    }
+    const one = await restoreAt(first.path, restoreIdHex)
+    one.commitNow((tx) => acknowledgeRestore(tx, NOW))
+    const row = one.read.one<{ value: Buffer }>(`SELECT value FROM settings WHERE name = 'restore'`)!.value
+    const two = await restoreAt(place.path, 'cd'.repeat(16))
+    expect(two.epoch).toBe(one.epoch)
+    await two.close()
+    const sealed = readFileSync(place.path)
+    const edits: ((db: Database.Database) => void)[] = [
+      (db) => db.prepare(`UPDATE settings SET value = ? WHERE name = 'restore'`).run(row),
+      (db) => db.exec(`DELETE FROM settings WHERE name = 'restore'; UPDATE vault_header SET epoch = 1`),
+    ]
+    for (const edit of edits) {
+      writeFileSync(place.path, sealed)
+      tamper(place.path, edit)
+      expect(await reasonOf(() => openVaultAt(place))).toBe('VAULT_CORRUPT')
+    }
+    writeFileSync(place.path, sealed)
+    const untouched = await openVaultAt(place)
+    expect(findSeal(untouched.read)).toMatchObject({ restoreIdHex: 'cd'.repeat(16) })
   })
 
   it('is not put on a vault that its manifest does not describe', async () => {

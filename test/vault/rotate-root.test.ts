@@ -98,6 +98,27 @@ it('the old key file opens nothing afterwards, and no key of the old root seals 
   expect(openAll(opened).sort()).toEqual(texts)
 })
 
+it('no data key as an older root opens it is left in the files once the records were brought along', async () => {
+  const { vault, place } = await filled()
+  const inFiles = (bytes: Uint8Array): boolean =>
+    [place.path, `${place.path}-wal`].some((path) => existsSync(path) && readFileSync(path).includes(bytes))
+  vault.eraseDeleted()
+  const old = listShares(vault.read, { limit: 10 }).map(({ wrappedKey }) => Buffer.from(wrappedKey))
+  expect(old.map(inFiles)).toEqual(old.map(() => true))
+  await vault.rotateRoot(rotation(place))
+  expect(await vault.rewrapShares()).toBe(5)
+  expect(old.map(inFiles)).toEqual(old.map(() => false))
+})
+
+it('rotations that were not followed by the records strand none of them, however many', async () => {
+  const { vault, place, texts } = await filled()
+  for (let round = 0; round < 6; round++) await vault.rotateRoot(rotation(place))
+  expect(openAll(vault).sort()).toEqual(texts)
+  await vault.close()
+  await using opened = await reopen(place)
+  expect(openAll(opened).sort()).toEqual(texts)
+})
+
 it('a record sealed before the rotation and stored after it still opens, also after a restart', async () => {
   const { vault, place, texts } = await filled(1)
   const late = randomBytes(251)
