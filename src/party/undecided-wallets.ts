@@ -7,9 +7,10 @@ import { decodeOutcomeAnswers, encodeOutcomeQuestions, type OutcomeQuestion } fr
 import type { SlotName } from '../engine/dkls23/presign-plan.ts'
 import { MAX_REFRESH_WALLETS } from '../engine/dkls23/suite.ts'
 import { fateByAcknowledgement, fateByAnswer, fateByName } from '../engine/dkls23/two-phase-switch.ts'
+import { equalBytes } from '../engine/hash/encoding.ts'
 import type { Link } from './link.ts'
 import { Lock } from './lock.ts'
-import type { CosignerStore } from './party-store.ts'
+import type { CosignerStore, PendingWallet } from './party-store.ts'
 import { hexOf } from './presignature-map.ts'
 
 type Deps = {
@@ -33,10 +34,19 @@ export class UndecidedWallets {
     this.#deps = deps
   }
 
+  /**
+   * Of this link: what is made over another is asked, answered and switched there, under that link's lock alone, and it
+   * is that link's material that an erased share was used with.
+   */
+  async #pending(): Promise<readonly PendingWallet[]> {
+    const { store, link } = this.#deps
+    return (await store.pendingWallets()).filter(({ linkId }) => equalBytes(linkId, link.parties.linkId))
+  }
+
   /** W5 and F5: the records of this operation are the present ones here too. */
   acknowledge(sid: Uint8Array): Promise<void> {
     return this.#lock.run(async () => {
-      for (const one of await this.#deps.store.pendingWallets()) {
+      for (const one of await this.#pending()) {
         if (fateByAcknowledgement(one, sid) === 'switch') await this.#switch(one)
       }
     })
@@ -44,7 +54,7 @@ export class UndecidedWallets {
 
   /** The questions about every PENDING record, as many to a message as it may hold. */
   async questions(): Promise<readonly Uint8Array[]> {
-    const open = await this.#deps.store.pendingWallets()
+    const open = await this.#pending()
     const bodies: Uint8Array[] = []
     for (let at = 0; at < open.length; at += MAX_REFRESH_WALLETS) {
       bodies.push(encodeOutcomeQuestions(open.slice(at, at + MAX_REFRESH_WALLETS)))
@@ -60,7 +70,7 @@ export class UndecidedWallets {
     const { store } = this.#deps
     const answers = decodeOutcomeAnswers(body)
     return this.#lock.run(async () => {
-      const open = new Map((await store.pendingWallets()).map((one) => [hexOf(one.walletId), one]))
+      const open = new Map((await this.#pending()).map((one) => [hexOf(one.walletId), one]))
       for (const answer of answers) {
         const fate = fateByAnswer(open.get(hexOf(answer.walletId)), answer)
         if (fate === 'keep') continue
@@ -77,11 +87,11 @@ export class UndecidedWallets {
    * answered, which is asked for here.
    */
   async heed(names: readonly SlotName[]): Promise<ReadonlySet<string>> {
-    const { store, ask } = this.#deps
+    const { ask } = this.#deps
     const undecided = new Set<string>()
-    if ((await store.pendingWallets()).length === 0) return undecided
+    if ((await this.#pending()).length === 0) return undecided
     await this.#lock.run(async () => {
-      const byKey = new Map((await store.pendingWallets()).map((one) => [hexOf(one.walletId), one]))
+      const byKey = new Map((await this.#pending()).map((one) => [hexOf(one.walletId), one]))
       for (const name of names) {
         const one = byKey.get(hexOf(name.walletId))
         if (one === undefined) continue
