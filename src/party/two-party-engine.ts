@@ -312,7 +312,7 @@ export class TwoPartyEngine {
     readonly why: string
     readonly cosignerId: string
     readonly cosigner: CosignerStatus | undefined
-    readonly signer: SignerStatus | undefined
+    readonly signer: readonly SignerStatus[] | undefined
   }> {
     const live = this.#live
     const none = { available: false, why: this.#why, cosignerId: '', cosigner: undefined, signer: undefined }
