@@ -33,12 +33,33 @@ export type StatusView = CustodyStatus & {
 
 type PartyStatus = Awaited<ReturnType<AdminNeeds['engine']['status']>>
 
-/** What a link is good for, by what both sides say of it. */
-export const linkStateOf = (signer: PartyStatus['signer'], cosigner: PartyStatus['cosigner']): LinkState => {
-  if (signer?.state === 'BURNED' || cosigner?.state === 'BURNED') return 'burned'
-  if (signer?.state === 'SUSPENDED' || cosigner?.state === 'SUSPENDED') return 'suspended'
-  return signer?.ready === true ? 'ready' : 'starting'
+export type LinkView = StatusView['links'][number]
+
+/** What each link is good for, by what both sides say of it; of parties that say nothing, the first is starting. */
+export const linkViews = (signer: PartyStatus['signer'], cosigner: PartyStatus['cosigner']): readonly LinkView[] => {
+  if (signer === undefined) return [{ shard: 0, state: 'starting', renewTimeMs: undefined, presignatureCount: 0n }]
+  return signer.map((own) => {
+    const theirs = cosigner?.links.find(({ shard }) => shard === own.shard)
+    const { shard, renewedAtMs, presignatures } = own
+    const renewTimeMs = renewedAtMs === 0 ? undefined : renewedAtMs
+    return { shard, state: stateOf(own, theirs), renewTimeMs, presignatureCount: BigInt(presignatures) }
+  })
 }
+
+type OwnLink = NonNullable<PartyStatus['signer']>[number]
+type TheirLink = NonNullable<PartyStatus['cosigner']>['links'][number]
+
+const stateOf = (own: OwnLink, theirs: TheirLink | undefined): LinkState => {
+  if (own.state === 'BURNED' || theirs?.state === 'BURNED') return 'burned'
+  if (own.state === 'SUSPENDED' || theirs?.state === 'SUSPENDED') return 'suspended'
+  return own.ready ? 'ready' : 'starting'
+}
+
+const WORST_FIRST: readonly LinkState[] = ['burned', 'suspended', 'starting', 'ready']
+
+/** Of several links the state that is worst. */
+export const worstLinkState = (links: readonly LinkView[]): LinkState =>
+  WORST_FIRST.find((state) => links.some((link) => link.state === state)) ?? 'starting'
 
 export const getStatus = async (
   needs: AdminNeeds,
@@ -46,10 +67,8 @@ export const getStatus = async (
 ): Promise<StatusView> => {
   const { vault, engine } = needs
   const { available, cosignerId, cosigner, signer } = await engine.status()
-  const state = linkStateOf(signer, cosigner)
   const presignatureCount = BigInt(engine.presignatureCount)
   const custody = await custodyStatus(needs)
-  const renewedAtMs = signer?.renewedAtMs ?? 0
   return {
     mode: EMBEDDED_MODE,
     version: started.version,
@@ -58,7 +77,7 @@ export const getStatus = async (
     startTimeMs: started.timeMs,
     cosignerAvailable: available,
     cosignerId,
-    links: [{ shard: 0, state, renewTimeMs: renewedAtMs === 0 ? undefined : renewedAtMs, presignatureCount }],
+    links: linkViews(signer, cosigner),
     freezes: listFreezes(needs),
     walletCount: BigInt(countWallets(vault.read)),
     auditSequence: auditHead(vault.read).sequence,

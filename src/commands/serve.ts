@@ -5,7 +5,7 @@
 import { renameSync, rmSync, writeFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { CustodyTurns } from '../admin/custody.ts'
-import { linkStateOf } from '../admin/status.ts'
+import { linkViews, worstLinkState } from '../admin/status.ts'
 import type { Config, Secrets } from '../config/config.ts'
 import { dataDirPaths } from '../config/load-config.ts'
 import { walletIdFromBytes } from '../domain/ids.ts'
@@ -96,6 +96,7 @@ export const composeDaemon = async (
       vault,
       clock,
       pool: config.presignatures,
+      cryptoWorkers: config.cryptoWorkers,
       cosigner: {
         path: paths.cosignerVault,
         rootKey: config.cosignerRootKey.uri,
@@ -182,7 +183,7 @@ const serveMetrics = async (
   if (metricsListen === undefined) return {}
   const linkState = async (): Promise<LinkLevel> => {
     const { available, signer, cosigner } = await engine.status()
-    return available ? linkStateOf(signer, cosigner) : 'unavailable'
+    return available ? worstLinkState(linkViews(signer, cosigner)) : 'unavailable'
   }
   const sources = { pool: () => engine.poolView(), linkState, inFlight: edge.inFlight }
   const onError = (error: unknown): void => logInternalError(log, { where: 'metrics', error })

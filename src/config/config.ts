@@ -54,6 +54,8 @@ export type Config = {
   }
   /** Where systemd puts credentials; `systemd-cred:` reads them there. */
   readonly credentialsDirectory: string | undefined
+  /** Links to the cosigner, each with OT material and a pair of crypto workers of its own. */
+  readonly cryptoWorkers: number
   readonly presignatures: {
     readonly lowWater: number
     readonly highWater: number

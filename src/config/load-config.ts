@@ -169,6 +169,7 @@ const readSettings = (inputs: Inputs, sources: Partial<Record<OptionName, Settin
       cosignerRecipient: read('cosigner-backup-recipient'),
     },
     credentialsDirectory: inputs.environment.CREDENTIALS_DIRECTORY,
+    cryptoWorkers: need('crypto-workers'),
     presignatures: {
       lowWater: need('presignatures-low-water'),
       highWater: need('presignatures-high-water'),

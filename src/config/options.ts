@@ -107,6 +107,12 @@ export const OPTIONS = {
     summary: 'serve TCP without TLS on an address other machines can reach',
     fallback: 'false',
   }),
+  'crypto-workers': option({
+    parse: parseIntegerWithin(1, 16),
+    placeholder: '<count>',
+    summary: 'links to the cosigner, with two presigning threads each; wallets stay on the link they were made over',
+    fallback: '2',
+  }),
   'presignatures-low-water': option({
     parse: parseIntegerWithin(0, 4_096),
     placeholder: '<count>',

@@ -32,6 +32,7 @@ if (parentPort !== null) {
       discard: forward('discard'),
       abandonWallet: forward('abandonWallet'),
       dropPresignatures: forward('dropPresignatures'),
+      lose: forward('lose'),
       backup: forward('backup'),
       rotateKey: forward('rotateKey'),
       backupStanding: forward('backupStanding'),

@@ -2,32 +2,26 @@
  * The embedded cosigner: party S in a thread of its own, with its own vault file under its own root key. It serves
  * protocol frames to party C over one port and a few administrative calls to the main thread over another.
  */
-import { randomBytes } from 'node:crypto'
 import { statSync } from 'node:fs'
 import type { MessagePort } from 'node:worker_threads'
 import { assert, failure } from '../domain/failure.ts'
-import { makeLinkParties } from '../engine/dkls23/contexts.ts'
-import { ROLE_S } from '../engine/dkls23/suite.ts'
 import { contextRandomize } from '../engine/curve/secp256k1.ts'
 import { appendAudit, type AuditHead, auditHead } from '../vault/audit-chain.ts'
 import { type CosignerVault, createCosignerVault, openCosignerVault } from '../vault/cosigner-vault.ts'
 import { addFreeze, type FreezeRow, type FreezeSubject, removeFreeze } from '../vault/freezes.ts'
-import { getLink } from '../vault/links.ts'
 import { getPeerHead, raisePeerHead, rememberPeerHead } from '../vault/peer-heads.ts'
 import { requireUnsealed } from '../vault/restore-state.ts'
 import { createRootKeyProvider } from '../vault/root-key-provider.ts'
 import { getSetting, putSetting } from '../vault/settings.ts'
 import { getShare, listRefreshedShares, setShareState } from '../vault/wallet-shares.ts'
 import { createCosignerCustody, type CustodyData } from './cosigner-custody.ts'
+import { CosignerLinks, type LostMaterial } from './cosigner-links.ts'
 import { createCosignerStore } from './cosigner-store.ts'
 import { createEntropy, systemClock } from './entropy.ts'
 import type { PeerEpochs } from './epoch-check.ts'
-import { Link, newLinkRecord } from './link.ts'
 import { partyIdOf } from './party-id.ts'
 import { openPortEnd, type PortEnd } from './port-calls.ts'
 import { hexOf } from './presignature-map.ts'
-import { readEd25519Payload, readSigningPayload } from './read-payload.ts'
-import { Responder } from './responder.ts'
 import { ShareSeal } from './share-sealing.ts'
 
 export type CosignerWorkerData = CustodyData & {
@@ -40,13 +34,17 @@ export type CosignerWorkerData = CustodyData & {
 /** What the main thread serves to the cosigner. */
 export type CosignerEvents = {
   readonly alert: (args: { readonly what: string; readonly detail: string }) => void
+  readonly lost: (args: LostMaterial) => void
 }
 
 export type CosignerStatus = {
-  readonly state: 'ACTIVE' | 'SUSPENDED' | 'BURNED'
-  readonly lEpoch: number
-  readonly relinkGrant: number
-  readonly presignatures: number
+  readonly links: readonly {
+    readonly shard: number
+    readonly state: 'ACTIVE' | 'SUSPENDED' | 'BURNED'
+    readonly lEpoch: number
+    readonly relinkGrant: number
+    readonly presignatures: number
+  }[]
   readonly head: AuditHead
 }
 
@@ -79,8 +77,7 @@ export const createCosigner = async (data: CosignerWorkerData, main: () => PortE
   const alert = (what: string, detail: string): void => {
     void main().call('alert', { what, detail }).catch(() => undefined)
   }
-  let responder: Responder | undefined
-  let link: Link | undefined
+  let links: CosignerLinks | undefined
   let peerId: Uint8Array | undefined
 
   /** The file that this thread writes is still the one that lies there: a vault put aside must not keep signing. */
@@ -108,23 +105,13 @@ export const createCosigner = async (data: CosignerWorkerData, main: () => PortE
       return { ownId, publicKey: vault.signer.publicKey, head: auditHead(vault.read) }
     },
     /** Serves one daemon. The first is remembered; another is refused. */
-    pair: async ({ idC }: { readonly idC: Uint8Array }) => {
+    pair: async ({ idC, shards }: { readonly idC: Uint8Array; readonly shards: readonly number[] }) => {
       requirePeer(idC)
       peerId = idC
-      const parties = makeLinkParties(idC, ownId, 0)
-      const record = (await store.loadLink(parties.linkId)) ?? newLinkRecord(parties, ROLE_S, BigInt(clock.nowMs()))
-      if (getLink(vault.read, parties.linkId) === undefined) await store.saveLinks([record])
-      const events = { alert, wipeSessions: () => responder?.wipeSessions() }
-      link = new Link(parties, record, store, clock, events)
+      const ask = (question: Uint8Array) => frames.call('question', question, { timeoutMs: 10_000 })
+      const lost = (args: LostMaterial): void => void main().call('lost', args).catch(() => undefined)
+      links = await CosignerLinks.open({ store, entropy, clock, alert, ask, lost }, idC, ownId, shards)
       const frames: PortEnd<QuestionCalls> = openPortEnd(data.frames, { frame }, (error) => alert('internal', String(error)))
-      const deps = { link, store, entropy, clock, alert }
-      responder = new Responder({
-        ...deps,
-        readPayload: readSigningPayload,
-        readEdPayload: readEd25519Payload,
-        incarnationId: new Uint8Array(randomBytes(16)),
-        ask: (question) => frames.call('question', question, { timeoutMs: 10_000 }),
-      })
       return { head: getPeerHead(vault.read, idC) }
     },
     rememberHead: async ({ head, exact }: { readonly head: AuditHead; readonly exact: boolean }) => {
@@ -137,11 +124,11 @@ export const createCosigner = async (data: CosignerWorkerData, main: () => PortE
     },
     status: (): CosignerStatus => {
       assertInPlace()
-      assert(link, 'paired')
-      const { state, lEpoch, relinkGrant } = link.record
-      const presignatures = (responder?.presignatureCount ?? 0) + (responder?.ed.presignatureCount ?? 0)
-      return { state: link.burned ? 'BURNED' : state, lEpoch, relinkGrant, presignatures, head: auditHead(vault.read) }
+      assert(links, 'paired')
+      return { links: links.status(), head: auditHead(vault.read) }
     },
+    /** The daemon's side of a link has lost its material. */
+    lose: (args: LostMaterial) => links?.lose(args),
     freeze: ({ freeze }: { readonly freeze: FreezeRow }) =>
       vault.commit((tx) => {
         if (addFreeze(tx, freeze).added) auditFreeze(tx, 'freeze.added', freeze)
@@ -153,37 +140,36 @@ export const createCosigner = async (data: CosignerWorkerData, main: () => PortE
       }),
     /** The wallet signs nothing here from now on. */
     stopWallet: async ({ walletId }: { readonly walletId: Uint8Array }) => {
-      responder?.wipeWallet(walletId)
+      links?.wipeWallet(walletId)
       await vault.commit((tx) => setShareState(tx, walletId, 'REVOKED', clock.nowMs()))
       // What read the wallet as ACTIVE while that was being written forgets it again.
-      responder?.wipeWallet(walletId)
+      links?.wipeWallet(walletId)
     },
     /** A presignature that was handed out and will not be used. */
-    discard: (presigId: Uint8Array) => responder?.discard(presigId),
+    discard: (presigId: Uint8Array) => links?.discard(presigId),
     /** A key generation that the daemon gave up, after its own record is gone: this side's never comes to be. */
     abandonWallet: ({ walletId }: { readonly walletId: Uint8Array }) => store.abandonPending(walletId),
     /** The epochs of wallets that were refreshed, after C was asked about what is not decided. */
     shareEpochs: async (): Promise<PeerEpochs> => {
-      await responder?.settled()
+      await links?.settled()
       const undecided = (await store.pendingWallets()).map(({ walletId }) => walletId)
       return { refreshed: listRefreshedShares(vault.read), undecided }
     },
     /** These are of another epoch than the daemon's: nothing is signed with them. */
     quarantine: async ({ walletIds }: { readonly walletIds: readonly Uint8Array[] }) => {
       for (const walletId of walletIds) {
-        responder?.wipeWallet(walletId)
+        links?.wipeWallet(walletId)
         const state = getShare(vault.read, walletId)?.state
         if (state === 'ACTIVE') await store.setWalletState(walletId, 'QUARANTINED', 'of another epoch than the daemon')
-        responder?.wipeWallet(walletId)
+        links?.wipeWallet(walletId)
       }
     },
     dropPresignatures: ({ walletId }: { readonly walletId: Uint8Array | undefined }) => {
-      if (walletId === undefined) responder?.wipeSessions()
-      else responder?.wipeWallet(walletId)
+      if (walletId === undefined) links?.wipeSessions()
+      else links?.wipeWallet(walletId)
     },
     stop: async () => {
-      responder?.wipeSessions()
-      link?.wipeMaterial()
+      await links?.close()
       seal.close()
       await vault.close()
       setImmediate(() => {
@@ -195,7 +181,7 @@ export const createCosigner = async (data: CosignerWorkerData, main: () => PortE
 
   const frame = async (bytes: Uint8Array): Promise<Uint8Array | undefined> => {
     assertInPlace()
-    return responder?.answer(bytes)
+    return links?.answer(bytes)
   }
   return calls
 }

@@ -103,6 +103,10 @@ export class EdInitiator {
     this.#watch.stop(walletId)
   }
 
+  has(presigId: Uint8Array): boolean {
+    return this.#presignatures.has(presigId)
+  }
+
   discard(presigId: Uint8Array): void {
     this.#presignatures.discard(presigId)
   }

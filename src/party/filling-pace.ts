@@ -22,6 +22,8 @@ const QUIET_MS = 3
 const RECENT_MS = 500
 const PATIENCE = 4
 const PATIENCE_MAX_MS = 250
+/** A session that took longer than the mean by this factor counts as if it had taken that. */
+const OUTLIER = 4
 /** Of two measurements the newer counts this much. */
 const FRESH = 0.2
 
@@ -58,6 +60,7 @@ export class FillingPace {
   #startMs = 0
   #endMs = Number.NEGATIVE_INFINITY
   #isRunning = false
+  #measured = 0
   #sessionMs = 0
   #fillRate = 0
 
@@ -88,7 +91,10 @@ export class FillingPace {
     this.#isRunning = false
     this.#endMs = performance.now()
     if (made === 0) return
-    const tookMs = Math.max(this.#endMs - this.#startMs, 0.1)
+    // The first waits for the link to be set up, and says little of those that follow; nor does one after a renewal.
+    if (this.#measured === 1) this.#sessionMs = this.#fillRate = 0
+    this.#measured += 1
+    const tookMs = Math.min(Math.max(this.#endMs - this.#startMs, 0.1), this.#sessionMs * OUTLIER || Infinity)
     const rate = (made * 1_000) / tookMs
     this.#sessionMs = this.#sessionMs === 0 ? tookMs : (1 - FRESH) * this.#sessionMs + FRESH * tookMs
     this.#fillRate = this.#fillRate === 0 ? rate : (1 - FRESH) * this.#fillRate + FRESH * rate

@@ -9,6 +9,9 @@ import { hexOf } from './presignature-map.ts'
 
 export const STEP_TIMEOUT_MS = 2_000
 
+/** The id of the link that a frame is of, in hexadecimal, before the frame is judged. */
+export const linkIdIn = (frame: Uint8Array): string => hexOf(frame.subarray(8, 24))
+
 export type Exchange = (
   type: FrameType,
   sid: Uint8Array,

@@ -38,7 +38,7 @@ import { inThreadSessionsOfC } from './in-thread-sessions.ts'
 import { RefreshInitiator } from './refresh-initiator.ts'
 import type { SessionsOfC } from './session-engine.ts'
 
-/** C's presignatures die a minute before S's. */
+/** A minute before S drops its own. */
 const OWN_TTL_MS = PRESIGNATURE_TTL_MS - 60_000
 const BUSY_RETRY_MS = 100
 const MAX_ATTEMPTS = 4
@@ -128,6 +128,17 @@ export class Initiator {
     this.#presignatures.wipeAll()
     this.#signing.clear()
     this.ed.wipeAll()
+  }
+
+  /** The material up to this epoch is gone on one side, with what was made over it. Ed25519 presignatures need none. */
+  loseUpTo(lEpoch: number): void {
+    this.#link.wipeMaterialUpTo(lEpoch)
+    this.#presignatures.wipeUpTo(lEpoch)
+  }
+
+  /** Whether a presignature of either kind is here. */
+  has(presigId: Uint8Array): boolean {
+    return this.#presignatures.has(presigId) || this.ed.has(presigId)
   }
 
   discard(presigId: Uint8Array): void {
@@ -288,7 +299,7 @@ export class Initiator {
   /** Takes the records over and overwrites their shares. */
   async #presignOnce(records: readonly WalletRecord[]): Promise<readonly ReadyPresignature[]> {
     try {
-      const presignatures = await runPresign({ ...this.#sessionDeps(), store: this.#deps.store }, records)
+      const presignatures = await runPresign({ ...this.#deps, sessions: this.#sessions, exchange: this.#exchange }, records)
       return this.#keep(presignatures, records)
     } finally {
       for (const { share } of records) share.fill(0)
@@ -324,11 +335,7 @@ export class Initiator {
   }
 
   async #setUp(reason: Parameters<typeof setUpLink>[1]): Promise<void> {
-    await setUpLink(this.#sessionDeps(), reason)
-  }
-
-  #sessionDeps(): Parameters<typeof setUpLink>[0] {
-    return { link: this.#link, sessions: this.#sessions, exchange: this.#exchange }
+    await setUpLink({ ...this.#deps, sessions: this.#sessions, exchange: this.#exchange }, reason)
   }
 
   /** Carries out what a fault costs before the caller hears of it. */

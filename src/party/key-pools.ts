@@ -6,12 +6,12 @@ import type { Failure } from '../domain/failure.ts'
 import type { KeyType } from '../vault/wallets.ts'
 import { LiveActivity } from './filling-pace.ts'
 import type { ReadyPresignature } from './initiator.ts'
-import { type PoolEvents, type PoolSettings, type PoolView, PresignaturePool } from './presignature-pool.ts'
+import { type PoolEvents, type PoolSettings, type PoolView, PresignaturePool, type ShardOf } from './presignature-pool.ts'
 
 /** A wallet as its pool knows it. */
 export type PooledWallet = { readonly walletId: Uint8Array; readonly keyType: KeyType }
 
-type Presign = (walletIds: readonly Uint8Array[]) => Promise<readonly ReadyPresignature[]>
+type Presign = (walletIds: readonly Uint8Array[], shard: number) => Promise<readonly ReadyPresignature[]>
 
 export class KeyPools {
   readonly #pools: { readonly [K in KeyType]: PresignaturePool }
@@ -22,12 +22,13 @@ export class KeyPools {
     settings: PoolSettings,
     nowMs: () => number,
     events: PoolEvents,
+    shardOf: ShardOf,
   ) {
     // Filling one kind gives way to signing with the other: the same threads do both.
     const live = new LiveActivity()
     this.#pools = {
-      secp256k1: new PresignaturePool(presign.secp256k1, settings, nowMs, events, live),
-      ed25519: new PresignaturePool(presign.ed25519, settings, nowMs, events, live),
+      secp256k1: new PresignaturePool(presign.secp256k1, settings, nowMs, events, live, shardOf),
+      ed25519: new PresignaturePool(presign.ed25519, settings, nowMs, events, live, shardOf),
     }
     this.#all = [this.#pools.secp256k1, this.#pools.ed25519]
   }
@@ -50,6 +51,12 @@ export class KeyPools {
 
   forgetAll(): void {
     for (const pool of this.#all) pool.forgetAll()
+  }
+
+  /** Every presignature of a shard is gone; `what`: of one kind of key only. */
+  forgetShard(shard: number, what?: KeyType): void {
+    if (what !== undefined) return this.#pools[what].forgetShard(shard)
+    for (const pool of this.#all) pool.forgetShard(shard)
   }
 
   /** Those who wait, and those who come, hear `reason`; absent, that the daemon stops. */

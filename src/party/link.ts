@@ -14,6 +14,7 @@ import type { HeldMaterial } from './session-engine.ts'
 
 const DAY_MS = 86_400_000n
 const STRIKES_TO_SUSPEND = 3
+const SETTLE_MS = 2_000
 /** Erasures within this time share one set-up. */
 export const ERASE_GATHER_MS = 60_000
 export const MAX_BURNS = 3
@@ -27,12 +28,20 @@ export type LinkEvents = {
   readonly wipeMaterial?: (material: HeldMaterial) => void
 }
 
+/** The links of one pair of parties that this process holds: a burn covers all of them, in one transaction. */
+export class LinkPair {
+  readonly links: Link[] = []
+  /** Changes of their records, one at a time: each starts from what the one before made durable. */
+  readonly writes = new Lock()
+  /** The burn that is being made durable: another verdict meanwhile is of the same incident. */
+  burning: Promise<void> | undefined
+}
+
 export class Link {
   readonly parties: LinkParties
   readonly role: Role
   readonly lock = new Lock()
-  /** Changes of the record, one at a time: each starts from what the one before made durable. */
-  readonly #writes = new Lock()
+  readonly #pair: LinkPair
   #record: LinkRecord
   #material: { value: HeldMaterial; bornNs: bigint; slots: number; timer: NodeJS.Timeout } | undefined
   #eraseTimer: NodeJS.Timeout | undefined
@@ -41,7 +50,16 @@ export class Link {
   readonly #clock: Clock
   readonly #events: LinkEvents
 
-  constructor(parties: LinkParties, record: LinkRecord, store: PartyStore, clock: Clock, events: LinkEvents) {
+  constructor(
+    parties: LinkParties,
+    record: LinkRecord,
+    store: PartyStore,
+    clock: Clock,
+    events: LinkEvents,
+    pair = new LinkPair(),
+  ) {
+    this.#pair = pair
+    pair.links.push(this)
     this.parties = parties
     this.role = record.role
     this.#record = record
@@ -101,6 +119,11 @@ export class Link {
     else this.#events.wipeMaterial(value)
   }
 
+  /** Material of this epoch and before is of no use any more: one side's is gone. */
+  wipeMaterialUpTo(lEpoch: number): void {
+    if (this.#material !== undefined && this.#material.value.lEpoch <= lEpoch) this.wipeMaterial()
+  }
+
   /** Counts the slots of a session for which P2 was sent, finished or not. */
   countSlots(slots: number): void {
     if (this.#material === undefined) return
@@ -137,9 +160,17 @@ export class Link {
     else this.#eraseTimer = setTimeout(() => this.eraseDue() && this.wipeMaterial(), waitMs + 1).unref()
   }
 
+  /** Resolves when the session in flight has ended with all that follows from it, or after two seconds. */
+  async settled(): Promise<void> {
+    const late = Promise.withResolvers<void>()
+    const timer = setTimeout(late.resolve, SETTLE_MS)
+    await Promise.race([this.lock.run(() => Promise.resolve()), late.promise])
+    clearTimeout(timer)
+  }
+
   /** Durable before it returns. No change, no write. */
   async save(change: (record: LinkRecord) => Partial<LinkRecord>): Promise<void> {
-    await this.#writes.run(async () => {
+    await this.#pair.writes.run(async () => {
       const changes = change(this.#record)
       if (Object.keys(changes).length === 0) return
       const next = { ...this.#record, ...changes }
@@ -155,32 +186,35 @@ export class Link {
   }
 
   /**
-   * The burn of §15.1, in its order: flag, overwrite, commit, alert; the caller answers only after it. Not
-   * cancellable: nothing here looks at a signal. A commit that fails leaves the flag up, so the link stays shut, and
-   * rejects, so no answer leaves.
+   * The burn of §15.1, in its order: flag, overwrite, commit, alert, over every link of the two parties; the caller
+   * answers only after it. Not cancellable: nothing here looks at a signal. A commit that fails leaves the flags up, so
+   * the links stay shut, and rejects, so no answer leaves.
    */
   async burn(): Promise<void> {
+    const pair = this.#pair
+    for (const link of pair.links) link.#stop()
+    if (pair.burning !== undefined) return pair.burning
+    pair.burning = pair.writes.run(() => this.#saveBurn()).finally(() => (pair.burning = undefined))
+    await pair.burning
+    this.#events.alert('burned', 'a cheating check failed; nothing signs over this link until an operator relinks')
+  }
+
+  #stop(): void {
     this.#burning = true
     this.wipeMaterial()
     this.#events.wipeSessions()
-    await this.#writes.run(() => this.#saveBurn())
-    this.#events.alert('burned', 'a cheating check failed; nothing signs over this link until an operator relinks')
   }
 
   async #saveBurn(): Promise<void> {
     const { idC, idS } = this.parties
-    const stored = await this.#store.linksOfPair(idC, idS)
-    const own = stored.length === 0 ? [this.#record] : stored
-    const burned = own.map((record) => ({
-      ...record,
-      state: 'BURNED' as const,
-      burns: record.burns + 1,
-      lastBurnAtMs: this.nowMs,
-      relinkGrant: 0,
-    }))
-    await this.#store.saveLinks(burned)
-    const mine = burned.find((record) => Buffer.compare(record.linkId, this.parties.linkId) === 0)
-    if (mine !== undefined) this.#record = mine
+    const keyOf = ({ linkId }: Pick<LinkRecord, 'linkId'>): string => Buffer.from(linkId).toString('hex')
+    const known = this.#pair.links.map(({ record }) => [keyOf(record), record] as const)
+    const stored = (await this.#store.linksOfPair(idC, idS)).map((record) => [keyOf(record), record] as const)
+    const burned = new Map(
+      [...new Map([...known, ...stored])].map(([key, record]) => [key, burnedFrom(record, this.nowMs)]),
+    )
+    await this.#store.saveLinks([...burned.values()])
+    for (const link of this.#pair.links) link.#record = burned.get(keyOf(link.record)) ?? link.#record
   }
 
   /**
@@ -210,7 +244,7 @@ export class Link {
   async #strike(what: string): Promise<void> {
     let counted = false
     let suspended = false
-    await this.#writes.run(async () => {
+    await this.#pair.writes.run(async () => {
       const record = this.#record
       if (this.#burning || record.state !== 'ACTIVE') return
       const now = this.nowMs
@@ -226,6 +260,14 @@ export class Link {
     if (suspended) this.#events.alert('suspended', 'three protocol violations within 24 hours')
   }
 }
+
+const burnedFrom = (record: LinkRecord, nowMs: bigint): LinkRecord => ({
+  ...record,
+  state: 'BURNED',
+  burns: record.burns + 1,
+  lastBurnAtMs: nowMs,
+  relinkGrant: 0,
+})
 
 /** A link that was never set up. */
 export const newLinkRecord = (parties: LinkParties, role: Role, nowMs: bigint): LinkRecord => ({

@@ -111,6 +111,11 @@ export class LiveOperation {
     if (this.find(sid) !== undefined) this.drop()
   }
 
+  /** Ends a session of this link epoch or one before. */
+  dropUpTo(lEpoch: number): void {
+    if (this.#operation !== undefined && this.#operation.lEpoch <= lEpoch) this.drop()
+  }
+
   /** Ends a presign session that holds the wallet, named in hexadecimal. */
   dropWallet(walletKey: string): void {
     if (this.#computed?.wallets.has(walletKey)) this.#computed.ended = true

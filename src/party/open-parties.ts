@@ -10,13 +10,15 @@ import { requireUnsealed } from '../vault/restore-state.ts'
 import { getSetting, putSetting } from '../vault/settings.ts'
 import { dropPendingShare, listPendingShares } from '../vault/wallet-shares.ts'
 import type { CosignerCalls, CosignerEvents, CosignerWorkerData } from './cosigner.ts'
+import type { LostMaterial } from './cosigner-links.ts'
 import { stopDivergentWallets } from './epoch-check.ts'
 import { KeyPools } from './key-pools.ts'
 import { asFailure } from './party-failure.ts'
 import { partyIdOf } from './party-id.ts'
 import { openPortEnd, type PortEnd } from './port-calls.ts'
-import type { PoolSettings } from './presignature-pool.ts'
+import type { PoolSettings, ShardOf } from './presignature-pool.ts'
 import { hexOf } from './presignature-map.ts'
+import { Shards } from './shards.ts'
 import type { RefreshOrders } from './refresh-orders.ts'
 import type { SignerCalls, SignerHostCalls, SignerWorkerData } from './signer.ts'
 import { createSignerHost, type SignerHostEvents } from './signer-host.ts'
@@ -25,6 +27,8 @@ export type PartiesOptions = {
   readonly vault: DaemonVault
   readonly clock: Clock
   readonly pool: PoolSettings
+  /** Links that take new wallets, each with a lock, OT material and crypto workers of its own: 1 to 16. */
+  readonly cryptoWorkers: number
   readonly cosigner: Omit<CosignerWorkerData, 'frames' | 'create'>
   readonly onAlert: (party: 'daemon' | 'cosigner', what: string, detail: string) => void
   readonly refreshOrders: RefreshOrders
@@ -37,6 +41,8 @@ export type JoinedParties = {
   readonly signer: PortEnd<SignerCalls>
   readonly pools: KeyPools
   readonly cosignerId: Uint8Array
+  /** The shard that a wallet's shares are on. */
+  readonly shardOf: ShardOf
   /** `why`: what was lost; absent when the daemon stops. */
   readonly close: (why?: string) => Promise<void>
 }
@@ -60,13 +66,18 @@ export const openParties = async (options: PartiesOptions, lost: (why: string) =
     isLost = true
     lost(why)
   }
+  /** Once both are there. */
+  let joined: { readonly cosignerLost: (lost: LostMaterial) => void } | undefined
   const channel = new MessageChannel()
   const cosignerThread = startThread('./cosigner-worker.ts', 'cosigner', {
     ...options.cosigner,
     create: false,
     frames: channel.port2,
   } satisfies CosignerWorkerData)
-  const events: CosignerEvents = { alert: ({ what, detail }) => options.onAlert('cosigner', what, detail) }
+  const events: CosignerEvents = {
+    alert: ({ what, detail }) => options.onAlert('cosigner', what, detail),
+    lost: (lost) => joined?.cosignerLost(lost),
+  }
   const onBug = (error: unknown): void => options.onAlert('daemon', 'internal', String(error))
   const cosigner: PortEnd<CosignerCalls> = openPortEnd(cosignerThread, events, onBug)
   const threads = [cosignerThread]
@@ -82,20 +93,25 @@ export const openParties = async (options: PartiesOptions, lost: (why: string) =
     pinPeer(vault, ownId, clock)
     requireForward(vault, ownId, theirs, clock)
     const idC = partyIdOf(vault.signer.publicKey)
-    const { head } = await cosigner.call('pair', { idC })
+    const shards = new Shards(vault.read, idC, ownId, options.cryptoWorkers)
+    const served = shards.served()
+    warnOfMore(options, served)
+    const { head } = await cosigner.call('pair', { idC, shards: served })
     if (head !== undefined) requireRememberedHead(vault.read, head)
     dropUndecided(vault, clock)
     // A stop between a refresh and the overwriting of the old share's pages left that undone.
     vault.eraseDeleted()
     const shareKey = vault.shareKey()
-    const data: SignerWorkerData = { idC, idS: ownId, shareKey, vaultId: vault.vaultId, frames: channel.port1 }
+    const links = { idC, idS: ownId, shards: served, configured: shards.configured }
+    const data: SignerWorkerData = { ...links, shareKey, vaultId: vault.vaultId, frames: channel.port1 }
     const signerThread = startThread('./signer-worker.ts', 'signer', data)
     shareKey.fill(0)
     threads.push(signerThread)
     const pools: KeyPools = new KeyPools(
       {
-        secp256k1: (ids) => signer.call('presign', ids, { transfer: [], timeoutMs: OPEN_TIMEOUT_MS }),
-        ed25519: (ids) => signer.call('presignEd25519', ids, { transfer: [], timeoutMs: OPEN_TIMEOUT_MS }),
+        secp256k1: (walletIds, shard) => signer.call('presign', { shard, walletIds }, { timeoutMs: OPEN_TIMEOUT_MS }),
+        ed25519: (walletIds, shard) =>
+          signer.call('presignEd25519', { shard, walletIds }, { timeoutMs: OPEN_TIMEOUT_MS }),
       },
       options.pool,
       () => clock.nowMs(),
@@ -106,13 +122,25 @@ export const openParties = async (options: PartiesOptions, lost: (why: string) =
         },
         low: (walletId, left) => options.onLowPool?.(walletId, left),
       },
+      (walletId) => shards.of(walletId),
     )
     const host: SignerHostCalls = createSignerHost(vault, clock, options.refreshOrders, {
       walletStopped: options.walletStopped,
-      wiped: (walletId) => (walletId === undefined ? pools.forgetAll() : pools.forget(walletId)),
+      walletWiped: (walletId) => pools.forget(walletId),
+      wiped: (shard) => pools.forgetShard(shard),
+      lost: async (lost) => {
+        pools.forgetShard(lost.shard, 'secp256k1')
+        await cosigner.call('lose', lost, { timeoutMs: CALL_TIMEOUT_MS })
+      },
       alert: (what, detail) => options.onAlert('daemon', what, detail),
     })
     const signer: PortEnd<SignerCalls> = openPortEnd(signerThread, host, onBug)
+    joined = {
+      cosignerLost: (lost) => {
+        pools.forgetShard(lost.shard, 'secp256k1')
+        void signer.call('lose', lost).catch((error) => onBug(asFailure(error)))
+      },
+    }
     watchThread(signerThread, signer, 'the signer thread', () => !closing, loseOnce)
     await signer.call('connect', undefined, { timeoutMs: OPEN_TIMEOUT_MS })
     const epochs = await cosigner.call('shareEpochs', undefined, { timeoutMs: OPEN_TIMEOUT_MS })
@@ -135,11 +163,17 @@ export const openParties = async (options: PartiesOptions, lost: (why: string) =
       ])
       await close()
     }
-    return { cosigner, signer, pools, cosignerId: ownId, close: stop }
+    return { cosigner, signer, pools, cosignerId: ownId, shardOf: (walletId) => shards.of(walletId), close: stop }
   } catch (error) {
     await close()
     throw error
   }
+}
+
+/** A setting that was lowered does not make a wallet unsignable. */
+const warnOfMore = ({ cryptoWorkers, onAlert }: PartiesOptions, served: readonly number[]): void => {
+  const more = served.length - cryptoWorkers
+  if (more > 0) onAlert('daemon', 'links', `${more} links beyond crypto_workers have wallets and are served too`)
 }
 
 const startThread = (file: string, name: string, data: CosignerWorkerData | SignerWorkerData): Worker =>

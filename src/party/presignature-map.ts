@@ -16,7 +16,12 @@ export const MAX_PRESIGNATURES = LINK_SLOTS_HARD
 const SWEEP_MS = 60_000
 
 /** What presignatures of every protocol are found by. */
-type Held = { readonly presigId: Uint8Array; readonly walletId: Uint8Array; readonly sid: Uint8Array }
+type Held = {
+  readonly presigId: Uint8Array
+  readonly walletId: Uint8Array
+  readonly sid: Uint8Array
+  readonly lEpoch: number
+}
 type Entry<P> = { readonly presignature: P; readonly expiresAtMs: number }
 
 export class PresignatureMap<P extends Held> {
@@ -87,6 +92,15 @@ export class PresignatureMap<P extends Held> {
   wipeSession(sid: Uint8Array): void {
     const key = hexOf(sid)
     this.#drop(({ presignature }) => hexOf(presignature.sid) === key)
+  }
+
+  /** Those that were made over material of this epoch and before. */
+  wipeUpTo(lEpoch: number): void {
+    this.#drop(({ presignature }) => presignature.lEpoch <= lEpoch)
+  }
+
+  has(presigId: Uint8Array): boolean {
+    return this.#entries.has(hexOf(presigId))
   }
 
   wipeAll(): void {

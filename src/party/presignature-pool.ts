@@ -1,10 +1,11 @@
 /**
  * The main thread's view of ready presignatures: public ids only. Taking one is final. One presign session is in flight
- * at a time; who waits for a presignature goes first, and filling gives way to live signing (filling-pace.ts).
+ * for each shard; who waits for a presignature goes first, and filling gives way to live signing (filling-pace.ts).
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Failure, failure } from '../domain/failure.ts'
-import { FillingPace, LiveActivity, type Urgency } from './filling-pace.ts'
+import { LiveActivity, type Urgency } from './filling-pace.ts'
+import { Lane } from './filling-lane.ts'
 import type { ReadyPresignature } from './initiator.ts'
 import { hexOf } from './presignature-map.ts'
 import { WarmWallets } from './warm-wallets.ts'
@@ -37,8 +38,11 @@ export type PoolView = {
   readonly fillRate: number
 }
 
-type Presign = (walletIds: readonly Uint8Array[]) => Promise<readonly ReadyPresignature[]>
+type Presign = (walletIds: readonly Uint8Array[], shard: number) => Promise<readonly ReadyPresignature[]>
+/** The shard that a wallet's presignatures are made over. */
+export type ShardOf = (walletId: Uint8Array) => number
 type Demand = {
+  readonly lane: Lane
   readonly key: string
   readonly walletId: Uint8Array
   readonly resolve: (ready: ReadyPresignature) => void
@@ -58,19 +62,14 @@ export class PresignaturePool {
   readonly #events: PoolEvents
   readonly #ready = new Map<string, ReadyPresignature[]>()
   readonly #warm: WarmWallets
-  /** Given up while a session was making more of them: those are given up too. */
-  readonly #forgotten = new Set<string>()
   readonly #live: LiveActivity
-  readonly #pace: FillingPace
+  readonly #shardOf: ShardOf
+  readonly #lanes = new Map<number, Lane>()
   #demands: Demand[] = []
   #size = 0
-  #running = false
   #shut: Failure | undefined
-  #wake: () => void = () => {}
   #madeTotal = 0
   #evictedTotal = 0
-  /** Another one after every `forgetAll`. */
-  #generation: object = {}
   #lastError: unknown
 
   constructor(
@@ -79,9 +78,10 @@ export class PresignaturePool {
     nowMs: () => number,
     events: PoolEvents = { dropped: () => {}, low: () => {} },
     live: LiveActivity = new LiveActivity(),
+    shardOf: ShardOf = () => 0,
   ) {
     this.#live = live
-    this.#pace = new FillingPace(live)
+    this.#shardOf = shardOf
     this.#presign = presign
     this.#settings = settings
     this.#nowMs = nowMs
@@ -104,7 +104,7 @@ export class PresignaturePool {
   }
 
   get fillRate(): number {
-    return this.#pace.fillRate
+    return [...this.#lanes.values()].reduce((sum, { pace }) => sum + pace.fillRate, 0)
   }
 
   view(): PoolView {
@@ -116,7 +116,7 @@ export class PresignaturePool {
       waiting: this.#demands.length,
       madeTotal: this.#madeTotal,
       evictedTotal: this.#evictedTotal,
-      fillRate: this.#pace.fillRate,
+      fillRate: this.fillRate,
     }
   }
 
@@ -143,25 +143,26 @@ export class PresignaturePool {
       this.#size -= 1
       this.#live.note()
       if (this.#warm.drained(key, list.length)) this.#events.low(walletId, list.length)
-      if (this.#warm.isFilling(key)) this.#kick()
+      if (this.#warm.isFilling(key)) this.#kick(this.#laneOf(walletId))
       return ready
     }
-    this.#kick()
+    this.#kick(this.#laneOf(walletId))
     if (whenEmpty === 'fail') throw failure('PRESIGNATURES_EXHAUSTED', { retryAfterMs: RETRY_AFTER_MS })
     return this.#demand(key, walletId, signal)
   }
 
   /** How long a request for this wallet would wait for its presignature behind those who wait now. */
   estimateWaitMs(walletId: Uint8Array): number {
-    if (this.#list(hexOf(walletId)).length > 0 || !this.#pace.isRunning) return 0
-    const { remainingMs, sessionMs } = this.#pace
-    return remainingMs + (1 + Math.floor(this.#demands.length / DEMAND_BATCH)) * sessionMs
+    if (this.#list(hexOf(walletId)).length > 0) return 0
+    const lane = this.#laneOf(walletId)
+    const { isRunning, remainingMs, sessionMs } = lane.pace
+    return isRunning ? remainingMs + (1 + Math.floor(this.#waitingFor(lane).length / DEMAND_BATCH)) * sessionMs : 0
   }
 
   /** Keeps the wallet's pool filled from now on, for as long as it is among the most recently used. */
   keepWarm(walletId: Uint8Array): void {
     this.#warm.note(hexOf(walletId), walletId)
-    this.#kick()
+    this.#kick(this.#laneOf(walletId))
   }
 
   /**
@@ -177,7 +178,7 @@ export class PresignaturePool {
       const have = this.#list(key).length
       if (have >= wanted || signal.aborted || this.#shut !== undefined || !this.#warm.has(key)) return have
       if (this.#lastError !== undefined) throw this.#lastError
-      this.#kick()
+      this.#kick(this.#laneOf(walletId))
       await sleep(WARM_POLL_MS)
     }
   }
@@ -192,14 +193,24 @@ export class PresignaturePool {
     const key = hexOf(walletId)
     this.#discard(key)
     this.#warm.delete(key)
-    if (this.#pace.isRunning) this.#forgotten.add(key)
+    const lane = this.#laneOf(walletId)
+    if (lane.pace.isRunning) lane.forgotten.add(key)
   }
 
   /** The other side of every presignature is gone. */
   forgetAll(): void {
     this.#ready.clear()
     this.#size = 0
-    this.#generation = {}
+    for (const lane of this.#lanes.values()) lane.generation = {}
+  }
+
+  /** As `forgetAll`, of the wallets of one shard. */
+  forgetShard(shard: number): void {
+    for (const [key, [ready]] of this.#ready) {
+      if (ready === undefined || this.#shardOf(ready.walletId) === shard) this.#discard(key)
+    }
+    const lane = this.#lanes.get(shard)
+    if (lane !== undefined) lane.generation = {}
   }
 
   /** Those who wait, and those who come, hear `reason`. */
@@ -230,7 +241,8 @@ export class PresignaturePool {
 
   #demand(key: string, walletId: Uint8Array, signal: AbortSignal): Promise<ReadyPresignature> {
     return new Promise((resolve, reject) => {
-      const demand: Demand = { key, walletId, resolve: settle(resolve), reject: settle(reject) }
+      const lane = this.#laneOf(walletId)
+      const demand: Demand = { lane, key, walletId, resolve: settle(resolve), reject: settle(reject) }
       const abandon = (): void => {
         this.#demands = this.#demands.filter((one) => one !== demand)
         reject(failure('DEADLINE_EXCEEDED', {}))
@@ -244,63 +256,70 @@ export class PresignaturePool {
       if (signal.aborted) return abandon()
       signal.addEventListener('abort', abandon, { once: true })
       this.#demands.push(demand)
-      this.#wake()
-      this.#kick()
+      lane.wake()
+      this.#kick(lane)
     })
   }
 
-  #kick(): void {
-    if (this.#running || this.#shut !== undefined) return
-    this.#running = true
-    void this.#fill()
+  #laneOf(walletId: Uint8Array): Lane {
+    const shard = this.#shardOf(walletId)
+    const known = this.#lanes.get(shard)
+    if (known !== undefined) return known
+    const lane = new Lane(shard, this.#live)
+    this.#lanes.set(shard, lane)
+    return lane
   }
 
-  async #fill(): Promise<void> {
+  #waitingFor(lane: Lane): readonly Demand[] {
+    return this.#demands.filter((demand) => demand.lane === lane)
+  }
+
+  #kick(lane: Lane): void {
+    if (lane.isRunning || this.#shut !== undefined) return
+    lane.isRunning = true
+    void this.#fill(lane)
+  }
+
+  async #fill(lane: Lane): Promise<void> {
     try {
       for (;;) {
         if (this.#shut !== undefined) return
-        if (this.#demands.length > 0) {
-          await this.#fillOnce(this.#demands.slice(0, DEMAND_BATCH).map(({ walletId }) => walletId))
+        const waiting = this.#waitingFor(lane)
+        if (waiting.length > 0) {
+          await this.#fillOnce(lane, waiting.slice(0, DEMAND_BATCH).map(({ walletId }) => walletId))
           continue
         }
-        const refill = this.#nextRefill()
+        const refill = this.#nextRefill(lane)
         if (refill === undefined) return
-        const restMs = this.#pace.restMs(refill)
+        const restMs = lane.pace.restMs(refill)
         // Even one that is urgent lets the event loop turn: what live signing has to say goes first.
-        await this.#rest(restMs)
-        if (restMs > 0 || this.#demands.length > 0) continue
-        const count = Math.min(refill.missing, this.#pace.batch(refill))
+        await lane.rest(restMs)
+        if (restMs > 0 || this.#waitingFor(lane).length > 0) continue
+        const count = Math.min(refill.missing, lane.pace.batch(refill))
         if (!this.#makeRoom(hexOf(refill.walletId), count)) return
-        if (!(await this.#fillOnce(Array.from({ length: count }, () => refill.walletId)))) return
+        if (!(await this.#fillOnce(lane, Array.from({ length: count }, () => refill.walletId)))) return
       }
     } finally {
-      this.#running = false
-      if (this.#demands.length > 0) this.#kick()
+      lane.isRunning = false
+      if (this.#waitingFor(lane).length > 0) this.#kick(lane)
     }
   }
 
-  /** Sleeps, but not while somebody waits. */
-  #rest(ms: number): Promise<void> {
-    return new Promise((resolve) => {
-      const timer = setTimeout(resolve, ms)
-      this.#wake = () => {
-        clearTimeout(timer)
-        resolve()
-      }
-    })
-  }
-
-  #nextRefill(): Refill | undefined {
-    return this.#warm.nextToFill((key) => this.#list(key).length)
+  #nextRefill(lane: Lane): Refill | undefined {
+    return this.#warm.nextToFill(
+      (key) => this.#list(key).length,
+      (walletId) => this.#shardOf(walletId) === lane.shard,
+    )
   }
 
   /** Gives up the pools of the wallets that were not used for longest, until `count` more fit. */
   #makeRoom(key: string, count: number): boolean {
+    const making = [...this.#lanes.values()].reduce((sum, lane) => sum + lane.making, count)
     for (const other of this.#warm.leastRecent()) {
-      if (this.#size + count <= this.#settings.capacity) return true
+      if (this.#size + making <= this.#settings.capacity) return true
       if (hexOf(other) !== key) this.#giveUp(other)
     }
-    return this.#size + count <= this.#settings.capacity
+    return this.#size + making <= this.#settings.capacity
   }
 
   #giveUp(walletId: Uint8Array): void {
@@ -313,16 +332,17 @@ export class PresignaturePool {
   }
 
   /** Answers whether the session gave anything. Those who wait hear why it did not. */
-  async #fillOnce(slots: readonly Uint8Array[]): Promise<boolean> {
-    const before = this.#generation
+  async #fillOnce(lane: Lane, slots: readonly Uint8Array[]): Promise<boolean> {
+    const before = lane.generation
     let count = 0
-    this.#pace.beginSession()
+    lane.making = slots.length
+    lane.pace.beginSession()
     const asked = new Set(slots.map(hexOf))
     try {
-      const made = await this.#presign(slots)
+      const made = await this.#presign(slots, lane.shard)
       count = made.length
       this.#madeTotal += count
-      if (before === this.#generation) for (const ready of made) this.#hand(ready)
+      if (before === lane.generation) for (const ready of made) this.#hand(lane, ready)
       const served = new Set(made.map(({ walletId }) => hexOf(walletId)))
       const refused = this.#takeDemands(({ key }) => asked.has(key) && !served.has(key))
       for (const demand of refused) demand.reject(failure('PRESIGNATURES_EXHAUSTED', { retryAfterMs: RETRY_AFTER_MS }))
@@ -333,8 +353,9 @@ export class PresignaturePool {
       for (const demand of this.#takeDemands(({ key }) => asked.has(key))) demand.reject(error)
       return false
     } finally {
-      this.#pace.endSession(count)
-      this.#forgotten.clear()
+      lane.making = 0
+      lane.pace.endSession(count)
+      lane.forgotten.clear()
     }
   }
 
@@ -344,7 +365,7 @@ export class PresignaturePool {
     return taken
   }
 
-  #hand(ready: ReadyPresignature): void {
+  #hand(lane: Lane, ready: ReadyPresignature): void {
     const key = hexOf(ready.walletId)
     const at = this.#demands.findIndex((demand) => demand.key === key)
     const [demand] = at < 0 ? [] : this.#demands.splice(at, 1)
@@ -352,7 +373,7 @@ export class PresignaturePool {
       demand.resolve(ready)
       return
     }
-    if (this.#shut !== undefined || this.#forgotten.has(key)) {
+    if (this.#shut !== undefined || lane.forgotten.has(key)) {
       this.#events.dropped(ready.walletId)
       return
     }

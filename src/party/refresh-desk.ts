@@ -42,18 +42,19 @@ const CALL_TIMEOUT_MS = 10_000
  */
 export const runRefresh = async (
   { vault, clock, gates, orders }: Needs,
-  { signer, pools }: JoinedParties,
+  { signer, pools, shardOf }: JoinedParties,
   { walletId, keyType }: PooledWallet,
   turn: RefreshTurn,
 ): Promise<void> => {
+  const at = { shard: shardOf(walletId), walletId }
   const waitMs = (): Promise<number> =>
-    translated(signer.call('refreshWait', walletId, { transfer: [], timeoutMs: CALL_TIMEOUT_MS }))
+    translated(signer.call('refreshWait', at, { timeoutMs: CALL_TIMEOUT_MS }))
   await waitUntilDue(waitMs, turn, clock)
   const wasWarm = pools.wallets().some((pooled) => hexOf(pooled) === hexOf(walletId))
   const change = async (): Promise<void> => {
     pools.forget(walletId)
     await orders.during(walletId, turn.order, async () => {
-      await translated(signer.call('refresh', walletId, { transfer: [], timeoutMs: REFRESH_TIMEOUT_MS }))
+      await translated(signer.call('refresh', at, { timeoutMs: REFRESH_TIMEOUT_MS }))
     })
     vault.eraseDeleted()
   }

@@ -91,6 +91,13 @@ export class Responder {
     this.ed.wipeAll()
   }
 
+  /** As `Initiator.loseUpTo`; a session over that material ends. */
+  loseUpTo(lEpoch: number): void {
+    this.#link.wipeMaterialUpTo(lEpoch)
+    this.#sessions.dropUpTo(lEpoch)
+    this.#presignatures.wipeUpTo(lEpoch)
+  }
+
   /** Resolves when the peer was asked, as far as it answers, about everything that is not decided. */
   settled(): Promise<void> {
     return this.#wallets.askOutcomes()

@@ -11,6 +11,7 @@ import { type Presignature, wipePresignature } from '../engine/dkls23/presignatu
 import type { WalletRecord } from '../engine/dkls23/records.ts'
 import { ROLE_C, ROLE_S } from '../engine/dkls23/suite.ts'
 import { u32 } from '../engine/hash/encoding.ts'
+import { CryptoWorkerGone } from './crypto-thread.ts'
 import type { Link } from './link.ts'
 import { type Begun, LiveOperation } from './live-operation.ts'
 import type { CosignerStore } from './party-store.ts'
@@ -68,6 +69,11 @@ export class SessionResponder {
     this.#live.dropOf(sid)
   }
 
+  /** Ends a session over material of this epoch or before. */
+  dropUpTo(lEpoch: number): void {
+    this.#live.dropUpTo(lEpoch)
+  }
+
   /** Nothing more is made for the wallet, named in hexadecimal: a session that holds it ends. */
   dropWallet(walletKey: string): void {
     this.#stopped?.add(walletKey)
@@ -76,9 +82,15 @@ export class SessionResponder {
 
   /** The frame that answers L1, L3, L5, P1 or P3. Under the link lock. @throws ProtocolFault. */
   async answer(frame: Frame): Promise<Uint8Array> {
-    if (frame.type === FRAME_TYPES.L1) return this.#startSetup(frame)
-    if (frame.type === FRAME_TYPES.P1) return this.#startPresign(frame)
-    return this.#continue(frame)
+    try {
+      if (frame.type === FRAME_TYPES.L1) return await this.#startSetup(frame)
+      if (frame.type === FRAME_TYPES.P1) return await this.#startPresign(frame)
+      return await this.#continue(frame)
+    } catch (error) {
+      if (!(error instanceof CryptoWorkerGone)) throw error
+      // Its material is gone with it; a set-up that finds no worker yet is to be tried again.
+      throw frame.type === FRAME_TYPES.L1 ? benign('busy', error.message) : this.#stale()
+    }
   }
 
   #frame(type: FrameType, sid: Uint8Array, lEpoch: number, body: Uint8Array): Uint8Array {

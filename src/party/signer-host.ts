@@ -16,6 +16,7 @@ import {
 } from '../vault/wallet-shares.ts'
 import { getWallet, setWalletState } from '../vault/wallets.ts'
 import type { Tx } from '../vault/store.ts'
+import type { LostMaterial } from './cosigner-links.ts'
 import { hexOf } from './presignature-map.ts'
 import type { RefreshOrders } from './refresh-orders.ts'
 import type { SignerHostCalls } from './signer.ts'
@@ -26,7 +27,11 @@ export type SignerHostEvents = {
 }
 
 type Events = SignerHostEvents & {
-  readonly wiped: (walletId: Uint8Array | undefined) => void
+  /** The presignatures of a wallet are gone. */
+  readonly walletWiped: (walletId: Uint8Array) => void
+  /** All of a shard. */
+  readonly wiped: (shard: number) => void
+  readonly lost: (args: LostMaterial) => Promise<void>
   readonly alert: (what: string, detail: string) => void
 }
 
@@ -69,7 +74,7 @@ export const createSignerHost = (
     setWalletState: async ({ walletId, state, why }) => {
       assert(state === 'SUSPENDED' || state === 'QUARANTINED', 'a party only ever stops a wallet')
       await vault.commit((tx) => suspendWallet(tx, walletId, state, why, nowMs()))
-      events.wiped(walletId)
+      events.walletWiped(walletId)
       events.walletStopped(walletId, why)
     },
     noteUse: ({ walletIds, lEpoch }) => vault.commit((tx) => raiseLastUsedEpoch(tx, walletIds, lEpoch)),
@@ -85,7 +90,8 @@ export const createSignerHost = (
       }),
     commitRefresh: (decided) => orders.commit(vault, decided, nowMs()),
     alert: ({ what, detail }) => events.alert(what, detail),
-    wiped: ({ walletId }) => events.wiped(walletId),
+    wiped: ({ shard }) => events.wiped(shard),
+    lost: (args) => events.lost(args),
   }
 }
 

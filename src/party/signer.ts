@@ -2,12 +2,11 @@
  * Party C's thread: the only place of the daemon where its shares are in clear. The vault stays with the main thread,
  * which stores and hands over sealed rows; the key that opens them lives here.
  */
-import { randomBytes } from 'node:crypto'
 import type { MessagePort } from 'node:worker_threads'
 import { failure } from '../domain/failure.ts'
 import { contextRandomize, decompress } from '../engine/curve/secp256k1.ts'
-import { makeLinkParties, type WalletBinding } from '../engine/dkls23/contexts.ts'
-import { ProtocolFault } from '../engine/dkls23/fault.ts'
+import type { WalletBinding } from '../engine/dkls23/contexts.ts'
+import { type FaultCode, ProtocolFault } from '../engine/dkls23/fault.ts'
 import { FRAME_TYPES } from '../engine/dkls23/frame.ts'
 import type { OutcomeQuestion } from '../engine/dkls23/outcome.ts'
 import {
@@ -17,7 +16,7 @@ import {
   type WalletRecord,
   type WalletState,
 } from '../engine/dkls23/records.ts'
-import { ALG_ED25519, ALG_SECP256K1, ROLE_C } from '../engine/dkls23/suite.ts'
+import { ALG_ED25519, ALG_SECP256K1 } from '../engine/dkls23/suite.ts'
 import type { EcdsaSignature } from '../engine/dkls23/sign-messages.ts'
 import type { EdSignature } from '../engine/frost/sign-messages.ts'
 import type { SealedShare } from '../vault/sealed-record.ts'
@@ -25,10 +24,11 @@ import type { StoredShare } from '../vault/wallet-shares.ts'
 import type { KeyType } from '../vault/wallets.ts'
 import { PeerUnavailable } from './counterparty.ts'
 import type { FrameCalls } from './cosigner.ts'
+import type { LostMaterial } from './cosigner-links.ts'
+import { CryptoWorkerGone } from './crypto-thread.ts'
 import type { EdSignJob } from './ed-initiator.ts'
 import { createEntropy, systemClock } from './entropy.ts'
-import { Initiator, type InitiatorStore, type ReadyPresignature } from './initiator.ts'
-import { Link, newLinkRecord } from './link.ts'
+import type { InitiatorStore, ReadyPresignature } from './initiator.ts'
 import { PeerRefusal } from './peer-refusal.ts'
 import { openPortEnd, type PortEnd, PortFailure } from './port-calls.ts'
 import { hexOf } from './presignature-map.ts'
@@ -36,10 +36,9 @@ import { type RefreshedShares, RefreshNotDue } from './refresh-initiator.ts'
 import type { DecidedShares } from './refresh-orders.ts'
 import { openRecord, sealRecord, ShareSeal } from './share-sealing.ts'
 import type { SignJob } from './sign-initiator.ts'
+import { SignerLinks, type SignerShards } from './signer-links.ts'
 
-export type SignerWorkerData = {
-  readonly idC: Uint8Array
-  readonly idS: Uint8Array
+export type SignerWorkerData = SignerShards & {
   readonly shareKey: Uint8Array
   readonly vaultId: Uint8Array
   readonly frames: MessagePort
@@ -67,8 +66,10 @@ export type SignerHostCalls = {
   readonly settleOutcome: (question: OutcomeQuestion) => Promise<'COMMITTED' | 'ABORTED'>
   readonly commitRefresh: (decided: DecidedShares) => Promise<void>
   readonly alert: (args: { readonly what: string; readonly detail: string }) => void
-  /** Presignatures that are gone: of one wallet, or all. */
-  readonly wiped: (args: { readonly walletId: Uint8Array | undefined }) => void
+  /** Every presignature of a shard is gone. */
+  readonly wiped: (args: { readonly shard: number }) => void
+  /** A crypto worker ended. Answered when the cosigner has given up its side too. */
+  readonly lost: (args: LostMaterial) => Promise<void>
 }
 
 export type GeneratedWallet = WalletBinding & {
@@ -80,6 +81,7 @@ export type GeneratedWallet = WalletBinding & {
 }
 
 export type SignerStatus = {
+  readonly shard: number
   readonly state: 'ACTIVE' | 'SUSPENDED' | 'BURNED'
   readonly lEpoch: number
   readonly ready: boolean
@@ -104,18 +106,9 @@ export const createSigner = async (data: SignerWorkerData, host: PortEnd<SignerH
   const seal = new ShareSeal(data.shareKey, data.vaultId)
   const prepared = new Map<string, SealedShare>()
   const store = createHostedStore(host, seal, prepared)
-  const parties = makeLinkParties(data.idC, data.idS, 0)
-  const stored = await store.loadLink(parties.linkId)
-  const record = stored ?? newLinkRecord(parties, ROLE_C, BigInt(clock.nowMs()))
-  if (stored === undefined) await store.saveLinks([record])
-  const wipeSessions = (): void => {
-    initiator.wipeSessions()
-    void host.call('wiped', { walletId: undefined }).catch(() => undefined)
-  }
-  const link: Link = new Link(parties, record, store, clock, { alert, wipeSessions })
   const frames: PortEnd<FrameCalls> = openPortEnd(
     data.frames,
-    { question: (bytes: Uint8Array) => initiator.answerQuestion(bytes) },
+    { question: (bytes: Uint8Array) => links.answerQuestion(bytes) },
     (error) => alert('internal', String(error)),
   )
   const peer = {
@@ -123,54 +116,52 @@ export const createSigner = async (data: SignerWorkerData, host: PortEnd<SignerH
       frames.call('frame', frame, { timeoutMs, gather: isSignRequest(frame) }),
     close: () => frames.shut('the link is closed'),
   }
-  const incarnationId = new Uint8Array(randomBytes(16))
-  const initiator: Initiator = new Initiator({ link, store, peer, entropy, clock, incarnationId, alert })
+  const wiped = (shard: number): void => void host.call('wiped', { shard }).catch(() => undefined)
+  const lost = (args: LostMaterial): Promise<void> => host.call('lost', args)
+  const links: SignerLinks = await SignerLinks.open({ store, peer, entropy, clock, alert, wiped, lost }, data)
 
   return {
-    connect: () => telling(() => initiator.connect()),
-    /** Material for the link; after a burn only where the operator has granted a relink. */
-    warm: () =>
-      telling(() => (link.burned && link.record.relinkGrant > 0 ? initiator.relink() : initiator.warm())),
-    relink: () => telling(() => initiator.relink()),
+    connect: () => telling(() => links.connect()),
+    /** Material for every link; after a burn only where the operator has granted a relink. */
+    warm: () => tellingMaking(() => links.warm()),
+    relink: () => tellingMaking(() => links.relink()),
+    /** The cosigner's side of a link has lost its material. */
+    lose: (args: LostMaterial) => tellingMaking(() => links.lose(args)),
     generate: ({ keyType }: { readonly keyType: KeyType }) =>
-      telling(async (): Promise<{ readonly sid: Uint8Array; readonly wallet: GeneratedWallet }> => {
+      tellingMaking(async (): Promise<{ readonly sid: Uint8Array; readonly wallet: GeneratedWallet }> => {
         const isEd25519 = keyType === 'ed25519'
+        const { initiator, link } = links.next()
         const { sid, wallets } = await initiator.generate(1, isEd25519 ? ALG_ED25519 : ALG_SECP256K1)
+        links.noteGenerated(sid, initiator)
         const [binding] = wallets
         if (binding === undefined) throw new Error('no wallet was generated')
         const active = prepared.get(hexOf(binding.walletId))
         prepared.delete(hexOf(binding.walletId))
         if (active === undefined) throw new Error('no record was prepared')
         const shownPublicKey = isEd25519 ? binding.publicKey : decompress(binding.publicKey)
-        return { sid, wallet: { ...binding, active, linkId: parties.linkId, shownPublicKey } }
+        return { sid, wallet: { ...binding, active, linkId: link.parties.linkId, shownPublicKey } }
       }),
-    acknowledge: (sid: Uint8Array) => initiator.acknowledge(sid),
-    presign: (walletIds: readonly Uint8Array[]): Promise<readonly ReadyPresignature[]> =>
-      telling(() => initiator.presign(walletIds)),
-    sign: (job: SignJob): Promise<EcdsaSignature> => telling(() => initiator.sign(job)),
-    prepareSign: (job: SignJob) => initiator.prepareSign(job),
-    signPrepared: (presigId: Uint8Array): Promise<EcdsaSignature> => telling(() => initiator.signPrepared(presigId)),
-    discard: (presigId: Uint8Array) => initiator.discard(presigId),
-    presignEd25519: (walletIds: readonly Uint8Array[]): Promise<readonly ReadyPresignature[]> =>
-      telling(() => initiator.ed.presign(walletIds)),
-    signEd25519: (job: EdSignJob): Promise<EdSignature> => telling(() => initiator.ed.sign(job)),
-    wipeWallet: (walletId: Uint8Array) => initiator.wipeWallet(walletId),
+    acknowledge: (sid: Uint8Array) => links.acknowledge(sid),
+    presign: ({ shard, walletIds }: PresignArgs): Promise<readonly ReadyPresignature[]> =>
+      tellingMaking(() => links.of(shard).presign(walletIds)),
+    sign: (job: SignJob): Promise<EcdsaSignature> => telling(() => links.holderOf(job.presigId).sign(job)),
+    prepareSign: (job: SignJob) => links.holderOf(job.presigId).prepareSign(job),
+    signPrepared: (presigId: Uint8Array): Promise<EcdsaSignature> =>
+      telling(() => links.holderOf(presigId).signPrepared(presigId)),
+    discard: (presigId: Uint8Array) => links.discard(presigId),
+    presignEd25519: ({ shard, walletIds }: PresignArgs): Promise<readonly ReadyPresignature[]> =>
+      tellingMaking(() => links.of(shard).ed.presign(walletIds)),
+    signEd25519: (job: EdSignJob): Promise<EdSignature> => telling(() => links.holderOf(job.presigId).ed.sign(job)),
+    wipeWallet: (walletId: Uint8Array) => links.wipeWallet(walletId),
     /** Milliseconds until the wallet's shares can be refreshed. */
-    refreshWait: (walletId: Uint8Array) => telling(() => initiator.refreshes.waitMs(walletId)),
-    refresh: (walletId: Uint8Array): Promise<RefreshedShares> =>
-      telling(() => initiator.refreshes.refresh(walletId).catch(whenBusy)),
-    status: (): SignerStatus => ({
-      state: link.burned ? 'BURNED' : link.record.state,
-      lEpoch: link.record.lEpoch,
-      ready: link.material !== undefined,
-      renewedAtMs: Number(link.record.renewedAtMs),
-      presignatures: initiator.presignatureCount + initiator.ed.presignatureCount,
-    }),
+    refreshWait: ({ shard, walletId }: WalletAt) => telling(() => links.of(shard).refreshes.waitMs(walletId)),
+    refresh: ({ shard, walletId }: WalletAt): Promise<RefreshedShares> =>
+      telling(() => links.of(shard).refreshes.refresh(walletId).catch(whenBusy)),
+    status: (): readonly SignerStatus[] => links.status(),
     /** After the root of the daemon's vault was rotated: what is sealed from now on is under the new key. */
     useShareKey: (shareKey: Uint8Array): void => seal.renew(shareKey),
-    stop: () => {
-      initiator.wipeSessions()
-      link.wipeMaterial()
+    stop: async () => {
+      await links.close()
       seal.close()
       setImmediate(() => {
         data.frames.close()
@@ -188,6 +179,27 @@ const whenBusy = (error: unknown): never => {
   throw isBusy ? failure('OVERLOADED', { retryAfterMs: BUSY_RETRY_AFTER_MS }) : error
 }
 
+/** A wallet and the shard that its shares are on. */
+export type WalletAt = { readonly shard: number; readonly walletId: Uint8Array }
+type PresignArgs = { readonly shard: number; readonly walletIds: readonly Uint8Array[] }
+
+/** As `telling`, of work that releases nothing: what a session died of is over when it is asked for again. */
+const tellingMaking = async <T>(work: () => Promise<T>): Promise<T> => {
+  try {
+    return await work()
+  } catch (error) {
+    const code = codeOf(error)
+    const isPassing = error instanceof CryptoWorkerGone || (code !== undefined && PASSING.has(code))
+    if (isPassing) throw failure('COSIGNER_UNAVAILABLE', { why: 'the link to it is being set up again' })
+    throw reasonOf(error)
+  }
+}
+
+const PASSING: ReadonlySet<FaultCode> = new Set<FaultCode>(['busy', 'link_stale', 'session', 'epoch_rejected'])
+
+const codeOf = (error: unknown): FaultCode | undefined =>
+  error instanceof PeerRefusal ? error.refusal.code : error instanceof ProtocolFault ? error.codeName : undefined
+
 /** Puts what went wrong into words that may cross to the main thread. */
 const telling = async <T>(work: () => Promise<T>): Promise<T> => {
   try {
@@ -201,7 +213,7 @@ const reasonOf = (error: unknown): unknown => {
   if (error instanceof PeerUnavailable) return failure('COSIGNER_UNAVAILABLE', { why: error.message })
   if (error instanceof PortFailure) return error
   if (error instanceof RefreshNotDue) return failure('REFRESH_NOT_DUE', { retryAfterMs: error.waitMs })
-  const code = error instanceof PeerRefusal ? error.refusal.code : error instanceof ProtocolFault ? error.codeName : undefined
+  const code = codeOf(error)
   if (code === undefined) return error
   if (code === 'link_burned') return failure('LINK_BURNED', {})
   if (code === 'link_suspended') return failure('LINK_SUSPENDED', {})

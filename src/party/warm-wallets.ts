@@ -120,16 +120,17 @@ export class WarmWallets {
   }
 
   /**
-   * The wallet to fill next, among the most recently used that fit together: one that is being signed from and nearly
+   * The wallet to fill next of those that are asked for, among the most recently used that fit together: one that is being signed from and nearly
    * empty, otherwise the one that was used last.
    */
-  nextToFill(have: (key: string) => number): ToFill | undefined {
+  nextToFill(have: (key: string) => number, isAsked: (walletId: Uint8Array) => boolean = () => true): ToFill | undefined {
     let room = this.#settings.capacity
     let first: ToFill | undefined
     for (const [key, entry] of [...this.#entries].toReversed()) {
       const depth = Math.min(entry.depth, room)
       if (depth <= 0) break
       room -= depth
+      if (!isAsked(entry.walletId)) continue
       const held = have(key)
       if (held < entry.lowWater) entry.isFilling = true
       if (!entry.isFilling || held >= depth) continue

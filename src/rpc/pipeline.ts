@@ -190,7 +190,9 @@ export class Pipeline {
       this.#checkStillGood(keyed, call.caller)
       for (const check of call.releaseChecks) check()
       tellTime()
-      this.#report({ ...event, apiKeyId: call.caller.apiKeyId }, startMs)
+      const answered = { ...event, apiKeyId: call.caller.apiKeyId, reason: undefined, tookMs: this.#monotonicMs() - startMs }
+      // The answer goes first.
+      setImmediate(() => this.#needs.observer.onCall(answered))
       return response
     } catch (error) {
       const refusal = this.#report({ ...event, apiKeyId: authenticated?.caller.apiKeyId }, startMs, error)

@@ -98,12 +98,10 @@ type Verified = {
   readonly previousUntilMs: number
 }
 
-const verifiedKeys = new VerifiedRows<Verified>()
+const verifiedKeys = new VerifiedRows<Verified>('api_keys')
 
-const findVerified = (reader: Reader, keyId: ApiKeyId): Verified | undefined => {
-  const mac = reader.one<{ mac: Buffer }>(READ_MAC, keyId)?.mac
-  return mac && verifiedKeys.find(reader, keyId, mac)
-}
+const findVerified = (reader: Reader, keyId: ApiKeyId): Verified | undefined =>
+  verifiedKeys.find(reader, keyId, () => reader.one<{ mac: Buffer }>(READ_MAC, keyId)?.mac)
 
 /** VAULT_CORRUPT for an altered row. */
 const verify = (reader: Reader, row: Row): Verified =>

@@ -3,6 +3,7 @@ import type { ProjectId, RequestId } from '../domain/ids.ts'
 import { canonicalJson } from './canonical-json.ts'
 import type { JsonValue } from './canonical-json.ts'
 import { awaitScanTurn } from './scan-turn.ts'
+import { OfStore } from './of-store.ts'
 import type { Reader, SqlParam, Tx } from './store.ts'
 import { hashTagged, u64 } from './tagged-encoding.ts'
 
@@ -97,9 +98,17 @@ const INSERT = `INSERT INTO audit (sequence, time_ms, kind, project, actor_kind,
   subject_id, method, request_id, decision, reason, details, prev_hash, hash)
   VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
 
+/** The row that was appended last: what the next one is chained to while nothing else wrote to the table. */
+const ownHead = new OfStore((): { writes: number; head: { sequence: bigint; hash: Buffer } | undefined } => ({
+  writes: -1,
+  head: undefined,
+}))
+
 /** Appends one row and answers the head it makes: the receipt of what the row authorises. */
 export const appendAudit = (tx: Tx, event: AuditEvent): AuditHead => {
-  const head = tx.one<{ sequence: bigint; hash: Buffer }>(HEAD)
+  const own = ownHead.of(tx)
+  const head =
+    own.writes === tx.writesTo('audit') ? own.head : tx.one<{ sequence: bigint; hash: Buffer }>(HEAD)
   const details = Buffer.from(canonicalJson(event.details ?? {}))
   assert(details.length <= DETAILS_MAX_BYTES, 'audit details are bounded')
   const row = {
@@ -123,6 +132,7 @@ export const appendAudit = (tx: Tx, event: AuditEvent): AuditHead => {
     INSERT, row.sequence, row.time_ms, row.kind, row.project, row.actor_kind, row.actor_id, row.subject_type,
     row.subject_id, row.method, row.request_id, row.decision, row.reason, row.details, row.prev_hash, hash,
   )
+  Object.assign(own, { head: { sequence: row.sequence, hash }, writes: tx.writesTo('audit') })
   return { sequence: row.sequence, hash }
 }
 

@@ -1,5 +1,6 @@
 import { failure } from '../domain/failure.ts'
 import type { ActorKind } from './audit-chain.ts'
+import { OfStore } from './of-store.ts'
 import { moveStateIndex, rowLeaf } from './state-index.ts'
 import type { Leaf } from './state-index.ts'
 import type { Reader, SqlParam, Tx } from './store.ts'
@@ -26,6 +27,16 @@ const toFreeze = (row: Row): FreezeRow => ({
 })
 
 const ANY = 'SELECT 1 FROM freezes LIMIT 1'
+const lookedAt = new OfStore(() => ({ writes: -1, isAny: true }))
+
+/** Asked for every signature: looked up only after something was written to the table. */
+const isAnyFrozen = (reader: Reader): boolean => {
+  const known = lookedAt.of(reader)
+  const writes = reader.writesTo('freezes')
+  if (known.writes !== writes) Object.assign(known, { writes, isAny: reader.one(ANY) !== undefined })
+  return known.isAny
+}
+
 const READ = 'SELECT * FROM freezes WHERE scope = ? AND id = ?'
 
 const leafOf = (reader: Reader, freeze: FreezeRow): Leaf =>
@@ -63,7 +74,7 @@ export const removeFreeze = (tx: Tx, subject: FreezeSubject): void => {
 
 /** The first of these subjects that is frozen. `all` is not implied: the caller lists it. */
 export const findFreeze = (reader: Reader, subjects: readonly FreezeSubject[]): FreezeRow | undefined => {
-  if (reader.one(ANY) === undefined) return undefined
+  if (!isAnyFrozen(reader)) return undefined
   for (const subject of subjects) {
     const row = reader.one<Row>(READ, subject.scope, subject.id)
     if (row !== undefined) return toFreeze(row)

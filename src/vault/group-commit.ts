@@ -1,7 +1,7 @@
 import type Database from 'better-sqlite3'
 import { assert, failure } from '../domain/failure.ts'
 import { isDiskFault, sqliteCode } from './sqlite-errors.ts'
-import type { Tx } from './store.ts'
+import type { Store, Tx } from './store.ts'
 
 /**
  * Writes that must be durable before an answer share fsyncs. Work is queued; one flush runs the queue in one BEGIN
@@ -55,7 +55,7 @@ class DiskFault extends Error {
   }
 }
 
-export const createGroupCommit = (db: Database.Database, store: Tx): GroupCommit => {
+export const createGroupCommit = (db: Database.Database, store: Store): GroupCommit => {
   const begin = db.prepare('BEGIN IMMEDIATE')
   const commitBatch = db.prepare('COMMIT')
   const rollback = db.prepare('ROLLBACK')
@@ -85,6 +85,7 @@ export const createGroupCommit = (db: Database.Database, store: Tx): GroupCommit
     } catch (error) {
       if (isDiskFault(error) || !db.inTransaction) throw new DiskFault(error)
       undo.run()
+      store.noteRollback()
       release.run()
       return () => job.reject(error)
     }
@@ -96,6 +97,8 @@ export const createGroupCommit = (db: Database.Database, store: Tx): GroupCommit
       if (db.inTransaction) rollback.run()
     } catch (error) {
       fault ??= sqliteCode(error) ?? 'ROLLBACK'
+    } finally {
+      store.noteRollback()
     }
   }
 

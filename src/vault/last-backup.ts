@@ -25,7 +25,7 @@ export const getLastBackup = (reader: Reader): LastBackup | undefined => {
 }
 
 export type BackupStanding = LastBackup & {
-  /** Wallets whose shares were refreshed since: the backup no longer restores these. */
+  /** Wallets whose shares were refreshed since: a restore would bring back the shares of before. */
   readonly refreshedWallets: number
 }
 

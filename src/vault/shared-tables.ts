@@ -139,7 +139,7 @@ CREATE TABLE peer_heads (
 ) STRICT, WITHOUT ROWID;
 `
 
-/** Which wallets have other shares than an older backup holds: the last refresh of each, by its audit row. */
+/** The last refresh of each wallet, by its audit row: which wallets have other shares than an older backup holds. */
 export const SHARED_TABLES_V2 = `
 CREATE TABLE refreshes (
   wallet_id BLOB PRIMARY KEY CHECK (length(wallet_id) = 16),

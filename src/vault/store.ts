@@ -27,6 +27,8 @@ export type Reader = {
   /** 16 bytes. */
   readonly vaultId: Uint8Array
   readonly keys: VaultKeys
+  /** Another number after every statement that may have changed the table; while it stays the same, so do its rows. */
+  readonly writesTo: (table: string) => number
   readonly one: <Row>(sql: string, ...params: SqlParam[]) => Row | undefined
   readonly all: <Row>(sql: string, ...params: SqlParam[]) => Row[]
   /** Rows as arrays in the order of their columns, integers as numbers: for reading a whole table, a page at a time. */
@@ -44,11 +46,42 @@ export type Tx = Reader & {
   readonly run: (sql: string, ...params: SqlParam[]) => number
 }
 
+/** What the group commit holds. */
+export type Store = Tx & {
+  /** Something was rolled back: any table may be another than it was a moment ago. */
+  readonly noteRollback: () => void
+}
+
+const WRITTEN_TABLE = /^\s*(?:INSERT(?: OR \w+)? INTO|UPDATE|DELETE FROM)\s+(\w+)/i
+
+/** Counts writes by table. A statement that is none of the plain kinds counts for every table. */
+const countWrites = () => {
+  const ofTable = new Map<string, number>()
+  const tables = new Map<string, string | undefined>()
+  let ofAll = 0
+  const tableOf = (sql: string): string | undefined => {
+    if (!tables.has(sql)) tables.set(sql, WRITTEN_TABLE.exec(sql)?.[1])
+    return tables.get(sql)
+  }
+  return {
+    note: (sql: string): void => {
+      const table = tableOf(sql)
+      if (table === undefined) ofAll += 1
+      else ofTable.set(table, (ofTable.get(table) ?? 0) + 1)
+    },
+    noteAll: (): void => {
+      ofAll += 1
+    },
+    to: (table: string): number => ofAll + (ofTable.get(table) ?? 0),
+  }
+}
+
 /** Prepared statements of one connection, kept for its life. */
 export const createStore = (
   db: Database.Database,
   identity: { readonly kind: VaultKind; readonly vaultId: Uint8Array; readonly keys: VaultKeys },
-): Tx => {
+): Store => {
+  const writes = countWrites()
   const statements = new Map<string, Database.Statement>()
   const prepared = (sql: string): Database.Statement => {
     let statement = statements.get(sql)
@@ -66,10 +99,15 @@ export const createStore = (
   }
   return {
     ...identity,
+    writesTo: writes.to,
+    noteRollback: writes.noteAll,
     tuples: <Row extends readonly unknown[]>(sql: string, ...params: SqlParam[]) => preparedBare(sql).all(...params) as Row[],
     one: <Row>(sql: string, ...params: SqlParam[]) => prepared(sql).get(...params) as Row | undefined,
     each: <Row>(sql: string, ...params: SqlParam[]) => prepared(sql).iterate(...params) as Iterable<Row>,
     all: <Row>(sql: string, ...params: SqlParam[]) => prepared(sql).all(...params) as Row[],
-    run: (sql: string, ...params: SqlParam[]) => prepared(sql).run(...params).changes,
-  } as Tx
+    run: (sql: string, ...params: SqlParam[]) => {
+      writes.note(sql)
+      return prepared(sql).run(...params).changes
+    },
+  } as Store
 }

@@ -101,6 +101,10 @@ export const listShares = (
   return reader.all<Row>(sql, ...after, ...rest).map(toShare)
 }
 
+/** Whether a wallet's shares are on this link. */
+export const hasShares = (reader: Reader, linkId: Uint8Array): boolean =>
+  reader.one('SELECT 1 AS found FROM wallet_shares WHERE link_id = ? LIMIT 1', linkId) !== undefined
+
 /** Operations that a restart found between the two phases; settled by the outcome question (the protocol, §12). */
 export const listPendingShares = (reader: Reader): StoredShare[] =>
   reader.all<Row>('SELECT * FROM wallet_shares WHERE slot = 2 ORDER BY wallet_id').map(toShare)

@@ -142,16 +142,15 @@ export const insertWallet = (tx: Tx, wallet: NewWallet): Wallet => {
 
 /** Of any project. VAULT_CORRUPT for an altered row. */
 export const getWallet = (reader: Reader, walletId: WalletId): Wallet | undefined => {
-  const id = walletIdToBytes(walletId)
-  const mac = reader.one<{ mac: Buffer }>('SELECT mac FROM wallets WHERE wallet_id = ?', id)?.mac
-  if (mac === undefined) return undefined
-  const known = verifiedWallets.find(reader, walletId, mac)
+  const readMac = (): Buffer | undefined =>
+    reader.one<{ mac: Buffer }>('SELECT mac FROM wallets WHERE wallet_id = ?', walletIdToBytes(walletId))?.mac
+  const known = verifiedWallets.find(reader, walletId, readMac)
   if (known !== undefined) return known
-  const row = reader.one<Row>('SELECT * FROM wallets WHERE wallet_id = ?', id)
+  const row = reader.one<Row>('SELECT * FROM wallets WHERE wallet_id = ?', walletIdToBytes(walletId))
   return row && verifiedWallets.keep(reader, walletId, row.mac, toWallet(reader, row))
 }
 
-const verifiedWallets = new VerifiedRows<Wallet>()
+const verifiedWallets = new VerifiedRows<Wallet>('wallets')
 
 /** Refuses with WALLET_NOT_FOUND, also for a wallet of another project when `project` is given. */
 export const requireWallet = (reader: Reader, walletId: WalletId, project?: ProjectId): Wallet => {

@@ -1,6 +1,6 @@
 import Database from 'better-sqlite3'
 import { createReadStream } from 'node:fs'
-import { mkdir, open, rename, rm, stat } from 'node:fs/promises'
+import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { failure, isFailure } from '../domain/failure.ts'
 import { encryptAge } from './age-stream.ts'
@@ -81,10 +81,17 @@ async function* contentOf(path: string, facts: Omit<BackupManifest, 'databaseByt
   yield* createReadStream(path, { highWaterMark: 262_144 }) as AsyncIterable<Uint8Array>
 }
 
+const stagedName = (name: string): string => `.${name}.part`
+
+/** What a backup that was cut off left behind. */
+const clearStaged = async (directory: string, kind: Vault['kind']): Promise<void> => {
+  const stale = (await readdir(directory)).filter((name) => name.startsWith(`.countersign-${kind}-`))
+  for (const name of stale) await rm(join(directory, name), { force: true })
+}
+
 /** Whole and on disk under its name, or not there. Answers its size. */
 const writeWhole = async (directory: string, name: string, parts: AsyncIterable<Uint8Array>): Promise<number> => {
-  const staged = join(directory, `.${name}.part`)
-  await rm(staged, { force: true })
+  const staged = join(directory, stagedName(name))
   const file = await open(staged, 'wx', 0o600)
   let bytes = 0
   try {
@@ -116,6 +123,7 @@ export const writeBackup = async (vault: Vault, target: BackupTarget): Promise<B
   const fileName = backupFileName(vault.kind, target)
   try {
     await mkdir(target.directory, { recursive: true, mode: 0o700 })
+    await clearStaged(target.directory, vault.kind)
     await vault.copyTo(copy)
     const facts = settleCopy(copy, vault, target)
     const bytes = await writeWhole(target.directory, fileName, encryptAge(target.recipient, contentOf(copy, facts)))

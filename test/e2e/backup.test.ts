@@ -7,6 +7,8 @@ import { FreezeScope, VaultParty } from '../../gen/countersign/v1/admin_pb.ts'
 import { KeyType } from '../../gen/countersign/v1/common_pb.ts'
 import type { Wallet } from '../../gen/countersign/v1/wallet_pb.ts'
 import type { CountersignClient } from '../../src/client/countersign-client.ts'
+import { openCosignerVault } from '../../src/vault/cosigner-vault.ts'
+import { createRootKeyProvider } from '../../src/vault/root-key-provider.ts'
 import {
   acknowledge,
   type BackupKeys,
@@ -44,6 +46,14 @@ const newPlace = (): string => {
   const place = placeWithRootKeys(base)
   places.push(place)
   return place
+}
+
+/** The kinds of rows in the chain of a stopped daemon's cosigner. */
+const cosignerKinds = async (at: string): Promise<string[]> => {
+  const provider = createRootKeyProvider(`file:${join(at, 'data', 'cosigner-root.key')}`)
+  const path = join(at, 'data', 'cosigner.db')
+  await using vault = await openCosignerVault({ path, provider, nowMs: Date.now() })
+  return vault.read.all<{ kind: string }>('SELECT DISTINCT kind FROM audit').map(({ kind }) => kind)
 }
 
 beforeAll(async () => {
@@ -138,9 +148,15 @@ describe('a restore', () => {
   let restored: TestDaemon
 
   beforeAll(async () => {
+    const changed = async () =>
+      (await client.admin.getStatus({})).status?.backups.map(({ refreshedWalletCount }) => refreshedWalletCount)
+    pair = await backUp(client, daemon)
+    expect(await changed()).toEqual([0n, 0n])
     await client.admin.revokeApiKey({ apiKeyId: revoked.apiKeyId })
     await client.admin.freeze({ scope: FreezeScope.WALLET, id: sol.walletId, note: 'after the backup' })
     await newWallet(client, 'after')
+    await client.wallets.refreshShares({ wallet: evm.walletId })
+    expect(await changed()).toEqual([1n, 1n])
     place = newPlace()
   })
   afterAll(async () => {
@@ -197,6 +213,7 @@ describe('a restore', () => {
     const done = await acknowledge(place, '--keep-api-key', kept.apiKeyId, '--new-admin-key')
     expect({ code: done.code, notes: done.stderr }).toMatchObject({ code: 0 })
     expect(done.stdout).toMatch(new RegExp(`revoked +${revoked.apiKeyId}`))
+    for (const { walletId } of [evm, sol]) expect(done.stdout).toMatch(new RegExp(`to refresh +${walletId}`))
     expect((await acknowledge(place)).stdout).toContain('not sealed')
   })
 
@@ -217,6 +234,14 @@ describe('a restore', () => {
     const { status } = await operator.admin.getStatus({})
     expect(status?.restore).toMatchObject({ vaultEpoch: 2, unrefreshedWalletCount: status?.walletCount })
     expect(status?.restore?.acknowledgeTime).toBeDefined()
+    const left = status?.restore?.unrefreshedWalletCount ?? 0n
+    expect(await outcomeOf(operator.wallets.refreshShares({ wallet: evm.walletId }))).toBe('PERMISSION_MISSING')
+    const refresher = await newKey(operator, [{ name: 'wallet:admin' }])
+    const refreshing = connect(restored, refresher.secret)
+    await refreshing.wallets.refreshShares({ wallet: evm.walletId })
+    refreshing.close()
+    expect((await operator.admin.getStatus({})).status?.restore?.unrefreshedWalletCount).toBe(left - 1n)
+    expect(await signs(caller, evm.walletId)).toBe('signed')
     const verdict = await operator.audit.verifyChain({})
     expect(verdict.valid).toBe(true)
     expect(await outcomeOf(newWallet(operator))).toBe('PERMISSION_MISSING')
@@ -247,6 +272,8 @@ describe('a restore', () => {
     }
     client.close()
     await daemon.kill('SIGTERM')
+    expect(await cosignerKinds(base)).toContain('backup.created')
+    expect(await cosignerKinds(place)).toEqual(expect.arrayContaining(['vault.restored', 'vault.restore_acknowledged']))
     const stopped = /^(VAULT_ROLLED_BACK|COSIGNER_UNAVAILABLE)$/
     expect(await mixed(place, place)).toBe('signed')
     expect(await mixed(place, base)).toMatch(stopped)

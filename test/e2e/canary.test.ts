@@ -6,8 +6,9 @@ import { randomBytes, randomUUID } from 'node:crypto'
 import { readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, describe, expect, it, vi } from 'vitest'
-import { FreezeScope } from '../../gen/countersign/v1/admin_pb.ts'
+import { FreezeScope, VaultParty } from '../../gen/countersign/v1/admin_pb.ts'
 import type { CountersignClient } from '../../src/client/countersign-client.ts'
+import { backUp, makeBackupKeys, restore } from './backup-places.ts'
 import { connect, newKey, newWallet, outcomeOf } from './callers.ts'
 import { SIGNING_NAMES, signAs } from './signing-calls.ts'
 import { makeDataDir, runCli, startDaemon } from './start-daemon.ts'
@@ -142,6 +143,39 @@ describe('after a mixed workload', () => {
     for (const path of filesBelow(base, HOMES)) expect(csk.test(readFileSync(path, 'latin1')), path).toBe(false)
   })
 
+  it('no key is in a backup, a log line or an answer: backups, a restore and new root keys', async () => {
+    const keys = await makeBackupKeys()
+    const place = join(base, 'kept')
+    const rootKeys = () =>
+      ['root.key', 'cosigner-root.key'].map((name) =>
+        canaryOf(name, Buffer.from(readFileSync(join(place, 'data', name), 'utf8').trim(), 'hex')),
+      )
+    const daemon = await startDaemon({ dataDir: place, keepData: true, args: [...keys.args, '--log-level', 'debug'] })
+    const client = connect(daemon, daemon.adminKey)
+    const canaries = [...rootKeys(), textCanary('admin key', daemon.adminKey)]
+    for (const name of ['daemon.txt', 'cosigner.txt']) {
+      const identity = /AGE-SECRET-KEY-1[A-Z0-9]+/.exec(readFileSync(join(keys.dir, name), 'utf8'))?.[0]
+      canaries.push(textCanary(name, identity ?? ''))
+    }
+    await newWallet(client, 'kept')
+    const pair = await backUp(client, daemon)
+    const answers: unknown[] = []
+    for (const vault of [VaultParty.DAEMON, VaultParty.COSIGNER]) answers.push(await client.admin.rotateVaultKey({ vault }))
+    answers.push(await client.admin.createBackup({}), await client.admin.getStatus({}))
+    answers.push(await client.audit.listEvents({ pageSize: 500 }))
+    canaries.push(...rootKeys())
+    client.close()
+    await daemon.kill('SIGKILL')
+    const restored = join(base, 'restored')
+    const { code, stdout, stderr } = await restore(restored, keys, pair)
+    expect(code, 'the root keys are not there').toBe(1)
+    rmSync(keys.dir, { recursive: true, force: true })
+    const text = JSON.stringify(answers, (_key, value: unknown) => (typeof value === 'bigint' ? String(value) : value))
+    expect(hitsIn(Buffer.from(daemon.output() + stdout + stderr + text), canaries)).toEqual([])
+    expect(searchFiles(canaries)).toEqual([])
+    expect(canaries).toHaveLength(7)
+  })
+
   it('no passphrase is in a file, a log line or a message', async () => {
     const phrase = `correct-${randomBytes(16).toString('hex')}`
     const dir = join(base, 'phrase', 'data')
@@ -153,10 +187,21 @@ describe('after a mixed workload', () => {
     expect(init.code, init.stderr).toBe(0)
     const options = { dataDir: join(base, 'phrase'), command: 'serve', args: [...providers, '--log-level', 'debug'], env }
     const daemon = await startDaemon({ ...options, keepData: true })
+    // Both vaults get new root keys under the same passphrase, and open with it again.
+    const client = connect(daemon, daemon.adminKey)
+    for (const vault of [VaultParty.DAEMON, VaultParty.COSIGNER]) {
+      expect((await client.admin.rotateVaultKey({ vault })).provider).toBe('passphrase:')
+    }
+    client.close()
     await daemon.kill('SIGTERM')
+    const again = await startDaemon({ ...options, keepData: true })
+    const looking = connect(again, again.adminKey)
+    expect((await looking.admin.getStatus({})).status?.cosignerAvailable).toBe(true)
+    looking.close()
+    await again.kill('SIGTERM')
     const check = await runCli(['config', 'check', '--data-dir', dir, ...providers], env)
     const canary = textCanary('passphrase', phrase)
-    const said = [init, check].map(({ stdout, stderr }) => stdout + stderr).join() + daemon.output()
+    const said = [init, check].map(({ stdout, stderr }) => stdout + stderr).join() + daemon.output() + again.output()
     expect(hitsIn(Buffer.from(said), [canary])).toEqual([])
     expect(searchFiles([canary])).toEqual([])
   })

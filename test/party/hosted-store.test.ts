@@ -44,6 +44,7 @@ const hostedSigner = async () => {
     commitRefresh: unused,
     alert: () => {},
     wiped: () => {},
+    lost: unused,
   }
   const frame = async (bytes: Uint8Array) => {
     if (typeOf(bytes) !== FRAME_TYPES.P1 || busy === 0) return two.s.answer(bytes)
@@ -55,7 +56,7 @@ const hostedSigner = async () => {
   openPortEnd(frames.port2, { frame }, unused)
   openPortEnd(calls.port2, host, unused)
   const { idC, idS } = two.linkC.parties
-  const data = { idC, idS, shareKey: new Uint8Array(randomBytes(32)), vaultId: new Uint8Array(16), frames: frames.port1 }
+  const data = { idC, idS, shards: [0], configured: 1, shareKey: new Uint8Array(randomBytes(32)), vaultId: new Uint8Array(16), frames: frames.port1 }
   const signer = await createSigner(data, openPortEnd<SignerHostCalls>(calls.port1, {}, unused), () => {})
   const keep = (active: SealedShare, linkId: Uint8Array): void => {
     const rest = { slot: 'current', state: 'ACTIVE', lastUsedEpoch: 0, pendingSid: undefined } as const
@@ -73,9 +74,9 @@ describe('party C over the ports of its thread', () => {
     await signer.acknowledge(sid)
     const id = wallet.walletId.slice()
     expect(id.buffer.byteLength).toBe(16)
-    expect(await signer.presign([id, id, id])).toHaveLength(3)
+    expect(await signer.presign({ shard: 0, walletIds: [id, id, id] })).toHaveLength(3)
     refuse(2)
-    expect(await signer.presign([id, id, id])).toHaveLength(3)
+    expect(await signer.presign({ shard: 0, walletIds: [id, id, id] })).toHaveLength(3)
     expect(new Set(asked)).toEqual(new Set([hexOf(wallet.walletId)]))
     expect(id).toEqual(wallet.walletId)
   })

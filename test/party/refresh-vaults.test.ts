@@ -70,9 +70,15 @@ const joined = async () => {
   const party = { s: newResponder() }
   const frame = async (bytes: Uint8Array) => wire.toC(await party.s.answer(wire.toS(bytes)))
   const questions: PortEnd<QuestionCalls> = openPortEnd(frames.port2, { frame }, onBug)
-  const host = createSignerHost(vault, systemClock, orders, { alert, wiped: () => undefined, walletStopped: () => undefined })
+  const host = createSignerHost(vault, systemClock, orders, {
+    alert,
+    wiped: () => undefined,
+    walletWiped: () => undefined,
+    lost: async () => {},
+    walletStopped: () => undefined,
+  })
   openPortEnd(calls.port2, host, onBug)
-  const data = { idC, idS, shareKey: vault.shareKey(), vaultId: vault.vaultId, frames: frames.port1 }
+  const data = { idC, idS, shards: [0], configured: 1, shareKey: vault.shareKey(), vaultId: vault.vaultId, frames: frames.port1 }
   const signer = await createSigner(data, openPortEnd<SignerHostCalls>(calls.port1, {}, onBug), () => undefined)
   await signer.connect()
   const { sid, wallet } = await signer.generate({ keyType: 'ed25519' })
@@ -82,9 +88,9 @@ const joined = async () => {
   await signer.acknowledge(sid)
   const { walletId } = wallet
   const refresh = (order: RefreshOrder): Promise<void> =>
-    orders.during(walletId, order, async () => void (await signer.refresh(walletId)))
+    orders.during(walletId, order, async () => void (await signer.refresh({ shard: 0, walletId })))
   const sign = async (): Promise<void> => {
-    const [ready] = await signer.presignEd25519([walletId])
+    const [ready] = await signer.presignEd25519({ shard: 0, walletIds: [walletId] })
     if (ready === undefined) throw new Error('no presignature')
     const content = { kind: 'message', message: Buffer.from('x') } as const
     const id = walletIdFromBytes(walletId)
@@ -145,9 +151,9 @@ describe('a refresh over two vaults', () => {
       },
     }
     expect(await reasonOf(refresh(refusing))).toBe('FROZEN')
-    expect(await reasonOf(signer.refresh(walletId))).toBe('COSIGNER_REFUSED')
+    expect(await reasonOf(signer.refresh({ shard: 0, walletId }))).toBe('COSIGNER_REFUSED')
     let late: Promise<unknown> | undefined
-    await orders.during(walletId, writing(), async () => void (late = signer.refresh(walletId)))
+    await orders.during(walletId, writing(), async () => void (late = signer.refresh({ shard: 0, walletId })))
     expect(await reasonOf(late ?? Promise.resolve())).toBe('COSIGNER_REFUSED')
     // S was told ABORTED each time.
     expect(epochs()).toEqual(['0', '0'])

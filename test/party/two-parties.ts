@@ -8,6 +8,7 @@ import { Initiator } from '../../src/party/initiator.ts'
 import { Link, newLinkRecord } from '../../src/party/link.ts'
 import { createMemoryStore, type MemoryStore } from '../../src/party/memory-store.ts'
 import { Responder } from '../../src/party/responder.ts'
+import type { SessionsOfC, SessionsOfS } from '../../src/party/session-engine.ts'
 import type { ReadPayload } from '../../src/party/sign-responder.ts'
 
 export const sha256 = (bytes: Uint8Array): Uint8Array => new Uint8Array(createHash('sha256').update(bytes).digest())
@@ -67,6 +68,8 @@ export type TwoPartiesOptions = {
   readonly entropyC?: Entropy
   readonly entropyS?: Entropy
   readonly readPayload?: ReadPayload
+  /** Where the heavy steps are computed; in this thread unless given. */
+  readonly sessions?: { readonly c: SessionsOfC; readonly s: SessionsOfS }
 }
 
 /** Both parties in one process over memory stores, with a wire between them that a test can bend. */
@@ -83,8 +86,11 @@ export const twoParties = async (options: TwoPartiesOptions = {}): Promise<TwoPa
   const recordC = (await storeC.loadLink(parties.linkId)) ?? newLinkRecord(parties, ROLE_C, now)
   const recordS = (await storeS.loadLink(parties.linkId)) ?? newLinkRecord(parties, ROLE_S, now)
   const alert = (side: string) => (what: string, detail: string) => alerts.push(`${side}:${what}:${detail}`)
-  const eventsC = { alert: alert('C'), wipeSessions: () => c.wipeSessions() }
-  const eventsS = { alert: alert('S'), wipeSessions: () => s.wipeSessions() }
+  const wipersOf = (sessions: SessionsOfC | SessionsOfS | undefined) =>
+    sessions === undefined ? {} : { wipeMaterial: sessions.wipeMaterial }
+  const { sessions } = options
+  const eventsC = { alert: alert('C'), wipeSessions: () => c.wipeSessions(), ...wipersOf(sessions?.c) }
+  const eventsS = { alert: alert('S'), wipeSessions: () => s.wipeSessions(), ...wipersOf(sessions?.s) }
   const linkC = new Link(parties, recordC, storeC, clock, eventsC) as InThreadLink
   const linkS = new Link(parties, recordS, storeS, clock, eventsS) as InThreadLink
   const peer = {
@@ -102,6 +108,7 @@ export const twoParties = async (options: TwoPartiesOptions = {}): Promise<TwoPa
     clock,
     incarnationId: new Uint8Array(randomBytes(16)),
     alert: alert('C'),
+    ...(options.sessions === undefined ? {} : { sessions: options.sessions.c }),
   })
   const s: Responder = new Responder({
     link: linkS,
@@ -113,6 +120,7 @@ export const twoParties = async (options: TwoPartiesOptions = {}): Promise<TwoPa
     readEdPayload: (payload) => ({ message: payload.slice(), summary: '' }),
     ask: (frame) => c.answerQuestion(wire.question(frame)),
     alert: alert('S'),
+    ...(options.sessions === undefined ? {} : { sessions: options.sessions.s }),
   })
   await storeC.saveLinks([recordC])
   await storeS.saveLinks([recordS])

@@ -13,6 +13,7 @@ import {
   rotateApiKey,
   updateApiKey,
 } from '../../src/vault/api-keys.ts'
+import { appendAudit, auditHead, verifyAuditChain } from '../../src/vault/audit-chain.ts'
 import { addFreeze, findFreeze, listFreezes, removeFreeze, requireNotFrozen } from '../../src/vault/freezes.ts'
 import type { FreezeRow } from '../../src/vault/freezes.ts'
 import { getProject, insertProject, listProjects, updateProject } from '../../src/vault/projects.ts'
@@ -36,7 +37,7 @@ import {
   setWalletState,
 } from '../../src/vault/wallets.ts'
 import type { NewWallet } from '../../src/vault/wallets.ts'
-import { makeCosignerVault, makeVault, NOW, openVaultAt, reasonOf, tamper } from './fixture.ts'
+import { event, makeCosignerVault, makeVault, NOW, openVaultAt, reasonOf, tamper } from './fixture.ts'
 
 const DEFAULT = parseProjectId('default')!
 const OTHER = parseProjectId('other')!
@@ -166,6 +167,29 @@ test('a row that was verified once says what it said under its MAC, whatever is 
   expect(getWallet(vault.read, wallet.walletId)).toEqual(wallet)
   vault.commitNow((tx) => tx.run('UPDATE api_keys SET mac = zeroblob(32)'))
   expect(await reasonOf(() => getApiKey(vault.read, key.keyId))).toBe('VAULT_CORRUPT')
+})
+
+test('what was rolled back is not remembered', async () => {
+  const vault = await makeVault()
+  const { key } = await vault.commit((tx) => createApiKey(tx, newKey()))
+  const wallet = await vault.commit((tx) => insertWallet(tx, newWallet()))
+  const head = auditHead(vault.read)
+  const undone = vault.commit((tx) => {
+    revokeApiKey(tx, key.keyId, { nowMs: NOW })
+    setWalletState(tx, wallet.walletId, 'ARCHIVED')
+    addFreeze(tx, { scope: 'all', id: '', reason: '', actor: { kind: 'operator', id: '' }, createMs: NOW })
+    expect(getApiKey(tx, key.keyId)?.state).toBe('REVOKED')
+    expect(getWallet(tx, wallet.walletId)?.state).toBe('ARCHIVED')
+    expect(findFreeze(tx, [{ scope: 'all', id: '' }])).toBeDefined()
+    throw new Error('undone')
+  })
+  await expect(undone).rejects.toThrow('undone')
+  expect(getApiKey(vault.read, key.keyId)).toEqual(key)
+  expect(getWallet(vault.read, wallet.walletId)).toEqual(wallet)
+  expect(findFreeze(vault.read, [{ scope: 'all', id: '' }])).toBeUndefined()
+  const next = await vault.commit((tx) => appendAudit(tx, event()))
+  expect(next.sequence).toBe(head.sequence + 1n)
+  expect(await verifyAuditChain(vault.read)).toMatchObject({ intact: true })
 })
 
 const newWallet = (changes: Partial<NewWallet> = {}): NewWallet => ({

@@ -952,7 +952,7 @@ export type RotateVaultKeyRequest = Message<"countersign.v1.RotateVaultKeyReques
   vault: VaultParty;
 
   /**
-   * Optional UUID that makes a repeat safe: the key is replaced once.
+   * Optional UUID that makes a repeat safe: one that was answered replaces nothing again.
    *
    * @generated from field: string request_id = 2;
    */
@@ -1164,7 +1164,7 @@ export type BackupStatus = Message<"countersign.v1.BackupStatus"> & {
   backup?: Backup | undefined;
 
   /**
-   * Wallets whose shares were refreshed since: the backup no longer restores these.
+   * Wallets whose shares were refreshed since: a restore would bring back the shares that the refresh made worthless.
    *
    * @generated from field: uint64 refreshed_wallet_count = 2;
    */

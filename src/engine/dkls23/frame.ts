@@ -176,6 +176,13 @@ export function allocateBody(length: number): Uint8Array {
   return body
 }
 
+/** A body that `allocateBody` gave in another thread, and that came here with its buffer: framed where it lies as well. */
+export function adoptBody(body: Uint8Array): Uint8Array {
+  const hasRoom = body.byteOffset === HEADER_BYTES && body.buffer.byteLength === HEADER_BYTES + body.length
+  if (hasRoom) roomyBodies.add(body)
+  return body
+}
+
 /** Header and body as one frame, which shares no memory with the body unless that came from `allocateBody`. */
 export function encodeFrame(frame: Frame): Uint8Array {
   const { body } = frame

@@ -1,0 +1,150 @@
+/**
+ * A party's hold on the crypto worker of one link. What the worker held is gone with it: every call that waits rejects,
+ * the party is told, and another one is started, later and later when they keep ending.
+ */
+import { Worker } from 'node:worker_threads'
+import type { LinkParties } from '../engine/dkls23/contexts.ts'
+import type { CryptoWorkerData } from './serve-sessions.ts'
+import { faultOf, type FromWorker, type SessionCall, type SessionNote, type Told } from './session-calls.ts'
+
+/** The worker ended before it answered, or is not up again yet. What it computed is gone with its secrets. */
+export class CryptoWorkerGone extends Error {
+  constructor() {
+    super('the crypto worker of the link ended')
+    this.name = 'CryptoWorkerGone'
+  }
+}
+
+type Waiting = { readonly resolve: (told: Told) => void; readonly reject: (error: Error) => void }
+
+/** One that lived this long starts its successor at once. */
+const STEADY_MS = 10_000
+const FIRST_PAUSE_MS = 100
+const LONGEST_PAUSE_MS = 10_000
+const END_WAIT_MS = 1_000
+/** More numbers than one worker gives away. */
+const IDS_OF_ONE = 2 ** 32
+/** A worker holds a session and its link's material; the large buffers lie outside V8's heap. */
+const LIMITS = { maxOldGenerationSizeMb: 96, maxYoungGenerationSizeMb: 8 }
+
+export class CryptoThread {
+  readonly #name: string
+  readonly #parties: LinkParties
+  /** One that was ready has ended; after everything that waited was rejected. */
+  readonly #onGone: (why: string) => void
+  readonly #waiting = new Map<number, Waiting>()
+  #worker: Worker | undefined
+  #isReady = false
+  #settled = Promise.withResolvers<void>()
+  #starts = 0
+  #startedMs = 0
+  #pauseMs = 0
+  #nextId = 1
+  #closed = false
+
+  constructor(name: string, parties: LinkParties, onGone: (why: string) => void) {
+    this.#name = name
+    this.#parties = parties
+    this.#onGone = onGone
+  }
+
+  /** The worker is up. */
+  get isReady(): boolean {
+    return this.#isReady
+  }
+
+  /** Starts the worker, unless that was done. Resolves when it is up, or has ended before. */
+  start(): Promise<void> {
+    if (this.#starts === 0) this.#start()
+    return this.#settled.promise
+  }
+
+  /** @throws ProtocolFault as the step found it; CryptoWorkerGone; Error for a bug in the worker. */
+  call(call: SessionCall, transfer: ArrayBuffer[] = []): Promise<Told> {
+    return new Promise((resolve, reject) => {
+      if (this.#worker === undefined) return reject(new CryptoWorkerGone())
+      const id = this.#nextId++
+      this.#waiting.set(id, { resolve, reject })
+      this.#worker.postMessage({ id, call }, transfer)
+    })
+  }
+
+  note(note: SessionNote): void {
+    this.#worker?.postMessage({ note })
+  }
+
+  /** What the worker holds is overwritten, and it ends. */
+  async close(): Promise<void> {
+    this.#closed = true
+    const worker = this.#worker
+    if (worker === undefined) return
+    const ended = new Promise<void>((resolve) => worker.once('exit', () => resolve()))
+    this.note({ op: 'end' })
+    const timer = setTimeout(() => void worker.terminate(), END_WAIT_MS)
+    await ended
+    clearTimeout(timer)
+  }
+
+  #start(): void {
+    if (this.#closed) return
+    this.#starts += 1
+    const worker = new Worker(new URL('./crypto-worker.ts', import.meta.url), {
+      name: this.#name,
+      workerData: { parties: this.#parties, firstId: IDS_OF_ONE * this.#starts } satisfies CryptoWorkerData,
+      env: {},
+      resourceLimits: LIMITS,
+    })
+    this.#worker = worker
+    this.#startedMs = performance.now()
+    let why = 'it ended'
+    worker.on('message', (message: FromWorker) => this.#settle(message))
+    worker.on('error', (error) => (why = String(error)))
+    worker.on('exit', () => this.#lose(why))
+  }
+
+  #settle(message: FromWorker): void {
+    if ('isReady' in message) {
+      this.#isReady = true
+      this.#settled.resolve()
+      return
+    }
+    const entry = this.#waiting.get(message.id)
+    this.#waiting.delete(message.id)
+    if (entry === undefined) return
+    if ('told' in message) entry.resolve(message.told)
+    else entry.reject('fault' in message ? faultOf(message.fault) : new Error(`crypto worker: ${message.bug}`))
+  }
+
+  #lose(why: string): void {
+    const wasReady = this.#isReady
+    this.#worker = undefined
+    this.#isReady = false
+    this.#settled.resolve()
+    const waiting = [...this.#waiting.values()]
+    this.#waiting.clear()
+    for (const { reject } of waiting) reject(new CryptoWorkerGone())
+    if (this.#closed) return
+    const livedMs = performance.now() - this.#startedMs
+    this.#pauseMs = livedMs >= STEADY_MS ? 0 : Math.min(LONGEST_PAUSE_MS, 2 * this.#pauseMs || FIRST_PAUSE_MS)
+    setTimeout(() => this.#start(), this.#pauseMs).unref()
+    if (wasReady) this.#onGone(why)
+  }
+}
+
+/**
+ * Starts workers a while from now, one after the other: loading one takes a core for a fifth of a second, and what a
+ * process does at its start goes first. `isUp` follows each.
+ */
+export const startInTurn = <T extends { readonly crypto: CryptoThread }>(
+  links: readonly T[],
+  afterMs: number,
+  isUp: (link: T) => Promise<void> = () => Promise.resolve(),
+): void => {
+  const startAll = async (): Promise<void> => {
+    for (const link of links) {
+      await link.crypto.start()
+      await isUp(link)
+    }
+  }
+  setTimeout(() => void startAll(), afterMs).unref()
+}
