@@ -38,8 +38,8 @@ export type OwnCosignerStore = CosignerStore & {
 /** The undecided records, also in memory: every presign session asks for them, and finding them reads all shares. */
 const loadPending = (read: Reader): Map<string, PendingWallet> =>
   new Map(
-    listPendingShares(read).flatMap(({ walletId, wEpoch, pendingSid, linkId }) =>
-      pendingSid === undefined ? [] : [[hexOf(walletId), { walletId, wEpoch, sid: pendingSid, linkId }] as const],
+    listPendingShares(read).flatMap(({ walletId, linkId, wEpoch, pendingSid }) =>
+      pendingSid === undefined ? [] : [[hexOf(walletId), { walletId, linkId, wEpoch, sid: pendingSid }] as const],
     ),
   )
 
@@ -80,8 +80,8 @@ export const createCosignerStore = (vault: CosignerVault, seal: ShareSeal, clock
           savePendingShare(tx, { share, linkId: (records[i] as WalletRecord).linkId, sid, timeMs: nowMs() })
         }
       })
-      for (const { walletId, wEpoch, linkId } of records) {
-        undecided.set(hexOf(walletId), { walletId: walletId.slice(), wEpoch, sid: sid.slice(), linkId: linkId.slice() })
+      for (const { walletId, linkId, wEpoch } of records) {
+        undecided.set(hexOf(walletId), { walletId: walletId.slice(), linkId: linkId.slice(), wEpoch, sid: sid.slice() })
       }
     },
     pendingWallets: async () => [...undecided.values()],

@@ -88,8 +88,8 @@ export const createMemoryStore = (): MemoryStore => {
     pendingWallets: async () =>
       [...wallets.values()].flatMap(({ record, pendingSid, next }) => {
         const { walletId, linkId } = record
-        if (next !== undefined) return [{ walletId, wEpoch: next.record.wEpoch, sid: next.sid, linkId }]
-        return pendingSid === undefined ? [] : [{ walletId, wEpoch: record.wEpoch, sid: pendingSid, linkId }]
+        if (next !== undefined) return [{ walletId, linkId, wEpoch: next.record.wEpoch, sid: next.sid }]
+        return pendingSid === undefined ? [] : [{ walletId, linkId, wEpoch: record.wEpoch, sid: pendingSid }]
       }),
     activate: async (walletId, wEpoch) => {
       const slot = slotOf(walletId)

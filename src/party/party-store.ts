@@ -55,7 +55,7 @@ export type StoredReply = {
   readonly response: Uint8Array | undefined
 }
 
-/** A record that is not decided, and the link over which it was made. */
+/** A record that C has not decided, and the link that its wallet belongs to. */
 export type PendingWallet = OutcomeQuestion & { readonly linkId: Uint8Array }
 
 /** What only the answering party keeps: its intents, its replies, its own rules. */
