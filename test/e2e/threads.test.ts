@@ -116,4 +116,14 @@ describe('a thread that ends under load', () => {
       expect(rowsOf(file, 'SELECT DISTINCT link_id FROM wallet_shares')).toHaveLength(2)
     }
   })
+
+  it('fewer crypto_workers than there are links: every wallet still signs, and the operator is told', async () => {
+    client.close()
+    await daemon.kill('SIGTERM')
+    daemon = await startDaemon({ dataDir: base, args: ['--crypto-workers', '1'] })
+    client = connect(daemon, daemon.adminKey)
+    for (const wallet of wallets) await signAs('SignMessage text', client, { wallet })
+    expect((await client.admin.getStatus({})).status?.links.map(({ shard }) => shard)).toEqual([0, 1])
+    expect(daemon.output()).toContain('1 links beyond crypto_workers have wallets')
+  }, 60_000)
 })
