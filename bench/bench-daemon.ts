@@ -46,9 +46,17 @@ const waitForEndpoints = async (file: string, child: ChildProcess): Promise<Endp
   }
 }
 
+const root = resolve(import.meta.dirname, '..')
+
+/** Node's own options, as `npm start` gives them. */
+const nodeOptions = (): readonly string[] => {
+  const { scripts } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { scripts: { start: string } }
+  return scripts.start.split(' ').filter((word) => word.startsWith('--'))
+}
+
 const launch = (program: Program, args: readonly string[]): ChildProcess =>
-  spawn(process.execPath, [join(import.meta.dirname, program), ...args], {
-    cwd: resolve(import.meta.dirname, '..'),
+  spawn(process.execPath, [...nodeOptions(), join(import.meta.dirname, program), ...args], {
+    cwd: root,
     env: { ...process.env, NODE_OPTIONS: '' },
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
   })

@@ -1,6 +1,6 @@
 /** The engine alone: both parties in one thread over memory stores, no transport. */
 import { median, report } from './report.ts'
-import { createLocalPair } from './local-pair.ts'
+import { createLocalPair, type LocalPair } from './local-pair.ts'
 
 const elapsedMs = async (work: () => Promise<unknown>): Promise<number> => {
   const start = process.hrtime.bigint()
@@ -42,4 +42,17 @@ export const benchEngine = async (): Promise<void> => {
   pair.countBytes()
   await pair.c.presign(sixteen)
   report('engine.presign_bytes', Math.round(pair.countBytes() / 16), 'B')
+  await benchEd25519(pair)
+}
+
+const benchEd25519 = async ({ ed }: LocalPair): Promise<void> => {
+  await ed.newWallet()
+  report('engine.ed25519_keygen_ms', await repeat(50, () => ed.newWallet()), 'ms')
+  const wallet = await ed.newWallet()
+  const sixteen = Array.from({ length: 16 }, () => wallet)
+  await ed.presign(sixteen)
+  report('engine.ed25519_presign_ms.b16', (await repeat(20, () => ed.presign(sixteen))) / 16, 'ms')
+  const online: number[] = []
+  for (let i = 0; i < 16; i++) for (const ready of await ed.presign(sixteen)) online.push(await elapsedMs(() => ed.sign(ready)))
+  report('engine.ed25519_online_us', median(online) * 1000, 'us')
 }

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { encodeWalletRecord, WALLET_RECORD_AAD_BYTES, type WalletRecord } from '../src/engine/dkls23/records.ts'
+import { ALG_ED25519 } from '../src/engine/dkls23/suite.ts'
 import type { Initiator, ReadyPresignature } from '../src/party/initiator.ts'
 import type { SignJob } from '../src/party/sign-initiator.ts'
 import { sealShare } from '../src/vault/sealed-record.ts'
@@ -13,6 +14,12 @@ export type LocalPair = {
   /** What the caller of a signature brings: request id and digest. */
   readonly prepare: (ready: ReadyPresignature) => SignJob
   readonly sign: (job: SignJob) => Promise<unknown>
+  /** The same of Ed25519 wallets. */
+  readonly ed: {
+    readonly newWallet: () => Promise<Uint8Array>
+    readonly presign: (wallets: readonly Uint8Array[]) => Promise<readonly ReadyPresignature[]>
+    readonly sign: (ready: ReadyPresignature) => Promise<unknown>
+  }
   /** What a side's vault holds for the wallet's share: every column of its sealed row. */
   readonly shareBytes: (walletId: Uint8Array) => Promise<number>
   /** Bytes on the wire since the last call, both directions. */
@@ -36,6 +43,16 @@ export const createLocalPair = async (): Promise<LocalPair> => {
     newWallet: async () => (await two.newWallets(1))[0] as Uint8Array,
     prepare: (ready) => jobOf(ready, payload),
     sign: (job) => two.c.sign(job),
+    ed: {
+      newWallet: async () => {
+        const { sid, wallets } = await two.c.generate(1, ALG_ED25519)
+        for (const { walletId, wEpoch } of wallets) await two.storeC.activate(walletId, wEpoch)
+        await two.c.acknowledge(sid)
+        return wallets[0]?.walletId as Uint8Array
+      },
+      presign: (wallets) => two.c.ed.presign(wallets),
+      sign: (ready) => two.c.ed.sign({ ...ready, reqId: new Uint8Array(randomBytes(16)), message: payload, payload }),
+    },
     shareBytes: async (walletId) => {
       const record = await two.storeC.loadWallet(walletId)
       return record === undefined ? Number.NaN : sealedRowBytes(record)

@@ -13,6 +13,8 @@ const main = join(root, 'src', 'main.ts')
 // What a process that holds keys does not need: an inspector switched on by a signal, the environment in a crash
 // report, a writable __proto__, calls into any library.
 const HARDENING = ['--disable-sigusr1', '--report-exclude-env', '--disable-proto=throw', '--no-experimental-ffi']
+// Each thread has a young generation of its own, 32 MiB by itself: a quarter of that costs no time and saves 70 MiB.
+const MEMORY = ['--max-semi-space-size=8']
 
 /** Looks beside this package and, when it is a dependency itself, in the node_modules it lies in. */
 const findPinnedNode = () =>
@@ -29,7 +31,7 @@ if (node === undefined) {
   process.exitCode = 1
 } else {
   const stdio = 'inherit'
-  const child = spawn(node, [...HARDENING, main, ...process.argv.slice(2)], { stdio })
+  const child = spawn(node, [...HARDENING, ...MEMORY, main, ...process.argv.slice(2)], { stdio })
   // A terminal sends SIGINT to both; the child alone decides when it is done.
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal))
   child.on('error', (error) => {

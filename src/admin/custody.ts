@@ -155,7 +155,7 @@ export const custodyStatus = async ({ vault, engine }: Pick<AdminNeeds, 'vault' 
     backupTimeMs: state.backupMs,
     acknowledgeTimeMs: state.acknowledgeMs,
     vaultEpoch: state.epoch,
-    unrefreshedWalletCount: countUnrefreshedSince(vault.read, state.auditSequence),
+    unrefreshedWalletCount: countUnrefreshedSince(vault.read, { ...state, timeMs: state.restoreMs }),
   }
   return { backups, restore }
 }

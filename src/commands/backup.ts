@@ -88,7 +88,7 @@ export const moveVaultKey = async (party: string, flags: Flags, terminal: Termin
   for (const warning of warnings) terminal.note(`warning: ${warning}`)
   const other = party === 'daemon' ? config.cosignerRootKey : config.rootKey
   if (target.scheme !== 'passphrase' && target.uri === other.uri) {
-    throw new UsageRefusal('--to: it keeps the other vault’s root key: one stolen key would open both shares')
+    throw new UsageRefusal('--to: it keeps the root key of the other vault: one stolen key would open both shares')
   }
   const providers = rootKeyProviders(config, await completeSecrets(config, secrets, askAtTerminal(false)))
   const paths = dataDirPaths(config.dataDir)

@@ -94,7 +94,7 @@ const sealBoth = (vaults: RestoredVaults, manifests: Manifests): readonly Stoppe
 const requireSameRestore = ({ daemon, cosigner }: RestoredVaults): number => {
   const own = findSeal(daemon.read)
   if (own === undefined || own.restoreIdHex !== findSeal(cosigner.read)?.restoreIdHex) {
-    throw failure('BACKUP_MISMATCH', { why: 'the cosigner’s vault that is there is not of the restore that was begun' })
+    throw failure('BACKUP_MISMATCH', { why: 'the cosigner vault that is there is not of the restore that was begun' })
   }
   return own.backupMs
 }

@@ -4,7 +4,7 @@ import { decodeLinkRecord } from '../engine/dkls23/records.ts'
 import type { Config, Secrets } from '../config/config.ts'
 import { dataDirPaths, type Flags, loadConfig } from '../config/load-config.ts'
 import { refuseUnsafeProcess } from '../config/refuse-unsafe-process.ts'
-import type { ApiKeyId } from '../domain/ids.ts'
+import { type ApiKeyId, walletIdFromBytes } from '../domain/ids.ts'
 import type { RestoredVaults } from '../party/settle-restored.ts'
 import { type ApiKey, listLiveApiKeys, revokeApiKey } from '../vault/api-keys.ts'
 import { appendAudit } from '../vault/audit-chain.ts'
@@ -13,7 +13,8 @@ import { openCosignerVault } from '../vault/cosigner-vault.ts'
 import { openDaemonVault } from '../vault/daemon-vault.ts'
 import { listFreezes } from '../vault/freezes.ts'
 import { listLinks } from '../vault/links.ts'
-import { acknowledgeRestore, findSeal } from '../vault/restore-state.ts'
+import { listUnrefreshedSince } from '../vault/refreshes.ts'
+import { acknowledgeRestore, findSeal, getRestoreState } from '../vault/restore-state.ts'
 import type { Tx } from '../vault/store.ts'
 import { listWalletsInState } from '../vault/wallets.ts'
 import { askAtTerminal, completeSecrets } from './ask-passphrase.ts'
@@ -102,6 +103,16 @@ const printRestored = ({ daemon, cosigner }: RestoredVaults, terminal: Terminal)
   return keys
 }
 
+const TO_REFRESH_MAX = 1_000
+
+const printUnrefreshed = ({ daemon }: RestoredVaults, terminal: Terminal): void => {
+  const state = getRestoreState(daemon.read)
+  if (state === undefined) return
+  const found = listUnrefreshedSince(daemon.read, { ...state, timeMs: state.restoreMs }, TO_REFRESH_MAX + 1)
+  for (const walletId of found.slice(0, TO_REFRESH_MAX)) terminal.print(`to refresh       ${walletIdFromBytes(walletId)}`)
+  if (found.length > TO_REFRESH_MAX) terminal.note(`and more; "countersign status" counts them`)
+}
+
 export type Acknowledgement = {
   readonly keepApiKeys: readonly string[]
   readonly keepAllApiKeys: boolean
@@ -155,5 +166,6 @@ export const acknowledge = async (choice: Acknowledgement, flags: Flags, termina
     })
     for (const keyId of revoked) terminal.print(`revoked          ${keyId}`)
     terminal.note('acknowledged: start the daemon, then refresh the wallets, whose shares the backups also hold')
+    printUnrefreshed(vaults, terminal)
   })
 }

@@ -14,7 +14,7 @@ export type PreparedSignature = {
 }
 
 /** Those whose release never came are forgotten, oldest first, when there are more than this. */
-const MAX_PREPARED = 1_024
+const MAX_PREPARED = 64
 
 export class PreparedSignatures {
   readonly #byPresignature = new Map<string, PreparedSignature>()

@@ -31,7 +31,7 @@ export const requirePair = ({ daemon, cosigner }: RestoredVaults): void => {
   const idC = partyIdOf(daemon.signer.publicKey)
   const idS = partyIdOf(cosigner.signer.publicKey)
   if (knows(daemon.read, idS) && knows(cosigner.read, idC)) return
-  throw failure('BACKUP_MISMATCH', { why: 'the cosigner is another daemon’s' })
+  throw failure('BACKUP_MISMATCH', { why: 'the two vaults belong to different parties' })
 }
 
 /**

@@ -41,6 +41,8 @@ const CALL_TIMEOUT_MS = 10_000
 const CUSTODY_TIMEOUT_MS = 120_000
 const RETRY_MS = 1_000
 const PREPARE_BELOW = 4
+/** Jobs that come in one turn all find that few are being made. */
+const PREPARED_MAX = 32
 const SIGN_CALL = { timeoutMs: CALL_TIMEOUT_MS, gather: true } as const
 
 export class TwoPartyEngine {
@@ -54,8 +56,8 @@ export class TwoPartyEngine {
   #stopped = false
   readonly #gates = new WalletGates()
   readonly #orders = new RefreshOrders()
-  /** Jobs that party C's thread has already. */
-  readonly #prepared = new WeakSet<SignJob>()
+  /** Presignatures, in hexadecimal, whose jobs party C's thread has already. */
+  readonly #prepared = new Set<string>()
   readonly #rounds: { readonly [K in KeyType]: MovingMean } = { secp256k1: new MovingMean(), ed25519: new MovingMean() }
 
   constructor(options: EngineOptions) {
@@ -131,6 +133,7 @@ export class TwoPartyEngine {
   /** One that was taken and is not going to be used: both sides overwrite it, and nothing waits for that. */
   discardPresignature(presigId: Uint8Array): void {
     const live = this.#live
+    this.#prepared.delete(hexOf(presigId))
     void live?.signer.call('discard', presigId, { transfer: [] }).catch(() => undefined)
     void live?.cosigner.call('discard', presigId, { transfer: [] }).catch(() => undefined)
   }
@@ -143,13 +146,14 @@ export class TwoPartyEngine {
   prepareSign(job: SignJob): void {
     const live = this.#live
     if (live === undefined || live.pools.of('secp256k1').liveCount >= PREPARE_BELOW) return
-    this.#prepared.add(job)
+    if (this.#prepared.size >= PREPARED_MAX) return
+    this.#prepared.add(hexOf(job.presigId))
     live.signer.tell('prepareSign', job)
   }
 
   /** By a secp256k1 wallet. */
   sign(job: SignJob): Promise<EcdsaSignature> {
-    const isPrepared = this.#prepared.delete(job)
+    const isPrepared = this.#prepared.delete(hexOf(job.presigId))
     return this.#measured('secp256k1', job.walletId, ({ signer }) =>
       isPrepared
         ? signer.call('signPrepared', job.presigId, SIGN_CALL)

@@ -168,6 +168,7 @@ const signInside = async (needs: SignNeeds, job: Job, passage: Passage): Promise
       throw error
     })
     if (result !== 'again') return result
+    needs.engine.discardPresignature(presignature.presigId)
     if (attempt === MAX_TRIES) throw failure('PRESIGNATURES_EXHAUSTED', { retryAfterMs: 100 })
   }
 }

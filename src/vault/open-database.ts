@@ -21,7 +21,8 @@ export type OpenDatabase = {
 
 /**
  * name, value to set, value that must be read back. better-sqlite3 is built with synchronous=NORMAL in WAL mode,
- * so FULL is set on every connection, after the switch to WAL, and asserted again after the first write.
+ * so FULL is set on every connection, after the switch to WAL, and asserted again after the first write. Its page cache
+ * of 16 MB is cut to 4: what is not in it is in the system's, 2 µs a page away.
  * A checkpoint costs two fsyncs and a write of every page that changed, in the commit that it falls to: at 2 000 pages,
  * 8 MB of WAL, one signature in a hundred and more meets it, at SQLite's own 1 000 or less many more would.
  */
@@ -34,6 +35,7 @@ const SETTINGS: readonly (readonly [string, string, string])[] = [
   ['mmap_size', '0', '0'],
   ['foreign_keys', 'ON', '1'],
   ['temp_store', 'MEMORY', '2'],
+  ['cache_size', '-4000', '-4000'],
   ['wal_autocheckpoint', '2000', '2000'],
   ['busy_timeout', '2000', '2000'],
 ]

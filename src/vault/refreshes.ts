@@ -16,20 +16,25 @@ export const countRefreshedSince = (reader: Reader, sequence: bigint): number =>
   return Number(reader.one<{ n: bigint }>(sql, sequence)?.n ?? 0n)
 }
 
-/** Wallets whose share is still the one they had at this audit row, in order of wallet id, at most `limit`. */
-export const listUnrefreshedSince = (reader: Reader, sequence: bigint, limit: number): Uint8Array[] =>
+/** A place in the chain and its time: what was made or refreshed since is behind it. */
+export type Since = { readonly auditSequence: bigint; readonly timeMs: number }
+
+const UNREFRESHED = `FROM wallets WHERE state IN ('ACTIVE', 'SUSPENDED') AND create_ms <= ? AND wallet_id NOT IN
+  (SELECT wallet_id FROM refreshes WHERE sequence > ?)`
+
+/** The daemon's wallets whose share is still the one they had then, in order of creation, at most `limit`. */
+export const listUnrefreshedSince = (reader: Reader, since: Since, limit: number): Uint8Array[] =>
   reader
     .all<{ wallet_id: Buffer }>(
-      `SELECT wallet_id FROM wallet_shares WHERE slot = 1 AND state = 'ACTIVE' AND wallet_id NOT IN
-        (SELECT wallet_id FROM refreshes WHERE sequence > ?) ORDER BY wallet_id LIMIT ?`,
-      sequence,
+      `SELECT wallet_id ${UNREFRESHED} ORDER BY number LIMIT ?`,
+      since.timeMs,
+      since.auditSequence,
       limit,
     )
     .map((row) => row.wallet_id)
 
 /** How many `listUnrefreshedSince` would list. */
-export const countUnrefreshedSince = (reader: Reader, sequence: bigint): number => {
-  const sql = `SELECT count(*) AS n FROM wallet_shares WHERE slot = 1 AND state = 'ACTIVE' AND wallet_id NOT IN
-    (SELECT wallet_id FROM refreshes WHERE sequence > ?)`
-  return Number(reader.one<{ n: bigint }>(sql, sequence)?.n ?? 0n)
+export const countUnrefreshedSince = (reader: Reader, since: Since): number => {
+  const sql = `SELECT count(*) AS n ${UNREFRESHED}`
+  return Number(reader.one<{ n: bigint }>(sql, since.timeMs, since.auditSequence)?.n ?? 0n)
 }

@@ -64,7 +64,7 @@ console.log(JSON.stringify(process.execArgv))`,
     })
     const [line] = (await once(child.stdout, 'data')) as [Buffer]
     expect(JSON.parse(line.toString())).toEqual(
-      expect.arrayContaining(['--disable-sigusr1', '--report-exclude-env', '--disable-proto=throw']),
+      expect.arrayContaining(['--disable-sigusr1', '--report-exclude-env', '--disable-proto=throw', '--max-semi-space-size=8']),
     )
     child.kill('SIGTERM')
     const [code] = (await once(child, 'exit')) as [number]

@@ -7,6 +7,8 @@ import { FreezeScope, VaultParty } from '../../gen/countersign/v1/admin_pb.ts'
 import { KeyType } from '../../gen/countersign/v1/common_pb.ts'
 import type { Wallet } from '../../gen/countersign/v1/wallet_pb.ts'
 import type { CountersignClient } from '../../src/client/countersign-client.ts'
+import { openCosignerVault } from '../../src/vault/cosigner-vault.ts'
+import { createRootKeyProvider } from '../../src/vault/root-key-provider.ts'
 import {
   acknowledge,
   type BackupKeys,
@@ -44,6 +46,14 @@ const newPlace = (): string => {
   const place = placeWithRootKeys(base)
   places.push(place)
   return place
+}
+
+/** The kinds of rows in the chain of a stopped daemon's cosigner. */
+const cosignerKinds = async (at: string): Promise<string[]> => {
+  const provider = createRootKeyProvider(`file:${join(at, 'data', 'cosigner-root.key')}`)
+  const path = join(at, 'data', 'cosigner.db')
+  await using vault = await openCosignerVault({ path, provider, nowMs: Date.now() })
+  return vault.read.all<{ kind: string }>('SELECT DISTINCT kind FROM audit').map(({ kind }) => kind)
 }
 
 beforeAll(async () => {
@@ -203,6 +213,7 @@ describe('a restore', () => {
     const done = await acknowledge(place, '--keep-api-key', kept.apiKeyId, '--new-admin-key')
     expect({ code: done.code, notes: done.stderr }).toMatchObject({ code: 0 })
     expect(done.stdout).toMatch(new RegExp(`revoked +${revoked.apiKeyId}`))
+    for (const { walletId } of [evm, sol]) expect(done.stdout).toMatch(new RegExp(`to refresh +${walletId}`))
     expect((await acknowledge(place)).stdout).toContain('not sealed')
   })
 
@@ -261,6 +272,8 @@ describe('a restore', () => {
     }
     client.close()
     await daemon.kill('SIGTERM')
+    expect(await cosignerKinds(base)).toContain('backup.created')
+    expect(await cosignerKinds(place)).toEqual(expect.arrayContaining(['vault.restored', 'vault.restore_acknowledged']))
     const stopped = /^(VAULT_ROLLED_BACK|COSIGNER_UNAVAILABLE)$/
     expect(await mixed(place, place)).toBe('signed')
     expect(await mixed(place, base)).toMatch(stopped)

@@ -171,6 +171,8 @@ describe('signatures', () => {
   test('wrong lengths are refused', () => {
     expect(() => verifySignature(r.subarray(1), s, digest, key)).toThrow(RangeError)
     expect(() => verifySignature(r, s, digest.subarray(1), key)).toThrow(RangeError)
-    expect(() => verifySignature(r, s, digest, decompress(key))).toThrow(RangeError)
+    expect(() => verifySignature(r, s, digest, decompress(key).subarray(1))).toThrow(RangeError)
+    expect(() => verifySignature(r, s, digest, decompress(key).with(64, 0))).toThrow(RangeError)
+    expect(verifySignature(r, s, digest, decompress(key))).toBe(true)
   })
 })

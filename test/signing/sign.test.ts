@@ -54,6 +54,7 @@ const stage = async (grants: readonly object[] = [GRANT]) => {
   const discarded: string[] = []
   const hex = (id: Uint8Array): string => Buffer.from(id).toString('hex')
   let duringSign = async (): Promise<void> => undefined
+  let duringPreparation: () => void = () => {}
   const engine: SignNeeds['engine'] = {
     takePresignature: async () => {
       const presigId = new Uint8Array(randomBytes(16))
@@ -66,7 +67,7 @@ const stage = async (grants: readonly object[] = [GRANT]) => {
     estimateSignMs: () => 0,
     signEd25519: () => Promise.reject(new Error('no Ed25519 wallet here')),
     discardPresignature: (presigId) => void discarded.push(hex(presigId)),
-    prepareSign: () => {},
+    prepareSign: () => duringPreparation(),
     sign: async () => {
       await duringSign()
       const answer = answers.shift() ?? 'signed'
@@ -103,6 +104,9 @@ const stage = async (grants: readonly object[] = [GRANT]) => {
         method: 'SignTransaction',
         content: { kind: 'transaction', unsigned: transferOf(wei) },
       }),
+    whilePreparing: (work: () => void) => {
+      duringPreparation = work
+    },
     whileSigning: (work: () => Promise<void>) => {
       duringSign = work
     },
@@ -162,6 +166,25 @@ describe('presignatures', () => {
     await Promise.allSettled(Array.from({ length: 5 }, () => scene.pay(60n)))
     expect(scene.taken).toHaveLength(6)
     expect(scene.discarded).toHaveLength(5)
+  })
+
+  it('are given up, too, where another one signs in their place', async () => {
+    const scene = await stage()
+    scene.answers.push(new PortFailure('UNKNOWN_PRESIGNATURE'))
+    await scene.pay(1n)
+    expect(scene.taken).toHaveLength(2)
+    expect(scene.discarded).toEqual(scene.taken.slice(0, 1))
+  })
+
+  it('have their work begun before the intent is written, and asked for after it', async () => {
+    const scene = await stage()
+    const intents = (): bigint | undefined =>
+      scene.vault.read.one<{ count: bigint }>('SELECT count(*) AS count FROM intents')?.count
+    const seen: (bigint | undefined)[] = []
+    scene.whilePreparing(() => seen.push(intents()))
+    scene.whileSigning(async () => void seen.push(intents()))
+    await scene.pay(1n)
+    expect(seen).toEqual([0n, 1n])
   })
 })
 

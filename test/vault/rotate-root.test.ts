@@ -141,6 +141,18 @@ it('a passphrase that its owner has wiped wraps nothing', async () => {
   expect(await reasonOf(attempt)).toBe('ROOT_KEY_UNREADABLE')
 })
 
+it('a copy taken before the records were brought along opens under the new root', async () => {
+  const { vault, place, texts } = await filled(3)
+  await vault.rotateRoot(rotation(place))
+  const path = join(place.dir, 'copied.db')
+  await vault.copyTo(path)
+  await vault.rewrapShares()
+  await using copied = await reopen({ ...place, path })
+  expect(openAll(copied).sort()).toEqual(texts)
+  expect(copied.shareKey()).toHaveLength(32)
+  expect((await verifyAuditChain(copied.read)).intact).toBe(true)
+})
+
 it('moves to another provider', async () => {
   const { vault, place, texts } = await filled(3)
   const provider = createRootKeyProvider('passphrase:', { passphrase: Buffer.from('correct horse') })

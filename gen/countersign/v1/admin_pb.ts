@@ -952,7 +952,7 @@ export type RotateVaultKeyRequest = Message<"countersign.v1.RotateVaultKeyReques
   vault: VaultParty;
 
   /**
-   * Optional UUID that makes a repeat safe: the key is replaced once.
+   * Optional UUID that makes a repeat safe: one that was answered replaces nothing again.
    *
    * @generated from field: string request_id = 2;
    */

@@ -110,16 +110,16 @@ export function pointFromX(x: Uint8Array, odd: boolean): Uint8Array | undefined 
 
 /**
  * ECDSA verification of a low-s signature (r, s big-endian) over a 32-byte digest. False for high s, for r or s
- * that are zero or not below q.
+ * that are zero or not below q. The point has 33 or 65 bytes.
  */
 export function verifySignature(r: Uint8Array, s: Uint8Array, digest: Uint8Array, point: Uint8Array): boolean {
   const signature = joinSignature(r, s)
   if (digest.length !== 32) throw new RangeError('a digest has 32 bytes')
-  if (point.length !== COMPRESSED) throw new RangeError('not a point')
+  if (point.length !== COMPRESSED && point.length !== UNCOMPRESSED) throw new RangeError('not a point')
   try {
     return binding.ecdsaVerify(signature, digest, point)
   } catch {
-    if (!isPoint(point)) throw new RangeError('not a point')
+    if (!binding.publicKeyVerify(point)) throw new RangeError('not a point')
     // The library throws for r or s at or above q.
     return false
   }

@@ -7,7 +7,7 @@
  *   S: decodeSignRequest → [presignature out of the map; reqId] → assertRequestScalars → [presignature belongs]
  *      → agreeOnSigning → [fences, policy, TX1] → answerSign → 0x21
  */
-import { mulPublic, pointX, recoverPoint, verifySignature } from '../curve/secp256k1.ts'
+import { decompress, mulPublic, pointX, recoverPoint, verifySignature } from '../curve/secp256k1.ts'
 import { equalBytes } from '../hash/encoding.ts'
 import { hashToScalar, taggedHash } from '../hash/tagged-hash.ts'
 import {
@@ -209,7 +209,7 @@ export function answerSign(
     w = partialSignature(context, presignature)
     const signature = combine(context, request, { w, u: presignature.u })
     const { r, s } = signature
-    if (!verifySignature(r, s, context.digest, context.child.publicKey)) throw invalidFinalSignature()
+    if (!verifySignature(r, s, context.digest, decompressed(context.child.publicKey))) throw invalidFinalSignature()
     return { signature, body: encodeSignResponse(request.reqId, signature) }
   } finally {
     w?.fill(0)
@@ -271,6 +271,17 @@ export function assertFinalSignature(context: SigningContext, signature: EcdsaSi
   if (isHighScalar(signature.s.toReversed())) throw invalidFinalSignature()
   const recovered = recoverPoint(signature.r, signature.s, signature.recid, context.digest)
   if (recovered === undefined || !equalBytes(recovered, context.child.publicKey)) throw invalidFinalSignature()
+}
+
+/** 65 bytes of the keys that were signed under, kept as long as the 33 bytes are, which are never written to. */
+const knownPoints = new WeakMap<Uint8Array, Uint8Array>()
+
+function decompressed(publicKey: Uint8Array): Uint8Array {
+  const known = knownPoints.get(publicKey)
+  if (known !== undefined) return known
+  const point = decompress(publicKey)
+  knownPoints.set(publicKey, point)
+  return point
 }
 
 /** wctx of the wallets that sign, kept as long as their bindings, which are never written to. */
