@@ -63,10 +63,10 @@ const rowsOf = (file: string, sql: string): readonly unknown[] => {
 /** Signs with every wallet until told to stop; what was refused is collected. */
 const load = () => {
   const refused: CountersignError[] = []
-  let isOver = false
+  const over = new AbortController()
   let signed = 0
   const work = wallets.map(async (wallet, worker) => {
-    for (let n = 0; !isOver; n++) {
+    for (let n = 0; !over.signal.aborted; n++) {
       try {
         await signAs('SignMessage text', client, { wallet, seed: `${worker} ${n}` }, { timeoutMs: 20_000 })
         signed += 1
@@ -78,7 +78,7 @@ const load = () => {
     }
   })
   const stop = async () => {
-    isOver = true
+    over.abort()
     await Promise.all(work)
     return { refused, signed }
   }
