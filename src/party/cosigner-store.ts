@@ -22,15 +22,13 @@ import {
   savePendingShare,
   setShareState,
 } from '../vault/wallet-shares.ts'
-import type { CosignerIntent, CosignerStore } from './party-store.ts'
+import type { CosignerIntent, CosignerStore, PendingWallet } from './party-store.ts'
 import { hexOf } from './presignature-map.ts'
 import { openRecord, sealRecord, type ShareSeal } from './share-sealing.ts'
 
 const PRUNE_AT_ONCE = 8
 /** The wallet epoch of a key that was just generated. */
 const FIRST_EPOCH = 0
-
-type PendingWallet = { readonly walletId: Uint8Array; readonly wEpoch: number; readonly sid: Uint8Array }
 
 export type OwnCosignerStore = CosignerStore & {
   /** Forgets the part of a wallet that never came to be. Nothing was ever signed with it, so no old page matters. */
@@ -40,8 +38,8 @@ export type OwnCosignerStore = CosignerStore & {
 /** The undecided records, also in memory: every presign session asks for them, and finding them reads all shares. */
 const loadPending = (read: Reader): Map<string, PendingWallet> =>
   new Map(
-    listPendingShares(read).flatMap(({ walletId, wEpoch, pendingSid }) =>
-      pendingSid === undefined ? [] : [[hexOf(walletId), { walletId, wEpoch, sid: pendingSid }] as const],
+    listPendingShares(read).flatMap(({ walletId, linkId, wEpoch, pendingSid }) =>
+      pendingSid === undefined ? [] : [[hexOf(walletId), { walletId, linkId, wEpoch, sid: pendingSid }] as const],
     ),
   )
 
@@ -82,8 +80,8 @@ export const createCosignerStore = (vault: CosignerVault, seal: ShareSeal, clock
           savePendingShare(tx, { share, linkId: (records[i] as WalletRecord).linkId, sid, timeMs: nowMs() })
         }
       })
-      for (const { walletId, wEpoch } of records) {
-        undecided.set(hexOf(walletId), { walletId: walletId.slice(), wEpoch, sid: sid.slice() })
+      for (const { walletId, linkId, wEpoch } of records) {
+        undecided.set(hexOf(walletId), { walletId: walletId.slice(), linkId: linkId.slice(), wEpoch, sid: sid.slice() })
       }
     },
     pendingWallets: async () => [...undecided.values()],

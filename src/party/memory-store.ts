@@ -87,9 +87,9 @@ export const createMemoryStore = (): MemoryStore => {
     },
     pendingWallets: async () =>
       [...wallets.values()].flatMap(({ record, pendingSid, next }) => {
-        const { walletId } = record
-        if (next !== undefined) return [{ walletId, wEpoch: next.record.wEpoch, sid: next.sid }]
-        return pendingSid === undefined ? [] : [{ walletId, wEpoch: record.wEpoch, sid: pendingSid }]
+        const { walletId, linkId } = record
+        if (next !== undefined) return [{ walletId, linkId, wEpoch: next.record.wEpoch, sid: next.sid }]
+        return pendingSid === undefined ? [] : [{ walletId, linkId, wEpoch: record.wEpoch, sid: pendingSid }]
       }),
     activate: async (walletId, wEpoch) => {
       const slot = slotOf(walletId)

@@ -55,9 +55,13 @@ export type StoredReply = {
   readonly response: Uint8Array | undefined
 }
 
+/** A record that C has not decided, and the link that its wallet belongs to. */
+export type PendingWallet = OutcomeQuestion & { readonly linkId: Uint8Array }
+
 /** What only the answering party keeps: its intents, its replies, its own rules. */
 export type CosignerStore = PartyStore & {
-  readonly pendingWallets: () => Promise<readonly OutcomeQuestion[]>
+  /** Of every link. */
+  readonly pendingWallets: () => Promise<readonly PendingWallet[]>
   /**
    * PENDING at `wEpoch` becomes ACTIVE and an older epoch is erased, in one transaction, for good when this resolves. A
    * wallet that was stopped meanwhile stays so.

@@ -9,7 +9,7 @@ import { MAX_REFRESH_WALLETS } from '../engine/dkls23/suite.ts'
 import { fateByAcknowledgement, fateByAnswer, fateByName } from '../engine/dkls23/two-phase-switch.ts'
 import type { Link } from './link.ts'
 import { Lock } from './lock.ts'
-import type { CosignerStore } from './party-store.ts'
+import type { CosignerStore, PendingWallet } from './party-store.ts'
 import { hexOf } from './presignature-map.ts'
 
 type Deps = {
@@ -18,8 +18,8 @@ type Deps = {
   readonly alert: (what: string, detail: string) => void
   /** Nothing of the wallet's present epoch may be used any more. */
   readonly wipeWallet: (walletId: Uint8Array) => void
-  /** C is to be asked for what it decided. */
-  readonly ask: () => void
+  /** C is to be asked for what it decided about these wallets, named in hexadecimal. */
+  readonly ask: (only: ReadonlySet<string>) => void
 }
 
 /** The wallet epoch of a key that was just generated. */
@@ -36,15 +36,19 @@ export class UndecidedWallets {
   /** W5 and F5: the records of this operation are the present ones here too. */
   acknowledge(sid: Uint8Array): Promise<void> {
     return this.#lock.run(async () => {
-      for (const one of await this.#deps.store.pendingWallets()) {
+      for (const one of await this.#own()) {
         if (fateByAcknowledgement(one, sid) === 'switch') await this.#switch(one)
       }
     })
   }
 
-  /** The questions about every PENDING record, as many to a message as it may hold. */
-  async questions(): Promise<readonly Uint8Array[]> {
-    const open = await this.#deps.store.pendingWallets()
+  /**
+   * The questions about every PENDING record, or about those of the wallets named in hexadecimal, as many to a message as
+   * it may hold.
+   */
+  async questions(only?: ReadonlySet<string>): Promise<readonly Uint8Array[]> {
+    const all = await this.#own()
+    const open = only === undefined ? all : all.filter(({ walletId }) => only.has(hexOf(walletId)))
     const bodies: Uint8Array[] = []
     for (let at = 0; at < open.length; at += MAX_REFRESH_WALLETS) {
       bodies.push(encodeOutcomeQuestions(open.slice(at, at + MAX_REFRESH_WALLETS)))
@@ -60,7 +64,7 @@ export class UndecidedWallets {
     const { store } = this.#deps
     const answers = decodeOutcomeAnswers(body)
     return this.#lock.run(async () => {
-      const open = new Map((await store.pendingWallets()).map((one) => [hexOf(one.walletId), one]))
+      const open = new Map((await this.#own()).map((one) => [hexOf(one.walletId), one]))
       for (const answer of answers) {
         const fate = fateByAnswer(open.get(hexOf(answer.walletId)), answer)
         if (fate === 'keep') continue
@@ -77,11 +81,10 @@ export class UndecidedWallets {
    * answered, which is asked for here.
    */
   async heed(names: readonly SlotName[]): Promise<ReadonlySet<string>> {
-    const { store, ask } = this.#deps
     const undecided = new Set<string>()
-    if ((await store.pendingWallets()).length === 0) return undecided
+    if ((await this.#own()).length === 0) return undecided
     await this.#lock.run(async () => {
-      const byKey = new Map((await store.pendingWallets()).map((one) => [hexOf(one.walletId), one]))
+      const byKey = new Map((await this.#own()).map((one) => [hexOf(one.walletId), one]))
       for (const name of names) {
         const one = byKey.get(hexOf(name.walletId))
         if (one === undefined) continue
@@ -91,7 +94,8 @@ export class UndecidedWallets {
         } else undecided.add(hexOf(name.walletId))
       }
     })
-    if (undecided.size > 0) ask()
+    // About these alone: what another refresh has under way would be given up by being asked about.
+    if (undecided.size > 0) this.#deps.ask(undecided)
     return undecided
   }
 
@@ -101,6 +105,13 @@ export class UndecidedWallets {
    */
   noteBehind(walletId: Uint8Array): void {
     this.#deps.alert('wallet_behind', `wallet ${hexOf(walletId)}: the other party names a later epoch`)
+  }
+
+  /** Of this link: the other links' are theirs to settle, under their own locks and with their own presignatures. */
+  async #own(): Promise<readonly PendingWallet[]> {
+    const { store, link } = this.#deps
+    const own = hexOf(link.parties.linkId)
+    return (await store.pendingWallets()).filter(({ linkId }) => hexOf(linkId) === own)
   }
 
   /**

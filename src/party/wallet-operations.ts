@@ -47,7 +47,7 @@ export class WalletOperations {
   constructor(deps: Deps) {
     this.#deps = deps
     this.#dkg = new DkgResponder(deps)
-    this.undecided = new UndecidedWallets({ ...deps, ask: () => void this.askOutcomes() })
+    this.undecided = new UndecidedWallets({ ...deps, ask: (only) => void this.askOutcomes(only) })
     this.#refresh = new RefreshResponder({ ...deps, undecided: this.undecided })
   }
 
@@ -98,18 +98,21 @@ export class WalletOperations {
     }
   }
 
-  /** Asks C about every record that is not decided. One round of questions at a time, however often it is called. */
-  askOutcomes(): Promise<void> {
-    this.#asking ??= this.#askAll().finally(() => {
+  /**
+   * Asks C about every record that is not decided, or about those of the wallets named in hexadecimal. One round of
+   * questions at a time, however often it is called.
+   */
+  askOutcomes(only?: ReadonlySet<string>): Promise<void> {
+    this.#asking ??= this.#askAll(only).finally(() => {
       this.#asking = undefined
     })
     return this.#asking
   }
 
-  async #askAll(): Promise<void> {
+  async #askAll(only?: ReadonlySet<string>): Promise<void> {
     const { ask, heard, link, alert } = this.#deps
     try {
-      for (const body of await this.undecided.questions()) {
+      for (const body of await this.undecided.questions(only)) {
         const answer = await ask(this.#frame(FRAME_TYPES.OUTCOME_QUESTION, NO_SID, link.record.lEpoch, body))
         if (answer !== undefined && answer[5] === FRAME_TYPES.OUTCOME_ANSWER) await heard(answer)
       }

@@ -5,8 +5,10 @@
 import { describe, expect, it } from 'vitest'
 import { FRAME_TYPES } from '../../src/engine/dkls23/frame.ts'
 import { ALG_ED25519 } from '../../src/engine/dkls23/suite.ts'
+import { encodeOutcomeAnswers } from '../../src/engine/dkls23/outcome.ts'
 import { RefreshNotDue } from '../../src/party/refresh-initiator.ts'
 import { ERASE_GATHER_MS } from '../../src/party/link.ts'
+import { UndecidedWallets } from '../../src/party/undecided-wallets.ts'
 import { endOf } from './judging.ts'
 import { typeOf } from './mutator.ts'
 import { ALGS, epochs, expectWhole, losing, oneWallet, PAYLOAD, settled, sign, slotsOf, whole } from './refresh-scenes.ts'
@@ -265,6 +267,54 @@ describe('T21 T55 a crash at every message', () => {
     await settled()
     expect(epochs(next, id)).toBe('0/0')
     await expectWhole(next, id, 0)
+  })
+
+  it('what is asked about one wallet leaves the refresh of another alone', async () => {
+    const { two, id } = await oneWallet()
+    const [other] = (await two.newWallets(1)) as [Uint8Array]
+    const { settleOutcome } = two.storeC
+    Object.assign(two.storeC, { settleOutcome: () => Promise.reject(new Error('gone')) })
+    losing(two, F4)
+    await two.c.refreshes.refresh(id).catch(() => undefined)
+    Object.assign(two.storeC, { settleOutcome })
+    whole(two)
+    const seen: string[] = []
+    two.wire.toC = async (frame) => {
+      if (frame !== undefined && typeOf(frame) === F4) {
+        // Names the wallet that is undecided, so S asks about it, with the other's record PENDING too.
+        await two.c.presign([id])
+        await settled()
+        seen.push(epochs(two, id), epochs(two, other))
+      }
+      return frame
+    }
+    expect(await two.c.refreshes.refresh(other)).toMatchObject({ wEpoch: 1 })
+    expect(seen).toEqual(['0/0', '0/0+'])
+    whole(two)
+    await expectWhole(two, other, 1)
+    await expectWhole(two, id, 0)
+  })
+
+  it('a link settles what is undecided over it, and nothing of another link of the same store', async () => {
+    const { two, id } = await oneWallet()
+    losing(two, F5)
+    await two.c.refreshes.refresh(id)
+    whole(two)
+    const { linkS: link } = await twoParties({ idC: new Uint8Array(32).fill(7) })
+    const deps = { store: two.storeS, alert: () => undefined, wipeWallet: () => undefined, ask: () => undefined }
+    const [foreign, own] = [new UndecidedWallets({ ...deps, link }), new UndecidedWallets({ ...deps, link: two.linkS })]
+    const [pending] = await two.storeS.pendingWallets()
+    if (pending === undefined) throw new Error('nothing is undecided')
+    const answer = encodeOutcomeAnswers([{ ...pending, verdict: 'COMMITTED' }])
+    expect(await foreign.questions()).toEqual([])
+    expect((await foreign.heed([pending])).size).toBe(0)
+    await foreign.acknowledge(pending.sid)
+    await foreign.settle(answer)
+    expect(epochs(two, id)).toBe('1/0+')
+    expect(await own.questions()).toHaveLength(1)
+    expect(await own.questions(new Set(['other']))).toEqual([])
+    await own.settle(answer)
+    expect(epochs(two, id)).toBe('1/1')
   })
 
   it('the ACK lost and nobody restarted: the next message that names the epoch stands for it', async () => {

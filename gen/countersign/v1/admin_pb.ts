@@ -1470,8 +1470,8 @@ export const LinkStateSchema: GenEnum<LinkState> = /*@__PURE__*/
   enumDesc(file_countersign_v1_admin, 3);
 
 /**
- * Administers the daemon: projects, API keys, freezes, status. Every RPC needs an API key with permission `admin`,
- * which is not bound to the key's own project.
+ * Administers the daemon: projects, API keys, freezes, backups, root keys, status. Every RPC needs an API key with
+ * permission `admin`, which is not bound to the key's own project.
  *
  * Revocations, freezes and GetStatus keep a lane of their own: they are answered when the daemon has more work than
  * it can finish.
