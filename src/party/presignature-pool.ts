@@ -331,26 +331,27 @@ export class PresignaturePool {
     this.#events.dropped(walletId)
   }
 
-  /** Answers whether the session gave anything. Those who wait hear why it did not. */
+  /** Answers whether the session gave anything. Those who waited when it began hear why it did not. */
   async #fillOnce(lane: Lane, slots: readonly Uint8Array[]): Promise<boolean> {
     const before = lane.generation
     let count = 0
     lane.making = slots.length
     lane.pace.beginSession()
     const asked = new Set(slots.map(hexOf))
+    const waiting = new Set(this.#demands)
     try {
       const made = await this.#presign(slots, lane.shard)
       count = made.length
       this.#madeTotal += count
       if (before === lane.generation) for (const ready of made) this.#hand(lane, ready)
       const served = new Set(made.map(({ walletId }) => hexOf(walletId)))
-      const refused = this.#takeDemands(({ key }) => asked.has(key) && !served.has(key))
+      const refused = this.#takeDemands((one) => waiting.has(one) && asked.has(one.key) && !served.has(one.key))
       for (const demand of refused) demand.reject(failure('PRESIGNATURES_EXHAUSTED', { retryAfterMs: RETRY_AFTER_MS }))
       if (made.length === 0) this.#lastError = failure('PRESIGNATURES_EXHAUSTED', { retryAfterMs: RETRY_AFTER_MS })
       return made.length > 0
     } catch (error) {
       this.#lastError = error
-      for (const demand of this.#takeDemands(({ key }) => asked.has(key))) demand.reject(error)
+      for (const demand of this.#takeDemands((one) => waiting.has(one) && asked.has(one.key))) demand.reject(error)
       return false
     } finally {
       lane.making = 0

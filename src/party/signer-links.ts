@@ -1,5 +1,6 @@
 /** Party C's side of every link to its cosigner: a wallet is worked with over the link that its share belongs to. */
 import { randomBytes } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Clock } from '../domain/clock.ts'
 import { makeLinkParties } from '../engine/dkls23/contexts.ts'
 import { benign } from '../engine/dkls23/fault.ts'
@@ -40,6 +41,8 @@ type Opened = SignerLink & { readonly crypto: CryptoThread }
 const MAX_GENERATED = 1_024
 /** After the cosigner's, so that one worker at a time is loaded. */
 const WORKERS_AFTER_MS = 6_000
+const RETRY_MS = 1_000
+const LONGEST_RETRY_MS = 60_000
 
 export class SignerLinks {
   readonly all: readonly SignerLink[]
@@ -65,9 +68,7 @@ export class SignerLinks {
     const opened: Opened[] = []
     for (const shard of where.shards) opened.push(await openLink(deps, where, { shard, pair, incarnationId }))
     // Material for the links that nobody has asked for yet is made there, where it holds up nothing.
-    startInTurn(opened, WORKERS_AFTER_MS, ({ initiator, shard }) =>
-      initiator.warm().catch((error: unknown) => deps.alert('link', `link ${shard} has no material yet: ${String(error)}`)),
-    )
+    startInTurn(opened, WORKERS_AFTER_MS, (one) => setUpInTime(deps, one))
     return new SignerLinks(opened, where.configured)
   }
 
@@ -174,6 +175,19 @@ export class SignerLinks {
   }
 }
 
+/** Tries until the link has material, or must not have any; what keeps it from that is told once. */
+const setUpInTime = async ({ alert }: Deps, { shard, link, initiator }: SignerLink): Promise<void> => {
+  for (let pauseMs = RETRY_MS; ; pauseMs = Math.min(2 * pauseMs, LONGEST_RETRY_MS)) {
+    try {
+      return await initiator.warm()
+    } catch (error) {
+      if (link.burned || link.record.state !== 'ACTIVE') return
+      if (pauseMs === RETRY_MS) alert('link', `link ${shard} has no material yet: ${String(error)}`)
+    }
+    await sleep(pauseMs, undefined, { ref: false })
+  }
+}
+
 type Where = { readonly shard: number; readonly pair: LinkPair; readonly incarnationId: Uint8Array }
 
 const openLink = async (
@@ -190,10 +204,8 @@ const openLink = async (
     const { lEpoch } = link.record
     alert('crypto_worker', `that of link ${shard} is started again: ${why}`)
     initiator.loseUpTo(lEpoch)
-    void deps
-      .lost({ shard, lEpoch })
-      .then(() => initiator.warm())
-      .catch((error: unknown) => alert('link', `link ${shard} has no material yet: ${String(error)}`))
+    const setUp = (): Promise<void> => setUpInTime(deps, { shard, link, initiator })
+    void deps.lost({ shard, lEpoch }).then(setUp, setUp)
   })
   const sessions = workerSessionsOfC(crypto, parties, deps.entropy)
   const wipeSessions = (): void => {

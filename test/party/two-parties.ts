@@ -5,7 +5,7 @@ import type { LinkMaterial } from '../../src/engine/dkls23/link-material.ts'
 import type { Entropy } from '../../src/engine/dkls23/operation-generator.ts'
 import { ROLE_C, ROLE_S } from '../../src/engine/dkls23/suite.ts'
 import { Initiator } from '../../src/party/initiator.ts'
-import { Link, newLinkRecord } from '../../src/party/link.ts'
+import { Link, type LinkPair, newLinkRecord } from '../../src/party/link.ts'
 import { createMemoryStore, type MemoryStore } from '../../src/party/memory-store.ts'
 import { Responder } from '../../src/party/responder.ts'
 import type { SessionsOfC, SessionsOfS } from '../../src/party/session-engine.ts'
@@ -68,6 +68,9 @@ export type TwoPartiesOptions = {
   readonly entropyC?: Entropy
   readonly entropyS?: Entropy
   readonly readPayload?: ReadPayload
+  /** The link's number, and the other links of each side. */
+  readonly shard?: number
+  readonly pairs?: { readonly c: LinkPair; readonly s: LinkPair }
   /** Where the heavy steps are computed; in this thread unless given. */
   readonly sessions?: { readonly c: SessionsOfC; readonly s: SessionsOfS }
 }
@@ -77,7 +80,7 @@ export const twoParties = async (options: TwoPartiesOptions = {}): Promise<TwoPa
   const idC = options.idC ?? sha256(Buffer.from('party C'))
   const idS = options.idS ?? sha256(Buffer.from('party S'))
   const clock = options.clock ?? testClock()
-  const parties = makeLinkParties(idC, idS, 0)
+  const parties = makeLinkParties(idC, idS, options.shard ?? 0, 16)
   const storeC = options.storeC ?? createMemoryStore()
   const storeS = options.storeS ?? createMemoryStore()
   const alerts: string[] = []
@@ -91,8 +94,8 @@ export const twoParties = async (options: TwoPartiesOptions = {}): Promise<TwoPa
   const { sessions } = options
   const eventsC = { alert: alert('C'), wipeSessions: () => c.wipeSessions(), ...wipersOf(sessions?.c) }
   const eventsS = { alert: alert('S'), wipeSessions: () => s.wipeSessions(), ...wipersOf(sessions?.s) }
-  const linkC = new Link(parties, recordC, storeC, clock, eventsC) as InThreadLink
-  const linkS = new Link(parties, recordS, storeS, clock, eventsS) as InThreadLink
+  const linkC = new Link(parties, recordC, storeC, clock, eventsC, options.pairs?.c) as InThreadLink
+  const linkS = new Link(parties, recordS, storeS, clock, eventsS, options.pairs?.s) as InThreadLink
   const peer = {
     exchange: async (frame: Uint8Array) => {
       const sent = await wire.toS(frame)
