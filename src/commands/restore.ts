@@ -98,7 +98,8 @@ const printRestored = ({ daemon, cosigner }: RestoredVaults, terminal: Terminal)
   }
   terminal.note(
     `Everything done after ${timeOf(seal.backupMs)} is forgotten: API keys and permissions that were revoked since, ` +
-      'freezes and archived wallets, burned links, what was spent of daily limits. Keys and wallets made since are gone.',
+      'secrets of API keys that were rotated (the old ones work again, the new ones do not), freezes and archived ' +
+      'wallets, burned links, what was spent of daily limits. Keys and wallets made since are gone.',
   )
   return keys
 }

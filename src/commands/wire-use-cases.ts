@@ -1,5 +1,6 @@
 /** The use cases as the edge calls them, over one vault and one pair of parties. */
 import type { Call } from '../domain/call.ts'
+import type { ProjectId } from '../domain/ids.ts'
 import { archiveWallet } from '../wallet/archive-wallet.ts'
 import { createWallet } from '../wallet/create-wallet.ts'
 import { getWallet, listWallets } from '../wallet/read-wallets.ts'
@@ -26,6 +27,7 @@ export type UseCaseNeeds = CustodyNeeds & {
 
 export const wireUseCases = (needs: UseCaseNeeds): UseCases => {
   const creating = { ...needs, filling: new Set<string>() }
+  const refreshing = { ...needs, refreshing: new Map<ProjectId, number>() }
   const reading = (call: Call): UseCaseNeeds => {
     authorize(needs.vault.read, needs, call, 'audit:read')
     return needs
@@ -36,7 +38,7 @@ export const wireUseCases = (needs: UseCaseNeeds): UseCases => {
       getWallet: async (call, args) => getWallet(needs, call, args),
       listWallets: async (call, args) => listWallets(needs, call, args),
       archiveWallet: (call, args) => archiveWallet(needs, call, args),
-      refreshShares: (call, args) => refreshShares(needs, call, args),
+      refreshShares: (call, args) => refreshShares(refreshing, call, args),
       warmPresignatures: (call, args) => warmPresignatures(needs, call, args),
     },
     signing: {

@@ -48,13 +48,15 @@ export class SignerLinks {
   readonly all: readonly SignerLink[]
   readonly #opened: readonly Opened[]
   readonly #byId: ReadonlyMap<string, Opened>
+  readonly #deps: Deps
   readonly #configured: number
   /** Key generations that are not acknowledged yet. */
   readonly #generated = new Map<string, Initiator>()
   /** Anywhere at first, so that a process which makes one wallet does not always make it on the first. */
   #turn = Math.floor(Math.random() * MAX_SHARDS)
 
-  private constructor(opened: readonly Opened[], configured: number) {
+  private constructor(deps: Deps, opened: readonly Opened[], configured: number) {
+    this.#deps = deps
     this.all = opened
     this.#opened = opened
     this.#byId = new Map(opened.map((one) => [hexOf(one.link.parties.linkId), one]))
@@ -69,7 +71,7 @@ export class SignerLinks {
     for (const shard of where.shards) opened.push(await openLink(deps, where, { shard, pair, incarnationId }))
     // Material for the links that nobody has asked for yet is made there, where it holds up nothing.
     startInTurn(opened, WORKERS_AFTER_MS, (one) => setUpInTime(deps, one))
-    return new SignerLinks(opened, where.configured)
+    return new SignerLinks(deps, opened, where.configured)
   }
 
   status(): readonly SignerStatus[] {
@@ -151,11 +153,11 @@ export class SignerLinks {
   }
 
   /** The cosigner's side of a shard has lost its material: this side's is of no use, and new one is made. */
-  async lose({ shard, lEpoch }: LostMaterial): Promise<void> {
+  lose({ shard, lEpoch }: LostMaterial): void {
     const found = this.all.find((one) => one.shard === shard)
     if (found === undefined) return
     found.initiator.loseUpTo(lEpoch)
-    await found.initiator.warm()
+    void setUpInTime(this.#deps, found)
   }
 
   /** What a check has found is acted on first; then every secret is overwritten. */

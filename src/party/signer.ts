@@ -126,7 +126,7 @@ export const createSigner = async (data: SignerWorkerData, host: PortEnd<SignerH
     warm: () => tellingMaking(() => links.warm()),
     relink: () => tellingMaking(() => links.relink()),
     /** The cosigner's side of a link has lost its material. */
-    lose: (args: LostMaterial) => tellingMaking(() => links.lose(args)),
+    lose: (args: LostMaterial) => links.lose(args),
     generate: ({ keyType }: { readonly keyType: KeyType }) =>
       tellingMaking(async (): Promise<{ readonly sid: Uint8Array; readonly wallet: GeneratedWallet }> => {
         const isEd25519 = keyType === 'ed25519'

@@ -180,8 +180,8 @@ const assemble = (schema: Schema, file: OpenDatabase, opened: RootKey): Vault =>
   let rotating: Promise<unknown> = Promise.resolve()
   const rewrap = async (): Promise<number> => {
     const count = await rewrapAll(commits, () => loadShareRing(store, root))
-    // Until then the file holds the data keys as the older root opens them.
-    if (count > 0) eraseDeleted(db, commits)
+    // Until then the file holds the data keys as the older root opens them. Closing it does the same.
+    if (count > 0 && db.open) eraseDeleted(db, commits)
     return count
   }
   const rotate = async (rotation: RootRotation): Promise<void> => {

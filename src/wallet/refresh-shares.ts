@@ -2,11 +2,12 @@
 import type { Call } from '../domain/call.ts'
 import type { Clock } from '../domain/clock.ts'
 import { failure } from '../domain/failure.ts'
-import { walletIdToBytes } from '../domain/ids.ts'
+import { type ProjectId, walletIdToBytes } from '../domain/ids.ts'
 import type { SigningEngine } from '../party/signing-engine.ts'
 import { authorize, type AuthorizeNeeds } from '../signing/authorize.ts'
-import type { FenceKey, Fences } from '../signing/fences.ts'
+import type { FenceKey, Fences, Passage } from '../signing/fences.ts'
 import { resolveWallet } from '../signing/resolve-wallet.ts'
+import { getApiKey, requireLive } from '../vault/api-keys.ts'
 import { appendAudit, type AuditHead, type AuditRow, findAuditOfRequest } from '../vault/audit-chain.ts'
 import type { DaemonVault } from '../vault/daemon-vault.ts'
 import { requireNotFrozen } from '../vault/freezes.ts'
@@ -19,6 +20,8 @@ export type RefreshNeeds = AuthorizeNeeds & {
   readonly engine: Pick<SigningEngine, 'refreshShares'>
   readonly fences: Fences
   readonly clock: Clock
+  /** How many are under way, by project. */
+  readonly refreshing: Map<ProjectId, number>
 }
 
 export type Refreshed = {
@@ -32,11 +35,12 @@ export type Refreshed = {
 const KIND = 'wallet.refreshed'
 /** Each makes both parties compute, write and empty their write-ahead logs. */
 const MAX_REFRESHES_PER_SECOND = 8
+const MAX_REFRESHES_AT_ONCE = 32
 
 /**
  * Changes both shares of a wallet; what either party's older share is worth afterwards is nothing. Signatures under way
  * end first, and those that come meanwhile wait. Refuses, and has changed nothing: PERMISSION_MISSING, RATE_LIMITED,
- * WALLET_ARCHIVED, WALLET_SUSPENDED, WALLET_NOT_READY, FROZEN, DEADLINE_EXCEEDED, and as `runRefresh` does.
+ * API_KEY_INVALID, * WALLET_ARCHIVED, WALLET_SUSPENDED, WALLET_NOT_READY, FROZEN, DEADLINE_EXCEEDED, and as `runRefresh` does.
  */
 export const refreshShares = async (
   needs: RefreshNeeds,
@@ -53,25 +57,48 @@ export const refreshShares = async (
   fences.enter(behind).leave()
   needs.rates.take(`refresh ${wallet.project}`, MAX_REFRESHES_PER_SECOND)
   let row: Recorded | undefined
+  let passage: Passage | undefined
   const during = async <T>(change: () => Promise<T>): Promise<T> => {
-    const passage = fences.enter(behind)
+    const entered = fences.enter(behind)
+    passage = entered
     try {
       return await change()
     } finally {
-      passage.leave()
+      entered.leave()
     }
   }
   const record = (tx: Tx, shareEpoch: number): void => {
     const raised = fences.blocking(behind)
     if (raised !== undefined) throw failure('FROZEN', raised)
+    passage?.check()
     if (call.signal.aborted || clock.nowMs() >= call.deadlineMs) throw failure('DEADLINE_EXCEEDED', {})
     row = recordRefresh(needs, call, tx, { wallet, shareEpoch })
   }
   const { signal, deadlineMs } = call
   const pooled = { walletId: walletIdToBytes(wallet.walletId), keyType: wallet.keyType }
-  await needs.engine.refreshShares(pooled, { order: { record }, during, signal, deadlineMs })
+  await takingPlace(needs.refreshing, wallet.project, () =>
+    needs.engine.refreshShares(pooled, { order: { record }, during, signal, deadlineMs }),
+  )
   if (row === undefined) throw new Error('shares changed without an audit row')
   return answerOf(needs, wallet, row)
+}
+
+/** A refresh may wait half a minute for its link: one project does not take the places of all others for that long. */
+const takingPlace = async (
+  refreshing: RefreshNeeds['refreshing'],
+  project: ProjectId,
+  work: () => Promise<void>,
+): Promise<void> => {
+  const others = refreshing.get(project) ?? 0
+  if (others >= MAX_REFRESHES_AT_ONCE) throw failure('RATE_LIMITED', { limit: 'refreshes at once', retryAfterMs: 1_000 })
+  refreshing.set(project, others + 1)
+  try {
+    await work()
+  } finally {
+    const left = (refreshing.get(project) ?? 1) - 1
+    if (left > 0) refreshing.set(project, left)
+    else refreshing.delete(project)
+  }
 }
 
 type Recorded = AuditHead & { readonly shareEpoch: number; readonly timeMs: number }
@@ -84,6 +111,10 @@ const recordRefresh = (
   { wallet, shareEpoch }: { readonly wallet: Wallet; readonly shareEpoch: number },
 ): Recorded => {
   const { walletId, project } = wallet
+  const key = getApiKey(tx, call.caller.apiKeyId)
+  if (key === undefined) throw failure('API_KEY_INVALID', {})
+  // It may have been revoked while the refresh waited for its link, and the fence of that is down again.
+  requireLive(key, clock.nowMs())
   assertRefreshes(requireWallet(tx, walletId, project))
   requireNotFrozen(tx, [
     { scope: 'project', id: project },

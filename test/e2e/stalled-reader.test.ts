@@ -23,7 +23,10 @@ beforeAll(async () => {
   daemon = await startDaemon()
   admin = connect(daemon, daemon.adminKey)
   wallet = await newWallet(admin, 'stalled')
-})
+  // What a daemon takes for its first signatures is not the stalled reader's.
+  const ask = { wallet: wallet.walletId, content: { case: 'text', value: 'x'.repeat(8_000) } as const }
+  for (let i = 0; i < 20; i++) await Promise.all(Array.from({ length: 32 }, () => admin.wallets.signMessage(ask)))
+}, 60_000)
 afterAll(async () => {
   admin.close()
   await daemon[Symbol.asyncDispose]()
@@ -95,10 +98,10 @@ const SIGNED_MAX = 256 + 512
 describe('a reader that stalls', () => {
   it('is held back: what is signed for it stays bounded, and so does the daemon’s memory', async () => {
     const after = await headSequence(admin)
-    const bare = openBare(1_024)
     const before = residentMb()
+    const bare = openBare(1_024)
     const text = 'x'.repeat(8_000)
-    const sent = await sendUntilHeldBack(bare, () => text, 20_000)
+    const sent = await sendUntilHeldBack(bare, () => text, 60_000)
     expect(sent).toBeLessThan(5_000)
     let intents = -1
     for (let now = 0; now !== intents; ) {
@@ -108,7 +111,8 @@ describe('a reader that stalls', () => {
     }
     expect(intents).toBeGreaterThan(0)
     expect(intents).toBeLessThanOrEqual(SIGNED_MAX)
-    expect(residentMb() - before).toBeLessThan(100)
+    // A fifth of what it would hold, had it taken all.
+    expect(residentMb() - before).toBeLessThan(120)
     bare.session.destroy()
   }, 60_000)
 
