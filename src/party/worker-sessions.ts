@@ -226,7 +226,8 @@ const orWipe = async <T>(work: Promise<T>, packed: Uint8Array): Promise<T> => {
   try {
     return await work
   } catch (error) {
-    packed.fill(0)
+    // What was handed over is not in this thread any more.
+    if (packed.length > 0) packed.fill(0)
     throw error
   }
 }
