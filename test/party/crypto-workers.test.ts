@@ -61,6 +61,37 @@ describe('sessions in crypto workers', () => {
   })
 })
 
+describe('what goes to a worker', () => {
+  it('is handed over: no copy of a large message stays, no share stays open', async () => {
+    const { two } = await withWorkers()
+    await two.c.warm()
+    const ids = await two.newWallets(1)
+    const { loadWallet } = two.storeC
+    const shares: Uint8Array[] = []
+    Object.assign(two.storeC, {
+      loadWallet: async (walletId: Uint8Array) => {
+        const record = await loadWallet(walletId)
+        if (record !== undefined) shares.push(record.share)
+        return record
+      },
+    })
+    const frames: [number, Uint8Array][] = []
+    const note = <T extends Uint8Array | undefined>(frame: T): T => {
+      if (frame !== undefined) frames.push([typeOf(frame), frame])
+      return frame
+    }
+    two.wire.toS = note
+    two.wire.toC = note
+    await two.c.presign([...ids, ...ids])
+    const { P2, P3, P4 } = FRAME_TYPES
+    const large = frames.filter(([type]) => type === P2 || type === P3 || type === P4)
+    expect(large).toHaveLength(3)
+    for (const [, { buffer }] of large) expect(buffer.byteLength).toBe(0)
+    expect(shares.length).toBeGreaterThan(0)
+    for (const share of shares) expect(share.every((byte) => byte === 0)).toBe(true)
+  })
+})
+
 describe('workers that come up while the parties are at work', () => {
   it.each([0, 1, 2, 3])('take the material over between two sessions (%i)', async (round) => {
     const parties = makeLinkParties(idC, idS, 0)
