@@ -61,7 +61,11 @@ const withVaults = async <T>(
   const nowMs = Date.now()
   await using daemon = await openDaemonVault({ path: at.daemon, provider: providers.daemon, nowMs })
   await using cosigner = await openCosignerVault({ path: at.cosigner, provider: providers.cosigner, nowMs })
-  return use({ daemon, cosigner })
+  const answer = use({ daemon, cosigner })
+  // A file is renamed without its log: what a close could not bring into it, on a full disk, would be the seal.
+  daemon.eraseDeleted()
+  cosigner.eraseDeleted()
+  return answer
 }
 
 type Manifests = { readonly daemon: BackupManifest; readonly cosigner: BackupManifest }

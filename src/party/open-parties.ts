@@ -1,4 +1,6 @@
 /** Joins the two parties: their threads, the ports between them, and what each remembers of the other. */
+import { once } from 'node:events'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { MessageChannel, Worker } from 'node:worker_threads'
 import type { Clock } from '../domain/clock.ts'
 import { failure, isFailure } from '../domain/failure.ts'
@@ -51,6 +53,7 @@ export type JoinedParties = {
 export const PEER_SETTING = 'peer_id'
 const OPEN_TIMEOUT_MS = 30_000
 const CALL_TIMEOUT_MS = 10_000
+const END_WAIT_MS = 1_000
 const FREEZES_MAX = 100_000
 /** The wallet epoch of a key that was just generated. */
 const FIRST_EPOCH = 0
@@ -82,10 +85,10 @@ export const openParties = async (options: PartiesOptions, lost: (why: string) =
   const cosigner: PortEnd<CosignerCalls> = openPortEnd(cosignerThread, events, onBug)
   const threads = [cosignerThread]
   let closing = false
-  const close = async (): Promise<void> => {
+  const close = async (waitMs = 0): Promise<void> => {
     if (closing) return
     closing = true
-    await Promise.all(threads.map((thread) => thread.terminate()))
+    await Promise.all(threads.map((thread) => endThread(thread, waitMs)))
   }
   try {
     watchThread(cosignerThread, cosigner, 'the cosigner', () => !closing, loseOnce)
@@ -161,7 +164,7 @@ export const openParties = async (options: PartiesOptions, lost: (why: string) =
         signer.call('stop', undefined, { timeoutMs: CALL_TIMEOUT_MS }),
         cosigner.call('stop', undefined, { timeoutMs: CALL_TIMEOUT_MS }),
       ])
-      await close()
+      await close(END_WAIT_MS)
     }
     return { cosigner, signer, pools, cosignerId: ownId, shardOf: (walletId) => shards.of(walletId), close: stop }
   } catch (error) {
@@ -178,6 +181,18 @@ const warnOfMore = ({ cryptoWorkers, onAlert }: PartiesOptions, served: readonly
 
 const startThread = (file: string, name: string, data: CosignerWorkerData | SignerWorkerData): Worker =>
   new Worker(new URL(file, import.meta.url), { name, workerData: data, transferList: [data.frames], env: {} })
+
+/** One that was told to stop ends by itself: ending it from outside in the middle of a native call can abort the process. */
+const endThread = async (thread: Worker, waitMs: number): Promise<void> => {
+  // A thread that has ended has no id.
+  if (waitMs > 0 && thread.threadId > 0) {
+    const waited = new AbortController()
+    const exited = once(thread, 'exit', { signal: waited.signal }).catch(() => undefined)
+    await Promise.race([exited, sleep(waitMs, undefined, { signal: waited.signal }).catch(() => undefined)])
+    waited.abort()
+  }
+  await thread.terminate()
+}
 
 const watchThread = (
   thread: Worker,

@@ -90,6 +90,10 @@ describe('a restore', () => {
     const steps = await stepsOf(['src/main.ts', ...restoreArgs(whole, keys, pair)], join(whole, 'steps.txt'))
     expect(steps.filter((name) => name === 'fs.renameSync')).toHaveLength(2)
     await expectSealed(whole, 'undisturbed')
+    // Both logs are emptied, and a refusal of that heard, after the last commit and before a file gets its name.
+    const named = steps.indexOf('fs.renameSync')
+    const emptied = steps.slice(steps.lastIndexOf('sqlite.COMMIT', named), named).filter((name) => /wal_checkpoint/.test(name))
+    expect(emptied).toHaveLength(2)
     let halves = 0
     for (const step of sample(steps, 20)) {
       const what = `step ${step}, ${steps[step - 1]}`
