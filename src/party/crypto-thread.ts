@@ -2,6 +2,7 @@
  * A party's hold on the crypto worker of one link. What the worker held is gone with it: every call that waits rejects,
  * the party is told, and another one is started, later and later when they keep ending.
  */
+import { setTimeout as sleep } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
 import type { LinkParties } from '../engine/dkls23/contexts.ts'
 import type { CryptoWorkerData } from './serve-sessions.ts'
@@ -22,6 +23,7 @@ const STEADY_MS = 10_000
 const FIRST_PAUSE_MS = 100
 const LONGEST_PAUSE_MS = 10_000
 const END_WAIT_MS = 1_000
+const PATIENCE_MS = 5_000
 /** More numbers than one worker gives away. */
 const IDS_OF_ONE = 2 ** 32
 /** A worker holds a session and its link's material; the large buffers lie outside V8's heap. */
@@ -88,14 +90,26 @@ export class CryptoThread {
   #start(): void {
     if (this.#closed) return
     this.#starts += 1
-    const worker = new Worker(new URL('./crypto-worker.ts', import.meta.url), {
+    this.#startedMs = performance.now()
+    try {
+      this.#watch(this.#open())
+    } catch (error) {
+      // No thread is to be had; one may be later.
+      this.#lose(String(error))
+    }
+  }
+
+  #open(): Worker {
+    return new Worker(new URL('./crypto-worker.ts', import.meta.url), {
       name: this.#name,
       workerData: { parties: this.#parties, firstId: IDS_OF_ONE * this.#starts } satisfies CryptoWorkerData,
       env: {},
       resourceLimits: LIMITS,
     })
+  }
+
+  #watch(worker: Worker): void {
     this.#worker = worker
-    this.#startedMs = performance.now()
     let why = 'it ended'
     worker.on('message', (message: FromWorker) => this.#settle(message))
     worker.on('error', (error) => (why = String(error)))
@@ -133,17 +147,19 @@ export class CryptoThread {
 
 /**
  * Starts workers a while from now, one after the other: loading one takes a core for a fifth of a second, and what a
- * process does at its start goes first. `isUp` follows each.
+ * process does at its start goes first. `isUp` follows each; where that takes longer than `patienceMs`, it does not keep
+ * the next one.
  */
-export const startInTurn = <T extends { readonly crypto: CryptoThread }>(
+export const startInTurn = <T extends { readonly crypto: Pick<CryptoThread, 'start'> }>(
   links: readonly T[],
   afterMs: number,
   isUp: (link: T) => Promise<void> = () => Promise.resolve(),
+  patienceMs = PATIENCE_MS,
 ): void => {
   const startAll = async (): Promise<void> => {
     for (const link of links) {
       await link.crypto.start()
-      await isUp(link)
+      await Promise.race([isUp(link), sleep(patienceMs, undefined, { ref: false })])
     }
   }
   setTimeout(() => void startAll(), afterMs).unref()

@@ -177,11 +177,25 @@ export class SignerLinks {
   }
 }
 
+/** Links that are being set up in time: what is lost meanwhile is made by the same tries. */
+const beingSetUp = new WeakSet<Link>()
+
 /** Tries until the link has material, or must not have any; what keeps it from that is told once. */
-const setUpInTime = async ({ alert }: Deps, { shard, link, initiator }: SignerLink): Promise<void> => {
+const setUpInTime = async (deps: Deps, one: SignerLink): Promise<void> => {
+  if (beingSetUp.has(one.link)) return
+  beingSetUp.add(one.link)
+  try {
+    await keepTrying(deps, one)
+  } finally {
+    beingSetUp.delete(one.link)
+  }
+}
+
+const keepTrying = async ({ alert }: Deps, { shard, link, initiator }: SignerLink): Promise<void> => {
   for (let pauseMs = RETRY_MS; ; pauseMs = Math.min(2 * pauseMs, LONGEST_RETRY_MS)) {
     try {
-      return await initiator.warm()
+      await initiator.warm()
+      if (link.material !== undefined) return
     } catch (error) {
       if (link.burned || link.record.state !== 'ACTIVE') return
       if (pauseMs === RETRY_MS) alert('link', `link ${shard} has no material yet: ${String(error)}`)
