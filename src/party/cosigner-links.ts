@@ -5,7 +5,7 @@ import { makeLinkParties } from '../engine/dkls23/contexts.ts'
 import type { Entropy } from '../engine/dkls23/operation-generator.ts'
 import { ROLE_S } from '../engine/dkls23/suite.ts'
 import { CryptoThread, startInTurn } from './crypto-thread.ts'
-import { Link, LinkPair, newLinkRecord } from './link.ts'
+import { Link, LinkPair, openLinkRecord } from './link.ts'
 import { linkIdIn } from './frame-exchange.ts'
 import type { CosignerStatus } from './cosigner.ts'
 import type { CosignerStore } from './party-store.ts'
@@ -109,9 +109,7 @@ type Where = {
 const openLink = async (deps: Deps, { idC, idS, shard, pair, incarnationId }: Where): Promise<Opened> => {
   const { store, clock, alert } = deps
   const parties = makeLinkParties(idC, idS, shard, MAX_SHARDS)
-  const stored = await store.loadLink(parties.linkId)
-  const record = stored ?? newLinkRecord(parties, ROLE_S, BigInt(clock.nowMs()))
-  if (stored === undefined) await store.saveLinks([record])
+  const record = await openLinkRecord(store, parties, ROLE_S, BigInt(clock.nowMs()))
   const crypto = new CryptoThread(`cosigner crypto ${shard}`, parties, (why) => {
     const { lEpoch } = link.record
     alert('crypto_worker', `that of link ${shard} is started again: ${why}`)

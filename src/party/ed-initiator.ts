@@ -246,6 +246,8 @@ export class EdInitiator {
       try {
         const active = record.state === 'ACTIVE' && !stopped.has(hexOf(job.walletId))
         if (!active) throw benign('wallet_state', 'the wallet is not active')
+        // The link may have been burned while the record was read.
+        link.assertUsable('sign')
         return startEdSign({ ...job, link: link.parties, wallet, share }, presignature)
       } finally {
         share.fill(0)

@@ -53,7 +53,7 @@ const setUpOnce = async (deps: SetupDeps, reason: LinkReason, lEpoch: number): P
     await testMaterial(deps, material, confC, sid)
     if (reason === 'relink') await link.reopen()
     // A burn that came from elsewhere while the peer was at work leaves no Δ behind.
-    else link.assertUsable('other')
+    link.assertUsable('other')
     link.setMaterial(material)
   } catch (error) {
     sessions.wipeMaterial(material)

@@ -46,6 +46,9 @@ export class Link {
   #material: { value: HeldMaterial; bornNs: bigint; slots: number; timer: NodeJS.Timeout } | undefined
   #eraseTimer: NodeJS.Timeout | undefined
   #burning = false
+  /** How often a burn stopped this link, and how often it had when the relink that runs was committed. */
+  #stops = 0
+  #relinkSince: number | undefined
   readonly #store: PartyStore
   readonly #clock: Clock
   readonly #events: LinkEvents
@@ -89,7 +92,7 @@ export class Link {
 
   /** An operator's grant that still counts. */
   get mayRelink(): boolean {
-    return this.#record.relinkGrant > 0 && this.#record.burns < MAX_BURNS
+    return isGranted(this.#record)
   }
 
   get nowMs(): bigint {
@@ -201,6 +204,7 @@ export class Link {
 
   #stop(): void {
     this.#burning = true
+    this.#stops += 1
     this.wipeMaterial()
     this.#events.wipeSessions()
   }
@@ -219,20 +223,37 @@ export class Link {
 
   /**
    * The commit that makes new material the only one. Material of an earlier epoch goes with it, so every erasure that
-   * waited is made by it, whatever the set-up was for.
+   * waited is made by it, whatever the set-up was for. @throws ProtocolFault class A: of a relink whose grant a burn
+   * over another link of the pair has taken back.
    */
   async commitEpoch(lEpoch: number, reason: { readonly relink: boolean; readonly erase: boolean }): Promise<void> {
-    await this.save(({ relinkGrant, eraseDueAtMs }) => ({
-      lEpoch,
-      renewedAtMs: this.nowMs,
-      ...(reason.relink ? { relinkGrant: Math.max(0, relinkGrant - 1) } : {}),
-      ...(reason.erase || eraseDueAtMs !== 0n ? { eraseDueAtMs: 0n, lastEraseAtMs: this.nowMs } : {}),
-    }))
+    const stops = this.#stops
+    await this.save((record) => {
+      if (reason.relink && !isGranted(record)) throw burnedAgain()
+      return {
+        lEpoch,
+        renewedAtMs: this.nowMs,
+        ...(reason.relink ? { relinkGrant: record.relinkGrant - 1 } : {}),
+        ...(reason.erase || record.eraseDueAtMs !== 0n ? { eraseDueAtMs: 0n, lastEraseAtMs: this.nowMs } : {}),
+      }
+    })
+    this.#relinkSince = reason.relink ? stops : undefined
   }
 
-  /** The material of a relink is READY: the grant is used up and a burned link is ACTIVE again. */
+  /**
+   * The material of a relink is READY: the grant is used up and a burned link is ACTIVE again. The grant was for the
+   * burns before it: one that came over another link of the pair meanwhile stands. @throws ProtocolFault class A then.
+   */
   async reopen(): Promise<void> {
-    await this.save(({ state }) => ({ relinkGrant: 0, ...(state === 'BURNED' ? { state: 'ACTIVE' } : {}) }))
+    const since = this.#relinkSince
+    const assertNoBurnSince = (): void => {
+      if (since !== this.#stops) throw burnedAgain()
+    }
+    await this.save(({ state }) => {
+      assertNoBurnSince()
+      return { relinkGrant: 0, ...(state === 'BURNED' ? { state: 'ACTIVE' } : {}) }
+    })
+    assertNoBurnSince()
     this.#burning = false
   }
 
@@ -261,6 +282,10 @@ export class Link {
   }
 }
 
+const isGranted = ({ relinkGrant, burns }: LinkRecord): boolean => relinkGrant > 0 && burns < MAX_BURNS
+
+const burnedAgain = (): ProtocolFault => benign('link_burned', 'the link was burned again')
+
 const burnedFrom = (record: LinkRecord, nowMs: bigint): LinkRecord => ({
   ...record,
   state: 'BURNED',
@@ -286,3 +311,25 @@ export const newLinkRecord = (parties: LinkParties, role: Role, nowMs: bigint): 
   renewedAtMs: 0n,
   lastBurnAtMs: 0n,
 })
+
+/**
+ * The record of a link as it was kept, or a new one. A link that comes to a pair of parties whose links are all burned
+ * is burned with them: what stopped them was evidence about the peer.
+ */
+export const openLinkRecord = async (
+  store: PartyStore,
+  parties: LinkParties,
+  role: Role,
+  nowMs: bigint,
+): Promise<LinkRecord> => {
+  const stored = await store.loadLink(parties.linkId)
+  if (stored !== undefined) return stored
+  const fresh = newLinkRecord(parties, role, nowMs)
+  const others = await store.linksOfPair(parties.idC, parties.idS)
+  const [one] = others
+  const isStopped = one !== undefined && others.every(({ state }) => state === 'BURNED')
+  const { burns, lastBurnAtMs, relinkGrant } = one ?? fresh
+  const record: LinkRecord = isStopped ? { ...fresh, state: 'BURNED', burns, lastBurnAtMs, relinkGrant } : fresh
+  await store.saveLinks([record])
+  return record
+}

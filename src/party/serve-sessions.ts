@@ -98,13 +98,14 @@ export class SessionServer {
       }
       case 'startPresignC': {
         const slots = unpackSlots(call.slots)
-        const starting = this.#c.startPresign(this.#material(call.material), slots.length === 0 ? 'self-test' : slots)
-        return this.#keepPresignC(await started(starting, slots))
+        const start = () =>
+          this.#c.startPresign(this.#material(call.material), slots.length === 0 ? 'self-test' : slots)
+        return this.#keepPresignC(await startedWith(slots, start))
       }
       case 'startPresignS': {
         const slots = unpackSlots(call.slots)
-        const starting = this.#s.startPresign(this.#material(call.material), resolverOf(slots), call.message)
-        return this.#keepPresignS(await started(starting, slots))
+        const start = () => this.#s.startPresign(this.#material(call.material), resolverOf(slots), call.message)
+        return this.#keepPresignS(await startedWith(slots, start))
       }
       case 'startSelfTestS':
         return this.#keepPresignS(await this.#s.startSelfTest(this.#material(call.material), call.body))
@@ -192,10 +193,13 @@ export class SessionServer {
   }
 }
 
-/** The session has its copies of the shares by then. */
-const started = async <T>(starting: Promise<T>, slots: readonly PresignSlot[]): Promise<T> => {
-  for (const { share } of slots) share.fill(0)
-  return starting
+/** A session has its copies of the shares once it is begun; one that is not begun leaves none behind either. */
+const startedWith = <T>(slots: readonly PresignSlot[], start: () => Promise<T>): Promise<T> => {
+  try {
+    return start()
+  } finally {
+    for (const { share } of slots) share.fill(0)
+  }
 }
 
 const resolverOf = (slots: readonly PresignSlot[]) => {

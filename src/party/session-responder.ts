@@ -266,6 +266,7 @@ export class SessionResponder {
       }
       if (selfTest) {
         if (operation.relink) await this.#deps.link.reopen()
+        this.#deps.link.assertUsable('other')
         this.#deps.link.setMaterial(material)
       }
       const expiresAtMs = this.#deps.clock.nowMs() + PRESIGNATURE_TTL_MS

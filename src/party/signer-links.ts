@@ -11,7 +11,7 @@ import type { Counterparty } from './counterparty.ts'
 import { CryptoThread, startInTurn } from './crypto-thread.ts'
 import { linkIdIn } from './frame-exchange.ts'
 import { Initiator, type InitiatorStore } from './initiator.ts'
-import { Link, LinkPair, newLinkRecord } from './link.ts'
+import { Link, LinkPair, openLinkRecord } from './link.ts'
 import { hexOf } from './presignature-map.ts'
 import { MAX_SHARDS } from './shards.ts'
 import type { SignerStatus } from './signer.ts'
@@ -199,9 +199,7 @@ const openLink = async (
 ): Promise<Opened> => {
   const { store, clock, alert } = deps
   const parties = makeLinkParties(idC, idS, shard, MAX_SHARDS)
-  const stored = await store.loadLink(parties.linkId)
-  const record = stored ?? newLinkRecord(parties, ROLE_C, BigInt(clock.nowMs()))
-  if (stored === undefined) await store.saveLinks([record])
+  const record = await openLinkRecord(store, parties, ROLE_C, BigInt(clock.nowMs()))
   const crypto = new CryptoThread(`signer crypto ${shard}`, parties, (why) => {
     const { lEpoch } = link.record
     alert('crypto_worker', `that of link ${shard} is started again: ${why}`)

@@ -79,7 +79,8 @@ class Materials {
     wipeLinkMaterial(place.whole)
     const moving: Moving = { isWiped: false }
     this.#places.set(held, moving)
-    const { material } = (await this.#thread.call({ op: 'adopt', packed }, [bufferOf(packed)])) as ToldMaterial
+    const adopting = this.#thread.call({ op: 'adopt', packed }, [bufferOf(packed)])
+    const { material } = (await orWipe(adopting, packed)) as ToldMaterial
     if (moving.isWiped) this.#thread.note({ op: 'wipeMaterial', material })
     else this.#places.set(held, { id: material })
     return material
@@ -139,7 +140,8 @@ export const workerSessionsOfC = (thread: CryptoThread, link: LinkParties, entro
       if (whole !== undefined) return here.startPresign(whole, wanted)
       const slots = packSlots(wanted === 'self-test' ? [] : wanted)
       const material = await orWipe(materials.there(held), slots)
-      const first = (await thread.call({ op: 'startPresignC', material, slots }, [bufferOf(slots)])) as ToldStep
+      const call = { op: 'startPresignC', material, slots } as const
+      const first = (await orWipe(thread.call(call, [bufferOf(slots)]), slots)) as ToldStep
       return {
         body: first.body,
         abandon: abandon(first.session),
@@ -207,7 +209,7 @@ export const workerSessionsOfS = (thread: CryptoThread, link: LinkParties, entro
       const message = copyOf(p1)
       const material = await orWipe(materials.there(held), slots)
       const call = { op: 'startPresignS', material, slots, message } as const
-      return openPresign((await thread.call(call, [bufferOf(slots)])) as ToldStep)
+      return openPresign((await orWipe(thread.call(call, [bufferOf(slots)]), slots)) as ToldStep)
     },
     startSelfTest: async (held, p1) => {
       const whole = materials.here(held)
@@ -219,12 +221,13 @@ export const workerSessionsOfS = (thread: CryptoThread, link: LinkParties, entro
   }
 }
 
-/** The packed shares are overwritten where they are not handed over after all. */
+/** The packed secrets are overwritten where they are not handed over after all. */
 const orWipe = async <T>(work: Promise<T>, packed: Uint8Array): Promise<T> => {
   try {
     return await work
   } catch (error) {
-    packed.fill(0)
+    // What was handed over is not in this thread any more.
+    if (packed.length > 0) packed.fill(0)
     throw error
   }
 }

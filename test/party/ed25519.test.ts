@@ -62,6 +62,27 @@ const stateOf = async (store: TwoParties['storeC'], walletId: Uint8Array) => {
 }
 
 describe('two parties with Ed25519 wallets', () => {
+  it('a burn at C while it opens its share for a signature lets no part of one out', async () => {
+    const { two, first } = await oneWallet()
+    const sent: number[] = []
+    two.wire.toS = (frame) => {
+      sent.push(frame[5] ?? 0)
+      return frame
+    }
+    const { loadWallet } = two.storeC
+    let burning: Promise<void> | undefined
+    Object.assign(two.storeC, {
+      loadWallet: async (walletId: Uint8Array) => {
+        const record = await loadWallet(walletId)
+        burning ??= two.linkC.burn()
+        return record
+      },
+    })
+    await expect(two.c.ed.sign(edJob(first))).rejects.toMatchObject({ codeName: 'link_burned' })
+    await burning
+    expect(sent).toEqual([])
+  })
+
   it('make wallets, presign for several at once without link material, and sign', async () => {
     const two = await twoParties()
     const [first, second] = (await newEdWallets(two, 2)) as [Uint8Array, Uint8Array]

@@ -1,8 +1,12 @@
 import { describe, expect, it } from 'vitest'
-import { LinkPair } from '../../src/party/link.ts'
+import { makeLinkParties } from '../../src/engine/dkls23/contexts.ts'
+import { FRAME_TYPES } from '../../src/engine/dkls23/frame.ts'
+import { ROLE_C } from '../../src/engine/dkls23/suite.ts'
+import { LinkPair, openLinkRecord } from '../../src/party/link.ts'
 import { createMemoryStore } from '../../src/party/memory-store.ts'
 import { endOf } from './judging.ts'
 import { flipped, MaliciousC } from './malicious-c.ts'
+import { typeOf } from './mutator.ts'
 import { jobOf, sha256, testClock, twoParties } from './two-parties.ts'
 
 const payload = new Uint8Array(Buffer.from('what is signed'))
@@ -78,5 +82,69 @@ describe('two links of one pair of parties', () => {
     await second.two.linkS.save(() => ({ renewedAtMs: 7n }))
     await burning
     expect(await second.two.storeS.loadLink(second.two.linkS.parties.linkId)).toMatchObject({ state: 'BURNED' })
+  })
+
+  /** Both burned, both granted, the first set up anew. */
+  const relinkedFirst = async () => {
+    const [first, second] = await twoShards()
+    await Promise.all([first.two.linkS.burn(), first.two.linkC.burn()])
+    first.two.clock.advance(6_000)
+    for (const { two } of [first, second]) {
+      for (const link of [two.linkC, two.linkS]) await link.save(() => ({ relinkGrant: 5 }))
+    }
+    await first.two.c.relink()
+    return [first.two, second.two] as const
+  }
+
+  it.each([FRAME_TYPES.L2, FRAME_TYPES.L4, FRAME_TYPES.P2, FRAME_TYPES.P4])(
+    'a burn at C while the other is relinked, when it reads %i, stands',
+    async (at) => {
+      const [first, second] = await relinkedFirst()
+      let burning: Promise<void> | undefined
+      second.wire.toC = (frame) => {
+        if (frame !== undefined && typeOf(frame) === at) burning = first.linkC.burn()
+        return frame
+      }
+      expect(await endOf(second.c.relink())).toBe('C:A:link_burned')
+      await burning
+      const { linkC, storeC } = second
+      expect([linkC.burned, linkC.material]).toEqual([true, undefined])
+      expect(await storeC.loadLink(linkC.parties.linkId)).toMatchObject({ state: 'BURNED', burns: 2, relinkGrant: 0 })
+    },
+  )
+
+  it.each(['linkC', 'linkS'] as const)('a burn at %s while the other is becoming ACTIVE stands', async (side) => {
+    const [first, second] = await relinkedFirst()
+    const store = side === 'linkC' ? second.storeC : second.storeS
+    const { saveLinks } = store
+    let burning: Promise<void> | undefined
+    Object.assign(store, {
+      saveLinks: async (records: Parameters<typeof saveLinks>[0]) => {
+        if (burning === undefined && records[0]?.state === 'ACTIVE') burning = first[side].burn()
+        await saveLinks(records)
+      },
+    })
+    expect(await endOf(second.c.relink())).toBe(side === 'linkC' ? 'C:A:link_burned' : 'S:D:link_burned')
+    expect(burning).toBeDefined()
+    await burning
+    const link = second[side]
+    expect([link.burned, link.material]).toEqual([true, undefined])
+    expect(await store.loadLink(link.parties.linkId)).toMatchObject({ state: 'BURNED', burns: 2, relinkGrant: 0 })
+  })
+
+  it('a link that comes to a burned pair is burned too; one that comes after the relink is not', async () => {
+    const [first, second] = await twoShards()
+    const { storeC, linkC } = first.two
+    const { idC, idS } = linkC.parties
+    const open = (shard: number) => openLinkRecord(storeC, makeLinkParties(idC, idS, shard, 16), ROLE_C, 7n)
+    expect(await open(2)).toMatchObject({ state: 'ACTIVE', burns: 0 })
+    await linkC.burn()
+    const late = makeLinkParties(idC, idS, 3, 16)
+    expect(await open(3)).toMatchObject({ state: 'BURNED', burns: 1, relinkGrant: 0, lEpoch: 0 })
+    expect(await storeC.loadLink(late.linkId)).toMatchObject({ state: 'BURNED', burns: 1 })
+    expect(await openLinkRecord(storeC, makeLinkParties(idC, sha256(Buffer.from('another S')), 0, 16), ROLE_C, 7n))
+      .toMatchObject({ state: 'ACTIVE', burns: 0 })
+    await second.two.linkC.save(() => ({ state: 'ACTIVE', relinkGrant: 0 }))
+    expect(await open(4)).toMatchObject({ state: 'ACTIVE', burns: 0 })
   })
 })

@@ -192,7 +192,8 @@ export const keepHealing = (two: TwoParties): (() => Promise<void>) => {
   })
   return async () => {
     for (const { link, material } of sides) {
-      await link.save(() => ({ state: 'BURNED', strikeAtMs: [0n, 0n, 0n], burns: 0, lEpoch: material.lEpoch }))
+      await link.save(() => ({ state: 'BURNED', strikeAtMs: [0n, 0n, 0n], burns: 0, relinkGrant: 1 }))
+      await link.commitEpoch(material.lEpoch, { relink: true, erase: false })
       await link.reopen()
       link.setMaterial(cloneMaterial(material))
     }
