@@ -114,8 +114,8 @@ export class SignResponder {
     const intent = { ...intentOf(request, presignature), summary: read.summary }
     await this.#commit(intent, requestKey)
     try {
-      link.assertUsable('sign')
       await this.#walletOf(request)
+      link.assertUsable('sign')
       const { body } = answerSign(context, request, presignature)
       store.completeIntent(intent, { response: body })
       return body

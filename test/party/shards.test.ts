@@ -147,4 +147,30 @@ describe('two links of one pair of parties', () => {
     await second.two.linkC.save(() => ({ state: 'ACTIVE', relinkGrant: 0 }))
     expect(await open(4)).toMatchObject({ state: 'ACTIVE', burns: 0 })
   })
+
+  it('a burn over one while S reads the wallet of a signature over the other lets nothing of that out', async () => {
+    const [first, second] = await twoShards()
+    const { storeS, s, c, linkS } = second.two
+    const { loadWallet, commitIntent } = storeS
+    let burning: Promise<void> | undefined
+    Object.assign(storeS, {
+      commitIntent: async (intent: Parameters<typeof commitIntent>[0]) => {
+        const verdict = await commitIntent(intent)
+        // Read anew after this, and then the burn comes.
+        s.wipeWallet(intent.walletId)
+        Object.assign(storeS, {
+          loadWallet: async (walletId: Uint8Array) => {
+            const record = await loadWallet(walletId)
+            burning ??= first.two.linkS.burn()
+            return record
+          },
+        })
+        return verdict
+      },
+    })
+    expect(await endOf(c.sign(jobOf(second.ready, payload)))).toBe('S:D:link_burned')
+    expect(burning).toBeDefined()
+    await burning
+    expect(linkS.burned).toBe(true)
+  })
 })
