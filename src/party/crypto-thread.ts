@@ -16,7 +16,11 @@ export class CryptoWorkerGone extends Error {
   }
 }
 
-type Waiting = { readonly resolve: (told: Told) => void; readonly reject: (error: Error) => void }
+type Waiting = {
+  readonly resolve: (told: Told) => void
+  readonly reject: (error: Error) => void
+  readonly timer: NodeJS.Timeout
+}
 
 /** One that lived this long starts its successor at once. */
 const STEADY_MS = 10_000
@@ -24,6 +28,8 @@ const FIRST_PAUSE_MS = 100
 const LONGEST_PAUSE_MS = 10_000
 const END_WAIT_MS = 1_000
 const PATIENCE_MS = 5_000
+/** A step takes milliseconds, on a machine with no time to spare seconds: a worker that says nothing for longer hangs. */
+const ANSWER_MS = 30_000
 /** More numbers than one worker gives away. */
 const IDS_OF_ONE = 2 ** 32
 /** A worker holds a session and its link's material; the large buffers lie outside V8's heap. */
@@ -34,6 +40,7 @@ export class CryptoThread {
   readonly #parties: LinkParties
   /** One that was ready has ended; after everything that waited was rejected. */
   readonly #onGone: (why: string) => void
+  readonly #answerMs: number
   readonly #waiting = new Map<number, Waiting>()
   #worker: Worker | undefined
   #isReady = false
@@ -44,7 +51,8 @@ export class CryptoThread {
   #nextId = 1
   #closed = false
 
-  constructor(name: string, parties: LinkParties, onGone: (why: string) => void) {
+  constructor(name: string, parties: LinkParties, onGone: (why: string) => void, answerMs: number = ANSWER_MS) {
+    this.#answerMs = answerMs
     this.#name = name
     this.#parties = parties
     this.#onGone = onGone
@@ -64,10 +72,13 @@ export class CryptoThread {
   /** @throws ProtocolFault as the step found it; CryptoWorkerGone; Error for a bug in the worker. */
   call(call: SessionCall, transfer: ArrayBuffer[] = []): Promise<Told> {
     return new Promise((resolve, reject) => {
-      if (this.#worker === undefined) return reject(new CryptoWorkerGone())
+      const worker = this.#worker
+      if (worker === undefined) return reject(new CryptoWorkerGone())
       const id = this.#nextId++
-      this.#waiting.set(id, { resolve, reject })
-      this.#worker.postMessage({ id, call }, transfer)
+      // Whoever waits holds the link's lock; what a worker that hangs had is gone with it.
+      const timer = setTimeout(() => void worker.terminate(), this.#answerMs).unref()
+      this.#waiting.set(id, { resolve, reject, timer })
+      worker.postMessage({ id, call }, transfer)
     })
   }
 
@@ -125,6 +136,7 @@ export class CryptoThread {
     const entry = this.#waiting.get(message.id)
     this.#waiting.delete(message.id)
     if (entry === undefined) return
+    clearTimeout(entry.timer)
     if ('told' in message) entry.resolve(message.told)
     else entry.reject('fault' in message ? faultOf(message.fault) : new Error(`crypto worker: ${message.bug}`))
   }
@@ -136,7 +148,10 @@ export class CryptoThread {
     this.#settled.resolve()
     const waiting = [...this.#waiting.values()]
     this.#waiting.clear()
-    for (const { reject } of waiting) reject(new CryptoWorkerGone())
+    for (const { reject, timer } of waiting) {
+      clearTimeout(timer)
+      reject(new CryptoWorkerGone())
+    }
     if (this.#closed) return
     const livedMs = performance.now() - this.#startedMs
     this.#pauseMs = livedMs >= STEADY_MS ? 0 : Math.min(LONGEST_PAUSE_MS, 2 * this.#pauseMs || FIRST_PAUSE_MS)

@@ -2,10 +2,11 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { WorkerOptions } from 'node:worker_threads'
 import { describe, expect, it, vi } from 'vitest'
 import { makeLinkParties } from '../../src/engine/dkls23/contexts.ts'
-import { CryptoThread, startInTurn } from '../../src/party/crypto-thread.ts'
+import { CryptoThread, CryptoWorkerGone, startInTurn } from '../../src/party/crypto-thread.ts'
+import type { SessionCall } from '../../src/party/session-calls.ts'
 import { sha256 } from './two-parties.ts'
 
-const refusals = vi.hoisted(() => ({ left: 0 }))
+const refusals = vi.hoisted(() => ({ left: 0, deaf: false }))
 vi.mock('node:worker_threads', async (load) => {
   const real = await load<typeof import('node:worker_threads')>()
   class Worker extends real.Worker {
@@ -15,6 +16,10 @@ vi.mock('node:worker_threads', async (load) => {
         throw new Error('no thread is to be had')
       }
       super(file, options)
+    }
+
+    override postMessage(...args: Parameters<InstanceType<typeof real.Worker>['postMessage']>): void {
+      if (!refusals.deaf) super.postMessage(...args)
     }
   }
   return { ...real, Worker }
@@ -32,6 +37,20 @@ describe('a crypto thread', () => {
     const lateMs = performance.now() + 10_000
     while (!thread.isReady && performance.now() < lateMs) await sleep(20)
     expect([thread.isReady, refusals.left, gone]).toEqual([true, 0, []])
+    await thread.close()
+  })
+
+  it('that hangs is replaced, and who waits for it hears that it is gone', async () => {
+    const gone: string[] = []
+    const thread = new CryptoThread('crypto', parties, (why) => gone.push(why), 50)
+    await thread.start()
+    refusals.deaf = true
+    await expect(thread.call({ op: 'advance' } as unknown as SessionCall)).rejects.toBeInstanceOf(CryptoWorkerGone)
+    refusals.deaf = false
+    expect(gone).toHaveLength(1)
+    const lateMs = performance.now() + 10_000
+    while (!thread.isReady && performance.now() < lateMs) await sleep(20)
+    expect(thread.isReady).toBe(true)
     await thread.close()
   })
 
