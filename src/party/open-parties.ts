@@ -84,14 +84,16 @@ export const openParties = async (options: PartiesOptions, lost: (why: string) =
   const onBug = (error: unknown): void => options.onAlert('daemon', 'internal', String(error))
   const cosigner: PortEnd<CosignerCalls> = openPortEnd(cosignerThread, events, onBug)
   const threads = [cosignerThread]
+  /** They were told to end, so their ends are no loss. */
+  let stopping = false
   let closing = false
   const close = async (waitMs = 0): Promise<void> => {
     if (closing) return
-    closing = true
+    stopping = closing = true
     await Promise.all(threads.map((thread) => endThread(thread, waitMs)))
   }
   try {
-    watchThread(cosignerThread, cosigner, 'the cosigner', () => !closing, loseOnce)
+    watchThread(cosignerThread, cosigner, 'the cosigner', () => !stopping, loseOnce)
     const { ownId, head: theirs } = await cosigner.call('open', undefined, { timeoutMs: OPEN_TIMEOUT_MS })
     pinPeer(vault, ownId, clock)
     requireForward(vault, ownId, theirs, clock)
@@ -144,7 +146,7 @@ export const openParties = async (options: PartiesOptions, lost: (why: string) =
         void signer.call('lose', lost).catch((error) => onBug(asFailure(error)))
       },
     }
-    watchThread(signerThread, signer, 'the signer thread', () => !closing, loseOnce)
+    watchThread(signerThread, signer, 'the signer thread', () => !stopping, loseOnce)
     await signer.call('connect', undefined, { timeoutMs: OPEN_TIMEOUT_MS })
     const epochs = await cosigner.call('shareEpochs', undefined, { timeoutMs: OPEN_TIMEOUT_MS })
     const walletIds = await stopDivergentWallets(vault, clock, epochs)
@@ -156,9 +158,10 @@ export const openParties = async (options: PartiesOptions, lost: (why: string) =
     for (const freeze of listFreezes(vault.read, undefined, FREEZES_MAX)) {
       if (freeze.scope !== 'api_key') await cosigner.call('freeze', { freeze }, { timeoutMs: CALL_TIMEOUT_MS })
     }
-    void signer.call('warm', undefined).catch((error) => onBug(asFailure(error)))
+    void signer.call('warm', undefined).catch((error) => stopping || onBug(asFailure(error)))
     const stop = async (why?: string): Promise<void> => {
-      if (closing) return
+      if (stopping) return
+      stopping = true
       pools.shut(why === undefined ? undefined : failure('COSIGNER_UNAVAILABLE', { why }))
       await Promise.allSettled([
         signer.call('stop', undefined, { timeoutMs: CALL_TIMEOUT_MS }),
