@@ -40,7 +40,7 @@ const MAX_REFRESHES_AT_ONCE = 32
 /**
  * Changes both shares of a wallet; what either party's older share is worth afterwards is nothing. Signatures under way
  * end first, and those that come meanwhile wait. Refuses, and has changed nothing: PERMISSION_MISSING, RATE_LIMITED,
- * API_KEY_INVALID, * WALLET_ARCHIVED, WALLET_SUSPENDED, WALLET_NOT_READY, FROZEN, DEADLINE_EXCEEDED, and as `runRefresh` does.
+ * API_KEY_INVALID, WALLET_ARCHIVED, WALLET_SUSPENDED, WALLET_NOT_READY, FROZEN, DEADLINE_EXCEEDED, and as `runRefresh` does.
  */
 export const refreshShares = async (
   needs: RefreshNeeds,
