@@ -47,6 +47,10 @@ const DOORS: readonly [RegExp, readonly string[]][] = [
   [/^secp256k1(\/|$)/, ['engine']],
   [/^libsodium-wrappers-sumo$/, ['engine']],
   [/^commander$/, ['commands']],
+  [/^jose$/, ['user', 'client']],
+  [/^openid-client$/, ['user']],
+  [/^nodemailer(\/|$)/, ['egress']],
+  [/^@msgpack\/msgpack$/, ['payload']],
   [/^smol-toml$/, ['config']],
   [/^node:/, Object.keys(RINGS)],
 ]

@@ -81,6 +81,9 @@ CREATE TABLE usage (
 CREATE INDEX usage_by_day ON usage (day);
 `
 
+/** One member a group of tables, each in a file of its own. */
+const DAEMON_TABLES_V3: readonly string[] = []
+
 /** The vault of the daemon, party C. */
 export const DAEMON_SCHEMA: Schema = {
   kind: 'daemon',
@@ -88,5 +91,6 @@ export const DAEMON_SCHEMA: Schema = {
   migrations: [
     { version: 1, sql: SHARED_TABLES_V1 + DAEMON_TABLES_V1 },
     { version: 2, sql: SHARED_TABLES_V2 },
+    { version: 3, sql: DAEMON_TABLES_V3.join('\n') },
   ],
 }
