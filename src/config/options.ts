@@ -107,6 +107,16 @@ export const OPTIONS = {
     summary: 'serve TCP without TLS on an address other machines can reach',
     fallback: 'false',
   }),
+  'allow-export': option({
+    parse: parseSwitch,
+    summary: "hand over the daemon's share of a private key, sealed to the owner's key (ExportPrivateKey)",
+    fallback: 'false',
+  }),
+  'cosigner-allow-export': option({
+    parse: parseSwitch,
+    summary: 'the same for the embedded cosigner, which also asks for a consent that it judges by itself',
+    fallback: 'false',
+  }),
   'crypto-workers': option({
     parse: parseIntegerWithin(1, 16),
     placeholder: '<count>',
