@@ -9,6 +9,9 @@ export type FailureFacts = {
   API_KEY_MISSING: NoFacts
   API_KEY_INVALID: NoFacts
   API_KEY_EXPIRED: { expireTime: string }
+  ACCESS_TOKEN_INVALID: NoFacts
+  ACCESS_TOKEN_EXPIRED: { expireTime: string }
+  WALLET_SECRET_REQUIRED: NoFacts
   CALLER_NOT_ALLOWED: { method: string }
   PERMISSION_MISSING: { permission: string; narrowedBy?: string }
   LIMIT_EXCEEDED: { limit: string; seen: string; allowed: string }
@@ -89,6 +92,9 @@ const SENTENCES: { [R in FailureReason]: (facts: FailureFacts[R]) => string } = 
   API_KEY_MISSING: () => 'no API key was presented',
   API_KEY_INVALID: () => 'the API key is not valid',
   API_KEY_EXPIRED: ({ expireTime }) => `the API key expired at ${expireTime}`,
+  ACCESS_TOKEN_INVALID: () => 'the access token is not valid',
+  ACCESS_TOKEN_EXPIRED: ({ expireTime }) => `the access token expired at ${expireTime}`,
+  WALLET_SECRET_REQUIRED: () => 'the call needs an x-wallet-auth that a wallet secret of the user signed',
   CALLER_NOT_ALLOWED: ({ method }) => `this kind of caller may not call ${method}`,
   PERMISSION_MISSING: ({ permission, narrowedBy }) =>
     narrowedBy === undefined
