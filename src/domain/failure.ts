@@ -33,6 +33,13 @@ export type FailureFacts = {
   KEY_TYPE_UNSUPPORTED: { keyType: string; operation: string }
   USER_ID_RESERVED: { userId: string }
   GRANT_REQUIRED: { userId: string }
+  // Grants of end users
+  DELEGATION_NOT_ENABLED: NoFacts
+  GRANT_NOT_FOUND: NoFacts
+  GRANT_EXPIRED: { grantId: string; expireTime: string }
+  GRANT_REVOKED: { grantId: string }
+  GRANT_NOT_AUTHORIZED: { walletId: string }
+  GRANT_ALREADY_EXISTS: { grantId: string; scope: 'user' | 'address' }
   // What is signed
   MESSAGE_NOT_DIGEST: NoFacts
   MESSAGE_IS_TRANSACTION: NoFacts
@@ -118,6 +125,13 @@ const SENTENCES: { [R in FailureReason]: (facts: FailureFacts[R]) => string } = 
   KEY_TYPE_UNSUPPORTED: ({ keyType, operation }) => `${operation} does not support ${keyType}`,
   USER_ID_RESERVED: ({ userId }) => `user_id ${userId} has the shape of an address or of a wallet id`,
   GRANT_REQUIRED: ({ userId }) => `the wallet belongs to end user ${userId}: signing needs a grant`,
+  DELEGATION_NOT_ENABLED: () => 'the project has not turned delegation on',
+  GRANT_NOT_FOUND: () => 'there is no such grant',
+  GRANT_EXPIRED: ({ grantId, expireTime }) => `grant ${grantId} expired at ${expireTime}`,
+  GRANT_REVOKED: ({ grantId }) => `grant ${grantId} is revoked`,
+  GRANT_NOT_AUTHORIZED: ({ walletId }) => `no grant of the end user covers wallet ${walletId}`,
+  GRANT_ALREADY_EXISTS: ({ grantId, scope }) =>
+    `grant ${grantId} is active ${scope === 'user' ? 'for all wallets of the end user' : 'for one address of the end user'}`,
   MESSAGE_NOT_DIGEST: () => 'is_formatted takes a 32-byte digest: 32 bytes of data or 64 hex digits of text',
   MESSAGE_IS_TRANSACTION: () => 'the message passes for a Solana transaction; those are signed as transactions only',
   DIGEST_REFUSED: ({ why }) => `this digest is never signed: ${why}`,
