@@ -83,6 +83,13 @@ export type FailureFacts = {
   API_KEY_NOT_FOUND: NoFacts
   AUDIT_EVENT_NOT_FOUND: { sequence: string; headSequence: string }
   FREEZE_NOT_FOUND: { scope: string; id: string }
+  // Exchange profiles
+  PROFILE_NOT_FOUND: { profile: string }
+  PROFILE_NETWORK_UNKNOWN: { profile: string; network: string }
+  PROFILE_FAMILY_UNKNOWN: { profile: string; family: string }
+  PROFILE_FLOW_UNKNOWN: { profile: string; flow: string }
+  PROFILE_INPUT_INVALID: { path: string; why: string }
+  ACTION_INVALID: { path: string; why: string }
   METHOD_UNIMPLEMENTED: { method: string }
   STREAM_ROTATE: NoFacts
   STREAM_IDLE: NoFacts
@@ -174,6 +181,12 @@ const SENTENCES: { [R in FailureReason]: (facts: FailureFacts[R]) => string } = 
   API_KEY_NOT_FOUND: () => 'no such API key',
   AUDIT_EVENT_NOT_FOUND: ({ sequence, headSequence }) => `the audit chain ends at ${headSequence} and has no row ${sequence}`,
   FREEZE_NOT_FOUND: ({ scope, id }) => `${scope} ${id} is not frozen`,
+  PROFILE_NOT_FOUND: ({ profile }) => `there is no profile ${profile}`,
+  PROFILE_NETWORK_UNKNOWN: ({ profile, network }) => `profile ${profile} has no network ${network}`,
+  PROFILE_FAMILY_UNKNOWN: ({ profile, family }) => `profile ${profile} has no actions of the family ${family}`,
+  PROFILE_FLOW_UNKNOWN: ({ profile, flow }) => `profile ${profile} has no flow ${flow}`,
+  PROFILE_INPUT_INVALID: ({ path, why }) => `the profile does not take ${path}: ${why}`,
+  ACTION_INVALID: ({ path, why }) => `the action is not valid at ${path}: ${why}`,
   METHOD_UNIMPLEMENTED: ({ method }) => `${method} is not implemented`,
   STREAM_ROTATE: () => 'the stream has reached its age limit; resume it from the last message received',
   STREAM_IDLE: () => 'nothing was asked on the stream for too long',
