@@ -36,6 +36,13 @@ export type FailureFacts = {
   KEY_TYPE_UNSUPPORTED: { keyType: string; operation: string }
   USER_ID_RESERVED: { userId: string }
   GRANT_REQUIRED: { userId: string }
+  // Grants of end users
+  DELEGATION_NOT_ENABLED: NoFacts
+  GRANT_NOT_FOUND: NoFacts
+  GRANT_EXPIRED: { grantId: string; expireTime: string }
+  GRANT_REVOKED: { grantId: string }
+  GRANT_NOT_AUTHORIZED: { walletId: string }
+  GRANT_ALREADY_EXISTS: { grantId: string; scope: 'user' | 'address' }
   // What is signed
   MESSAGE_NOT_DIGEST: NoFacts
   MESSAGE_IS_TRANSACTION: NoFacts
@@ -79,6 +86,13 @@ export type FailureFacts = {
   API_KEY_NOT_FOUND: NoFacts
   AUDIT_EVENT_NOT_FOUND: { sequence: string; headSequence: string }
   FREEZE_NOT_FOUND: { scope: string; id: string }
+  // Exchange profiles
+  PROFILE_NOT_FOUND: { profile: string }
+  PROFILE_NETWORK_UNKNOWN: { profile: string; network: string }
+  PROFILE_FAMILY_UNKNOWN: { profile: string; family: string }
+  PROFILE_FLOW_UNKNOWN: { profile: string; flow: string }
+  PROFILE_INPUT_INVALID: { path: string; why: string }
+  ACTION_INVALID: { path: string; why: string }
   METHOD_UNIMPLEMENTED: { method: string }
   STREAM_ROTATE: NoFacts
   STREAM_IDLE: NoFacts
@@ -124,6 +138,13 @@ const SENTENCES: { [R in FailureReason]: (facts: FailureFacts[R]) => string } = 
   KEY_TYPE_UNSUPPORTED: ({ keyType, operation }) => `${operation} does not support ${keyType}`,
   USER_ID_RESERVED: ({ userId }) => `user_id ${userId} has the shape of an address or of a wallet id`,
   GRANT_REQUIRED: ({ userId }) => `the wallet belongs to end user ${userId}: signing needs a grant`,
+  DELEGATION_NOT_ENABLED: () => 'the project has not turned delegation on',
+  GRANT_NOT_FOUND: () => 'there is no such grant',
+  GRANT_EXPIRED: ({ grantId, expireTime }) => `grant ${grantId} expired at ${expireTime}`,
+  GRANT_REVOKED: ({ grantId }) => `grant ${grantId} is revoked`,
+  GRANT_NOT_AUTHORIZED: ({ walletId }) => `no grant of the end user covers wallet ${walletId}`,
+  GRANT_ALREADY_EXISTS: ({ grantId, scope }) =>
+    `grant ${grantId} is active ${scope === 'user' ? 'for all wallets of the end user' : 'for one address of the end user'}`,
   MESSAGE_NOT_DIGEST: () => 'is_formatted takes a 32-byte digest: 32 bytes of data or 64 hex digits of text',
   MESSAGE_IS_TRANSACTION: () => 'the message passes for a Solana transaction; those are signed as transactions only',
   DIGEST_REFUSED: ({ why }) => `this digest is never signed: ${why}`,
@@ -166,6 +187,12 @@ const SENTENCES: { [R in FailureReason]: (facts: FailureFacts[R]) => string } = 
   API_KEY_NOT_FOUND: () => 'no such API key',
   AUDIT_EVENT_NOT_FOUND: ({ sequence, headSequence }) => `the audit chain ends at ${headSequence} and has no row ${sequence}`,
   FREEZE_NOT_FOUND: ({ scope, id }) => `${scope} ${id} is not frozen`,
+  PROFILE_NOT_FOUND: ({ profile }) => `there is no profile ${profile}`,
+  PROFILE_NETWORK_UNKNOWN: ({ profile, network }) => `profile ${profile} has no network ${network}`,
+  PROFILE_FAMILY_UNKNOWN: ({ profile, family }) => `profile ${profile} has no actions of the family ${family}`,
+  PROFILE_FLOW_UNKNOWN: ({ profile, flow }) => `profile ${profile} has no flow ${flow}`,
+  PROFILE_INPUT_INVALID: ({ path, why }) => `the profile does not take ${path}: ${why}`,
+  ACTION_INVALID: ({ path, why }) => `the action is not valid at ${path}: ${why}`,
   METHOD_UNIMPLEMENTED: ({ method }) => `${method} is not implemented`,
   STREAM_ROTATE: () => 'the stream has reached its age limit; resume it from the last message received',
   STREAM_IDLE: () => 'nothing was asked on the stream for too long',

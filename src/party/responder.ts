@@ -7,7 +7,7 @@ import type { Clock } from '../domain/clock.ts'
 import type { LinkParties } from '../engine/dkls23/contexts.ts'
 import { benign, ProtocolFault, violation } from '../engine/dkls23/fault.ts'
 import {
-  assertBuilt,
+  assertOffered,
   assertNoSid,
   decodeFrame,
   decodeHello,
@@ -140,7 +140,7 @@ export class Responder {
   }
 
   async #dispatch(frame: Frame): Promise<Uint8Array | undefined> {
-    assertBuilt(frame.type)
+    assertOffered(frame.type)
     switch (frame.type) {
       case FRAME_TYPES.HELLO:
         return this.#hello(frame)

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { benign, cheating, FAULT_CODES } from '../../src/engine/dkls23/fault.ts'
 import {
   allocateBody,
-  assertBuilt,
+  assertOffered,
   assertSender,
   bodyLengthFromCounts,
   decodeError,
@@ -115,12 +115,12 @@ describe('frame', () => {
     expectFault(() => assertSender(FRAME_TYPES.P3, ROLE_S), { faultClass: 'C' })
   })
 
-  test('a type of the suite that is not built is refused without a strike', () => {
+  test('a type of the suite that is not offered is refused without a strike', () => {
     for (const type of [FRAME_TYPES.FORK1, FRAME_TYPES.IM1, FRAME_TYPES.REHOME5]) {
-      expectFault(() => assertBuilt(type), { faultClass: 'A', code: 'policy_denied', consequence: 'none' })
+      expectFault(() => assertOffered(type), { faultClass: 'A', code: 'policy_denied', consequence: 'none' })
     }
-    const built = [FRAME_TYPES.L1, FRAME_TYPES.P4, FRAME_TYPES.E1, FRAME_TYPES.ED_SIGN_REQUEST, FRAME_TYPES.HELLO]
-    for (const type of built) assertBuilt(type)
+    const offered = [FRAME_TYPES.L1, FRAME_TYPES.P4, FRAME_TYPES.E1, FRAME_TYPES.ED_SIGN_REQUEST, FRAME_TYPES.HELLO]
+    for (const type of offered) assertOffered(type)
   })
 
   test('the largest frame is P3 with 64 slots', () => {

@@ -157,7 +157,7 @@ describe('T1 frames without a session', () => {
     expect(await durable(two)).toMatchObject({ strikesC: 1, strikesS: 2 })
   })
 
-  it('a type that is not built is class A; one that does not exist is class C; an error frame has no answer', async () => {
+  it('a type that is not offered is class A; one that does not exist is class C; an error frame has no answer', async () => {
     await heal()
     const evil = new MaliciousC(two)
     for (const type of [FRAME_TYPES.FORK3, FRAME_TYPES.IM1, FRAME_TYPES.REHOME5]) {

@@ -100,8 +100,8 @@ const SENDER: ReadonlyMap<FrameType, Role> = new Map<FrameType, Role>([
   ...fromS('FORK2', 'FORK4', 'IM2', 'IM4', 'REHOME2', 'REHOME4', 'OUTCOME_QUESTION'),
 ])
 
-/** Types of the suite that this implementation does not answer yet: fork, import, export and rehome. */
-const NOT_BUILT: ReadonlySet<FrameType> = new Set(
+/** Types of the suite that this release does not offer: fork, import, export and rehome. */
+const NOT_OFFERED: ReadonlySet<FrameType> = new Set(
   typesOf('FORK1', 'FORK2', 'FORK3', 'FORK4', 'FORK5', 'SEALED_SHARE', 'IM1', 'IM2', 'IM3', 'IM4', 'IM5').concat(
     typesOf('EXPORT_REQUEST', 'EXPORT_ANSWER', 'REHOME1', 'REHOME2', 'REHOME3', 'REHOME4', 'REHOME5'),
   ),
@@ -297,9 +297,9 @@ export function assertSender(type: FrameType, sender: Role): void {
   if ((SENDER.get(type) ?? sender) !== sender) throw violation('type of the other role')
 }
 
-/** @throws ProtocolFault class A policy_denied for a type of the suite that is not implemented here yet. */
-export function assertBuilt(type: FrameType): void {
-  if (NOT_BUILT.has(type)) throw benign('policy_denied', 'message type not implemented')
+/** @throws ProtocolFault class A policy_denied for a type of the suite that this release does not offer. */
+export function assertOffered(type: FrameType): void {
+  if (NOT_OFFERED.has(type)) throw benign('policy_denied', 'message type not offered')
 }
 
 /** A refusal as the peer reads it. The body of an error frame; never answered by a frame. */
