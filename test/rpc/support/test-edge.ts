@@ -113,6 +113,7 @@ export const SIGNED = {
 const PROJECT_VIEW: ProjectView = {
   projectId: PROJECT,
   displayName: '',
+  delegationEnabled: false,
   createTimeMs: 1,
   updateTimeMs: 2,
   etag: 'e1',
