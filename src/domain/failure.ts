@@ -116,6 +116,9 @@ export type FailureFacts = {
   PROFILE_FLOW_UNKNOWN: { profile: string; flow: string }
   PROFILE_INPUT_INVALID: { path: string; why: string }
   ACTION_INVALID: { path: string; why: string }
+  WEBHOOK_NOT_FOUND: NoFacts
+  WEBHOOK_URL_REFUSED: { why: string }
+  WEBHOOK_DELIVERY_NOT_FOUND: NoFacts
   METHOD_UNIMPLEMENTED: { method: string }
   STREAM_ROTATE: NoFacts
   STREAM_IDLE: NoFacts
@@ -237,6 +240,9 @@ const SENTENCES: { [R in FailureReason]: (facts: FailureFacts[R]) => string } = 
   PROFILE_FLOW_UNKNOWN: ({ profile, flow }) => `profile ${profile} has no flow ${flow}`,
   PROFILE_INPUT_INVALID: ({ path, why }) => `the profile does not take ${path}: ${why}`,
   ACTION_INVALID: ({ path, why }) => `the action is not valid at ${path}: ${why}`,
+  WEBHOOK_NOT_FOUND: () => 'no such webhook',
+  WEBHOOK_URL_REFUSED: ({ why }) => `the webhook's URL cannot be used: ${why}`,
+  WEBHOOK_DELIVERY_NOT_FOUND: () => 'no such delivery of this webhook',
   METHOD_UNIMPLEMENTED: ({ method }) => `${method} is not implemented`,
   STREAM_ROTATE: () => 'the stream has reached its age limit; resume it from the last message received',
   STREAM_IDLE: () => 'nothing was asked on the stream for too long',
