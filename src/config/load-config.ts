@@ -161,6 +161,7 @@ const readSettings = (inputs: Inputs, sources: Partial<Record<OptionName, Settin
     tls: readTls(read('tls-cert-file'), read('tls-key-file'), read('tls-client-ca-file')),
     tlsIdentities: inputs.file?.tlsIdentities ?? [],
     allowPlaintextBeyondLoopback: need('allow-plaintext-beyond-loopback'),
+    allowExport: { daemon: need('allow-export'), cosigner: need('cosigner-allow-export') },
     rootKey: need('root-key'),
     cosignerRootKey: need('cosigner-root-key'),
     backup: {
@@ -168,6 +169,7 @@ const readSettings = (inputs: Inputs, sources: Partial<Record<OptionName, Settin
       recipient: read('backup-recipient'),
       cosignerRecipient: read('cosigner-backup-recipient'),
     },
+    egress: { allow: read('egress-allow') ?? [], authorityFile: read('egress-ca-file') },
     credentialsDirectory: inputs.environment.CREDENTIALS_DIRECTORY,
     cryptoWorkers: need('crypto-workers'),
     presignatures: {

@@ -5,6 +5,7 @@
  */
 import {
   parseBackupRecipient,
+  parseEgressAllow,
   parseIntegerWithin,
   parseListenAddress,
   parseLogLevel,
@@ -105,6 +106,26 @@ export const OPTIONS = {
   'allow-plaintext-beyond-loopback': option({
     parse: parseSwitch,
     summary: 'serve TCP without TLS on an address other machines can reach',
+    fallback: 'false',
+  }),
+  'egress-allow': option({
+    parse: parseEgressAllow,
+    placeholder: '<hosts,networks>',
+    summary: 'hosts and networks, with commas between, that the daemon may reach although they are not public; there also without TLS and at any port',
+  }),
+  'egress-ca-file': option({
+    parse: parsePath,
+    placeholder: '<path>',
+    summary: 'authorities (PEM) the daemon trusts, beside the well-known ones, where it reaches out over TLS',
+  }),
+  'allow-export': option({
+    parse: parseSwitch,
+    summary: "hand over the daemon's share of a private key, sealed to the owner's key (ExportPrivateKey)",
+    fallback: 'false',
+  }),
+  'cosigner-allow-export': option({
+    parse: parseSwitch,
+    summary: 'the same for the embedded cosigner, which also asks for a consent that it judges by itself',
     fallback: 'false',
   }),
   'crypto-workers': option({

@@ -9,11 +9,30 @@ export type FailureFacts = {
   API_KEY_MISSING: NoFacts
   API_KEY_INVALID: NoFacts
   API_KEY_EXPIRED: { expireTime: string }
+  WALLET_SECRET_REQUIRED: NoFacts
   CALLER_NOT_ALLOWED: { method: string }
   PERMISSION_MISSING: { permission: string; narrowedBy?: string }
   LIMIT_EXCEEDED: { limit: string; seen: string; allowed: string }
   RATE_LIMITED: { limit: string; retryAfterMs: number }
   OVERLOADED: { retryAfterMs: number }
+  ACCESS_TOKEN_INVALID: NoFacts
+  ACCESS_TOKEN_EXPIRED: { expireTime: string }
+  // Signing in
+  SIGN_IN_NOT_ENABLED: { method: string }
+  ORIGIN_NOT_ALLOWED: NoFacts
+  ID_TOKEN_INVALID: { detail: string }
+  ID_TOKEN_EXPIRED: NoFacts
+  KEY_SET_UNAVAILABLE: { retryAfterMs: number }
+  EMAIL_CODE_INVALID: NoFacts
+  EMAIL_UNAVAILABLE: NoFacts
+  OIDC_PROVIDER_NOT_FOUND: { provider: string }
+  OIDC_PROVIDER_UNAVAILABLE: { provider: string }
+  OIDC_REFUSED: { provider: string; detail: string }
+  OIDC_STATE_INVALID: NoFacts
+  REFRESH_TOKEN_INVALID: NoFacts
+  REFRESH_TOKEN_EXPIRED: { expireTime: string }
+  REFRESH_TOKEN_REUSED: NoFacts
+  END_USER_NOT_FOUND: NoFacts
   // What was asked
   INVALID_REQUEST: { violations: { field: string; description: string }[] }
   REQUEST_TOO_LARGE: { limitBytes: number }
@@ -33,6 +52,13 @@ export type FailureFacts = {
   KEY_TYPE_UNSUPPORTED: { keyType: string; operation: string }
   USER_ID_RESERVED: { userId: string }
   GRANT_REQUIRED: { userId: string }
+  // Grants of end users
+  DELEGATION_NOT_ENABLED: NoFacts
+  GRANT_NOT_FOUND: NoFacts
+  GRANT_EXPIRED: { grantId: string; expireTime: string }
+  GRANT_REVOKED: { grantId: string }
+  GRANT_NOT_AUTHORIZED: { walletId: string }
+  GRANT_ALREADY_EXISTS: { grantId: string; scope: 'user' | 'address' }
   // What is signed
   MESSAGE_NOT_DIGEST: NoFacts
   MESSAGE_IS_TRANSACTION: NoFacts
@@ -70,6 +96,13 @@ export type FailureFacts = {
   BACKUP_FAILED: { why: string }
   RESTORE_UNACKNOWLEDGED: { restoreTime: string }
   SHUTTING_DOWN: NoFacts
+  // Keys and their owners
+  EXPORT_NOT_ENABLED: NoFacts
+  EXPORT_REFUSED: NoFacts
+  EXPORT_KEY_INVALID: { why: string }
+  WALLET_EPOCH_MISMATCH: { walletEpoch: number }
+  CONSENT_EXPIRED: { why: string }
+  WALLET_SECRET_REFUSED: { why: string }
   // Administration
   PROJECT_NOT_FOUND: NoFacts
   PROJECT_ALREADY_EXISTS: { projectId: string }
@@ -83,6 +116,9 @@ export type FailureFacts = {
   PROFILE_FLOW_UNKNOWN: { profile: string; flow: string }
   PROFILE_INPUT_INVALID: { path: string; why: string }
   ACTION_INVALID: { path: string; why: string }
+  WEBHOOK_NOT_FOUND: NoFacts
+  WEBHOOK_URL_REFUSED: { why: string }
+  WEBHOOK_DELIVERY_NOT_FOUND: NoFacts
   METHOD_UNIMPLEMENTED: { method: string }
   STREAM_ROTATE: NoFacts
   STREAM_IDLE: NoFacts
@@ -96,6 +132,24 @@ const SENTENCES: { [R in FailureReason]: (facts: FailureFacts[R]) => string } = 
   API_KEY_MISSING: () => 'no API key was presented',
   API_KEY_INVALID: () => 'the API key is not valid',
   API_KEY_EXPIRED: ({ expireTime }) => `the API key expired at ${expireTime}`,
+  ACCESS_TOKEN_INVALID: () => 'the access token is not valid',
+  ACCESS_TOKEN_EXPIRED: ({ expireTime }) => `the access token expired at ${expireTime}`,
+  WALLET_SECRET_REQUIRED: () => 'the call needs an x-wallet-auth that a wallet secret of the user signed',
+  SIGN_IN_NOT_ENABLED: ({ method }) => `the project has not turned sign-in by ${method} on`,
+  ORIGIN_NOT_ALLOWED: () => 'the page that calls is of an origin the project has not listed',
+  ID_TOKEN_INVALID: ({ detail }) => `the token that was presented to sign in is not accepted: ${detail}`,
+  ID_TOKEN_EXPIRED: () => 'the token that was presented to sign in is over',
+  KEY_SET_UNAVAILABLE: () => "the project's key set cannot be read, so no token can be checked",
+  EMAIL_CODE_INVALID: () => 'the code is wrong, used or over',
+  EMAIL_UNAVAILABLE: () => 'no e-mail can be sent at present',
+  OIDC_PROVIDER_NOT_FOUND: ({ provider }) => `the project has no sign-in provider ${provider}`,
+  OIDC_PROVIDER_UNAVAILABLE: ({ provider }) => `the sign-in provider ${provider} cannot be reached`,
+  OIDC_REFUSED: ({ provider, detail }) => `the sign-in provider ${provider} refused: ${detail}`,
+  OIDC_STATE_INVALID: () => 'the sign-in was not begun here, is finished, or was begun too long ago',
+  REFRESH_TOKEN_INVALID: () => 'the refresh token is not valid',
+  REFRESH_TOKEN_EXPIRED: ({ expireTime }) => `the refresh token expired at ${expireTime}`,
+  REFRESH_TOKEN_REUSED: () => 'the refresh token was used before: everything that came of that sign-in is ended',
+  END_USER_NOT_FOUND: () => 'no such end user',
   CALLER_NOT_ALLOWED: ({ method }) => `this kind of caller may not call ${method}`,
   PERMISSION_MISSING: ({ permission, narrowedBy }) =>
     narrowedBy === undefined
@@ -125,6 +179,13 @@ const SENTENCES: { [R in FailureReason]: (facts: FailureFacts[R]) => string } = 
   KEY_TYPE_UNSUPPORTED: ({ keyType, operation }) => `${operation} does not support ${keyType}`,
   USER_ID_RESERVED: ({ userId }) => `user_id ${userId} has the shape of an address or of a wallet id`,
   GRANT_REQUIRED: ({ userId }) => `the wallet belongs to end user ${userId}: signing needs a grant`,
+  DELEGATION_NOT_ENABLED: () => 'the project has not turned delegation on',
+  GRANT_NOT_FOUND: () => 'there is no such grant',
+  GRANT_EXPIRED: ({ grantId, expireTime }) => `grant ${grantId} expired at ${expireTime}`,
+  GRANT_REVOKED: ({ grantId }) => `grant ${grantId} is revoked`,
+  GRANT_NOT_AUTHORIZED: ({ walletId }) => `no grant of the end user covers wallet ${walletId}`,
+  GRANT_ALREADY_EXISTS: ({ grantId, scope }) =>
+    `grant ${grantId} is active ${scope === 'user' ? 'for all wallets of the end user' : 'for one address of the end user'}`,
   MESSAGE_NOT_DIGEST: () => 'is_formatted takes a 32-byte digest: 32 bytes of data or 64 hex digits of text',
   MESSAGE_IS_TRANSACTION: () => 'the message passes for a Solana transaction; those are signed as transactions only',
   DIGEST_REFUSED: ({ why }) => `this digest is never signed: ${why}`,
@@ -162,6 +223,12 @@ const SENTENCES: { [R in FailureReason]: (facts: FailureFacts[R]) => string } = 
     `the vault was restored from a backup at ${restoreTime} and stays sealed until an operator acknowledges it`,
   LISTEN_FAILED: ({ address, why }) => `cannot listen on ${address}: ${why}`,
   SHUTTING_DOWN: () => 'the daemon is stopping',
+  EXPORT_NOT_ENABLED: () => 'private keys are not exported by this daemon: allow_export is off',
+  EXPORT_REFUSED: () => 'the cosigner does not hand its share over; its own log and audit chain say why',
+  EXPORT_KEY_INVALID: ({ why }) => `nothing is sealed to this key: ${why}`,
+  WALLET_EPOCH_MISMATCH: ({ walletEpoch }) => `the wallet is at epoch ${walletEpoch}, the consent is for another`,
+  CONSENT_EXPIRED: ({ why }) => `the consent is not good now: ${why}`,
+  WALLET_SECRET_REFUSED: ({ why }) => `the cosigner does not take the wallet secret: ${why}`,
   PROJECT_NOT_FOUND: () => 'no such project',
   PROJECT_ALREADY_EXISTS: ({ projectId }) => `project ${projectId} exists`,
   API_KEY_NOT_FOUND: () => 'no such API key',
@@ -173,6 +240,9 @@ const SENTENCES: { [R in FailureReason]: (facts: FailureFacts[R]) => string } = 
   PROFILE_FLOW_UNKNOWN: ({ profile, flow }) => `profile ${profile} has no flow ${flow}`,
   PROFILE_INPUT_INVALID: ({ path, why }) => `the profile does not take ${path}: ${why}`,
   ACTION_INVALID: ({ path, why }) => `the action is not valid at ${path}: ${why}`,
+  WEBHOOK_NOT_FOUND: () => 'no such webhook',
+  WEBHOOK_URL_REFUSED: ({ why }) => `the webhook's URL cannot be used: ${why}`,
+  WEBHOOK_DELIVERY_NOT_FOUND: () => 'no such delivery of this webhook',
   METHOD_UNIMPLEMENTED: ({ method }) => `${method} is not implemented`,
   STREAM_ROTATE: () => 'the stream has reached its age limit; resume it from the last message received',
   STREAM_IDLE: () => 'nothing was asked on the stream for too long',
