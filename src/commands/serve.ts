@@ -107,6 +107,7 @@ export const composeDaemon = async (
         passphrase: secrets.cosignerRootKeyPassphrase?.reveal(),
         credentialsDirectory: config.credentialsDirectory,
         backup: backups.cosigner,
+        allowExport: config.allowExport.cosigner,
       },
       onAlert,
       onAvailability: (available, why) => {

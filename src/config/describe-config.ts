@@ -34,6 +34,8 @@ export const describeConfig = ({ config, secrets, sources }: LoadedConfig): read
     'allow-plaintext-beyond-loopback': config.allowPlaintextBeyondLoopback,
     'egress-allow': config.egress.allow.join(','),
     'egress-ca-file': config.egress.authorityFile,
+    'allow-export': config.allowExport.daemon,
+    'cosigner-allow-export': config.allowExport.cosigner,
     'crypto-workers': config.cryptoWorkers,
     'presignatures-low-water': config.presignatures.lowWater,
     'presignatures-high-water': config.presignatures.highWater,
