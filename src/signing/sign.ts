@@ -17,16 +17,19 @@ import type { SigningEngine } from '../party/signing-engine.ts'
 import { encodeSigningPayload, type SigningContent, type SigningMethod } from '../payload/signing-payload.ts'
 import { type AllowedDecision, decide, type Decision, permissionsToSign, type Usage } from '../policy/decide.ts'
 import { appendAudit, type AuditHead } from '../vault/audit-chain.ts'
-import { getApiKey, requireLive } from '../vault/api-keys.ts'
 import type { DaemonVault } from '../vault/daemon-vault.ts'
 import { type FreezeSubject, requireNotFrozen } from '../vault/freezes.ts'
+import type { Grant } from '../vault/grants.ts'
 import { beginIntent, completeIntent, doubtIntent, failIntent, findIntent, PresignatureReused } from '../vault/intents.ts'
 import type { Reader, Tx } from '../vault/store.ts'
 import { type Charge, readUsage, utcDay } from '../vault/usage.ts'
 import type { KeyType, Wallet } from '../vault/wallets.ts'
 import { getWallet } from '../vault/wallets.ts'
+import { liveGrantsOf } from './authorize.ts'
+import { fenceOfCaller, freezesOfCaller } from './caller-stops.ts'
+import { requireConsent, requireConsentStill } from './consent.ts'
 import { examineFor, type Made, prepareRounds, signatureBytes } from './examined.ts'
-import { type FenceKey, Fences, type Passage } from './fences.ts'
+import { failureOfFence, type FenceKey, Fences, type Passage } from './fences.ts'
 import type { GrantCache } from './grant-cache.ts'
 import { RandomIds } from './random-ids.ts'
 import { RateLimiter } from './rate-limiter.ts'
@@ -70,7 +73,11 @@ const DENIALS: ReadonlySet<FailureReason> = new Set([
   'LIMIT_EXCEEDED',
   'RATE_LIMITED',
   'AUTHORIZATION_CHAIN_ZERO',
-  'GRANT_REQUIRED',
+  'DELEGATION_NOT_ENABLED',
+  'GRANT_NOT_FOUND',
+  'GRANT_EXPIRED',
+  'GRANT_REVOKED',
+  'GRANT_NOT_AUTHORIZED',
   'FROZEN',
   'WALLET_ARCHIVED',
   'WALLET_SUSPENDED',
@@ -93,16 +100,18 @@ const MAX_DENIALS_PER_SECOND = 500
 
 type Job = Omit<SignJob, 'request'> & { readonly request: SignRequest } & { readonly payload: Uint8Array; readonly reqId: Uint8Array }
 
-export const fencesOf = (call: Call, wallet: Wallet): readonly FenceKey[] => [
+/** `grant`: what the caller uses the wallet under, where it takes one. */
+export const fencesOf = (call: Call, wallet: Wallet, grant: Grant | undefined): readonly FenceKey[] => [
   { scope: 'all', id: '*' },
   { scope: 'project', id: wallet.project },
   { scope: 'wallet', id: wallet.walletId },
-  { scope: 'api_key', id: call.caller.apiKeyId },
+  fenceOfCaller(call.caller),
+  ...(grant === undefined ? [] : [{ scope: 'grant', id: grant.grantId } as const]),
 ]
 
 /**
- * Signs one request for one caller, or refuses with the reason. Refuses as `resolveWallet`, `examineFor` and `decide` do;
- * WALLET_ARCHIVED, WALLET_SUSPENDED, GRANT_REQUIRED, KEY_TYPE_UNSUPPORTED, FROZEN, RATE_LIMITED; COSIGNER_UNAVAILABLE,
+ * Signs one request for one caller, or refuses with the reason. Refuses as `resolveWallet`, `examineFor`, `decide` and
+ * `requireConsent`; WALLET_ARCHIVED, WALLET_SUSPENDED, KEY_TYPE_UNSUPPORTED, FROZEN, RATE_LIMITED; COSIGNER_UNAVAILABLE,
  * COSIGNER_REFUSED, LINK_BURNED, LINK_SUSPENDED when the other party does not take part; OUTCOME_UNKNOWN when it may
  * have; AUDIT_UNAVAILABLE when the vault's disk fails; DEADLINE_EXCEEDED.
  */
@@ -114,10 +123,12 @@ export const sign = async (needs: SignNeeds, call: Call, request: SignRequest): 
   const payload = stages.measure('decode', () =>
     encodeSigningPayload({ projectId: project, walletId, method: request.method, content: request.content }),
   )
-  const job: Job = { call, request, wallet, examined, payload, reqId: reqIdOf(call) }
+  const asked: Omit<Job, 'grantId'> = { call, request, wallet, examined, payload, reqId: reqIdOf(call) }
   try {
     const { raises } = needs.fences
-    const behind = fencesOf(call, wallet)
+    const grant = requireConsent(needs.vault.read, call.caller, wallet, needs.clock.nowMs())
+    const job: Job = { ...asked, grantId: grant?.grantId }
+    const behind = fencesOf(call, wallet, grant)
     const passage = needs.fences.enter(behind)
     call.releaseChecks.push(() => checkRelease(needs, job, behind, raises))
     try {
@@ -127,22 +138,24 @@ export const sign = async (needs: SignNeeds, call: Call, request: SignRequest): 
     }
   } catch (error) {
     if (!isFailure(error) || !DENIALS.has(error.reason)) throw error
-    throw await recordDenial(needs, job, error)
+    throw await recordDenial(needs, asked, error)
   }
 }
 
 const findWallet = (reader: Reader, { caller }: Call, { walletRef, method, content, keyType }: SignRequest): Wallet => {
-  if (keyType === undefined) return resolveWallet(reader, caller.projectId, walletRef)
+  if (keyType === undefined) return resolveWallet(reader, caller, walletRef)
   const operation = OPERATIONS[content.kind] ?? method
-  return resolveWalletOfKind(reader, caller.projectId, walletRef, { keyType, operation })
+  return resolveWalletOfKind(reader, caller, walletRef, { keyType, operation })
 }
 
 /** The answer may have waited for its reader: it leaves only if it could still be made. */
 const checkRelease = (needs: SignNeeds, job: Job, behind: readonly FenceKey[], raises: number): void => {
   assertInTime(needs, job.call)
+  // A grant ends by its time, too, which raises no fence.
+  requireConsentStill(needs.vault.read, job.call.caller, job.wallet, needs.clock.nowMs(), job.grantId)
   if (needs.fences.raises === raises) return
   const fence = needs.fences.blocking(behind)
-  if (fence !== undefined) throw failure('FROZEN', fence)
+  if (fence !== undefined) throw failureOfFence(fence)
   const current = getWallet(needs.vault.read, job.wallet.walletId)
   if (current !== undefined) assertSigns(current)
 }
@@ -156,7 +169,7 @@ const signInside = async (needs: SignNeeds, job: Job, passage: Passage): Promise
     requireAllowed(decideOn(read, needs, job, nowMs, isRepeat(read, job, nowMs))),
   )
   for (const { counter, requestsPerSecond } of decision.rates) {
-    needs.rates.take(`${job.call.caller.apiKeyId} ${counter}`, requestsPerSecond)
+    needs.rates.take(`${job.call.caller.principal} ${counter}`, requestsPerSecond)
   }
   assertWorthBeginning(needs, job.call, pooledOf(job.wallet))
   for (let attempt = 1; ; attempt++) {
@@ -201,7 +214,7 @@ const takePresignature = async ({ engine, vault }: SignNeeds, { call, wallet }: 
 /** A request id stands for one signature at the cosigner too, told apart by who asked for it. */
 const reqIdOf = ({ caller, method, requestId }: Call): Uint8Array => {
   if (requestId === undefined) return REQ_IDS.draw()
-  const text = JSON.stringify(['countersign/req-id/v1', caller.apiKeyId, method, requestId])
+  const text = JSON.stringify(['countersign/req-id/v1', caller.principal, method, requestId])
   return new Uint8Array(hash('sha256', text, 'buffer').subarray(0, 16))
 }
 
@@ -210,7 +223,6 @@ export const assertSigns = (wallet: Wallet): void => {
   if (state === 'ARCHIVED') throw failure('WALLET_ARCHIVED', { walletId })
   if (state === 'SUSPENDED') throw failure('WALLET_SUSPENDED', { walletId })
   if (state === 'PENDING') throw failure('WALLET_NOT_READY', { walletId })
-  if (wallet.ownerType === 'end_user') throw failure('GRANT_REQUIRED', { userId: wallet.userId })
 }
 
 const assertInTime = (needs: SignNeeds, call: Call): void => {
@@ -220,7 +232,7 @@ const assertInTime = (needs: SignNeeds, call: Call): void => {
 /** Whether this very digest was charged under this request id before: what was in doubt is signed again, not paid again. */
 const isRepeat = (reader: Reader, { call, request, examined }: Job, nowMs: number): boolean => {
   if (call.requestId === undefined) return false
-  const before = findIntent(reader, call.caller.apiKeyId, request.method, call.requestId, nowMs)
+  const before = findIntent(reader, call.caller.principal, request.method, call.requestId, nowMs)
   return before !== undefined && Buffer.compare(before.digest, examined.digest) === 0
 }
 
@@ -233,16 +245,14 @@ const assertWorthBeginning = (needs: SignNeeds, call: Call, pooled: PooledWallet
 
 /** `isCharged`: what this signs is in the usage already, so the day's caps are not asked for it again. */
 const decideOn = (reader: Reader, needs: SignNeeds, job: Job, nowMs: number, isCharged: boolean): Decision => {
-  const { apiKeyId } = job.call.caller
-  const found = getApiKey(reader, apiKeyId)
-  if (found === undefined) throw failure('API_KEY_INVALID', {})
-  const key = requireLive(found, nowMs)
+  const { caller } = job.call
+  const grants = liveGrantsOf(reader, needs, caller, nowMs)
   const day = utcDay(nowMs)
   const usage: Usage = (permission, token) =>
-    isCharged ? 0n : readUsage(reader, { apiKeyId, permission, token, day })
+    isCharged ? 0n : readUsage(reader, { principal: caller.principal, permission, token, day })
   const { facts } = job.examined
   const { walletId } = job.wallet
-  return decide(needs.grants.of(key), { permissions: permissionsToSign(facts), walletId, facts }, usage)
+  return decide(grants, { permissions: permissionsToSign(facts), walletId, facts }, usage)
 }
 
 const requireAllowed = (decision: Decision): AllowedDecision => {
@@ -252,7 +262,7 @@ const requireAllowed = (decision: Decision): AllowedDecision => {
 
 const chargesOf = ({ caller }: Call, { charges }: AllowedDecision, nowMs: number): readonly Charge[] =>
   charges.map(({ counter, token, amount }) => ({
-    apiKeyId: caller.apiKeyId,
+    principal: caller.principal,
     permission: counter,
     token,
     day: utcDay(nowMs),
@@ -264,7 +274,7 @@ const chargesOf = ({ caller }: Call, { charges }: AllowedDecision, nowMs: number
 const freezesOf = (call: Call, wallet: Wallet): readonly FreezeSubject[] => [
   { scope: 'project', id: wallet.project },
   { scope: 'wallet', id: wallet.walletId },
-  { scope: 'api_key', id: call.caller.apiKeyId },
+  ...freezesOfCaller(call.caller),
 ]
 
 /** TX1: decides again on what is true in the transaction, charges, and writes the intent with its audit row. */
@@ -278,6 +288,7 @@ const recordIntent = async (needs: SignNeeds, job: Job, { presignature, attempt 
       const current = getWallet(tx, wallet.walletId)
       if (current === undefined) throw failure('WALLET_NOT_FOUND', {})
       assertSigns(current)
+      requireConsentStill(tx, call.caller, current, nowMs, job.grantId)
       requireNotFrozen(tx, freezesOf(call, current))
       const isCharged = attempt > 1 || isRepeat(tx, job, nowMs)
       const decision = requireAllowed(decideOn(tx, needs, job, nowMs, isCharged))
@@ -286,7 +297,7 @@ const recordIntent = async (needs: SignNeeds, job: Job, { presignature, attempt 
         presigId: presignature.presigId,
         rPoint: presignature.noncePoint,
         digest: examined.digest,
-        caller: call.caller.apiKeyId,
+        caller: call.caller.principal,
         method: job.request.method,
         requestId: call.requestId,
         event: { ...eventOf(job, nowMs, 'sign.intent'), decision: 'allow', details: detailsOf(job, job.payload) },
@@ -360,13 +371,13 @@ const endWithout = async (needs: SignNeeds, job: Job, head: AuditHead, error: un
 }
 
 /** Writes a refusal down. Answers what the caller is told: the refusal, or RATE_LIMITED where rows come too fast. */
-const recordDenial = async (needs: SignNeeds, job: Job, error: Failure): Promise<Failure> => {
+const recordDenial = async (needs: SignNeeds, job: SignJob, error: Failure): Promise<Failure> => {
   const { rates } = needs
-  const { apiKeyId } = job.call.caller
+  const { principal } = job.call.caller
   const isRate = error.reason === 'RATE_LIMITED'
-  const refusal = (isRate ? undefined : rates.tryTake(`denials ${apiKeyId}`, MAX_DENIALS_PER_SECOND)) ?? error
+  const refusal = (isRate ? undefined : rates.tryTake(`denials ${principal}`, MAX_DENIALS_PER_SECOND)) ?? error
   // Of the rate itself one row a second says it all.
-  const isNews = refusal.reason !== 'RATE_LIMITED' || rates.tryTake(`limited ${apiKeyId}`, 1) === undefined
+  const isNews = refusal.reason !== 'RATE_LIMITED' || rates.tryTake(`limited ${principal}`, 1) === undefined
   if (!isNews) return refusal
   const timeMs = Math.trunc(needs.clock.nowMs())
   const { summary } = job.examined.facts

@@ -1,4 +1,4 @@
-import type { Call } from '../domain/call.ts'
+import { actorOf, type Call } from '../domain/call.ts'
 import type { Clock } from '../domain/clock.ts'
 import { walletIdToBytes } from '../domain/ids.ts'
 import type { SigningEngine } from '../party/signing-engine.ts'
@@ -8,8 +8,9 @@ import { resolveWallet } from '../signing/resolve-wallet.ts'
 import { appendAudit } from '../vault/audit-chain.ts'
 import type { DaemonVault } from '../vault/daemon-vault.ts'
 import { setShareState } from '../vault/wallet-shares.ts'
-import { setWalletState } from '../vault/wallets.ts'
-import { viewWallet, type WalletView } from './wallet-view.ts'
+import { requireWallet, setWalletState } from '../vault/wallets.ts'
+import { recordWebhookEvent } from '../vault/webhook-outbox.ts'
+import { viewWallet, walletEvent, type WalletView } from './wallet-view.ts'
 
 export type ArchiveNeeds = AuthorizeNeeds & {
   readonly vault: DaemonVault
@@ -28,7 +29,7 @@ export const archiveWallet = async (
   args: { readonly walletRef: string },
 ): Promise<WalletView> => {
   const { vault, fences, engine, clock } = needs
-  const wallet = resolveWallet(vault.read, call.caller.projectId, args.walletRef)
+  const wallet = resolveWallet(vault.read, call.caller, args.walletRef)
   const { walletId } = wallet
   authorize(vault.read, needs, call, 'wallet:admin', walletId)
   if (wallet.state === 'ARCHIVED') return viewWallet(wallet)
@@ -42,12 +43,17 @@ export const archiveWallet = async (
         timeMs,
         kind: 'wallet.archived',
         project: wallet.project,
-        actor: { kind: 'api_key', id: call.caller.apiKeyId },
+        actor: actorOf(call.caller),
         subject: { type: 'wallet', id: walletId },
         method: 'ArchiveWallet',
         requestId: call.requestId,
         decision: 'allow',
       })
+      // Two calls may have got this far: it is told once.
+      if (requireWallet(tx, walletId).state !== 'ARCHIVED') {
+        const data = walletEvent(wallet)
+        recordWebhookEvent(tx, { project: wallet.project, type: 'wallet.archived', data, nowMs: timeMs })
+      }
       return setWalletState(tx, walletId, 'ARCHIVED')
     })
     return viewWallet(archived)
