@@ -116,6 +116,7 @@ export const memoryStore = (): IdempotencyStore & { readonly rows: Map<string, S
       rows.delete(name(key))
     },
     interrupt: async () => {},
+    assertReleasable: () => {},
   }
 }
 
