@@ -44,9 +44,11 @@ import { backupPlaces, sealDirectory, sealUseCases } from './sealed-daemon.ts'
 import { VERSION } from './version.ts'
 import { watchParties } from './watch-parties.ts'
 import { NO_END_USERS } from '../rpc/end-users.ts'
+import { wireChains } from './wire-chains.ts'
 import { createDirectory, createIdempotencyStore, denialRecorder } from './wire-directory.ts'
 import { startGrantSweep } from './sweep-grants.ts'
 import { type Edge, type Endpoints, startEdge } from './wire-edge.ts'
+import { wireHttpEgress } from './wire-egress.ts'
 import { wireUseCases } from './wire-use-cases.ts'
 
 export type RunningDaemon = { readonly endpoints: Endpoints; readonly stop: () => Promise<void> }
@@ -138,6 +140,7 @@ export const composeDaemon = async (
       backup: backups.daemon,
       rootKey: providers.daemon,
       custody: new CustodyTurns(),
+      chains: wireChains(config, secrets, wireHttpEgress(config), clock),
       maxGrantMs: config.maxGrantDays * DAY_MS,
       grantEnded,
     }

@@ -48,6 +48,13 @@ const origins = bothWays<WalletOrigin, WireOrigin>({
   imported: WireOrigin.IMPORTED,
 })
 
+const SIGNER_KINDS = {
+  eoa: SignerKind.EOA,
+  ed25519: SignerKind.ED25519,
+  contract: SignerKind.CONTRACT,
+  counterfactual: SignerKind.COUNTERFACTUAL,
+} as const
+
 const toWireWallet = (wallet: WalletView): MessageInitShape<typeof WalletSchema> => ({
   walletId: wallet.walletId,
   userId: wallet.userId,
@@ -146,12 +153,14 @@ const signingHandlers = (signing: SigningUseCases) =>
         signer: readSigner(request),
         content: readVerifiedContent(request),
         signature: request.signature,
+        network: orAbsent(request.network),
       })
       return {
         valid: checked.valid,
-        signerKind: checked.signerKind === 'ed25519' ? SignerKind.ED25519 : SignerKind.EOA,
+        signerKind: SIGNER_KINDS[checked.signerKind],
         recoveredAddress: checked.recoveredAddress ?? '',
         digest: checked.digest,
+        blockNumber: checked.block ?? 0n,
       }
     },
   }) satisfies Partial<Handlers<'wallet'>>
