@@ -138,6 +138,7 @@ export const composeDaemon = async (
       onAlert: (what: string, detail: string) => onAlert('daemon', what, detail),
       started: { version: VERSION, timeMs: startedMs },
       backup: backups.daemon,
+      allowExport: config.allowExport.daemon,
       rootKey: providers.daemon,
       custody: new CustodyTurns(),
       chains: wireChains(config, secrets, wireHttpEgress(config), clock),
