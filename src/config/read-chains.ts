@@ -54,10 +54,12 @@ export const readChain = (table: Table, where: string, baseDir: string): ReadCha
   const chainId = table('chain_id', parseIntegerWithin(1, Number.MAX_SAFE_INTEGER) as (raw: RawSetting) => number)
   if (network === undefined) throw new ConfigError(where, 'lacks network')
   if (chainId === undefined) throw new ConfigError(where, 'lacks chain_id')
-  const named = table('rpc', (raw) => parseEndpoints(requireText(raw).split(',')))
-  const filed = table('rpc_file', (raw) => readEndpointFile(parsePath(raw, baseDir)))
-  if ((named === undefined) === (filed === undefined)) throw new ConfigError(where, 'has either rpc or rpc_file')
-  const urls = named ?? filed ?? []
+  const isGiven = (key: string): boolean => table(key, () => true) === true
+  if (isGiven('rpc') === isGiven('rpc_file')) throw new ConfigError(where, 'has either rpc or rpc_file')
+  const urls =
+    table('rpc', (raw) => parseEndpoints(requireText(raw).split(','))) ??
+    table('rpc_file', (raw) => readEndpointFile(parsePath(raw, baseDir))) ??
+    []
   const hosts = urls.map(({ host }) => host)
   return { settings: { network, chainId: BigInt(chainId), hosts }, endpoints: urls.map(({ href }) => new Secret(href)) }
 }

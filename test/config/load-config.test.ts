@@ -332,7 +332,7 @@ describe('chains', () => {
     ['no chain id', ['network = "a"', `rpc = "${ENDPOINT}"`], 'lacks chain_id'],
     ['chain id 0', ['network = "a"', 'chain_id = 0', `rpc = "${ENDPOINT}"`], 'whole number'],
     ['no endpoint', ['network = "a"', 'chain_id = 1'], 'either rpc or rpc_file'],
-    ['endpoints twice', ['network = "a"', 'chain_id = 1', `rpc = "${ENDPOINT}"`, `rpc_file = "${tempFile('endpoints', ENDPOINT)}"`], 'either rpc or rpc_file'],
+    ['endpoints twice', ['network = "a"', 'chain_id = 1', `rpc = "${ENDPOINT}"`, 'rpc_file = "/none"'], 'either rpc or rpc_file'],
     ['an endpoint that is no URL', ['network = "a"', 'chain_id = 1', 'rpc = "rpc.example"'], 'http(s) URLs'],
     ['an endpoint of another scheme', ['network = "a"', 'chain_id = 1', 'rpc = "ws://rpc.example"'], 'http(s) URLs'],
     ['a password in an endpoint', ['network = "a"', 'chain_id = 1', 'rpc = "https://u:hunter2@rpc.example"'], 'without a name or password'],
