@@ -33,6 +33,8 @@ export type WalletUseCases = {
       readonly keyType: KeyType
       readonly ownerType: OwnerType
       readonly label: string
+      /** Of an end user's first wallet: what the cosigner writes into its own register. */
+      readonly walletSecret: { readonly publicKey: Uint8Array; readonly signature: Uint8Array } | undefined
     },
   ) => Promise<WalletView>
   readonly getWallet: (
@@ -57,11 +59,37 @@ export type WalletUseCases = {
     readonly refreshTimeMs: number
     readonly receipt: ReceiptView
   }>
+  readonly exportPrivateKey: (call: Call, args: ExportRequestArgs) => Promise<ExportedKeyView>
   /** `depth` 0: as deep as the settings say. */
   readonly warmPresignatures: (
     call: Call,
     args: { readonly walletRef: string; readonly depth: number },
   ) => Promise<{ readonly depth: number; readonly capacity: number; readonly fillRate: number }>
+}
+
+export type ExportRequestArgs = {
+  readonly walletRef: string
+  readonly walletEpoch: number
+  readonly recipient: { readonly kind: 'x25519' | 'rsa'; readonly key: Uint8Array }
+  readonly expireMs: number
+  readonly nonce: Uint8Array
+  readonly consent:
+    | { readonly kind: 'wallet_secret'; readonly secretId: Uint8Array; readonly signature: Uint8Array }
+    | { readonly kind: 'operator'; readonly approvalId: Uint8Array }
+}
+
+/** A share that its party has sealed to the owner's key. */
+export type PartyShareView = {
+  readonly partyId: Uint8Array
+  readonly point: Uint8Array
+  readonly envelope: Uint8Array
+}
+
+export type ExportedKeyView = {
+  readonly wallet: WalletView
+  readonly daemonShare: PartyShareView
+  readonly cosignerShare: PartyShareView
+  readonly receipt: ReceiptView
 }
 
 /** r and s: 32 bytes, big-endian, s low. */

@@ -1,4 +1,5 @@
 import { CALLER_TABLES } from './caller-tables.ts'
+import { EXPORT_TABLES } from './export-tables.ts'
 import { GRANT_TABLES } from './grant-tables.ts'
 import type { Schema } from './migrations.ts'
 import { SHARED_TABLES_V1, SHARED_TABLES_V2 } from './shared-tables.ts'
@@ -87,6 +88,7 @@ CREATE INDEX usage_by_day ON usage (day);
 
 /** One member a group of tables, each in a file of its own. */
 const DAEMON_TABLES_V3: readonly string[] = [
+  EXPORT_TABLES,
   GRANT_TABLES,
   WEBHOOK_TABLES,
   USER_TABLES,

@@ -127,6 +127,7 @@ export const memoryStore = (): IdempotencyStore & { readonly rows: Map<string, S
       rows.delete(name(key))
     },
     interrupt: async () => {},
+    assertReleasable: () => {},
   }
 }
 
@@ -142,11 +143,14 @@ export const WALLET: WalletView = {
   state: 'active',
   origin: 'generated',
   createTimeMs: 1_700_000_000_123,
+  walletEpoch: 0,
+  exportTimeMs: undefined,
 }
 
 const bytes = (length: number, fill: number) => new Uint8Array(length).fill(fill)
 
 const RECEIPT = { sequence: 7n, hash: bytes(32, 4), signature: bytes(64, 5), keyId: 'audit-1' }
+const SHARE = { partyId: bytes(32, 6), point: bytes(33, 7), envelope: bytes(80, 8) }
 export const SIGNED = {
   signature: { r: bytes(32, 1), s: bytes(32, 2), yParity: 1 },
   digest: bytes(32, 3),
@@ -196,6 +200,7 @@ const defaultUseCases = (): UseCases => ({
     getWallet: async () => WALLET,
     listWallets: async () => ({ items: [WALLET], nextCursor: undefined }),
     refreshShares: async () => ({ wallet: WALLET, refreshCount: 1, refreshTimeMs: WALLET.createTimeMs, receipt: RECEIPT }),
+    exportPrivateKey: async () => ({ wallet: WALLET, daemonShare: SHARE, cosignerShare: SHARE, receipt: RECEIPT }),
     archiveWallet: async () => ({ ...WALLET, state: 'archived' }),
     warmPresignatures: async () => ({ depth: 64, capacity: 4_096, fillRate: 500 }),
   },
