@@ -41,7 +41,7 @@ const person = (name: string): EndUserCaller => {
     accessTokenId: 't',
     authTimeMs: NOW,
     accessTokenExpireMs: NOW + 60_000,
-    walletSecret: { walletSecretId: 's', keyHash: '00' },
+    walletSecret: undefined,
   }
 }
 
