@@ -9,6 +9,7 @@ import { createClient } from '@connectrpc/connect'
 import { createConnectTransport, createGrpcTransport, createGrpcWebTransport } from '@connectrpc/connect-node'
 import type { Call } from '../../../src/domain/call.ts'
 import { failure } from '../../../src/domain/failure.ts'
+import { readSettings } from '../../../src/domain/project-settings.ts'
 import type { ApiKeyId, GrantId, ProjectId, UserId, WalletId } from '../../../src/domain/ids.ts'
 import type { ApiKeyDirectory, ApiKeyRecord } from '../../../src/rpc/authenticate.ts'
 import type { DelegationUseCases, GrantView } from '../../../src/rpc/delegation-use-cases.ts'
@@ -160,7 +161,7 @@ export const SIGNED = {
 const PROJECT_VIEW: ProjectView = {
   projectId: PROJECT,
   displayName: '',
-  delegationEnabled: false,
+  settings: readSettings({}),
   createTimeMs: 1,
   updateTimeMs: 2,
   etag: 'e1',
