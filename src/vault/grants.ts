@@ -8,6 +8,7 @@ import { requireRowMac, rowMac } from './row-mac.ts'
 import { moveStateIndex, rowLeaf } from './state-index.ts'
 import type { Reader, SqlParam, Tx } from './store.ts'
 import { u64 } from './tagged-encoding.ts'
+import { VerifiedRows } from './verified-rows.ts'
 
 /**
  * Grants: an end user's permission for their project to sign without them, for all of their wallets or for one
@@ -135,10 +136,16 @@ export const insertGrant = (tx: Tx, grant: NewGrant): Grant => {
 
 const READ = 'SELECT * FROM grants WHERE grant_id = ?'
 
+const verifiedGrants = new VerifiedRows<Grant>('grants')
+
 /** Of any project. VAULT_CORRUPT for an altered row. */
 export const getGrant = (reader: Reader, grantId: GrantId): Grant | undefined => {
+  const readMac = (): Buffer | undefined =>
+    reader.one<{ mac: Buffer }>('SELECT mac FROM grants WHERE grant_id = ?', grantId)?.mac
+  const known = verifiedGrants.find(reader, grantId, readMac)
+  if (known !== undefined) return known
   const row = reader.one<Row>(READ, grantId)
-  return row && toGrant(reader, row)
+  return row && verifiedGrants.keep(reader, grantId, row.mac, toGrant(reader, row))
 }
 
 /** Refuses with GRANT_NOT_FOUND, also a grant of another project, and of another user when `userId` is given. */
