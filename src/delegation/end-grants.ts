@@ -14,7 +14,7 @@ export const grantDetails = ({ userId, address, expireMs }: Grant): AuditEvent['
   expireTime: new Date(expireMs).toISOString(),
 })
 
-type Ending = Pick<AuditEvent, 'actor' | 'method' | 'requestId' | 'decision'>
+type Ending = Pick<AuditEvent, 'actor' | 'method' | 'requestId' | 'decision' | 'reason'>
 
 const BY_TIME: Ending = { actor: { kind: 'daemon', id: '' } }
 

@@ -178,6 +178,12 @@ export const revokeGrant = (tx: Tx, grantId: GrantId, nowMs: number): { readonly
   return { grant: end(tx, row, stateAt(grant, nowMs) === 'EXPIRED' ? 'EXPIRED' : 'REVOKED', nowMs), ended: true }
 }
 
+/** Ends every grant that stands, whoever gave it; answers them. For a vault that no longer knows what was taken back. */
+export const revokeAllGrants = (tx: Tx, nowMs: number): Grant[] =>
+  tx
+    .all<Row>(`SELECT * FROM grants WHERE state = 'ACTIVE' ORDER BY number`)
+    .map((row) => end(tx, row, row.expire_ms <= BigInt(nowMs) ? 'EXPIRED' : 'REVOKED', nowMs))
+
 /** Ends the grants whose time is over, in the order of their times, at most `limit`; answers them. */
 export const expireGrants = (tx: Tx, nowMs: number, limit: number): Grant[] =>
   tx
