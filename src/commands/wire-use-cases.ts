@@ -20,6 +20,7 @@ import type { RateLimiter } from '../signing/rate-limiter.ts'
 import { signAuthorization, signDigest, signMessage, signTransaction, signTypedData } from '../signing/requests.ts'
 import type { SignNeeds } from '../signing/sign.ts'
 import { verifySignature } from '../signing/verify-signature.ts'
+import { listWalletSecrets, registerWalletSecret, revokeWalletSecret } from '../user/wallet-secrets.ts'
 
 export type UseCaseNeeds = CustodyNeeds & Pick<GrantNeeds, 'maxGrantMs' | 'grantEnded'> & {
   readonly rates: RateLimiter
@@ -58,6 +59,11 @@ export const wireUseCases = (needs: UseCaseNeeds): UseCases => {
       getGrant: async (call, args) => getGrant(needs, call, args),
       listGrants: async (call, args) => listGrants(needs, call, args),
       revokeGrant: (call, args) => revokeGrant(needs, call, args),
+    },
+    endUsers: {
+      registerWalletSecret: (call, args) => registerWalletSecret(needs, call, args),
+      listWalletSecrets: async (call) => listWalletSecrets(needs, call),
+      revokeWalletSecret: (call, args) => revokeWalletSecret(needs, call, args),
     },
     audit: {
       listEvents: async (call, args) => listEvents(reading(call), call, args),
