@@ -43,10 +43,12 @@ import { rootKeyProviders } from './root-keys.ts'
 import { backupPlaces, sealDirectory, sealUseCases, sealUsers } from './sealed-daemon.ts'
 import { VERSION } from './version.ts'
 import { watchParties } from './watch-parties.ts'
+import { wireChains } from './wire-chains.ts'
 import { createEndUserDirectory, NO_TOKENS } from './wire-end-users.ts'
 import { createDirectory, createIdempotencyStore, denialRecorder } from './wire-directory.ts'
 import { startGrantSweep } from './sweep-grants.ts'
 import { type Edge, type Endpoints, startEdge } from './wire-edge.ts'
+import { wireHttpEgress } from './wire-egress.ts'
 import { wireUseCases } from './wire-use-cases.ts'
 
 export type RunningDaemon = { readonly endpoints: Endpoints; readonly stop: () => Promise<void> }
@@ -139,6 +141,7 @@ export const composeDaemon = async (
       allowExport: config.allowExport.daemon,
       rootKey: providers.daemon,
       custody: new CustodyTurns(),
+      chains: wireChains(config, secrets, wireHttpEgress(config), clock),
       maxGrantMs: config.maxGrantDays * DAY_MS,
       grantEnded,
     }
