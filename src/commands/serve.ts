@@ -43,7 +43,8 @@ import { rootKeyProviders } from './root-keys.ts'
 import { backupPlaces, sealDirectory, sealUseCases, sealUsers } from './sealed-daemon.ts'
 import { VERSION } from './version.ts'
 import { watchParties } from './watch-parties.ts'
-import { createEndUserDirectory, NO_TOKENS } from './wire-end-users.ts'
+import { createAccessTokens } from '../user/access-tokens.ts'
+import { createEndUserDirectory } from './wire-end-users.ts'
 import { createDirectory, createIdempotencyStore, denialRecorder } from './wire-directory.ts'
 import { startGrantSweep } from './sweep-grants.ts'
 import { type Edge, type Endpoints, startEdge } from './wire-edge.ts'
@@ -149,7 +150,7 @@ export const composeDaemon = async (
       metrics,
       useCases: sealUseCases(vault, wireUseCases(needs)),
       directory: sealDirectory(vault, createDirectory(vault, grants, clock)),
-      users: sealUsers(vault, createEndUserDirectory(vault, NO_TOKENS, clock)),
+      users: sealUsers(vault, createEndUserDirectory(vault, createAccessTokens(vault), clock)),
       idempotency: createIdempotencyStore(vault, clock),
       recordDenial: denialRecorder(vault, clock),
       pageTokenKey: vault.read.keys.pageToken,
