@@ -44,10 +44,12 @@ import { backupPlaces, sealDirectory, sealUseCases, sealUsers } from './sealed-d
 import { VERSION } from './version.ts'
 import { watchParties } from './watch-parties.ts'
 import { createAccessTokens } from '../user/access-tokens.ts'
+import { wireChains } from './wire-chains.ts'
 import { createEndUserDirectory } from './wire-end-users.ts'
 import { createDirectory, createIdempotencyStore, denialRecorder } from './wire-directory.ts'
 import { startGrantSweep } from './sweep-grants.ts'
 import { type Edge, type Endpoints, startEdge } from './wire-edge.ts'
+import { wireHttpEgress } from './wire-egress.ts'
 import { wireUseCases } from './wire-use-cases.ts'
 
 export type RunningDaemon = { readonly endpoints: Endpoints; readonly stop: () => Promise<void> }
@@ -140,6 +142,7 @@ export const composeDaemon = async (
       allowExport: config.allowExport.daemon,
       rootKey: providers.daemon,
       custody: new CustodyTurns(),
+      chains: wireChains(config, secrets, wireHttpEgress(config), clock),
       maxGrantMs: config.maxGrantDays * DAY_MS,
       grantEnded,
     }

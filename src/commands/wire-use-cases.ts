@@ -1,4 +1,5 @@
 /** The use cases as the edge calls them, over one vault and one pair of parties. */
+import type { Chains } from '../chain/chains.ts'
 import type { Call } from '../domain/call.ts'
 import type { ProjectId } from '../domain/ids.ts'
 import { archiveWallet } from '../wallet/archive-wallet.ts'
@@ -19,11 +20,12 @@ import { authorize } from '../signing/authorize.ts'
 import type { RateLimiter } from '../signing/rate-limiter.ts'
 import { signAuthorization, signDigest, signMessage, signTransaction, signTypedData } from '../signing/requests.ts'
 import type { SignNeeds } from '../signing/sign.ts'
-import { verifySignature } from '../signing/verify-signature.ts'
+import { verifySignature } from '../wallet/verify-signature.ts'
 import { listWalletSecrets, registerWalletSecret, revokeWalletSecret } from '../user/wallet-secrets.ts'
 
 export type UseCaseNeeds = CustodyNeeds & Pick<GrantNeeds, 'maxGrantMs' | 'grantEnded'> & {
   readonly rates: RateLimiter
+  readonly chains: Chains
   readonly onAlert: SignNeeds['onAlert']
   readonly allowExport: boolean
   readonly started: { readonly version: string; readonly timeMs: number }

@@ -200,13 +200,17 @@ export type SigningUseCases = {
         | { readonly kind: 'wallet'; readonly walletRef: string }
       readonly content: VerifiedContent
       readonly signature: Uint8Array
+      /** For signers that may be contract accounts. */
+      readonly network: string | undefined
     },
   ) => Promise<{
     readonly valid: boolean
-    readonly signerKind: 'eoa' | 'ed25519'
+    readonly signerKind: 'eoa' | 'ed25519' | 'contract' | 'counterfactual'
     readonly recoveredAddress: string | undefined
     /** 32 bytes; empty for Ed25519. */
     readonly digest: Uint8Array
+    /** At which a contract account was asked. */
+    readonly block: bigint | undefined
   }>
 }
 

@@ -62,7 +62,8 @@ export type Device = {
 const sortedJson = (value: unknown): unknown => {
   if (Array.isArray(value)) return value.map(sortedJson)
   if (value === null || typeof value !== 'object') return value
-  return Object.fromEntries(Object.entries(value).sort().map(([name, member]) => [name, sortedJson(member)]))
+  const names = Object.keys(value).toSorted((a, b) => (a < b ? -1 : 1))
+  return Object.fromEntries(names.map((name) => [name, sortedJson((value as Record<string, unknown>)[name])]))
 }
 
 export const canonicalJson = (json: unknown): Uint8Array => new TextEncoder().encode(JSON.stringify(sortedJson(json)))

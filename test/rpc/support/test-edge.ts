@@ -224,6 +224,7 @@ const defaultUseCases = (): UseCases => ({
       signerKind: 'eoa',
       recoveredAddress: WALLET.address,
       digest: SIGNED.digest,
+      block: undefined,
     }),
   },
   delegation: {
