@@ -66,6 +66,8 @@ export type Config = {
     readonly ttlMs: number
     readonly capacity: number
   }
+  /** How far ahead the end of an end user's grant may lie. */
+  readonly maxGrantDays: number
   readonly limits: { readonly maxConcurrentRequests: number; readonly maxStreamsPerConnection: number }
   readonly slowSignatureMs: number
   readonly logLevel: LogLevel

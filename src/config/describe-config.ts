@@ -41,6 +41,7 @@ export const describeConfig = ({ config, secrets, sources }: LoadedConfig): read
     'presignatures-high-water': config.presignatures.highWater,
     'presignatures-capacity': config.presignatures.capacity,
     'presignature-ttl-seconds': config.presignatures.ttlMs / 1_000,
+    'max-grant-days': config.maxGrantDays,
     'max-concurrent-requests': config.limits.maxConcurrentRequests,
     'max-streams-per-connection': config.limits.maxStreamsPerConnection,
     'slow-signature-milliseconds': config.slowSignatureMs,

@@ -178,6 +178,7 @@ const readSettings = (inputs: Inputs, sources: Partial<Record<OptionName, Settin
       ttlMs: need('presignature-ttl-seconds') * 1_000,
       capacity: need('presignatures-capacity'),
     },
+    maxGrantDays: need('max-grant-days'),
     limits: {
       maxConcurrentRequests: need('max-concurrent-requests'),
       maxStreamsPerConnection: need('max-streams-per-connection'),

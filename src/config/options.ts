@@ -158,6 +158,12 @@ export const OPTIONS = {
     summary: 'age at which an unused presignature is thrown away',
     fallback: '3600',
   }),
+  'max-grant-days': option({
+    parse: parseIntegerWithin(1, 3_650),
+    placeholder: '<days>',
+    summary: 'how far ahead the end of a grant may lie that an end user gives their project',
+    fallback: '365',
+  }),
   'max-concurrent-requests': option({
     parse: parseIntegerWithin(1, 100_000),
     placeholder: '<count>',

@@ -51,7 +51,6 @@ export type FailureFacts = {
   WALLET_NOT_READY: { walletId: string }
   KEY_TYPE_UNSUPPORTED: { keyType: string; operation: string }
   USER_ID_RESERVED: { userId: string }
-  GRANT_REQUIRED: { userId: string }
   // Grants of end users
   DELEGATION_NOT_ENABLED: NoFacts
   GRANT_NOT_FOUND: NoFacts
@@ -178,7 +177,6 @@ const SENTENCES: { [R in FailureReason]: (facts: FailureFacts[R]) => string } = 
   WALLET_NOT_READY: ({ walletId }) => `wallet ${walletId} is not ready`,
   KEY_TYPE_UNSUPPORTED: ({ keyType, operation }) => `${operation} does not support ${keyType}`,
   USER_ID_RESERVED: ({ userId }) => `user_id ${userId} has the shape of an address or of a wallet id`,
-  GRANT_REQUIRED: ({ userId }) => `the wallet belongs to end user ${userId}: signing needs a grant`,
   DELEGATION_NOT_ENABLED: () => 'the project has not turned delegation on',
   GRANT_NOT_FOUND: () => 'there is no such grant',
   GRANT_EXPIRED: ({ grantId, expireTime }) => `grant ${grantId} expired at ${expireTime}`,

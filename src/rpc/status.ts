@@ -77,7 +77,6 @@ export const STATUS_RULES: { readonly [R in FailureReason]: StatusRule } = {
   WALLET_NOT_READY: rule(Unavailable, 'yes', { retryAfterMs: 1_000 }),
   KEY_TYPE_UNSUPPORTED: rule(FailedPrecondition),
   USER_ID_RESERVED: rule(InvalidArgument),
-  GRANT_REQUIRED: rule(PermissionDenied),
   DELEGATION_NOT_ENABLED: rule(PermissionDenied),
   GRANT_NOT_FOUND: rule(NotFound),
   GRANT_EXPIRED: rule(PermissionDenied),
