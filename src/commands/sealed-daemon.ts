@@ -17,6 +17,7 @@ const READS: { readonly [G in keyof UseCases]: readonly (keyof UseCases[G])[] } 
   wallets: ['getWallet', 'listWallets'],
   signing: ['verifySignature'],
   delegation: ['getGrant', 'listGrants'],
+  webhooks: ['listWebhooks', 'listWebhookDeliveries'],
   audit: ['listEvents', 'watchEvents', 'verifyChain'],
   admin: ['getProject', 'listProjects', 'getApiKey', 'listApiKeys', 'getStatus'],
 }
@@ -37,6 +38,7 @@ export const sealUseCases = (vault: DaemonVault, useCases: UseCases): UseCases =
     wallets: sealGroup(useCases.wallets, READS.wallets, refuse),
     signing: sealGroup(useCases.signing, READS.signing, refuse),
     delegation: sealGroup(useCases.delegation, READS.delegation, refuse),
+    webhooks: sealGroup(useCases.webhooks, READS.webhooks, refuse),
     audit: sealGroup(useCases.audit, READS.audit, refuse),
     admin: sealGroup(useCases.admin, READS.admin, refuse),
   }

@@ -37,13 +37,20 @@ export type Timers = {
   readonly clear: (timer: unknown) => void
 }
 
-export type AttemptOutcome = 'delivered' | 'retrying' | 'failed'
+/** What came of one attempt. */
+export type AttemptReport = {
+  readonly outcome: 'delivered' | 'retrying' | 'failed'
+  readonly webhookId: string
+  readonly eventId: string
+  /** A status or a fault. */
+  readonly why: string
+}
 
 export type DispatcherNeeds = {
   readonly vault: DaemonVault
   readonly clock: Pick<Clock, 'nowMs'>
   readonly send: SendHttp
-  readonly onAttempt?: (outcome: AttemptOutcome) => void
+  readonly onAttempt?: (report: AttemptReport) => void
   readonly onInternalError?: (error: unknown) => void
   readonly limits?: LaneLimits
   /** 0 up to 1. */
@@ -235,7 +242,12 @@ export class WebhookDispatcher {
         recordAttempt(tx, delivery, attempt)
         if (answer.status === GONE) noteGone(tx, number, timeMs)
       })
-      onAttempt(next.state === 'PENDING' ? 'retrying' : next.state === 'DELIVERED' ? 'delivered' : 'failed')
+      onAttempt({
+        outcome: OUTCOMES[next.state],
+        webhookId: getWebhook(vault.read, number)?.webhookId ?? '',
+        eventId: readWebhookEvent(vault.read, delivery.event)?.eventId ?? '',
+        why: answer.error === '' ? String(answer.status) : answer.error,
+      })
     } catch (error) {
       if (this.#ending.signal.aborted) return
       this.#needs.onInternalError(error)
@@ -254,13 +266,17 @@ export class WebhookDispatcher {
   }
 }
 
+const OUTCOMES = { PENDING: 'retrying', DELIVERED: 'delivered', FAILED: 'failed' } as const satisfies {
+  readonly [S in Attempt['next']['state']]: AttemptReport['outcome']
+}
+
 const isTaken = ({ status }: Answer): boolean => status !== undefined && status >= 200 && status < 300
 
 /** Text that does no harm where it is shown. */
 const excerptOf = (body: Uint8Array): string =>
   Buffer.from(body)
     .toString('utf8')
-    .replace(/[^\u0020-\u007e\u00a0-\ud7ff\ue000-\uffef]+/g, ' ')
+    .replace(/[\p{C}\p{Z}]+/gu, ' ')
     .trim()
 
 /** The receiver says that it is gone for good: nothing is sent there until somebody turns it on again. */

@@ -69,13 +69,18 @@ const standardMessage = ({ event, nowMs }: AttemptFacts, secrets: SigningSecrets
 const asUuid = (id: string): string =>
   id.replace(/^[a-z]+_([0-9a-f]{8})([0-9a-f]{4})([0-9a-f]{4})([0-9a-f]{4})([0-9a-f]{12})$/, '$1-$2-$3-$4-$5')
 
+const textOf = (data: WebhookEvent['data'], name: string): string => {
+  const value = data[name]
+  return typeof value === 'string' ? value : ''
+}
+
 type Named = readonly [name: string, data: { readonly [name: string]: unknown }]
 
 const CDP_NAMES: { readonly [type: string]: (data: WebhookEvent['data']) => Named } = {
   'grant.created': (data) => [
     'wallet.delegation.created',
     {
-      delegation_id: `delegation_${asUuid(String(data['grant_id']))}`,
+      delegation_id: `delegation_${asUuid(textOf(data, 'grant_id'))}`,
       user_id: data['user_id'],
       expires_at: data['expire_time'],
       created_at: data['create_time'],
@@ -84,7 +89,7 @@ const CDP_NAMES: { readonly [type: string]: (data: WebhookEvent['data']) => Name
   'grant.revoked': (data) => [
     'wallet.delegation.revoked',
     {
-      delegation_id: `delegation_${asUuid(String(data['grant_id']))}`,
+      delegation_id: `delegation_${asUuid(textOf(data, 'grant_id'))}`,
       user_id: data['user_id'],
       revoked_at: data['revoke_time'],
     },
@@ -106,7 +111,7 @@ const hook0Message = ({ event, nowMs }: AttemptFacts, { current, previous }: Sig
 
 const delegation = (data: WebhookEvent['data']) => ({
   chain: data['key_type'] === 'ed25519' ? 'SVM' : 'EVM',
-  walletId: asUuid(String(data['wallet_id'])),
+  walletId: asUuid(textOf(data, 'wallet_id')),
   // The address, whatever its name.
   publicKey: data['address'],
   userId: data['user_id'],

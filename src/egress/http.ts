@@ -54,10 +54,10 @@ const OWN_HEADERS: ReadonlySet<string> = new Set([
   'connection', 'content-length', 'expect', 'host', 'keep-alive', 'te', 'trailer', 'transfer-encoding', 'upgrade',
 ])
 
-type Target = { readonly url: URL; readonly host: string; readonly port: number; readonly isEncrypted: boolean }
+export type Target = { readonly url: URL; readonly host: string; readonly port: number; readonly isEncrypted: boolean }
 
 /** Refuses what is no plain http(s) URL, and one with a name or password in it. */
-const readTarget = (text: string): Target => {
+export const readTarget = (text: string): Target => {
   const url = text.length <= MAX_URL_CHARACTERS && URL.canParse(text) ? new URL(text) : undefined
   const isHttp = url?.protocol === 'https:' || url?.protocol === 'http:'
   if (url === undefined || !isHttp || url.username !== '' || url.password !== '' || url.hostname === '')

@@ -126,7 +126,7 @@ const createImplementations = (
     wallet: pipeline.wrap('wallet', createWalletService(useCases.wallets, useCases.signing, tokens)),
     delegation: pipeline.wrap('delegation', createDelegationService(useCases.delegation, tokens)),
     audit: pipeline.wrap('audit', createAuditService(useCases.audit, tokens)),
-    admin: pipeline.wrap('admin', createAdminService(useCases.admin, tokens)),
+    admin: pipeline.wrap('admin', createAdminService(useCases.admin, useCases.webhooks, tokens)),
     health: health.implementation,
     reflection: reflection.v1,
     reflectionAlpha: reflection.v1alpha,

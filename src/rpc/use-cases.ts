@@ -10,6 +10,7 @@ import type { Call } from '../domain/call.ts'
 import type { ApiKeyId, ProjectId } from '../domain/ids.ts'
 import type { WalletView } from '../wallet/wallet-view.ts'
 import type { DelegationUseCases } from './delegation-use-cases.ts'
+import type { WebhookUseCases } from './webhook-use-cases.ts'
 
 export type { AuditEventView, AuditFilter, BackupView, KeyRotationView, StatusView, VaultParty, WalletView }
 
@@ -323,4 +324,5 @@ export type UseCases = {
   readonly delegation: DelegationUseCases
   readonly audit: AuditUseCases
   readonly admin: AdminUseCases
+  readonly webhooks: WebhookUseCases
 }

@@ -15,7 +15,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file countersign/v1/admin.proto.
  */
 export const file_countersign_v1_admin: GenFile = /*@__PURE__*/
-  fileDesc("Chpjb3VudGVyc2lnbi92MS9hZG1pbi5wcm90bxIOY291bnRlcnNpZ24udjEivwEKB1Byb2plY3QSEgoKcHJvamVjdF9pZBgBIAEoCRIUCgxkaXNwbGF5X25hbWUYAiABKAkSLwoLY3JlYXRlX3RpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC3VwZGF0ZV90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIMCgRldGFnGAUgASgJEhoKEmRlbGVnYXRpb25fZW5hYmxlZBgGIAEoCCKKAQoUQ3JlYXRlUHJvamVjdFJlcXVlc3QSMQoKcHJvamVjdF9pZBgBIAEoCUIdukgachgyFl5bYS16XVthLXowLTktXXswLDYyfSQSHgoMZGlzcGxheV9uYW1lGAIgASgJQgi6SAVyAxiAARIfCgpyZXF1ZXN0X2lkGAMgASgJQgu6SAjYAQFyA7ABASJBChVDcmVhdGVQcm9qZWN0UmVzcG9uc2USKAoHcHJvamVjdBgBIAEoCzIXLmNvdW50ZXJzaWduLnYxLlByb2plY3QiRgoRR2V0UHJvamVjdFJlcXVlc3QSMQoKcHJvamVjdF9pZBgBIAEoCUIdukgachgyFl5bYS16XVthLXowLTktXXswLDYyfSQiPgoSR2V0UHJvamVjdFJlc3BvbnNlEigKB3Byb2plY3QYASABKAsyFy5jb3VudGVyc2lnbi52MS5Qcm9qZWN0IlIKE0xpc3RQcm9qZWN0c1JlcXVlc3QSHQoJcGFnZV9zaXplGAEgASgFQgq6SAcaBRj0AygAEhwKCnBhZ2VfdG9rZW4YAiABKAlCCLpIBXIDGIAIIloKFExpc3RQcm9qZWN0c1Jlc3BvbnNlEikKCHByb2plY3RzGAEgAygLMhcuY291bnRlcnNpZ24udjEuUHJvamVjdBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAki7QMKFFVwZGF0ZVByb2plY3RSZXF1ZXN0EoQCCgdwcm9qZWN0GAEgASgLMhcuY291bnRlcnNpZ24udjEuUHJvamVjdELZAbpI1QG6AWgKEnByb2plY3QucHJvamVjdF9pZBIfcHJvamVjdF9pZCBtdXN0IGJlIGEgcHJvamVjdCBpZBoxdGhpcy5wcm9qZWN0X2lkLm1hdGNoZXMoJ15bYS16XVthLXowLTktXXswLDYyfSQnKboBZAoUcHJvamVjdC5kaXNwbGF5X25hbWUSK2Rpc3BsYXlfbmFtZSBtdXN0IGJlIGF0IG1vc3QgMTI4IGNoYXJhY3RlcnMaH3RoaXMuZGlzcGxheV9uYW1lLnNpemUoKSA8PSAxMjjIAQESrAEKC3VwZGF0ZV9tYXNrGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLkZpZWxkTWFza0J7ukh4ugFNChV1cGRhdGVfbWFzay5ub3RfZW1wdHkSHXVwZGF0ZV9tYXNrIG11c3QgbmFtZSBhIGZpZWxkGhV0aGlzLnBhdGhzLnNpemUoKSA+IDDIAQHiASISDGRpc3BsYXlfbmFtZRISZGVsZWdhdGlvbl9lbmFibGVkEh8KCnJlcXVlc3RfaWQYAyABKAlCC7pICNgBAXIDsAEBIkEKFVVwZGF0ZVByb2plY3RSZXNwb25zZRIoCgdwcm9qZWN0GAEgASgLMhcuY291bnRlcnNpZ24udjEuUHJvamVjdCKTAwoGQXBpS2V5EhIKCmFwaV9rZXlfaWQYASABKAkSEgoKcHJvamVjdF9pZBgCIAEoCRIMCgRuYW1lGAMgASgJEi8KC3Blcm1pc3Npb25zGAQgAygLMhouY291bnRlcnNpZ24udjEuUGVybWlzc2lvbhIVCg1hbGxvd2VkX2NpZHJzGAUgAygJEhsKE3JlcXVlc3RzX3Blcl9zZWNvbmQYBiABKA0SLwoLZXhwaXJlX3RpbWUYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC2NyZWF0ZV90aW1lGAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtyb3RhdGVfdGltZRgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLcmV2b2tlX3RpbWUYCiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEioKBXN0YXRlGAsgASgOMhsuY291bnRlcnNpZ24udjEuQXBpS2V5U3RhdGUizgIKE0NyZWF0ZUFwaUtleVJlcXVlc3QSNAoKcHJvamVjdF9pZBgBIAEoCUIgukgdchsyGV4oW2Etel1bYS16MC05LV17MCw2Mn0pPyQSFgoEbmFtZRgCIAEoCUIIukgFcgMYgAESOwoLcGVybWlzc2lvbnMYAyADKAsyGi5jb3VudGVyc2lnbi52MS5QZXJtaXNzaW9uQgq6SAeSAQQIARBkEigKDWFsbG93ZWRfY2lkcnMYBCADKAlCEbpIDpIBCxBkGAEiBXID6AEBEiYKE3JlcXVlc3RzX3Blcl9zZWNvbmQYBSABKA1CCbpIBioEGMCEPRI5CgtleHBpcmVfdGltZRgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBCCLpIBbIBAkABEh8KCnJlcXVlc3RfaWQYByABKAlCC7pICNgBAXIDsAEBIk8KFENyZWF0ZUFwaUtleVJlc3BvbnNlEicKB2FwaV9rZXkYASABKAsyFi5jb3VudGVyc2lnbi52MS5BcGlLZXkSDgoGc2VjcmV0GAIgASgJIkEKEEdldEFwaUtleVJlcXVlc3QSLQoKYXBpX2tleV9pZBgBIAEoCUIZukgWchQyEl5rZXlfWzAtOWEtZl17MTZ9JCI8ChFHZXRBcGlLZXlSZXNwb25zZRInCgdhcGlfa2V5GAEgASgLMhYuY291bnRlcnNpZ24udjEuQXBpS2V5IocBChJMaXN0QXBpS2V5c1JlcXVlc3QSHQoJcGFnZV9zaXplGAEgASgFQgq6SAcaBRj0AygAEhwKCnBhZ2VfdG9rZW4YAiABKAlCCLpIBXIDGIAIEjQKCnByb2plY3RfaWQYAyABKAlCILpIHXIbMhleKFthLXpdW2EtejAtOS1dezAsNjJ9KT8kIlgKE0xpc3RBcGlLZXlzUmVzcG9uc2USKAoIYXBpX2tleXMYASADKAsyFi5jb3VudGVyc2lnbi52MS5BcGlLZXkSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIokBChNSb3RhdGVBcGlLZXlSZXF1ZXN0Ei0KCmFwaV9rZXlfaWQYASABKAlCGbpIFnIUMhJea2V5X1swLTlhLWZdezE2fSQSIgoPb3ZlcmxhcF9zZWNvbmRzGAIgASgNQgm6SAYqBBiA9SQSHwoKcmVxdWVzdF9pZBgDIAEoCUILukgI2AEBcgOwAQEiTwoUUm90YXRlQXBpS2V5UmVzcG9uc2USJwoHYXBpX2tleRgBIAEoCzIWLmNvdW50ZXJzaWduLnYxLkFwaUtleRIOCgZzZWNyZXQYAiABKAkiZQoTUmV2b2tlQXBpS2V5UmVxdWVzdBItCgphcGlfa2V5X2lkGAEgASgJQhm6SBZyFDISXmtleV9bMC05YS1mXXsxNn0kEh8KCnJlcXVlc3RfaWQYAiABKAlCC7pICNgBAXIDsAEBIj8KFFJldm9rZUFwaUtleVJlc3BvbnNlEicKB2FwaV9rZXkYASABKAsyFi5jb3VudGVyc2lnbi52MS5BcGlLZXkilAEKDEZyZWV6ZVJlY29yZBIqCgVzY29wZRgBIAEoDjIbLmNvdW50ZXJzaWduLnYxLkZyZWV6ZVNjb3BlEgoKAmlkGAIgASgJEgwKBG5vdGUYAyABKAkSDQoFYWN0b3IYBCABKAkSLwoLY3JlYXRlX3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIo0CCg1GcmVlemVSZXF1ZXN0EjYKBXNjb3BlGAEgASgOMhsuY291bnRlcnNpZ24udjEuRnJlZXplU2NvcGVCCrpIB4IBBBABIAASFAoCaWQYAiABKAlCCLpIBXIDGIABEhYKBG5vdGUYAyABKAlCCLpIBXIDGPQDEh8KCnJlcXVlc3RfaWQYBCABKAlCC7pICNgBAXIDsAEBOnW6SHIacAoJZnJlZXplLmlkEj1pZCBtdXN0IG5hbWUgd2hhdCB0byBmcmVlemUsIGFuZCBtdXN0IGJlIGVtcHR5IGZvciBldmVyeXRoaW5nGiQodGhpcy5zY29wZSA9PSA0KSA9PSAodGhpcy5pZCA9PSAnJykiPgoORnJlZXplUmVzcG9uc2USLAoGZnJlZXplGAEgASgLMhwuY291bnRlcnNpZ24udjEuRnJlZXplUmVjb3JkIvsBCg9VbmZyZWV6ZVJlcXVlc3QSNgoFc2NvcGUYASABKA4yGy5jb3VudGVyc2lnbi52MS5GcmVlemVTY29wZUIKukgHggEEEAEgABIUCgJpZBgCIAEoCUIIukgFcgMYgAESHwoKcmVxdWVzdF9pZBgDIAEoCUILukgI2AEBcgOwAQE6ebpIdhp0Cgt1bmZyZWV6ZS5pZBI/aWQgbXVzdCBuYW1lIHdoYXQgdG8gdW5mcmVlemUsIGFuZCBtdXN0IGJlIGVtcHR5IGZvciBldmVyeXRoaW5nGiQodGhpcy5zY29wZSA9PSA0KSA9PSAodGhpcy5pZCA9PSAnJykiQAoQVW5mcmVlemVSZXNwb25zZRIsCgZmcmVlemUYASABKAsyHC5jb3VudGVyc2lnbi52MS5GcmVlemVSZWNvcmQiNgoTQ3JlYXRlQmFja3VwUmVxdWVzdBIfCgpyZXF1ZXN0X2lkGAEgASgJQgu6SAjYAQFyA7ABASI/ChRDcmVhdGVCYWNrdXBSZXNwb25zZRInCgdiYWNrdXBzGAEgAygLMhYuY291bnRlcnNpZ24udjEuQmFja3VwIqMBCgZCYWNrdXASKQoFdmF1bHQYASABKA4yGi5jb3VudGVyc2lnbi52MS5WYXVsdFBhcnR5EhEKCWZpbGVfbmFtZRgCIAEoCRISCgpzaXplX2J5dGVzGAMgASgEEhYKDmF1ZGl0X3NlcXVlbmNlGAQgASgEEi8KC2NyZWF0ZV90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJvChVSb3RhdGVWYXVsdEtleVJlcXVlc3QSNQoFdmF1bHQYASABKA4yGi5jb3VudGVyc2lnbi52MS5WYXVsdFBhcnR5Qgq6SAeCAQQQASAAEh8KCnJlcXVlc3RfaWQYAiABKAlCC7pICNgBAXIDsAEBImoKFlJvdGF0ZVZhdWx0S2V5UmVzcG9uc2USKQoFdmF1bHQYASABKA4yGi5jb3VudGVyc2lnbi52MS5WYXVsdFBhcnR5EhAKCHByb3ZpZGVyGAIgASgJEhMKC3NoYXJlX2NvdW50GAMgASgEIhIKEEdldFN0YXR1c1JlcXVlc3QiOwoRR2V0U3RhdHVzUmVzcG9uc2USJgoGc3RhdHVzGAEgASgLMhYuY291bnRlcnNpZ24udjEuU3RhdHVzIsMDCgZTdGF0dXMSDAoEbW9kZRgBIAEoCRIPCgd2ZXJzaW9uGAIgASgJEhgKEHByb3RvY29sX3ZlcnNpb24YAyABKA0SHAoUdmF1bHRfc2NoZW1hX3ZlcnNpb24YBCABKA0SLgoKc3RhcnRfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASGgoSY29zaWduZXJfYXZhaWxhYmxlGAYgASgIEhMKC2Nvc2lnbmVyX2lkGAcgASgJEikKBWxpbmtzGAggAygLMhouY291bnRlcnNpZ24udjEuTGlua1N0YXR1cxItCgdmcmVlemVzGAkgAygLMhwuY291bnRlcnNpZ24udjEuRnJlZXplUmVjb3JkEhQKDHdhbGxldF9jb3VudBgKIAEoBBIWCg5hdWRpdF9zZXF1ZW5jZRgLIAEoBBIaChJwcmVzaWduYXR1cmVfY291bnQYDCABKAQSLQoHYmFja3VwcxgeIAMoCzIcLmNvdW50ZXJzaWduLnYxLkJhY2t1cFN0YXR1cxIuCgdyZXN0b3JlGB8gASgLMh0uY291bnRlcnNpZ24udjEuUmVzdG9yZVN0YXR1cyJWCgxCYWNrdXBTdGF0dXMSJgoGYmFja3VwGAEgASgLMhYuY291bnRlcnNpZ24udjEuQmFja3VwEh4KFnJlZnJlc2hlZF93YWxsZXRfY291bnQYAiABKAQi3wEKDVJlc3RvcmVTdGF0dXMSMAoMcmVzdG9yZV90aW1lGAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtiYWNrdXBfdGltZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASNAoQYWNrbm93bGVkZ2VfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEwoLdmF1bHRfZXBvY2gYBCABKA0SIAoYdW5yZWZyZXNoZWRfd2FsbGV0X2NvdW50GAUgASgEIpEBCgpMaW5rU3RhdHVzEg0KBXNoYXJkGAEgASgNEigKBXN0YXRlGAIgASgOMhkuY291bnRlcnNpZ24udjEuTGlua1N0YXRlEi4KCnJlbmV3X3RpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhoKEnByZXNpZ25hdHVyZV9jb3VudBgEIAEoBCp8CgtBcGlLZXlTdGF0ZRIdChlBUElfS0VZX1NUQVRFX1VOU1BFQ0lGSUVEEAASGAoUQVBJX0tFWV9TVEFURV9BQ1RJVkUQARIZChVBUElfS0VZX1NUQVRFX0VYUElSRUQQAhIZChVBUElfS0VZX1NUQVRFX1JFVk9LRUQQAyqVAQoLRnJlZXplU2NvcGUSHAoYRlJFRVpFX1NDT1BFX1VOU1BFQ0lGSUVEEAASFwoTRlJFRVpFX1NDT1BFX1dBTExFVBABEhgKFEZSRUVaRV9TQ09QRV9BUElfS0VZEAISGAoURlJFRVpFX1NDT1BFX1BST0pFQ1QQAxIbChdGUkVFWkVfU0NPUEVfRVZFUllUSElORxAEKlsKClZhdWx0UGFydHkSGwoXVkFVTFRfUEFSVFlfVU5TUEVDSUZJRUQQABIWChJWQVVMVF9QQVJUWV9EQUVNT04QARIYChRWQVVMVF9QQVJUWV9DT1NJR05FUhACKocBCglMaW5rU3RhdGUSGgoWTElOS19TVEFURV9VTlNQRUNJRklFRBAAEhcKE0xJTktfU1RBVEVfU1RBUlRJTkcQARIUChBMSU5LX1NUQVRFX1JFQURZEAISGAoUTElOS19TVEFURV9TVVNQRU5ERUQQAxIVChFMSU5LX1NUQVRFX0JVUk5FRBAEMtsJCgxBZG1pblNlcnZpY2USXAoNQ3JlYXRlUHJvamVjdBIkLmNvdW50ZXJzaWduLnYxLkNyZWF0ZVByb2plY3RSZXF1ZXN0GiUuY291bnRlcnNpZ24udjEuQ3JlYXRlUHJvamVjdFJlc3BvbnNlElMKCkdldFByb2plY3QSIS5jb3VudGVyc2lnbi52MS5HZXRQcm9qZWN0UmVxdWVzdBoiLmNvdW50ZXJzaWduLnYxLkdldFByb2plY3RSZXNwb25zZRJZCgxMaXN0UHJvamVjdHMSIy5jb3VudGVyc2lnbi52MS5MaXN0UHJvamVjdHNSZXF1ZXN0GiQuY291bnRlcnNpZ24udjEuTGlzdFByb2plY3RzUmVzcG9uc2USXAoNVXBkYXRlUHJvamVjdBIkLmNvdW50ZXJzaWduLnYxLlVwZGF0ZVByb2plY3RSZXF1ZXN0GiUuY291bnRlcnNpZ24udjEuVXBkYXRlUHJvamVjdFJlc3BvbnNlElkKDENyZWF0ZUFwaUtleRIjLmNvdW50ZXJzaWduLnYxLkNyZWF0ZUFwaUtleVJlcXVlc3QaJC5jb3VudGVyc2lnbi52MS5DcmVhdGVBcGlLZXlSZXNwb25zZRJQCglHZXRBcGlLZXkSIC5jb3VudGVyc2lnbi52MS5HZXRBcGlLZXlSZXF1ZXN0GiEuY291bnRlcnNpZ24udjEuR2V0QXBpS2V5UmVzcG9uc2USVgoLTGlzdEFwaUtleXMSIi5jb3VudGVyc2lnbi52MS5MaXN0QXBpS2V5c1JlcXVlc3QaIy5jb3VudGVyc2lnbi52MS5MaXN0QXBpS2V5c1Jlc3BvbnNlElkKDFJvdGF0ZUFwaUtleRIjLmNvdW50ZXJzaWduLnYxLlJvdGF0ZUFwaUtleVJlcXVlc3QaJC5jb3VudGVyc2lnbi52MS5Sb3RhdGVBcGlLZXlSZXNwb25zZRJZCgxSZXZva2VBcGlLZXkSIy5jb3VudGVyc2lnbi52MS5SZXZva2VBcGlLZXlSZXF1ZXN0GiQuY291bnRlcnNpZ24udjEuUmV2b2tlQXBpS2V5UmVzcG9uc2USRwoGRnJlZXplEh0uY291bnRlcnNpZ24udjEuRnJlZXplUmVxdWVzdBoeLmNvdW50ZXJzaWduLnYxLkZyZWV6ZVJlc3BvbnNlEk0KCFVuZnJlZXplEh8uY291bnRlcnNpZ24udjEuVW5mcmVlemVSZXF1ZXN0GiAuY291bnRlcnNpZ24udjEuVW5mcmVlemVSZXNwb25zZRJZCgxDcmVhdGVCYWNrdXASIy5jb3VudGVyc2lnbi52MS5DcmVhdGVCYWNrdXBSZXF1ZXN0GiQuY291bnRlcnNpZ24udjEuQ3JlYXRlQmFja3VwUmVzcG9uc2USXwoOUm90YXRlVmF1bHRLZXkSJS5jb3VudGVyc2lnbi52MS5Sb3RhdGVWYXVsdEtleVJlcXVlc3QaJi5jb3VudGVyc2lnbi52MS5Sb3RhdGVWYXVsdEtleVJlc3BvbnNlElAKCUdldFN0YXR1cxIgLmNvdW50ZXJzaWduLnYxLkdldFN0YXR1c1JlcXVlc3QaIS5jb3VudGVyc2lnbi52MS5HZXRTdGF0dXNSZXNwb25zZUI1WjNjb3VudGVyc2lnbi5kZXYvZ2VuL2dvL2NvdW50ZXJzaWduL3YxO2NvdW50ZXJzaWdudjFiBnByb3RvMw", [file_buf_validate_validate, file_countersign_v1_common, file_google_protobuf_field_mask, file_google_protobuf_timestamp]);
+  fileDesc("Chpjb3VudGVyc2lnbi92MS9hZG1pbi5wcm90bxIOY291bnRlcnNpZ24udjEivwEKB1Byb2plY3QSEgoKcHJvamVjdF9pZBgBIAEoCRIUCgxkaXNwbGF5X25hbWUYAiABKAkSLwoLY3JlYXRlX3RpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC3VwZGF0ZV90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIMCgRldGFnGAUgASgJEhoKEmRlbGVnYXRpb25fZW5hYmxlZBgGIAEoCCKKAQoUQ3JlYXRlUHJvamVjdFJlcXVlc3QSMQoKcHJvamVjdF9pZBgBIAEoCUIdukgachgyFl5bYS16XVthLXowLTktXXswLDYyfSQSHgoMZGlzcGxheV9uYW1lGAIgASgJQgi6SAVyAxiAARIfCgpyZXF1ZXN0X2lkGAMgASgJQgu6SAjYAQFyA7ABASJBChVDcmVhdGVQcm9qZWN0UmVzcG9uc2USKAoHcHJvamVjdBgBIAEoCzIXLmNvdW50ZXJzaWduLnYxLlByb2plY3QiRgoRR2V0UHJvamVjdFJlcXVlc3QSMQoKcHJvamVjdF9pZBgBIAEoCUIdukgachgyFl5bYS16XVthLXowLTktXXswLDYyfSQiPgoSR2V0UHJvamVjdFJlc3BvbnNlEigKB3Byb2plY3QYASABKAsyFy5jb3VudGVyc2lnbi52MS5Qcm9qZWN0IlIKE0xpc3RQcm9qZWN0c1JlcXVlc3QSHQoJcGFnZV9zaXplGAEgASgFQgq6SAcaBRj0AygAEhwKCnBhZ2VfdG9rZW4YAiABKAlCCLpIBXIDGIAIIloKFExpc3RQcm9qZWN0c1Jlc3BvbnNlEikKCHByb2plY3RzGAEgAygLMhcuY291bnRlcnNpZ24udjEuUHJvamVjdBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAki7QMKFFVwZGF0ZVByb2plY3RSZXF1ZXN0EoQCCgdwcm9qZWN0GAEgASgLMhcuY291bnRlcnNpZ24udjEuUHJvamVjdELZAbpI1QG6AWgKEnByb2plY3QucHJvamVjdF9pZBIfcHJvamVjdF9pZCBtdXN0IGJlIGEgcHJvamVjdCBpZBoxdGhpcy5wcm9qZWN0X2lkLm1hdGNoZXMoJ15bYS16XVthLXowLTktXXswLDYyfSQnKboBZAoUcHJvamVjdC5kaXNwbGF5X25hbWUSK2Rpc3BsYXlfbmFtZSBtdXN0IGJlIGF0IG1vc3QgMTI4IGNoYXJhY3RlcnMaH3RoaXMuZGlzcGxheV9uYW1lLnNpemUoKSA8PSAxMjjIAQESrAEKC3VwZGF0ZV9tYXNrGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLkZpZWxkTWFza0J7ukh4ugFNChV1cGRhdGVfbWFzay5ub3RfZW1wdHkSHXVwZGF0ZV9tYXNrIG11c3QgbmFtZSBhIGZpZWxkGhV0aGlzLnBhdGhzLnNpemUoKSA+IDDIAQHiASISDGRpc3BsYXlfbmFtZRISZGVsZWdhdGlvbl9lbmFibGVkEh8KCnJlcXVlc3RfaWQYAyABKAlCC7pICNgBAXIDsAEBIkEKFVVwZGF0ZVByb2plY3RSZXNwb25zZRIoCgdwcm9qZWN0GAEgASgLMhcuY291bnRlcnNpZ24udjEuUHJvamVjdCKTAwoGQXBpS2V5EhIKCmFwaV9rZXlfaWQYASABKAkSEgoKcHJvamVjdF9pZBgCIAEoCRIMCgRuYW1lGAMgASgJEi8KC3Blcm1pc3Npb25zGAQgAygLMhouY291bnRlcnNpZ24udjEuUGVybWlzc2lvbhIVCg1hbGxvd2VkX2NpZHJzGAUgAygJEhsKE3JlcXVlc3RzX3Blcl9zZWNvbmQYBiABKA0SLwoLZXhwaXJlX3RpbWUYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC2NyZWF0ZV90aW1lGAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtyb3RhdGVfdGltZRgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLcmV2b2tlX3RpbWUYCiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEioKBXN0YXRlGAsgASgOMhsuY291bnRlcnNpZ24udjEuQXBpS2V5U3RhdGUizgIKE0NyZWF0ZUFwaUtleVJlcXVlc3QSNAoKcHJvamVjdF9pZBgBIAEoCUIgukgdchsyGV4oW2Etel1bYS16MC05LV17MCw2Mn0pPyQSFgoEbmFtZRgCIAEoCUIIukgFcgMYgAESOwoLcGVybWlzc2lvbnMYAyADKAsyGi5jb3VudGVyc2lnbi52MS5QZXJtaXNzaW9uQgq6SAeSAQQIARBkEigKDWFsbG93ZWRfY2lkcnMYBCADKAlCEbpIDpIBCxBkGAEiBXID6AEBEiYKE3JlcXVlc3RzX3Blcl9zZWNvbmQYBSABKA1CCbpIBioEGMCEPRI5CgtleHBpcmVfdGltZRgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBCCLpIBbIBAkABEh8KCnJlcXVlc3RfaWQYByABKAlCC7pICNgBAXIDsAEBIk8KFENyZWF0ZUFwaUtleVJlc3BvbnNlEicKB2FwaV9rZXkYASABKAsyFi5jb3VudGVyc2lnbi52MS5BcGlLZXkSDgoGc2VjcmV0GAIgASgJIkEKEEdldEFwaUtleVJlcXVlc3QSLQoKYXBpX2tleV9pZBgBIAEoCUIZukgWchQyEl5rZXlfWzAtOWEtZl17MTZ9JCI8ChFHZXRBcGlLZXlSZXNwb25zZRInCgdhcGlfa2V5GAEgASgLMhYuY291bnRlcnNpZ24udjEuQXBpS2V5IocBChJMaXN0QXBpS2V5c1JlcXVlc3QSHQoJcGFnZV9zaXplGAEgASgFQgq6SAcaBRj0AygAEhwKCnBhZ2VfdG9rZW4YAiABKAlCCLpIBXIDGIAIEjQKCnByb2plY3RfaWQYAyABKAlCILpIHXIbMhleKFthLXpdW2EtejAtOS1dezAsNjJ9KT8kIlgKE0xpc3RBcGlLZXlzUmVzcG9uc2USKAoIYXBpX2tleXMYASADKAsyFi5jb3VudGVyc2lnbi52MS5BcGlLZXkSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIokBChNSb3RhdGVBcGlLZXlSZXF1ZXN0Ei0KCmFwaV9rZXlfaWQYASABKAlCGbpIFnIUMhJea2V5X1swLTlhLWZdezE2fSQSIgoPb3ZlcmxhcF9zZWNvbmRzGAIgASgNQgm6SAYqBBiA9SQSHwoKcmVxdWVzdF9pZBgDIAEoCUILukgI2AEBcgOwAQEiTwoUUm90YXRlQXBpS2V5UmVzcG9uc2USJwoHYXBpX2tleRgBIAEoCzIWLmNvdW50ZXJzaWduLnYxLkFwaUtleRIOCgZzZWNyZXQYAiABKAkiZQoTUmV2b2tlQXBpS2V5UmVxdWVzdBItCgphcGlfa2V5X2lkGAEgASgJQhm6SBZyFDISXmtleV9bMC05YS1mXXsxNn0kEh8KCnJlcXVlc3RfaWQYAiABKAlCC7pICNgBAXIDsAEBIj8KFFJldm9rZUFwaUtleVJlc3BvbnNlEicKB2FwaV9rZXkYASABKAsyFi5jb3VudGVyc2lnbi52MS5BcGlLZXki9gIKB1dlYmhvb2sSEgoKd2ViaG9va19pZBgBIAEoCRISCgpwcm9qZWN0X2lkGAIgASgJEhQKDGRpc3BsYXlfbmFtZRgDIAEoCRILCgN1cmwYBCABKAkSLQoGZm9ybWF0GAUgASgOMh0uY291bnRlcnNpZ24udjEuV2ViaG9va0Zvcm1hdBITCgtldmVudF90eXBlcxgGIAMoCRIrCgVzdGF0ZRgHIAEoDjIcLmNvdW50ZXJzaWduLnYxLldlYmhvb2tTdGF0ZRIvCgtjcmVhdGVfdGltZRgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLdXBkYXRlX3RpbWUYCSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEj8KG3ByZXZpb3VzX3NlY3JldF9leHBpcmVfdGltZRgKIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDAoEZXRhZxgLIAEoCSKIAgoUQ3JlYXRlV2ViaG9va1JlcXVlc3QSNAoKcHJvamVjdF9pZBgBIAEoCUIgukgdchsyGV4oW2Etel1bYS16MC05LV17MCw2Mn0pPyQSHgoMZGlzcGxheV9uYW1lGAIgASgJQgi6SAVyAxiAARIXCgN1cmwYAyABKAlCCrpIB3IFEAEYgBASNwoGZm9ybWF0GAQgASgOMh0uY291bnRlcnNpZ24udjEuV2ViaG9va0Zvcm1hdEIIukgFggECEAESJwoLZXZlbnRfdHlwZXMYBSADKAlCErpID5IBDBAgGAEiBnIEEAEYQBIfCgpyZXF1ZXN0X2lkGAYgASgJQgu6SAjYAQFyA7ABASJRChVDcmVhdGVXZWJob29rUmVzcG9uc2USKAoHd2ViaG9vaxgBIAEoCzIXLmNvdW50ZXJzaWduLnYxLldlYmhvb2sSDgoGc2VjcmV0GAIgASgJIogBChNMaXN0V2ViaG9va3NSZXF1ZXN0Eh0KCXBhZ2Vfc2l6ZRgBIAEoBUIKukgHGgUY9AMoABIcCgpwYWdlX3Rva2VuGAIgASgJQgi6SAVyAxiACBI0Cgpwcm9qZWN0X2lkGAMgASgJQiC6SB1yGzIZXihbYS16XVthLXowLTktXXswLDYyfSk/JCJaChRMaXN0V2ViaG9va3NSZXNwb25zZRIpCgh3ZWJob29rcxgBIAMoCzIXLmNvdW50ZXJzaWduLnYxLldlYmhvb2sSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIvkIChRVcGRhdGVXZWJob29rUmVxdWVzdBLkBAoHd2ViaG9vaxgBIAEoCzIXLmNvdW50ZXJzaWduLnYxLldlYmhvb2tCuQS6SLUEugFkChJ3ZWJob29rLndlYmhvb2tfaWQSH3dlYmhvb2tfaWQgbXVzdCBiZSBhIHdlYmhvb2sgaWQaLXRoaXMud2ViaG9va19pZC5tYXRjaGVzKCded2hrX1swLTlhLWZdezMyfSQnKboBawoSd2ViaG9vay5wcm9qZWN0X2lkEh9wcm9qZWN0X2lkIG11c3QgYmUgYSBwcm9qZWN0IGlkGjR0aGlzLnByb2plY3RfaWQubWF0Y2hlcygnXihbYS16XVthLXowLTktXXswLDYyfSk/JCcpugFkChR3ZWJob29rLmRpc3BsYXlfbmFtZRIrZGlzcGxheV9uYW1lIG11c3QgYmUgYXQgbW9zdCAxMjggY2hhcmFjdGVycxofdGhpcy5kaXNwbGF5X25hbWUuc2l6ZSgpIDw9IDEyOLoBSwoLd2ViaG9vay51cmwSI3VybCBtdXN0IGJlIGF0IG1vc3QgMjA0OCBjaGFyYWN0ZXJzGhd0aGlzLnVybC5zaXplKCkgPD0gMjA0OLoBpAEKE3dlYmhvb2suZXZlbnRfdHlwZXMSPWV2ZW50X3R5cGVzIG11c3QgYmUgYXQgbW9zdCAzMiwgZWFjaCBvZiBhdCBtb3N0IDY0IGNoYXJhY3RlcnMaTnRoaXMuZXZlbnRfdHlwZXMuc2l6ZSgpIDw9IDMyICYmIHRoaXMuZXZlbnRfdHlwZXMuYWxsKHR5cGUsIHR5cGUuc2l6ZSgpIDw9IDY0KcgBARJeCgt1cGRhdGVfbWFzaxgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE1hc2tCLbpIKuIBJxIMZGlzcGxheV9uYW1lEgN1cmwSC2V2ZW50X3R5cGVzEgVzdGF0ZRIVCg1yb3RhdGVfc2VjcmV0GAMgASgIEikKFnNlY3JldF9vdmVybGFwX3NlY29uZHMYBCABKA1CCbpIBioEGID1JBIfCgpyZXF1ZXN0X2lkGAUgASgJQgu6SAjYAQFyA7ABATq2ArpIsgIaqwEKGHVwZGF0ZV93ZWJob29rLnNvbWV0aGluZxI7dXBkYXRlX21hc2sgbXVzdCBuYW1lIGEgZmllbGQsIG9yIHJvdGF0ZV9zZWNyZXQgbXVzdCBiZSBzZXQaUnRoaXMucm90YXRlX3NlY3JldCB8fCAoaGFzKHRoaXMudXBkYXRlX21hc2spICYmIHRoaXMudXBkYXRlX21hc2sucGF0aHMuc2l6ZSgpID4gMCkagQEKFnVwZGF0ZV93ZWJob29rLm92ZXJsYXASLnNlY3JldF9vdmVybGFwX3NlY29uZHMgZ29lcyB3aXRoIHJvdGF0ZV9zZWNyZXQaN3RoaXMucm90YXRlX3NlY3JldCB8fCB0aGlzLnNlY3JldF9vdmVybGFwX3NlY29uZHMgPT0gMHUiUQoVVXBkYXRlV2ViaG9va1Jlc3BvbnNlEigKB3dlYmhvb2sYASABKAsyFy5jb3VudGVyc2lnbi52MS5XZWJob29rEg4KBnNlY3JldBgCIAEoCSKzAQoURGVsZXRlV2ViaG9va1JlcXVlc3QSLQoKd2ViaG9va19pZBgBIAEoCUIZukgWchQyEl53aGtfWzAtOWEtZl17MzJ9JBI0Cgpwcm9qZWN0X2lkGAIgASgJQiC6SB1yGzIZXihbYS16XVthLXowLTktXXswLDYyfSk/JBIVCgRldGFnGAMgASgJQge6SARyAhhAEh8KCnJlcXVlc3RfaWQYBCABKAlCC7pICNgBAXIDsAEBIhcKFURlbGV0ZVdlYmhvb2tSZXNwb25zZSKXAwoPV2ViaG9va0RlbGl2ZXJ5EhIKCndlYmhvb2tfaWQYASABKAkSEAoIZXZlbnRfaWQYAiABKAkSEgoKZXZlbnRfdHlwZRgDIAEoCRIuCgpldmVudF90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIzCgVzdGF0ZRgFIAEoDjIkLmNvdW50ZXJzaWduLnYxLldlYmhvb2tEZWxpdmVyeVN0YXRlEhUKDWF0dGVtcHRfY291bnQYBiABKA0SGAoQcmVkZWxpdmVyeV9jb3VudBgHIAEoDRI1ChFuZXh0X2F0dGVtcHRfdGltZRgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASNQoRbGFzdF9hdHRlbXB0X3RpbWUYCSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhMKC2xhc3Rfc3RhdHVzGAogASgNEhIKCmxhc3RfZXJyb3IYCyABKAkSHQoVbGFzdF9yZXNwb25zZV9leGNlcnB0GAwgASgJIv8BChxMaXN0V2ViaG9va0RlbGl2ZXJpZXNSZXF1ZXN0Eh0KCXBhZ2Vfc2l6ZRgBIAEoBUIKukgHGgUY9AMoABIcCgpwYWdlX3Rva2VuGAIgASgJQgi6SAVyAxiACBItCgp3ZWJob29rX2lkGAMgASgJQhm6SBZyFDISXndoa19bMC05YS1mXXszMn0kEjQKCnByb2plY3RfaWQYBCABKAlCILpIHXIbMhleKFthLXpdW2EtejAtOS1dezAsNjJ9KT8kEj0KBXN0YXRlGAUgASgOMiQuY291bnRlcnNpZ24udjEuV2ViaG9va0RlbGl2ZXJ5U3RhdGVCCLpIBYIBAhABIm0KHUxpc3RXZWJob29rRGVsaXZlcmllc1Jlc3BvbnNlEjMKCmRlbGl2ZXJpZXMYASADKAsyHy5jb3VudGVyc2lnbi52MS5XZWJob29rRGVsaXZlcnkSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIrsBChdSZWRlbGl2ZXJXZWJob29rUmVxdWVzdBItCgp3ZWJob29rX2lkGAEgASgJQhm6SBZyFDISXndoa19bMC05YS1mXXszMn0kEhoKCGV2ZW50X2lkGAIgASgJQgi6SAVyA7ABARI0Cgpwcm9qZWN0X2lkGAMgASgJQiC6SB1yGzIZXihbYS16XVthLXowLTktXXswLDYyfSk/JBIfCgpyZXF1ZXN0X2lkGAQgASgJQgu6SAjYAQFyA7ABASJNChhSZWRlbGl2ZXJXZWJob29rUmVzcG9uc2USMQoIZGVsaXZlcnkYASABKAsyHy5jb3VudGVyc2lnbi52MS5XZWJob29rRGVsaXZlcnkilAEKDEZyZWV6ZVJlY29yZBIqCgVzY29wZRgBIAEoDjIbLmNvdW50ZXJzaWduLnYxLkZyZWV6ZVNjb3BlEgoKAmlkGAIgASgJEgwKBG5vdGUYAyABKAkSDQoFYWN0b3IYBCABKAkSLwoLY3JlYXRlX3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIo0CCg1GcmVlemVSZXF1ZXN0EjYKBXNjb3BlGAEgASgOMhsuY291bnRlcnNpZ24udjEuRnJlZXplU2NvcGVCCrpIB4IBBBABIAASFAoCaWQYAiABKAlCCLpIBXIDGIABEhYKBG5vdGUYAyABKAlCCLpIBXIDGPQDEh8KCnJlcXVlc3RfaWQYBCABKAlCC7pICNgBAXIDsAEBOnW6SHIacAoJZnJlZXplLmlkEj1pZCBtdXN0IG5hbWUgd2hhdCB0byBmcmVlemUsIGFuZCBtdXN0IGJlIGVtcHR5IGZvciBldmVyeXRoaW5nGiQodGhpcy5zY29wZSA9PSA0KSA9PSAodGhpcy5pZCA9PSAnJykiPgoORnJlZXplUmVzcG9uc2USLAoGZnJlZXplGAEgASgLMhwuY291bnRlcnNpZ24udjEuRnJlZXplUmVjb3JkIvsBCg9VbmZyZWV6ZVJlcXVlc3QSNgoFc2NvcGUYASABKA4yGy5jb3VudGVyc2lnbi52MS5GcmVlemVTY29wZUIKukgHggEEEAEgABIUCgJpZBgCIAEoCUIIukgFcgMYgAESHwoKcmVxdWVzdF9pZBgDIAEoCUILukgI2AEBcgOwAQE6ebpIdhp0Cgt1bmZyZWV6ZS5pZBI/aWQgbXVzdCBuYW1lIHdoYXQgdG8gdW5mcmVlemUsIGFuZCBtdXN0IGJlIGVtcHR5IGZvciBldmVyeXRoaW5nGiQodGhpcy5zY29wZSA9PSA0KSA9PSAodGhpcy5pZCA9PSAnJykiQAoQVW5mcmVlemVSZXNwb25zZRIsCgZmcmVlemUYASABKAsyHC5jb3VudGVyc2lnbi52MS5GcmVlemVSZWNvcmQiNgoTQ3JlYXRlQmFja3VwUmVxdWVzdBIfCgpyZXF1ZXN0X2lkGAEgASgJQgu6SAjYAQFyA7ABASI/ChRDcmVhdGVCYWNrdXBSZXNwb25zZRInCgdiYWNrdXBzGAEgAygLMhYuY291bnRlcnNpZ24udjEuQmFja3VwIqMBCgZCYWNrdXASKQoFdmF1bHQYASABKA4yGi5jb3VudGVyc2lnbi52MS5WYXVsdFBhcnR5EhEKCWZpbGVfbmFtZRgCIAEoCRISCgpzaXplX2J5dGVzGAMgASgEEhYKDmF1ZGl0X3NlcXVlbmNlGAQgASgEEi8KC2NyZWF0ZV90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJvChVSb3RhdGVWYXVsdEtleVJlcXVlc3QSNQoFdmF1bHQYASABKA4yGi5jb3VudGVyc2lnbi52MS5WYXVsdFBhcnR5Qgq6SAeCAQQQASAAEh8KCnJlcXVlc3RfaWQYAiABKAlCC7pICNgBAXIDsAEBImoKFlJvdGF0ZVZhdWx0S2V5UmVzcG9uc2USKQoFdmF1bHQYASABKA4yGi5jb3VudGVyc2lnbi52MS5WYXVsdFBhcnR5EhAKCHByb3ZpZGVyGAIgASgJEhMKC3NoYXJlX2NvdW50GAMgASgEIhIKEEdldFN0YXR1c1JlcXVlc3QiOwoRR2V0U3RhdHVzUmVzcG9uc2USJgoGc3RhdHVzGAEgASgLMhYuY291bnRlcnNpZ24udjEuU3RhdHVzIvQDCgZTdGF0dXMSDAoEbW9kZRgBIAEoCRIPCgd2ZXJzaW9uGAIgASgJEhgKEHByb3RvY29sX3ZlcnNpb24YAyABKA0SHAoUdmF1bHRfc2NoZW1hX3ZlcnNpb24YBCABKA0SLgoKc3RhcnRfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASGgoSY29zaWduZXJfYXZhaWxhYmxlGAYgASgIEhMKC2Nvc2lnbmVyX2lkGAcgASgJEikKBWxpbmtzGAggAygLMhouY291bnRlcnNpZ24udjEuTGlua1N0YXR1cxItCgdmcmVlemVzGAkgAygLMhwuY291bnRlcnNpZ24udjEuRnJlZXplUmVjb3JkEhQKDHdhbGxldF9jb3VudBgKIAEoBBIWCg5hdWRpdF9zZXF1ZW5jZRgLIAEoBBIaChJwcmVzaWduYXR1cmVfY291bnQYDCABKAQSLQoHYmFja3VwcxgeIAMoCzIcLmNvdW50ZXJzaWduLnYxLkJhY2t1cFN0YXR1cxIuCgdyZXN0b3JlGB8gASgLMh0uY291bnRlcnNpZ24udjEuUmVzdG9yZVN0YXR1cxIvCgh3ZWJob29rcxgoIAEoCzIdLmNvdW50ZXJzaWduLnYxLldlYmhvb2tTdGF0dXMilgEKDVdlYmhvb2tTdGF0dXMSFQoNcGVuZGluZ19jb3VudBgBIAEoBBI3ChNvbGRlc3RfcGVuZGluZ190aW1lGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIXCg9kZWxpdmVyZWRfY291bnQYAyABKAQSHAoUZmFpbGVkX2F0dGVtcHRfY291bnQYBCABKAQiVgoMQmFja3VwU3RhdHVzEiYKBmJhY2t1cBgBIAEoCzIWLmNvdW50ZXJzaWduLnYxLkJhY2t1cBIeChZyZWZyZXNoZWRfd2FsbGV0X2NvdW50GAIgASgEIt8BCg1SZXN0b3JlU3RhdHVzEjAKDHJlc3RvcmVfdGltZRgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLYmFja3VwX3RpbWUYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjQKEGFja25vd2xlZGdlX3RpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhMKC3ZhdWx0X2Vwb2NoGAQgASgNEiAKGHVucmVmcmVzaGVkX3dhbGxldF9jb3VudBgFIAEoBCKRAQoKTGlua1N0YXR1cxINCgVzaGFyZBgBIAEoDRIoCgVzdGF0ZRgCIAEoDjIZLmNvdW50ZXJzaWduLnYxLkxpbmtTdGF0ZRIuCgpyZW5ld190aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIaChJwcmVzaWduYXR1cmVfY291bnQYBCABKAQqfAoLQXBpS2V5U3RhdGUSHQoZQVBJX0tFWV9TVEFURV9VTlNQRUNJRklFRBAAEhgKFEFQSV9LRVlfU1RBVEVfQUNUSVZFEAESGQoVQVBJX0tFWV9TVEFURV9FWFBJUkVEEAISGQoVQVBJX0tFWV9TVEFURV9SRVZPS0VEEAMqgwEKDVdlYmhvb2tGb3JtYXQSHgoaV0VCSE9PS19GT1JNQVRfVU5TUEVDSUZJRUQQABIeChpXRUJIT09LX0ZPUk1BVF9DT1VOVEVSU0lHThABEhYKEldFQkhPT0tfRk9STUFUX0NEUBACEhoKFldFQkhPT0tfRk9STUFUX0RZTkFNSUMQAyp7CgxXZWJob29rU3RhdGUSHQoZV0VCSE9PS19TVEFURV9VTlNQRUNJRklFRBAAEhgKFFdFQkhPT0tfU1RBVEVfQUNUSVZFEAESGgoWV0VCSE9PS19TVEFURV9ESVNBQkxFRBACEhYKEldFQkhPT0tfU1RBVEVfR09ORRADKqsBChRXZWJob29rRGVsaXZlcnlTdGF0ZRImCiJXRUJIT09LX0RFTElWRVJZX1NUQVRFX1VOU1BFQ0lGSUVEEAASIgoeV0VCSE9PS19ERUxJVkVSWV9TVEFURV9QRU5ESU5HEAESJAogV0VCSE9PS19ERUxJVkVSWV9TVEFURV9ERUxJVkVSRUQQAhIhCh1XRUJIT09LX0RFTElWRVJZX1NUQVRFX0ZBSUxFRBADKpUBCgtGcmVlemVTY29wZRIcChhGUkVFWkVfU0NPUEVfVU5TUEVDSUZJRUQQABIXChNGUkVFWkVfU0NPUEVfV0FMTEVUEAESGAoURlJFRVpFX1NDT1BFX0FQSV9LRVkQAhIYChRGUkVFWkVfU0NPUEVfUFJPSkVDVBADEhsKF0ZSRUVaRV9TQ09QRV9FVkVSWVRISU5HEAQqWwoKVmF1bHRQYXJ0eRIbChdWQVVMVF9QQVJUWV9VTlNQRUNJRklFRBAAEhYKElZBVUxUX1BBUlRZX0RBRU1PThABEhgKFFZBVUxUX1BBUlRZX0NPU0lHTkVSEAIqhwEKCUxpbmtTdGF0ZRIaChZMSU5LX1NUQVRFX1VOU1BFQ0lGSUVEEAASFwoTTElOS19TVEFURV9TVEFSVElORxABEhQKEExJTktfU1RBVEVfUkVBRFkQAhIYChRMSU5LX1NUQVRFX1NVU1BFTkRFRBADEhUKEUxJTktfU1RBVEVfQlVSTkVEEAQyrQ4KDEFkbWluU2VydmljZRJcCg1DcmVhdGVQcm9qZWN0EiQuY291bnRlcnNpZ24udjEuQ3JlYXRlUHJvamVjdFJlcXVlc3QaJS5jb3VudGVyc2lnbi52MS5DcmVhdGVQcm9qZWN0UmVzcG9uc2USUwoKR2V0UHJvamVjdBIhLmNvdW50ZXJzaWduLnYxLkdldFByb2plY3RSZXF1ZXN0GiIuY291bnRlcnNpZ24udjEuR2V0UHJvamVjdFJlc3BvbnNlElkKDExpc3RQcm9qZWN0cxIjLmNvdW50ZXJzaWduLnYxLkxpc3RQcm9qZWN0c1JlcXVlc3QaJC5jb3VudGVyc2lnbi52MS5MaXN0UHJvamVjdHNSZXNwb25zZRJcCg1VcGRhdGVQcm9qZWN0EiQuY291bnRlcnNpZ24udjEuVXBkYXRlUHJvamVjdFJlcXVlc3QaJS5jb3VudGVyc2lnbi52MS5VcGRhdGVQcm9qZWN0UmVzcG9uc2USWQoMQ3JlYXRlQXBpS2V5EiMuY291bnRlcnNpZ24udjEuQ3JlYXRlQXBpS2V5UmVxdWVzdBokLmNvdW50ZXJzaWduLnYxLkNyZWF0ZUFwaUtleVJlc3BvbnNlElAKCUdldEFwaUtleRIgLmNvdW50ZXJzaWduLnYxLkdldEFwaUtleVJlcXVlc3QaIS5jb3VudGVyc2lnbi52MS5HZXRBcGlLZXlSZXNwb25zZRJWCgtMaXN0QXBpS2V5cxIiLmNvdW50ZXJzaWduLnYxLkxpc3RBcGlLZXlzUmVxdWVzdBojLmNvdW50ZXJzaWduLnYxLkxpc3RBcGlLZXlzUmVzcG9uc2USWQoMUm90YXRlQXBpS2V5EiMuY291bnRlcnNpZ24udjEuUm90YXRlQXBpS2V5UmVxdWVzdBokLmNvdW50ZXJzaWduLnYxLlJvdGF0ZUFwaUtleVJlc3BvbnNlElkKDFJldm9rZUFwaUtleRIjLmNvdW50ZXJzaWduLnYxLlJldm9rZUFwaUtleVJlcXVlc3QaJC5jb3VudGVyc2lnbi52MS5SZXZva2VBcGlLZXlSZXNwb25zZRJcCg1DcmVhdGVXZWJob29rEiQuY291bnRlcnNpZ24udjEuQ3JlYXRlV2ViaG9va1JlcXVlc3QaJS5jb3VudGVyc2lnbi52MS5DcmVhdGVXZWJob29rUmVzcG9uc2USWQoMTGlzdFdlYmhvb2tzEiMuY291bnRlcnNpZ24udjEuTGlzdFdlYmhvb2tzUmVxdWVzdBokLmNvdW50ZXJzaWduLnYxLkxpc3RXZWJob29rc1Jlc3BvbnNlElwKDVVwZGF0ZVdlYmhvb2sSJC5jb3VudGVyc2lnbi52MS5VcGRhdGVXZWJob29rUmVxdWVzdBolLmNvdW50ZXJzaWduLnYxLlVwZGF0ZVdlYmhvb2tSZXNwb25zZRJcCg1EZWxldGVXZWJob29rEiQuY291bnRlcnNpZ24udjEuRGVsZXRlV2ViaG9va1JlcXVlc3QaJS5jb3VudGVyc2lnbi52MS5EZWxldGVXZWJob29rUmVzcG9uc2USdAoVTGlzdFdlYmhvb2tEZWxpdmVyaWVzEiwuY291bnRlcnNpZ24udjEuTGlzdFdlYmhvb2tEZWxpdmVyaWVzUmVxdWVzdBotLmNvdW50ZXJzaWduLnYxLkxpc3RXZWJob29rRGVsaXZlcmllc1Jlc3BvbnNlEmUKEFJlZGVsaXZlcldlYmhvb2sSJy5jb3VudGVyc2lnbi52MS5SZWRlbGl2ZXJXZWJob29rUmVxdWVzdBooLmNvdW50ZXJzaWduLnYxLlJlZGVsaXZlcldlYmhvb2tSZXNwb25zZRJHCgZGcmVlemUSHS5jb3VudGVyc2lnbi52MS5GcmVlemVSZXF1ZXN0Gh4uY291bnRlcnNpZ24udjEuRnJlZXplUmVzcG9uc2USTQoIVW5mcmVlemUSHy5jb3VudGVyc2lnbi52MS5VbmZyZWV6ZVJlcXVlc3QaIC5jb3VudGVyc2lnbi52MS5VbmZyZWV6ZVJlc3BvbnNlElkKDENyZWF0ZUJhY2t1cBIjLmNvdW50ZXJzaWduLnYxLkNyZWF0ZUJhY2t1cFJlcXVlc3QaJC5jb3VudGVyc2lnbi52MS5DcmVhdGVCYWNrdXBSZXNwb25zZRJfCg5Sb3RhdGVWYXVsdEtleRIlLmNvdW50ZXJzaWduLnYxLlJvdGF0ZVZhdWx0S2V5UmVxdWVzdBomLmNvdW50ZXJzaWduLnYxLlJvdGF0ZVZhdWx0S2V5UmVzcG9uc2USUAoJR2V0U3RhdHVzEiAuY291bnRlcnNpZ24udjEuR2V0U3RhdHVzUmVxdWVzdBohLmNvdW50ZXJzaWduLnYxLkdldFN0YXR1c1Jlc3BvbnNlQjVaM2NvdW50ZXJzaWduLmRldi9nZW4vZ28vY291bnRlcnNpZ24vdjE7Y291bnRlcnNpZ252MWIGcHJvdG8z", [file_buf_validate_validate, file_countersign_v1_common, file_google_protobuf_field_mask, file_google_protobuf_timestamp]);
 
 /**
  * A tenant.
@@ -688,6 +688,628 @@ export const RevokeApiKeyResponseSchema: GenMessage<RevokeApiKeyResponse> = /*@_
   messageDesc(file_countersign_v1_admin, 19);
 
 /**
+ * An endpoint that is told what happens in a project.
+ *
+ * @generated from message countersign.v1.Webhook
+ */
+export type Webhook = Message<"countersign.v1.Webhook"> & {
+  /**
+   * `whk_` and 32 lower-case hexadecimal digits.
+   *
+   * @generated from field: string webhook_id = 1;
+   */
+  webhookId: string;
+
+  /**
+   * The project it is told of.
+   *
+   * @generated from field: string project_id = 2;
+   */
+  projectId: string;
+
+  /**
+   * A name for people.
+   *
+   * @generated from field: string display_name = 3;
+   */
+  displayName: string;
+
+  /**
+   * Where messages are posted. It is shown to whoever may list webhooks: put no secret in it.
+   *
+   * @generated from field: string url = 4;
+   */
+  url: string;
+
+  /**
+   * How they look.
+   *
+   * @generated from field: countersign.v1.WebhookFormat format = 5;
+   */
+  format: WebhookFormat;
+
+  /**
+   * What it is told: events such as `wallet.created`, or groups such as `wallet.*`. Empty means every event that the
+   * format has, those of later versions included.
+   *
+   * @generated from field: repeated string event_types = 6;
+   */
+  eventTypes: string[];
+
+  /**
+   * Whether it is told.
+   *
+   * @generated from field: countersign.v1.WebhookState state = 7;
+   */
+  state: WebhookState;
+
+  /**
+   * When it was created.
+   *
+   * @generated from field: google.protobuf.Timestamp create_time = 8;
+   */
+  createTime?: Timestamp | undefined;
+
+  /**
+   * When it was last changed.
+   *
+   * @generated from field: google.protobuf.Timestamp update_time = 9;
+   */
+  updateTime?: Timestamp | undefined;
+
+  /**
+   * While the secret before the newest still counts: until when.
+   *
+   * @generated from field: google.protobuf.Timestamp previous_secret_expire_time = 10;
+   */
+  previousSecretExpireTime?: Timestamp | undefined;
+
+  /**
+   * Changes with every change. Give it back in UpdateWebhook to change what you have seen and nothing newer.
+   *
+   * @generated from field: string etag = 11;
+   */
+  etag: string;
+};
+
+/**
+ * Describes the message countersign.v1.Webhook.
+ * Use `create(WebhookSchema)` to create a new message.
+ */
+export const WebhookSchema: GenMessage<Webhook> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_admin, 20);
+
+/**
+ * Asks for a new webhook.
+ *
+ * @generated from message countersign.v1.CreateWebhookRequest
+ */
+export type CreateWebhookRequest = Message<"countersign.v1.CreateWebhookRequest"> & {
+  /**
+   * The project it is to be told of. Empty means the caller's own.
+   *
+   * @generated from field: string project_id = 1;
+   */
+  projectId: string;
+
+  /**
+   * A name for people, at most 128 characters.
+   *
+   * @generated from field: string display_name = 2;
+   */
+  displayName: string;
+
+  /**
+   * Where to post: an https URL without user name, password and fragment, at port 443, whose host is on the public
+   * Internet. The daemon's `egress_allow` makes exceptions. Redirects are not followed.
+   *
+   * @generated from field: string url = 3;
+   */
+  url: string;
+
+  /**
+   * How messages look.
+   *
+   * @generated from field: countersign.v1.WebhookFormat format = 4;
+   */
+  format: WebhookFormat;
+
+  /**
+   * What it is to be told, as in Webhook.event_types: `grant.created`, `grant.revoked`, `grant.expired`,
+   * `delegated_access.created`, `delegated_access.revoked`, `session_key.created`, `session_key.revoked`,
+   * `session_key.expired`, `wallet.created`, `wallet.archived`, `wallet.refreshed`, `wallet.exported`,
+   * `wallet.imported`, or a group of them. What the format does not have is refused.
+   *
+   * @generated from field: repeated string event_types = 5;
+   */
+  eventTypes: string[];
+
+  /**
+   * Optional UUID that makes a repeat safe.
+   *
+   * @generated from field: string request_id = 6;
+   */
+  requestId: string;
+};
+
+/**
+ * Describes the message countersign.v1.CreateWebhookRequest.
+ * Use `create(CreateWebhookRequestSchema)` to create a new message.
+ */
+export const CreateWebhookRequestSchema: GenMessage<CreateWebhookRequest> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_admin, 21);
+
+/**
+ * The new webhook.
+ *
+ * @generated from message countersign.v1.CreateWebhookResponse
+ */
+export type CreateWebhookResponse = Message<"countersign.v1.CreateWebhookResponse"> & {
+  /**
+   * The webhook.
+   *
+   * @generated from field: countersign.v1.Webhook webhook = 1;
+   */
+  webhook?: Webhook | undefined;
+
+  /**
+   * The signing secret. It is shown here and nowhere else; only a repeat with the same request_id shows it once more.
+   *
+   * @generated from field: string secret = 2;
+   */
+  secret: string;
+};
+
+/**
+ * Describes the message countersign.v1.CreateWebhookResponse.
+ * Use `create(CreateWebhookResponseSchema)` to create a new message.
+ */
+export const CreateWebhookResponseSchema: GenMessage<CreateWebhookResponse> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_admin, 22);
+
+/**
+ * Asks for a page of webhooks.
+ *
+ * @generated from message countersign.v1.ListWebhooksRequest
+ */
+export type ListWebhooksRequest = Message<"countersign.v1.ListWebhooksRequest"> & {
+  /**
+   * At most this many, up to 500. 0 means 50.
+   *
+   * @generated from field: int32 page_size = 1;
+   */
+  pageSize: number;
+
+  /**
+   * next_page_token of the page before; empty for the first. It is bound to this caller and these filters.
+   *
+   * @generated from field: string page_token = 2;
+   */
+  pageToken: string;
+
+  /**
+   * The project. Empty means the caller's own.
+   *
+   * @generated from field: string project_id = 3;
+   */
+  projectId: string;
+};
+
+/**
+ * Describes the message countersign.v1.ListWebhooksRequest.
+ * Use `create(ListWebhooksRequestSchema)` to create a new message.
+ */
+export const ListWebhooksRequestSchema: GenMessage<ListWebhooksRequest> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_admin, 23);
+
+/**
+ * A page of webhooks, oldest first.
+ *
+ * @generated from message countersign.v1.ListWebhooksResponse
+ */
+export type ListWebhooksResponse = Message<"countersign.v1.ListWebhooksResponse"> & {
+  /**
+   * The webhooks of this page.
+   *
+   * @generated from field: repeated countersign.v1.Webhook webhooks = 1;
+   */
+  webhooks: Webhook[];
+
+  /**
+   * Ask for the next page with this; empty on the last page.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message countersign.v1.ListWebhooksResponse.
+ * Use `create(ListWebhooksResponseSchema)` to create a new message.
+ */
+export const ListWebhooksResponseSchema: GenMessage<ListWebhooksResponse> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_admin, 24);
+
+/**
+ * Asks for a change to a webhook.
+ *
+ * @generated from message countersign.v1.UpdateWebhookRequest
+ */
+export type UpdateWebhookRequest = Message<"countersign.v1.UpdateWebhookRequest"> & {
+  /**
+   * The webhook with its new values. `webhook_id` says which, `project_id` of which project (empty means the caller's
+   * own; a webhook of another project does not exist); `etag`, when not empty, must be the one it has now
+   * (ETAG_MISMATCH otherwise).
+   *
+   * @generated from field: countersign.v1.Webhook webhook = 1;
+   */
+  webhook?: Webhook | undefined;
+
+  /**
+   * The fields to change: `display_name`, `url`, `event_types`, `state` (to WEBHOOK_STATE_ACTIVE or
+   * WEBHOOK_STATE_DISABLED).
+   *
+   * @generated from field: google.protobuf.FieldMask update_mask = 2;
+   */
+  updateMask?: FieldMask | undefined;
+
+  /**
+   * Whether to give it a new signing secret.
+   *
+   * @generated from field: bool rotate_secret = 3;
+   */
+  rotateSecret: boolean;
+
+  /**
+   * How long the old secret goes on, up to seven days; 0 ends it at once. In the format COUNTERSIGN messages carry both
+   * signatures meanwhile. In CDP and DYNAMIC, which have place for one, the old secret signs until then, the new one
+   * from then on.
+   *
+   * @generated from field: uint32 secret_overlap_seconds = 4;
+   */
+  secretOverlapSeconds: number;
+
+  /**
+   * Optional UUID that makes a repeat safe.
+   *
+   * @generated from field: string request_id = 5;
+   */
+  requestId: string;
+};
+
+/**
+ * Describes the message countersign.v1.UpdateWebhookRequest.
+ * Use `create(UpdateWebhookRequestSchema)` to create a new message.
+ */
+export const UpdateWebhookRequestSchema: GenMessage<UpdateWebhookRequest> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_admin, 25);
+
+/**
+ * The changed webhook.
+ *
+ * @generated from message countersign.v1.UpdateWebhookResponse
+ */
+export type UpdateWebhookResponse = Message<"countersign.v1.UpdateWebhookResponse"> & {
+  /**
+   * The webhook as it is now.
+   *
+   * @generated from field: countersign.v1.Webhook webhook = 1;
+   */
+  webhook?: Webhook | undefined;
+
+  /**
+   * The new secret, if there is one, shown as in CreateWebhookResponse.
+   *
+   * @generated from field: string secret = 2;
+   */
+  secret: string;
+};
+
+/**
+ * Describes the message countersign.v1.UpdateWebhookResponse.
+ * Use `create(UpdateWebhookResponseSchema)` to create a new message.
+ */
+export const UpdateWebhookResponseSchema: GenMessage<UpdateWebhookResponse> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_admin, 26);
+
+/**
+ * Asks for a webhook's end.
+ *
+ * @generated from message countersign.v1.DeleteWebhookRequest
+ */
+export type DeleteWebhookRequest = Message<"countersign.v1.DeleteWebhookRequest"> & {
+  /**
+   * The webhook.
+   *
+   * @generated from field: string webhook_id = 1;
+   */
+  webhookId: string;
+
+  /**
+   * The project it is of. Empty means the caller's own; a webhook of another project does not exist.
+   *
+   * @generated from field: string project_id = 2;
+   */
+  projectId: string;
+
+  /**
+   * When not empty, must be the etag the webhook has now (ETAG_MISMATCH otherwise).
+   *
+   * @generated from field: string etag = 3;
+   */
+  etag: string;
+
+  /**
+   * Optional UUID that makes a repeat safe.
+   *
+   * @generated from field: string request_id = 4;
+   */
+  requestId: string;
+};
+
+/**
+ * Describes the message countersign.v1.DeleteWebhookRequest.
+ * Use `create(DeleteWebhookRequestSchema)` to create a new message.
+ */
+export const DeleteWebhookRequestSchema: GenMessage<DeleteWebhookRequest> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_admin, 27);
+
+/**
+ * The webhook is no more.
+ *
+ * @generated from message countersign.v1.DeleteWebhookResponse
+ */
+export type DeleteWebhookResponse = Message<"countersign.v1.DeleteWebhookResponse"> & {
+};
+
+/**
+ * Describes the message countersign.v1.DeleteWebhookResponse.
+ * Use `create(DeleteWebhookResponseSchema)` to create a new message.
+ */
+export const DeleteWebhookResponseSchema: GenMessage<DeleteWebhookResponse> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_admin, 28);
+
+/**
+ * What a webhook was told of one event, or is to be.
+ *
+ * @generated from message countersign.v1.WebhookDelivery
+ */
+export type WebhookDelivery = Message<"countersign.v1.WebhookDelivery"> & {
+  /**
+   * The webhook.
+   *
+   * @generated from field: string webhook_id = 1;
+   */
+  webhookId: string;
+
+  /**
+   * The event: a UUID, the same at every attempt and every webhook.
+   *
+   * @generated from field: string event_id = 2;
+   */
+  eventId: string;
+
+  /**
+   * What happened: `wallet.created` and the like; `ping`.
+   *
+   * @generated from field: string event_type = 3;
+   */
+  eventType: string;
+
+  /**
+   * When it happened.
+   *
+   * @generated from field: google.protobuf.Timestamp event_time = 4;
+   */
+  eventTime?: Timestamp | undefined;
+
+  /**
+   * How far it has come.
+   *
+   * @generated from field: countersign.v1.WebhookDeliveryState state = 5;
+   */
+  state: WebhookDeliveryState;
+
+  /**
+   * Attempts so far whose end is known.
+   *
+   * @generated from field: uint32 attempt_count = 6;
+   */
+  attemptCount: number;
+
+  /**
+   * How often RedeliverWebhook asked for it.
+   *
+   * @generated from field: uint32 redelivery_count = 7;
+   */
+  redeliveryCount: number;
+
+  /**
+   * When the next attempt is due, if there is to be one.
+   *
+   * @generated from field: google.protobuf.Timestamp next_attempt_time = 8;
+   */
+  nextAttemptTime?: Timestamp | undefined;
+
+  /**
+   * When the last attempt ended.
+   *
+   * @generated from field: google.protobuf.Timestamp last_attempt_time = 9;
+   */
+  lastAttemptTime?: Timestamp | undefined;
+
+  /**
+   * HTTP status of the last attempt; 0 when no answer came.
+   *
+   * @generated from field: uint32 last_status = 10;
+   */
+  lastStatus: number;
+
+  /**
+   * Why no answer came to the last attempt: `timeout`, `unresolvable`, `connect_failed`, `certificate_refused`,
+   * `address_refused`, `port_refused`, `plaintext_refused`, `url_refused`, `broken`; `unnamed` for an event the format
+   * has no name for; `internal` for what the daemon's log tells.
+   *
+   * @generated from field: string last_error = 11;
+   */
+  lastError: string;
+
+  /**
+   * The beginning of the last answer, at most 256 bytes, as printable text.
+   *
+   * @generated from field: string last_response_excerpt = 12;
+   */
+  lastResponseExcerpt: string;
+};
+
+/**
+ * Describes the message countersign.v1.WebhookDelivery.
+ * Use `create(WebhookDeliverySchema)` to create a new message.
+ */
+export const WebhookDeliverySchema: GenMessage<WebhookDelivery> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_admin, 29);
+
+/**
+ * Asks for a page of deliveries.
+ *
+ * @generated from message countersign.v1.ListWebhookDeliveriesRequest
+ */
+export type ListWebhookDeliveriesRequest = Message<"countersign.v1.ListWebhookDeliveriesRequest"> & {
+  /**
+   * At most this many, up to 500. 0 means 50.
+   *
+   * @generated from field: int32 page_size = 1;
+   */
+  pageSize: number;
+
+  /**
+   * next_page_token of the page before; empty for the first. It is bound to this caller and these filters.
+   *
+   * @generated from field: string page_token = 2;
+   */
+  pageToken: string;
+
+  /**
+   * The webhook.
+   *
+   * @generated from field: string webhook_id = 3;
+   */
+  webhookId: string;
+
+  /**
+   * The project it is of. Empty means the caller's own; a webhook of another project does not exist.
+   *
+   * @generated from field: string project_id = 4;
+   */
+  projectId: string;
+
+  /**
+   * Only those in this state, when stated.
+   *
+   * @generated from field: countersign.v1.WebhookDeliveryState state = 5;
+   */
+  state: WebhookDeliveryState;
+};
+
+/**
+ * Describes the message countersign.v1.ListWebhookDeliveriesRequest.
+ * Use `create(ListWebhookDeliveriesRequestSchema)` to create a new message.
+ */
+export const ListWebhookDeliveriesRequestSchema: GenMessage<ListWebhookDeliveriesRequest> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_admin, 30);
+
+/**
+ * A page of deliveries, the newest event first.
+ *
+ * @generated from message countersign.v1.ListWebhookDeliveriesResponse
+ */
+export type ListWebhookDeliveriesResponse = Message<"countersign.v1.ListWebhookDeliveriesResponse"> & {
+  /**
+   * The deliveries of this page.
+   *
+   * @generated from field: repeated countersign.v1.WebhookDelivery deliveries = 1;
+   */
+  deliveries: WebhookDelivery[];
+
+  /**
+   * Ask for the next page with this; empty on the last page.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message countersign.v1.ListWebhookDeliveriesResponse.
+ * Use `create(ListWebhookDeliveriesResponseSchema)` to create a new message.
+ */
+export const ListWebhookDeliveriesResponseSchema: GenMessage<ListWebhookDeliveriesResponse> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_admin, 31);
+
+/**
+ * Asks for an event to be sent again.
+ *
+ * @generated from message countersign.v1.RedeliverWebhookRequest
+ */
+export type RedeliverWebhookRequest = Message<"countersign.v1.RedeliverWebhookRequest"> & {
+  /**
+   * The webhook.
+   *
+   * @generated from field: string webhook_id = 1;
+   */
+  webhookId: string;
+
+  /**
+   * The event. One that the webhook was never to be told, or that is not kept any more, is WEBHOOK_DELIVERY_NOT_FOUND.
+   *
+   * @generated from field: string event_id = 2;
+   */
+  eventId: string;
+
+  /**
+   * The project it is of. Empty means the caller's own; a webhook of another project does not exist.
+   *
+   * @generated from field: string project_id = 3;
+   */
+  projectId: string;
+
+  /**
+   * Optional UUID that makes a repeat safe.
+   *
+   * @generated from field: string request_id = 4;
+   */
+  requestId: string;
+};
+
+/**
+ * Describes the message countersign.v1.RedeliverWebhookRequest.
+ * Use `create(RedeliverWebhookRequestSchema)` to create a new message.
+ */
+export const RedeliverWebhookRequestSchema: GenMessage<RedeliverWebhookRequest> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_admin, 32);
+
+/**
+ * The event waits to be sent.
+ *
+ * @generated from message countersign.v1.RedeliverWebhookResponse
+ */
+export type RedeliverWebhookResponse = Message<"countersign.v1.RedeliverWebhookResponse"> & {
+  /**
+   * Its delivery.
+   *
+   * @generated from field: countersign.v1.WebhookDelivery delivery = 1;
+   */
+  delivery?: WebhookDelivery | undefined;
+};
+
+/**
+ * Describes the message countersign.v1.RedeliverWebhookResponse.
+ * Use `create(RedeliverWebhookResponseSchema)` to create a new message.
+ */
+export const RedeliverWebhookResponseSchema: GenMessage<RedeliverWebhookResponse> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_admin, 33);
+
+/**
  * A stop that holds until it is taken back.
  *
  * @generated from message countersign.v1.FreezeRecord
@@ -734,7 +1356,7 @@ export type FreezeRecord = Message<"countersign.v1.FreezeRecord"> & {
  * Use `create(FreezeRecordSchema)` to create a new message.
  */
 export const FreezeRecordSchema: GenMessage<FreezeRecord> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_admin, 20);
+  messageDesc(file_countersign_v1_admin, 34);
 
 /**
  * Asks for a stop.
@@ -776,7 +1398,7 @@ export type FreezeRequest = Message<"countersign.v1.FreezeRequest"> & {
  * Use `create(FreezeRequestSchema)` to create a new message.
  */
 export const FreezeRequestSchema: GenMessage<FreezeRequest> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_admin, 21);
+  messageDesc(file_countersign_v1_admin, 35);
 
 /**
  * The stop.
@@ -797,7 +1419,7 @@ export type FreezeResponse = Message<"countersign.v1.FreezeResponse"> & {
  * Use `create(FreezeResponseSchema)` to create a new message.
  */
 export const FreezeResponseSchema: GenMessage<FreezeResponse> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_admin, 22);
+  messageDesc(file_countersign_v1_admin, 36);
 
 /**
  * Asks for a stop to be taken back.
@@ -832,7 +1454,7 @@ export type UnfreezeRequest = Message<"countersign.v1.UnfreezeRequest"> & {
  * Use `create(UnfreezeRequestSchema)` to create a new message.
  */
 export const UnfreezeRequestSchema: GenMessage<UnfreezeRequest> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_admin, 23);
+  messageDesc(file_countersign_v1_admin, 37);
 
 /**
  * The stop that was taken back.
@@ -853,7 +1475,7 @@ export type UnfreezeResponse = Message<"countersign.v1.UnfreezeResponse"> & {
  * Use `create(UnfreezeResponseSchema)` to create a new message.
  */
 export const UnfreezeResponseSchema: GenMessage<UnfreezeResponse> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_admin, 24);
+  messageDesc(file_countersign_v1_admin, 38);
 
 /**
  * Asks for a backup of both vaults.
@@ -874,7 +1496,7 @@ export type CreateBackupRequest = Message<"countersign.v1.CreateBackupRequest"> 
  * Use `create(CreateBackupRequestSchema)` to create a new message.
  */
 export const CreateBackupRequestSchema: GenMessage<CreateBackupRequest> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_admin, 25);
+  messageDesc(file_countersign_v1_admin, 39);
 
 /**
  * The backup that was made.
@@ -895,7 +1517,7 @@ export type CreateBackupResponse = Message<"countersign.v1.CreateBackupResponse"
  * Use `create(CreateBackupResponseSchema)` to create a new message.
  */
 export const CreateBackupResponseSchema: GenMessage<CreateBackupResponse> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_admin, 26);
+  messageDesc(file_countersign_v1_admin, 40);
 
 /**
  * One file of a backup.
@@ -944,7 +1566,7 @@ export type Backup = Message<"countersign.v1.Backup"> & {
  * Use `create(BackupSchema)` to create a new message.
  */
 export const BackupSchema: GenMessage<Backup> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_admin, 27);
+  messageDesc(file_countersign_v1_admin, 41);
 
 /**
  * Asks for a new root key of one vault.
@@ -972,7 +1594,7 @@ export type RotateVaultKeyRequest = Message<"countersign.v1.RotateVaultKeyReques
  * Use `create(RotateVaultKeyRequestSchema)` to create a new message.
  */
 export const RotateVaultKeyRequestSchema: GenMessage<RotateVaultKeyRequest> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_admin, 28);
+  messageDesc(file_countersign_v1_admin, 42);
 
 /**
  * The root key was replaced.
@@ -1007,7 +1629,7 @@ export type RotateVaultKeyResponse = Message<"countersign.v1.RotateVaultKeyRespo
  * Use `create(RotateVaultKeyResponseSchema)` to create a new message.
  */
 export const RotateVaultKeyResponseSchema: GenMessage<RotateVaultKeyResponse> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_admin, 29);
+  messageDesc(file_countersign_v1_admin, 43);
 
 /**
  * Asks how the daemon is.
@@ -1022,7 +1644,7 @@ export type GetStatusRequest = Message<"countersign.v1.GetStatusRequest"> & {
  * Use `create(GetStatusRequestSchema)` to create a new message.
  */
 export const GetStatusRequestSchema: GenMessage<GetStatusRequest> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_admin, 30);
+  messageDesc(file_countersign_v1_admin, 44);
 
 /**
  * How the daemon is.
@@ -1043,7 +1665,7 @@ export type GetStatusResponse = Message<"countersign.v1.GetStatusResponse"> & {
  * Use `create(GetStatusResponseSchema)` to create a new message.
  */
 export const GetStatusResponseSchema: GenMessage<GetStatusResponse> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_admin, 31);
+  messageDesc(file_countersign_v1_admin, 45);
 
 /**
  * How the daemon is.
@@ -1149,6 +1771,13 @@ export type Status = Message<"countersign.v1.Status"> & {
    * @generated from field: countersign.v1.RestoreStatus restore = 31;
    */
   restore?: RestoreStatus | undefined;
+
+  /**
+   * How far webhooks have been told.
+   *
+   * @generated from field: countersign.v1.WebhookStatus webhooks = 40;
+   */
+  webhooks?: WebhookStatus | undefined;
 };
 
 /**
@@ -1156,7 +1785,49 @@ export type Status = Message<"countersign.v1.Status"> & {
  * Use `create(StatusSchema)` to create a new message.
  */
 export const StatusSchema: GenMessage<Status> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_admin, 32);
+  messageDesc(file_countersign_v1_admin, 46);
+
+/**
+ * How far webhooks have been told, over all projects.
+ *
+ * @generated from message countersign.v1.WebhookStatus
+ */
+export type WebhookStatus = Message<"countersign.v1.WebhookStatus"> & {
+  /**
+   * Deliveries that wait, those of webhooks that are not active included.
+   *
+   * @generated from field: uint64 pending_count = 1;
+   */
+  pendingCount: bigint;
+
+  /**
+   * When the oldest of them was to be made first.
+   *
+   * @generated from field: google.protobuf.Timestamp oldest_pending_time = 2;
+   */
+  oldestPendingTime?: Timestamp | undefined;
+
+  /**
+   * Deliveries made since the daemon started.
+   *
+   * @generated from field: uint64 delivered_count = 3;
+   */
+  deliveredCount: bigint;
+
+  /**
+   * Attempts that failed since the daemon started.
+   *
+   * @generated from field: uint64 failed_attempt_count = 4;
+   */
+  failedAttemptCount: bigint;
+};
+
+/**
+ * Describes the message countersign.v1.WebhookStatus.
+ * Use `create(WebhookStatusSchema)` to create a new message.
+ */
+export const WebhookStatusSchema: GenMessage<WebhookStatus> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_admin, 47);
 
 /**
  * The newest backup of one vault.
@@ -1184,7 +1855,7 @@ export type BackupStatus = Message<"countersign.v1.BackupStatus"> & {
  * Use `create(BackupStatusSchema)` to create a new message.
  */
 export const BackupStatusSchema: GenMessage<BackupStatus> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_admin, 33);
+  messageDesc(file_countersign_v1_admin, 48);
 
 /**
  * A restore from a backup.
@@ -1234,7 +1905,7 @@ export type RestoreStatus = Message<"countersign.v1.RestoreStatus"> & {
  * Use `create(RestoreStatusSchema)` to create a new message.
  */
 export const RestoreStatusSchema: GenMessage<RestoreStatus> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_admin, 34);
+  messageDesc(file_countersign_v1_admin, 49);
 
 /**
  * The state of one link to the cosigner.
@@ -1276,7 +1947,7 @@ export type LinkStatus = Message<"countersign.v1.LinkStatus"> & {
  * Use `create(LinkStatusSchema)` to create a new message.
  */
 export const LinkStatusSchema: GenMessage<LinkStatus> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_admin, 35);
+  messageDesc(file_countersign_v1_admin, 50);
 
 /**
  * Where an API key is in its life.
@@ -1325,6 +1996,159 @@ export type ApiKeyState = (typeof ApiKeyState)[keyof typeof ApiKeyState] | Unkno
  */
 export const ApiKeyStateSchema: GenEnum<ApiKeyState> = /*@__PURE__*/
   enumDesc(file_countersign_v1_admin, 0);
+
+/**
+ * How a webhook's messages look and are signed. In every format one event keeps its id however often it is sent, and
+ * may be sent more than once: keep the ids you have seen.
+ *
+ * @generated from enum countersign.v1.WebhookFormat
+ */
+export const WebhookFormat = {
+  /**
+   * Not stated: WEBHOOK_FORMAT_COUNTERSIGN.
+   *
+   * @generated from enum value: WEBHOOK_FORMAT_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * Standard Webhooks: `webhook-id` (the event's id), `webhook-timestamp` and `webhook-signature` (`v1,` and base64 of
+   * HMAC-SHA256 over `id.timestamp.body`), signed again at each attempt; secret `whsec_…`. The body is JSON: `type`,
+   * `timestamp`, `event_id`, `project_id`, `data`. Every event there is.
+   *
+   * @generated from enum value: WEBHOOK_FORMAT_COUNTERSIGN = 1;
+   */
+  COUNTERSIGN: 1,
+
+  /**
+   * As Coinbase CDP sends: `X-Hook0-Signature: t=…,h=…,v1=…`, `X-Event-Id`, `X-Event-Type`. Events `grant.created` and
+   * `grant.revoked`, as `wallet.delegation.created` and `wallet.delegation.revoked`; the body is their data alone.
+   *
+   * @generated from enum value: WEBHOOK_FORMAT_CDP = 2;
+   */
+  CDP: 2,
+
+  /**
+   * As Dynamic sends: `x-dynamic-signature-256` over the body, and Dynamic's envelope in it. Events
+   * `delegated_access.created` and `delegated_access.revoked`, as `wallet.delegation.created` and
+   * `wallet.delegation.revoked`, and a `ping` when the webhook is made. `walletId` and `webhookId` are our ids as UUIDs,
+   * `environmentId` is a UUID made of the project id, which is the `environmentName`.
+   *
+   * @generated from enum value: WEBHOOK_FORMAT_DYNAMIC = 3;
+   */
+  DYNAMIC: 3,
+} as const;
+
+/**
+ * How a webhook's messages look and are signed. In every format one event keeps its id however often it is sent, and
+ * may be sent more than once: keep the ids you have seen.
+ *
+ * @generated from enum countersign.v1.WebhookFormat
+ */
+export type WebhookFormat = (typeof WebhookFormat)[keyof typeof WebhookFormat] | UnknownEnum;
+
+/**
+ * Describes the enum countersign.v1.WebhookFormat.
+ */
+export const WebhookFormatSchema: GenEnum<WebhookFormat> = /*@__PURE__*/
+  enumDesc(file_countersign_v1_admin, 1);
+
+/**
+ * Whether a webhook is told.
+ *
+ * @generated from enum countersign.v1.WebhookState
+ */
+export const WebhookState = {
+  /**
+   * Not stated.
+   *
+   * @generated from enum value: WEBHOOK_STATE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * It is told.
+   *
+   * @generated from enum value: WEBHOOK_STATE_ACTIVE = 1;
+   */
+  ACTIVE: 1,
+
+  /**
+   * An operator turned it off. What happens meanwhile waits, up to 30 days.
+   *
+   * @generated from enum value: WEBHOOK_STATE_DISABLED = 2;
+   */
+  DISABLED: 2,
+
+  /**
+   * The endpoint answered 410 Gone. As WEBHOOK_STATE_DISABLED, until it is set to WEBHOOK_STATE_ACTIVE again.
+   *
+   * @generated from enum value: WEBHOOK_STATE_GONE = 3;
+   */
+  GONE: 3,
+} as const;
+
+/**
+ * Whether a webhook is told.
+ *
+ * @generated from enum countersign.v1.WebhookState
+ */
+export type WebhookState = (typeof WebhookState)[keyof typeof WebhookState] | UnknownEnum;
+
+/**
+ * Describes the enum countersign.v1.WebhookState.
+ */
+export const WebhookStateSchema: GenEnum<WebhookState> = /*@__PURE__*/
+  enumDesc(file_countersign_v1_admin, 2);
+
+/**
+ * How far telling a webhook of an event has come.
+ *
+ * @generated from enum countersign.v1.WebhookDeliveryState
+ */
+export const WebhookDeliveryState = {
+  /**
+   * Not stated.
+   *
+   * @generated from enum value: WEBHOOK_DELIVERY_STATE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * To be attempted at `next_attempt_time`.
+   *
+   * @generated from enum value: WEBHOOK_DELIVERY_STATE_PENDING = 1;
+   */
+  PENDING: 1,
+
+  /**
+   * The endpoint answered with a status of 200 to 299.
+   *
+   * @generated from enum value: WEBHOOK_DELIVERY_STATE_DELIVERED = 2;
+   */
+  DELIVERED: 2,
+
+  /**
+   * It did not, at the first attempt and those 15 seconds, 1 minute, 10 minutes, 1 hour and 1 day later; or it answered
+   * 410.
+   *
+   * @generated from enum value: WEBHOOK_DELIVERY_STATE_FAILED = 3;
+   */
+  FAILED: 3,
+} as const;
+
+/**
+ * How far telling a webhook of an event has come.
+ *
+ * @generated from enum countersign.v1.WebhookDeliveryState
+ */
+export type WebhookDeliveryState = (typeof WebhookDeliveryState)[keyof typeof WebhookDeliveryState] | UnknownEnum;
+
+/**
+ * Describes the enum countersign.v1.WebhookDeliveryState.
+ */
+export const WebhookDeliveryStateSchema: GenEnum<WebhookDeliveryState> = /*@__PURE__*/
+  enumDesc(file_countersign_v1_admin, 3);
 
 /**
  * What a freeze stops.
@@ -1379,7 +2203,7 @@ export type FreezeScope = (typeof FreezeScope)[keyof typeof FreezeScope] | Unkno
  * Describes the enum countersign.v1.FreezeScope.
  */
 export const FreezeScopeSchema: GenEnum<FreezeScope> = /*@__PURE__*/
-  enumDesc(file_countersign_v1_admin, 1);
+  enumDesc(file_countersign_v1_admin, 4);
 
 /**
  * Whose vault.
@@ -1420,7 +2244,7 @@ export type VaultParty = (typeof VaultParty)[keyof typeof VaultParty] | UnknownE
  * Describes the enum countersign.v1.VaultParty.
  */
 export const VaultPartySchema: GenEnum<VaultParty> = /*@__PURE__*/
-  enumDesc(file_countersign_v1_admin, 2);
+  enumDesc(file_countersign_v1_admin, 5);
 
 /**
  * Whether a link serves.
@@ -1475,7 +2299,7 @@ export type LinkState = (typeof LinkState)[keyof typeof LinkState] | UnknownEnum
  * Describes the enum countersign.v1.LinkState.
  */
 export const LinkStateSchema: GenEnum<LinkState> = /*@__PURE__*/
-  enumDesc(file_countersign_v1_admin, 3);
+  enumDesc(file_countersign_v1_admin, 6);
 
 /**
  * Administers the daemon: projects, API keys, freezes, backups, root keys, status. Every RPC needs an API key with
@@ -1576,6 +2400,71 @@ export const AdminService: GenService<{
     methodKind: "unary";
     input: typeof RevokeApiKeyRequestSchema;
     output: typeof RevokeApiKeyResponseSchema;
+  },
+  /**
+   * Makes a webhook: an endpoint of yours that is told by HTTP POST what happens in a project from now on. Shows its
+   * signing secret, which is not shown again. A URL the daemon does not send to is WEBHOOK_URL_REFUSED; the seventeenth
+   * webhook of a project is LIMIT_EXCEEDED.
+   *
+   * @generated from rpc countersign.v1.AdminService.CreateWebhook
+   */
+  createWebhook: {
+    methodKind: "unary";
+    input: typeof CreateWebhookRequestSchema;
+    output: typeof CreateWebhookResponseSchema;
+  },
+  /**
+   * Lists a project's webhooks in the order of their creation, without their secrets.
+   *
+   * @generated from rpc countersign.v1.AdminService.ListWebhooks
+   */
+  listWebhooks: {
+    methodKind: "unary";
+    input: typeof ListWebhooksRequestSchema;
+    output: typeof ListWebhooksResponseSchema;
+  },
+  /**
+   * Changes the fields of a webhook that `update_mask` names, if `etag` is still the one it has now, gives it a new
+   * signing secret, or both.
+   *
+   * @generated from rpc countersign.v1.AdminService.UpdateWebhook
+   */
+  updateWebhook: {
+    methodKind: "unary";
+    input: typeof UpdateWebhookRequestSchema;
+    output: typeof UpdateWebhookResponseSchema;
+  },
+  /**
+   * Ends a webhook for good: nothing more is sent there, and what waited is dropped. An attempt that has begun may still
+   * arrive.
+   *
+   * @generated from rpc countersign.v1.AdminService.DeleteWebhook
+   */
+  deleteWebhook: {
+    methodKind: "unary";
+    input: typeof DeleteWebhookRequestSchema;
+    output: typeof DeleteWebhookResponseSchema;
+  },
+  /**
+   * Lists what a webhook was told, or is to be, the newest event first. Events are kept for 30 days.
+   *
+   * @generated from rpc countersign.v1.AdminService.ListWebhookDeliveries
+   */
+  listWebhookDeliveries: {
+    methodKind: "unary";
+    input: typeof ListWebhookDeliveriesRequestSchema;
+    output: typeof ListWebhookDeliveriesResponseSchema;
+  },
+  /**
+   * Sends an event to a webhook again, whatever became of it before: at once, under the same event id, with all retries.
+   * What waits for a webhook that is not active goes on waiting.
+   *
+   * @generated from rpc countersign.v1.AdminService.RedeliverWebhook
+   */
+  redeliverWebhook: {
+    methodKind: "unary";
+    input: typeof RedeliverWebhookRequestSchema;
+    output: typeof RedeliverWebhookResponseSchema;
   },
   /**
    * Stops a wallet, an API key, a project or everything from signing until it is unfrozen. When the answer arrives,
