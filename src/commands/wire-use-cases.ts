@@ -1,8 +1,10 @@
 /** The use cases as the edge calls them, over one vault and one pair of parties. */
+import type { Chains } from '../chain/chains.ts'
 import type { Call } from '../domain/call.ts'
 import type { ProjectId } from '../domain/ids.ts'
 import { archiveWallet } from '../wallet/archive-wallet.ts'
 import { createWallet } from '../wallet/create-wallet.ts'
+import { exportPrivateKey } from '../wallet/export-private-key.ts'
 import { getWallet, listWallets } from '../wallet/read-wallets.ts'
 import { refreshShares } from '../wallet/refresh-shares.ts'
 import { warmPresignatures } from '../wallet/warm-presignatures.ts'
@@ -26,14 +28,17 @@ import { authorize } from '../signing/authorize.ts'
 import type { RateLimiter } from '../signing/rate-limiter.ts'
 import { signAuthorization, signDigest, signMessage, signTransaction, signTypedData } from '../signing/requests.ts'
 import type { SignNeeds } from '../signing/sign.ts'
-import { verifySignature } from '../signing/verify-signature.ts'
 import type { Webhooks } from './wire-webhooks.ts'
+import { verifySignature } from '../wallet/verify-signature.ts'
+import { listWalletSecrets, registerWalletSecret, revokeWalletSecret } from '../user/wallet-secrets.ts'
 
 export type UseCaseNeeds = CustodyNeeds &
   Pick<GrantNeeds, 'maxGrantMs' | 'grantEnded'> &
   Pick<Webhooks, 'judgeUrl' | 'webhookCounts'> & {
   readonly rates: RateLimiter
+  readonly chains: Chains
   readonly onAlert: SignNeeds['onAlert']
+  readonly allowExport: boolean
   readonly started: { readonly version: string; readonly timeMs: number }
 }
 
@@ -49,6 +54,7 @@ export const wireUseCases = (needs: UseCaseNeeds): UseCases => {
       createWallet: (call, args) => createWallet(creating, call, args),
       getWallet: async (call, args) => getWallet(needs, call, args),
       listWallets: async (call, args) => listWallets(needs, call, args),
+      exportPrivateKey: (call, args) => exportPrivateKey(needs, call, args),
       archiveWallet: (call, args) => archiveWallet(needs, call, args),
       refreshShares: (call, args) => refreshShares(refreshing, call, args),
       warmPresignatures: (call, args) => warmPresignatures(needs, call, args),
@@ -66,6 +72,11 @@ export const wireUseCases = (needs: UseCaseNeeds): UseCases => {
       getGrant: async (call, args) => getGrant(needs, call, args),
       listGrants: async (call, args) => listGrants(needs, call, args),
       revokeGrant: (call, args) => revokeGrant(needs, call, args),
+    },
+    endUsers: {
+      registerWalletSecret: (call, args) => registerWalletSecret(needs, call, args),
+      listWalletSecrets: async (call) => listWalletSecrets(needs, call),
+      revokeWalletSecret: (call, args) => revokeWalletSecret(needs, call, args),
     },
     audit: {
       listEvents: async (call, args) => listEvents(reading(call), call, args),

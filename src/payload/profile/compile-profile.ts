@@ -37,6 +37,7 @@ const compileInput = (members: Members): ((json: Uint8Array) => Parameters) => {
 
 /** The venue's codes for what a key is for, each once. A family that the venue has no code for is refused. */
 const scopeCodes = (profile: Profile, scopes: readonly (Family | 'unrestricted')[]): readonly Value[] => {
+  if (scopes.length === 0) throw inputRefused('scopes', 'are empty')
   const codes = scopes.map((scope) => {
     const code = profile.scopeCodes?.[scope]
     if (code === undefined) throw inputRefused('scopes', `the venue has no scope for ${scope}`)

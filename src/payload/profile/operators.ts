@@ -176,7 +176,8 @@ const TEXT: Readonly<Record<string, Operator>> = {
 
 /** Bytes: encodings and hashes. */
 const BYTES: Readonly<Record<string, Operator>> = {
-  cat: pure([1, MANY], (...parts) => concatBytes(...parts.map((part) => takeBytes('cat', part)))),
+  /** Bytes after bytes; a list among the arguments stands for its items. */
+  cat: pure([1, MANY], (...parts) => concatBytes(...parts.flat().map((part) => takeBytes('cat', part)))),
   utf8: pure([1, 1], (text) => Buffer.from(takeText('utf8', text), 'utf8')),
   b64d: pure([1, 1], (text) => Buffer.from(takeText('b64d', text), 'base64')),
   u: withLiteral(1, [1, 1], ([size]) => {
@@ -242,6 +243,8 @@ const VALUES: Readonly<Record<string, Operator>> = {
   }),
   len: pure([1, 1], lengthOf),
   sort: pure([1, 1], sortIntegers),
+  /** Lists after lists; absent ones count as empty. */
+  concat: pure([1, MANY], (...lists) => lists.flatMap((list) => (list === undefined ? [] : takeList('concat', list)))),
   map: withLiteral(1, [1, 1], ([table]) => {
     const entries = literalTable(table)
     return (value) => pick(entries, value)
