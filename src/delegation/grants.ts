@@ -21,8 +21,9 @@ import {
 } from '../vault/grants.ts'
 import { requireProject } from '../vault/projects.ts'
 import type { Reader, Tx } from '../vault/store.ts'
+import { recordWebhookEvent } from '../vault/webhook-outbox.ts'
 import { findWalletsByAddress, getWallet, type Wallet } from '../vault/wallets.ts'
-import { type GrantEnded, grantDetails, recordEnd, recordExpiry } from './end-grants.ts'
+import { type GrantEnded, grantDetails, grantEvent, recordEnd, recordExpiry } from './end-grants.ts'
 import { type GrantView, viewGrant } from './grant-view.ts'
 
 export type GrantNeeds = AuthorizeNeeds & {
@@ -81,6 +82,8 @@ const recordCreated = (tx: Tx, call: Call, grant: Grant): void => {
     decision: 'allow',
     details: grantDetails(grant),
   })
+  const { project, createMs: nowMs } = grant
+  recordWebhookEvent(tx, { project, type: 'grant.created', data: grantEvent(grant), nowMs })
 }
 
 /** The address as the wallet shows it; undefined for all wallets of the caller. */
