@@ -12,6 +12,7 @@ import type { ApiKeyId, ProjectId } from '../domain/ids.ts'
 import type { ProjectSettings } from '../domain/project-settings.ts'
 import type { WalletView } from '../wallet/wallet-view.ts'
 import type { DelegationUseCases } from './delegation-use-cases.ts'
+import type { WebhookUseCases } from './webhook-use-cases.ts'
 import type { EndUserUseCases } from './end-user-use-cases.ts'
 
 export type { AuditEventView, AuditFilter, BackupView, KeyRotationView, StatusView, VaultParty, WalletView }
@@ -359,4 +360,5 @@ export type UseCases = {
   readonly endUsers: EndUserUseCases
   readonly audit: AuditUseCases
   readonly admin: AdminUseCases
+  readonly webhooks: WebhookUseCases
 }
