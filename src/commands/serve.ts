@@ -40,10 +40,10 @@ import type { Tx } from '../vault/store.ts'
 import { pruneUsage, utcDay } from '../vault/usage.ts'
 import { getWallet } from '../vault/wallets.ts'
 import { rootKeyProviders } from './root-keys.ts'
-import { backupPlaces, sealDirectory, sealUseCases } from './sealed-daemon.ts'
+import { backupPlaces, sealDirectory, sealUseCases, sealUsers } from './sealed-daemon.ts'
 import { VERSION } from './version.ts'
 import { watchParties } from './watch-parties.ts'
-import { NO_END_USERS } from '../rpc/end-users.ts'
+import { createEndUserDirectory, NO_TOKENS } from './wire-end-users.ts'
 import { createDirectory, createIdempotencyStore, denialRecorder } from './wire-directory.ts'
 import { startGrantSweep } from './sweep-grants.ts'
 import { type Edge, type Endpoints, startEdge } from './wire-edge.ts'
@@ -136,6 +136,7 @@ export const composeDaemon = async (
       onAlert: (what: string, detail: string) => onAlert('daemon', what, detail),
       started: { version: VERSION, timeMs: startedMs },
       backup: backups.daemon,
+      allowExport: config.allowExport.daemon,
       rootKey: providers.daemon,
       custody: new CustodyTurns(),
       maxGrantMs: config.maxGrantDays * DAY_MS,
@@ -148,7 +149,7 @@ export const composeDaemon = async (
       metrics,
       useCases: sealUseCases(vault, wireUseCases(needs)),
       directory: sealDirectory(vault, createDirectory(vault, grants, clock)),
-      users: NO_END_USERS,
+      users: sealUsers(vault, createEndUserDirectory(vault, NO_TOKENS, clock)),
       idempotency: createIdempotencyStore(vault, clock),
       recordDenial: denialRecorder(vault, clock),
       pageTokenKey: vault.read.keys.pageToken,

@@ -10,6 +10,7 @@ import { failure } from '../domain/failure.ts'
 import { AdminService } from '../../gen/countersign/v1/admin_pb.ts'
 import { AuditService } from '../../gen/countersign/v1/audit_pb.ts'
 import { DelegationService } from '../../gen/countersign/v1/delegation_pb.ts'
+import { EndUserService } from '../../gen/countersign/v1/end_user_pb.ts'
 import { WalletService } from '../../gen/countersign/v1/wallet_pb.ts'
 import { Health } from '../../gen/grpc/health/v1/health_pb.ts'
 import { ServerReflection } from '../../gen/grpc/reflection/v1/reflection_pb.ts'
@@ -42,6 +43,7 @@ export const isPublic = (rule: PublicRule | KeyedRule): rule is PublicRule => 'i
 export const SERVICES = {
   wallet: WalletService,
   delegation: DelegationService,
+  endUser: EndUserService,
   audit: AuditService,
   admin: AdminService,
   health: Health,
@@ -89,6 +91,7 @@ export const ACCESS = {
     warmPresignatures: orOwner('wallet:sign'),
     verifySignature: orOwner('wallet:read'),
     refreshShares: holding('wallet:admin'),
+    exportPrivateKey: orOwnerWithSecret('wallet:admin'),
     archiveWallet: orOwnerWithSecret('wallet:admin'),
   },
   delegation: {
@@ -97,6 +100,12 @@ export const ACCESS = {
     listGrants: orOwner('wallet:read', 'grant:revoke'),
     // Whoever lost the key of their wallet secret can still take back what they granted.
     revokeGrant: reserved(orOwner('grant:revoke')),
+  },
+  endUser: {
+    registerWalletSecret: endUsersOnly('new_wallet_secret'),
+    listWalletSecrets: endUsersOnly('token'),
+    // The device may be lost, and the key with it.
+    revokeWalletSecret: reserved(endUsersOnly('token')),
   },
   audit: {
     listEvents: holding('audit:read'),

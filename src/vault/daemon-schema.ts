@@ -1,3 +1,5 @@
+import { CALLER_TABLES } from './caller-tables.ts'
+import { EXPORT_TABLES } from './export-tables.ts'
 import { GRANT_TABLES } from './grant-tables.ts'
 import type { Schema } from './migrations.ts'
 import { SHARED_TABLES_V1, SHARED_TABLES_V2 } from './shared-tables.ts'
@@ -86,9 +88,11 @@ CREATE INDEX usage_by_day ON usage (day);
 
 /** One member a group of tables, each in a file of its own. */
 const DAEMON_TABLES_V3: readonly string[] = [
+  EXPORT_TABLES,
   GRANT_TABLES,
   WEBHOOK_TABLES,
   USER_TABLES,
+  CALLER_TABLES,
 ]
 
 /** The vault of the daemon, party C. */

@@ -9,9 +9,11 @@ import { createClient } from '@connectrpc/connect'
 import { createConnectTransport, createGrpcTransport, createGrpcWebTransport } from '@connectrpc/connect-node'
 import type { Call } from '../../../src/domain/call.ts'
 import { failure } from '../../../src/domain/failure.ts'
+import { readSettings } from '../../../src/domain/project-settings.ts'
 import type { ApiKeyId, GrantId, ProjectId, UserId, WalletId } from '../../../src/domain/ids.ts'
 import type { ApiKeyDirectory, ApiKeyRecord } from '../../../src/rpc/authenticate.ts'
 import type { DelegationUseCases, GrantView } from '../../../src/rpc/delegation-use-cases.ts'
+import type { EndUserUseCases, WalletSecretView } from '../../../src/rpc/end-user-use-cases.ts'
 import type { AccessToken, EndUserDirectory } from '../../../src/rpc/end-users.ts'
 import type { Edge, EdgeListen } from '../../../src/rpc/edge.ts'
 import { openEdge } from '../../../src/rpc/edge.ts'
@@ -69,6 +71,9 @@ export const testUser = (userId: string, rest: Partial<AccessToken> = {}): TestU
   },
 })
 
+/** Passes for a proof of any request. */
+export const WALLET_AUTH = 'an x-wallet-auth'
+
 const usersOf = (users: readonly TestUser[]): EndUserDirectory => ({
   verifyAccessToken: (token, nowMs) => {
     const user = users.find((one) => one.token === token && !one.isSignedOut)
@@ -76,6 +81,13 @@ const usersOf = (users: readonly TestUser[]): EndUserDirectory => ({
     const { expireTimeMs } = user.facts
     if (expireTimeMs <= nowMs) throw failure('ACCESS_TOKEN_EXPIRED', { expireTime: new Date(expireTimeMs).toISOString() })
     return user.facts
+  },
+  proveWalletSecret: async (_caller, { token }) => {
+    if (token !== WALLET_AUTH) throw failure('WALLET_AUTH_INVALID', { detail: 'signature' })
+    return { walletSecretId: 'device', keyHash: '00' }
+  },
+  proveNewWalletSecret: async (_publicKey, { token }) => {
+    if (token !== WALLET_AUTH) throw failure('WALLET_AUTH_INVALID', { detail: 'signature' })
   },
   assertStands: ({ accessTokenId }) => {
     if (users.some(({ facts, isSignedOut }) => isSignedOut && facts.tokenId === accessTokenId))
@@ -116,6 +128,7 @@ export const memoryStore = (): IdempotencyStore & { readonly rows: Map<string, S
       rows.delete(name(key))
     },
     interrupt: async () => {},
+    assertReleasable: () => {},
   }
 }
 
@@ -131,11 +144,14 @@ export const WALLET: WalletView = {
   state: 'active',
   origin: 'generated',
   createTimeMs: 1_700_000_000_123,
+  walletEpoch: 0,
+  exportTimeMs: undefined,
 }
 
 const bytes = (length: number, fill: number) => new Uint8Array(length).fill(fill)
 
 const RECEIPT = { sequence: 7n, hash: bytes(32, 4), signature: bytes(64, 5), keyId: 'audit-1' }
+const SHARE = { partyId: bytes(32, 6), point: bytes(33, 7), envelope: bytes(80, 8) }
 export const SIGNED = {
   signature: { r: bytes(32, 1), s: bytes(32, 2), yParity: 1 },
   digest: bytes(32, 3),
@@ -145,7 +161,7 @@ export const SIGNED = {
 const PROJECT_VIEW: ProjectView = {
   projectId: PROJECT,
   displayName: '',
-  delegationEnabled: false,
+  settings: readSettings({}),
   createTimeMs: 1,
   updateTimeMs: 2,
   etag: 'e1',
@@ -163,6 +179,7 @@ const KEY_VIEW: ApiKeyView = {
   revokeTimeMs: undefined,
   state: 'active',
 }
+const SECRET: WalletSecretView = { walletSecretId: 'device', publicKey: 'MFkw', validUntilMs: 2, createTimeMs: 1 }
 const FREEZE: FreezeView = { scope: 'wallet', id: WALLET.walletId, note: '', actor: 'api_key:x', createTimeMs: 1 }
 
 export const GRANT: GrantView = {
@@ -184,6 +201,7 @@ const defaultUseCases = (): UseCases => ({
     getWallet: async () => WALLET,
     listWallets: async () => ({ items: [WALLET], nextCursor: undefined }),
     refreshShares: async () => ({ wallet: WALLET, refreshCount: 1, refreshTimeMs: WALLET.createTimeMs, receipt: RECEIPT }),
+    exportPrivateKey: async () => ({ wallet: WALLET, daemonShare: SHARE, cosignerShare: SHARE, receipt: RECEIPT }),
     archiveWallet: async () => ({ ...WALLET, state: 'archived' }),
     warmPresignatures: async () => ({ depth: 64, capacity: 4_096, fillRate: 500 }),
   },
@@ -213,6 +231,11 @@ const defaultUseCases = (): UseCases => ({
     getGrant: async () => GRANT,
     listGrants: async () => ({ items: [GRANT], nextCursor: undefined }),
     revokeGrant: async () => ({ ...GRANT, state: 'revoked', revokeTimeMs: 1_700_000_000_456 }),
+  },
+  endUsers: {
+    registerWalletSecret: async () => SECRET,
+    listWalletSecrets: async () => [SECRET],
+    revokeWalletSecret: async () => SECRET,
   },
   audit: {
     listEvents: async () => [],
@@ -273,6 +296,9 @@ const recording = <Group extends object>(group: Group, reached: Reached[]): Grou
 export type TestEdgeOptions = {
   readonly keys: readonly TestKey[]
   readonly users?: readonly TestUser[]
+  /** In place of one that knows `users`. */
+  readonly directoryOfUsers?: EndUserDirectory
+  readonly endUsers?: Partial<EndUserUseCases>
   readonly wallets?: Partial<WalletUseCases>
   readonly signing?: Partial<SigningUseCases>
   readonly delegation?: Partial<DelegationUseCases>
@@ -292,7 +318,8 @@ export type TestEdge = AsyncDisposable & {
   readonly internal: unknown[]
   readonly denials: Denial[]
   readonly reloads: string[]
-  readonly client: <D extends DescService>(desc: D, secret?: string, protocol?: Protocol) => Client<D>
+  /** `walletAuth`: sent as `x-wallet-auth`. */
+  readonly client: <D extends DescService>(desc: D, secret?: string, protocol?: Protocol, walletAuth?: string) => Client<D>
 }
 
 const LOOPBACK = { host: '127.0.0.1', port: 0 }
@@ -300,12 +327,13 @@ const LOOPBACK = { host: '127.0.0.1', port: 0 }
 const baseUrl = (edge: Edge, protocol: Protocol) =>
   `http://${protocol === 'grpc' ? edge.grpcAddress : edge.connectAddress}`
 
-const transportTo = (edge: Edge, protocol: Protocol, secret: string | undefined) => {
+const transportTo = (edge: Edge, protocol: Protocol, secret: string | undefined, walletAuth: string | undefined) => {
   const options = {
     baseUrl: baseUrl(edge, protocol),
     interceptors: [
       (next: (request: never) => Promise<never>) => (request: { readonly header: Headers }) => {
         if (secret !== undefined) request.header.set('authorization', `Bearer ${secret}`)
+        if (walletAuth !== undefined) request.header.set('x-wallet-auth', walletAuth)
         return next(request as never)
       },
     ] as never,
@@ -328,11 +356,12 @@ export const openTestEdge = async (options: TestEdgeOptions): Promise<TestEdge> 
       wallets: recording({ ...base.wallets, ...options.wallets }, reached),
       signing: recording({ ...base.signing, ...options.signing }, reached),
       delegation: recording({ ...base.delegation, ...options.delegation }, reached),
+      endUsers: recording({ ...base.endUsers, ...options.endUsers }, reached),
       audit: recording({ ...base.audit, ...options.audit }, reached),
       admin: recording({ ...base.admin, ...options.admin }, reached),
     },
     directory: directoryOf(options.keys),
-    users: usersOf(options.users ?? []),
+    users: options.directoryOfUsers ?? usersOf(options.users ?? []),
     idempotency: options.idempotency ?? memoryStore(),
     recordDenial: async (denial) => {
       denials.push(denial)
@@ -365,7 +394,8 @@ export const openTestEdge = async (options: TestEdgeOptions): Promise<TestEdge> 
     internal,
     denials,
     reloads,
-    client: (desc, secret, protocol = 'grpc') => createClient(desc, transportTo(edge, protocol, secret)),
+    client: (desc, secret, protocol = 'grpc', walletAuth) =>
+      createClient(desc, transportTo(edge, protocol, secret, walletAuth)),
     [Symbol.asyncDispose]: async () => {
       await edge.stop(0)
       rmSync(directory, { recursive: true, force: true })
