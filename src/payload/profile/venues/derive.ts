@@ -93,7 +93,7 @@ const envelope = (by: 'wallet' | 'session', module: keyof typeof MODULES, subacc
 /** What the venue is told of the envelope. The nonce is beyond 2^53, so it is text. */
 const SIGNED: { readonly [field: string]: Expression } = {
   nonce: ['@str', '$nonce'],
-  signature: '$sig.hex',
+  signature: '$sig1.hex',
   signature_expiry_sec: SIGNATURE_END,
 }
 
@@ -116,7 +116,10 @@ const TRADE_DATA: Bindings = [
   ],
 ]
 
-/** Sent over a connection that is logged in: an order has no headers of its own. */
+/**
+ * Sent over a connection that is logged in: an order comes without the headers, so that its signature does not go about
+ * with what serves for everything else.
+ */
 const trade = (more: { readonly [field: string]: Expression } = {}): Flow => ({
   purpose: 'action',
   confidence: 'published',
@@ -174,12 +177,11 @@ const REGISTER: Flow = {
       ['@abi', 'address,uint256,uint256[],uint256[]', '$session.address', '$end', '$scopes', '$params.subaccountIds'],
     ],
   ],
-  sign: [envelope('wallet', 'sessionKey', 0)],
-  // Needs a connection that the wallet is logged in to (`login_wallet`).
+  sign: [envelope('wallet', 'sessionKey', 0), { by: 'wallet', scheme: 'eip191', message: TIME }],
   http: {
     method: 'POST',
     path: '/private/create_session_key',
-    headers: { 'content-type': 'application/json' },
+    headers: { 'content-type': 'application/json', ...headers('$sig2.hex') },
     body: {
       wallet: ['@checksum', '$wallet'],
       public_session_key: ['@checksum', '$session.address'],
@@ -252,8 +254,16 @@ export const DERIVE: Profile = {
   nonce: { style: 'clock', unit: 'ns', rule: 'increasing', backMs: DAY_MS, aheadMs: 60_000 },
   enforcedBy: { expiry: 'both', scope: 'both' },
   unsignedFields: [
-    ...['instrument_name', 'order_type', 'time_in_force', 'reduce_only', 'mmp', 'label', 'order_id_to_cancel'],
-    ...['offchain_scopes', 'ip_whitelist', 'every member of a cancel or a query'],
+    'instrument_name',
+    'order_type',
+    'time_in_force',
+    'reduce_only',
+    'mmp',
+    'label',
+    'order_id_to_cancel',
+    'offchain_scopes',
+    'ip_whitelist',
+    'every member of a cancel or a query',
   ],
   scopeCodes: { order: 3, modify_order: 3, cancel_order: 3, cancel_all: 3, unrestricted: 3, read: 3 },
   actions: {

@@ -309,9 +309,9 @@ export const GRVT: Profile = {
     label: text(32, '[A-Za-z0-9_-]{1,32}'),
   },
   credentials: {
-    apiKey: text(256, '[\\x21-\\x7e]{1,256}'),
-    cookie: text(1024, '[\\x21\\x23-\\x2b\\x2d-\\x3a\\x3c-\\x5b\\x5d-\\x7e]{1,1024}'),
-    accountId: text(64, '[A-Za-z0-9_-]{1,64}'),
+    apiKey: { optional: text(256, '[\\x21-\\x7e]{1,256}') },
+    cookie: { optional: text(1024, '[\\x21\\x23-\\x2b\\x2d-\\x3a\\x3c-\\x5b\\x5d-\\x7e]{1,1024}') },
+    accountId: { optional: text(64, '[A-Za-z0-9_-]{1,64}') },
   },
   nonce: { style: 'random', bits: 32 },
   enforcedBy: { expiry: 'daemon', scope: 'both' },

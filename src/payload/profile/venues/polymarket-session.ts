@@ -55,8 +55,11 @@ const TOKENS: Expression = ['@when', ['@eq', '$action.side', 'BUY'], '$action.ta
 
 const SECONDS: Expression = ['@div', '$timeMs', 1000]
 
-/** A batch of one call of the deposit wallet to itself. The relayer wants it with the builder's own headers: it is the caller's to send. */
-const batch = (purpose: 'register' | 'revoke', call: Expression): Flow => ({
+/**
+ * A batch of one call of the deposit wallet to itself, for the relayer (relayer-v2.polymarket.com). The builder's own
+ * headers and an Idempotency-Key are the caller's to add.
+ */
+const batch = (purpose: 'register' | 'revoke', path: string, call: Expression): Flow => ({
   purpose,
   confidence: 'rule',
   input: { nonce: big(256) },
@@ -87,12 +90,18 @@ const batch = (purpose: 'register' | 'revoke', call: Expression): Flow => ({
       },
     },
   ],
-  signedAction: {
-    wallet: ['@checksum', '$params.depositWallet'],
-    nonce: ['@str', '$input.nonce'],
-    deadline: ['@str', '$deadline'],
-    calls: '$calls',
-    signature: '$sig.hex',
+  http: {
+    method: 'POST',
+    path,
+    headers: { 'content-type': 'application/json' },
+    body: {
+      wallet: ['@checksum', '$params.depositWallet'],
+      nonce: ['@str', '$input.nonce'],
+      deadline: ['@str', '$deadline'],
+      calls: '$calls',
+      signature: '$sig.hex',
+      ...(purpose === 'register' ? { scopes: ['CLOB'] } : {}),
+    },
   },
 })
 
@@ -135,13 +144,13 @@ export const POLYMARKET_SESSION: Profile = {
     read: { family: 'read', flow: 'get', shape: object({ path: words('/data/orders', '/data/trades') }) },
   },
   flows: {
-    register: batch('register', [
+    register: batch('register', '/v1/session-signers/authorizations', [
       '@call',
       'authorizeSessionSigner(address,uint256)',
       SESSION,
       ['@div', '$expireMs', 1000],
     ]),
-    revoke: batch('revoke', ['@call', 'revokeSessionSigner(address)', SESSION]),
+    revoke: batch('revoke', '/v1/session-signers/revocations', ['@call', 'revokeSessionSigner(address)', SESSION]),
     credentials: {
       purpose: 'credentials',
       confidence: 'rule',

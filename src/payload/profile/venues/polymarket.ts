@@ -30,11 +30,9 @@ import { ADDRESS, integer, object, words } from './shapes.ts'
  * Known from: Polymarket/clob-client, clob-client-v2, py-clob-client-v2, rs-clob-client; nautechsystems/nautilus_trader.
  */
 
-const L2_CONFIDENCE = 'published'
-
 const byCredential = (purpose: Flow['purpose'], method: 'GET' | 'DELETE', path: string, body?: '$action'): Flow => ({
   purpose,
-  confidence: L2_CONFIDENCE,
+  confidence: 'published',
   sign: [signRequest(requestBindings(method, path, body))],
   http: { method, path: '$path', headers: requestHeaders('$wallet'), ...(body === undefined ? {} : { body: '$body' }) },
 })
@@ -134,7 +132,7 @@ export const POLYMARKET: Profile = {
     cancel_all: byCredential('action', 'DELETE', '/cancel-all'),
     get: {
       purpose: 'action',
-      confidence: L2_CONFIDENCE,
+      confidence: 'published',
       sign: [signRequest(requestBindings('GET', '$action.path'))],
       http: { method: 'GET', path: '$path', headers: requestHeaders('$wallet') },
     },
