@@ -112,6 +112,10 @@ export type FailureFacts = {
   API_KEY_NOT_FOUND: NoFacts
   AUDIT_EVENT_NOT_FOUND: { sequence: string; headSequence: string }
   FREEZE_NOT_FOUND: { scope: string; id: string }
+  // Chains
+  CHAIN_NOT_CONFIGURED: { network: string }
+  CHAIN_UNAVAILABLE: { network: string; why: string }
+  CHAIN_DISAGREEMENT: { network: string }
   // Exchange profiles
   PROFILE_NOT_FOUND: { profile: string }
   PROFILE_NETWORK_UNKNOWN: { profile: string; network: string }
@@ -240,6 +244,9 @@ const SENTENCES: { [R in FailureReason]: (facts: FailureFacts[R]) => string } = 
   API_KEY_NOT_FOUND: () => 'no such API key',
   AUDIT_EVENT_NOT_FOUND: ({ sequence, headSequence }) => `the audit chain ends at ${headSequence} and has no row ${sequence}`,
   FREEZE_NOT_FOUND: ({ scope, id }) => `${scope} ${id} is not frozen`,
+  CHAIN_NOT_CONFIGURED: ({ network }) => `no endpoint of ${network} is configured`,
+  CHAIN_UNAVAILABLE: ({ network, why }) => `${network} cannot be read: ${why}`,
+  CHAIN_DISAGREEMENT: ({ network }) => `two providers of ${network} say different things, so neither is believed`,
   PROFILE_NOT_FOUND: ({ profile }) => `there is no profile ${profile}`,
   PROFILE_NETWORK_UNKNOWN: ({ profile, network }) => `profile ${profile} has no network ${network}`,
   PROFILE_FAMILY_UNKNOWN: ({ profile, family }) => `profile ${profile} has no actions of the family ${family}`,

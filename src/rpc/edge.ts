@@ -128,7 +128,7 @@ const createImplementations = (
     delegation: pipeline.wrap('delegation', createDelegationService(useCases.delegation, tokens)),
     endUser: pipeline.wrap('endUser', createEndUserService(useCases.endUsers)),
     audit: pipeline.wrap('audit', createAuditService(useCases.audit, tokens)),
-    admin: pipeline.wrap('admin', createAdminService(useCases.admin, tokens)),
+    admin: pipeline.wrap('admin', createAdminService(useCases.admin, useCases.webhooks, tokens)),
     health: health.implementation,
     reflection: reflection.v1,
     reflectionAlpha: reflection.v1alpha,

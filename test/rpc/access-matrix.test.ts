@@ -43,6 +43,8 @@ const users = {
 const ADDRESS = `0x${'ab'.repeat(20)}`
 const DIGEST = new Uint8Array(32).fill(1)
 
+const WEBHOOK_ID = `whk_${'ab'.repeat(16)}`
+
 /** One valid request an RPC. */
 const REQUESTS: { readonly [S in keyof typeof ACCESS]: { readonly [M in keyof (typeof ACCESS)[S]]: object } } = {
   wallet: {
@@ -93,6 +95,12 @@ const REQUESTS: { readonly [S in keyof typeof ACCESS]: { readonly [M in keyof (t
     listApiKeys: {},
     rotateApiKey: { apiKeyId: 'key_0000000000000001' },
     revokeApiKey: { apiKeyId: 'key_0000000000000001' },
+    createWebhook: { url: 'https://receiver.example/' },
+    listWebhooks: {},
+    updateWebhook: { webhook: { webhookId: WEBHOOK_ID }, rotateSecret: true },
+    deleteWebhook: { webhookId: WEBHOOK_ID },
+    listWebhookDeliveries: { webhookId: WEBHOOK_ID },
+    redeliverWebhook: { webhookId: WEBHOOK_ID, eventId: '5b1f7a34-0000-4000-8000-000000000000' },
     freeze: { scope: 4 },
     unfreeze: { scope: 4 },
     createBackup: {},

@@ -9,8 +9,8 @@ import { createClient } from '@connectrpc/connect'
 import { createConnectTransport, createGrpcTransport, createGrpcWebTransport } from '@connectrpc/connect-node'
 import type { Call } from '../../../src/domain/call.ts'
 import { failure } from '../../../src/domain/failure.ts'
+import type { ApiKeyId, GrantId, ProjectId, UserId, WalletId, WebhookId } from '../../../src/domain/ids.ts'
 import { readSettings } from '../../../src/domain/project-settings.ts'
-import type { ApiKeyId, GrantId, ProjectId, UserId, WalletId } from '../../../src/domain/ids.ts'
 import type { ApiKeyDirectory, ApiKeyRecord } from '../../../src/rpc/authenticate.ts'
 import type { DelegationUseCases, GrantView } from '../../../src/rpc/delegation-use-cases.ts'
 import type { EndUserUseCases, WalletSecretView } from '../../../src/rpc/end-user-use-cases.ts'
@@ -19,6 +19,7 @@ import type { Edge, EdgeListen } from '../../../src/rpc/edge.ts'
 import { openEdge } from '../../../src/rpc/edge.ts'
 import type { IdempotencyStore, RequestKey } from '../../../src/rpc/idempotency.ts'
 import type { CallEvent, Denial } from '../../../src/rpc/pipeline.ts'
+import type { DeliveryView, WebhookView } from '../../../src/rpc/webhook-use-cases.ts'
 import type {
   AdminUseCases,
   ApiKeyView,
@@ -224,6 +225,7 @@ const defaultUseCases = (): UseCases => ({
       signerKind: 'eoa',
       recoveredAddress: WALLET.address,
       digest: SIGNED.digest,
+      block: undefined,
     }),
   },
   delegation: {
@@ -276,11 +278,49 @@ const defaultUseCases = (): UseCases => ({
       presignatureCount: 0n,
       backups: [],
       restore: undefined,
+      webhooks: { pending: 2, oldestMs: 5, delivered: 3, failedAttempts: 4 },
     }),
     createBackup: async () => [],
     rotateVaultKey: async () => ({ vault: 'daemon', provider: 'file:x', shareCount: 0 }),
   },
+  webhooks: {
+    createWebhook: async () => ({ webhook: WEBHOOK_VIEW, secret: 'whsec_test' }),
+    listWebhooks: async () => ({ items: [WEBHOOK_VIEW], nextCursor: undefined }),
+    updateWebhook: async () => ({ webhook: WEBHOOK_VIEW, secret: undefined }),
+    deleteWebhook: async () => undefined,
+    listWebhookDeliveries: async () => ({ items: [DELIVERY_VIEW], nextCursor: undefined }),
+    redeliverWebhook: async () => DELIVERY_VIEW,
+  },
 })
+
+const WEBHOOK_VIEW: WebhookView = {
+  webhookId: `whk_${'ab'.repeat(16)}` as WebhookId,
+  projectId: PROJECT,
+  name: '',
+  url: 'https://receiver.example/',
+  format: 'COUNTERSIGN',
+  subscriptions: ['wallet.*'],
+  state: 'active',
+  createTimeMs: 1,
+  updateTimeMs: 2,
+  previousSecretExpireTimeMs: undefined,
+  etag: 'r1',
+}
+
+const DELIVERY_VIEW: DeliveryView = {
+  webhookId: WEBHOOK_VIEW.webhookId,
+  eventId: '5b1f7a34-0000-4000-8000-000000000000',
+  type: 'wallet.created',
+  eventMs: 1,
+  state: 'PENDING',
+  attempts: 1,
+  round: 0,
+  nextAttemptMs: 15_001,
+  lastAttemptMs: 1,
+  lastStatus: 503,
+  lastError: '',
+  excerpt: 'later',
+}
 
 const recording = <Group extends object>(group: Group, reached: Reached[]): Group =>
   Object.fromEntries(
@@ -359,6 +399,7 @@ export const openTestEdge = async (options: TestEdgeOptions): Promise<TestEdge> 
       endUsers: recording({ ...base.endUsers, ...options.endUsers }, reached),
       audit: recording({ ...base.audit, ...options.audit }, reached),
       admin: recording({ ...base.admin, ...options.admin }, reached),
+      webhooks: recording(base.webhooks, reached),
     },
     directory: directoryOf(options.keys),
     users: options.directoryOfUsers ?? usersOf(options.users ?? []),
