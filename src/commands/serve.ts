@@ -108,6 +108,7 @@ export const composeDaemon = async (
         credentialsDirectory: config.credentialsDirectory,
         backup: backups.cosigner,
         allowExport: config.allowExport.cosigner,
+        allowImport: config.allowImport.cosigner,
       },
       onAlert,
       onAvailability: (available, why) => {
@@ -137,6 +138,7 @@ export const composeDaemon = async (
       started: { version: VERSION, timeMs: startedMs },
       backup: backups.daemon,
       allowExport: config.allowExport.daemon,
+      allowImport: config.allowImport.daemon,
       rootKey: providers.daemon,
       custody: new CustodyTurns(),
       maxGrantMs: config.maxGrantDays * DAY_MS,
