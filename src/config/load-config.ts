@@ -184,6 +184,7 @@ const readSettings = (inputs: Inputs, sources: Partial<Record<OptionName, Settin
       maxConcurrentRequests: need('max-concurrent-requests'),
       maxStreamsPerConnection: need('max-streams-per-connection'),
     },
+    chains: (inputs.file?.chains ?? []).map(({ settings }) => settings),
     slowSignatureMs: need('slow-signature-milliseconds'),
     logLevel: need('log-level'),
   }
@@ -210,6 +211,7 @@ const readSecrets = (inputs: Inputs, warn: (warning: string) => void): Secrets =
   return Object.freeze({
     rootKeyPassphrase: read('root-key-passphrase'),
     cosignerRootKeyPassphrase: read('cosigner-root-key-passphrase'),
+    chainEndpoints: new Map((file?.chains ?? []).map(({ settings, endpoints }) => [settings.network, endpoints])),
   })
 }
 

@@ -10,6 +10,7 @@ import { failure } from '../domain/failure.ts'
 import { AdminService } from '../../gen/countersign/v1/admin_pb.ts'
 import { AuditService } from '../../gen/countersign/v1/audit_pb.ts'
 import { DelegationService } from '../../gen/countersign/v1/delegation_pb.ts'
+import { EndUserService } from '../../gen/countersign/v1/end_user_pb.ts'
 import { WalletService } from '../../gen/countersign/v1/wallet_pb.ts'
 import { Health } from '../../gen/grpc/health/v1/health_pb.ts'
 import { ServerReflection } from '../../gen/grpc/reflection/v1/reflection_pb.ts'
@@ -42,6 +43,7 @@ export const isPublic = (rule: PublicRule | KeyedRule): rule is PublicRule => 'i
 export const SERVICES = {
   wallet: WalletService,
   delegation: DelegationService,
+  endUser: EndUserService,
   audit: AuditService,
   admin: AdminService,
   health: Health,
@@ -99,6 +101,12 @@ export const ACCESS = {
     // Whoever lost the key of their wallet secret can still take back what they granted.
     revokeGrant: reserved(orOwner('grant:revoke')),
   },
+  endUser: {
+    registerWalletSecret: endUsersOnly('new_wallet_secret'),
+    listWalletSecrets: endUsersOnly('token'),
+    // The device may be lost, and the key with it.
+    revokeWalletSecret: reserved(endUsersOnly('token')),
+  },
   audit: {
     listEvents: holding('audit:read'),
     watchEvents: holding('audit:read'),
@@ -115,6 +123,12 @@ export const ACCESS = {
     listApiKeys: holding('admin'),
     rotateApiKey: holding('admin'),
     revokeApiKey: reserved(holding('admin')),
+    createWebhook: holding('admin'),
+    listWebhooks: holding('admin'),
+    updateWebhook: holding('admin'),
+    deleteWebhook: holding('admin'),
+    listWebhookDeliveries: holding('admin'),
+    redeliverWebhook: holding('admin'),
     freeze: reserved(holding('admin')),
     unfreeze: reserved(holding('admin')),
     createBackup: holding('admin'),

@@ -24,6 +24,7 @@ import type { PageTokens } from './page-token.ts'
 import { listPage } from './paging.ts'
 import { readGrant, toWireGrant } from './permission-grants.ts'
 import type { Handlers } from './pipeline.ts'
+import { readSettingsChange, toWireSettings } from './project-settings.ts'
 import type {
   AdminUseCases,
   ApiKeyView,
@@ -36,6 +37,8 @@ import type {
   StatusView,
   VaultParty,
 } from './use-cases.ts'
+import { webhookHandlers } from './webhook-service.ts'
+import type { WebhookUseCases } from './webhook-use-cases.ts'
 import { bothWays, fromTimestamp, optionalTimestamp, orAbsent, toTimestamp } from './wire-words.ts'
 
 const freezeScopes = bothWays<FreezeScope, WireFreezeScope>({
@@ -69,7 +72,7 @@ const EVERY_ID = '*'
 const toWireProject = (project: ProjectView): MessageInitShape<typeof ProjectSchema> => ({
   projectId: project.projectId,
   displayName: project.displayName,
-  delegationEnabled: project.delegationEnabled,
+  ...toWireSettings(project.settings),
   createTime: toTimestamp(project.createTimeMs),
   updateTime: toTimestamp(project.updateTimeMs),
   etag: project.etag,
@@ -144,6 +147,12 @@ const toWireStatus = (status: StatusView): MessageInitShape<typeof StatusSchema>
     backup: toWireBackup(backup),
     refreshedWalletCount: BigInt(backup.refreshedWalletCount),
   })),
+  webhooks: {
+    pendingCount: BigInt(status.webhooks.pending),
+    deliveredCount: BigInt(status.webhooks.delivered),
+    failedAttemptCount: BigInt(status.webhooks.failedAttempts),
+    ...optionalTimestamp('oldestPendingTime', status.webhooks.oldestMs),
+  },
   ...(status.restore === undefined ? {} : { restore: toWireRestore(status.restore) }),
 })
 
@@ -167,7 +176,7 @@ const readProjectUpdate = ({ project, updateMask }: UpdateProjectRequest) => {
   const isNamed = (path: string): boolean => updateMask.paths.includes(path)
   const changes = {
     ...(isNamed('display_name') ? { displayName: project.displayName } : {}),
-    ...(isNamed('delegation_enabled') ? { delegationEnabled: project.delegationEnabled } : {}),
+    ...readSettingsChange(project, isNamed),
   }
   return { projectId: project.projectId, etag: orAbsent(project.etag), changes }
 }
@@ -224,9 +233,14 @@ const apiKeyHandlers = (admin: AdminUseCases, tokens: PageTokens) =>
     }),
   }) satisfies Partial<Handlers<'admin'>>
 
-export const createAdminService = (admin: AdminUseCases, tokens: PageTokens): Handlers<'admin'> => ({
+export const createAdminService = (
+  admin: AdminUseCases,
+  webhooks: WebhookUseCases,
+  tokens: PageTokens,
+): Handlers<'admin'> => ({
   ...projectHandlers(admin, tokens),
   ...apiKeyHandlers(admin, tokens),
+  ...webhookHandlers(webhooks, tokens),
   freeze: async (request, call) => ({
     freeze: toWireFreeze(await admin.freeze(call, { ...readTarget(request), note: request.note })),
   }),

@@ -5,11 +5,15 @@
  */
 import type { AuditEventView, AuditFilter } from '../admin/audit.ts'
 import type { BackupView, KeyRotationView, VaultParty } from '../admin/custody.ts'
+import type { SettingsChange } from '../admin/project-changes.ts'
 import type { StatusView } from '../admin/status.ts'
 import type { Call } from '../domain/call.ts'
 import type { ApiKeyId, ProjectId } from '../domain/ids.ts'
+import type { ProjectSettings } from '../domain/project-settings.ts'
 import type { WalletView } from '../wallet/wallet-view.ts'
 import type { DelegationUseCases } from './delegation-use-cases.ts'
+import type { WebhookUseCases } from './webhook-use-cases.ts'
+import type { EndUserUseCases } from './end-user-use-cases.ts'
 
 export type { AuditEventView, AuditFilter, BackupView, KeyRotationView, StatusView, VaultParty, WalletView }
 
@@ -197,13 +201,17 @@ export type SigningUseCases = {
         | { readonly kind: 'wallet'; readonly walletRef: string }
       readonly content: VerifiedContent
       readonly signature: Uint8Array
+      /** For signers that may be contract accounts. */
+      readonly network: string | undefined
     },
   ) => Promise<{
     readonly valid: boolean
-    readonly signerKind: 'eoa' | 'ed25519'
+    readonly signerKind: 'eoa' | 'ed25519' | 'contract' | 'counterfactual'
     readonly recoveredAddress: string | undefined
     /** 32 bytes; empty for Ed25519. */
     readonly digest: Uint8Array
+    /** At which a contract account was asked. */
+    readonly block: bigint | undefined
   }>
 }
 
@@ -248,7 +256,7 @@ export type AuditUseCases = {
 export type ProjectView = {
   readonly projectId: ProjectId
   readonly displayName: string
-  readonly delegationEnabled: boolean
+  readonly settings: ProjectSettings
   readonly createTimeMs: number
   readonly updateTimeMs: number
   readonly etag: string
@@ -313,7 +321,7 @@ export type AdminUseCases = {
     args: {
       readonly projectId: string
       readonly etag: string | undefined
-      readonly changes: { readonly displayName?: string; readonly delegationEnabled?: boolean }
+      readonly changes: { readonly displayName?: string } & SettingsChange
     },
   ) => Promise<ProjectView>
   /** `projectId` undefined: the caller's own. */
@@ -349,6 +357,8 @@ export type UseCases = {
   readonly wallets: WalletUseCases
   readonly signing: SigningUseCases
   readonly delegation: DelegationUseCases
+  readonly endUsers: EndUserUseCases
   readonly audit: AuditUseCases
   readonly admin: AdminUseCases
+  readonly webhooks: WebhookUseCases
 }
