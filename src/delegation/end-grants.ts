@@ -16,9 +16,6 @@ export const grantDetails = ({ userId, address, expireMs }: Grant): AuditEvent['
   expireTime: new Date(expireMs).toISOString(),
 })
 
-<<<<<<< HEAD
-type Ending = Pick<AuditEvent, 'actor' | 'method' | 'requestId' | 'decision' | 'reason'>
-=======
 /** A grant as webhooks tell of it. */
 export const grantEvent = ({ grantId, userId, address, createMs, expireMs }: Grant): GrantEventData => ({
   grant_id: grantId,
@@ -36,8 +33,7 @@ const tellOfEnd = (tx: Tx, grant: Grant, nowMs: number): void => {
   recordWebhookEvent(tx, { project, type: 'grant.revoked', data: revoked, nowMs })
 }
 
-type Ending = Pick<AuditEvent, 'actor' | 'method' | 'requestId' | 'decision'>
->>>>>>> main
+type Ending = Pick<AuditEvent, 'actor' | 'method' | 'requestId' | 'decision' | 'reason'>
 
 const BY_TIME: Ending = { actor: { kind: 'daemon', id: '' } }
 
