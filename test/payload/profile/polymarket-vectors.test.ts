@@ -284,7 +284,7 @@ describe('requests under a credential', () => {
   })
 
   it('take no order, no other path, and no text for an id', () => {
-    for (const orderID of ['0x12', 'x', `0x${'12'.repeat(31)}`, `${'12'.repeat(32)}`])
+    for (const orderID of ['0x12', 'x', `0x${'12'.repeat(31)}`, '12'.repeat(32)])
       expect(refusalOf(() => cancel({ orderID }))).toMatchObject({ path: 'orderID' })
     const order = { ...L2, family: 'order', action: ORDER }
     expect(refusalOf(() => stepOf(polymarket, 'order', order))).toMatchObject({ reason: 'PROFILE_FAMILY_UNKNOWN' })
