@@ -8,6 +8,7 @@ import { processTerminal } from '../src/commands/run-command.ts'
 import type { ApiKeyId, ProjectId } from '../src/domain/ids.ts'
 import type { ApiKeyRecord } from '../src/rpc/authenticate.ts'
 import { openEdge } from '../src/rpc/edge.ts'
+import { NO_END_USERS } from '../src/rpc/end-users.ts'
 import type { SignedDigest, UseCases } from '../src/rpc/use-cases.ts'
 import { watchProcess } from './process-watch.ts'
 
@@ -37,6 +38,7 @@ const { stop } = processTerminal()
 const edge = await openEdge({
   useCases,
   directory: { findBySecret: (text) => (text === secret ? key : undefined), findById: () => key },
+  users: NO_END_USERS,
   idempotency: {
     claim: async () => ({ kind: 'claimed' }),
     finish: async () => {},

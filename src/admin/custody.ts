@@ -86,7 +86,7 @@ const backUpBoth = async (needs: CustodyNeeds, call: Call): Promise<readonly Bac
       await removeBackup(directory, theirs)
       continue
     }
-    const actor = { kind: 'operator', id: call.caller.apiKeyId } as const
+    const actor = { kind: 'operator', id: call.caller.principal } as const
     await vault.commit((tx) => recordBackup(tx, own, { recipient, actor, nowMs }))
     return [own, theirs]
   }
@@ -100,7 +100,7 @@ const rotateOwnKey = async ({ vault, engine, clock, rootKey }: CustodyNeeds, cal
   const event = {
     timeMs: Math.trunc(clock.nowMs()),
     kind: 'vault.key_rotated',
-    actor: { kind: 'operator', id: call.caller.apiKeyId },
+    actor: { kind: 'operator', id: call.caller.principal },
     method: call.method.split('/').at(-1),
     requestId: call.requestId,
     decision: 'allow',

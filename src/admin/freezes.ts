@@ -87,7 +87,7 @@ const freezeInTurn = async (
   const row: FreezeRow = {
     ...stored(args),
     reason: args.note,
-    actor: { kind: 'operator', id: call.caller.apiKeyId },
+    actor: { kind: 'operator', id: call.caller.principal },
     createMs,
   }
   const standing = await vault

@@ -30,7 +30,7 @@ export const recordChange = (
 ): void => {
   appendAudit(tx, {
     ...change,
-    actor: { kind: 'operator', id: call.caller.apiKeyId },
+    actor: { kind: 'operator', id: call.caller.principal },
     method: call.method.split('/').at(-1),
     requestId: call.requestId,
     decision: 'allow',

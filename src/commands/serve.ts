@@ -42,6 +42,7 @@ import { rootKeyProviders } from './root-keys.ts'
 import { backupPlaces, sealDirectory, sealUseCases } from './sealed-daemon.ts'
 import { VERSION } from './version.ts'
 import { watchParties } from './watch-parties.ts'
+import { NO_END_USERS } from '../rpc/end-users.ts'
 import { createDirectory, createIdempotencyStore, denialRecorder } from './wire-directory.ts'
 import { type Edge, type Endpoints, startEdge } from './wire-edge.ts'
 import { wireUseCases } from './wire-use-cases.ts'
@@ -140,6 +141,7 @@ export const composeDaemon = async (
       metrics,
       useCases: sealUseCases(vault, wireUseCases(needs)),
       directory: sealDirectory(vault, createDirectory(vault, grants, clock)),
+      users: NO_END_USERS,
       idempotency: createIdempotencyStore(vault, clock),
       recordDenial: denialRecorder(vault, clock),
       pageTokenKey: vault.read.keys.pageToken,

@@ -1,4 +1,5 @@
 /** What the edge asks the vault: who a key is, whether a request was asked before, and to keep a denial. */
+import { actorOf } from '../domain/call.ts'
 import type { Clock } from '../domain/clock.ts'
 import { isFailure } from '../domain/failure.ts'
 import { isHeldTo } from '../policy/permissions.ts'
@@ -75,7 +76,7 @@ export const denialRecorder =
         timeMs: Math.trunc(clock.nowMs()),
         kind: 'access.denied',
         project: caller.projectId,
-        actor: { kind: 'api_key', id: caller.apiKeyId },
+        actor: actorOf(caller),
         method: method.split('/').at(-1),
         requestId,
         decision: 'refuse',

@@ -14,6 +14,7 @@ import type { Logger } from '../observe/logger.ts'
 import type { Metrics } from '../observe/metrics.ts'
 import { PacedWarning } from '../observe/paced-warning.ts'
 import type { ApiKeyDirectory } from '../rpc/authenticate.ts'
+import type { EndUserDirectory } from '../rpc/end-users.ts'
 import { type EdgeEvents, openEdge } from '../rpc/edge.ts'
 import type { IdempotencyStore } from '../rpc/idempotency.ts'
 import type { Denial } from '../rpc/pipeline.ts'
@@ -26,6 +27,7 @@ export type EdgeNeeds = {
   readonly useCases: UseCases
   readonly metrics: Metrics
   readonly directory: ApiKeyDirectory
+  readonly users: EndUserDirectory
   readonly idempotency: IdempotencyStore
   readonly recordDenial: (denial: Denial) => Promise<void>
   /** The vault's, so that a page token outlives a restart. */
@@ -55,8 +57,8 @@ const callObserver = (config: Config, log: Logger, metrics: Metrics): EdgeEvents
   const slow = new PacedWarning(SLOW_WARNING_MS)
   return (call) => {
     metrics.noteCall(call)
-    const { method, reason, apiKeyId, tookMs, stages } = call
-    if (reason !== undefined) logRequestRefused(log, { method, reason, callerId: apiKeyId })
+    const { method, reason, callerId, tookMs, stages } = call
+    if (reason !== undefined) logRequestRefused(log, { method, reason, callerId })
     if (stages === undefined || tookMs <= config.slowSignatureMs) return
     const keptBack = slow.admit(performance.now())
     if (keptBack !== undefined) logSlowSignature(log, { method, tookMs, stages: stages.format(tookMs), keptBack })

@@ -52,6 +52,8 @@ export type Config = {
     readonly recipient: string | undefined
     readonly cosignerRecipient: string | undefined
   }
+  /** Where the daemon may reach out to beyond the public Internet, and whom it trusts there. */
+  readonly egress: { readonly allow: readonly string[]; readonly authorityFile: string | undefined }
   /** Where systemd puts credentials; `systemd-cred:` reads them there. */
   readonly credentialsDirectory: string | undefined
   /** Links to the cosigner, each with OT material and a pair of crypto workers of its own. */

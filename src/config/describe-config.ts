@@ -32,6 +32,8 @@ export const describeConfig = ({ config, secrets, sources }: LoadedConfig): read
     'tls-key-file': config.tls?.keyFile,
     'tls-client-ca-file': config.tls?.clientCaFile,
     'allow-plaintext-beyond-loopback': config.allowPlaintextBeyondLoopback,
+    'egress-allow': config.egress.allow.join(','),
+    'egress-ca-file': config.egress.authorityFile,
     'crypto-workers': config.cryptoWorkers,
     'presignatures-low-water': config.presignatures.lowWater,
     'presignatures-high-water': config.presignatures.highWater,

@@ -168,6 +168,7 @@ const readSettings = (inputs: Inputs, sources: Partial<Record<OptionName, Settin
       recipient: read('backup-recipient'),
       cosignerRecipient: read('cosigner-backup-recipient'),
     },
+    egress: { allow: read('egress-allow') ?? [], authorityFile: read('egress-ca-file') },
     credentialsDirectory: inputs.environment.CREDENTIALS_DIRECTORY,
     cryptoWorkers: need('crypto-workers'),
     presignatures: {

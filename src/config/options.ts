@@ -5,6 +5,7 @@
  */
 import {
   parseBackupRecipient,
+  parseEgressAllow,
   parseIntegerWithin,
   parseListenAddress,
   parseLogLevel,
@@ -106,6 +107,16 @@ export const OPTIONS = {
     parse: parseSwitch,
     summary: 'serve TCP without TLS on an address other machines can reach',
     fallback: 'false',
+  }),
+  'egress-allow': option({
+    parse: parseEgressAllow,
+    placeholder: '<hosts,networks>',
+    summary: 'hosts and networks, with commas between, that the daemon may reach although they are not public; there also without TLS and at any port',
+  }),
+  'egress-ca-file': option({
+    parse: parsePath,
+    placeholder: '<path>',
+    summary: 'authorities (PEM) the daemon trusts, beside the well-known ones, where it reaches out over TLS',
   }),
   'crypto-workers': option({
     parse: parseIntegerWithin(1, 16),

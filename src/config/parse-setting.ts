@@ -5,6 +5,7 @@
  */
 import { isAbsolute, resolve } from 'node:path'
 import { parseApiKeyId, type ApiKeyId } from '../domain/ids.ts'
+import { isHostName, parseNetwork } from '../domain/network-address.ts'
 import { LOG_LEVELS, ROOT_KEY_SCHEMES, type ListenAddress, type LogLevel, type RootKeySource } from './config.ts'
 
 export class SettingProblem extends Error {}
@@ -53,6 +54,19 @@ export const parseListenAddress: SettingParser<ListenAddress> = (raw) => {
     throw new SettingProblem('expected host:port or [ipv6]:port with a port from 0 to 65535')
   }
   return { host, port }
+}
+
+const MAX_ALLOWED = 256
+
+/** Host names and networks, with commas between them. */
+export const parseEgressAllow: SettingParser<readonly string[]> = (raw) => {
+  const text = requireText(raw, 'hosts and networks')
+  const entries = text.split(',').map((entry) => entry.trim().toLowerCase())
+  const bad = entries.find((entry) => !isHostName(entry) && parseNetwork(entry) === undefined)
+  if (text.trim() === '' || bad !== undefined)
+    throw new SettingProblem('expected host names, addresses and networks such as 10.1.0.0/16, with commas between them')
+  if (entries.length > MAX_ALLOWED) throw new SettingProblem(`expected at most ${MAX_ALLOWED} hosts and networks`)
+  return entries
 }
 
 /** age's form; whether its checksum is right is seen where keys are. A secret key in its place is not repeated. */

@@ -1,21 +1,67 @@
 import type { StageTimes } from './stages.ts'
-import type { ApiKeyId, ProjectId, RequestId } from './ids.ts'
+import type { ApiKeyId, ProjectId, RequestId, UserId } from './ids.ts'
 
 /**
- * Who a caller is. `operator`: an API key that holds `admin`, on any listener. `sidecar`: a unix socket bound to
- * an API key. `project`: any other API key, presented as a bearer token or mapped from a client certificate.
+ * What kind of holder an API key has. `operator`: a key that holds `admin`, on any listener. `sidecar`: a unix socket
+ * bound to an API key. `project`: any other API key, shown by the caller or mapped from a client certificate.
  */
-export type CallerKind = 'project' | 'sidecar' | 'operator'
+export type ApiKeyCallerKind = 'project' | 'sidecar' | 'operator'
 
-export const CALLER_KINDS: readonly CallerKind[] = ['project', 'sidecar', 'operator']
+/** Who a caller is. `end_user`: a person with an access token. */
+export type CallerKind = ApiKeyCallerKind | 'end_user'
 
-/** An authenticated caller. What a permission covers is decided later, from the key's stored grants. */
-export type Caller = {
-  readonly kind: CallerKind
+/** What a permission covers is decided later, from the key's stored grants. */
+export type ApiKeyCaller = {
+  readonly kind: ApiKeyCallerKind
+  /** The API key's id. See `Caller`. */
+  readonly principal: string
   readonly apiKeyId: ApiKeyId
   readonly projectId: ProjectId
   /** Names of the permissions the key holds, narrowed or not. */
   readonly permissions: ReadonlySet<string>
+}
+
+/** Somebody who signed in to a project, and their own wallets are all they may use. */
+export type EndUserCaller = {
+  readonly kind: 'end_user'
+  /** `user:<project>/<user id>`. See `Caller`. */
+  readonly principal: string
+  readonly projectId: ProjectId
+  readonly userId: UserId
+  /** The access token's `jti`. */
+  readonly accessTokenId: string
+  /** When the person signed in, Unix milliseconds. */
+  readonly authTimeMs: number
+  /** The access token's end, Unix milliseconds. */
+  readonly accessTokenExpireMs: number
+  /** The wallet secret that signed this very request; undefined where none was shown. */
+  readonly walletSecretId: string | undefined
+}
+
+/**
+ * An authenticated caller. `principal` is who request ids, rates, open streams, usage and audit rows are counted under; no
+ * two callers have the same.
+ */
+export type Caller = ApiKeyCaller | EndUserCaller
+
+export const endUserPrincipal = (projectId: ProjectId, userId: UserId): string => `user:${projectId}/${userId}`
+
+/** Who an audit row names as the one who acted. */
+export const actorOf = ({ kind, principal }: Caller): { readonly kind: 'api_key' | 'end_user'; readonly id: string } => ({
+  kind: kind === 'end_user' ? 'end_user' : 'api_key',
+  id: principal,
+})
+
+/** The API key that calls, for what only API keys are let in to. */
+export const apiKeyCallerOf = (caller: Caller): ApiKeyCaller => {
+  if (caller.kind === 'end_user') throw new Error('assertion: the access table lets API keys only in here')
+  return caller
+}
+
+/** The end user who calls, for what only end users are let in to. */
+export const endUserOf = (caller: Caller): EndUserCaller => {
+  if (caller.kind !== 'end_user') throw new Error('assertion: the access table lets end users only in here')
+  return caller
 }
 
 /** What a use case knows of the call it serves; nothing of how the call came. */
@@ -39,4 +85,10 @@ export type Call = {
    * throws what the answer is then replaced with. Use cases add to it.
    */
   readonly releaseChecks: (() => void)[]
+}
+
+/** A call that anybody may make, of whom nothing is known but where they call from. */
+export type PublicCall = Omit<Call, 'caller'> & {
+  /** The remote IP address; undefined on a unix socket. */
+  readonly peerAddress: string | undefined
 }

@@ -12,11 +12,30 @@ export type FailureFacts = {
   API_KEY_MISSING: NoFacts
   API_KEY_INVALID: NoFacts
   API_KEY_EXPIRED: { expireTime: string }
+  WALLET_SECRET_REQUIRED: NoFacts
   CALLER_NOT_ALLOWED: { method: string }
   PERMISSION_MISSING: { permission: string; narrowedBy?: string }
   LIMIT_EXCEEDED: { limit: string; seen: string; allowed: string }
   RATE_LIMITED: { limit: string; retryAfterMs: number }
   OVERLOADED: { retryAfterMs: number }
+  ACCESS_TOKEN_INVALID: NoFacts
+  ACCESS_TOKEN_EXPIRED: { expireTime: string }
+  // Signing in
+  SIGN_IN_NOT_ENABLED: { method: string }
+  ORIGIN_NOT_ALLOWED: NoFacts
+  ID_TOKEN_INVALID: { detail: string }
+  ID_TOKEN_EXPIRED: NoFacts
+  KEY_SET_UNAVAILABLE: { retryAfterMs: number }
+  EMAIL_CODE_INVALID: NoFacts
+  EMAIL_UNAVAILABLE: NoFacts
+  OIDC_PROVIDER_NOT_FOUND: { provider: string }
+  OIDC_PROVIDER_UNAVAILABLE: { provider: string }
+  OIDC_REFUSED: { provider: string; detail: string }
+  OIDC_STATE_INVALID: NoFacts
+  REFRESH_TOKEN_INVALID: NoFacts
+  REFRESH_TOKEN_EXPIRED: { expireTime: string }
+  REFRESH_TOKEN_REUSED: NoFacts
+  END_USER_NOT_FOUND: NoFacts
   // What was asked
   INVALID_REQUEST: { violations: { field: string; description: string }[] }
   REQUEST_TOO_LARGE: { limitBytes: number }
@@ -51,6 +70,13 @@ export type FailureFacts = {
   CLOCK_OFFSET: { offsetMs: number; allowedMs: number }
   NONCE_WINDOW_EXHAUSTED: { retryAfterMs: number }
   CREDENTIAL_MISSING: { name: string }
+  // Grants of end users
+  DELEGATION_NOT_ENABLED: NoFacts
+  GRANT_NOT_FOUND: NoFacts
+  GRANT_EXPIRED: { grantId: string; expireTime: string }
+  GRANT_REVOKED: { grantId: string }
+  GRANT_NOT_AUTHORIZED: { walletId: string }
+  GRANT_ALREADY_EXISTS: { grantId: string; scope: 'user' | 'address' }
   // What is signed
   MESSAGE_NOT_DIGEST: NoFacts
   MESSAGE_IS_TRANSACTION: NoFacts
@@ -114,6 +140,24 @@ const SENTENCES: { [R in FailureReason]: (facts: FailureFacts[R]) => string } = 
   API_KEY_MISSING: () => 'no API key was presented',
   API_KEY_INVALID: () => 'the API key is not valid',
   API_KEY_EXPIRED: ({ expireTime }) => `the API key expired at ${expireTime}`,
+  ACCESS_TOKEN_INVALID: () => 'the access token is not valid',
+  ACCESS_TOKEN_EXPIRED: ({ expireTime }) => `the access token expired at ${expireTime}`,
+  WALLET_SECRET_REQUIRED: () => 'the call needs an x-wallet-auth that a wallet secret of the user signed',
+  SIGN_IN_NOT_ENABLED: ({ method }) => `the project has not turned sign-in by ${method} on`,
+  ORIGIN_NOT_ALLOWED: () => 'the page that calls is of an origin the project has not listed',
+  ID_TOKEN_INVALID: ({ detail }) => `the token that was presented to sign in is not accepted: ${detail}`,
+  ID_TOKEN_EXPIRED: () => 'the token that was presented to sign in is over',
+  KEY_SET_UNAVAILABLE: () => "the project's key set cannot be read, so no token can be checked",
+  EMAIL_CODE_INVALID: () => 'the code is wrong, used or over',
+  EMAIL_UNAVAILABLE: () => 'no e-mail can be sent at present',
+  OIDC_PROVIDER_NOT_FOUND: ({ provider }) => `the project has no sign-in provider ${provider}`,
+  OIDC_PROVIDER_UNAVAILABLE: ({ provider }) => `the sign-in provider ${provider} cannot be reached`,
+  OIDC_REFUSED: ({ provider, detail }) => `the sign-in provider ${provider} refused: ${detail}`,
+  OIDC_STATE_INVALID: () => 'the sign-in was not begun here, is finished, or was begun too long ago',
+  REFRESH_TOKEN_INVALID: () => 'the refresh token is not valid',
+  REFRESH_TOKEN_EXPIRED: ({ expireTime }) => `the refresh token expired at ${expireTime}`,
+  REFRESH_TOKEN_REUSED: () => 'the refresh token was used before: everything that came of that sign-in is ended',
+  END_USER_NOT_FOUND: () => 'no such end user',
   CALLER_NOT_ALLOWED: ({ method }) => `this kind of caller may not call ${method}`,
   PERMISSION_MISSING: ({ permission, narrowedBy }) =>
     narrowedBy === undefined
@@ -159,6 +203,13 @@ const SENTENCES: { [R in FailureReason]: (facts: FailureFacts[R]) => string } = 
     `the daemon's clock is ${offsetMs} ms away from where it should be; ${allowedMs} ms are allowed`,
   NONCE_WINDOW_EXHAUSTED: () => 'the nonces that the venue takes at this time are used up',
   CREDENTIAL_MISSING: ({ name }) => `the session key has no credential ${name}: store it with PutVenueCredential`,
+  DELEGATION_NOT_ENABLED: () => 'the project has not turned delegation on',
+  GRANT_NOT_FOUND: () => 'there is no such grant',
+  GRANT_EXPIRED: ({ grantId, expireTime }) => `grant ${grantId} expired at ${expireTime}`,
+  GRANT_REVOKED: ({ grantId }) => `grant ${grantId} is revoked`,
+  GRANT_NOT_AUTHORIZED: ({ walletId }) => `no grant of the end user covers wallet ${walletId}`,
+  GRANT_ALREADY_EXISTS: ({ grantId, scope }) =>
+    `grant ${grantId} is active ${scope === 'user' ? 'for all wallets of the end user' : 'for one address of the end user'}`,
   MESSAGE_NOT_DIGEST: () => 'is_formatted takes a 32-byte digest: 32 bytes of data or 64 hex digits of text',
   MESSAGE_IS_TRANSACTION: () => 'the message passes for a Solana transaction; those are signed as transactions only',
   DIGEST_REFUSED: ({ why }) => `this digest is never signed: ${why}`,

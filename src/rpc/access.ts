@@ -1,11 +1,11 @@
 /**
  * Who may call what. The table is typed over every RPC of every service that is served: one that is missing does
- * not compile. It says which callers get in at all and which permissions, one of them at least, they must hold;
- * how far a permission reaches is decided by the use case, from what is asked.
+ * not compile. It says which permissions, one of them at least, an API key must hold, and whether end users get in and
+ * what they must show; how far a permission reaches, and whose a wallet is, is decided by the use case, from what is
+ * asked.
  */
 import type { DescMethod, DescService } from '@bufbuild/protobuf'
-import type { Caller, CallerKind } from '../domain/call.ts'
-import { CALLER_KINDS } from '../domain/call.ts'
+import type { Caller } from '../domain/call.ts'
 import { failure } from '../domain/failure.ts'
 import { AdminService } from '../../gen/countersign/v1/admin_pb.ts'
 import { AuditService } from '../../gen/countersign/v1/audit_pb.ts'
@@ -17,14 +17,26 @@ import { ServerReflection as ServerReflectionAlpha } from '../../gen/grpc/reflec
 /** Calls in the reserved lane are admitted when the daemon has more work than it can finish. */
 export type Lane = 'normal' | 'reserved'
 
+/**
+ * What an end user shows: nothing helps; an access token; with it an `x-wallet-auth` that one of their wallet secrets
+ * signed; with it one that the wallet secret signed which the request registers.
+ */
+export type EndUserRule = 'never' | 'token' | 'wallet_secret' | 'new_wallet_secret'
+
 export type KeyedRule = {
-  readonly callers: readonly CallerKind[]
-  /** The caller holds one of these at least. */
-  readonly permissions: readonly [string, ...string[]]
+  /** An API key holds one of these at least; empty: no API key may call. */
+  readonly permissions: readonly string[]
+  readonly endUsers: EndUserRule
   readonly lane: Lane
 }
 
-export type AccessRule = 'anyone' | KeyedRule
+/** Anybody may call, under the limits of their address: what is asked proves itself. */
+export type PublicRule = { readonly isPublic: true; readonly lane: Lane }
+
+/** `anyone`: it passes by the pipeline altogether. */
+export type AccessRule = 'anyone' | PublicRule | KeyedRule
+
+export const isPublic = (rule: PublicRule | KeyedRule): rule is PublicRule => 'isPublic' in rule
 
 export const SERVICES = {
   wallet: WalletService,
@@ -38,30 +50,41 @@ export const SERVICES = {
 export type ServiceRules<Desc extends DescService> = { readonly [M in keyof Desc['method']]: AccessRule }
 export type AccessTable = { readonly [S in keyof typeof SERVICES]: ServiceRules<(typeof SERVICES)[S]> }
 
+/** API keys that hold one of these, and nobody else. */
 const holding = (...permissions: [string, ...string[]]): KeyedRule => ({
-  callers: CALLER_KINDS,
   permissions,
+  endUsers: 'never',
   lane: 'normal',
 })
 
+/** End users as well. */
+const orEndUsers = (keyed: KeyedRule, endUsers: EndUserRule): KeyedRule => ({ ...keyed, endUsers })
+
 const reserved = (keyed: KeyedRule): KeyedRule => ({ ...keyed, lane: 'reserved' })
 
-export const ACCESS: AccessTable = {
+/** Those who hold these permissions, and the wallet's owner with an access token. */
+const orOwner = (...permissions: [string, ...string[]]): KeyedRule => orEndUsers(holding(...permissions), 'token')
+
+/** Those who hold these permissions, and the wallet's owner with a wallet secret. */
+const orOwnerWithSecret = (...permissions: [string, ...string[]]): KeyedRule =>
+  orEndUsers(holding(...permissions), 'wallet_secret')
+
+export const ACCESS = {
   wallet: {
-    createWallet: holding('wallet:create'),
-    getWallet: holding('wallet:read'),
-    listWallets: holding('wallet:read'),
-    signMessage: holding('wallet:sign', 'sign:digest'),
-    signTypedData: holding('wallet:sign'),
-    signTransaction: holding('wallet:sign'),
-    signAuthorization: holding('sign:authorization'),
-    signDigest: holding('sign:digest'),
+    createWallet: orOwnerWithSecret('wallet:create'),
+    getWallet: orOwner('wallet:read'),
+    listWallets: orOwner('wallet:read'),
+    signMessage: orOwnerWithSecret('wallet:sign', 'sign:digest'),
+    signTypedData: orOwnerWithSecret('wallet:sign'),
+    signTransaction: orOwnerWithSecret('wallet:sign'),
+    signAuthorization: orOwnerWithSecret('sign:authorization'),
+    signDigest: orOwnerWithSecret('sign:digest'),
     // Whoever may sign at all; each item then passes the rule of its own RPC.
-    signStream: holding('wallet:sign', 'sign:digest', 'sign:authorization'),
-    warmPresignatures: holding('wallet:sign'),
-    verifySignature: holding('wallet:read'),
+    signStream: orOwnerWithSecret('wallet:sign', 'sign:digest', 'sign:authorization'),
+    warmPresignatures: orOwner('wallet:sign'),
+    verifySignature: orOwner('wallet:read'),
     refreshShares: holding('wallet:admin'),
-    archiveWallet: holding('wallet:admin'),
+    archiveWallet: orOwnerWithSecret('wallet:admin'),
   },
   audit: {
     listEvents: holding('audit:read'),
@@ -88,14 +111,19 @@ export const ACCESS: AccessTable = {
   health: { check: 'anyone', list: 'anyone', watch: 'anyone' },
   reflection: { serverReflectionInfo: 'anyone' },
   reflectionAlpha: { serverReflectionInfo: 'anyone' },
-}
+} as const satisfies AccessTable
 
 /** `countersign.v1.WalletService/SignMessage` */
 export const methodName = (method: DescMethod): string => `${method.parent.typeName}/${method.name}`
 
-/** Throws CALLER_NOT_ALLOWED or PERMISSION_MISSING when the rule keeps this caller out. */
-export const checkAccess = (accessRule: KeyedRule, caller: Caller, method: string): void => {
-  if (!accessRule.callers.includes(caller.kind)) throw failure('CALLER_NOT_ALLOWED', { method })
-  if (!accessRule.permissions.some((permission) => caller.permissions.has(permission)))
-    throw failure('PERMISSION_MISSING', { permission: accessRule.permissions[0] })
+/** Throws CALLER_NOT_ALLOWED or PERMISSION_MISSING when the rule keeps this caller out, whatever it shows. */
+export const checkAccess = ({ permissions, endUsers }: KeyedRule, caller: Caller, method: string): void => {
+  if (caller.kind === 'end_user') {
+    if (endUsers === 'never') throw failure('CALLER_NOT_ALLOWED', { method })
+    return
+  }
+  const [first] = permissions
+  if (first === undefined) throw failure('CALLER_NOT_ALLOWED', { method })
+  if (!permissions.some((permission) => caller.permissions.has(permission)))
+    throw failure('PERMISSION_MISSING', { permission: first })
 }

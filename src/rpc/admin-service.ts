@@ -69,6 +69,7 @@ const EVERY_ID = '*'
 const toWireProject = (project: ProjectView): MessageInitShape<typeof ProjectSchema> => ({
   projectId: project.projectId,
   displayName: project.displayName,
+  delegationEnabled: project.delegationEnabled,
   createTime: toTimestamp(project.createTimeMs),
   updateTime: toTimestamp(project.updateTimeMs),
   etag: project.etag,
@@ -163,7 +164,11 @@ const readApiKeyId = (text: string): ApiKeyId => {
 const readProjectUpdate = ({ project, updateMask }: UpdateProjectRequest) => {
   if (project === undefined || updateMask === undefined)
     throw failure('INVALID_REQUEST', { violations: [{ field: 'project', description: 'is required' }] })
-  const changes = updateMask.paths.includes('display_name') ? { displayName: project.displayName } : {}
+  const isNamed = (path: string): boolean => updateMask.paths.includes(path)
+  const changes = {
+    ...(isNamed('display_name') ? { displayName: project.displayName } : {}),
+    ...(isNamed('delegation_enabled') ? { delegationEnabled: project.delegationEnabled } : {}),
+  }
   return { projectId: project.projectId, etag: orAbsent(project.etag), changes }
 }
 

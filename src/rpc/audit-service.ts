@@ -1,6 +1,6 @@
 /** countersign.v1.AuditService: from the wire to a use case and back. */
 import type { MessageInitShape } from '@bufbuild/protobuf'
-import type { Caller } from '../domain/call.ts'
+import { apiKeyCallerOf, type Caller } from '../domain/call.ts'
 import { failure } from '../domain/failure.ts'
 import { parseProjectId } from '../domain/ids.ts'
 import type { AuditEventSchema } from '../../gen/countersign/v1/audit_pb.ts'
@@ -28,7 +28,7 @@ const readFilter = (
   { projectId, kind, subject }: { readonly projectId: string; readonly kind: string; readonly subject: string },
   caller: Caller,
 ): AuditFilter => {
-  const isAdmin = caller.permissions.has('admin')
+  const isAdmin = apiKeyCallerOf(caller).permissions.has('admin')
   if (!isAdmin && projectId !== '' && projectId !== caller.projectId)
     throw failure('PERMISSION_MISSING', { permission: 'admin' })
   const asked = parseProjectId(projectId)

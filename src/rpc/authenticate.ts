@@ -1,6 +1,6 @@
-/** Who is calling: an API key, shown as a bearer token or bound to the listener or the client's certificate. */
+/** Who is calling: an API key or an end user. A key is shown as a bearer token or bound to the listener or the client's certificate. */
 import { BlockList, isIP } from 'node:net'
-import type { Caller, CallerKind } from '../domain/call.ts'
+import type { ApiKeyCaller, ApiKeyCallerKind, Caller } from '../domain/call.ts'
 import type { Failure } from '../domain/failure.ts'
 import { failure } from '../domain/failure.ts'
 import type { ApiKeyId, ProjectId } from '../domain/ids.ts'
@@ -30,7 +30,11 @@ export type ApiKeyDirectory = {
   readonly findById: (apiKeyId: ApiKeyId) => ApiKeyRecord | undefined
 }
 
-export type Authenticated = { readonly caller: Caller; readonly record: ApiKeyRecord }
+export type Authenticated<C extends Caller = Caller> = {
+  readonly caller: C
+  /** 0: no limit of its own. */
+  readonly requestsPerSecond: number
+}
 
 const BEARER = /^Bearer +(?<token>[A-Za-z0-9_-]{1,256})$/i
 
@@ -63,7 +67,7 @@ export const isAddressAllowed = (cidrs: readonly string[], address: string | und
   return isIP(plain) !== 0 && parseNetworks(cidrs).check(plain, family(plain))
 }
 
-const kindOf = (record: ApiKeyRecord, peer: Peer): CallerKind => {
+const kindOf = (record: ApiKeyRecord, peer: Peer): ApiKeyCallerKind => {
   if (record.permissions.has('admin')) return 'operator'
   return peer.transport === 'unix' && peer.boundApiKeyId !== undefined ? 'sidecar' : 'project'
 }
@@ -92,13 +96,19 @@ export const authenticate = (
   peer: Peer,
   authorization: string | null,
   nowMs: number,
-): Authenticated => {
+): Authenticated<ApiKeyCaller> => {
   const record = findRecord(directory, peer, authorization)
   if (record instanceof Error) throw record
+  return letKeyIn(record, peer, nowMs)
+}
+
+/** The caller that a key's holder is, where it may be used from and while it lasts. */
+const letKeyIn = (record: ApiKeyRecord, peer: Peer, nowMs: number): Authenticated<ApiKeyCaller> => {
   if (peer.transport === 'tcp' && !isAddressAllowed(record.allowedCidrs, peer.address))
     throw failure('API_KEY_INVALID', {})
   if (record.expireTimeMs !== undefined && record.expireTimeMs <= nowMs)
     throw failure('API_KEY_EXPIRED', { expireTime: new Date(record.expireTimeMs).toISOString() })
-  const { apiKeyId, projectId, permissions } = record
-  return { record, caller: { kind: kindOf(record, peer), apiKeyId, projectId, permissions } }
+  const { apiKeyId, projectId, permissions, requestsPerSecond } = record
+  const caller: ApiKeyCaller = { kind: kindOf(record, peer), principal: apiKeyId, apiKeyId, projectId, permissions }
+  return { caller, requestsPerSecond }
 }

@@ -23,8 +23,8 @@ export type ConnectListenerSettings = {
   readonly maxStreamsPerConnection: number
   /** Time for a unary request to arrive whole; absent for BODY_TIMEOUT_MS. */
   readonly bodyTimeoutMs?: number
-  /** Throws what the call is to be refused with, before its body is read. */
-  readonly gate: (service: MountedService['name'], context: HandlerContext) => void
+  /** Rejects with what the call is to be refused with, before its body is read. */
+  readonly gate: (service: MountedService['name'], context: HandlerContext) => Promise<void>
   readonly onMaskedError: (where: string, error: unknown) => void
 }
 
@@ -63,7 +63,7 @@ const mount = (router: ConnectRouter, settings: ConnectListenerSettings): void =
         readMaxBytes: maxRequestBytes(method),
         requestGate: (context) => {
           explainFrameworkErrors(context)
-          settings.gate(name, context)
+          return settings.gate(name, context)
         },
       })
     }

@@ -10,6 +10,7 @@ import { SERVICES } from './access.ts'
 import { DEFAULT_ADMISSION } from './admission.ts'
 import { createAdminService } from './admin-service.ts'
 import type { ApiKeyDirectory } from './authenticate.ts'
+import type { EndUserDirectory } from './end-users.ts'
 import { createAuditService } from './audit-service.ts'
 import type { CertificateEvents, TlsFiles } from './certificate-files.ts'
 import { CertificateFiles } from './certificate-files.ts'
@@ -27,6 +28,7 @@ import { listServices, MAX_STREAMS_PER_CONNECTION } from './mounted-services.ts'
 import { createPageTokens } from './page-token.ts'
 import type { CertificateIdentities } from './peer.ts'
 import type { CallObserver, Denial } from './pipeline.ts'
+import type { KeyedService } from './handlers.ts'
 import { DEFAULT_LIMITS, Pipeline } from './pipeline.ts'
 import { createReflection } from './reflection.ts'
 import type { UseCases } from './use-cases.ts'
@@ -56,6 +58,7 @@ export type EdgeEvents = CallObserver &
 export type EdgeSettings = {
   readonly useCases: UseCases
   readonly directory: ApiKeyDirectory
+  readonly users: EndUserDirectory
   readonly idempotency: IdempotencyStore
   readonly recordDenial: (denial: Denial) => Promise<void>
   readonly events: EdgeEvents
@@ -89,11 +92,12 @@ const ABANDON_MS = 500
 type Listener = GrpcListener | ConnectListener
 
 const createPipeline = (
-  { directory, idempotency, recordDenial, events, clock, listen }: EdgeSettings,
+  { directory, users, idempotency, recordDenial, events, clock, listen }: EdgeSettings,
   stop: StopSignals,
 ) =>
   new Pipeline({
     directory,
+    users,
     idempotency,
     recordDenial,
     observer: events,
@@ -103,6 +107,9 @@ const createPipeline = (
     abandonSignal: stop.abandoning.signal,
     limits: { ...DEFAULT_LIMITS, admission: { ...DEFAULT_ADMISSION, maxInFlight: listen.maxConcurrentRequests } },
   })
+
+const isPiped = (service: keyof typeof SERVICES): service is KeyedService =>
+  service === 'wallet' || service === 'audit' || service === 'admin'
 
 type StopSignals = { readonly stopping: AbortController; readonly abandoning: AbortController }
 
@@ -154,8 +161,8 @@ const openListeners = async (
   const grpc = track(await listenGrpcOnTcp(shared, listen.grpc, certificates, identities))
   const connectSettings = {
     ...shared,
-    gate: (service: keyof typeof SERVICES, context: Parameters<Pipeline['gate']>[1]): void => {
-      if (service === 'wallet' || service === 'audit' || service === 'admin') pipeline.gate(service, context)
+    gate: async (service: keyof typeof SERVICES, context: Parameters<Pipeline['gate']>[1]): Promise<void> => {
+      if (isPiped(service)) await pipeline.gate(service, context)
     },
     onMaskedError: (where: string, error: unknown) => events.onInternalError(where, error),
   }

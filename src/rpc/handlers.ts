@@ -8,13 +8,19 @@ import type {
   MessageInitShape,
   MessageShape,
 } from '@bufbuild/protobuf'
-import type { Call } from '../domain/call.ts'
-import type { SERVICES } from './access.ts'
+import type { Call, PublicCall } from '../domain/call.ts'
+import type { ACCESS, PublicRule, SERVICES } from './access.ts'
 import type { StreamCall } from './stream-call.ts'
 
 export type UnaryHandler<I extends DescMessage, O extends DescMessage> = (
   request: MessageShape<I>,
   call: Call,
+) => Promise<MessageInitShape<O>>
+
+/** Of an RPC that anybody may call. */
+export type PublicHandler<I extends DescMessage, O extends DescMessage> = (
+  request: MessageShape<I>,
+  call: PublicCall,
 ) => Promise<MessageInitShape<O>>
 
 export type StreamHandler<I extends DescMessage, O extends DescMessage> = (
@@ -28,19 +34,20 @@ export type BidiHandler<I extends DescMessage, O extends DescMessage> = (
   stream: StreamCall,
 ) => AsyncIterable<MessageInitShape<O>>
 
-export type Handler<M extends DescMethod> =
+export type Handler<M extends DescMethod, Rule = unknown> =
   M extends DescMethodUnary<infer I, infer O>
-    ? UnaryHandler<I, O>
+    ? Rule extends PublicRule ? PublicHandler<I, O> : UnaryHandler<I, O>
     : M extends DescMethodServerStreaming<infer I, infer O>
       ? StreamHandler<I, O>
       : M extends DescMethodBiDiStreaming<infer I, infer O>
         ? BidiHandler<I, O>
         : never
 
-/** The services whose callers are known by an API key. */
+/** The services whose callers pass the pipeline. */
 export type KeyedService = 'wallet' | 'audit' | 'admin'
 export type Handlers<S extends KeyedService> = {
   readonly [M in keyof (typeof SERVICES)[S]['method']]: Handler<
-    Extract<(typeof SERVICES)[S]['method'][M], DescMethod>
+    Extract<(typeof SERVICES)[S]['method'][M], DescMethod>,
+    M extends keyof (typeof ACCESS)[S] ? (typeof ACCESS)[S][M] : never
   >
 }

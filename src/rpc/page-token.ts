@@ -8,14 +8,14 @@ import type { KeyObject } from 'node:crypto'
 import { failure } from '../domain/failure.ts'
 
 /** What a token is bound to. `filter` is any canonical text of the filter, page size and token left out. */
-export type PageScope = { readonly apiKeyId: string; readonly method: string; readonly filter: string }
+export type PageScope = { readonly caller: string; readonly method: string; readonly filter: string }
 
 const MAC_BYTES = 16
 
 const computeMac = (key: KeyObject, scope: PageScope, cursor: Uint8Array): Uint8Array => {
   const hmac = createHmac('sha256', key)
   const length = Buffer.allocUnsafe(4)
-  for (const part of ['countersign/page-token/v1', scope.apiKeyId, scope.method, scope.filter, cursor]) {
+  for (const part of ['countersign/page-token/v1', scope.caller, scope.method, scope.filter, cursor]) {
     length.writeUInt32BE(Buffer.byteLength(part))
     hmac.update(length).update(part)
   }

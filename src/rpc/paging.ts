@@ -11,7 +11,7 @@ type ListRequest = { readonly pageSize: number; readonly pageToken: string }
 /** The filter a token is bound to: the request without its size and token, which may differ from page to page. */
 const scopeOf = <Desc extends DescMessage>(desc: Desc, request: MessageShape<Desc>, call: Call): PageScope => {
   const filter = create(desc, { ...request, pageSize: 0, pageToken: '' } as never)
-  return { apiKeyId: call.caller.apiKeyId, method: call.method, filter: toJsonString(desc, filter) }
+  return { caller: call.caller.principal, method: call.method, filter: toJsonString(desc, filter) }
 }
 
 /** Lists one page: opens the token asked with, and seals the one to go on with. Throws PAGE_TOKEN_INVALID. */

@@ -2,17 +2,19 @@
 import type { Caller } from '../domain/call.ts'
 import type { Clock } from '../domain/clock.ts'
 import type { FailureReason } from '../domain/failure.ts'
-import type { ApiKeyId, RequestId } from '../domain/ids.ts'
+import type { RequestId } from '../domain/ids.ts'
 import type { StageTimes } from '../domain/stages.ts'
 import type { AdmissionLimits } from './admission.ts'
 import type { ApiKeyDirectory } from './authenticate.ts'
+import type { EndUserDirectory } from './end-users.ts'
 import type { IdempotencyStore } from './idempotency.ts'
 import type { RequestValidator } from './validate.ts'
 
 /** One a call, when it has ended. `reason` is absent when it was answered. */
 export type CallEvent = {
   readonly method: string
-  readonly apiKeyId: ApiKeyId | undefined
+  /** Who called, as `Caller.principal`; undefined when nobody was known. */
+  readonly callerId: string | undefined
   readonly reason: FailureReason | undefined
   readonly tookMs: number
   /** It was an item of a stream; the stream itself has an event of its own when it ends. */
@@ -45,6 +47,9 @@ export type PipelineLimits = {
   readonly maxStreamsPerKey: number
   /** Each is a row in the audit chain, so a caller gets only so many. */
   readonly maxDenialsPerSecond: number
+  /** Of one end user, and of one address that calls without being known. */
+  readonly maxEndUserRequestsPerSecond: number
+  readonly maxPublicRequestsPerSecond: number
   readonly admission: AdmissionLimits
 }
 
@@ -55,10 +60,13 @@ export const DEFAULT_LIMITS: Omit<PipelineLimits, 'admission'> = {
   streamDrainMs: 10_000,
   maxStreamsPerKey: 64,
   maxDenialsPerSecond: 500,
+  maxEndUserRequestsPerSecond: 50,
+  maxPublicRequestsPerSecond: 20,
 }
 
 export type PipelineDependencies = {
   readonly directory: ApiKeyDirectory
+  readonly users: EndUserDirectory
   readonly idempotency: IdempotencyStore
   readonly validator: RequestValidator
   readonly observer: CallObserver

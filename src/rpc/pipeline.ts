@@ -6,19 +6,19 @@
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf'
 import type { DescMessage, DescMethod, MessageShape } from '@bufbuild/protobuf'
 import type { HandlerContext, ServiceImpl } from '@connectrpc/connect'
-import type { Call, Caller } from '../domain/call.ts'
+import type { Call, Caller, PublicCall } from '../domain/call.ts'
 import { type Failure, failure, isFailure } from '../domain/failure.ts'
-import { type ApiKeyId, parseRequestId, type RequestId } from '../domain/ids.ts'
+import { parseRequestId, type RequestId } from '../domain/ids.ts'
 import { StageTimes } from '../domain/stages.ts'
 import { PoolMode } from '../../gen/countersign/v1/wallet_pb.ts'
-import type { AccessRule, KeyedRule, Lane, SERVICES } from './access.ts'
-import { ACCESS, checkAccess, methodName, SERVICES as services } from './access.ts'
+import type { AccessRule, KeyedRule, Lane, PublicRule, SERVICES } from './access.ts'
+import { ACCESS, isPublic, methodName, SERVICES as services } from './access.ts'
 import { Admission } from './admission.ts'
 import type { Authenticated } from './authenticate.ts'
-import { authenticate } from './authenticate.ts'
 import { CallLimit, type Ending, endingOf } from './call-limit.ts'
-import { clientOf, readAuthorization, setTrailer } from './call-transport.ts'
-import type { BidiHandler, Handlers, KeyedService, StreamHandler, UnaryHandler } from './handlers.ts'
+import { clientOf, setTrailer } from './call-transport.ts'
+import { Door } from './door.ts'
+import type { BidiHandler, Handlers, KeyedService, PublicHandler, StreamHandler, UnaryHandler } from './handlers.ts'
 import { bodyHashOf, Idempotency } from './idempotency.ts'
 import { peerKey } from './peer.ts'
 import type { CallEvent, PipelineDependencies } from './pipeline-needs.ts'
@@ -27,8 +27,8 @@ import { toFailure, toStatusError } from './status.ts'
 import { type ItemAnswer, OpenStreamCall } from './stream-call.ts'
 import { fromTimestamp } from './wire-words.ts'
 
-type Keyed = {
-  readonly rule: KeyedRule
+type Keyed<Rule = KeyedRule> = {
+  readonly rule: Rule
   readonly desc: DescMethod
   readonly method: string
   /** Its answer is a signature. */
@@ -37,6 +37,7 @@ type Keyed = {
 type AnyRequest = MessageShape<DescMessage>
 type AnyUnary = UnaryHandler<DescMessage, DescMessage>
 type AnyStream = StreamHandler<DescMessage, DescMessage>
+type AnyPublic = PublicHandler<DescMessage, DescMessage>
 type AnyBidi = BidiHandler<DescMessage, DescMessage>
 
 /** Where a unary request comes from: a call of its own, or a stream it is an item of. */
@@ -55,13 +56,20 @@ const signs = ({ input }: DescMethod): boolean => input.fields.some(({ localName
 /** In Server-Timing's syntax. */
 const TIMING_TRAILER = 'countersign-timing'
 
-const NOT_KEYED = 'assertion: a service with keyed callers has a rule for every method'
+/** What the pipeline makes of an RPC. */
+const ruleOf = (service: KeyedService, desc: DescMethod): PublicRule | KeyedRule => {
+  const rules: { readonly [method: string]: AccessRule } = ACCESS[service]
+  const rule = rules[desc.localName]
+  if (rule === undefined || rule === 'anyone') throw new Error('assertion: every method of the service has a rule')
+  return rule
+}
 
 const readRequestId = (request: AnyRequest): RequestId | undefined => {
   const text: unknown = (request as { readonly requestId?: unknown }).requestId
   return typeof text === 'string' ? parseRequestId(text) : undefined
 }
 
+type Timed = { readonly signal: AbortSignal; readonly timeoutMs: number; readonly stages: StageTimes }
 type RunItem = (desc: DescMethod, request: AnyRequest, origin: Origin) => Promise<ItemAnswer>
 type SigningFields = { readonly poolMode?: PoolMode; readonly notAfter?: Parameters<typeof fromTimestamp>[0] }
 
@@ -72,14 +80,13 @@ export { DEFAULT_LIMITS } from './pipeline-needs.ts'
 export class Pipeline {
   readonly #needs: PipelineDependencies
   readonly #admission: Admission
-  readonly #rates: RateLimiter
   readonly #idempotency: Idempotency
-  readonly #streams = new Map<ApiKeyId, number>()
+  readonly #door: Door
 
   constructor(needs: PipelineDependencies) {
     this.#needs = needs
     this.#admission = new Admission(needs.limits.admission)
-    this.#rates = new RateLimiter(() => this.#monotonicMs())
+    this.#door = new Door(needs, new RateLimiter(() => this.#monotonicMs()))
     this.#idempotency = new Idempotency(needs.idempotency)
   }
 
@@ -90,18 +97,24 @@ export class Pipeline {
 
   /** The implementation of a service that both kinds of listener mount. */
   wrap<S extends KeyedService>(service: S, handlers: Handlers<S>): ServiceImpl<(typeof SERVICES)[S]> {
-    const rules: { readonly [method: string]: AccessRule } = ACCESS[service]
-    const keyedOf = (desc: DescMethod): Keyed => {
-      const rule = rules[desc.localName]
-      if (rule === undefined || rule === 'anyone') throw new Error(NOT_KEYED)
-      return { rule, desc, method: methodName(desc), signs: signs(desc) }
-    }
+    const keyedOf = (desc: DescMethod, rule: KeyedRule): Keyed => ({ rule, desc, method: methodName(desc), signs: signs(desc) })
     const handlerOf = (desc: DescMethod): unknown => handlers[desc.localName as keyof typeof handlers]
-    const runItem: RunItem = (desc, request, origin) =>
-      this.#item(keyedOf(desc), handlerOf(desc) as AnyUnary, request, origin)
+    const runItem: RunItem = (desc, request, origin) => {
+      const rule = ruleOf(service, desc)
+      if (isPublic(rule)) throw new Error('assertion: the items of a stream are of its caller')
+      return this.#item(keyedOf(desc, rule), handlerOf(desc) as AnyUnary, request, origin)
+    }
     const wrapped = services[service].methods.map((desc) => {
-      const keyed = keyedOf(desc)
       const handler = handlerOf(desc)
+      const rule = ruleOf(service, desc)
+      if (isPublic(rule)) {
+        const open = { rule, desc, method: methodName(desc), signs: false }
+        return [
+          desc.localName,
+          (input: AnyRequest, context: HandlerContext) => this.#public(open, handler as AnyPublic, input, context),
+        ]
+      }
+      const keyed = keyedOf(desc, rule)
       const run = (input: unknown, context: HandlerContext): unknown => {
         if (desc.methodKind === 'unary') return this.#unary(keyed, handler as AnyUnary, input as AnyRequest, context)
         if (desc.methodKind === 'bidi_streaming')
@@ -114,12 +127,10 @@ export class Pipeline {
   }
 
   /** Refuses callers that would be refused anyway, before their body is read. Changes and counts nothing. */
-  gate(service: KeyedService, context: HandlerContext): void {
-    const rules: { readonly [method: string]: AccessRule } = ACCESS[service]
-    const rule = rules[context.method.localName]
-    if (rule === undefined || rule === 'anyone') throw new Error(NOT_KEYED)
+  async gate(service: KeyedService, context: HandlerContext): Promise<void> {
+    if (isPublic(ruleOf(service, context.method))) return
     try {
-      this.#authenticate(context)
+      await this.#door.identify(context)
     } catch (error) {
       throw toStatusError(toFailure(error))
     }
@@ -127,37 +138,6 @@ export class Pipeline {
 
   #monotonicMs(): number {
     return Number(this.#needs.clock.monotonicNs() / 1_000n) / 1_000
-  }
-
-  #authenticate(context: HandlerContext): Authenticated {
-    const { directory, clock } = this.#needs
-    if (this.#needs.stopSignal.aborted) throw failure('SHUTTING_DOWN', {})
-    return authenticate(directory, context.values.get(peerKey), readAuthorization(context), clock.nowMs())
-  }
-
-  /** Who calls, once it is clear that they may and that their rate allows it. */
-  async #letIn({ rule, method }: Keyed, { caller, record }: Authenticated, request: AnyRequest): Promise<void> {
-    try {
-      checkAccess(rule, caller, method)
-    } catch (error) {
-      const { reason } = toFailure(error)
-      this.#rates.take(`denials ${caller.apiKeyId}`, this.#needs.limits.maxDenialsPerSecond)
-      await this.#needs.recordDenial({ caller, method, requestId: readRequestId(request), reason })
-      throw error
-    }
-    // What stops things is not held up by how much was asked before.
-    if (rule.lane === 'normal' && record.requestsPerSecond > 0)
-      this.#rates.take(`calls ${caller.apiKeyId}`, record.requestsPerSecond)
-  }
-
-  /** The key still stands: nothing is released under one that was revoked, or is over, meanwhile. */
-  #checkStillGood({ rule }: Keyed, caller: Caller): void {
-    if (rule.lane === 'reserved') return
-    const record = this.#needs.directory.findById(caller.apiKeyId)
-    if (record === undefined) throw failure('API_KEY_INVALID', {})
-    const { expireTimeMs } = record
-    if (expireTimeMs !== undefined && expireTimeMs <= this.#needs.clock.nowMs())
-      throw failure('API_KEY_EXPIRED', { expireTime: new Date(expireTimeMs).toISOString() })
   }
 
   /** Reports how a call ended. Answers with what it is refused with. */
@@ -170,8 +150,8 @@ export class Pipeline {
   }
 
   /** Reports how a call ended and gives the error its shape on the wire. */
-  #conclude(method: string, startMs: number, apiKeyId: ApiKeyId | undefined, error?: unknown): void {
-    const refusal = this.#report({ method, apiKeyId, isItem: false, stages: undefined }, startMs, error)
+  #conclude(method: string, startMs: number, callerId: string | undefined, error?: unknown): void {
+    const refusal = this.#report({ method, callerId, isItem: false, stages: undefined }, startMs, error)
     if (refusal !== undefined) throw toStatusError(refusal)
   }
 
@@ -184,34 +164,58 @@ export class Pipeline {
     }
     let authenticated: Authenticated | undefined
     try {
-      authenticated = this.#authenticate(context)
+      const known = this.#door.identify(context)
+      authenticated = known instanceof Promise ? await known : known
       const origin = { authenticated, client: clientOf(context), timeoutMs: context.timeoutMs(), stages }
       const { response, call } = await this.#perform(keyed, handler, request, origin)
-      this.#checkStillGood(keyed, call.caller)
+      this.#door.assertStands(keyed.rule, call.caller)
       for (const check of call.releaseChecks) check()
       tellTime()
-      const answered = { ...event, apiKeyId: call.caller.apiKeyId, reason: undefined, tookMs: this.#monotonicMs() - startMs }
+      const answered = { ...event, callerId: call.caller.principal, reason: undefined, tookMs: this.#monotonicMs() - startMs }
       // The answer goes first.
       setImmediate(() => this.#needs.observer.onCall(answered))
       return response
     } catch (error) {
-      const refusal = this.#report({ ...event, apiKeyId: authenticated?.caller.apiKeyId }, startMs, error)
+      const refusal = this.#report({ ...event, callerId: authenticated?.caller.principal }, startMs, error)
       tellTime()
       throw refusal === undefined ? error : toStatusError(refusal)
+    }
+  }
+
+  /** As `#unary`, for whoever asks. A request id means nothing here: there is nobody it would be the id of. */
+  async #public(open: Keyed<PublicRule>, handler: AnyPublic, request: AnyRequest, context: HandlerContext) {
+    const startMs = this.#monotonicMs()
+    const { rule, desc, method } = open
+    try {
+      const { address: peerAddress } = context.values.get(peerKey)
+      this.#door.letAnyoneIn(peerAddress)
+      const timeoutMs = Math.min(this.#needs.limits.unaryTimeoutMs, context.timeoutMs() ?? Infinity)
+      if (timeoutMs <= 0) throw failure('DEADLINE_EXCEEDED', {})
+      const { abandonSignal: stopSignal } = this.#needs
+      using limit = new CallLimit({ client: clientOf(context), stopSignal, timeoutMs, kind: 'unary' })
+      const timed = { signal: limit.signal, timeoutMs, stages: new StageTimes() }
+      const call: PublicCall = { ...this.#openWork(open, request, timed), requestId: undefined, peerAddress }
+      const response = await limit.race(this.#withPlace(rule.lane, call.signal, () => handler(request, call)))
+      for (const check of call.releaseChecks) check()
+      this.#conclude(method, startMs, undefined)
+      return create(desc.output, response)
+    } catch (error) {
+      this.#conclude(method, startMs, undefined, error)
+      throw error
     }
   }
 
   /** What one request passes between authentication and release, whether it came alone or on a stream. */
   async #perform(keyed: Keyed, handler: AnyUnary, request: AnyRequest, origin: Origin) {
     const { authenticated, client, stages } = origin
-    await this.#letIn(keyed, authenticated, request)
+    const caller = await this.#door.letIn({ ...keyed, requestId: readRequestId(request) }, authenticated)
     const notAfterMs = fromTimestamp((request as SigningFields).notAfter) ?? Infinity
     const leftMs = Math.min(origin.timeoutMs ?? Infinity, notAfterMs - this.#needs.clock.nowMs())
     const timeoutMs = Math.min(this.#needs.limits.unaryTimeoutMs, leftMs)
     if (timeoutMs <= 0) throw failure('DEADLINE_EXCEEDED', {})
     const { abandonSignal: stopSignal } = this.#needs
     using limit = new CallLimit({ client, stopSignal, timeoutMs, kind: 'unary' })
-    const call = this.#openCall(keyed, authenticated.caller, request, { signal: limit.signal, timeoutMs, stages })
+    const call = this.#openCall(keyed, caller, request, { signal: limit.signal, timeoutMs, stages })
     return { response: await limit.race(this.#work(keyed, handler, request, call, origin.bytes)), call }
   }
 
@@ -219,8 +223,8 @@ export class Pipeline {
   async #item(keyed: Keyed, handler: AnyUnary, request: AnyRequest, origin: Origin): Promise<ItemAnswer> {
     const startMs = this.#monotonicMs()
     const { stages, authenticated } = origin
-    const { apiKeyId } = authenticated.caller
-    const event = { method: keyed.method, apiKeyId, isItem: true, stages: keyed.signs ? stages : undefined }
+    const callerId = authenticated.caller.principal
+    const event = { method: keyed.method, callerId, isItem: true, stages: keyed.signs ? stages : undefined }
     try {
       const { response, call } = await this.#perform(keyed, handler, request, origin)
       const timing = stages.format(this.#monotonicMs() - startMs)
@@ -235,19 +239,17 @@ export class Pipeline {
     }
   }
 
-  #openCall(
-    { desc, method }: Keyed,
-    caller: Caller,
+  #openCall(keyed: Keyed, caller: Caller, request: AnyRequest, timed: Timed): Call {
+    return { caller, ...this.#openWork(keyed, request, timed) }
+  }
+
+  #openWork(
+    { desc, method }: Omit<Keyed, 'rule'>,
     request: AnyRequest,
-    { signal, timeoutMs, stages }: {
-      readonly signal: AbortSignal
-      readonly timeoutMs: number
-      readonly stages: StageTimes
-    },
-  ): Call {
+    { signal, timeoutMs, stages }: Timed,
+  ): Omit<Call, 'caller'> {
     this.#needs.validator.check(desc.input, request)
     return {
-      caller,
       method,
       requestId: readRequestId(request),
       isRepeat: false,
@@ -256,6 +258,16 @@ export class Pipeline {
       signal,
       stages,
       releaseChecks: [],
+    }
+  }
+
+  async #withPlace<T>(lane: Lane, signal: AbortSignal, work: () => Promise<T>): Promise<T> {
+    await this.#enter(lane)
+    try {
+      signal.throwIfAborted()
+      return await work()
+    } finally {
+      this.#admission.leave(lane)
     }
   }
 
@@ -271,7 +283,7 @@ export class Pipeline {
         begin()
         return create(desc.output, await handler(request, call))
       }
-      const key = { caller: call.caller.apiKeyId, method: call.method, requestId }
+      const key = { caller: call.caller.principal, method: call.method, requestId }
       const bytes = await this.#idempotency.once(key, bodyHashOf(desc, request, requestId, serialized), async (isRepeat) => {
         begin()
         const response = await handler(request, { ...call, isRepeat })
@@ -288,40 +300,22 @@ export class Pipeline {
     if (admitted !== undefined) await admitted
   }
 
-  #openStream(apiKeyId: ApiKeyId): void {
-    const open = this.#streams.get(apiKeyId) ?? 0
-    if (open >= this.#needs.limits.maxStreamsPerKey)
-      throw failure('RATE_LIMITED', { limit: 'open streams', retryAfterMs: 1_000 })
-    this.#streams.set(apiKeyId, open + 1)
-  }
-
-  #closeStream(apiKeyId: ApiKeyId): void {
-    const open = (this.#streams.get(apiKeyId) ?? 1) - 1
-    if (open > 0) this.#streams.set(apiKeyId, open)
-    else this.#streams.delete(apiKeyId)
-  }
-
   async *#stream(keyed: Keyed, handler: AnyStream, request: AnyRequest, context: HandlerContext) {
     const startMs = this.#monotonicMs()
     let authenticated: Authenticated | undefined
     try {
-      authenticated = this.#authenticate(context)
-      const { caller } = authenticated
-      await this.#letIn(keyed, authenticated, request)
+      authenticated = await this.#door.identify(context)
+      const caller = await this.#door.letIn({ ...keyed, requestId: readRequestId(request) }, authenticated)
       const maxAgeMs = this.#needs.limits.streamMaxAgeMs
       const { stopSignal } = this.#needs
       using limit = new CallLimit({ client: endingOf(context.signal), stopSignal, timeoutMs: maxAgeMs, kind: 'stream' })
       const timed = { signal: limit.signal, timeoutMs: maxAgeMs, stages: new StageTimes() }
       const call = this.#openCall(keyed, caller, request, timed)
-      this.#openStream(caller.apiKeyId)
-      try {
-        yield* this.#relay(keyed, handler, request, call, limit)
-      } finally {
-        this.#closeStream(caller.apiKeyId)
-      }
-      this.#conclude(keyed.method, startMs, caller.apiKeyId)
+      using _place = this.#door.takeStreamPlace(caller)
+      yield* this.#relay(keyed, handler, request, call, limit)
+      this.#conclude(keyed.method, startMs, caller.principal)
     } catch (error) {
-      this.#conclude(keyed.method, startMs, authenticated?.caller.apiKeyId, error)
+      this.#conclude(keyed.method, startMs, authenticated?.caller.principal, error)
     }
   }
 
@@ -335,27 +329,21 @@ export class Pipeline {
     const startMs = this.#monotonicMs()
     let authenticated: Authenticated | undefined
     try {
-      const known = this.#authenticate(context)
-      authenticated = known
-      const { caller } = known
-      await this.#letIn(keyed, known, create(keyed.desc.input))
-      this.#openStream(caller.apiKeyId)
-      try {
-        using stream = this.#openStreamCall(keyed, known, context, runItem)
-        yield* handler(requests, stream)
-      } finally {
-        this.#closeStream(caller.apiKeyId)
-      }
-      this.#conclude(keyed.method, startMs, caller.apiKeyId)
+      authenticated = await this.#door.identify(context)
+      const caller = await this.#door.letIn({ ...keyed, requestId: undefined }, authenticated)
+      using _place = this.#door.takeStreamPlace(caller)
+      using stream = this.#openStreamCall(keyed, { ...authenticated, caller }, context, runItem)
+      yield* handler(requests, stream)
+      this.#conclude(keyed.method, startMs, caller.principal)
     } catch (error) {
-      this.#conclude(keyed.method, startMs, authenticated?.caller.apiKeyId, error)
+      this.#conclude(keyed.method, startMs, authenticated?.caller.principal, error)
     }
   }
 
   #openStreamCall(keyed: Keyed, authenticated: Authenticated, context: HandlerContext, runItem: RunItem) {
     const { stopSignal, abandonSignal, limits } = this.#needs
     const { streamMaxAgeMs: maxAgeMs, streamIdleMs: idleMs, streamDrainMs: drainMs } = limits
-    const assertGood = (): void => this.#checkStillGood(keyed, authenticated.caller)
+    const assertGood = (): void => this.#door.assertStands(keyed.rule, authenticated.caller)
     const { signal } = context
     const stream: OpenStreamCall = new OpenStreamCall({
       run: (desc, request, bytes) => {
@@ -380,7 +368,7 @@ export class Pipeline {
     try {
       for (;;) {
         const next = await limit.race(responses.next())
-        this.#checkStillGood(keyed, call.caller)
+        this.#door.assertStands(keyed.rule, call.caller)
         if (next.done === true) {
           // A handler ends its stream quietly when the signal aborts; the caller is told why.
           limit.signal.throwIfAborted()

@@ -219,6 +219,7 @@ export type AuditUseCases = {
 export type ProjectView = {
   readonly projectId: ProjectId
   readonly displayName: string
+  readonly delegationEnabled: boolean
   readonly createTimeMs: number
   readonly updateTimeMs: number
   readonly etag: string
@@ -283,7 +284,7 @@ export type AdminUseCases = {
     args: {
       readonly projectId: string
       readonly etag: string | undefined
-      readonly changes: { readonly displayName?: string }
+      readonly changes: { readonly displayName?: string; readonly delegationEnabled?: boolean }
     },
   ) => Promise<ProjectView>
   /** `projectId` undefined: the caller's own. */

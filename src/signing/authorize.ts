@@ -1,21 +1,49 @@
 /** The decision for requests that sign nothing: reads, wallet administration. */
-import type { Call } from '../domain/call.ts'
+import type { Call, Caller } from '../domain/call.ts'
 import { Failure, failure } from '../domain/failure.ts'
 import type { WalletId } from '../domain/ids.ts'
 import { decide } from '../policy/decide.ts'
 import type { Permission, PermissionGrant } from '../policy/permissions.ts'
-import { getApiKey } from '../vault/api-keys.ts'
+import { getApiKey, requireLive } from '../vault/api-keys.ts'
 import type { Reader } from '../vault/store.ts'
 import type { GrantCache } from './grant-cache.ts'
 import type { RateLimiter } from './rate-limiter.ts'
 
 export type AuthorizeNeeds = { readonly grants: GrantCache; readonly rates: RateLimiter }
 
+/** What a person may do with the wallets they own: whatever wallets can do. Whose a wallet is, is asked elsewhere. */
+const OWNER_PERMISSIONS = [
+  'wallet:create',
+  'wallet:read',
+  'wallet:sign',
+  'wallet:send',
+  'wallet:admin',
+  'sign:digest',
+  'sign:authorization',
+] as const satisfies readonly Permission[]
+
+const OWNER_GRANTS: readonly PermissionGrant[] = OWNER_PERMISSIONS.map((permission) => ({ permission, narrowing: {} }))
+
 /** The caller's grants as they are now. Refuses with API_KEY_INVALID a key that is gone. */
 export const grantsOfCaller = (reader: Reader, needs: AuthorizeNeeds, call: Call): readonly PermissionGrant[] => {
-  const key = getApiKey(reader, call.caller.apiKeyId)
+  const { caller } = call
+  if (caller.kind === 'end_user') return OWNER_GRANTS
+  const key = getApiKey(reader, caller.apiKeyId)
   if (key === undefined || key.state !== 'ACTIVE') throw failure('API_KEY_INVALID', {})
   return needs.grants.of(key)
+}
+
+/** As `grantsOfCaller`, for a decision that is recorded: refuses with API_KEY_EXPIRED a key whose time is over, too. */
+export const liveGrantsOf = (
+  reader: Reader,
+  { grants }: Pick<AuthorizeNeeds, 'grants'>,
+  caller: Caller,
+  nowMs: number,
+): readonly PermissionGrant[] => {
+  if (caller.kind === 'end_user') return OWNER_GRANTS
+  const key = getApiKey(reader, caller.apiKeyId)
+  if (key === undefined) throw failure('API_KEY_INVALID', {})
+  return grants.of(requireLive(key, nowMs))
 }
 
 /** Refuses with PERMISSION_MISSING what the caller's grants do not cover, with RATE_LIMITED what comes too fast. */
@@ -30,6 +58,6 @@ export const authorize = (
   const decision = decide(grantsOfCaller(reader, needs, call), request, () => undefined)
   if (decision.verdict === 'refuse') throw new Failure(decision.reason, decision.facts)
   for (const { counter, requestsPerSecond } of decision.rates) {
-    needs.rates.take(`${call.caller.apiKeyId} ${counter}`, requestsPerSecond)
+    needs.rates.take(`${call.caller.principal} ${counter}`, requestsPerSecond)
   }
 }

@@ -7,7 +7,7 @@ import { failure } from '../domain/failure.ts'
 import { Lock } from '../party/lock.ts'
 
 /** What a fence can stop. `all` has the id `*`. */
-export type FenceScope = 'all' | 'project' | 'wallet' | 'api_key' | 'session_key' | 'venue_profile'
+export type FenceScope = 'all' | 'project' | 'wallet' | 'api_key' | 'end_user' | 'session_key' | 'venue_profile'
 export type FenceKey = { readonly scope: FenceScope; readonly id: string }
 
 const nameOf = ({ scope, id }: FenceKey): string => `${scope}:${id}`

@@ -1,21 +1,35 @@
+import type { Caller } from '../domain/call.ts'
 import { failure } from '../domain/failure.ts'
-import { isEvmAddress, parseUserId, parseWalletId, type ProjectId } from '../domain/ids.ts'
+import { isEvmAddress, parseUserId, parseWalletId } from '../domain/ids.ts'
 import type { Reader } from '../vault/store.ts'
-import { findWalletsByAddress, findWalletsByUser, getWallet, type KeyType, type Wallet } from '../vault/wallets.ts'
+import {
+  findWalletsByAddress,
+  findWalletsByUser,
+  getWallet,
+  type KeyType,
+  reaches,
+  type Wallet,
+  type WalletReach,
+} from '../vault/wallets.ts'
 
 const SOLANA_ADDRESS = /^[1-9A-HJ-NP-Za-km-z]{32,44}$/
 
-const matching = (reader: Reader, project: ProjectId, text: string): readonly Wallet[] => {
+/** The wallets that exist for a caller: its project's, or to an end user their own. */
+export const reachOf = (caller: Caller): WalletReach =>
+  caller.kind === 'end_user' ? { project: caller.projectId, owner: caller.userId } : { project: caller.projectId }
+
+const matching = (reader: Reader, caller: Caller, text: string): readonly Wallet[] => {
+  const reach = reachOf(caller)
   const walletId = parseWalletId(text)
   if (walletId !== undefined) {
     const wallet = getWallet(reader, walletId)
-    return wallet === undefined || wallet.project !== project ? [] : [wallet]
+    return wallet === undefined || !reaches(reach, wallet) ? [] : [wallet]
   }
-  if (isEvmAddress(text)) return findWalletsByAddress(reader, project, text)
-  const byAddress = SOLANA_ADDRESS.test(text) ? findWalletsByAddress(reader, project, text) : []
+  if (isEvmAddress(text)) return findWalletsByAddress(reader, reach, text)
+  const byAddress = SOLANA_ADDRESS.test(text) ? findWalletsByAddress(reader, reach, text) : []
   if (byAddress.length > 0) return byAddress
   const userId = parseUserId(text)
-  return userId === undefined ? [] : findWalletsByUser(reader, project, userId)
+  return userId === undefined ? [] : findWalletsByUser(reader, reach, userId)
 }
 
 const choose = (found: readonly Wallet[]): Wallet => {
@@ -28,13 +42,14 @@ const choose = (found: readonly Wallet[]): Wallet => {
 }
 
 /**
- * The one wallet of a project that a reference names: a wallet id, an address (EVM in any letter case, Solana
+ * The one wallet within a caller's reach that a reference names: a wallet id, an address (EVM in any letter case, Solana
  * exactly) or a user id.
  * Archived wallets count only when nothing else matches. `keyType` leaves other kinds out of account.
- * Refuses: WALLET_NOT_FOUND (also for another project's), WALLET_AMBIGUOUS naming the ids.
+ * Refuses: WALLET_NOT_FOUND (also for another project's, and to an end user for every wallet that is not their own),
+ * WALLET_AMBIGUOUS naming the ids.
  */
-export const resolveWallet = (reader: Reader, project: ProjectId, text: string, keyType?: KeyType): Wallet =>
-  choose(matching(reader, project, text).filter((wallet) => keyType === undefined || wallet.keyType === keyType))
+export const resolveWallet = (reader: Reader, caller: Caller, text: string, keyType?: KeyType): Wallet =>
+  choose(matching(reader, caller, text).filter((wallet) => keyType === undefined || wallet.keyType === keyType))
 
 /**
  * As `resolveWallet`, for a request that decides the kind of key by itself: other wallets do not count. Where there is
@@ -42,11 +57,11 @@ export const resolveWallet = (reader: Reader, project: ProjectId, text: string, 
  */
 export const resolveWalletOfKind = (
   reader: Reader,
-  project: ProjectId,
+  caller: Caller,
   text: string,
   { keyType, operation }: { readonly keyType: KeyType; readonly operation: string },
 ): Wallet => {
-  const found = matching(reader, project, text)
+  const found = matching(reader, caller, text)
   const [other] = found
   if (other !== undefined && found.every((wallet) => wallet.keyType !== keyType)) {
     const unsupported = other.keyType === 'ed25519' ? 'KEY_TYPE_ED25519' : 'KEY_TYPE_SECP256K1'

@@ -1,6 +1,6 @@
 /** What the audit chain says of one request to sign: who, which wallet, what, and how it ended. */
 import { hash } from 'node:crypto'
-import type { Call } from '../domain/call.ts'
+import { actorOf, type Call } from '../domain/call.ts'
 import type { AuditEvent } from '../vault/audit-chain.ts'
 import type { Wallet } from '../vault/wallets.ts'
 import type { SigningMethod } from '../payload/signing-payload.ts'
@@ -20,7 +20,7 @@ export const eventOf = ({ call, wallet, request }: SignJob, timeMs: number, kind
   timeMs,
   kind,
   project: wallet.project,
-  actor: { kind: 'api_key', id: call.caller.apiKeyId },
+  actor: actorOf(call.caller),
   subject: { type: 'wallet', id: wallet.walletId },
   method: request.method,
   requestId: call.requestId,

@@ -17,7 +17,6 @@ import type { SigningEngine } from '../party/signing-engine.ts'
 import { encodeSigningPayload, type SigningContent, type SigningMethod } from '../payload/signing-payload.ts'
 import { type AllowedDecision, decide, type Decision, permissionsToSign, type Usage } from '../policy/decide.ts'
 import { appendAudit, type AuditHead } from '../vault/audit-chain.ts'
-import { getApiKey, requireLive } from '../vault/api-keys.ts'
 import type { DaemonVault } from '../vault/daemon-vault.ts'
 import { type FreezeSubject, requireNotFrozen } from '../vault/freezes.ts'
 import { beginIntent, completeIntent, doubtIntent, failIntent, findIntent, PresignatureReused } from '../vault/intents.ts'
@@ -25,6 +24,9 @@ import type { Reader, Tx } from '../vault/store.ts'
 import { type Charge, readUsage, utcDay } from '../vault/usage.ts'
 import type { KeyType, Wallet } from '../vault/wallets.ts'
 import { getWallet } from '../vault/wallets.ts'
+import { liveGrantsOf } from './authorize.ts'
+import { fenceOfCaller, freezesOfCaller } from './caller-stops.ts'
+import { requireConsent } from './consent.ts'
 import { examineFor, type Made, prepareRounds, signatureBytes } from './examined.ts'
 import { type FenceKey, Fences, type Passage } from './fences.ts'
 import type { GrantCache } from './grant-cache.ts'
@@ -97,7 +99,7 @@ export const fencesOf = (call: Call, wallet: Wallet): readonly FenceKey[] => [
   { scope: 'all', id: '*' },
   { scope: 'project', id: wallet.project },
   { scope: 'wallet', id: wallet.walletId },
-  { scope: 'api_key', id: call.caller.apiKeyId },
+  fenceOfCaller(call.caller),
 ]
 
 /**
@@ -132,9 +134,9 @@ export const sign = async (needs: SignNeeds, call: Call, request: SignRequest): 
 }
 
 const findWallet = (reader: Reader, { caller }: Call, { walletRef, method, content, keyType }: SignRequest): Wallet => {
-  if (keyType === undefined) return resolveWallet(reader, caller.projectId, walletRef)
+  if (keyType === undefined) return resolveWallet(reader, caller, walletRef)
   const operation = OPERATIONS[content.kind] ?? method
-  return resolveWalletOfKind(reader, caller.projectId, walletRef, { keyType, operation })
+  return resolveWalletOfKind(reader, caller, walletRef, { keyType, operation })
 }
 
 /** The answer may have waited for its reader: it leaves only if it could still be made. */
@@ -144,7 +146,9 @@ const checkRelease = (needs: SignNeeds, job: Job, behind: readonly FenceKey[], r
   const fence = needs.fences.blocking(behind)
   if (fence !== undefined) throw failure('FROZEN', fence)
   const current = getWallet(needs.vault.read, job.wallet.walletId)
-  if (current !== undefined) assertSigns(current)
+  if (current === undefined) return
+  assertSigns(current)
+  requireConsent(needs.vault.read, job.call.caller, current, needs.clock.nowMs())
 }
 
 const signInside = async (needs: SignNeeds, job: Job, passage: Passage): Promise<Signed> => {
@@ -152,11 +156,12 @@ const signInside = async (needs: SignNeeds, job: Job, passage: Passage): Promise
   const nowMs = needs.clock.nowMs()
   const { read } = needs.vault
   assertSigns(job.wallet)
+  requireConsent(read, job.call.caller, job.wallet, nowMs)
   const decision = stages.measure('decide', () =>
     requireAllowed(decideOn(read, needs, job, nowMs, isRepeat(read, job, nowMs))),
   )
   for (const { counter, requestsPerSecond } of decision.rates) {
-    needs.rates.take(`${job.call.caller.apiKeyId} ${counter}`, requestsPerSecond)
+    needs.rates.take(`${job.call.caller.principal} ${counter}`, requestsPerSecond)
   }
   assertWorthBeginning(needs, job.call, pooledOf(job.wallet))
   for (let attempt = 1; ; attempt++) {
@@ -201,7 +206,7 @@ const takePresignature = async ({ engine, vault }: SignNeeds, { call, wallet }: 
 /** A request id stands for one signature at the cosigner too, told apart by who asked for it. */
 const reqIdOf = ({ caller, method, requestId }: Call): Uint8Array => {
   if (requestId === undefined) return REQ_IDS.draw()
-  const text = JSON.stringify(['countersign/req-id/v1', caller.apiKeyId, method, requestId])
+  const text = JSON.stringify(['countersign/req-id/v1', caller.principal, method, requestId])
   return new Uint8Array(hash('sha256', text, 'buffer').subarray(0, 16))
 }
 
@@ -210,7 +215,6 @@ export const assertSigns = (wallet: Wallet): void => {
   if (state === 'ARCHIVED') throw failure('WALLET_ARCHIVED', { walletId })
   if (state === 'SUSPENDED') throw failure('WALLET_SUSPENDED', { walletId })
   if (state === 'PENDING') throw failure('WALLET_NOT_READY', { walletId })
-  if (wallet.ownerType === 'end_user') throw failure('GRANT_REQUIRED', { userId: wallet.userId })
 }
 
 const assertInTime = (needs: SignNeeds, call: Call): void => {
@@ -220,7 +224,7 @@ const assertInTime = (needs: SignNeeds, call: Call): void => {
 /** Whether this very digest was charged under this request id before: what was in doubt is signed again, not paid again. */
 const isRepeat = (reader: Reader, { call, request, examined }: Job, nowMs: number): boolean => {
   if (call.requestId === undefined) return false
-  const before = findIntent(reader, call.caller.apiKeyId, request.method, call.requestId, nowMs)
+  const before = findIntent(reader, call.caller.principal, request.method, call.requestId, nowMs)
   return before !== undefined && Buffer.compare(before.digest, examined.digest) === 0
 }
 
@@ -233,16 +237,14 @@ const assertWorthBeginning = (needs: SignNeeds, call: Call, pooled: PooledWallet
 
 /** `isCharged`: what this signs is in the usage already, so the day's caps are not asked for it again. */
 const decideOn = (reader: Reader, needs: SignNeeds, job: Job, nowMs: number, isCharged: boolean): Decision => {
-  const { apiKeyId } = job.call.caller
-  const found = getApiKey(reader, apiKeyId)
-  if (found === undefined) throw failure('API_KEY_INVALID', {})
-  const key = requireLive(found, nowMs)
+  const { caller } = job.call
+  const grants = liveGrantsOf(reader, needs, caller, nowMs)
   const day = utcDay(nowMs)
   const usage: Usage = (permission, token) =>
-    isCharged ? 0n : readUsage(reader, { apiKeyId, permission, token, day })
+    isCharged ? 0n : readUsage(reader, { principal: caller.principal, permission, token, day })
   const { facts } = job.examined
   const { walletId } = job.wallet
-  return decide(needs.grants.of(key), { permissions: permissionsToSign(facts), walletId, facts }, usage)
+  return decide(grants, { permissions: permissionsToSign(facts), walletId, facts }, usage)
 }
 
 const requireAllowed = (decision: Decision): AllowedDecision => {
@@ -252,7 +254,7 @@ const requireAllowed = (decision: Decision): AllowedDecision => {
 
 const chargesOf = ({ caller }: Call, { charges }: AllowedDecision, nowMs: number): readonly Charge[] =>
   charges.map(({ counter, token, amount }) => ({
-    apiKeyId: caller.apiKeyId,
+    principal: caller.principal,
     permission: counter,
     token,
     day: utcDay(nowMs),
@@ -264,7 +266,7 @@ const chargesOf = ({ caller }: Call, { charges }: AllowedDecision, nowMs: number
 const freezesOf = (call: Call, wallet: Wallet): readonly FreezeSubject[] => [
   { scope: 'project', id: wallet.project },
   { scope: 'wallet', id: wallet.walletId },
-  { scope: 'api_key', id: call.caller.apiKeyId },
+  ...freezesOfCaller(call.caller),
 ]
 
 /** TX1: decides again on what is true in the transaction, charges, and writes the intent with its audit row. */
@@ -278,6 +280,7 @@ const recordIntent = async (needs: SignNeeds, job: Job, { presignature, attempt 
       const current = getWallet(tx, wallet.walletId)
       if (current === undefined) throw failure('WALLET_NOT_FOUND', {})
       assertSigns(current)
+      requireConsent(tx, call.caller, current, nowMs)
       requireNotFrozen(tx, freezesOf(call, current))
       const isCharged = attempt > 1 || isRepeat(tx, job, nowMs)
       const decision = requireAllowed(decideOn(tx, needs, job, nowMs, isCharged))
@@ -286,7 +289,7 @@ const recordIntent = async (needs: SignNeeds, job: Job, { presignature, attempt 
         presigId: presignature.presigId,
         rPoint: presignature.noncePoint,
         digest: examined.digest,
-        caller: call.caller.apiKeyId,
+        caller: call.caller.principal,
         method: job.request.method,
         requestId: call.requestId,
         event: { ...eventOf(job, nowMs, 'sign.intent'), decision: 'allow', details: detailsOf(job, job.payload) },
@@ -362,11 +365,11 @@ const endWithout = async (needs: SignNeeds, job: Job, head: AuditHead, error: un
 /** Writes a refusal down. Answers what the caller is told: the refusal, or RATE_LIMITED where rows come too fast. */
 const recordDenial = async (needs: SignNeeds, job: Job, error: Failure): Promise<Failure> => {
   const { rates } = needs
-  const { apiKeyId } = job.call.caller
+  const { principal } = job.call.caller
   const isRate = error.reason === 'RATE_LIMITED'
-  const refusal = (isRate ? undefined : rates.tryTake(`denials ${apiKeyId}`, MAX_DENIALS_PER_SECOND)) ?? error
+  const refusal = (isRate ? undefined : rates.tryTake(`denials ${principal}`, MAX_DENIALS_PER_SECOND)) ?? error
   // Of the rate itself one row a second says it all.
-  const isNews = refusal.reason !== 'RATE_LIMITED' || rates.tryTake(`limited ${apiKeyId}`, 1) === undefined
+  const isNews = refusal.reason !== 'RATE_LIMITED' || rates.tryTake(`limited ${principal}`, 1) === undefined
   if (!isNews) return refusal
   const timeMs = Math.trunc(needs.clock.nowMs())
   const { summary } = job.examined.facts

@@ -45,9 +45,8 @@ const verifiedContent = (content: VerifiedContent): SigningContent => {
 /** Typed data and digests are signed by secp256k1 wallets only. */
 const findWallet = (needs: SignNeeds, call: Call, walletRef: string, { kind }: SigningContent): Wallet => {
   const { read } = needs.vault
-  const { projectId } = call.caller
-  if (kind === 'message') return resolveWallet(read, projectId, walletRef)
-  return resolveWalletOfKind(read, projectId, walletRef, { keyType: 'secp256k1', operation: 'VerifySignature of this' })
+  if (kind === 'message') return resolveWallet(read, call.caller, walletRef)
+  return resolveWalletOfKind(read, call.caller, walletRef, { keyType: 'secp256k1', operation: 'VerifySignature of this' })
 }
 
 /**

@@ -1,3 +1,4 @@
+import { GRANT_TABLES } from './grant-tables.ts'
 import type { Schema } from './migrations.ts'
 import { SESSION_TABLES } from './session-tables.ts'
 import { SHARED_TABLES_V1, SHARED_TABLES_V2 } from './shared-tables.ts'
@@ -83,7 +84,7 @@ CREATE INDEX usage_by_day ON usage (day);
 `
 
 /** One member a group of tables, each in a file of its own. */
-const DAEMON_TABLES_V3: readonly string[] = [SESSION_TABLES]
+const DAEMON_TABLES_V3: readonly string[] = [SESSION_TABLES, GRANT_TABLES]
 
 /** The vault of the daemon, party C. */
 export const DAEMON_SCHEMA: Schema = {

@@ -1,13 +1,13 @@
 import { failure } from '../domain/failure.ts'
-import type { ApiKeyId } from '../domain/ids.ts'
 import type { Reader, Tx } from './store.ts'
 
 /**
- * What each permission of an API key has spent of a token on one UTC day, in base units. Charged in the
+ * What each permission of a caller has spent of a token on one UTC day, in base units. Charged in the
  * transaction of the intent row: commits run one after the other, so two requests cannot both pass under one cap.
  */
 export type UsageMeter = {
-  readonly apiKeyId: ApiKeyId
+  /** Who spends: the id of an API key. */
+  readonly principal: string
   /** Names the permission entry that carries the cap; stable for the life of the key. */
   readonly permission: string
   /** The token as the cap names it. */
@@ -34,7 +34,7 @@ const READ = 'SELECT spent FROM usage WHERE api_key_id = ? AND permission = ? AN
 const WRITE = 'INSERT OR REPLACE INTO usage (api_key_id, permission, token, day, spent) VALUES (?, ?, ?, ?, ?)'
 
 export const readUsage = (reader: Reader, meter: UsageMeter): bigint => {
-  const row = reader.one<{ spent: Buffer }>(READ, meter.apiKeyId, meter.permission, meter.token, meter.day)
+  const row = reader.one<{ spent: Buffer }>(READ, meter.principal, meter.permission, meter.token, meter.day)
   return row === undefined ? 0n : decodeUint256(row.spent)
 }
 
@@ -45,7 +45,7 @@ export const charge = (tx: Tx, item: Charge): void => {
     const limit = `max_per_day of ${item.token}`
     throw failure('LIMIT_EXCEEDED', { limit, seen: String(seen), allowed: String(item.allowed) })
   }
-  tx.run(WRITE, item.apiKeyId, item.permission, item.token, item.day, encodeUint256(seen))
+  tx.run(WRITE, item.principal, item.permission, item.token, item.day, encodeUint256(seen))
 }
 
 /** Forgets counters of days before `day`, at most `limit`; answers how many. */

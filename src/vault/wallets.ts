@@ -164,31 +164,38 @@ export const requireWallet = (reader: Reader, walletId: WalletId, project?: Proj
 /** More than this many wallets of one address or user are ambiguous anyway. */
 const MATCHES_MAX = 16
 
+/** The wallets of one project, or of them those that one end user owns. */
+export type WalletReach = { readonly project: ProjectId; readonly owner?: UserId | undefined }
+
+export const reaches = ({ project, owner }: WalletReach, wallet: Wallet): boolean =>
+  wallet.project === project && (owner === undefined || (wallet.ownerType === 'end_user' && wallet.userId === owner))
+
+/** In SQL; an end user's wallets are not crowded out by those that a project keeps for the same user id. */
+const OWNED = (owner: UserId | undefined): string => (owner === undefined ? '' : `AND owner_type = 'end_user' AND user_id = ?`)
+const ownedBy = (owner: UserId | undefined): readonly SqlParam[] => (owner === undefined ? [] : [owner])
+
 /** In order of creation, archived ones last, at most 16. */
-export const findWalletsByAddress = (reader: Reader, project: ProjectId, address: string): Wallet[] =>
+export const findWalletsByAddress = (reader: Reader, { project, owner }: WalletReach, address: string): Wallet[] =>
   reader
     .all<Row>(
-      `SELECT * FROM wallets WHERE address_key = ? AND project = ? ORDER BY state = 'ARCHIVED', number LIMIT ?`,
+      `SELECT * FROM wallets WHERE address_key = ? AND project = ? ${OWNED(owner)}
+       ORDER BY state = 'ARCHIVED', number LIMIT ?`,
       addressKey(address),
       project,
+      ...ownedBy(owner),
       MATCHES_MAX,
     )
     .map((row) => toWallet(reader, row))
 
 /** In order of creation, archived ones last, at most 16. */
-export const findWalletsByUser = (
-  reader: Reader,
-  project: ProjectId,
-  userId: UserId,
-  keyType?: KeyType,
-): Wallet[] =>
+export const findWalletsByUser = (reader: Reader, { project, owner }: WalletReach, userId: UserId): Wallet[] =>
   reader
     .all<Row>(
-      `SELECT * FROM wallets WHERE project = ? AND user_id = ? AND key_type LIKE ?
+      `SELECT * FROM wallets WHERE project = ? AND user_id = ? ${OWNED(owner)}
        ORDER BY state = 'ARCHIVED', number LIMIT ?`,
       project,
       userId,
-      keyType ?? '%',
+      ...ownedBy(owner),
       MATCHES_MAX,
     )
     .map((row) => toWallet(reader, row))
@@ -196,6 +203,7 @@ export const findWalletsByUser = (
 export type WalletPage = {
   readonly project: ProjectId
   readonly userId?: UserId | undefined
+  readonly ownerType?: OwnerType | undefined
   readonly keyType?: KeyType | undefined
   readonly state?: WalletState | undefined
   /** Only these; those that do not exist, or are of another project, are left out. */
@@ -218,6 +226,7 @@ export const listWallets = (reader: Reader, page: WalletPage): Wallet[] => {
     params.push(value)
   }
   narrow('user_id', page.userId)
+  narrow('owner_type', page.ownerType)
   narrow('key_type', page.keyType)
   narrow('state', page.state)
   if (page.among !== undefined) {

@@ -1,4 +1,4 @@
-import type { Call } from '../domain/call.ts'
+import { actorOf, type Call } from '../domain/call.ts'
 import type { Clock } from '../domain/clock.ts'
 import { walletIdToBytes } from '../domain/ids.ts'
 import type { SigningEngine } from '../party/signing-engine.ts'
@@ -28,7 +28,7 @@ export const archiveWallet = async (
   args: { readonly walletRef: string },
 ): Promise<WalletView> => {
   const { vault, fences, engine, clock } = needs
-  const wallet = resolveWallet(vault.read, call.caller.projectId, args.walletRef)
+  const wallet = resolveWallet(vault.read, call.caller, args.walletRef)
   const { walletId } = wallet
   authorize(vault.read, needs, call, 'wallet:admin', walletId)
   if (wallet.state === 'ARCHIVED') return viewWallet(wallet)
@@ -42,7 +42,7 @@ export const archiveWallet = async (
         timeMs,
         kind: 'wallet.archived',
         project: wallet.project,
-        actor: { kind: 'api_key', id: call.caller.apiKeyId },
+        actor: actorOf(call.caller),
         subject: { type: 'wallet', id: walletId },
         method: 'ArchiveWallet',
         requestId: call.requestId,

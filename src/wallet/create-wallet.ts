@@ -1,12 +1,13 @@
 /** Creating a wallet: key generation between both parties, and the one transaction that makes it exist. */
 import { encodeBase58 } from '../domain/base58.ts'
-import type { Call } from '../domain/call.ts'
+import { actorOf, type Call } from '../domain/call.ts'
 import type { Clock } from '../domain/clock.ts'
 import { failure } from '../domain/failure.ts'
 import { isReservedUserId, parseUserId, walletIdFromBytes } from '../domain/ids.ts'
 import type { SigningEngine } from '../party/signing-engine.ts'
 import { evmAddressOfPublicKey, formatEvmAddress } from '../payload/address.ts'
 import { authorize, type AuthorizeNeeds } from '../signing/authorize.ts'
+import { fenceOfCaller, freezesOfCaller } from '../signing/caller-stops.ts'
 import type { FenceKey, Fences } from '../signing/fences.ts'
 import { appendAudit, listAudit } from '../vault/audit-chain.ts'
 import type { DaemonVault } from '../vault/daemon-vault.ts'
@@ -65,13 +66,13 @@ export const createWallet = async (
 const fencesOf = (call: Call): readonly FenceKey[] => [
   { scope: 'all', id: '*' },
   { scope: 'project', id: call.caller.projectId },
-  { scope: 'api_key', id: call.caller.apiKeyId },
+  fenceOfCaller(call.caller),
 ]
 
 /** As the vault keeps them. */
 const freezesOf = (call: Call): readonly FreezeSubject[] => [
   { scope: 'project', id: call.caller.projectId },
-  { scope: 'api_key', id: call.caller.apiKeyId },
+  ...freezesOfCaller(call.caller),
 ]
 
 const parseSlot = (call: Call, request: NewWalletRequest): WalletSlot => {
@@ -94,7 +95,7 @@ const madeBefore = ({ vault }: CreateWalletNeeds, call: Call, slot: WalletSlot):
   const holder = findWalletInSlot(vault.read, slot)
   if (holder === undefined || call.requestId === undefined) return undefined
   const [made] = listAudit(vault.read, 0n, 1, { subjectId: holder.walletId, kind: 'wallet.created' })
-  const same = made?.actor.id === call.caller.apiKeyId && made.requestId === call.requestId
+  const same = made?.actor.id === call.caller.principal && made.requestId === call.requestId
   return same ? holder : undefined
 }
 
@@ -147,7 +148,7 @@ const generate = async (
         timeMs,
         kind: 'wallet.created',
         project: slot.project,
-        actor: { kind: 'api_key', id: call.caller.apiKeyId },
+        actor: actorOf(call.caller),
         subject: { type: 'wallet', id: walletId },
         method: 'CreateWallet',
         requestId: call.requestId,

@@ -17,7 +17,7 @@ export const getWallet = (
   args: { readonly walletRef: string; readonly keyType: KeyType | undefined },
 ): WalletView => {
   const { read } = needs.vault
-  const wallet = resolveWallet(read, call.caller.projectId, args.walletRef, args.keyType)
+  const wallet = resolveWallet(read, call.caller, args.walletRef, args.keyType)
   try {
     authorize(read, needs, call, 'wallet:read', wallet.walletId)
   } catch (error) {

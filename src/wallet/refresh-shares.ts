@@ -1,13 +1,13 @@
 /** Refreshing a wallet's shares: both parties change theirs, the key and the address stay. */
-import type { Call } from '../domain/call.ts'
+import { actorOf, type Call } from '../domain/call.ts'
 import type { Clock } from '../domain/clock.ts'
 import { failure } from '../domain/failure.ts'
 import { type ProjectId, walletIdToBytes } from '../domain/ids.ts'
 import type { SigningEngine } from '../party/signing-engine.ts'
-import { authorize, type AuthorizeNeeds } from '../signing/authorize.ts'
+import { authorize, type AuthorizeNeeds, liveGrantsOf } from '../signing/authorize.ts'
+import { fenceOfCaller, freezesOfCaller } from '../signing/caller-stops.ts'
 import type { FenceKey, Fences, Passage } from '../signing/fences.ts'
 import { resolveWallet } from '../signing/resolve-wallet.ts'
-import { getApiKey, requireLive } from '../vault/api-keys.ts'
 import { appendAudit, type AuditHead, type AuditRow, findAuditOfRequest } from '../vault/audit-chain.ts'
 import type { DaemonVault } from '../vault/daemon-vault.ts'
 import { requireNotFrozen } from '../vault/freezes.ts'
@@ -48,7 +48,7 @@ export const refreshShares = async (
   args: { readonly walletRef: string },
 ): Promise<Refreshed> => {
   const { vault, fences, clock } = needs
-  const wallet = resolveWallet(vault.read, call.caller.projectId, args.walletRef)
+  const wallet = resolveWallet(vault.read, call.caller, args.walletRef)
   authorize(vault.read, needs, call, 'wallet:admin', wallet.walletId)
   const before = call.isRepeat ? madeBefore(needs, call, wallet) : undefined
   if (before !== undefined) return answerOf(needs, wallet, before)
@@ -105,28 +105,26 @@ type Recorded = AuditHead & { readonly shareEpoch: number; readonly timeMs: numb
 
 /** In the transaction that decides: what is true there counts. */
 const recordRefresh = (
-  { clock }: RefreshNeeds,
+  { clock, grants }: RefreshNeeds,
   call: Call,
   tx: Tx,
   { wallet, shareEpoch }: { readonly wallet: Wallet; readonly shareEpoch: number },
 ): Recorded => {
   const { walletId, project } = wallet
-  const key = getApiKey(tx, call.caller.apiKeyId)
-  if (key === undefined) throw failure('API_KEY_INVALID', {})
-  // It may have been revoked while the refresh waited for its link, and the fence of that is down again.
-  requireLive(key, clock.nowMs())
+  // Its key may have been revoked while the refresh waited for its link, and the fence of that is down again.
+  liveGrantsOf(tx, { grants }, call.caller, clock.nowMs())
   assertRefreshes(requireWallet(tx, walletId, project))
   requireNotFrozen(tx, [
     { scope: 'project', id: project },
     { scope: 'wallet', id: walletId },
-    { scope: 'api_key', id: call.caller.apiKeyId },
+    ...freezesOfCaller(call.caller),
   ])
   const timeMs = Math.trunc(clock.nowMs())
   const head = appendAudit(tx, {
     timeMs,
     kind: KIND,
     project,
-    actor: { kind: 'api_key', id: call.caller.apiKeyId },
+    actor: actorOf(call.caller),
     subject: { type: 'wallet', id: walletId },
     method: 'RefreshShares',
     requestId: call.requestId,
@@ -140,7 +138,7 @@ const fencesOf = (call: Call, { walletId, project }: Wallet): readonly FenceKey[
   { scope: 'all', id: '*' },
   { scope: 'project', id: project },
   { scope: 'wallet', id: walletId },
-  { scope: 'api_key', id: call.caller.apiKeyId },
+  fenceOfCaller(call.caller),
 ]
 
 const assertRefreshes = ({ walletId, state }: Wallet): void => {
@@ -153,7 +151,7 @@ const assertRefreshes = ({ walletId, state }: Wallet): void => {
 const madeBefore = ({ vault }: RefreshNeeds, call: Call, { walletId }: Wallet): Recorded | undefined => {
   const { requestId, caller } = call
   if (requestId === undefined) return undefined
-  const row = findAuditOfRequest(vault.read, { subjectId: walletId, kind: KIND, actorId: caller.apiKeyId, requestId })
+  const row = findAuditOfRequest(vault.read, { subjectId: walletId, kind: KIND, actorId: caller.principal, requestId })
   return row === undefined ? undefined : { ...row, shareEpoch: shareEpochIn(row) }
 }
 

@@ -3,6 +3,7 @@ import type { Clock } from '../domain/clock.ts'
 import { walletIdToBytes } from '../domain/ids.ts'
 import type { SigningEngine } from '../party/signing-engine.ts'
 import { authorize, type AuthorizeNeeds } from '../signing/authorize.ts'
+import { requireConsent } from '../signing/consent.ts'
 import type { Fences } from '../signing/fences.ts'
 import { resolveWallet } from '../signing/resolve-wallet.ts'
 import { assertSigns, fencesOf } from '../signing/sign.ts'
@@ -28,9 +29,10 @@ export const warmPresignatures = async (
   args: { readonly walletRef: string; readonly depth: number },
 ): Promise<WarmPool> => {
   const { vault, fences, engine, clock } = needs
-  const wallet = resolveWallet(vault.read, call.caller.projectId, args.walletRef)
+  const wallet = resolveWallet(vault.read, call.caller, args.walletRef)
   authorize(vault.read, needs, call, 'wallet:sign', wallet.walletId)
   assertSigns(wallet)
+  requireConsent(vault.read, call.caller, wallet, clock.nowMs())
   const passage = fences.enter(fencesOf(call, wallet))
   // Nothing is released here that a freeze would have to wait for: it empties the pool that this fills.
   passage.leave()

@@ -118,6 +118,14 @@ describe('contradictions', () => {
     for (const host of ['127.0.0.1', '127.1.2.3', '[::1]', 'localhost']) load({ 'grpc-listen': `${host}:1` })
   })
 
+  it('reads where the daemon may reach out to, and refuses what is neither host nor network', () => {
+    expect(load({}).config.egress).toEqual({ allow: [], authorityFile: undefined })
+    const given = load({ 'egress-allow': 'Keys.Internal, 10.1.0.0/16,::1' }).config.egress.allow
+    expect(given).toEqual(['keys.internal', '10.1.0.0/16', '::1'])
+    for (const bad of ['', ',', 'a,', 'http://a', '*.example.com', '10.1.0.1/16', '127.1', '2130706433', 'a b'])
+      expect(() => load({ 'egress-allow': bad }), bad).toThrow('--egress-allow')
+  })
+
   it('refuses half a TLS configuration', () => {
     expect(refusal(() => load({ 'tls-cert-file': 'c' }))).toContain('--tls-key-file')
     expect(refusal(() => load({ 'tls-key-file': 'k' }))).toContain('--tls-cert-file')

@@ -10,10 +10,10 @@ import { tmpdir } from 'node:os'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { PERMISSIONS } from '../../src/policy/permissions.ts'
 import type { AccessRule } from '../../src/rpc/access.ts'
-import { ACCESS, SERVICES } from '../../src/rpc/access.ts'
+import { ACCESS, isPublic, SERVICES } from '../../src/rpc/access.ts'
 import { reasonOf } from './support/refusal.ts'
 import type { TestEdge } from './support/test-edge.ts'
-import { openTestEdge, testKey } from './support/test-edge.ts'
+import { openTestEdge, testKey, testUser } from './support/test-edge.ts'
 
 const UNIX = 'unix'
 const everyPermission = PERMISSIONS.filter((name) => name !== 'admin')
@@ -25,6 +25,12 @@ const keys = {
   revoked: { ...testKey(5, PERMISSIONS), isRevoked: true },
   sidecar: testKey(6, everyPermission),
   weakSidecar: testKey(7, []),
+}
+
+const users = {
+  endUser: testUser('alice'),
+  lateUser: testUser('bob', { expireTimeMs: 1 }),
+  signedOutUser: { ...testUser('carol'), isSignedOut: true },
 }
 
 const ADDRESS = `0x${'ab'.repeat(20)}`
@@ -81,11 +87,18 @@ const ROWS: Row[] = (Object.keys(SERVICES) as (keyof typeof SERVICES)[]).flatMap
 /** What the table and the key's permissions make of a caller; undefined when the call gets through. */
 const expected = ({ service, method }: Row, caller: string): string | undefined => {
   const rule = ACCESS[service][method.localName as never] as AccessRule
-  if (rule === 'anyone') return undefined
+  if (rule === 'anyone' || isPublic(rule)) return undefined
   if (caller === 'anonymous') return 'API_KEY_MISSING'
   if (caller === 'stranger' || caller === 'revoked') return 'API_KEY_INVALID'
   if (caller === 'expired') return 'API_KEY_EXPIRED'
-  const held = keys[caller as keyof typeof keys].record.permissions
+  if (caller === 'forgedUser' || caller === 'signedOutUser') return 'ACCESS_TOKEN_INVALID'
+  if (caller === 'lateUser') return 'ACCESS_TOKEN_EXPIRED'
+  if (caller === 'endUser') {
+    if (rule.endUsers === 'never') return 'CALLER_NOT_ALLOWED'
+    return rule.endUsers === 'token' ? undefined : 'WALLET_SECRET_REQUIRED'
+  }
+  if (rule.permissions.length === 0) return 'CALLER_NOT_ALLOWED'
+  const held: ReadonlySet<string> = keys[caller as keyof typeof keys].record.permissions
   return rule.permissions.some((name) => held.has(name)) ? undefined : 'PERMISSION_MISSING'
 }
 
@@ -107,13 +120,11 @@ describe('the access table', () => {
   it('speaks of permissions that can be granted', () => {
     for (const rules of Object.values(ACCESS))
       for (const rule of Object.values<AccessRule>(rules))
-        if (rule !== 'anyone') for (const name of rule.permissions) expect(PERMISSIONS).toContain(name)
+        if (rule !== 'anyone' && !isPublic(rule)) for (const name of rule.permissions) expect(PERMISSIONS).toContain(name)
   })
 
   it('reserves a lane for what stops things and what tells how they are', () => {
-    const reserved = Object.entries(ACCESS.admin).filter(
-      ([, rule]) => rule !== 'anyone' && rule.lane === 'reserved',
-    )
+    const reserved = Object.entries(ACCESS.admin).filter(([, rule]) => rule.lane === 'reserved')
     expect(reserved.map(([name]) => name)).toEqual(['revokeApiKey', 'freeze', 'unfreeze', 'getStatus'])
   })
 })
@@ -126,6 +137,7 @@ describe('each caller at each RPC', () => {
   beforeAll(async () => {
     open = await openTestEdge({
       keys: Object.values(keys),
+      users: Object.values(users),
       listen: {
         socket: socketOf('plain'),
         boundSockets: [
@@ -173,6 +185,10 @@ describe('each caller at each RPC', () => {
     admin: keys.admin.secret,
     expired: keys.expired.secret,
     revoked: keys.revoked.secret,
+    endUser: users.endUser.token,
+    lateUser: users.lateUser.token,
+    signedOutUser: users.signedOutUser.token,
+    forgedUser: `${users.endUser.token}x`,
   }
 
   for (const [caller, secret] of Object.entries(secrets)) {
@@ -198,9 +214,17 @@ describe('each caller at each RPC', () => {
       expect(last?.call.caller).toMatchObject({ kind: 'sidecar', apiKeyId: keys.sidecar.record.apiKeyId })
   })
 
+  it('is a bound socket whatever access token comes with it', async () => {
+    const client = overSocket(SERVICES.wallet, socketOf('sidecar'), users.endUser.token)
+    await ask(client, { service: 'wallet', method: SERVICES.wallet.method.getWallet })
+    expect(open.reached.at(-1)?.call.caller).toMatchObject({ kind: 'sidecar' })
+  })
+
   it('records what an authenticated caller was denied', () => {
-    const denied = new Set(open.denials.map(({ caller, reason }) => `${caller.apiKeyId} ${reason}`))
+    const denied = new Set(open.denials.map(({ caller, reason }) => `${caller.principal} ${reason}`))
     expect(denied).toContain(`${keys.nothing.record.apiKeyId} PERMISSION_MISSING`)
     expect(denied).toContain(`${keys.admin.record.apiKeyId} PERMISSION_MISSING`)
+    expect(denied).toContain('user:default/alice CALLER_NOT_ALLOWED')
+    expect(denied).toContain('user:default/alice WALLET_SECRET_REQUIRED')
   })
 })

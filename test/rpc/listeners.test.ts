@@ -163,7 +163,7 @@ describe('a unix socket', () => {
     expect(open.reached).toHaveLength(200)
     for (const { call, args } of open.reached) {
       const expected = (args as { walletRef: string }).walletRef === 'u0' ? one : two
-      expect(call.caller.apiKeyId).toBe(expected.record.apiKeyId)
+      expect(call.caller.principal).toBe(expected.record.apiKeyId)
     }
   })
 })

@@ -4,7 +4,7 @@ import { failure, isFailure } from '../../src/domain/failure.ts'
 import { createPageTokens } from '../../src/rpc/page-token.ts'
 
 const tokens = createPageTokens(createSecretKey(Buffer.alloc(32, 1)))
-const scope = { apiKeyId: 'key_1', method: 'S/List', filter: '{"userId":"a"}' }
+const scope = { caller: 'key_1', method: 'S/List', filter: '{"userId":"a"}' }
 
 const refusal = (token: string, from = tokens, within = scope) => {
   try {
@@ -27,12 +27,12 @@ describe('a page token', () => {
 
   it('is worth nothing to another caller, RPC, filter or key', () => {
     const token = tokens.seal(scope, '7')
-    expect(refusal(token, tokens, { ...scope, apiKeyId: 'key_2' })).toBe('PAGE_TOKEN_INVALID')
+    expect(refusal(token, tokens, { ...scope, caller: 'key_2' })).toBe('PAGE_TOKEN_INVALID')
     expect(refusal(token, tokens, { ...scope, method: 'S/Other' })).toBe('PAGE_TOKEN_INVALID')
     expect(refusal(token, tokens, { ...scope, filter: '{}' })).toBe('PAGE_TOKEN_INVALID')
     expect(refusal(token, createPageTokens(createSecretKey(Buffer.alloc(32, 2))))).toBe('PAGE_TOKEN_INVALID')
     // The parts are told apart by their lengths, not run together.
-    expect(refusal(token, tokens, { apiKeyId: 'key_1S', method: '/List', filter: scope.filter })).toBe(
+    expect(refusal(token, tokens, { caller: 'key_1S', method: '/List', filter: scope.filter })).toBe(
       'PAGE_TOKEN_INVALID',
     )
   })

@@ -412,7 +412,7 @@ describe('many callers at once', () => {
     expect(open.reached).toHaveLength(1_000)
     for (const { call, args } of open.reached) {
       const index = Number((args as { walletRef: string }).walletRef.slice(5))
-      expect(call.caller.apiKeyId).toBe(keys[index]?.record.apiKeyId)
+      expect(call.caller.principal).toBe(keys[index]?.record.apiKeyId)
     }
   })
 })
@@ -435,7 +435,7 @@ describe('an event', () => {
     const bug = await refusalOf(client.getWallet({ wallet: 'bug' }))
     expect(JSON.stringify([bug.message, [...bug.metadata]])).not.toContain(CANARY)
     expect(await reasonOf(open.client(WalletService).getWallet({ wallet: 'x' }))).toBe('API_KEY_MISSING')
-    expect(open.events.map(({ apiKeyId, reason }) => [apiKeyId, reason])).toEqual([
+    expect(open.events.map(({ callerId, reason }) => [callerId, reason])).toEqual([
       [signer.record.apiKeyId, undefined],
       [signer.record.apiKeyId, 'WALLET_NOT_FOUND'],
       [signer.record.apiKeyId, 'INTERNAL'],

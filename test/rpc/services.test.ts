@@ -433,6 +433,8 @@ describe('AdminService', () => {
     const project = { projectId: 'default', displayName: 'New', etag: 'e0' }
     await client.updateProject({ project, updateMask: { paths: ['display_name'] } })
     expect(open.reached[0]?.args).toEqual({ projectId: 'default', etag: 'e0', changes: { displayName: 'New' } })
+    await client.updateProject({ project: { projectId: 'p', delegationEnabled: true }, updateMask: { paths: ['delegation_enabled'] } })
+    expect(open.reached[1]?.args).toEqual({ projectId: 'p', etag: undefined, changes: { delegationEnabled: true } })
     for (const request of [
       { project },
       { project, updateMask: { paths: [] } },
@@ -440,7 +442,7 @@ describe('AdminService', () => {
       { updateMask: { paths: ['display_name'] } },
     ])
       expect(await reasonOf(client.updateProject(request))).toBe('INVALID_REQUEST')
-    expect(open.reached).toHaveLength(1)
+    expect(open.reached).toHaveLength(2)
   })
 
   it('freezes what is named', async () => {

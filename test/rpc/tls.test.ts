@@ -136,7 +136,7 @@ describe('a listener that takes identities from certificates', () => {
     'knows a caller by %s on the %s port, without a key',
     async (_what, port, make) => {
       await ask(port, make())
-      expect(open.reached.at(-1)?.call.caller.apiKeyId).toBe(apiKeyId(1))
+      expect(open.reached.at(-1)?.call.caller.principal).toBe(apiKeyId(1))
     },
   )
 

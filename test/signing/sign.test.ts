@@ -86,7 +86,13 @@ const stage = async (grants: readonly object[] = [GRANT]) => {
     onAlert: () => undefined,
   }
   const callOf = (requestId?: string): Call => ({
-    caller: { kind: 'project', apiKeyId: key.keyId, projectId: PROJECT, permissions: new Set(['wallet:sign']) },
+    caller: {
+      kind: 'project',
+      principal: key.keyId,
+      apiKeyId: key.keyId,
+      projectId: PROJECT,
+      permissions: new Set(['wallet:sign']),
+    },
     method: 'countersign.v1.WalletService/SignTransaction',
     requestId: requestId === undefined ? undefined : parseRequestId(requestId),
     isRepeat: false,
@@ -111,7 +117,7 @@ const stage = async (grants: readonly object[] = [GRANT]) => {
       duringSign = work
     },
     spent: () =>
-      readUsage(vault.read, { apiKeyId: key.keyId, permission: 'wallet:sign#0', token: NATIVE, day: utcDay(NOW) }),
+      readUsage(vault.read, { principal: key.keyId, permission: 'wallet:sign#0', token: NATIVE, day: utcDay(NOW) }),
   }
 }
 

@@ -2,7 +2,6 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import type { ApiKeyId } from '../../src/domain/ids.ts'
 import type { AuditHead } from '../../src/vault/audit-chain.ts'
 import { verifyAuditChain } from '../../src/vault/audit-chain.ts'
 import { countRunningIntents } from '../../src/vault/intents.ts'
@@ -49,7 +48,7 @@ test('a process killed under load loses nothing it acknowledged', async () => {
       expect(row?.state).toMatch(what === 'intent' ? /^(DONE|IN_DOUBT)$/ : /^DONE$/)
     }
     const intents = vault.read.one<{ n: bigint }>('SELECT count(*) AS n FROM intents')!.n
-    const meter = { apiKeyId: 'key_1' as ApiKeyId, permission: 'p', token: 't', day: 1 }
+    const meter = { principal: 'key_1', permission: 'p', token: 't', day: 1 }
     expect(readUsage(vault.read, meter)).toBe(intents)
     expect(vault.read.one('PRAGMA integrity_check')).toEqual({ integrity_check: 'ok' })
     await vault.close()

@@ -19,7 +19,7 @@ import type { Charge, UsageMeter } from '../../src/vault/usage.ts'
 import { event, intent, makeCosignerVault, makeVault, NOW, openVaultAt, reasonOf, sha256 } from './fixture.ts'
 
 const KEY = 'key_0011223344556677' as ApiKeyId
-const METER: UsageMeter = { apiKeyId: KEY, permission: 'wallet:sign', token: '1:0xabc', day: utcDay(NOW) }
+const METER: UsageMeter = { principal: KEY, permission: 'wallet:sign', token: '1:0xabc', day: utcDay(NOW) }
 const charge = (amount: bigint, allowed: bigint): Charge => ({ ...METER, amount, allowed })
 const REQUEST = parseRequestId('00000000-0000-4000-8000-000000000001')!
 
@@ -126,7 +126,7 @@ test('charges are uint256 wide and per key, permission, token and day', async ()
   expect(await reasonOf(over)).toBe('LIMIT_EXCEEDED')
   await vault.commit((tx) => beginIntent(tx, intent({ charges: [charge(1n, most)] })))
   for (const elsewhere of [
-    { apiKeyId: 'key_ffffffffffffffff' as ApiKeyId },
+    { principal: 'key_ffffffffffffffff' },
     { permission: 'wallet:send' },
     { token: '2:0xabc' },
     { day: METER.day + 1 },

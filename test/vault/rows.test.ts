@@ -214,21 +214,20 @@ test('a wallet is found by id, by address in any letter case, and by user, in it
   expect(requireWallet(vault.read, wallet.walletId, DEFAULT)).toEqual(wallet)
   const shouted = `0x${wallet.address.slice(2).toUpperCase()}`
   for (const address of [wallet.address, wallet.address.toLowerCase(), shouted]) {
-    expect(findWalletsByAddress(vault.read, DEFAULT, address)).toEqual([wallet])
+    expect(findWalletsByAddress(vault.read, { project: DEFAULT }, address)).toEqual([wallet])
   }
-  expect(findWalletsByUser(vault.read, DEFAULT, wallet.userId, 'secp256k1')).toEqual([wallet])
-  expect(findWalletsByUser(vault.read, DEFAULT, wallet.userId, 'ed25519')).toEqual([])
+  expect(findWalletsByUser(vault.read, { project: DEFAULT }, wallet.userId)).toEqual([wallet])
   expect(await reasonOf(() => requireWallet(vault.read, wallet.walletId, OTHER))).toBe('WALLET_NOT_FOUND')
-  expect(findWalletsByAddress(vault.read, OTHER, wallet.address)).toEqual([])
-  expect(findWalletsByUser(vault.read, OTHER, wallet.userId)).toEqual([])
+  expect(findWalletsByAddress(vault.read, { project: OTHER }, wallet.address)).toEqual([])
+  expect(findWalletsByUser(vault.read, { project: OTHER }, wallet.userId)).toEqual([])
 })
 
 test('a Solana address is found exactly', async () => {
   const vault = await makeVault()
   const address = '4Nd1mBQtrMJVYVfKf2PJy9NZUZdTAsp7D4xWLs4gDB4T'
   await vault.commit((tx) => insertWallet(tx, newWallet({ keyType: 'ed25519', address })))
-  expect(findWalletsByAddress(vault.read, DEFAULT, address)).toHaveLength(1)
-  expect(findWalletsByAddress(vault.read, DEFAULT, address.toLowerCase())).toHaveLength(0)
+  expect(findWalletsByAddress(vault.read, { project: DEFAULT }, address)).toHaveLength(1)
+  expect(findWalletsByAddress(vault.read, { project: DEFAULT }, address.toLowerCase())).toHaveLength(0)
 })
 
 test('one live wallet per project, user, key type, owner type and label', async () => {

@@ -57,7 +57,13 @@ const stage = async () => {
     refreshing: new Map(),
   }
   const call = (): Call => ({
-    caller: { kind: 'project', apiKeyId: key.keyId, projectId: PROJECT, permissions: new Set(['wallet:admin']) },
+    caller: {
+      kind: 'project',
+      principal: key.keyId,
+      apiKeyId: key.keyId,
+      projectId: PROJECT,
+      permissions: new Set(['wallet:admin']),
+    },
     method: 'countersign.v1.WalletService/RefreshShares',
     requestId: undefined,
     isRepeat: false,

@@ -23,7 +23,7 @@ export const openEcho = async (impl: EchoImpl, bodyTimeoutMs = 10_000): Promise<
   const onMaskedError = (_where: unknown, error: unknown): void => {
     masked.push(error)
   }
-  const shared = { services, maxStreamsPerConnection, bodyTimeoutMs, onMaskedError, gate: () => {} }
+  const shared = { services, maxStreamsPerConnection, bodyTimeoutMs, onMaskedError, gate: async () => {} }
   const grpc = await listenGrpcOnTcp(shared, LOOPBACK, undefined, new Map())
   const connect = await listenConnect(shared, LOOPBACK, undefined, new Map())
   const client = (transport: Parameters<typeof createClient>[1]) =>

@@ -9,8 +9,9 @@ import { createClient } from '@connectrpc/connect'
 import { createConnectTransport, createGrpcTransport, createGrpcWebTransport } from '@connectrpc/connect-node'
 import type { Call } from '../../../src/domain/call.ts'
 import { failure } from '../../../src/domain/failure.ts'
-import type { ApiKeyId, ProjectId, WalletId } from '../../../src/domain/ids.ts'
+import type { ApiKeyId, ProjectId, UserId, WalletId } from '../../../src/domain/ids.ts'
 import type { ApiKeyDirectory, ApiKeyRecord } from '../../../src/rpc/authenticate.ts'
+import type { AccessToken, EndUserDirectory } from '../../../src/rpc/end-users.ts'
 import type { Edge, EdgeListen } from '../../../src/rpc/edge.ts'
 import { openEdge } from '../../../src/rpc/edge.ts'
 import type { IdempotencyStore, RequestKey } from '../../../src/rpc/idempotency.ts'
@@ -48,6 +49,36 @@ export const testKey = (
     allowedCidrs: [],
     expireTimeMs: undefined,
     ...rest,
+  },
+})
+
+export type TestUser = { readonly token: string; readonly facts: AccessToken; isSignedOut: boolean }
+
+/** An end user whose access token has the shape of one. */
+export const testUser = (userId: string, rest: Partial<AccessToken> = {}): TestUser => ({
+  token: `${Buffer.from(userId).toString('base64url')}.e30.sig`,
+  isSignedOut: false,
+  facts: {
+    projectId: PROJECT,
+    userId: userId as UserId,
+    tokenId: `token-of-${userId}`,
+    authTimeMs: 1,
+    expireTimeMs: Date.now() + 3_600_000,
+    ...rest,
+  },
+})
+
+const usersOf = (users: readonly TestUser[]): EndUserDirectory => ({
+  verifyAccessToken: (token, nowMs) => {
+    const user = users.find((one) => one.token === token && !one.isSignedOut)
+    if (user === undefined) throw failure('ACCESS_TOKEN_INVALID', {})
+    const { expireTimeMs } = user.facts
+    if (expireTimeMs <= nowMs) throw failure('ACCESS_TOKEN_EXPIRED', { expireTime: new Date(expireTimeMs).toISOString() })
+    return user.facts
+  },
+  assertStands: ({ accessTokenId }) => {
+    if (users.some(({ facts, isSignedOut }) => isSignedOut && facts.tokenId === accessTokenId))
+      throw failure('ACCESS_TOKEN_INVALID', {})
   },
 })
 
@@ -113,6 +144,7 @@ export const SIGNED = {
 const PROJECT_VIEW: ProjectView = {
   projectId: PROJECT,
   displayName: '',
+  delegationEnabled: false,
   createTimeMs: 1,
   updateTimeMs: 2,
   etag: 'e1',
@@ -223,6 +255,7 @@ const recording = <Group extends object>(group: Group, reached: Reached[]): Grou
 
 export type TestEdgeOptions = {
   readonly keys: readonly TestKey[]
+  readonly users?: readonly TestUser[]
   readonly wallets?: Partial<WalletUseCases>
   readonly signing?: Partial<SigningUseCases>
   readonly audit?: Partial<AuditUseCases>
@@ -280,6 +313,7 @@ export const openTestEdge = async (options: TestEdgeOptions): Promise<TestEdge> 
       admin: recording({ ...base.admin, ...options.admin }, reached),
     },
     directory: directoryOf(options.keys),
+    users: usersOf(options.users ?? []),
     idempotency: options.idempotency ?? memoryStore(),
     recordDenial: async (denial) => {
       denials.push(denial)

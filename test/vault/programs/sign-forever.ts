@@ -7,7 +7,6 @@ import type { AuditHead } from '../../../src/vault/audit-chain.ts'
 import { openDaemonVault } from '../../../src/vault/daemon-vault.ts'
 import { beginIntent, completeIntent } from '../../../src/vault/intents.ts'
 import { createRootKeyProvider } from '../../../src/vault/root-key-provider.ts'
-import type { ApiKeyId } from '../../../src/domain/ids.ts'
 
 const [, , dir = '', seed = ''] = process.argv
 const bytes = (label: string, size: number): Uint8Array =>
@@ -24,7 +23,7 @@ say('opened', { sequence: 0n, hash: vault.vaultId })
 const sign = async (lane: number): Promise<never> => {
   for (let n = 0; ; n++) {
     const label = `${lane}/${n}`
-    const meter = { apiKeyId: 'key_1' as ApiKeyId, permission: 'p', token: 't', day: 1 }
+    const meter = { principal: 'key_1', permission: 'p', token: 't', day: 1 }
     const charge = { ...meter, amount: 1n, allowed: 2n ** 200n }
     const head = await vault.commit((tx) =>
       beginIntent(tx, {
