@@ -97,7 +97,7 @@ export class SessionSigner {
   renewShareKey(): void {
     if (this.#worker === undefined) return
     const ring = this.#shareKey()
-    this.#worker.postMessage({ op: 'ring', ring } satisfies SessionOrder)
+    this.#worker.postMessage({ op: 'ring', ring } satisfies SessionOrder, [])
     ring.fill(0)
   }
 
@@ -111,7 +111,7 @@ export class SessionSigner {
     const worker = this.#worker
     if (worker === undefined) return
     const ended = new Promise<void>((resolve) => worker.once('exit', () => resolve()))
-    worker.postMessage({ op: 'end' } satisfies SessionOrder)
+    worker.postMessage({ op: 'end' } satisfies SessionOrder, [])
     const timer = setTimeout(() => void worker.terminate(), END_WAIT_MS)
     await ended
     clearTimeout(timer)
@@ -131,7 +131,7 @@ export class SessionSigner {
   #forgetAll(): void {
     // Orders of the batch that is being gathered name them still.
     if (this.#batch.orders.length > 0) this.#send()
-    this.#worker?.postMessage({ op: 'forget', numbers: [...this.#known.values()] } satisfies SessionOrder)
+    this.#worker?.postMessage({ op: 'forget', numbers: [...this.#known.values()] } satisfies SessionOrder, [])
     this.#known.clear()
   }
 

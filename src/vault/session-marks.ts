@@ -5,15 +5,17 @@ import type { Reader, Tx } from './store.ts'
 
 const READ_NONCE = 'SELECT high FROM session_nonces WHERE session_key_id = ?'
 const MOVE_NONCE = 'UPDATE session_nonces SET high = ? WHERE session_key_id = ? AND high < ?'
+const SET_NONCE = 'INSERT OR REPLACE INTO session_nonces (session_key_id, high) VALUES (?, ?)'
 const FIRST_NONCE = 'INSERT OR IGNORE INTO session_nonces (session_key_id, high) VALUES (?, ?)'
 
 /** The highest nonce that was ever given away; undefined before the first. */
 export const readNonceMark = (reader: Reader, id: SessionKeyId): bigint | undefined =>
   reader.one<{ high: bigint }>(READ_NONCE, id)?.high
 
-/** Moves the mark up; it never goes down. */
-export const moveNonceMark = (tx: Tx, id: SessionKeyId, high: bigint): void => {
-  if (tx.run(MOVE_NONCE, high, id, high) === 0) tx.run(FIRST_NONCE, id, high)
+/** Moves the mark up; it goes down only where nonces `wrap` around. */
+export const moveNonceMark = (tx: Tx, id: SessionKeyId, high: bigint, wraps: boolean): void => {
+  if (wraps) tx.run(SET_NONCE, id, high)
+  else if (tx.run(MOVE_NONCE, high, id, high) === 0) tx.run(FIRST_NONCE, id, high)
 }
 
 const encodeUint256 = (value: bigint): Buffer => Buffer.from(value.toString(16).padStart(64, '0'), 'hex')
