@@ -1,25 +1,22 @@
 /**
- * A new data directory: root key files that are missing, both vaults, the first admin API key. The vaults are made
- * under other names and renamed last, the daemon's after everything it needs: where `vault.db` is, all is
- * there, and an interrupted start is simply begun again.
+ * A new data directory: root key files that are missing, both vaults, the first admin API key. What is interrupted is
+ * simply begun again (staged-vaults.ts).
  */
-import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, renameSync, rmSync, writeSync } from 'node:fs'
+import { existsSync, mkdirSync, rmSync } from 'node:fs'
 import { dirname } from 'node:path'
 import type { Config, RootKeySource, Secrets } from '../config/config.ts'
 import { dataDirPaths } from '../config/load-config.ts'
-import { failure } from '../domain/failure.ts'
 import { formatPermissionGrants } from '../policy/parse-grants.ts'
 import { PERMISSIONS, type Permission } from '../policy/permissions.ts'
 import { createApiKey } from '../vault/api-keys.ts'
 import { appendAudit } from '../vault/audit-chain.ts'
 import { createCosignerVault } from '../vault/cosigner-vault.ts'
 import { createDaemonVault, type DaemonVault } from '../vault/daemon-vault.ts'
-import { lockPath, refuseStrayLog } from '../vault/open-database.ts'
-import { preparePrivateDirectory, syncDirectory } from '../vault/private-file.ts'
+import { writePrivateFile } from '../vault/private-file.ts'
 import { DEFAULT_PROJECT } from '../vault/projects.ts'
 import { createRootKeyFile } from '../vault/root-key-provider.ts'
-import { acquireVaultLock } from '../vault/vault-lock.ts'
 import { rootKeyProviders } from './root-keys.ts'
+import { type StagedVaults, stageVaults } from './staged-vaults.ts'
 
 /** What the first key may do: with `dev` everything, with `init` only administer and read the audit chain. */
 export type FirstKeyReach = 'everything' | 'administration'
@@ -36,17 +33,6 @@ export const makeKeyFile = (source: RootKeySource): boolean => {
   mkdirSync(dirname(source.reference), { mode: 0o700, recursive: true })
   createRootKeyFile(source.reference)
   return true
-}
-
-const writeAdminKey = (path: string, secret: string): void => {
-  rmSync(path, { force: true })
-  const descriptor = openSync(path, 'wx', 0o600)
-  try {
-    writeSync(descriptor, `${secret}\n`)
-    fsyncSync(descriptor)
-  } finally {
-    closeSync(descriptor)
-  }
 }
 
 /** A new API key for administration, its secret written to `path`. */
@@ -67,47 +53,21 @@ export const makeAdminKey = async (
     })
     return made
   })
-  writeAdminKey(path, secret.reveal())
-}
-
-/** A vault under the name it has until it is complete, with the lock beside it. */
-const stagedAs = (path: string): string => path.replace(/\.db$/, '.new.db')
-const stagedFiles = (path: string): string[] => {
-  const staged = stagedAs(path)
-  return [staged, `${staged}-wal`, `${staged}-shm`, staged.replace(/\.db$/, '.lock')]
-}
-const clearStaged = (path: string): void => {
-  for (const file of stagedFiles(path)) rmSync(file, { force: true })
+  rmSync(path, { force: true })
+  writePrivateFile(path, `${secret.reveal()}\n`)
 }
 
 export const hasVault = (config: Config): boolean => existsSync(dataDirPaths(config.dataDir).daemonVault)
 
-type Paths = ReturnType<typeof dataDirPaths>
-
-/** The cosigner's vault has its name and the daemon's, complete before either was renamed, has not. */
-const isCutOff = ({ daemonVault, cosignerVault }: Paths): boolean =>
-  existsSync(cosignerVault) && !existsSync(daemonVault) && existsSync(stagedAs(daemonVault))
-
-const refuseExisting = (paths: Paths): void => {
-  for (const path of [paths.daemonVault, paths.cosignerVault]) {
-    if (existsSync(path)) throw failure('VAULT_EXISTS', { path })
-  }
-}
-
-/** Gives the vaults their names: the daemon's last. */
-const settle = (paths: Paths): void => {
-  if (!isCutOff(paths)) renameSync(stagedAs(paths.cosignerVault), paths.cosignerVault)
-  renameSync(stagedAs(paths.daemonVault), paths.daemonVault)
-  clearStaged(paths.cosignerVault)
-  clearStaged(paths.daemonVault)
-  syncDirectory(dirname(paths.daemonVault))
-}
-
-const makeVaults = async (config: Config, secrets: Secrets, reach: FirstKeyReach, paths: Paths): Promise<void> => {
+const makeVaults = async (
+  config: Config,
+  secrets: Secrets,
+  reach: FirstKeyReach,
+  { paths, stagedAs, clear }: StagedVaults,
+): Promise<void> => {
   const providers = rootKeyProviders(config, secrets)
   const nowMs = Date.now()
-  clearStaged(paths.cosignerVault)
-  clearStaged(paths.daemonVault)
+  clear()
   const cosigner = await createCosignerVault({
     path: stagedAs(paths.cosignerVault),
     provider: providers.cosigner,
@@ -127,23 +87,10 @@ const makeVaults = async (config: Config, secrets: Secrets, reach: FirstKeyReach
  * step is finished. Refuses: VAULT_EXISTS when either vault is there; VAULT_LOCKED while somebody else is at work there;
  * VAULT_UNWRITABLE, ROOT_KEY_UNREADABLE.
  */
-export const createDataDir = async (config: Config, secrets: Secrets, reach: FirstKeyReach): Promise<string[]> => {
-  const paths = dataDirPaths(config.dataDir)
-  if (!isCutOff(paths)) refuseExisting(paths)
-  preparePrivateDirectory(config.dataDir)
-  // The lock of the daemon itself: what is staged is cleared, so nobody else may be staging it.
-  const lock = acquireVaultLock(lockPath(paths.daemonVault))
-  try {
-    for (const path of [paths.daemonVault, paths.cosignerVault]) refuseStrayLog(path)
-    let made: string[] = []
-    if (!isCutOff(paths)) {
-      refuseExisting(paths)
-      made = [config.rootKey, config.cosignerRootKey].filter(makeKeyFile).map(({ reference }) => reference)
-      await makeVaults(config, secrets, reach, paths)
-    }
-    settle(paths)
+export const createDataDir = (config: Config, secrets: Secrets, reach: FirstKeyReach): Promise<string[]> =>
+  stageVaults(config.dataDir, 'new', async (staged, isCutOff) => {
+    if (isCutOff) return []
+    const made = [config.rootKey, config.cosignerRootKey].filter(makeKeyFile).map(({ reference }) => reference)
+    await makeVaults(config, secrets, reach, staged)
     return made
-  } finally {
-    lock.release()
-  }
-}
+  })

@@ -16,6 +16,7 @@ import type { BackupPlace } from '../party/cosigner-custody.ts'
 const READS: { readonly [G in keyof UseCases]: readonly (keyof UseCases[G])[] } = {
   wallets: ['getWallet', 'listWallets'],
   signing: ['verifySignature'],
+  delegation: ['getGrant', 'listGrants'],
   audit: ['listEvents', 'watchEvents', 'verifyChain'],
   admin: ['getProject', 'listProjects', 'getApiKey', 'listApiKeys', 'getStatus'],
 }
@@ -35,6 +36,7 @@ export const sealUseCases = (vault: DaemonVault, useCases: UseCases): UseCases =
   return {
     wallets: sealGroup(useCases.wallets, READS.wallets, refuse),
     signing: sealGroup(useCases.signing, READS.signing, refuse),
+    delegation: sealGroup(useCases.delegation, READS.delegation, refuse),
     audit: sealGroup(useCases.audit, READS.audit, refuse),
     admin: sealGroup(useCases.admin, READS.admin, refuse),
   }

@@ -8,6 +8,7 @@ import { CustodyTurns } from '../admin/custody.ts'
 import { linkViews, worstLinkState } from '../admin/status.ts'
 import type { Config, Secrets } from '../config/config.ts'
 import { dataDirPaths } from '../config/load-config.ts'
+import type { GrantEnded } from '../delegation/end-grants.ts'
 import { walletIdFromBytes } from '../domain/ids.ts'
 import {
   logAuditUnavailable,
@@ -44,6 +45,7 @@ import { VERSION } from './version.ts'
 import { watchParties } from './watch-parties.ts'
 import { NO_END_USERS } from '../rpc/end-users.ts'
 import { createDirectory, createIdempotencyStore, denialRecorder } from './wire-directory.ts'
+import { startGrantSweep } from './sweep-grants.ts'
 import { type Edge, type Endpoints, startEdge } from './wire-edge.ts'
 import { wireUseCases } from './wire-use-cases.ts'
 
@@ -55,6 +57,7 @@ const ANCHOR_MS = 1_000
 const PRUNE_MS = 60_000
 const PRUNE_AT_ONCE = 500
 const PRUNE_PAUSE_MS = 20
+const DAY_MS = 86_400_000
 const FREEZES_MAX = 100_000
 /** Counters are kept a week, for whoever asks why a cap was reached. */
 const USAGE_DAYS = 7
@@ -104,6 +107,7 @@ export const composeDaemon = async (
         passphrase: secrets.cosignerRootKeyPassphrase?.reveal(),
         credentialsDirectory: config.credentialsDirectory,
         backup: backups.cosigner,
+        allowExport: config.allowExport.cosigner,
       },
       onAlert,
       onAvailability: (available, why) => {
@@ -121,6 +125,7 @@ export const composeDaemon = async (
     verifyStateIndex(vault.read)
     await joining
     const grants = new GrantCache()
+    const grantEnded: GrantEnded = () => undefined
     const needs = {
       vault,
       engine,
@@ -133,6 +138,8 @@ export const composeDaemon = async (
       backup: backups.daemon,
       rootKey: providers.daemon,
       custody: new CustodyTurns(),
+      maxGrantMs: config.maxGrantDays * DAY_MS,
+      grantEnded,
     }
     edge = await startEdge({
       config,
@@ -148,6 +155,7 @@ export const composeDaemon = async (
     })
     const served = edge
     closing.push(startHousekeeping(vault, engine, log))
+    closing.push(startGrantSweep(vault, clock, grantEnded))
     closing.push(() => served.stop(STOP_WAIT_MS))
     edge.setServing(engine.available)
     closing.push(watchParties({ vault, engine, setServing: served.setServing, log }))

@@ -10,6 +10,7 @@ import { createApiKey, getApiKey, listApiKeys, revokeApiKey, rotateApiKey } from
 import { getCheckpoint, listEvents, verifyChain, watchEvents } from '../admin/audit.ts'
 import { createBackup, type CustodyNeeds, rotateVaultKey } from '../admin/custody.ts'
 import { freeze, unfreeze } from '../admin/freezes.ts'
+import { createGrant, getGrant, type GrantNeeds, listGrants, revokeGrant } from '../delegation/grants.ts'
 import { createProject, getProject, listProjects, updateProject } from '../admin/projects.ts'
 import { getStatus } from '../admin/status.ts'
 import type { UseCases } from '../rpc/use-cases.ts'
@@ -19,7 +20,7 @@ import { signAuthorization, signDigest, signMessage, signTransaction, signTypedD
 import type { SignNeeds } from '../signing/sign.ts'
 import { verifySignature } from '../signing/verify-signature.ts'
 
-export type UseCaseNeeds = CustodyNeeds & {
+export type UseCaseNeeds = CustodyNeeds & Pick<GrantNeeds, 'maxGrantMs' | 'grantEnded'> & {
   readonly rates: RateLimiter
   readonly onAlert: SignNeeds['onAlert']
   readonly started: { readonly version: string; readonly timeMs: number }
@@ -48,6 +49,12 @@ export const wireUseCases = (needs: UseCaseNeeds): UseCases => {
       signAuthorization: (call, args) => signAuthorization(needs, call, args),
       signDigest: async (call, args) => signDigest(needs, call, args),
       verifySignature: (call, args) => verifySignature(needs, call, args),
+    },
+    delegation: {
+      createGrant: async (call, args) => createGrant(needs, call, args),
+      getGrant: async (call, args) => getGrant(needs, call, args),
+      listGrants: async (call, args) => listGrants(needs, call, args),
+      revokeGrant: (call, args) => revokeGrant(needs, call, args),
     },
     audit: {
       listEvents: async (call, args) => listEvents(reading(call), call, args),

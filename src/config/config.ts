@@ -56,6 +56,8 @@ export type Config = {
   readonly egress: { readonly allow: readonly string[]; readonly authorityFile: string | undefined }
   /** Where systemd puts credentials; `systemd-cred:` reads them there. */
   readonly credentialsDirectory: string | undefined
+  /** Which party hands shares over to the owners of wallets. */
+  readonly allowExport: { readonly daemon: boolean; readonly cosigner: boolean }
   /** Links to the cosigner, each with OT material and a pair of crypto workers of its own. */
   readonly cryptoWorkers: number
   readonly presignatures: {
@@ -64,6 +66,8 @@ export type Config = {
     readonly ttlMs: number
     readonly capacity: number
   }
+  /** How far ahead the end of an end user's grant may lie. */
+  readonly maxGrantDays: number
   readonly limits: { readonly maxConcurrentRequests: number; readonly maxStreamsPerConnection: number }
   readonly slowSignatureMs: number
   readonly logLevel: LogLevel

@@ -161,6 +161,7 @@ const readSettings = (inputs: Inputs, sources: Partial<Record<OptionName, Settin
     tls: readTls(read('tls-cert-file'), read('tls-key-file'), read('tls-client-ca-file')),
     tlsIdentities: inputs.file?.tlsIdentities ?? [],
     allowPlaintextBeyondLoopback: need('allow-plaintext-beyond-loopback'),
+    allowExport: { daemon: need('allow-export'), cosigner: need('cosigner-allow-export') },
     rootKey: need('root-key'),
     cosignerRootKey: need('cosigner-root-key'),
     backup: {
@@ -177,6 +178,7 @@ const readSettings = (inputs: Inputs, sources: Partial<Record<OptionName, Settin
       ttlMs: need('presignature-ttl-seconds') * 1_000,
       capacity: need('presignatures-capacity'),
     },
+    maxGrantDays: need('max-grant-days'),
     limits: {
       maxConcurrentRequests: need('max-concurrent-requests'),
       maxStreamsPerConnection: need('max-streams-per-connection'),

@@ -118,6 +118,16 @@ export const OPTIONS = {
     placeholder: '<path>',
     summary: 'authorities (PEM) the daemon trusts, beside the well-known ones, where it reaches out over TLS',
   }),
+  'allow-export': option({
+    parse: parseSwitch,
+    summary: "hand over the daemon's share of a private key, sealed to the owner's key (ExportPrivateKey)",
+    fallback: 'false',
+  }),
+  'cosigner-allow-export': option({
+    parse: parseSwitch,
+    summary: 'the same for the embedded cosigner, which also asks for a consent that it judges by itself',
+    fallback: 'false',
+  }),
   'crypto-workers': option({
     parse: parseIntegerWithin(1, 16),
     placeholder: '<count>',
@@ -147,6 +157,12 @@ export const OPTIONS = {
     placeholder: '<seconds>',
     summary: 'age at which an unused presignature is thrown away',
     fallback: '3600',
+  }),
+  'max-grant-days': option({
+    parse: parseIntegerWithin(1, 3_650),
+    placeholder: '<days>',
+    summary: 'how far ahead the end of a grant may lie that an end user gives their project',
+    fallback: '365',
   }),
   'max-concurrent-requests': option({
     parse: parseIntegerWithin(1, 100_000),

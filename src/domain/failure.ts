@@ -54,7 +54,6 @@ export type FailureFacts = {
   WALLET_NOT_READY: { walletId: string }
   KEY_TYPE_UNSUPPORTED: { keyType: string; operation: string }
   USER_ID_RESERVED: { userId: string }
-  GRANT_REQUIRED: { userId: string }
   // Session keys
   SESSION_KEY_NOT_FOUND: NoFacts
   SESSION_UNAUTHORIZED: { detail: SessionFault; why: string }
@@ -114,6 +113,13 @@ export type FailureFacts = {
   BACKUP_FAILED: { why: string }
   RESTORE_UNACKNOWLEDGED: { restoreTime: string }
   SHUTTING_DOWN: NoFacts
+  // Keys and their owners
+  EXPORT_NOT_ENABLED: NoFacts
+  EXPORT_REFUSED: NoFacts
+  EXPORT_KEY_INVALID: { why: string }
+  WALLET_EPOCH_MISMATCH: { walletEpoch: number }
+  CONSENT_EXPIRED: { why: string }
+  WALLET_SECRET_REFUSED: { why: string }
   // Administration
   PROJECT_NOT_FOUND: NoFacts
   PROJECT_ALREADY_EXISTS: { projectId: string }
@@ -127,6 +133,9 @@ export type FailureFacts = {
   PROFILE_FLOW_UNKNOWN: { profile: string; flow: string }
   PROFILE_INPUT_INVALID: { path: string; why: string }
   ACTION_INVALID: { path: string; why: string }
+  WEBHOOK_NOT_FOUND: NoFacts
+  WEBHOOK_URL_REFUSED: { why: string }
+  WEBHOOK_DELIVERY_NOT_FOUND: NoFacts
   METHOD_UNIMPLEMENTED: { method: string }
   STREAM_ROTATE: NoFacts
   STREAM_IDLE: NoFacts
@@ -186,7 +195,6 @@ const SENTENCES: { [R in FailureReason]: (facts: FailureFacts[R]) => string } = 
   WALLET_NOT_READY: ({ walletId }) => `wallet ${walletId} is not ready`,
   KEY_TYPE_UNSUPPORTED: ({ keyType, operation }) => `${operation} does not support ${keyType}`,
   USER_ID_RESERVED: ({ userId }) => `user_id ${userId} has the shape of an address or of a wallet id`,
-  GRANT_REQUIRED: ({ userId }) => `the wallet belongs to end user ${userId}: signing needs a grant`,
   SESSION_KEY_NOT_FOUND: () => 'no such session key',
   SESSION_UNAUTHORIZED: ({ detail, why }) => `the session does not authorise this (${detail}): ${why}`,
   SESSION_ACL_VIOLATION: ({ family, needed }) => `${family} is not in the scope of the session key: it takes ${needed}`,
@@ -247,6 +255,12 @@ const SENTENCES: { [R in FailureReason]: (facts: FailureFacts[R]) => string } = 
     `the vault was restored from a backup at ${restoreTime} and stays sealed until an operator acknowledges it`,
   LISTEN_FAILED: ({ address, why }) => `cannot listen on ${address}: ${why}`,
   SHUTTING_DOWN: () => 'the daemon is stopping',
+  EXPORT_NOT_ENABLED: () => 'private keys are not exported by this daemon: allow_export is off',
+  EXPORT_REFUSED: () => 'the cosigner does not hand its share over; its own log and audit chain say why',
+  EXPORT_KEY_INVALID: ({ why }) => `nothing is sealed to this key: ${why}`,
+  WALLET_EPOCH_MISMATCH: ({ walletEpoch }) => `the wallet is at epoch ${walletEpoch}, the consent is for another`,
+  CONSENT_EXPIRED: ({ why }) => `the consent is not good now: ${why}`,
+  WALLET_SECRET_REFUSED: ({ why }) => `the cosigner does not take the wallet secret: ${why}`,
   PROJECT_NOT_FOUND: () => 'no such project',
   PROJECT_ALREADY_EXISTS: ({ projectId }) => `project ${projectId} exists`,
   API_KEY_NOT_FOUND: () => 'no such API key',
@@ -258,6 +272,9 @@ const SENTENCES: { [R in FailureReason]: (facts: FailureFacts[R]) => string } = 
   PROFILE_FLOW_UNKNOWN: ({ profile, flow }) => `profile ${profile} has no flow ${flow}`,
   PROFILE_INPUT_INVALID: ({ path, why }) => `the profile does not take ${path}: ${why}`,
   ACTION_INVALID: ({ path, why }) => `the action is not valid at ${path}: ${why}`,
+  WEBHOOK_NOT_FOUND: () => 'no such webhook',
+  WEBHOOK_URL_REFUSED: ({ why }) => `the webhook's URL cannot be used: ${why}`,
+  WEBHOOK_DELIVERY_NOT_FOUND: () => 'no such delivery of this webhook',
   METHOD_UNIMPLEMENTED: ({ method }) => `${method} is not implemented`,
   STREAM_ROTATE: () => 'the stream has reached its age limit; resume it from the last message received',
   STREAM_IDLE: () => 'nothing was asked on the stream for too long',

@@ -11,6 +11,7 @@ export type ApiKeyId = Brand<string, 'ApiKeyId'>
 export type RequestId = Brand<string, 'RequestId'>
 export type SessionKeyId = Brand<string, 'SessionKeyId'>
 export type GrantId = Brand<string, 'GrantId'>
+export type WebhookId = Brand<string, 'WebhookId'>
 
 const PROJECT_ID = /^[a-z][a-z0-9-]{0,62}$/
 /** 16 bytes as 32 lower-case hex digits behind `wal_`; the bytes are the engine's walletId (dkls23-2p §3). */
@@ -19,6 +20,7 @@ const USER_ID = /^[A-Za-z0-9._:@-]{1,128}$/
 const API_KEY_ID = /^key_[0-9a-f]{16}$/
 const SESSION_KEY_ID = /^ses_[0-9a-f]{32}$/
 const GRANT_ID = /^grant_[0-9a-f]{32}$/
+const WEBHOOK_ID = /^whk_[0-9a-f]{32}$/
 const REQUEST_ID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i
 
 const EVM_ADDRESS = /^0x[0-9a-fA-F]{40}$/
@@ -35,6 +37,7 @@ export const parseApiKeyId = parser<ApiKeyId>(API_KEY_ID)
 export const parseUserId = parser<UserId>(USER_ID)
 export const parseSessionKeyId = parser<SessionKeyId>(SESSION_KEY_ID)
 export const parseGrantId = parser<GrantId>(GRANT_ID)
+export const parseWebhookId = parser<WebhookId>(WEBHOOK_ID)
 
 export const parseRequestId = (text: string): RequestId | undefined =>
   REQUEST_ID.test(text) ? (text.toLowerCase() as RequestId) : undefined

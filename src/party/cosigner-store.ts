@@ -11,7 +11,8 @@ import { findFreeze } from '../vault/freezes.ts'
 import { beginIntent, completeIntent, failIntent, PresignatureReused } from '../vault/intents.ts'
 import { addStrike, getLink, listLinks, saveLink } from '../vault/links.ts'
 import { claimReply, failReply, findReply, finishReply, pruneReplies } from '../vault/replies.ts'
-import type { Reader } from '../vault/store.ts'
+import { forgetWalletOwner } from '../vault/owner-register.ts'
+import type { Reader, Tx } from '../vault/store.ts'
 import {
   activateShare,
   dropPendingShare,
@@ -22,6 +23,7 @@ import {
   savePendingShare,
   setShareState,
 } from '../vault/wallet-shares.ts'
+import type { OwnerDesk } from './owner-desk.ts'
 import type { CosignerIntent, CosignerStore, PendingWallet } from './party-store.ts'
 import { hexOf } from './presignature-map.ts'
 import { openRecord, sealRecord, type ShareSeal } from './share-sealing.ts'
@@ -43,7 +45,12 @@ const loadPending = (read: Reader): Map<string, PendingWallet> =>
     ),
   )
 
-export const createCosignerStore = (vault: CosignerVault, seal: ShareSeal, clock: Clock): OwnCosignerStore => {
+export const createCosignerStore = (
+  vault: CosignerVault,
+  seal: ShareSeal,
+  clock: Clock,
+  desk?: OwnerDesk,
+): OwnCosignerStore => {
   const nowMs = (): number => Math.trunc(clock.nowMs())
   const noted = new Map<string, number>()
   const undecided = loadPending(vault.read)
@@ -105,13 +112,13 @@ export const createCosignerStore = (vault: CosignerVault, seal: ShareSeal, clock
       if (wEpoch > FIRST_EPOCH) vault.eraseDeleted()
     },
     dropPending: async (walletId) => {
-      const dropped = await vault.commit((tx) => dropPendingShare(tx, walletId, nowMs()))
+      const dropped = await vault.commit((tx) => dropUndecided(tx, walletId, nowMs()))
       undecided.delete(hexOf(walletId))
       if (dropped) vault.eraseDeleted()
     },
     abandonPending: async (walletId) => {
       if (undecided.get(hexOf(walletId))?.wEpoch !== FIRST_EPOCH) return
-      await vault.commit((tx) => dropPendingShare(tx, walletId, nowMs()))
+      await vault.commit((tx) => dropUndecided(tx, walletId, nowMs()))
       undecided.delete(hexOf(walletId))
     },
     setWalletState: async (walletId, state) => {
@@ -124,6 +131,10 @@ export const createCosignerStore = (vault: CosignerVault, seal: ShareSeal, clock
       for (const walletId of fresh) noted.set(hexOf(walletId), lEpoch)
     },
     lastUse: async (walletId) => getShare(vault.read, walletId)?.lastUsedEpoch ?? 0,
+    authorizeExport: async (asked) => {
+      if (desk === undefined) throw benign('policy_denied', 'nothing is exported')
+      await desk.authorizeExport(asked)
+    },
     mayRefresh: (walletId) => findFreeze(vault.read, fencesOfWallet(walletId)) === undefined,
     admits: ({ payload }) => findFreeze(vault.read, fencesOf(parseSigningPayload(payload))) === undefined,
     findReply: (walletId, reqId) => findReply(vault.read, walletId, reqId, nowMs()),
@@ -175,6 +186,12 @@ export const createCosignerStore = (vault: CosignerVault, seal: ShareSeal, clock
         .catch(() => undefined)
     },
   }
+}
+
+/** A wallet that never came to be has no owner either. */
+const dropUndecided = (tx: Tx, walletId: Uint8Array, timeMs: number): boolean => {
+  if (getShare(tx, walletId) === undefined) forgetWalletOwner(tx, walletId, timeMs)
+  return dropPendingShare(tx, walletId, timeMs)
 }
 
 const linkReads = (read: Reader): Pick<CosignerStore, 'loadLink' | 'linksOfPair'> => ({

@@ -19,6 +19,7 @@ import { CosignerLinks, type LostMaterial } from './cosigner-links.ts'
 import { createCosignerStore } from './cosigner-store.ts'
 import { createEntropy, systemClock } from './entropy.ts'
 import type { PeerEpochs } from './epoch-check.ts'
+import { OwnerDesk, type SecretOrder, type WalletClaim } from './owner-desk.ts'
 import { partyIdOf } from './party-id.ts'
 import { openPortEnd, type PortEnd } from './port-calls.ts'
 import { hexOf } from './presignature-map.ts'
@@ -29,6 +30,8 @@ export type CosignerWorkerData = CustodyData & {
   readonly passphrase: Uint8Array | undefined
   readonly create: boolean
   readonly frames: MessagePort
+  /** Whether this party hands its shares over at all. */
+  readonly allowExport: boolean
 }
 
 /** What the main thread serves to the cosigner. */
@@ -70,7 +73,8 @@ export const createCosigner = async (data: CosignerWorkerData, main: () => PortE
   const inode = statSync(data.path).ino
   const ownId = partyIdOf(vault.signer.publicKey)
   const seal = new ShareSeal(vault.shareKey(), vault.vaultId)
-  const store = createCosignerStore(vault, seal, clock)
+  const desk = new OwnerDesk({ vault, clock, partyId: ownId, allowExport: data.allowExport })
+  const store = createCosignerStore(vault, seal, clock, desk)
   const entropy = createEntropy(clock)
   contextRandomize(entropy.nonce32())
   setInterval(() => contextRandomize(entropy.nonce32()), RANDOMIZE_MS).unref()
@@ -138,6 +142,10 @@ export const createCosigner = async (data: CosignerWorkerData, main: () => PortE
         removeFreeze(tx, subject)
         auditFreeze(tx, 'freeze.removed', { ...subject, createMs: timeMs })
       }),
+    /** Whose a wallet is that is being made. */
+    claimWallet: (claim: WalletClaim) => desk.claimWallet(claim),
+    /** A change of a user's register of wallet secrets, which the user has signed. */
+    changeSecret: (order: SecretOrder) => desk.changeSecret(order),
     /** The wallet signs nothing here from now on. */
     stopWallet: async ({ walletId }: { readonly walletId: Uint8Array }) => {
       links?.wipeWallet(walletId)

@@ -30,6 +30,9 @@ const BRINGS_SID: ReadonlySet<FrameType> = new Set([
   FRAME_TYPES.F2,
 ])
 
+/** Answers that carry the own epoch of who sends them. */
+const HAS_OWN_EPOCH: ReadonlySet<FrameType> = new Set([FRAME_TYPES.HELLO, FRAME_TYPES.EXPORT_ANSWER])
+
 /**
  * An answer over another link, epoch or session is none of ours (class A); one of another type is the peer's violation
  * (class C); an error frame is a PeerRefusal.
@@ -42,7 +45,7 @@ export const openExchange =
     const frame = decodeFrame(bytes, ROLE_S)
     if (hexOf(frame.linkId) !== hexOf(linkId)) throw benign('session', 'another link')
     if (frame.type === FRAME_TYPES.ERROR) throw new PeerRefusal(decodeError(frame.body))
-    if (frame.lEpoch !== lEpoch && expects !== FRAME_TYPES.HELLO) throw benign('session', 'another link epoch')
+    if (frame.lEpoch !== lEpoch && !HAS_OWN_EPOCH.has(expects)) throw benign('session', 'another link epoch')
     if (!BRINGS_SID.has(expects) && hexOf(frame.sid) !== hexOf(sid)) throw benign('session', 'another session')
     if (frame.type !== expects) throw violation('type of the answer')
     return frame

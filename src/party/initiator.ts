@@ -26,6 +26,7 @@ import { type Alg, ROLE_C, ROLE_S } from '../engine/dkls23/suite.ts'
 import { EdInitiator, type EdInitiatorDeps } from './ed-initiator.ts'
 import type { Counterparty } from './counterparty.ts'
 import { type Generated, generateWallets } from './dkg-initiator.ts'
+import { type ExportedParts, type ExportOrder, exportShares } from './export-initiator.ts'
 import { type Exchange, openExchange, STEP_TIMEOUT_MS } from './frame-exchange.ts'
 import type { Link } from './link.ts'
 import { setUpLink } from './link-initiator.ts'
@@ -220,6 +221,11 @@ export class Initiator {
    */
   generate(count: number, alg?: Alg): Promise<Generated> {
     return generateWallets(this.#common, count, alg)
+  }
+
+  /** Both shares of a wallet, each sealed by its own party to its owner's key. */
+  export(order: ExportOrder): Promise<ExportedParts> {
+    return exportShares(this.#common, order)
   }
 
   /** W5: S makes its records ACTIVE too. Lost, it is replaced by the first frame that names the wallet. */

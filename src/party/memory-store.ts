@@ -122,6 +122,9 @@ export const createMemoryStore = (): MemoryStore => {
       for (const [slot, record] of records.map((one) => [requireRefreshable(one), one] as const)) replace(slot, record)
     },
     mayRefresh: () => true,
+    authorizeExport: async () => {
+      throw benign('policy_denied', 'nothing is exported from memory')
+    },
     admits: () => true,
     findReply: (walletId, reqId) => replies.get(replyKey(walletId, reqId)),
     commitIntent: async ({ walletId, reqId, presigId, noncePoint, requestKey }) => {

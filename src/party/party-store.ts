@@ -1,3 +1,4 @@
+import type { ExportRequest } from '../engine/dkls23/export.ts'
 import type { LinkRecord, WalletRecord, WalletState } from '../engine/dkls23/records.ts'
 import type { PendingWallets } from '../engine/dkls23/dkg.ts'
 import type { OutcomeQuestion } from '../engine/dkls23/outcome.ts'
@@ -71,6 +72,11 @@ export type CosignerStore = PartyStore & {
   readonly admits: (request: { readonly walletId: Uint8Array; readonly payload: Uint8Array }) => boolean
   /** No freeze of the cosigner's own stands in the way of new shares. */
   readonly mayRefresh: (walletId: Uint8Array) => boolean
+  /**
+   * Asks the cosigner's own register and operator whether this share may leave, and uses up what allowed it.
+   * @throws ProtocolFault class A policy_denied.
+   */
+  readonly authorizeExport: (asked: ExportRequest) => Promise<void>
   readonly findReply: (walletId: Uint8Array, reqId: Uint8Array) => StoredReply | undefined
   /**
    * Asks the cosigner's own fences and rules inside the transaction that records the intent.

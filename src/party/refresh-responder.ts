@@ -18,7 +18,7 @@ import {
 } from '../engine/dkls23/refresh.ts'
 import { loadWallets, wipeShares } from './ed-wallets.ts'
 import type { Link } from './link.ts'
-import { SESSION_MS } from './live-operation.ts'
+import { OpenSessions } from './open-sessions.ts'
 import type { CosignerStore } from './party-store.ts'
 import { hexOf } from './presignature-map.ts'
 import type { UndecidedWallets } from './undecided-wallets.ts'
@@ -33,40 +33,19 @@ type Deps = {
   readonly wipeWallet: (walletId: Uint8Array) => void
   readonly undecided: UndecidedWallets
 }
-type Session = {
-  readonly state: RefreshS2
-  readonly walletIds: readonly Uint8Array[]
-  readonly lEpoch: number
-  readonly startedMs: number
-  readonly timer: NodeJS.Timeout
-}
-
-const MAX_SESSIONS = 64
 
 export class RefreshResponder {
   readonly #deps: Deps
-  readonly #sessions = new Map<string, Session>()
+  readonly sessions: OpenSessions<RefreshS2>
 
   constructor(deps: Deps) {
     this.#deps = deps
-  }
-
-  has(sid: Uint8Array): boolean {
-    return this.#sessions.has(hexOf(sid))
-  }
-
-  drop(sid: Uint8Array): void {
-    const session = this.#take(sid)
-    if (session !== undefined) abandonRefresh(session.state)
-  }
-
-  dropAll(): void {
-    for (const { state } of this.#sessions.values()) this.drop(state.sid)
+    this.sessions = new OpenSessions<RefreshS2>({ ...deps, abandon: abandonRefresh, what: 'refresh' })
   }
 
   /** F1 → F2. A session that C began before for one of the wallets is over. */
   async start(frame: Frame): Promise<{ readonly sid: Uint8Array; readonly body: Uint8Array }> {
-    const { link, clock, undecided } = this.#deps
+    const { link, undecided } = this.#deps
     link.assertUsable('other')
     if (frame.lEpoch !== link.record.lEpoch) throw benign('session', 'another link epoch')
     const names = readRefreshNames(frame).map(({ walletId, wEpoch }) => ({ walletId: walletId.slice(), wEpoch }))
@@ -80,9 +59,7 @@ export class RefreshResponder {
       this.#makeRoom(names)
       const inputs = await this.#inputs(names)
       const { state, sid, body } = answerRefreshS(inputs, frame, [...loaded.values()])
-      const timer = setTimeout(() => this.drop(sid), SESSION_MS).unref()
-      const walletIds = names.map(({ walletId }) => walletId)
-      this.#sessions.set(hexOf(sid), { state, walletIds, lEpoch: frame.lEpoch, startedMs: clock.nowMs(), timer })
+      this.sessions.add(state, frame.lEpoch)
       return { sid, body }
     } finally {
       wipeShares(loaded)
@@ -92,16 +69,17 @@ export class RefreshResponder {
   /** F3 → F4, once the PENDING records are durable. From here on nothing is done with the epoch before. */
   async finish(frame: Frame): Promise<Uint8Array> {
     const { link, store, wipeWallet } = this.#deps
-    const session = this.#live(frame)
-    const { pending, body } = finishRefreshS(session.state, frame.body)
+    const state = this.sessions.take(frame)
+    const walletIds = state.records.map(({ walletId }) => walletId)
+    const { pending, body } = finishRefreshS(state, frame.body)
     try {
-      session.walletIds.forEach(wipeWallet)
+      walletIds.forEach(wipeWallet)
       await store.savePending(pending)
     } finally {
       for (const { share } of pending.records) share.fill(0)
     }
     // What read the old record while the new one was being written forgets it again.
-    session.walletIds.forEach(wipeWallet)
+    walletIds.forEach(wipeWallet)
     link.assertUsable('other')
     return body
   }
@@ -138,32 +116,7 @@ export class RefreshResponder {
 
   #makeRoom(names: readonly SlotName[]): void {
     const named = new Set(names.map(({ walletId }) => hexOf(walletId)))
-    for (const { state, walletIds } of this.#sessions.values()) {
-      if (walletIds.some((walletId) => named.has(hexOf(walletId)))) this.drop(state.sid)
-    }
-    if (this.#sessions.size >= MAX_SESSIONS) throw benign('busy', 'too many refreshes')
-  }
-
-  /** The session of an F3, which is over whatever follows. */
-  #live(frame: Frame): Session {
-    const { link, clock } = this.#deps
-    const session = this.#take(frame.sid)
-    if (session === undefined) throw benign('session', 'no such refresh')
-    try {
-      link.assertUsable('other')
-      if (session.lEpoch !== frame.lEpoch) throw benign('session', 'another link epoch')
-      if (clock.nowMs() - session.startedMs > SESSION_MS) throw benign('session', 'the session is over')
-    } catch (error) {
-      abandonRefresh(session.state)
-      throw error
-    }
-    return session
-  }
-
-  #take(sid: Uint8Array): Session | undefined {
-    const session = this.#sessions.get(hexOf(sid))
-    this.#sessions.delete(hexOf(sid))
-    clearTimeout(session?.timer)
-    return session
+    this.sessions.dropWhere(({ records }) => records.some(({ walletId }) => named.has(hexOf(walletId))))
+    this.sessions.assertRoom()
   }
 }

@@ -23,6 +23,7 @@ import type { Entropy } from '../engine/dkls23/operation-generator.ts'
 import { type Presignature, wipePresignature } from '../engine/dkls23/presignature.ts'
 import { ROLE_C, ROLE_S } from '../engine/dkls23/suite.ts'
 import { EdResponder, type ReadEdPayload } from './ed-responder.ts'
+import { ExportResponder } from './export-responder.ts'
 import type { Link } from './link.ts'
 import type { CosignerStore } from './party-store.ts'
 import { hexOf, PresignatureMap } from './presignature-map.ts'
@@ -57,6 +58,7 @@ export class Responder {
   readonly ed: EdResponder
   readonly #wallets: WalletOperations
   readonly #sessions: SessionResponder
+  readonly #exports: ExportResponder
   #peerIncarnation = ''
 
   constructor(deps: ResponderDeps) {
@@ -75,6 +77,7 @@ export class Responder {
       presignatures: this.#presignatures,
       isWalletOperation: (sid) => this.#wallets.has(sid),
     })
+    this.#exports = new ExportResponder(deps)
     const dropWallet = (walletId: Uint8Array): void => this.#dropWallet(walletId)
     this.#signer = new SignResponder({ ...deps, dropWallet }, this.#presignatures)
   }
@@ -147,6 +150,8 @@ export class Responder {
       case FRAME_TYPES.SIGN_REQUEST:
         assertNoSid(frame.sid)
         return this.#frame(FRAME_TYPES.SIGN_RESPONSE, NO_SID, frame.lEpoch, await this.#signer.answer(frame))
+      case FRAME_TYPES.EXPORT_REQUEST:
+        return this.#frame(FRAME_TYPES.EXPORT_ANSWER, NO_SID, this.#link.record.lEpoch, await this.#exports.answer(frame))
       case FRAME_TYPES.E1:
       case FRAME_TYPES.ED_SIGN_REQUEST:
         return this.ed.answer(frame)

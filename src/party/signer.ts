@@ -29,6 +29,7 @@ import { CryptoWorkerGone } from './crypto-thread.ts'
 import type { EdSignJob } from './ed-initiator.ts'
 import { createEntropy, systemClock } from './entropy.ts'
 import type { InitiatorStore, ReadyPresignature } from './initiator.ts'
+import type { ExportedParts, ExportOrder } from './export-initiator.ts'
 import { PeerRefusal } from './peer-refusal.ts'
 import { openPortEnd, type PortEnd, PortFailure } from './port-calls.ts'
 import { hexOf } from './presignature-map.ts'
@@ -153,6 +154,9 @@ export const createSigner = async (data: SignerWorkerData, host: PortEnd<SignerH
       tellingMaking(() => links.of(shard).ed.presign(walletIds)),
     signEd25519: (job: EdSignJob): Promise<EdSignature> => telling(() => links.holderOf(job.presigId).ed.sign(job)),
     wipeWallet: (walletId: Uint8Array) => links.wipeWallet(walletId),
+    /** Both shares of a wallet, each sealed by its own party: nothing in the answer can be opened here. */
+    export: ({ shard, order }: { readonly shard: number; readonly order: ExportOrder }): Promise<ExportedParts> =>
+      telling(() => links.of(shard).export(order).catch(whenDenied)),
     /** Milliseconds until the wallet's shares can be refreshed. */
     refreshWait: ({ shard, walletId }: WalletAt) => telling(() => links.of(shard).refreshes.waitMs(walletId)),
     refresh: ({ shard, walletId }: WalletAt): Promise<RefreshedShares> =>
@@ -177,6 +181,11 @@ export type SignerCalls = Awaited<ReturnType<typeof createSigner>>
 const whenBusy = (error: unknown): never => {
   const isBusy = error instanceof PeerRefusal && error.refusal.code === 'busy'
   throw isBusy ? failure('OVERLOADED', { retryAfterMs: BUSY_RETRY_AFTER_MS }) : error
+}
+
+/** The cosigner's own rules, or the own record, do not allow it. */
+const whenDenied = (error: unknown): never => {
+  throw codeOf(error) === 'policy_denied' ? failure('EXPORT_REFUSED', {}) : error
 }
 
 /** A wallet and the shard that its shares are on. */

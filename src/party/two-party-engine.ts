@@ -19,6 +19,7 @@ import type { ReadyPresignature } from './initiator.ts'
 import type { PooledWallet } from './key-pools.ts'
 import { MovingMean } from './moving-mean.ts'
 import { type JoinedParties, openParties, type PartiesOptions } from './open-parties.ts'
+import { OwnerCalls } from './owner-calls.ts'
 import { asFailure, toldOf, translated, whyOf } from './party-failure.ts'
 import { PortFailure } from './port-calls.ts'
 import { hexOf } from './presignature-map.ts'
@@ -60,8 +61,12 @@ export class TwoPartyEngine {
   readonly #prepared = new Set<string>()
   readonly #rounds: { readonly [K in KeyType]: MovingMean } = { secp256k1: new MovingMean(), ed25519: new MovingMean() }
 
+  /** What the owners of wallets ask for. */
+  readonly owners: OwnerCalls
+
   constructor(options: EngineOptions) {
     this.#options = options
+    this.owners = new OwnerCalls(() => this.#ensure(), this.#gates)
   }
 
   get available(): boolean {

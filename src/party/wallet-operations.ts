@@ -57,17 +57,17 @@ export class WalletOperations {
 
   /** A session of either kind goes by this sid. */
   has(sid: Uint8Array): boolean {
-    return this.#dkg.has(sid) || this.#refresh.has(sid)
+    return this.#dkg.sessions.has(sid) || this.#refresh.sessions.has(sid)
   }
 
   drop(sid: Uint8Array): void {
-    this.#dkg.drop(sid)
-    this.#refresh.drop(sid)
+    this.#dkg.sessions.drop(sid)
+    this.#refresh.sessions.drop(sid)
   }
 
   dropAll(): void {
-    this.#dkg.dropAll()
-    this.#refresh.dropAll()
+    this.#dkg.sessions.dropAll()
+    this.#refresh.sessions.dropAll()
   }
 
   /** @throws ProtocolFault */
@@ -78,12 +78,12 @@ export class WalletOperations {
         await ed25519Ready()
         return this.#opened(W2, frame, this.#dkg.start(frame))
       case W3:
-        if (this.#refresh.has(frame.sid)) throw violation('type in a refresh')
+        if (this.#refresh.sessions.has(frame.sid)) throw violation('type in a refresh')
         return this.#frame(W4, frame.sid, frame.lEpoch, await this.#dkg.finish(frame))
       case F1:
         return this.#opened(F2, frame, await this.#refresh.start(frame))
       case F3:
-        if (this.#dkg.has(frame.sid)) throw violation('type in a key generation')
+        if (this.#dkg.sessions.has(frame.sid)) throw violation('type in a key generation')
         return this.#frame(F4, frame.sid, frame.lEpoch, await this.#refresh.finish(frame))
       case W5:
       case F5:

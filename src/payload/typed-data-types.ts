@@ -26,6 +26,8 @@ const MAX_FIELDS = 256
 const MAX_ENCODED_TYPES = 256 * 1024
 
 const IDENTIFIER = /^[A-Za-z_$][\w$]*$/
+/** An identifier, or several joined by colons: `HyperliquidTransaction:ApproveAgent`. No encoder reads colons otherwise. */
+const TYPE_NAME = /^[A-Za-z_$][\w$]*(?::[A-Za-z_$][\w$]*)*$/
 const TYPE_TEXT = /^(?<base>[^[\]]+)(?<dimensions>(?:\[(?:[1-9][0-9]{0,3})?\])*)$/
 const INTEGER = /^(?<sign>u?)int(?<bits>[1-9][0-9]{0,2})$/
 const FIXED_BYTES = /^bytes(?<size>[1-9][0-9]?)$/
@@ -68,7 +70,7 @@ const parseValueType = (text: string, names: ReadonlySet<string>, path: string):
 }
 
 const checkTypeName = (name: string, path: string): void => {
-  if (!IDENTIFIER.test(name)) throw refuse(path, 'is not an identifier')
+  if (!TYPE_NAME.test(name)) throw refuse(path, 'is not an identifier')
   if (LIKE_A_BUILT_IN.test(name)) throw refuse(path, 'has the name of a built-in type')
   if (PROTOTYPE_NAMES.has(name)) throw refuse(path, 'has a reserved name')
 }

@@ -9,6 +9,7 @@ import type { Caller } from '../domain/call.ts'
 import { failure } from '../domain/failure.ts'
 import { AdminService } from '../../gen/countersign/v1/admin_pb.ts'
 import { AuditService } from '../../gen/countersign/v1/audit_pb.ts'
+import { DelegationService } from '../../gen/countersign/v1/delegation_pb.ts'
 import { WalletService } from '../../gen/countersign/v1/wallet_pb.ts'
 import { Health } from '../../gen/grpc/health/v1/health_pb.ts'
 import { ServerReflection } from '../../gen/grpc/reflection/v1/reflection_pb.ts'
@@ -40,6 +41,7 @@ export const isPublic = (rule: PublicRule | KeyedRule): rule is PublicRule => 'i
 
 export const SERVICES = {
   wallet: WalletService,
+  delegation: DelegationService,
   audit: AuditService,
   admin: AdminService,
   health: Health,
@@ -61,6 +63,9 @@ const holding = (...permissions: [string, ...string[]]): KeyedRule => ({
 const orEndUsers = (keyed: KeyedRule, endUsers: EndUserRule): KeyedRule => ({ ...keyed, endUsers })
 
 const reserved = (keyed: KeyedRule): KeyedRule => ({ ...keyed, lane: 'reserved' })
+
+/** End users, and no API key whatever it holds. */
+const endUsersOnly = (endUsers: EndUserRule): KeyedRule => ({ permissions: [], endUsers, lane: 'normal' })
 
 /** Those who hold these permissions, and the wallet's owner with an access token. */
 const orOwner = (...permissions: [string, ...string[]]): KeyedRule => orEndUsers(holding(...permissions), 'token')
@@ -85,6 +90,13 @@ export const ACCESS = {
     verifySignature: orOwner('wallet:read'),
     refreshShares: holding('wallet:admin'),
     archiveWallet: orOwnerWithSecret('wallet:admin'),
+  },
+  delegation: {
+    createGrant: endUsersOnly('wallet_secret'),
+    getGrant: orOwner('wallet:read', 'grant:revoke'),
+    listGrants: orOwner('wallet:read', 'grant:revoke'),
+    // Whoever lost the key of their wallet secret can still take back what they granted.
+    revokeGrant: reserved(orOwner('grant:revoke')),
   },
   audit: {
     listEvents: holding('audit:read'),

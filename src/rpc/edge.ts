@@ -33,6 +33,7 @@ import { DEFAULT_LIMITS, Pipeline } from './pipeline.ts'
 import { createReflection } from './reflection.ts'
 import type { UseCases } from './use-cases.ts'
 import { createRequestValidator } from './validate.ts'
+import { createDelegationService } from './delegation-service.ts'
 import { createWalletService } from './wallet-service.ts'
 
 export type EdgeListen = {
@@ -109,7 +110,7 @@ const createPipeline = (
   })
 
 const isPiped = (service: keyof typeof SERVICES): service is KeyedService =>
-  service === 'wallet' || service === 'audit' || service === 'admin'
+  service === 'wallet' || service === 'delegation' || service === 'audit' || service === 'admin'
 
 type StopSignals = { readonly stopping: AbortController; readonly abandoning: AbortController }
 
@@ -123,6 +124,7 @@ const createImplementations = (
   const reflection = createReflection(Object.values(SERVICES))
   return {
     wallet: pipeline.wrap('wallet', createWalletService(useCases.wallets, useCases.signing, tokens)),
+    delegation: pipeline.wrap('delegation', createDelegationService(useCases.delegation, tokens)),
     audit: pipeline.wrap('audit', createAuditService(useCases.audit, tokens)),
     admin: pipeline.wrap('admin', createAdminService(useCases.admin, tokens)),
     health: health.implementation,

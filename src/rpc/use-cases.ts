@@ -9,6 +9,7 @@ import type { StatusView } from '../admin/status.ts'
 import type { Call } from '../domain/call.ts'
 import type { ApiKeyId, ProjectId } from '../domain/ids.ts'
 import type { WalletView } from '../wallet/wallet-view.ts'
+import type { DelegationUseCases } from './delegation-use-cases.ts'
 
 export type { AuditEventView, AuditFilter, BackupView, KeyRotationView, StatusView, VaultParty, WalletView }
 
@@ -319,6 +320,7 @@ export type AdminUseCases = {
 export type UseCases = {
   readonly wallets: WalletUseCases
   readonly signing: SigningUseCases
+  readonly delegation: DelegationUseCases
   readonly audit: AuditUseCases
   readonly admin: AdminUseCases
 }

@@ -1,19 +1,39 @@
 /** Whether the owner of a wallet lets a caller sign with it. Asked on every path, and again where a signature leaves. */
 import type { Caller } from '../domain/call.ts'
-import { failure } from '../domain/failure.ts'
+import { assert, failure } from '../domain/failure.ts'
+import type { GrantId } from '../domain/ids.ts'
+import { failureOfEnded, getGrant, type Grant, requireActiveGrant } from '../vault/grants.ts'
 import type { Reader } from '../vault/store.ts'
 import type { Wallet } from '../vault/wallets.ts'
 
 /**
- * A project-owned wallet signs for its project on permission alone; one that an end user owns, for that end user. Refuses:
- * GRANT_REQUIRED (a project, for an end user's wallet), WALLET_NOT_FOUND (an end user, for a wallet that is not theirs).
+ * A project-owned wallet signs for its project on permission alone; one that an end user owns, for that end user, and for
+ * the project under the user's grant, which is the answer. Refuses: WALLET_NOT_FOUND (an end user, for a wallet that is not
+ * theirs); DELEGATION_NOT_ENABLED, GRANT_REVOKED, GRANT_EXPIRED, GRANT_NOT_AUTHORIZED, GRANT_NOT_FOUND (a project).
  */
-export const requireConsent = (_reader: Reader, caller: Caller, wallet: Wallet, _nowMs: number): void => {
+export const requireConsent = (reader: Reader, caller: Caller, wallet: Wallet, nowMs: number): Grant | undefined => {
   const { ownerType, userId, project } = wallet
   if (caller.kind === 'end_user') {
     const isTheirs = ownerType === 'end_user' && userId === caller.userId && project === caller.projectId
     if (!isTheirs) throw failure('WALLET_NOT_FOUND', {})
-    return
+    return undefined
   }
-  if (ownerType === 'end_user') throw failure('GRANT_REQUIRED', { userId })
+  return ownerType === 'end_user' ? requireActiveGrant(reader, wallet, nowMs) : undefined
+}
+
+/**
+ * As `requireConsent`, for work that was begun under a grant: it ends with that one, whatever was granted since.
+ */
+export const requireConsentStill = (
+  reader: Reader,
+  caller: Caller,
+  wallet: Wallet,
+  nowMs: number,
+  begunUnder: GrantId | undefined,
+): void => {
+  const grant = requireConsent(reader, caller, wallet, nowMs)
+  if (grant?.grantId === begunUnder) return
+  const before = begunUnder && getGrant(reader, begunUnder)
+  assert(before, 'who owns a wallet never changes')
+  throw failureOfEnded(before)
 }

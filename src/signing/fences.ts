@@ -3,12 +3,16 @@
  * in memory first, then made durable, then acknowledged; every release looks at the fences in the same turn of the
  * event loop in which its answer leaves.
  */
-import { failure } from '../domain/failure.ts'
+import { type Failure, failure } from '../domain/failure.ts'
 import { Lock } from '../party/lock.ts'
 
 /** What a fence can stop. `all` has the id `*`. */
-export type FenceScope = 'all' | 'project' | 'wallet' | 'api_key' | 'end_user' | 'session_key' | 'venue_profile'
+export type FenceScope = 'all' | 'project' | 'wallet' | 'api_key' | 'end_user' | 'grant' | 'session_key' | 'venue_profile'
 export type FenceKey = { readonly scope: FenceScope; readonly id: string }
+
+/** What work is refused with that a fence stops. */
+export const failureOfFence = ({ scope, id }: FenceKey): Failure =>
+  scope === 'grant' ? failure('GRANT_REVOKED', { grantId: id }) : failure('FROZEN', { scope, id })
 
 const nameOf = ({ scope, id }: FenceKey): string => `${scope}:${id}`
 
@@ -20,7 +24,7 @@ type Holder = symbol
 const FREEZES: Holder = Symbol('freezes')
 
 export type Passage = {
-  /** Throws FROZEN when a fence stands in the way. The last thing before an answer leaves. */
+  /** Throws FROZEN, or GRANT_REVOKED, when a fence stands in the way. The last thing before an answer leaves. */
   readonly check: () => void
   readonly leave: () => void
 }
@@ -53,16 +57,16 @@ export class Fences {
     return keys.find((key) => this.#raised.has(nameOf(key)))
   }
 
-  /** Enters work that stands behind `keys`; throws FROZEN at once when one of them is raised. */
+  /** Enters work that stands behind `keys`; throws as `Passage.check` at once when one of them is raised. */
   enter(keys: readonly FenceKey[]): Passage {
     const raised = this.blocking(keys)
-    if (raised !== undefined) throw failure('FROZEN', raised)
+    if (raised !== undefined) throw failureOfFence(raised)
     const { promise, resolve } = Promise.withResolvers<void>()
     const entry: InFlight = { names: new Set(keys.map(nameOf)), done: promise, stoppedBy: undefined }
     this.#inFlight.add(entry)
     return {
       check: () => {
-        if (entry.stoppedBy !== undefined) throw failure('FROZEN', entry.stoppedBy)
+        if (entry.stoppedBy !== undefined) throw failureOfFence(entry.stoppedBy)
       },
       leave: () => {
         this.#inFlight.delete(entry)

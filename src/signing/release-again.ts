@@ -3,8 +3,9 @@
  * released under what stands now: behind a freeze, or of a wallet that was archived or suspended since, it stays.
  */
 import { failure } from '../domain/failure.ts'
-import { type RequestId, walletIdFromBytes } from '../domain/ids.ts'
+import { parseApiKeyId, type RequestId, walletIdFromBytes } from '../domain/ids.ts'
 import { requireNotFrozen } from '../vault/freezes.ts'
+import { requireActiveGrant } from '../vault/grants.ts'
 import { findIntent } from '../vault/intents.ts'
 import type { Reader } from '../vault/store.ts'
 import { getWallet } from '../vault/wallets.ts'
@@ -12,8 +13,8 @@ import { getWallet } from '../vault/wallets.ts'
 export type KeptAnswer = { readonly caller: string; readonly method: string; readonly requestId: RequestId }
 
 /**
- * Refuses with FROZEN, WALLET_ARCHIVED or WALLET_SUSPENDED a kept signature that is not to be released any more. Answers
- * that hold no signature are not its matter.
+ * Refuses with FROZEN, WALLET_ARCHIVED or WALLET_SUSPENDED, or as `requireActiveGrant`, a kept signature that is not to be
+ * released any more. Answers that hold no signature are not its matter.
  */
 export const requireReleasable = (reader: Reader, { caller, method, requestId }: KeptAnswer, nowMs: number): void => {
   const intent = findIntent(reader, caller, method.split('/').at(-1) ?? '', requestId, nowMs)
@@ -26,6 +27,8 @@ export const requireReleasable = (reader: Reader, { caller, method, requestId }:
     { scope: 'wallet', id: walletId },
     { scope: 'api_key', id: caller },
   ])
+  // An end user is named as such; an API key uses another's wallet under a grant that stands now.
+  if (wallet.ownerType === 'end_user' && parseApiKeyId(caller) !== undefined) requireActiveGrant(reader, wallet, nowMs)
   if (wallet.state === 'ARCHIVED') throw failure('WALLET_ARCHIVED', { walletId })
   if (wallet.state === 'SUSPENDED') throw failure('WALLET_SUSPENDED', { walletId })
 }

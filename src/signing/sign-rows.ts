@@ -1,6 +1,7 @@
 /** What the audit chain says of one request to sign: who, which wallet, what, and how it ended. */
 import { hash } from 'node:crypto'
 import { actorOf, type Call } from '../domain/call.ts'
+import type { GrantId } from '../domain/ids.ts'
 import type { AuditEvent } from '../vault/audit-chain.ts'
 import type { Wallet } from '../vault/wallets.ts'
 import type { SigningMethod } from '../payload/signing-payload.ts'
@@ -11,6 +12,8 @@ export type SignJob = {
   readonly request: { readonly method: SigningMethod }
   readonly wallet: Wallet
   readonly examined: Examined
+  /** Under which a project uses the wallet of an end user. */
+  readonly grantId?: GrantId | undefined
 }
 
 /** More than this of a list is not worth an audit row's space; the payload's hash covers it all. */
@@ -26,11 +29,12 @@ export const eventOf = ({ call, wallet, request }: SignJob, timeMs: number, kind
   requestId: call.requestId,
 })
 
-export const detailsOf = ({ examined }: SignJob, payload: Uint8Array): AuditEvent['details'] => {
+export const detailsOf = ({ examined, grantId }: SignJob, payload: Uint8Array): AuditEvent['details'] => {
   const { digest, facts } = examined
   const chains = [...facts.chainIds.map(String), ...(facts.solana === undefined ? [] : [facts.solana.chain])]
   return {
     digest: Buffer.from(digest).toString('hex'),
+    ...(grantId === undefined ? {} : { grant: grantId }),
     payloadHash: hash('sha256', payload, 'hex'),
     operation: facts.operation,
     effect: facts.effect,

@@ -19,6 +19,7 @@ import { type AllowedDecision, decide, type Decision, permissionsToSign, type Us
 import { appendAudit, type AuditHead } from '../vault/audit-chain.ts'
 import type { DaemonVault } from '../vault/daemon-vault.ts'
 import { type FreezeSubject, requireNotFrozen } from '../vault/freezes.ts'
+import type { Grant } from '../vault/grants.ts'
 import { beginIntent, completeIntent, doubtIntent, failIntent, findIntent, PresignatureReused } from '../vault/intents.ts'
 import type { Reader, Tx } from '../vault/store.ts'
 import { type Charge, readUsage, utcDay } from '../vault/usage.ts'
@@ -26,9 +27,9 @@ import type { KeyType, Wallet } from '../vault/wallets.ts'
 import { getWallet } from '../vault/wallets.ts'
 import { liveGrantsOf } from './authorize.ts'
 import { fenceOfCaller, freezesOfCaller } from './caller-stops.ts'
-import { requireConsent } from './consent.ts'
+import { requireConsent, requireConsentStill } from './consent.ts'
 import { examineFor, type Made, prepareRounds, signatureBytes } from './examined.ts'
-import { type FenceKey, Fences, type Passage } from './fences.ts'
+import { failureOfFence, type FenceKey, Fences, type Passage } from './fences.ts'
 import type { GrantCache } from './grant-cache.ts'
 import { RandomIds } from './random-ids.ts'
 import { RateLimiter } from './rate-limiter.ts'
@@ -72,7 +73,11 @@ const DENIALS: ReadonlySet<FailureReason> = new Set([
   'LIMIT_EXCEEDED',
   'RATE_LIMITED',
   'AUTHORIZATION_CHAIN_ZERO',
-  'GRANT_REQUIRED',
+  'DELEGATION_NOT_ENABLED',
+  'GRANT_NOT_FOUND',
+  'GRANT_EXPIRED',
+  'GRANT_REVOKED',
+  'GRANT_NOT_AUTHORIZED',
   'FROZEN',
   'WALLET_ARCHIVED',
   'WALLET_SUSPENDED',
@@ -95,16 +100,18 @@ const MAX_DENIALS_PER_SECOND = 500
 
 type Job = Omit<SignJob, 'request'> & { readonly request: SignRequest } & { readonly payload: Uint8Array; readonly reqId: Uint8Array }
 
-export const fencesOf = (call: Call, wallet: Wallet): readonly FenceKey[] => [
+/** `grant`: what the caller uses the wallet under, where it takes one. */
+export const fencesOf = (call: Call, wallet: Wallet, grant: Grant | undefined): readonly FenceKey[] => [
   { scope: 'all', id: '*' },
   { scope: 'project', id: wallet.project },
   { scope: 'wallet', id: wallet.walletId },
   fenceOfCaller(call.caller),
+  ...(grant === undefined ? [] : [{ scope: 'grant', id: grant.grantId } as const]),
 ]
 
 /**
- * Signs one request for one caller, or refuses with the reason. Refuses as `resolveWallet`, `examineFor` and `decide` do;
- * WALLET_ARCHIVED, WALLET_SUSPENDED, GRANT_REQUIRED, KEY_TYPE_UNSUPPORTED, FROZEN, RATE_LIMITED; COSIGNER_UNAVAILABLE,
+ * Signs one request for one caller, or refuses with the reason. Refuses as `resolveWallet`, `examineFor`, `decide` and
+ * `requireConsent`; WALLET_ARCHIVED, WALLET_SUSPENDED, KEY_TYPE_UNSUPPORTED, FROZEN, RATE_LIMITED; COSIGNER_UNAVAILABLE,
  * COSIGNER_REFUSED, LINK_BURNED, LINK_SUSPENDED when the other party does not take part; OUTCOME_UNKNOWN when it may
  * have; AUDIT_UNAVAILABLE when the vault's disk fails; DEADLINE_EXCEEDED.
  */
@@ -116,10 +123,12 @@ export const sign = async (needs: SignNeeds, call: Call, request: SignRequest): 
   const payload = stages.measure('decode', () =>
     encodeSigningPayload({ projectId: project, walletId, method: request.method, content: request.content }),
   )
-  const job: Job = { call, request, wallet, examined, payload, reqId: reqIdOf(call) }
+  const asked: Omit<Job, 'grantId'> = { call, request, wallet, examined, payload, reqId: reqIdOf(call) }
   try {
     const { raises } = needs.fences
-    const behind = fencesOf(call, wallet)
+    const grant = requireConsent(needs.vault.read, call.caller, wallet, needs.clock.nowMs())
+    const job: Job = { ...asked, grantId: grant?.grantId }
+    const behind = fencesOf(call, wallet, grant)
     const passage = needs.fences.enter(behind)
     call.releaseChecks.push(() => checkRelease(needs, job, behind, raises))
     try {
@@ -129,7 +138,7 @@ export const sign = async (needs: SignNeeds, call: Call, request: SignRequest): 
     }
   } catch (error) {
     if (!isFailure(error) || !DENIALS.has(error.reason)) throw error
-    throw await recordDenial(needs, job, error)
+    throw await recordDenial(needs, asked, error)
   }
 }
 
@@ -142,13 +151,13 @@ const findWallet = (reader: Reader, { caller }: Call, { walletRef, method, conte
 /** The answer may have waited for its reader: it leaves only if it could still be made. */
 const checkRelease = (needs: SignNeeds, job: Job, behind: readonly FenceKey[], raises: number): void => {
   assertInTime(needs, job.call)
+  // A grant ends by its time, too, which raises no fence.
+  requireConsentStill(needs.vault.read, job.call.caller, job.wallet, needs.clock.nowMs(), job.grantId)
   if (needs.fences.raises === raises) return
   const fence = needs.fences.blocking(behind)
-  if (fence !== undefined) throw failure('FROZEN', fence)
+  if (fence !== undefined) throw failureOfFence(fence)
   const current = getWallet(needs.vault.read, job.wallet.walletId)
-  if (current === undefined) return
-  assertSigns(current)
-  requireConsent(needs.vault.read, job.call.caller, current, needs.clock.nowMs())
+  if (current !== undefined) assertSigns(current)
 }
 
 const signInside = async (needs: SignNeeds, job: Job, passage: Passage): Promise<Signed> => {
@@ -156,7 +165,6 @@ const signInside = async (needs: SignNeeds, job: Job, passage: Passage): Promise
   const nowMs = needs.clock.nowMs()
   const { read } = needs.vault
   assertSigns(job.wallet)
-  requireConsent(read, job.call.caller, job.wallet, nowMs)
   const decision = stages.measure('decide', () =>
     requireAllowed(decideOn(read, needs, job, nowMs, isRepeat(read, job, nowMs))),
   )
@@ -280,7 +288,7 @@ const recordIntent = async (needs: SignNeeds, job: Job, { presignature, attempt 
       const current = getWallet(tx, wallet.walletId)
       if (current === undefined) throw failure('WALLET_NOT_FOUND', {})
       assertSigns(current)
-      requireConsent(tx, call.caller, current, nowMs)
+      requireConsentStill(tx, call.caller, current, nowMs, job.grantId)
       requireNotFrozen(tx, freezesOf(call, current))
       const isCharged = attempt > 1 || isRepeat(tx, job, nowMs)
       const decision = requireAllowed(decideOn(tx, needs, job, nowMs, isCharged))
@@ -363,7 +371,7 @@ const endWithout = async (needs: SignNeeds, job: Job, head: AuditHead, error: un
 }
 
 /** Writes a refusal down. Answers what the caller is told: the refusal, or RATE_LIMITED where rows come too fast. */
-const recordDenial = async (needs: SignNeeds, job: Job, error: Failure): Promise<Failure> => {
+const recordDenial = async (needs: SignNeeds, job: SignJob, error: Failure): Promise<Failure> => {
   const { rates } = needs
   const { principal } = job.call.caller
   const isRate = error.reason === 'RATE_LIMITED'

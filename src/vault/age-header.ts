@@ -1,7 +1,7 @@
 import { createHmac, generateKeyPairSync, hkdfSync, timingSafeEqual } from 'node:crypto'
 import type { KeyObject } from 'node:crypto'
-import { createCipheriv, createDecipheriv } from 'node:crypto'
 import { failure } from '../domain/failure.ts'
+import { openChaCha, sealChaCha, TAG_BYTES } from './aead.ts'
 import { agreeWith } from './backup-keys.ts'
 import type { Identity, Recipient } from './backup-keys.ts'
 
@@ -13,7 +13,6 @@ import type { Identity, Recipient } from './backup-keys.ts'
 export const FILE_KEY_BYTES = 16
 const VERSION_LINE = 'age-encryption.org/v1'
 const X25519_LABEL = 'age-encryption.org/v1/X25519'
-const TAG_BYTES = 16
 const NO_NONCE = new Uint8Array(12)
 const BODY_COLUMNS = 64
 const HEADER_MAX_BYTES = 16_384
@@ -32,25 +31,6 @@ const decode64 = (text: string): Uint8Array | undefined => {
   return encode64(bytes) === text ? bytes : undefined
 }
 
-const chacha = (key: Uint8Array, plaintext: Uint8Array): Uint8Array => {
-  const cipher = createCipheriv('chacha20-poly1305', key, NO_NONCE, { authTagLength: TAG_BYTES })
-  return Buffer.concat([cipher.update(plaintext), cipher.final(), cipher.getAuthTag()])
-}
-
-const unwrap = (key: Uint8Array, sealed: Uint8Array): Uint8Array | undefined => {
-  const split = sealed.length - TAG_BYTES
-  const decipher = createDecipheriv('chacha20-poly1305', key, NO_NONCE, { authTagLength: TAG_BYTES })
-  decipher.setAuthTag(sealed.subarray(split))
-  const plaintext = decipher.update(sealed.subarray(0, split))
-  try {
-    decipher.final()
-    return plaintext
-  } catch {
-    plaintext.fill(0)
-    return undefined
-  }
-}
-
 const macOf = (fileKey: Uint8Array, header: string): Uint8Array =>
   createHmac('sha256', hkdf(fileKey, new Uint8Array(0), 'header')).update(header, 'latin1').digest()
 
@@ -60,7 +40,7 @@ export const makeHeader = (fileKey: Uint8Array, recipient: Recipient): Uint8Arra
   const share = ephemeral.publicKey.export({ format: 'der', type: 'spki' }).subarray(-32)
   const secret = agreeWith(ephemeral.privateKey, recipient.bytes)
   const wrapKey = hkdf(secret, Buffer.concat([share, recipient.bytes]), X25519_LABEL)
-  const body = chacha(wrapKey, fileKey)
+  const body = sealChaCha(wrapKey, NO_NONCE, fileKey)
   secret.fill(0)
   wrapKey.fill(0)
   const head = `${VERSION_LINE}\n-> X25519 ${encode64(share)}\n${encode64(body)}\n---`
@@ -113,7 +93,7 @@ const openStanza = ({ args, body }: Stanza, { privateKey, recipient }: Identity)
   const secret = agreed(privateKey, share)
   const wrapKey = hkdf(secret, Buffer.concat([share, recipient.bytes]), X25519_LABEL)
   try {
-    return unwrap(wrapKey, body)
+    return openChaCha(wrapKey, NO_NONCE, body)
   } finally {
     secret.fill(0)
     wrapKey.fill(0)

@@ -1,5 +1,6 @@
-import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import { failure } from '../domain/failure.ts'
+import { openChaCha, sealChaCha, TAG_BYTES } from './aead.ts'
 import { FILE_KEY_BYTES, headerCorrupt, hkdf, makeHeader, openHeader, readHeader } from './age-header.ts'
 import type { Identity, Recipient } from './backup-keys.ts'
 
@@ -10,7 +11,6 @@ import type { Identity, Recipient } from './backup-keys.ts'
  * decrypting reader has been given before the failure is true as far as it goes, and is to be thrown away.
  */
 const CHUNK_BYTES = 65_536
-const TAG_BYTES = 16
 const NONCE_BYTES = 16
 
 const damaged = () => failure('BACKUP_CORRUPT', { where: 'payload' })
@@ -77,25 +77,10 @@ class ByteReader {
   }
 }
 
-const sealChunk = (key: Uint8Array, number: number, isLast: boolean, plaintext: Uint8Array): Uint8Array => {
-  const cipher = createCipheriv('chacha20-poly1305', key, chunkNonce(number, isLast), { authTagLength: TAG_BYTES })
-  return Buffer.concat([cipher.update(plaintext), cipher.final(), cipher.getAuthTag()])
-}
-
 const openChunk = (key: Uint8Array, number: number, isLast: boolean, sealed: Uint8Array): Uint8Array => {
-  if (sealed.length < TAG_BYTES) throw damaged()
-  const split = sealed.length - TAG_BYTES
-  const nonce = chunkNonce(number, isLast)
-  const decipher = createDecipheriv('chacha20-poly1305', key, nonce, { authTagLength: TAG_BYTES })
-  decipher.setAuthTag(sealed.subarray(split))
-  const plaintext = decipher.update(sealed.subarray(0, split))
-  try {
-    decipher.final()
-    return plaintext
-  } catch {
-    plaintext.fill(0)
-    throw damaged()
-  }
+  const plaintext = openChaCha(key, chunkNonce(number, isLast), sealed)
+  if (plaintext === undefined) throw damaged()
+  return plaintext
 }
 
 /** The age file of `plaintext` for one recipient, part by part. */
@@ -114,7 +99,7 @@ export async function* encryptAge(
     for (let number = 0; !isLast; number++) {
       const chunk = await reader.take(CHUNK_BYTES)
       isLast = await reader.isAtEnd()
-      yield sealChunk(key, number, isLast, chunk)
+      yield sealChaCha(key, chunkNonce(number, isLast), chunk)
     }
   } finally {
     fileKey.fill(0)

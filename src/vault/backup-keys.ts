@@ -1,9 +1,8 @@
 import { createPrivateKey, createPublicKey, diffieHellman, generateKeyPairSync } from 'node:crypto'
 import type { KeyObject } from 'node:crypto'
-import { closeSync, fsyncSync, openSync, writeSync } from 'node:fs'
 import { failure } from '../domain/failure.ts'
 import { decodeBech32, encodeBech32 } from './bech32.ts'
-import { readPrivateFile } from './private-file.ts'
+import { readPrivateFile, writePrivateFile } from './private-file.ts'
 
 /**
  * Keys of backups, in age's own notation (C2SP age): a recipient `age1…`, which the daemon has and which only
@@ -101,13 +100,7 @@ export const createIdentityFile = (path: string, nowMs: number): Recipient => {
   const head = `# created: ${new Date(nowMs).toISOString()}\n# public key: ${recipient.text}\n`
   const content = Buffer.concat([Buffer.from(head), identity, Buffer.from('\n')])
   try {
-    const descriptor = openSync(path, 'wx', 0o600)
-    try {
-      writeSync(descriptor, content)
-      fsyncSync(descriptor)
-    } finally {
-      closeSync(descriptor)
-    }
+    writePrivateFile(path, content)
     return recipient
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code ?? 'error'

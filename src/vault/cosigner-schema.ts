@@ -1,4 +1,5 @@
 import type { Schema } from './migrations.ts'
+import { OWNER_TABLES } from './owner-tables.ts'
 import { SHARED_TABLES_V1, SHARED_TABLES_V2 } from './shared-tables.ts'
 
 const COSIGNER_TABLES_V1 = `
@@ -15,7 +16,7 @@ CREATE INDEX replies_by_age ON replies (create_ms);
 `
 
 /** One member a group of tables, each in a file of its own. */
-const COSIGNER_TABLES_V3: readonly string[] = []
+const COSIGNER_TABLES_V3: readonly string[] = [OWNER_TABLES]
 
 /** The vault of the cosigner, party S. */
 export const COSIGNER_SCHEMA: Schema = {

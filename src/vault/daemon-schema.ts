@@ -2,6 +2,7 @@ import { GRANT_TABLES } from './grant-tables.ts'
 import type { Schema } from './migrations.ts'
 import { SESSION_TABLES } from './session-tables.ts'
 import { SHARED_TABLES_V1, SHARED_TABLES_V2 } from './shared-tables.ts'
+import { WEBHOOK_TABLES } from './webhook-tables.ts'
 
 const DAEMON_TABLES_V1 = `
 CREATE TABLE projects (
@@ -84,7 +85,7 @@ CREATE INDEX usage_by_day ON usage (day);
 `
 
 /** One member a group of tables, each in a file of its own. */
-const DAEMON_TABLES_V3: readonly string[] = [SESSION_TABLES, GRANT_TABLES]
+const DAEMON_TABLES_V3: readonly string[] = [SESSION_TABLES, GRANT_TABLES, WEBHOOK_TABLES]
 
 /** The vault of the daemon, party C. */
 export const DAEMON_SCHEMA: Schema = {

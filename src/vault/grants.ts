@@ -196,6 +196,7 @@ export type GrantPage = {
   readonly state?: GrantState | undefined
   readonly nowMs: number
   readonly after?: bigint | undefined
+  readonly newestFirst?: boolean
   readonly limit: number
 }
 
@@ -205,7 +206,7 @@ const STATE_AT: { readonly [S in 'ACTIVE' | 'EXPIRED']: string } = {
   EXPIRED: `(state = 'EXPIRED' OR (state = 'ACTIVE' AND expire_ms <= ?))`,
 }
 
-/** In order of creation, after `after` (a grant's `number`). */
+/** In order of creation, after `after` (a grant's `number`), or the other way round. */
 export const listGrants = (reader: Reader, page: GrantPage): Grant[] => {
   const conditions = ['project = ?', 'number > ?']
   const params: SqlParam[] = [page.project, page.after ?? 0n]
@@ -218,7 +219,7 @@ export const listGrants = (reader: Reader, page: GrantPage): Grant[] => {
   narrow('address_key = ?', page.address === undefined ? undefined : keyOf(page.address))
   if (page.state === 'REVOKED') narrow('state = ?', page.state)
   else if (page.state !== undefined) narrow(STATE_AT[page.state], page.nowMs)
-  const sql = `SELECT * FROM grants WHERE ${conditions.join(' AND ')} ORDER BY number LIMIT ?`
+  const sql = `SELECT * FROM grants WHERE ${conditions.join(' AND ')} ORDER BY number ${page.newestFirst === true ? 'DESC' : ''} LIMIT ?`
   return reader.all<Row>(sql, ...params, page.limit).map((row) => toGrant(reader, row))
 }
 

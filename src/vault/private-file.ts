@@ -8,6 +8,7 @@ import {
   readSync,
   statSync,
   statfsSync,
+  writeFileSync,
 } from 'node:fs'
 import { failure } from '../domain/failure.ts'
 
@@ -20,6 +21,17 @@ export const createPrivateFile = (path: string): void => {
     closeSync(openSync(path, 'wx', 0o600))
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw unwritable(path, error)
+  }
+}
+
+/** Makes a file of mode 0600 with this content, durable. Throws the system's error, EEXIST for a file that is there. */
+export const writePrivateFile = (path: string, content: Uint8Array | string): void => {
+  const descriptor = openSync(path, 'wx', 0o600)
+  try {
+    writeFileSync(descriptor, content)
+    fsyncSync(descriptor)
+  } finally {
+    closeSync(descriptor)
   }
 }
 

@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto'
-import { closeSync, existsSync, fsyncSync, openSync, renameSync, rmSync, writeSync } from 'node:fs'
+import { existsSync, renameSync, rmSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { failure, isFailure } from '../domain/failure.ts'
-import { readPrivateFile, syncDirectory } from './private-file.ts'
+import { readPrivateFile, syncDirectory, writePrivateFile } from './private-file.ts'
 import { decryptBound, encryptBound } from './sealed-record.ts'
 import {
   DEFAULT_PASSPHRASE_COST,
@@ -223,13 +223,7 @@ export const createRootKeyFile = (path: string): void => {
   const key = randomBytes(KEY_BYTES)
   const text = Buffer.from(`${key.toString('hex')}\n`, 'ascii')
   try {
-    const fd = openSync(path, 'wx', 0o600)
-    try {
-      writeSync(fd, text)
-      fsyncSync(fd)
-    } finally {
-      closeSync(fd)
-    }
+    writePrivateFile(path, text)
   } catch (error) {
     throw failure('ROOT_KEY_UNREADABLE', { provider, why: `the file cannot be made (${errorCode(error)})` })
   } finally {

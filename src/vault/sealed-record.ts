@@ -1,6 +1,7 @@
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto'
 import type { KeyObject } from 'node:crypto'
 import { failure } from '../domain/failure.ts'
+import { openWith, sealWith, TAG_BYTES } from './aead.ts'
 import { encodeTagged, u32, u64 } from './tagged-encoding.ts'
 import type { Item } from './tagged-encoding.ts'
 
@@ -41,7 +42,6 @@ export type SealedCell = {
 }
 
 const NONCE_BYTES = 12
-const TAG_BYTES = 16
 const KEY_BYTES = 32
 const NOTHING = new Uint8Array(0)
 
@@ -67,11 +67,7 @@ export const encryptBound = (
 ): Uint8Array => {
   const cipher = createCipheriv('aes-256-gcm', key, nonce, { authTagLength: TAG_BYTES })
   cipher.setAAD(aad)
-  const out = new Uint8Array(plaintext.length + TAG_BYTES)
-  out.set(cipher.update(plaintext))
-  cipher.final()
-  out.set(cipher.getAuthTag(), plaintext.length)
-  return out
+  return sealWith(cipher, plaintext)
 }
 
 /** Opens what `encryptBound` made; undefined when anything at all differs. */
@@ -81,19 +77,10 @@ export const decryptBound = (
   aad: Uint8Array,
   sealed: Uint8Array,
 ): Uint8Array | undefined => {
-  if (nonce.length !== NONCE_BYTES || sealed.length < TAG_BYTES) return undefined
-  const split = sealed.length - TAG_BYTES
+  if (nonce.length !== NONCE_BYTES) return undefined
   const decipher = createDecipheriv('aes-256-gcm', key, nonce, { authTagLength: TAG_BYTES })
   decipher.setAAD(aad)
-  decipher.setAuthTag(sealed.subarray(split))
-  const plaintext = decipher.update(sealed.subarray(0, split))
-  try {
-    decipher.final()
-    return plaintext
-  } catch {
-    plaintext.fill(0)
-    return undefined
-  }
+  return openWith(decipher, sealed)
 }
 
 /** One wrapping key, or several of 32 bytes in a row, newest first: the first seals, each opens. */

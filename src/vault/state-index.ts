@@ -7,9 +7,10 @@ import type { Item } from './tagged-encoding.ts'
 
 /**
  * Notices rows put back to an older state, each of which would open and verify by itself: share records (an erased
- * share revived, a suspended wallet made active), link control rows (a burn undone), API keys, session keys and grants of
- * end users (a revocation undone, a permission regained), wallets and freezes (a stop lifted), the row that says whether a
- * restore was acknowledged (a seal taken off).
+ * share revived, a suspended wallet made active), link control rows (a burn undone), API keys, session keys and grants of end users
+ * (a revocation undone, a permission regained), wallets and freezes (a stop lifted), the cosigner's register of owners
+ * and their wallet secrets (one that was removed), the row that says whether a restore was acknowledged (a seal taken
+ * off).
  *
  * Every such row has a leaf, an HMAC over its identity, version and state. The index is the XOR of all leaves with
  * a version and a MAC. Each change moves the index and writes an audit row `vault.state_changed` that carries the
@@ -182,6 +183,9 @@ const INDEXED: { readonly [kind in Reader['kind']]: readonly (readonly [string, 
   cosigner: [
     ['links', 'link_id, mac'],
     ['freezes', 'scope, id, reason, actor_kind, actor_id'],
+    ['wallet_owners', 'wallet_id, mac'],
+    ['owner_secrets', 'project, user_id, secret_id, mac'],
+    ['operator_approvals', 'approval_id, mac'],
   ],
   daemon: [
     ['links', 'link_id, mac'],

@@ -8,8 +8,9 @@ import { resolveWallet } from '../signing/resolve-wallet.ts'
 import { appendAudit } from '../vault/audit-chain.ts'
 import type { DaemonVault } from '../vault/daemon-vault.ts'
 import { setShareState } from '../vault/wallet-shares.ts'
-import { setWalletState } from '../vault/wallets.ts'
-import { viewWallet, type WalletView } from './wallet-view.ts'
+import { requireWallet, setWalletState } from '../vault/wallets.ts'
+import { recordWebhookEvent } from '../vault/webhook-outbox.ts'
+import { viewWallet, walletEvent, type WalletView } from './wallet-view.ts'
 
 export type ArchiveNeeds = AuthorizeNeeds & {
   readonly vault: DaemonVault
@@ -48,6 +49,11 @@ export const archiveWallet = async (
         requestId: call.requestId,
         decision: 'allow',
       })
+      // Two calls may have got this far: it is told once.
+      if (requireWallet(tx, walletId).state !== 'ARCHIVED') {
+        const data = walletEvent(wallet)
+        recordWebhookEvent(tx, { project: wallet.project, type: 'wallet.archived', data, nowMs: timeMs })
+      }
       return setWalletState(tx, walletId, 'ARCHIVED')
     })
     return viewWallet(archived)

@@ -14,7 +14,8 @@ import type { DaemonVault } from '../vault/daemon-vault.ts'
 import { type FreezeSubject, requireNotFrozen } from '../vault/freezes.ts'
 import { activateShare, dropPendingShare, getShare } from '../vault/wallet-shares.ts'
 import { findWalletInSlot, insertWallet, type KeyType, type Wallet, type WalletSlot } from '../vault/wallets.ts'
-import { viewWallet, type WalletView } from './wallet-view.ts'
+import { recordWebhookEvent } from '../vault/webhook-outbox.ts'
+import { viewWallet, walletEvent, type WalletView } from './wallet-view.ts'
 
 export type CreateWalletNeeds = AuthorizeNeeds & {
   readonly vault: DaemonVault
@@ -155,6 +156,7 @@ const generate = async (
         decision: 'allow',
         details: { address, keyType, ownerType: slot.ownerType, userId: slot.userId, label: slot.label },
       })
+      recordWebhookEvent(tx, { project: made.project, type: 'wallet.created', data: walletEvent(made), nowMs: timeMs })
       return made
     })
   } catch (error) {

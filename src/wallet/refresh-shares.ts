@@ -13,7 +13,8 @@ import type { DaemonVault } from '../vault/daemon-vault.ts'
 import { requireNotFrozen } from '../vault/freezes.ts'
 import type { Tx } from '../vault/store.ts'
 import { requireWallet, type Wallet } from '../vault/wallets.ts'
-import { viewWallet, type WalletView } from './wallet-view.ts'
+import { recordWebhookEvent } from '../vault/webhook-outbox.ts'
+import { viewWallet, walletEvent, type WalletView } from './wallet-view.ts'
 
 export type RefreshNeeds = AuthorizeNeeds & {
   readonly vault: DaemonVault
@@ -131,6 +132,8 @@ const recordRefresh = (
     decision: 'allow',
     details: { shareEpoch },
   })
+  const data = { ...walletEvent(wallet), refresh_count: shareEpoch }
+  recordWebhookEvent(tx, { project, type: KIND, data, nowMs: timeMs })
   return { ...head, shareEpoch, timeMs }
 }
 

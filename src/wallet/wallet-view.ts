@@ -1,4 +1,5 @@
 import type { ProjectId, WalletId } from '../domain/ids.ts'
+import type { WalletEventData } from '../domain/webhook-events.ts'
 import type { KeyType, OwnerType, Wallet } from '../vault/wallets.ts'
 
 /** A wallet as its callers see it. */
@@ -30,4 +31,14 @@ export const viewWallet = (wallet: Wallet): WalletView => ({
   state: wallet.state.toLowerCase() as WalletView['state'],
   origin: wallet.origin === 'import' ? 'imported' : 'generated',
   createTimeMs: wallet.createMs,
+})
+
+/** A wallet as webhooks tell of it. */
+export const walletEvent = (wallet: Wallet): WalletEventData => ({
+  wallet_id: wallet.walletId,
+  user_id: wallet.userId,
+  key_type: wallet.keyType,
+  owner_type: wallet.ownerType,
+  label: wallet.label,
+  address: wallet.address,
 })

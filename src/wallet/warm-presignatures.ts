@@ -32,8 +32,8 @@ export const warmPresignatures = async (
   const wallet = resolveWallet(vault.read, call.caller, args.walletRef)
   authorize(vault.read, needs, call, 'wallet:sign', wallet.walletId)
   assertSigns(wallet)
-  requireConsent(vault.read, call.caller, wallet, clock.nowMs())
-  const passage = fences.enter(fencesOf(call, wallet))
+  const grant = requireConsent(vault.read, call.caller, wallet, clock.nowMs())
+  const passage = fences.enter(fencesOf(call, wallet, grant))
   // Nothing is released here that a freeze would have to wait for: it empties the pool that this fills.
   passage.leave()
   const patienceMs = Math.max(0, (call.deadlineMs - clock.nowMs()) / 2)

@@ -11,18 +11,12 @@ import { randomUUID } from 'node:crypto'
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { parseArgs } from 'node:util'
 import { recoverAddress } from 'viem'
 import type { CountersignClient } from '../../src/client/countersign-client.ts'
+import { type CampaignOptions, must, randomOf, runFromCommandLine } from './campaign.ts'
 import { connect, hex, newKey, newWallet, outcomeOf } from './callers.ts'
 import { SIGNING_NAMES, signAs, type SignedAnswer } from './signing-calls.ts'
 import { makeDataDir, runCli, startDaemon, type TestDaemon } from './start-daemon.ts'
-
-export type KillOptions = {
-  readonly rounds: number
-  readonly seed: number
-  readonly say: (line: string) => void
-}
 
 export type KillTotals = { rounds: number; signed: number; repeated: number; wallets: number; keys: number; inDoubt: number }
 
@@ -43,17 +37,6 @@ type Ledger = {
   readonly live: { apiKeyId: string; secret: string }[]
 }
 
-/** mulberry32: small, seeded, good enough to choose moments. */
-const randomOf = (seed: number): (() => number) => {
-  let state = seed >>> 0
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0
-    let t = Math.imul(state ^ (state >>> 15), state | 1)
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61)
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32
-  }
-}
-
 const RACERS = 24
 const CHECKED_A_ROUND = 40
 
@@ -61,10 +44,6 @@ const bytesOf = (answer: unknown): string =>
   JSON.stringify(answer, (_key, value: unknown) =>
     typeof value === 'bigint' ? `${value}n` : value instanceof Uint8Array ? hex(value) : value,
   )
-
-const must = (condition: boolean, what: string): void => {
-  if (!condition) throw new Error(`the campaign failed: ${what}`)
-}
 
 /** One caller that goes on until the daemon is dead; notes only what was answered. */
 const race = async (client: CountersignClient, ledger: Ledger, racer: number, random: () => number): Promise<void> => {
@@ -190,7 +169,7 @@ const firstAnswer = async (ledger: Ledger, before: number): Promise<void> => {
 }
 
 /** Runs the campaign; throws at the first thing that is wrong. */
-export const runKillCampaign = async ({ rounds, seed, say }: KillOptions): Promise<KillTotals> => {
+export const runKillCampaign = async ({ rounds, seed, say }: CampaignOptions): Promise<KillTotals> => {
   const random = randomOf(seed)
   const base = makeDataDir()
   const data = join(base, 'data')
@@ -236,14 +215,4 @@ export const runKillCampaign = async ({ rounds, seed, say }: KillOptions): Promi
   }
 }
 
-if (import.meta.main) {
-  const { values } = parseArgs({
-    options: { rounds: { type: 'string', default: '50' }, seed: { type: 'string', default: '1' } },
-  })
-  const totals = await runKillCampaign({
-    rounds: Number(values.rounds),
-    seed: Number(values.seed),
-    say: (line) => void process.stdout.write(`${line}\n`),
-  })
-  process.stdout.write(`${JSON.stringify({ seed: Number(values.seed), ...totals })}\n`)
-}
+if (import.meta.main) await runFromCommandLine(runKillCampaign)

@@ -11,18 +11,13 @@ import { randomUUID } from 'node:crypto'
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { parseArgs } from 'node:util'
 import { KeyType } from '../../gen/countersign/v1/common_pb.ts'
 import type { CountersignClient } from '../../src/client/countersign-client.ts'
 import { CountersignError } from '../../src/client/countersign-error.ts'
+import { type CampaignOptions, must, randomOf, runFromCommandLine } from './campaign.ts'
 import { connect, newWallet, outcomeOf } from './callers.ts'
 import { makeDataDir, runCli, startDaemon, type TestDaemon } from './start-daemon.ts'
 
-export type RefreshOptions = {
-  readonly rounds: number
-  readonly seed: number
-  readonly say: (line: string) => void
-}
 export type RefreshTotals = { rounds: number; refreshed: number; unanswered: number; signed: number; repeated: number }
 
 type Kept = {
@@ -32,21 +27,6 @@ type Kept = {
   /** Answered refreshes, and those whose answer never came. */
   answered: { requestId: string; refreshCount: number; sequence: bigint }[]
   asked: number
-}
-
-/** mulberry32: small, seeded, good enough to choose moments. */
-const randomOf = (seed: number): (() => number) => {
-  let state = seed >>> 0
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0
-    let t = Math.imul(state ^ (state >>> 15), state | 1)
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61)
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32
-  }
-}
-
-const must = (condition: boolean, what: string): void => {
-  if (!condition) throw new Error(`the campaign failed: ${what}`)
 }
 
 const KINDS = [KeyType.ED25519, KeyType.SECP256K1, KeyType.ED25519, KeyType.SECP256K1] as const
@@ -131,7 +111,7 @@ const checkRestarted = async (
 }
 
 /** Runs the campaign; throws at the first thing that is wrong. */
-export const runRefreshCampaign = async ({ rounds, seed, say }: RefreshOptions): Promise<RefreshTotals> => {
+export const runRefreshCampaign = async ({ rounds, seed, say }: CampaignOptions): Promise<RefreshTotals> => {
   const random = randomOf(seed)
   const base = makeDataDir()
   const data = join(base, 'data')
@@ -182,14 +162,4 @@ export const runRefreshCampaign = async ({ rounds, seed, say }: RefreshOptions):
   }
 }
 
-if (import.meta.main) {
-  const { values } = parseArgs({
-    options: { rounds: { type: 'string', default: '50' }, seed: { type: 'string', default: '1' } },
-  })
-  const totals = await runRefreshCampaign({
-    rounds: Number(values.rounds),
-    seed: Number(values.seed),
-    say: (line) => void process.stdout.write(`${line}\n`),
-  })
-  process.stdout.write(`${JSON.stringify({ seed: Number(values.seed), ...totals })}\n`)
-}
+if (import.meta.main) await runFromCommandLine(runRefreshCampaign)

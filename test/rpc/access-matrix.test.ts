@@ -57,6 +57,12 @@ const REQUESTS: { readonly [S in keyof typeof ACCESS]: { readonly [M in keyof (t
     refreshShares: { wallet: 'alice' },
     archiveWallet: { wallet: 'alice' },
   },
+  delegation: {
+    createGrant: { scope: { case: 'userId', value: 'alice' }, expireTime: { seconds: 4_000_000_000n } },
+    getGrant: { grantId: `grant_${'ab'.repeat(16)}` },
+    listGrants: {},
+    revokeGrant: { grantId: `grant_${'ab'.repeat(16)}` },
+  },
   audit: { listEvents: {}, watchEvents: {}, verifyChain: {}, getCheckpoint: {} },
   admin: {
     createProject: { projectId: 'p' },

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { Code } from '@connectrpc/connect'
 import { describe, expect, it } from 'vitest'
-import { ErrorReason } from '../../gen/countersign/v1/errors_pb.ts'
+import { ErrorReasonSchema } from '../../gen/countersign/v1/errors_pb.ts'
 import { BadRequestSchema, ErrorInfoSchema, RetryInfoSchema } from '../../gen/google/rpc/error_details_pb.ts'
 import type { FailureFacts, FailureReason } from '../../src/domain/failure.ts'
 import { failure } from '../../src/domain/failure.ts'
@@ -25,7 +25,8 @@ const details = (reason: FailureReason, facts: object) => {
 
 describe('the reasons', () => {
   it('are the same in the catalogue, the status table and the proto', () => {
-    const inProto = Object.keys(ErrorReason).filter((name) => name !== 'UNSPECIFIED' && Number.isNaN(Number(name)))
+    const sent = ErrorReasonSchema.values.filter(({ number, deprecated }) => number !== 0 && !deprecated)
+    const inProto = sent.map(({ localName }) => localName)
     expect(inProto.toSorted()).toEqual(Object.keys(STATUS_RULES).toSorted())
   })
 

@@ -3,7 +3,7 @@ import { randomBytes, randomUUID } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
 import type { Call } from '../../src/domain/call.ts'
 import { failure } from '../../src/domain/failure.ts'
-import { parseRequestId, type ProjectId, type UserId, walletIdFromBytes } from '../../src/domain/ids.ts'
+import { parseRequestId, type ProjectId, walletIdFromBytes } from '../../src/domain/ids.ts'
 import type { ReadyPresignature } from '../../src/party/initiator.ts'
 import { PortFailure } from '../../src/party/port-calls.ts'
 import { encodeUnsignedTransaction } from '../../src/payload/transaction.ts'
@@ -19,7 +19,7 @@ import { listAudit } from '../../src/vault/audit-chain.ts'
 import { addFreeze } from '../../src/vault/freezes.ts'
 import { readUsage, utcDay } from '../../src/vault/usage.ts'
 import { insertWallet, setWalletState } from '../../src/vault/wallets.ts'
-import { makeVault, NOW, reasonOf } from '../vault/fixture.ts'
+import { makeVault, newWallet, NOW, reasonOf } from '../vault/fixture.ts'
 
 const NATIVE = 'eip155:1/native'
 const GRANT = { permission: 'wallet:sign', narrowing: { max_per_day: { [NATIVE]: '100' } } }
@@ -34,19 +34,7 @@ const stage = async (grants: readonly object[] = [GRANT]) => {
   const bytes = new Uint8Array(randomBytes(16))
   const walletId = walletIdFromBytes(bytes)
   const key = await vault.commit((tx) => {
-    insertWallet(tx, {
-      walletId,
-      project: PROJECT,
-      userId: 'bob' as UserId,
-      keyType: 'secp256k1',
-      ownerType: 'project',
-      label: '',
-      address: '0x11E9CA82A3a762b4B5bd264d4173a242e7a77064',
-      publicKey: new Uint8Array(65),
-      state: 'ACTIVE',
-      origin: 'dkg',
-      createMs: NOW,
-    })
+    insertWallet(tx, newWallet({ walletId }))
     return createApiKey(tx, { project: PROJECT, name: 'k', permissions: grants as never, nowMs: NOW }).key
   })
   const answers: Answer[] = []

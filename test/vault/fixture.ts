@@ -6,14 +6,17 @@ import { join } from 'node:path'
 import { onTestFinished } from 'vitest'
 import { isFailure } from '../../src/domain/failure.ts'
 import type { FailureReason } from '../../src/domain/failure.ts'
+import { parseUserId, walletIdFromBytes } from '../../src/domain/ids.ts'
 import type { AuditEvent } from '../../src/vault/audit-chain.ts'
 import { createCosignerVault } from '../../src/vault/cosigner-vault.ts'
 import type { CosignerVault } from '../../src/vault/cosigner-vault.ts'
 import { createDaemonVault, openDaemonVault } from '../../src/vault/daemon-vault.ts'
 import type { DaemonVault } from '../../src/vault/daemon-vault.ts'
 import type { NewIntent } from '../../src/vault/intents.ts'
+import { DEFAULT_PROJECT } from '../../src/vault/projects.ts'
 import { createRootKeyFile, createRootKeyProvider } from '../../src/vault/root-key-provider.ts'
 import type { RootKeyProvider } from '../../src/vault/root-key-provider.ts'
+import type { NewWallet } from '../../src/vault/wallets.ts'
 
 export const NOW = 1_800_000_000_000
 
@@ -61,6 +64,22 @@ export const event = (kind = 'test.event', details = {}): AuditEvent => ({
   kind,
   actor: { kind: 'operator', id: 'tester' },
   details,
+})
+
+/** A wallet of the default project as a row; no party holds a share of it. */
+export const newWallet = (changes: Partial<NewWallet> = {}): NewWallet => ({
+  walletId: walletIdFromBytes(new Uint8Array(randomBytes(16))),
+  project: DEFAULT_PROJECT,
+  userId: parseUserId('alice')!,
+  keyType: 'secp256k1',
+  ownerType: 'project',
+  label: '',
+  address: '0xAbCdEf0123456789aBcDeF0123456789AbCdEf01',
+  publicKey: randomBytes(65),
+  state: 'ACTIVE',
+  origin: 'dkg',
+  createMs: NOW,
+  ...changes,
 })
 
 export const intent = (changes: Partial<NewIntent> = {}): NewIntent => ({

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { inspect } from 'node:util'
 import { expect, test } from 'vitest'
-import { parseProjectId, parseRequestId, parseUserId, walletIdFromBytes } from '../../src/domain/ids.ts'
+import { parseProjectId, parseRequestId, parseUserId } from '../../src/domain/ids.ts'
 import type { ProjectId } from '../../src/domain/ids.ts'
 import {
   authenticateApiKey,
@@ -36,8 +36,7 @@ import {
   requireWallet,
   setWalletState,
 } from '../../src/vault/wallets.ts'
-import type { NewWallet } from '../../src/vault/wallets.ts'
-import { event, makeCosignerVault, makeVault, NOW, openVaultAt, reasonOf, tamper } from './fixture.ts'
+import { event, makeCosignerVault, makeVault, newWallet, NOW, openVaultAt, reasonOf, tamper } from './fixture.ts'
 
 const DEFAULT = parseProjectId('default')!
 const OTHER = parseProjectId('other')!
@@ -192,21 +191,6 @@ test('what was rolled back is not remembered', async () => {
   expect(await verifyAuditChain(vault.read)).toMatchObject({ intact: true })
 })
 
-const newWallet = (changes: Partial<NewWallet> = {}): NewWallet => ({
-  walletId: walletIdFromBytes(randomBytes(16)),
-  project: DEFAULT,
-  userId: parseUserId('alice')!,
-  keyType: 'secp256k1',
-  ownerType: 'project',
-  label: '',
-  address: '0xAbCdEf0123456789aBcDeF0123456789AbCdEf01',
-  publicKey: randomBytes(65),
-  state: 'ACTIVE',
-  origin: 'dkg',
-  createMs: NOW,
-  ...changes,
-})
-
 test('a wallet is found by id, by address in any letter case, and by user, in its project alone', async () => {
   const vault = await makeVault()
   await vault.commit((tx) => insertProject(tx, { projectId: OTHER, name: '', nowMs: NOW }))
@@ -232,7 +216,8 @@ test('a Solana address is found exactly', async () => {
 
 test('one live wallet per project, user, key type, owner type and label', async () => {
   const vault = await makeVault()
-  const insert = (changes: Partial<NewWallet> = {}) => vault.commit((tx) => insertWallet(tx, newWallet(changes)))
+  const insert = (changes: Parameters<typeof newWallet>[0] = {}) =>
+    vault.commit((tx) => insertWallet(tx, newWallet(changes)))
   const first = await insert()
   for (const state of ['PENDING', 'SUSPENDED'] as const) {
     await vault.commit((tx) => setWalletState(tx, first.walletId, state))

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { copyFileSync } from 'node:fs'
 import Database from 'better-sqlite3'
 import { expect, test } from 'vitest'
-import { parseUserId, walletIdFromBytes } from '../../src/domain/ids.ts'
+import { walletIdFromBytes } from '../../src/domain/ids.ts'
 import { createApiKey, listApiKeys, revokeApiKey } from '../../src/vault/api-keys.ts'
 import { auditHead, requireRememberedHead } from '../../src/vault/audit-chain.ts'
 import { openDaemonVault } from '../../src/vault/daemon-vault.ts'
@@ -26,7 +26,7 @@ import {
   setShareState,
 } from '../../src/vault/wallet-shares.ts'
 import { insertWallet, setWalletState } from '../../src/vault/wallets.ts'
-import { makeVault, NOW, openVaultAt, reasonOf, tamper } from './fixture.ts'
+import { makeVault, newWallet, NOW, openVaultAt, reasonOf, tamper } from './fixture.ts'
 import type { Place } from './fixture.ts'
 
 const WALLET = randomBytes(16)
@@ -61,19 +61,7 @@ const FREEZE: FreezeRow = {
 const insertRows = (tx: Tx): void => {
   createApiKey(tx, { project: DEFAULT_PROJECT, name: 'k', permissions: [], nowMs: NOW })
   addFreeze(tx, FREEZE)
-  insertWallet(tx, {
-    walletId: walletIdFromBytes(WALLET),
-    project: DEFAULT_PROJECT,
-    userId: parseUserId('alice')!,
-    keyType: 'secp256k1',
-    ownerType: 'project',
-    label: '',
-    address: '0x0000000000000000000000000000000000000001',
-    publicKey: randomBytes(65),
-    state: 'ACTIVE',
-    origin: 'dkg',
-    createMs: NOW,
-  })
+  insertWallet(tx, newWallet({ walletId: walletIdFromBytes(WALLET) }))
 }
 
 const control = (state: 1 | 2 | 3, lEpoch = 1): Uint8Array => {

@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import { expect, it } from 'vitest'
 import type { Call } from '../../src/domain/call.ts'
-import { type ProjectId, type UserId, walletIdFromBytes } from '../../src/domain/ids.ts'
+import { type ProjectId, walletIdFromBytes } from '../../src/domain/ids.ts'
 import { StageTimes } from '../../src/domain/stages.ts'
 import { Fences } from '../../src/signing/fences.ts'
 import { GrantCache } from '../../src/signing/grant-cache.ts'
@@ -11,7 +11,7 @@ import { createApiKey, revokeApiKey } from '../../src/vault/api-keys.ts'
 import { listAudit } from '../../src/vault/audit-chain.ts'
 import { insertWallet } from '../../src/vault/wallets.ts'
 import { refreshShares, type RefreshNeeds } from '../../src/wallet/refresh-shares.ts'
-import { makeVault, NOW, reasonOf } from '../vault/fixture.ts'
+import { makeVault, newWallet, NOW, reasonOf } from '../vault/fixture.ts'
 
 const PROJECT = 'default' as ProjectId
 
@@ -20,19 +20,7 @@ const stage = async () => {
   const vault = await makeVault()
   const walletId = walletIdFromBytes(new Uint8Array(randomBytes(16)))
   const key = await vault.commit((tx) => {
-    insertWallet(tx, {
-      walletId,
-      project: PROJECT,
-      userId: 'bob' as UserId,
-      keyType: 'secp256k1',
-      ownerType: 'project',
-      label: '',
-      address: '0x11E9CA82A3a762b4B5bd264d4173a242e7a77064',
-      publicKey: new Uint8Array(65),
-      state: 'ACTIVE',
-      origin: 'dkg',
-      createMs: NOW,
-    })
+    insertWallet(tx, newWallet({ walletId }))
     const permissions = { grants: [{ permission: 'wallet:admin', narrowing: {} }] }.grants
     return createApiKey(tx, { project: PROJECT, name: 'k', permissions, nowMs: NOW, expireMs: NOW + 5_000 }).key
   })

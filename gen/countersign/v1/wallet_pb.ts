@@ -1496,7 +1496,7 @@ export const OwnerType = {
   PROJECT: 1,
 
   /**
-   * The end user: the project signs only under a grant (GRANT_REQUIRED otherwise).
+   * The end user: they sign themselves, and the project under a grant of theirs (see DelegationService).
    *
    * @generated from enum value: OWNER_TYPE_END_USER = 2;
    */

@@ -7,6 +7,7 @@
 import { concatBytes, equalBytes, plainBytes, readU16, readU32, u16, u32, u8 } from '../hash/encoding.ts'
 import { benign, FAULT_CODES, type FaultCode, type ProtocolFault, violation } from './fault.ts'
 import {
+  ALG_ED25519,
   BASE_OT_BYTES,
   MAX_DKG_WALLETS,
   MAX_REFRESH_WALLETS,
@@ -100,10 +101,10 @@ const SENDER: ReadonlyMap<FrameType, Role> = new Map<FrameType, Role>([
   ...fromS('FORK2', 'FORK4', 'IM2', 'IM4', 'REHOME2', 'REHOME4', 'OUTCOME_QUESTION'),
 ])
 
-/** Types of the suite that this release does not offer: fork, import, export and rehome. */
+/** Types of the suite that this release does not offer: fork, import and rehome. */
 const NOT_OFFERED: ReadonlySet<FrameType> = new Set(
   typesOf('FORK1', 'FORK2', 'FORK3', 'FORK4', 'FORK5', 'SEALED_SHARE', 'IM1', 'IM2', 'IM3', 'IM4', 'IM5').concat(
-    typesOf('EXPORT_REQUEST', 'EXPORT_ANSWER', 'REHOME1', 'REHOME2', 'REHOME3', 'REHOME4', 'REHOME5'),
+    typesOf('REHOME1', 'REHOME2', 'REHOME3', 'REHOME4', 'REHOME5'),
   ),
 )
 
@@ -228,12 +229,14 @@ export function decodeFrame(frame: Uint8Array, peer: Role): Frame {
 }
 
 /**
- * The length that a body with counts must have (points of secp256k1), computed from the counts alone; undefined
+ * The length that a body with counts must have, computed from the counts alone; undefined
  * for a type whose length follows from the session instead. A body too short to hold its counts gives a length
  * that it does not have.
  */
 export function bodyLengthFromCounts(type: FrameType, body: Uint8Array): number | undefined {
   const count = (offset: number) => (body.length < offset + 2 ? 0 : readU16(body, offset))
+  /** A point of Ed25519 has one byte less; the algorithm stands in front of it. */
+  const narrower = (algOffset: number): 0 | 1 => (body[algOffset] === ALG_ED25519 ? 1 : 0)
   switch (type) {
     case FRAME_TYPES.W1:
       return 67
@@ -259,14 +262,19 @@ export function bodyLengthFromCounts(type: FrameType, body: Uint8Array): number 
       return 2 + 52 * count(0)
     case FRAME_TYPES.SEALED_SHARE:
       return 263 + count(261)
-    case FRAME_TYPES.IM1:
-      return 262 + count(260)
-    case FRAME_TYPES.EXPORT_REQUEST: {
-      const keyBytes = count(71)
-      return 116 + keyBytes + count(114 + keyBytes)
+    case FRAME_TYPES.IM1: {
+      const less = 3 * narrower(32)
+      return 262 - less + count(260 - less)
     }
-    case FRAME_TYPES.EXPORT_ANSWER:
-      return 74 + count(72)
+    case FRAME_TYPES.EXPORT_REQUEST: {
+      const less = narrower(16)
+      const keyBytes = count(71 - less)
+      return 116 - less + keyBytes + count(114 - less + keyBytes)
+    }
+    case FRAME_TYPES.EXPORT_ANSWER: {
+      const less = narrower(16)
+      return 74 - less + count(72 - less)
+    }
     case FRAME_TYPES.ERROR:
       return 3 + count(1)
     default:

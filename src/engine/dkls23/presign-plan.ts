@@ -3,14 +3,14 @@
  * own records: different points, chain codes, ids or epochs give different sids, never a failed check.
  */
 import { type Group, SECP256K1_GROUP } from '../curve/group.ts'
-import { concatBytes, equalBytes, secretBytes, u16, u32 } from '../hash/encoding.ts'
+import { concatBytes, equalBytes, secretBytes } from '../hash/encoding.ts'
 import { type LinkParties, walletContext } from './contexts.ts'
 import { benign, damagedRecord, violation } from './fault.ts'
-import { assertBodyLength, assertNoSid, encodeRefusedSlots, type SessionMessage } from './frame.ts'
+import { encodeRefusedSlots, FRAME_TYPES, type SessionMessage } from './frame.ts'
 import type { LinkMaterial } from './link-material.ts'
 import type { WalletRecord } from './records.ts'
+import { encodeSlotNames, readSlotNames } from './slot-names.ts'
 import { ALG_SECP256K1, MAX_SLOTS, ROLE_C, SHORT_ID_BYTES } from './suite.ts'
-import { BodyReader } from './wire.ts'
 
 /** One slot as a session holds it. `share` belongs to the record; a session copies it. */
 export type PresignSlot = {
@@ -56,23 +56,13 @@ export function encodeP1(
   comC: Uint8Array,
 ): Uint8Array {
   const names = slots === 'self-test' ? [NULL_SLOT] : slots
-  const entries = names.map((name) => concatBytes(name.walletId, u32(name.wEpoch)))
-  return concatBytes(nonceC, u16(names.length), ...entries, comC)
+  return concatBytes(encodeSlotNames(nonceC, names), comC)
 }
 
 /** @throws ProtocolFault class C: a sid in the header, B = 0 or above 64, length. */
 export function decodeP1(message: SessionMessage): P1 {
-  assertNoSid(message.sid)
-  const { body } = message
-  const count = body.length < 34 ? 0 : new BodyReader(body.subarray(32)).u16()
-  if (count < 1 || count > MAX_SLOTS) throw violation('number of slots')
-  assertBodyLength(body, 66 + 20 * count)
-  const reader = new BodyReader(body)
-  const nonceC = reader.take(32)
-  reader.take(2)
-  const readName = () => ({ walletId: reader.take(SHORT_ID_BYTES), wEpoch: reader.u32() })
-  const names = Array.from({ length: count }, readName)
-  return { nonceC, names, comC: reader.take(32) }
+  const { nonce, names, rest } = readSlotNames(FRAME_TYPES.P1, message, MAX_SLOTS)
+  return { nonceC: nonce, names, comC: rest.take(32) }
 }
 
 /**

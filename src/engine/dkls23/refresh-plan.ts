@@ -2,14 +2,14 @@
  * Which wallets one refresh renews (docs/protocol.md §12): F1 names them, both sides take their own records, and two
  * sides whose records differ disagree on the sid first, which is benign.
  */
-import { concatBytes, equalBytes, u16, u32 } from '../hash/encoding.ts'
+import { concatBytes, equalBytes } from '../hash/encoding.ts'
 import { type LinkParties, walletContext } from './contexts.ts'
 import { benign, violation } from './fault.ts'
-import { assertBodyLength, assertNoSid, encodeRefusedSlots, type SessionMessage } from './frame.ts'
+import { encodeRefusedSlots, FRAME_TYPES, type SessionMessage } from './frame.ts'
 import type { SlotName } from './presign-plan.ts'
 import type { WalletRecord } from './records.ts'
-import { MAX_REFRESH_WALLETS, type Role, SHORT_ID_BYTES } from './suite.ts'
-import { BodyReader } from './wire.ts'
+import { encodeSlotName, encodeSlotNames, readSlotNames } from './slot-names.ts'
+import { MAX_REFRESH_WALLETS, type Role } from './suite.ts'
 
 export type F1 = {
   readonly nonceC: Uint8Array
@@ -19,23 +19,14 @@ export type F1 = {
 
 /** F1 = N_C ‖ u16 n ‖ n×(walletId ‖ u32 wEpoch, the present one) ‖ com_C. */
 export function encodeF1(nonceC: Uint8Array, names: readonly SlotName[], comC: Uint8Array): Uint8Array {
-  return concatBytes(nonceC, u16(names.length), ...names.map(encodeName), comC)
+  return concatBytes(encodeSlotNames(nonceC, names), comC)
 }
 
 /** @throws ProtocolFault class C: a sid in the header, n = 0 or above 256, length, a wallet named twice. */
 export function decodeF1(message: SessionMessage): F1 {
-  assertNoSid(message.sid)
-  const { body } = message
-  const count = body.length < 34 ? 0 : new BodyReader(body.subarray(32)).u16()
-  if (count < 1 || count > MAX_REFRESH_WALLETS) throw violation('number of wallets')
-  assertBodyLength(body, 66 + 20 * count)
-  const reader = new BodyReader(body)
-  const nonceC = reader.take(32)
-  reader.take(2)
-  const readName = () => ({ walletId: reader.take(SHORT_ID_BYTES), wEpoch: reader.u32() })
-  const names = Array.from({ length: count }, readName)
+  const { nonce, names, rest } = readSlotNames(FRAME_TYPES.F1, message, MAX_REFRESH_WALLETS)
   if (!areDistinct(names)) throw violation('a wallet is named twice')
-  return { nonceC, names, comC: reader.take(32) }
+  return { nonceC: nonce, names, comC: rest.take(32) }
 }
 
 /**
@@ -74,11 +65,7 @@ export function areDistinct(names: readonly Pick<SlotName, 'walletId'>[]): boole
 
 /** Π(walletId ‖ u32 wEpoch ‖ wctx): one item of the sid. */
 export function refreshProduct(link: LinkParties, records: readonly WalletRecord[]): Uint8Array {
-  return concatBytes(...records.map((record) => concatBytes(encodeName(record), walletContext(link, record))))
-}
-
-function encodeName({ walletId, wEpoch }: SlotName): Uint8Array {
-  return concatBytes(walletId, u32(wEpoch))
+  return concatBytes(...records.map((record) => concatBytes(encodeSlotName(record), walletContext(link, record))))
 }
 
 function keyOf({ walletId }: Pick<SlotName, 'walletId'>): string {

@@ -13,15 +13,16 @@ import { ED25519_GROUP } from '../curve/group.ts'
 import { mulBase } from '../curve/ed25519.ts'
 import { type LinkParties, planOf, walletContext } from '../dkls23/contexts.ts'
 import { violation } from '../dkls23/fault.ts'
-import { assertBodyLength, assertNoSid, assertSid, FRAME_TYPES, type SessionMessage } from '../dkls23/frame.ts'
+import { assertBodyLength, assertSid, FRAME_TYPES, type SessionMessage } from '../dkls23/frame.ts'
 import { guard, type OneShot, spend, type Wipeable, wipeable } from '../dkls23/one-shot.ts'
 import { type Entropy, OperationGenerator } from '../dkls23/operation-generator.ts'
 import { copyShares, type PresignSlot, resolvePlan, type SlotName } from '../dkls23/presign-plan.ts'
 import type { WalletRecord } from '../dkls23/records.ts'
+import { encodeSlotNames, readSlotNames } from '../dkls23/slot-names.ts'
 import { ALG_ED25519, MAX_SLOTS, NONCE_BYTES, ROLE_C, ROLE_S, type Role, SHORT_ID_BYTES } from '../dkls23/suite.ts'
 import { emptyTranscript, extendTranscript } from '../dkls23/transcript.ts'
 import { BodyReader } from '../dkls23/wire.ts'
-import { ascii, concatBytes, equalBytes, u16, u32, u8 } from '../hash/encoding.ts'
+import { ascii, concatBytes, equalBytes, u16, u8 } from '../hash/encoding.ts'
 import { taggedHash } from '../hash/tagged-hash.ts'
 import type { NonceCommitments } from './ciphersuite.ts'
 import { type EdPresignature, wipeEdPresignature } from './presignature.ts'
@@ -79,8 +80,7 @@ export function startEdPresignC(
   const generator = openGenerator(inputs, slots, ROLE_C)
   try {
     const own = drawPairs(generator, slots.length)
-    const names = slots.map(({ walletId, wEpoch }) => concatBytes(walletId, u32(wEpoch)))
-    const body = concatBytes(nonceC, u16(slots.length), ...names, encodePairs(own))
+    const body = concatBytes(encodeSlotNames(nonceC, slots), encodePairs(own))
     const tr = extendTranscript(emptyTranscript(), ROLE_C, FRAME_TYPES.E1, body)
     const kept = slots.map((slot) => ({ ...slot, share: new Uint8Array(0) }))
     return { state: { spent: false, inputs, slots: kept, plan: planOfSlots(slots), own, nonceC, tr }, body }
@@ -229,27 +229,15 @@ type E1 = {
 }
 
 function decodeE1(message: SessionMessage): E1 {
-  const { nonceC, names, reader } = openE1(message)
-  const peer = readPairs(reader, names.length)
-  reader.end()
+  const { nonce, names, rest } = openE1(message)
+  const peer = readPairs(rest, names.length)
+  rest.end()
   assertDistinct(peer)
-  return { nonceC, names, peer }
+  return { nonceC: nonce.slice(), names, peer }
 }
 
 /** All of E1 in front of the nonce commitments, where the reader stands. */
-function openE1(message: SessionMessage): Omit<E1, 'peer'> & { readonly reader: BodyReader } {
-  assertNoSid(message.sid)
-  const { body } = message
-  const count = body.length < 34 ? 0 : new BodyReader(body.subarray(32)).u16()
-  if (count < 1 || count > MAX_SLOTS) throw violation('number of slots')
-  assertBodyLength(body, 34 + 84 * count)
-  const reader = new BodyReader(body)
-  const nonceC = reader.take(NONCE_BYTES).slice()
-  reader.take(2)
-  const readName = () => ({ walletId: reader.take(SHORT_ID_BYTES), wEpoch: reader.u32() })
-  const names = Array.from({ length: count }, readName)
-  return { nonceC, names, reader }
-}
+const openE1 = (message: SessionMessage) => readSlotNames(FRAME_TYPES.E1, message, MAX_SLOTS)
 
 /** No nonce commitment of a session comes twice. @throws ProtocolFault class C. */
 function assertDistinct(pairs: readonly NonceCommitments[]): void {

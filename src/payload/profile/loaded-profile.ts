@@ -52,6 +52,8 @@ export type RequestContext = {
   readonly walletAddress?: string
   /** 33 bytes (secp256k1, compressed) or 32 (Ed25519). */
   readonly sessionPublicKey?: Uint8Array
+  /** The EVM address of a secp256k1 session key; computed from the public key, slowly, when it is not given. */
+  readonly sessionAddress?: string
   readonly credentials?: { readonly [name: string]: string }
   /** What an earlier flow said to keep. */
   readonly kept?: { readonly [name: string]: string }
@@ -61,6 +63,8 @@ export type RequestContext = {
 
 export type HttpRequest = {
   readonly method: string
+  /** Of the network's REST interface, without the path. */
+  readonly baseUrl: string | undefined
   readonly path: string
   readonly headers: { readonly [name: string]: string }
   readonly body: string | undefined
@@ -112,6 +116,10 @@ export type LoadedProfile = {
   readonly parseParameters: (json: Uint8Array) => Parameters
   /** The fields a flow wants beside parameters and action. */
   readonly parseInput: (flow: string, json: Uint8Array) => Parameters
+  /** What PutVenueCredential may store. Refuses (PROFILE_INPUT_INVALID) what the profile does not know. */
+  readonly parseCredentials: (json: Uint8Array) => { readonly [name: string]: string }
+  /** The MAC key among the credentials. Undefined for a profile that makes no MACs. */
+  readonly macKey: (credentials: { readonly [name: string]: string }) => Uint8Array | undefined
   /**
    * Reads an action strictly. Refuses PROFILE_NETWORK_UNKNOWN, PROFILE_FAMILY_UNKNOWN, and ACTION_INVALID with the path: also an action
    * that is not of the family it was sent as.

@@ -1,5 +1,5 @@
 import type { Expression } from './expression.ts'
-import type { Shape } from './shape.ts'
+import type { Members, Shape } from './shape.ts'
 
 /**
  * An exchange profile: how one venue wants its session keys registered and its requests signed, written as data. It
@@ -67,6 +67,8 @@ export type TypeLists = { readonly [name: string]: string }
 export type SignSpec =
   | {
       readonly by: Signer
+      /** Computed before this signature, with those before it. */
+      readonly let?: Bindings
       readonly scheme: 'eip712'
       readonly domain: Expression
       readonly types: TypeLists
@@ -74,7 +76,15 @@ export type SignSpec =
       readonly message: Expression
     }
   /** EIP-191 of a text; the others sign the bytes as they are. */
-  | { readonly by: Signer; readonly scheme: 'eip191' | 'ed25519' | 'hmac-sha256'; readonly message: Expression }
+  | {
+      readonly by: Signer
+      readonly let?: Bindings
+      readonly scheme: 'eip191' | 'ed25519' | 'hmac-sha256'
+      readonly message: Expression
+    }
+
+/** Named values, computed in order; each may use those before it. */
+export type Bindings = readonly (readonly [name: string, value: Expression])[]
 
 export type Signer = 'wallet' | 'session' | 'credential'
 
@@ -94,6 +104,8 @@ export type FlowPurpose =
   /** Asks the venue for credentials that PutVenueCredential then stores. */
   | 'credentials'
   | 'revoke'
+  /** An action that only the wallet may sign, by a flow's `input`. */
+  | 'wallet_action'
   /** Opens an authenticated session or connection. */
   | 'auth'
   /** Signs an action of a family. */
@@ -105,9 +117,8 @@ export type Flow = {
   readonly purpose: FlowPurpose
   readonly confidence: Confidence
   /** Fields that the caller gives beside the action; for flows of the wallet. */
-  readonly input?: { readonly [name: string]: Shape }
-  /** Named values, computed in order; each may use those before it. */
-  readonly let?: readonly (readonly [name: string, value: Expression])[]
+  readonly input?: Members
+  readonly let?: Bindings
   /** Signatures in order; a later one may cover an earlier one as `$sig1`. `$sig` is the last. */
   readonly sign: readonly SignSpec[]
   /** The signed action as the venue takes it. */
@@ -119,7 +130,7 @@ export type Flow = {
   readonly answer?: { readonly [credential: string]: string }
 }
 
-/** One leg of an action, for limits. Absent: the action has no such thing. */
+/** One leg of an action, for limits: of `each` as `$leg`, or the one of the action. Absent: there is no such thing. */
 export type LegSpec = {
   readonly market: Expression
   /** Yields `buy` or `sell`. */
@@ -156,9 +167,9 @@ export type Profile = {
     readonly singleUse?: boolean
   }
   /** Chosen when the key is made and fixed with it, as `$params.<name>`. */
-  readonly params: { readonly [name: string]: Shape }
+  readonly params: Members
   /** Stored by PutVenueCredential, as `$cred.<name>`; `hmac` is the one that a `credential` signs with. */
-  readonly credentials?: { readonly [name: string]: Shape }
+  readonly credentials?: Members
   readonly hmacSecret?: { readonly credential: string; readonly encoding: 'base64' | 'hex' | 'utf8' }
   readonly nonce: NoncePolicy
   readonly enforcedBy: { readonly expiry: EnforcedBy; readonly scope: EnforcedBy }
@@ -182,21 +193,35 @@ export type PayloadField =
   | { readonly name: string; readonly uint: number }
   | { readonly name: string; readonly list: true }
 
+/** A request as JSON: integers beyond 2^53 as text, bytes as 0x hex. */
+export type RequestJson = {
+  readonly network: string
+  readonly parameters?: { readonly [name: string]: unknown }
+  /** With `action`: signs the action. Without: runs the flow. */
+  readonly family?: string
+  readonly action?: unknown
+  readonly input?: { readonly [name: string]: unknown }
+  readonly nonce?: string | number
+  readonly timeMs?: number
+  readonly notAfterMs?: number
+  readonly expireTimeMs?: number
+  readonly scopes?: readonly string[]
+  readonly walletAddress?: string
+  readonly sessionPublicKey?: string
+  readonly sessionAddress?: string
+  readonly credentials?: { readonly [name: string]: string }
+  readonly kept?: { readonly [name: string]: string }
+}
+
 /** A known answer. Every one must come out before the profile is offered. */
 export type SelfTest = {
   readonly name: string
   readonly flow: string
-  readonly network: string
-  /** What `RequestContext` holds, as JSON: integers beyond 2^53 as text, bytes as 0x hex. */
-  readonly context: { readonly [member: string]: unknown }
-  readonly family?: Family
-  /** The action's JSON. */
-  readonly action?: string
-  /** Per signature: what is signed, 0x hex. */
+  readonly request: RequestJson
+  /** Per signature: what is signed, 0x hex, or the text of it. */
   readonly signs: readonly string[]
-  /** Per signature: a signature to finish with. */
+  /** Per signature: one to finish with, 0x hex. With them, what is below is compared too. */
   readonly signatures?: readonly string[]
-  /** Texts that the finished request must equal. */
   readonly signedAction?: string
   readonly body?: string
   readonly headers?: { readonly [name: string]: string }

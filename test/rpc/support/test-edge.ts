@@ -9,8 +9,9 @@ import { createClient } from '@connectrpc/connect'
 import { createConnectTransport, createGrpcTransport, createGrpcWebTransport } from '@connectrpc/connect-node'
 import type { Call } from '../../../src/domain/call.ts'
 import { failure } from '../../../src/domain/failure.ts'
-import type { ApiKeyId, ProjectId, UserId, WalletId } from '../../../src/domain/ids.ts'
+import type { ApiKeyId, GrantId, ProjectId, UserId, WalletId } from '../../../src/domain/ids.ts'
 import type { ApiKeyDirectory, ApiKeyRecord } from '../../../src/rpc/authenticate.ts'
+import type { DelegationUseCases, GrantView } from '../../../src/rpc/delegation-use-cases.ts'
 import type { AccessToken, EndUserDirectory } from '../../../src/rpc/end-users.ts'
 import type { Edge, EdgeListen } from '../../../src/rpc/edge.ts'
 import { openEdge } from '../../../src/rpc/edge.ts'
@@ -164,6 +165,16 @@ const KEY_VIEW: ApiKeyView = {
 }
 const FREEZE: FreezeView = { scope: 'wallet', id: WALLET.walletId, note: '', actor: 'api_key:x', createTimeMs: 1 }
 
+export const GRANT: GrantView = {
+  grantId: `grant_${'cd'.repeat(16)}` as GrantId,
+  userId: 'alice',
+  address: undefined,
+  state: 'active',
+  expireTimeMs: 1_800_000_000_000,
+  createTimeMs: 1_700_000_000_123,
+  revokeTimeMs: undefined,
+}
+
 /** A call that reached a use case, by its name. */
 export type Reached = { readonly name: string; readonly call: Call; readonly args: unknown }
 
@@ -196,6 +207,12 @@ const defaultUseCases = (): UseCases => ({
       recoveredAddress: WALLET.address,
       digest: SIGNED.digest,
     }),
+  },
+  delegation: {
+    createGrant: async () => GRANT,
+    getGrant: async () => GRANT,
+    listGrants: async () => ({ items: [GRANT], nextCursor: undefined }),
+    revokeGrant: async () => ({ ...GRANT, state: 'revoked', revokeTimeMs: 1_700_000_000_456 }),
   },
   audit: {
     listEvents: async () => [],
@@ -258,6 +275,7 @@ export type TestEdgeOptions = {
   readonly users?: readonly TestUser[]
   readonly wallets?: Partial<WalletUseCases>
   readonly signing?: Partial<SigningUseCases>
+  readonly delegation?: Partial<DelegationUseCases>
   readonly audit?: Partial<AuditUseCases>
   readonly admin?: Partial<AdminUseCases>
   readonly listen?: Partial<EdgeListen>
@@ -309,6 +327,7 @@ export const openTestEdge = async (options: TestEdgeOptions): Promise<TestEdge> 
     useCases: {
       wallets: recording({ ...base.wallets, ...options.wallets }, reached),
       signing: recording({ ...base.signing, ...options.signing }, reached),
+      delegation: recording({ ...base.delegation, ...options.delegation }, reached),
       audit: recording({ ...base.audit, ...options.audit }, reached),
       admin: recording({ ...base.admin, ...options.admin }, reached),
     },

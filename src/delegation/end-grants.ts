@@ -1,0 +1,57 @@
+/** How a grant ends: one audit row, and what was made under it ends in the same transaction. */
+import type { AuditEvent } from '../vault/audit-chain.ts'
+import { appendAudit } from '../vault/audit-chain.ts'
+import type { DaemonVault } from '../vault/daemon-vault.ts'
+import { expireGrants, type Grant, isGrantDue } from '../vault/grants.ts'
+import type { Tx } from '../vault/store.ts'
+
+/** Called in the transaction that ends a grant, for what was made under it. */
+export type GrantEnded = (tx: Tx, grant: Grant, nowMs: number) => void
+
+export const grantDetails = ({ userId, address, expireMs }: Grant): AuditEvent['details'] => ({
+  userId,
+  ...(address === undefined ? {} : { address }),
+  expireTime: new Date(expireMs).toISOString(),
+})
+
+type Ending = Pick<AuditEvent, 'actor' | 'method' | 'requestId' | 'decision'>
+
+const BY_TIME: Ending = { actor: { kind: 'daemon', id: '' } }
+
+/** Writes down that a grant has ended, as its row in the same transaction says. */
+export const recordEnd = (tx: Tx, grant: Grant, by: Ending, ended: GrantEnded): void => {
+  const timeMs = grant.endMs ?? grant.expireMs
+  appendAudit(tx, {
+    ...by,
+    timeMs,
+    kind: grant.state === 'REVOKED' ? 'grant.revoked' : 'grant.expired',
+    project: grant.project,
+    subject: { type: 'grant', id: grant.grantId },
+    details: grantDetails(grant),
+  })
+  ended(tx, grant, timeMs)
+}
+
+export const recordExpiry = (tx: Tx, grants: readonly Grant[], ended: GrantEnded): void => {
+  for (const grant of grants) recordEnd(tx, grant, BY_TIME, ended)
+}
+
+const AT_ONCE = 100
+
+/**
+ * Ends the grants whose time is over. They are of no use from their time on whether or not this has run; what it adds is
+ * that their end is on record, and that a clock set back does not bring them back.
+ */
+export const endExpiredGrants = async (vault: DaemonVault, nowMs: number, ended: GrantEnded): Promise<number> => {
+  let count = 0
+  while (isGrantDue(vault.read, nowMs)) {
+    const done = await vault.commit((tx) => {
+      const grants = expireGrants(tx, nowMs, AT_ONCE)
+      recordExpiry(tx, grants, ended)
+      return grants.length
+    })
+    if (done === 0) break
+    count += done
+  }
+  return count
+}

@@ -1,0 +1,98 @@
+/**
+ * What the owner of a wallet signs with a wallet secret, an ECDSA key on P-256, for one party to act on by itself
+ * (docs/protocol.md §14). A statement is u8(|T|) ‖ T ‖ u8(n) ‖ Π u32le(|item|) ‖ item, T without the suite's prefix:
+ * it is made outside the protocol. Signed is its SHA-256, r ‖ s big-endian, 64 bytes.
+ */
+import { createPublicKey, hash, type KeyObject, verify } from 'node:crypto'
+import { ascii, concatBytes, equalBytes, plainBytes, u32, u64, u8 } from '../hash/encoding.ts'
+import type { Recipient } from './share-envelope.ts'
+
+export const CONSENT_MAX_MS = 300_000
+export const SECRET_ID_BYTES = 32
+export const SIGNATURE_BYTES = 64
+const P256_SPKI_BYTES = 91
+
+/** One-use: 32 random bytes; good until `expireMs`, at most five minutes ahead. */
+export type Once = { readonly expireMs: number; readonly nonce: Uint8Array }
+
+const statement = (type: string, items: readonly Uint8Array[]): Uint8Array => {
+  const tag = ascii(type)
+  return concatBytes(
+    u8(tag.length),
+    tag,
+    u8(items.length),
+    ...items.flatMap((item) => [u32(item.length), item]),
+  )
+}
+
+export type ExportStatement = Once & {
+  /** The party that is to act on it, 32 bytes. */
+  readonly partyId: Uint8Array
+  readonly walletId: Uint8Array
+  readonly wEpoch: number
+  /** As the engine encodes it: 33 bytes SEC1 compressed, of Ed25519 32. */
+  readonly publicKey: Uint8Array
+  readonly recipient: Recipient
+}
+
+/** "countersign/export/v1": hand the share of this wallet at this epoch over, sealed to this key. */
+export const exportStatement = (asked: ExportStatement): Uint8Array =>
+  statement('countersign/export/v1', [
+    asked.partyId,
+    asked.walletId,
+    u32(asked.wEpoch),
+    asked.publicKey,
+    concatBytes(u8(asked.recipient.kind), asked.recipient.key),
+    u64(BigInt(asked.expireMs)),
+    asked.nonce,
+  ])
+
+/** Whose register of wallet secrets: of one party, for one user of one project. */
+export type RegisterOwner = { readonly partyId: Uint8Array; readonly project: string; readonly userId: string }
+
+/** "countersign/wallet-secret-first/v1": proof, by the secret itself, that who makes the first wallet holds it. */
+export const firstSecretStatement = ({ partyId, project, userId }: RegisterOwner, publicKey: Uint8Array): Uint8Array =>
+  statement('countersign/wallet-secret-first/v1', [partyId, ascii(project), ascii(userId), publicKey])
+
+export type SecretChange = Once & {
+  readonly change: 'bind' | 'remove'
+  /** Of the secret that is bound or removed: SubjectPublicKeyInfo, DER. */
+  readonly publicKey: Uint8Array
+}
+
+/** "countersign/wallet-secret/v1": bind or remove a secret; signed by one that is in the register already. */
+export const secretChangeStatement = ({ partyId, project, userId }: RegisterOwner, asked: SecretChange): Uint8Array =>
+  statement('countersign/wallet-secret/v1', [
+    partyId,
+    ascii(project),
+    ascii(userId),
+    ascii(asked.change),
+    asked.publicKey,
+    u64(BigInt(asked.expireMs)),
+    asked.nonce,
+  ])
+
+/** SHA-256 of the SubjectPublicKeyInfo: how a secret is named. */
+export const secretIdOf = (publicKey: Uint8Array): Uint8Array => new Uint8Array(hash('sha256', publicKey, 'buffer'))
+
+const keyOf = (publicKey: Uint8Array): KeyObject | undefined => {
+  if (publicKey.length !== P256_SPKI_BYTES) return undefined
+  try {
+    const key = createPublicKey({ key: Buffer.from(publicKey), format: 'der', type: 'spki' })
+    const isP256 = key.asymmetricKeyType === 'ec' && key.asymmetricKeyDetails?.namedCurve === 'prime256v1'
+    const isCanonical = equalBytes(plainBytes(key.export({ format: 'der', type: 'spki' })), plainBytes(publicKey))
+    return isP256 && isCanonical ? key : undefined
+  } catch {
+    return undefined
+  }
+}
+
+/** The DER of an uncompressed P-256 SubjectPublicKeyInfo and nothing else. */
+export const isWalletSecret = (publicKey: Uint8Array): boolean => keyOf(publicKey) !== undefined
+
+/** Whether the secret signed the statement. False for a key or a signature that is malformed. */
+export const isSignedBy = (publicKey: Uint8Array, signed: Uint8Array, signature: Uint8Array): boolean => {
+  const key = keyOf(publicKey)
+  if (key === undefined || signature.length !== SIGNATURE_BYTES) return false
+  return verify('sha256', signed, { key, dsaEncoding: 'ieee-p1363' }, signature)
+}

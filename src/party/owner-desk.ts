@@ -1,0 +1,257 @@
+/**
+ * The cosigner's own judgement on owners and their wallet secrets: what it takes into its register, and when it hands a
+ * share over. Nothing here is the daemon's word: a secret comes with the user's first wallet or under the signature of
+ * one that is there, and a share leaves under such a signature or by the cosigner's own operator.
+ */
+import { hash } from 'node:crypto'
+import type { Clock } from '../domain/clock.ts'
+import { failure } from '../domain/failure.ts'
+import { type ProjectId, walletIdFromBytes } from '../domain/ids.ts'
+import type { ExportRequest } from '../engine/dkls23/export.ts'
+import { benign } from '../engine/dkls23/fault.ts'
+import {
+  CONSENT_MAX_MS,
+  exportStatement,
+  firstSecretStatement,
+  isSignedBy,
+  isWalletSecret,
+  secretChangeStatement,
+  secretIdOf,
+} from '../engine/sealing/owner-consent.ts'
+import type { Recipient } from '../engine/sealing/share-envelope.ts'
+import { appendAudit, type AuditEvent } from '../vault/audit-chain.ts'
+import { spendConsent, takeApproval } from '../vault/consents.ts'
+import type { CosignerVault } from '../vault/cosigner-vault.ts'
+import { findFreeze } from '../vault/freezes.ts'
+import {
+  deleteOwnerSecret,
+  getOwnerSecret,
+  getWalletOwner,
+  insertOwnerSecret,
+  insertWalletOwner,
+  listOwnerSecrets,
+  OWNER_SECRETS_MAX,
+  ownsWallets,
+  type BoundBy,
+  type Owner,
+} from '../vault/owner-register.ts'
+import type { Reader, Tx } from '../vault/store.ts'
+import { getShare } from '../vault/wallet-shares.ts'
+import { hexOf } from './presignature-map.ts'
+
+/** A secret bound later than this ago does not export yet: who owns the account can notice it meanwhile. */
+export const SECRET_WAIT_MS = 86_400_000
+
+/** A wallet that is being made, and the first secret of its owner where there is none yet. */
+export type WalletClaim = Owner & {
+  readonly walletId: Uint8Array
+  readonly secret?: { readonly publicKey: Uint8Array; readonly signature: Uint8Array } | undefined
+}
+
+/** A change of the register, signed by a secret that is in it. */
+export type SecretOrder = Owner & {
+  readonly change: 'bind' | 'remove'
+  readonly publicKey: Uint8Array
+  readonly expireMs: number
+  readonly nonce: Uint8Array
+  /** Who signed, 32 bytes. */
+  readonly signedBy: Uint8Array
+  readonly signature: Uint8Array
+}
+
+export type OwnerDeskNeeds = {
+  readonly vault: CosignerVault
+  readonly clock: Clock
+  /** This party's id, which every statement names. */
+  readonly partyId: Uint8Array
+  readonly allowExport: boolean
+}
+
+/** What an operator's approval is for: one kind and key. */
+export const digestOfKey = ({ kind, key }: Recipient): Uint8Array =>
+  new Uint8Array(hash('sha256', Buffer.concat([Uint8Array.of(kind), key]), 'buffer'))
+
+const refused = (why: string) => failure('WALLET_SECRET_REFUSED', { why })
+const denied = (why: string) => benign('policy_denied', why)
+
+export class OwnerDesk {
+  readonly #needs: OwnerDeskNeeds
+
+  constructor(needs: OwnerDeskNeeds) {
+    this.#needs = needs
+  }
+
+  /**
+   * Whose a wallet is that is being made: before the daemon decides, so before anybody learns its address. Durable when
+   * it resolves; the same claim again changes nothing. Refuses with WALLET_SECRET_REFUSED.
+   */
+  async claimWallet(claim: WalletClaim): Promise<void> {
+    const timeMs = this.#nowMs()
+    await this.#needs.vault.commit((tx) => {
+      const { walletId, project, userId } = claim
+      const held = getWalletOwner(tx, walletId)
+      const isSame = held?.project === project && held.userId === userId
+      if (held !== undefined && !isSame) throw refused('the wallet has another owner')
+      if (getShare(tx, walletId) !== undefined || getShare(tx, walletId, 'pending')?.wEpoch !== 0) {
+        throw refused('the wallet is not being made')
+      }
+      const isFirst = !ownsWallets(tx, claim)
+      if (claim.secret !== undefined) this.#bindFirst(tx, claim, isFirst, timeMs)
+      if (isSame) return
+      insertWalletOwner(tx, { walletId, project, userId, createMs: timeMs })
+      appendAudit(tx, ownerEvent('wallet.claimed', claim, { type: 'wallet', id: walletIdFromBytes(walletId) }, timeMs))
+    })
+  }
+
+  /** A later secret, or the end of one. Durable when it resolves. Refuses with WALLET_SECRET_REFUSED. */
+  async changeSecret(order: SecretOrder): Promise<void> {
+    const { partyId, vault } = this.#needs
+    const timeMs = this.#nowMs()
+    await vault.commit((tx) => {
+      const signer = getOwnerSecret(tx, order, order.signedBy)
+      const signed = secretChangeStatement({ ...order, partyId }, order)
+      if (signer === undefined || !isSignedBy(signer.publicKey, signed, order.signature)) {
+        throw refused('no wallet secret of this user signed it')
+      }
+      if (!this.#isTimely(order.expireMs)) throw refused('it has expired, or is good for more than five minutes')
+      if (!spendConsent(tx, order.nonce, order.expireMs, timeMs)) throw refused('its nonce was used before')
+      if (order.change === 'bind') bindSecret(tx, order, order.publicKey, 'wallet_secret', timeMs)
+      else removeSecret(tx, order, order.publicKey, { kind: 'end_user', timeMs })
+    })
+  }
+
+  /**
+   * Allows the export of one share, and uses up what allowed it, durably, before it resolves.
+   * @throws ProtocolFault class A policy_denied; its text is for this party's operator alone.
+   */
+  async authorizeExport(asked: ExportRequest): Promise<void> {
+    const { vault, allowExport } = this.#needs
+    if (!allowExport) throw denied('export is not switched on at the cosigner')
+    if (!this.#isTimely(asked.expireMs)) throw denied('the consent has expired, or is good for more than five minutes')
+    const timeMs = this.#nowMs()
+    await vault.commit((tx) => {
+      const owner = getWalletOwner(tx, asked.walletId)
+      requireExportable(tx, asked, owner)
+      const by = asked.consent.kind === 'operator' ? this.#byOperator(tx, asked, timeMs) : this.#byOwner(tx, asked, timeMs)
+      appendAudit(tx, exportEvent(asked, owner, by, timeMs))
+    })
+  }
+
+  #bindFirst(tx: Tx, claim: WalletClaim, isFirst: boolean, timeMs: number): void {
+    const { publicKey, signature } = claim.secret as NonNullable<WalletClaim['secret']>
+    const signed = firstSecretStatement({ ...claim, partyId: this.#needs.partyId }, publicKey)
+    if (!isSignedBy(publicKey, signed, signature)) throw refused('the wallet secret did not sign for itself')
+    if (getOwnerSecret(tx, claim, secretIdOf(publicKey)) !== undefined) return
+    if (!isFirst) throw refused('a later wallet secret is signed by one that is in the register')
+    bindSecret(tx, claim, publicKey, 'first_wallet', timeMs)
+  }
+
+  #byOwner(tx: Tx, asked: ExportRequest, timeMs: number): AuditEvent['actor'] {
+    const { consent } = asked
+    const owner = getWalletOwner(tx, asked.walletId)
+    if (consent.kind !== 'wallet_secret' || owner === undefined) throw denied('no end user owns this wallet')
+    const secret = getOwnerSecret(tx, owner, consent.secretId)
+    if (secret === undefined) throw denied('the wallet secret is not in the register')
+    if (secret.bindMs + SECRET_WAIT_MS > timeMs) throw denied('the wallet secret is younger than a day')
+    const signed = exportStatement({ ...asked, partyId: this.#needs.partyId })
+    if (!isSignedBy(secret.publicKey, signed, consent.signature)) throw denied('the signature of the consent')
+    if (!spendConsent(tx, asked.nonce, asked.expireMs, timeMs)) throw denied('the nonce was used before')
+    return { kind: 'end_user', id: `${owner.project}/${owner.userId}` }
+  }
+
+  #byOperator(tx: Tx, asked: ExportRequest, timeMs: number): AuditEvent['actor'] {
+    const { consent } = asked
+    if (consent.kind !== 'operator') throw denied('no approval')
+    const approval = takeApproval(tx, consent.approvalId, timeMs)
+    if (approval === undefined) throw denied('there is no such approval, or it was used')
+    const isForIt = hexOf(approval.walletId) === hexOf(asked.walletId)
+    if (!isForIt || hexOf(approval.keyDigest) !== hexOf(digestOfKey(asked.recipient))) {
+      throw denied('the approval is for another wallet or key')
+    }
+    if (approval.expireMs <= timeMs) throw denied('the approval has expired')
+    if (!spendConsent(tx, asked.nonce, asked.expireMs, timeMs)) throw denied('the nonce was used before')
+    return { kind: 'operator', id: hexOf(consent.approvalId) }
+  }
+
+  #isTimely(expireMs: number): boolean {
+    const leftMs = expireMs - this.#needs.clock.nowMs()
+    return leftMs > 0 && leftMs <= CONSENT_MAX_MS
+  }
+
+  #nowMs(): number {
+    return Math.trunc(this.#needs.clock.nowMs())
+  }
+}
+
+/** Refuses with WALLET_SECRET_REFUSED: not a key on P-256, there already, or no room for it. */
+export const bindSecret = (tx: Tx, owner: Owner, publicKey: Uint8Array, boundBy: BoundBy, timeMs: number): void => {
+  const { project, userId } = owner
+  if (!isWalletSecret(publicKey)) throw refused('a wallet secret is a key on P-256')
+  const secretId = secretIdOf(publicKey)
+  const held = listOwnerSecrets(tx, owner)
+  if (held.some((secret) => hexOf(secret.secretId) === hexOf(secretId))) throw refused('it is in the register already')
+  if (held.length >= OWNER_SECRETS_MAX) throw refused(`a user has at most ${OWNER_SECRETS_MAX} wallet secrets`)
+  insertOwnerSecret(tx, { project, userId, secretId, publicKey, boundBy, bindMs: timeMs })
+  const actor = boundBy === 'operator' ? { kind: 'operator', id: '' } as const : endUser(owner)
+  const details = { boundBy, exportsAfter: new Date(timeMs + SECRET_WAIT_MS).toISOString() }
+  appendAudit(tx, { ...ownerEvent('wallet_secret.bound', owner, secretSubject(secretId), timeMs), actor, details })
+}
+
+/** Refuses with WALLET_SECRET_REFUSED when it is not there. */
+export const removeSecret = (
+  tx: Tx,
+  owner: Owner,
+  publicKey: Uint8Array,
+  { kind, timeMs }: { readonly kind: 'end_user' | 'operator'; readonly timeMs: number },
+): void => {
+  const secretId = secretIdOf(publicKey)
+  if (!deleteOwnerSecret(tx, owner, secretId, timeMs)) throw refused('it is not in the register')
+  const actor = kind === 'operator' ? { kind, id: '' } : endUser(owner)
+  appendAudit(tx, { ...ownerEvent('wallet_secret.removed', owner, secretSubject(secretId), timeMs), actor })
+}
+
+/** A freeze, a stopped wallet, another epoch or a refresh under way stands in the way. */
+const requireExportable = (tx: Reader, { walletId, wEpoch }: ExportRequest, owner: Owner | undefined): void => {
+  const id = walletIdFromBytes(walletId)
+  const project = owner === undefined ? [] : [{ scope: 'project', id: owner.project } as const]
+  if (findFreeze(tx, [{ scope: 'all', id: '' }, { scope: 'wallet', id }, ...project]) !== undefined) {
+    throw denied('frozen')
+  }
+  const share = getShare(tx, walletId)
+  if (share?.state !== 'ACTIVE') throw denied('the wallet is not active')
+  if (share.wEpoch !== wEpoch) throw denied('the wallet is at another epoch')
+  if (getShare(tx, walletId, 'pending') !== undefined) throw denied('the wallet is being refreshed')
+}
+
+const endUser = ({ project, userId }: Owner): AuditEvent['actor'] => ({ kind: 'end_user', id: `${project}/${userId}` })
+const secretSubject = (secretId: Uint8Array) => ({ type: 'wallet_secret', id: hexOf(secretId) })
+
+const ownerEvent = (
+  kind: string,
+  owner: Owner,
+  subject: { readonly type: string; readonly id: string },
+  timeMs: number,
+): AuditEvent => ({
+  timeMs,
+  kind,
+  project: owner.project as ProjectId,
+  actor: { kind: 'daemon', id: '' },
+  subject,
+  decision: 'allow',
+  details: { userId: owner.userId },
+})
+
+const exportEvent = (
+  asked: ExportRequest,
+  owner: Owner | undefined,
+  actor: AuditEvent['actor'],
+  timeMs: number,
+): AuditEvent => ({
+  timeMs,
+  kind: 'wallet.exported',
+  ...(owner === undefined ? {} : { project: owner.project as ProjectId }),
+  actor,
+  subject: { type: 'wallet', id: walletIdFromBytes(asked.walletId) },
+  decision: 'allow',
+  details: { shareEpoch: asked.wEpoch, key: hexOf(digestOfKey(asked.recipient)), nonce: hexOf(asked.nonce) },
+})
