@@ -14,8 +14,10 @@ import type { PooledWallet } from '../party/key-pools.ts'
 import { PortFailure } from '../party/port-calls.ts'
 import { suspendWallet } from '../party/signer-host.ts'
 import type { SigningEngine } from '../party/signing-engine.ts'
+import type { SigningFacts } from '../payload/facts.ts'
 import { encodeSigningPayload, type SigningContent, type SigningMethod } from '../payload/signing-payload.ts'
 import { type AllowedDecision, decide, type Decision, permissionsToSign, type Usage } from '../policy/decide.ts'
+import type { Permission } from '../policy/permissions.ts'
 import { appendAudit, type AuditHead } from '../vault/audit-chain.ts'
 import type { DaemonVault } from '../vault/daemon-vault.ts'
 import { type FreezeSubject, requireNotFrozen } from '../vault/freezes.ts'
@@ -47,6 +49,8 @@ export type SignNeeds = {
   readonly rates: RateLimiter
   readonly clock: Clock
   readonly onAlert: (what: string, detail: string) => void
+  /** Throws SESSION_REQUIRED for what a wallet leaves to its session keys. */
+  readonly requireSessionFlow?: (reader: Reader, wallet: Wallet, facts: SigningFacts) => void
 }
 
 export type SignRequest = {
@@ -55,6 +59,8 @@ export type SignRequest = {
   readonly content: SigningContent
   /** Only wallets of this kind count, where the request decides it. */
   readonly keyType?: KeyType
+  /** What the caller must hold in place of what the content asks for: the daemon has made the content itself. */
+  readonly permission?: Permission
 }
 
 export type Signed = Made & {
@@ -79,6 +85,7 @@ const DENIALS: ReadonlySet<FailureReason> = new Set([
   'GRANT_REVOKED',
   'GRANT_NOT_AUTHORIZED',
   'FROZEN',
+  'SESSION_REQUIRED',
   'WALLET_ARCHIVED',
   'WALLET_SUSPENDED',
   'API_KEY_INVALID',
@@ -252,7 +259,9 @@ const decideOn = (reader: Reader, needs: SignNeeds, job: Job, nowMs: number, isC
     isCharged ? 0n : readUsage(reader, { principal: caller.principal, permission, token, day })
   const { facts } = job.examined
   const { walletId } = job.wallet
-  return decide(grants, { permissions: permissionsToSign(facts), walletId, facts }, usage)
+  const { permission } = job.request
+  if (permission === undefined) needs.requireSessionFlow?.(reader, job.wallet, facts)
+  return decide(grants, { permissions: permission ? [permission] : permissionsToSign(facts), walletId, facts }, usage)
 }
 
 const requireAllowed = (decision: Decision): AllowedDecision => {

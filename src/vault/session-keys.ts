@@ -15,7 +15,8 @@ import { VerifiedRows } from './verified-rows.ts'
  * past its end, or past the time it overlaps with its successor, stays ACTIVE here: the clock tells.
  */
 export type SessionKeyState = 'CREATING' | 'PENDING' | 'ACTIVE' | 'REVOKED'
-export type SessionScheme = 'secp256k1' | 'ed25519'
+/** `hmac-sha256`: it has no key of its own, only what the venue handed out. */
+export type SessionScheme = 'secp256k1' | 'ed25519' | 'hmac-sha256'
 
 /** Everything that decides what a session key may sign. The row is under a MAC and in the state index. */
 export type SessionKey = {
@@ -29,9 +30,9 @@ export type SessionKey = {
   readonly scheme: SessionScheme
   /** `client`: only the public key is here; the daemon checks and records, and signs nothing. */
   readonly custody: 'daemon' | 'client'
-  /** 33 bytes compressed, or 32. */
+  /** 33 bytes compressed, 32, or none. */
   readonly publicKey: Uint8Array
-  /** EVM, EIP-55; '' for Ed25519. */
+  /** EVM, EIP-55; base58 of an Ed25519 key. */
   readonly address: string
   /** Scopes, limits and parameters, in the use case's own words. */
   readonly terms: JsonValue

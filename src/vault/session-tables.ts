@@ -11,7 +11,7 @@ CREATE TABLE session_keys (
   profile TEXT NOT NULL,
   profile_hash BLOB NOT NULL CHECK (length(profile_hash) = 32),
   network TEXT NOT NULL,
-  scheme TEXT NOT NULL CHECK (scheme IN ('secp256k1', 'ed25519')),
+  scheme TEXT NOT NULL CHECK (scheme IN ('secp256k1', 'ed25519', 'hmac-sha256')),
   custody TEXT NOT NULL CHECK (custody IN ('daemon', 'client')),
   public_key BLOB NOT NULL,
   address TEXT NOT NULL,
