@@ -44,6 +44,7 @@ const edge = await openEdge({
     finish: async () => {},
     abandon: async () => {},
     interrupt: async () => {},
+    assertReleasable: ignore,
   },
   recordDenial: async () => {},
   events: {

@@ -24,7 +24,8 @@ const RINGS: Record<string, readonly string[]> = {
   egress: ['domain'],
   observe: ['domain'],
   domain: [],
-  client: [],
+  /** The engine's scalars, for adding the shares of an exported key and for splitting one that is imported. */
+  client: ['engine'],
 }
 
 /** Folders that may import the generated stubs. */

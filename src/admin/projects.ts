@@ -1,14 +1,15 @@
 import type { Call } from '../domain/call.ts'
 import { failure } from '../domain/failure.ts'
 import { parseProjectId, type ProjectId } from '../domain/ids.ts'
-import { isDelegationEnabled } from '../vault/grants.ts'
+import { type ProjectSettings, readSettings, storeSettings } from '../domain/project-settings.ts'
 import { insertProject, listProjects as listStored, type Project, requireProject, updateProject as updateStored } from '../vault/projects.ts'
 import { type AdminNeeds, recordChange } from './needs.ts'
+import { changeSettings, type SettingsChange } from './project-changes.ts'
 
 export type ProjectView = {
   readonly projectId: ProjectId
   readonly displayName: string
-  readonly delegationEnabled: boolean
+  readonly settings: ProjectSettings
   readonly createTimeMs: number
   readonly updateTimeMs: number
   readonly etag: string
@@ -17,7 +18,7 @@ export type ProjectView = {
 const view = (project: Project): ProjectView => ({
   projectId: project.projectId,
   displayName: project.name,
-  delegationEnabled: isDelegationEnabled(project),
+  settings: readSettings(project.settings),
   createTimeMs: project.createMs,
   updateTimeMs: project.updateMs,
   etag: project.etag,
@@ -66,19 +67,16 @@ export const updateProject = (
   args: {
     readonly projectId: string
     readonly etag: string | undefined
-    readonly changes: { readonly displayName?: string; readonly delegationEnabled?: boolean }
+    readonly changes: { readonly displayName?: string } & SettingsChange
   },
 ): Promise<ProjectView> => {
   const projectId = requireProjectId(args.projectId)
   return vault.commit((tx) => {
     const nowMs = Math.trunc(clock.nowMs())
-    const { displayName, delegationEnabled } = args.changes
-    const { settings } = requireProject(tx, projectId)
-    const change = {
-      name: displayName,
-      ...(delegationEnabled === undefined ? {} : { settings: { ...(settings as object), delegation_enabled: delegationEnabled } }),
-    }
-    const project = updateStored(tx, projectId, change, { nowMs, etag: args.etag })
+    const { displayName, ...change } = args.changes
+    const before = readSettings(requireProject(tx, projectId).settings)
+    const settings = Object.keys(change).length === 0 ? undefined : storeSettings(changeSettings(vault, tx, projectId, before, change))
+    const project = updateStored(tx, projectId, { name: displayName, settings }, { nowMs, etag: args.etag })
     const details = { changed: Object.keys(args.changes) }
     const subject = { type: 'project', id: projectId }
     recordChange(tx, call, { timeMs: nowMs, kind: 'project.updated', subject, project: projectId, details })

@@ -123,22 +123,6 @@ export const declareStatusCommands = (program: Command, terminal: Terminal): voi
       const { printStatus } = await import('./status.ts')
       await printStatus(flagsOf(command), terminal)
     })
-  const cosigner = program.command('cosigner').summary('the second party: look at and mend its link')
-  withClientOptions(cosigner.command('status'))
-    .description('The links to the cosigner.')
-    .action(async (_options: unknown, command: Command) => {
-      const { printCosignerStatus } = await import('./status.ts')
-      await printCosignerStatus(flagsOf(command), terminal)
-    })
-  withDaemonOptions(cosigner.command('relink'))
-    .description(
-      'After a failed cheating check burned the link: allows both parties to set up a new one at the ' +
-        'next start. Find out first why the check failed. The daemon must be stopped.',
-    )
-    .action(async (_options: unknown, command: Command) => {
-      const { relinkCosigner } = await import('./cosigner-relink.ts')
-      await relinkCosigner(flagsOf(command), terminal)
-    })
 }
 
 type FilterOptions = { after: bigint; project: string; kind: string; subject: string; limit: number }

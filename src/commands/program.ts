@@ -2,6 +2,7 @@
 import { Argument, Command } from 'commander'
 import { COMPLETION_SHELLS, completionScript, type CompletionShell } from './completion.ts'
 import { declareBackupCommands } from './declare-backup.ts'
+import { declareCosignerCommands } from './declare-cosigner.ts'
 import { declareDaemonCommands } from './declare-daemon.ts'
 import {
   declareApiKeyCommands,
@@ -37,6 +38,7 @@ export const createProgram = (terminal: Terminal): Command => {
   declareAuditCommands(program, terminal)
   declareFreezeCommands(program, terminal)
   declareStatusCommands(program, terminal)
+  declareCosignerCommands(program, terminal)
   declareBackupCommands(program, terminal)
   declareCompletion(program, terminal)
   return program

@@ -136,6 +136,7 @@ export const composeDaemon = async (
       onAlert: (what: string, detail: string) => onAlert('daemon', what, detail),
       started: { version: VERSION, timeMs: startedMs },
       backup: backups.daemon,
+      allowExport: config.allowExport.daemon,
       rootKey: providers.daemon,
       custody: new CustodyTurns(),
       maxGrantMs: config.maxGrantDays * DAY_MS,

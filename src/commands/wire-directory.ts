@@ -65,6 +65,7 @@ export const createIdempotencyStore = (vault: DaemonVault, clock: Clock): Idempo
     finish: (key, response) => vault.commit((tx) => finishRequest(tx, key, response)),
     abandon: (key) => vault.commit((tx) => abandonRequest(tx, key)),
     interrupt: (key) => vault.commit((tx) => interruptRequest(tx, key)),
+    assertReleasable: (key) => requireReleasable(vault.read, key, nowMs()),
   }
 }
 

@@ -3,6 +3,7 @@ import type { Call } from '../domain/call.ts'
 import type { ProjectId } from '../domain/ids.ts'
 import { archiveWallet } from '../wallet/archive-wallet.ts'
 import { createWallet } from '../wallet/create-wallet.ts'
+import { exportPrivateKey } from '../wallet/export-private-key.ts'
 import { getWallet, listWallets } from '../wallet/read-wallets.ts'
 import { refreshShares } from '../wallet/refresh-shares.ts'
 import { warmPresignatures } from '../wallet/warm-presignatures.ts'
@@ -23,6 +24,7 @@ import { verifySignature } from '../signing/verify-signature.ts'
 export type UseCaseNeeds = CustodyNeeds & Pick<GrantNeeds, 'maxGrantMs' | 'grantEnded'> & {
   readonly rates: RateLimiter
   readonly onAlert: SignNeeds['onAlert']
+  readonly allowExport: boolean
   readonly started: { readonly version: string; readonly timeMs: number }
 }
 
@@ -38,6 +40,7 @@ export const wireUseCases = (needs: UseCaseNeeds): UseCases => {
       createWallet: (call, args) => createWallet(creating, call, args),
       getWallet: async (call, args) => getWallet(needs, call, args),
       listWallets: async (call, args) => listWallets(needs, call, args),
+      exportPrivateKey: (call, args) => exportPrivateKey(needs, call, args),
       archiveWallet: (call, args) => archiveWallet(needs, call, args),
       refreshShares: (call, args) => refreshShares(refreshing, call, args),
       warmPresignatures: (call, args) => warmPresignatures(needs, call, args),

@@ -28,6 +28,8 @@ if (parentPort !== null) {
       status: forward('status'),
       freeze: forward('freeze'),
       unfreeze: forward('unfreeze'),
+      claimWallet: forward('claimWallet'),
+      changeSecret: forward('changeSecret'),
       stopWallet: forward('stopWallet'),
       discard: forward('discard'),
       abandonWallet: forward('abandonWallet'),

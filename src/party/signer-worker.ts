@@ -33,6 +33,7 @@ if (parentPort !== null) {
     'presignEd25519',
     'signEd25519',
     'wipeWallet',
+    'export',
     'lose',
     'refreshWait',
     'refresh',

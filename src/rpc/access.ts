@@ -89,6 +89,7 @@ export const ACCESS = {
     warmPresignatures: orOwner('wallet:sign'),
     verifySignature: orOwner('wallet:read'),
     refreshShares: holding('wallet:admin'),
+    exportPrivateKey: orOwnerWithSecret('wallet:admin'),
     archiveWallet: orOwnerWithSecret('wallet:admin'),
   },
   delegation: {

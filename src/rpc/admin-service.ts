@@ -24,6 +24,7 @@ import type { PageTokens } from './page-token.ts'
 import { listPage } from './paging.ts'
 import { readGrant, toWireGrant } from './permission-grants.ts'
 import type { Handlers } from './pipeline.ts'
+import { readSettingsChange, toWireSettings } from './project-settings.ts'
 import type {
   AdminUseCases,
   ApiKeyView,
@@ -69,7 +70,7 @@ const EVERY_ID = '*'
 const toWireProject = (project: ProjectView): MessageInitShape<typeof ProjectSchema> => ({
   projectId: project.projectId,
   displayName: project.displayName,
-  delegationEnabled: project.delegationEnabled,
+  ...toWireSettings(project.settings),
   createTime: toTimestamp(project.createTimeMs),
   updateTime: toTimestamp(project.updateTimeMs),
   etag: project.etag,
@@ -167,7 +168,7 @@ const readProjectUpdate = ({ project, updateMask }: UpdateProjectRequest) => {
   const isNamed = (path: string): boolean => updateMask.paths.includes(path)
   const changes = {
     ...(isNamed('display_name') ? { displayName: project.displayName } : {}),
-    ...(isNamed('delegation_enabled') ? { delegationEnabled: project.delegationEnabled } : {}),
+    ...readSettingsChange(project, isNamed),
   }
   return { projectId: project.projectId, etag: orAbsent(project.etag), changes }
 }

@@ -44,6 +44,8 @@ export type IdempotencyStore = {
   readonly abandon: (key: RequestKey) => Promise<void>
   /** It ended without an answer, and its effects may exist. */
   readonly interrupt: (key: RequestKey) => Promise<void>
+  /** Throws when a kept answer must not leave once more: the last thing before it does. */
+  readonly assertReleasable: (key: RequestKey) => void
 }
 
 /** Refusals that are decided from the request alone: nothing was done, and the id is free for another body. */

@@ -284,11 +284,15 @@ export class Pipeline {
         return create(desc.output, await handler(request, call))
       }
       const key = { caller: call.caller.principal, method: call.method, requestId }
+      let isOwn = false
       const bytes = await this.#idempotency.once(key, bodyHashOf(desc, request, requestId, serialized), async (isRepeat) => {
+        isOwn = true
         begin()
         const response = await handler(request, { ...call, isRepeat })
         return toBinary(desc.output, create(desc.output, response))
       })
+      // What another call made has passed that one's checks, and leaves by this one.
+      if (!isOwn) call.releaseChecks.push(() => this.#needs.idempotency.assertReleasable(key))
       return fromBinary(desc.output, bytes)
     } finally {
       this.#admission.leave(rule.lane)

@@ -5,9 +5,11 @@
  */
 import type { AuditEventView, AuditFilter } from '../admin/audit.ts'
 import type { BackupView, KeyRotationView, VaultParty } from '../admin/custody.ts'
+import type { SettingsChange } from '../admin/project-changes.ts'
 import type { StatusView } from '../admin/status.ts'
 import type { Call } from '../domain/call.ts'
 import type { ApiKeyId, ProjectId } from '../domain/ids.ts'
+import type { ProjectSettings } from '../domain/project-settings.ts'
 import type { WalletView } from '../wallet/wallet-view.ts'
 import type { DelegationUseCases } from './delegation-use-cases.ts'
 
@@ -32,6 +34,8 @@ export type WalletUseCases = {
       readonly keyType: KeyType
       readonly ownerType: OwnerType
       readonly label: string
+      /** Of an end user's first wallet: what the cosigner writes into its own register. */
+      readonly walletSecret: { readonly publicKey: Uint8Array; readonly signature: Uint8Array } | undefined
     },
   ) => Promise<WalletView>
   readonly getWallet: (
@@ -56,11 +60,37 @@ export type WalletUseCases = {
     readonly refreshTimeMs: number
     readonly receipt: ReceiptView
   }>
+  readonly exportPrivateKey: (call: Call, args: ExportRequestArgs) => Promise<ExportedKeyView>
   /** `depth` 0: as deep as the settings say. */
   readonly warmPresignatures: (
     call: Call,
     args: { readonly walletRef: string; readonly depth: number },
   ) => Promise<{ readonly depth: number; readonly capacity: number; readonly fillRate: number }>
+}
+
+export type ExportRequestArgs = {
+  readonly walletRef: string
+  readonly walletEpoch: number
+  readonly recipient: { readonly kind: 'x25519' | 'rsa'; readonly key: Uint8Array }
+  readonly expireMs: number
+  readonly nonce: Uint8Array
+  readonly consent:
+    | { readonly kind: 'wallet_secret'; readonly secretId: Uint8Array; readonly signature: Uint8Array }
+    | { readonly kind: 'operator'; readonly approvalId: Uint8Array }
+}
+
+/** A share that its party has sealed to the owner's key. */
+export type PartyShareView = {
+  readonly partyId: Uint8Array
+  readonly point: Uint8Array
+  readonly envelope: Uint8Array
+}
+
+export type ExportedKeyView = {
+  readonly wallet: WalletView
+  readonly daemonShare: PartyShareView
+  readonly cosignerShare: PartyShareView
+  readonly receipt: ReceiptView
 }
 
 /** r and s: 32 bytes, big-endian, s low. */
@@ -220,7 +250,7 @@ export type AuditUseCases = {
 export type ProjectView = {
   readonly projectId: ProjectId
   readonly displayName: string
-  readonly delegationEnabled: boolean
+  readonly settings: ProjectSettings
   readonly createTimeMs: number
   readonly updateTimeMs: number
   readonly etag: string
@@ -285,7 +315,7 @@ export type AdminUseCases = {
     args: {
       readonly projectId: string
       readonly etag: string | undefined
-      readonly changes: { readonly displayName?: string; readonly delegationEnabled?: boolean }
+      readonly changes: { readonly displayName?: string } & SettingsChange
     },
   ) => Promise<ProjectView>
   /** `projectId` undefined: the caller's own. */

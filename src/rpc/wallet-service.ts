@@ -1,76 +1,27 @@
 /** countersign.v1.WalletService: from the wire to a use case and back. */
-import type { MessageInitShape } from '@bufbuild/protobuf'
-import { failure } from '../domain/failure.ts'
-import type {
-  SignTransactionRequest,
-  VerifySignatureRequest,
-  WalletSchema,
-} from '../../gen/countersign/v1/wallet_pb.ts'
-import {
-  ListWalletsRequestSchema,
-  OwnerType as WireOwnerType,
-  SignerKind,
-  WalletOrigin as WireOrigin,
-  WalletState as WireState,
-} from '../../gen/countersign/v1/wallet_pb.ts'
+import type { SignTransactionRequest, VerifySignatureRequest } from '../../gen/countersign/v1/wallet_pb.ts'
+import { ListWalletsRequestSchema, SignerKind } from '../../gen/countersign/v1/wallet_pb.ts'
 import { fromWireTransaction, toWireAuthorization } from './evm-fields.ts'
+import { exportPrivateKeyHandler } from './export-handlers.ts'
 import type { PageTokens } from './page-token.ts'
 import { listPage } from './paging.ts'
 import type { Handlers } from './pipeline.ts'
 import { signStream } from './sign-stream.ts'
 import type {
-  OwnerType,
   SignedDigest,
   SigningUseCases,
   TransactionContent,
   VerifiedContent,
-  WalletOrigin,
-  WalletState,
   WalletUseCases,
-  WalletView,
 } from './use-cases.ts'
-import { bothWays, keyTypes, orAbsent, toTimestamp, toWireReceipt, toWireSignature } from './wire-words.ts'
-
-const ownerTypes = bothWays<OwnerType, WireOwnerType>({
-  project: WireOwnerType.PROJECT,
-  end_user: WireOwnerType.END_USER,
-})
-
-const walletStates = bothWays<WalletState, WireState>({
-  pending: WireState.PENDING,
-  active: WireState.ACTIVE,
-  suspended: WireState.SUSPENDED,
-  archived: WireState.ARCHIVED,
-})
-
-const origins = bothWays<WalletOrigin, WireOrigin>({
-  generated: WireOrigin.GENERATED,
-  imported: WireOrigin.IMPORTED,
-})
-
-const toWireWallet = (wallet: WalletView): MessageInitShape<typeof WalletSchema> => ({
-  walletId: wallet.walletId,
-  userId: wallet.userId,
-  projectId: wallet.projectId,
-  keyType: keyTypes.toWire(wallet.keyType),
-  ownerType: ownerTypes.toWire(wallet.ownerType),
-  label: wallet.label,
-  address: wallet.address,
-  publicKey: wallet.publicKeyHex,
-  state: walletStates.toWire(wallet.state),
-  origin: origins.toWire(wallet.origin),
-  createTime: toTimestamp(wallet.createTimeMs),
-})
+import { ownerTypes, toWireWallet, walletStates } from './wire-wallet.ts'
+import { keyTypes, nothingChosen, orAbsent, toTimestamp, toWireReceipt, toWireSignature } from './wire-words.ts'
 
 const toWireSigned = ({ signature, digest, receipt }: SignedDigest) => ({
   signature: toWireSignature(signature),
   digest,
   receipt: toWireReceipt(receipt),
 })
-
-/** The message's rules require the choice, so this is never met. */
-const nothingChosen = (field: string) =>
-  failure('INVALID_REQUEST', { violations: [{ field, description: 'exactly one field is required in oneof' }] })
 
 const readTransaction = ({ transaction }: SignTransactionRequest): TransactionContent => {
   switch (transaction.case) {
@@ -166,8 +117,10 @@ export const createWalletService = (
     const keyType = keyTypes.fromWire(request.keyType)
     if (keyType === undefined) throw nothingChosen('key_type')
     const ownerType = ownerTypes.fromWire(request.ownerType) ?? 'project'
-    const { userId, label } = request
-    return { wallet: toWireWallet(await wallets.createWallet(call, { userId, keyType, ownerType, label })) }
+    const { userId, label, walletSecret: proof } = request
+    const walletSecret = proof && { publicKey: proof.publicKey, signature: proof.signature }
+    const args = { userId, keyType, ownerType, label, walletSecret }
+    return { wallet: toWireWallet(await wallets.createWallet(call, args)) }
   },
   getWallet: async ({ wallet: walletRef, keyType }, call) => ({
     wallet: toWireWallet(await wallets.getWallet(call, { walletRef, keyType: keyTypes.fromWire(keyType) })),
@@ -184,6 +137,7 @@ export const createWalletService = (
     return { wallets: items.map(toWireWallet), nextPageToken }
   },
   signStream,
+  exportPrivateKey: exportPrivateKeyHandler(wallets),
   warmPresignatures: ({ wallet: walletRef, depth }, call) => wallets.warmPresignatures(call, { walletRef, depth }),
   refreshShares: async ({ wallet: walletRef }, call) => {
     const { wallet, refreshCount, refreshTimeMs, receipt } = await wallets.refreshShares(call, { walletRef })

@@ -1,7 +1,9 @@
+import { EXPORT_TABLES } from './export-tables.ts'
 import { GRANT_TABLES } from './grant-tables.ts'
 import type { Schema } from './migrations.ts'
 import { SESSION_TABLES } from './session-tables.ts'
 import { SHARED_TABLES_V1, SHARED_TABLES_V2 } from './shared-tables.ts'
+import { USER_TABLES } from './user-tables.ts'
 import { WEBHOOK_TABLES } from './webhook-tables.ts'
 
 const DAEMON_TABLES_V1 = `
@@ -85,7 +87,13 @@ CREATE INDEX usage_by_day ON usage (day);
 `
 
 /** One member a group of tables, each in a file of its own. */
-const DAEMON_TABLES_V3: readonly string[] = [SESSION_TABLES, GRANT_TABLES, WEBHOOK_TABLES]
+const DAEMON_TABLES_V3: readonly string[] = [
+  EXPORT_TABLES,
+  GRANT_TABLES,
+  SESSION_TABLES,
+  WEBHOOK_TABLES,
+  USER_TABLES,
+]
 
 /** The vault of the daemon, party C. */
 export const DAEMON_SCHEMA: Schema = {

@@ -23,18 +23,25 @@ export type RootRotation = {
   readonly event: AuditEvent
 }
 
-type Needs = { readonly reader: Reader; readonly commits: GroupCommit; readonly root: RootKey }
+type Needs = {
+  readonly reader: Reader
+  readonly commits: GroupCommit
+  readonly root: RootKey
+  /**
+   * The vault's root is now this one; whoever takes it wipes the one before. Called in the turn of the commit: what is
+   * committed next is sealed under it.
+   */
+  readonly adopt: (root: RootKey) => void
+}
 
 export type RotatedRoot = {
-  /** The caller wipes the one before. */
-  readonly root: RootKey
   /** Puts the provider's new key in its place. Until then, and after a crash, it is found beside it. */
   readonly settle: () => void
 }
 
 /** Refuses, having changed nothing: ROOT_KEY_UNREADABLE, AUDIT_UNAVAILABLE. */
 export const rotateRoot = async (
-  { reader, commits, root }: Needs,
+  { reader, commits, root, adopt }: Needs,
   { provider, renewsProvider, event }: RootRotation,
 ): Promise<RotatedRoot> => {
   const { kind, vaultId } = reader
@@ -55,5 +62,6 @@ export const rotateRoot = async (
     if (commits.fault() === undefined) renewed?.abandon()
     throw error
   }
-  return { root: fresh, settle: () => renewed?.settle() }
+  adopt(fresh)
+  return { settle: () => renewed?.settle() }
 }

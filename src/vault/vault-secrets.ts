@@ -1,11 +1,12 @@
 import { failure } from '../domain/failure.ts'
 import { openCell, sealCell } from './sealed-record.ts'
 import type { CellPlace, SealedCell } from './sealed-record.ts'
+import type { RootKey } from './root-key.ts'
 import type { Reader, Tx } from './store.ts'
 
 /**
- * The vault's own secrets, by name, each sealed under the root's `secret` key: the audit signing key, and, once the
- * root was rotated, the keys that outlive a root (vault-keys.ts).
+ * The vault's own secrets, by name, each sealed under the root's `secret` key: the audit signing key, what the use cases
+ * keep (`KeptSecrets`), and, once the root was rotated, the keys that outlive a root (vault-keys.ts).
  */
 type Row = SealedCell & { readonly version: bigint }
 
@@ -51,5 +52,33 @@ export const resealSecrets = (tx: Tx, from: Uint8Array, to: Uint8Array): void =>
     const secret = requireSecret(tx, from, name)
     writeSecret(tx, to, name, secret)
     secret.fill(0)
+  }
+}
+
+/** Secrets of use cases: few, because a rotation of the root seals every one of them anew in its one transaction. */
+export type KeptSecrets = {
+  /** The caller wipes the answer. VAULT_CORRUPT for one that does not open. */
+  readonly read: (name: string) => Uint8Array | undefined
+  /** In the place of one that is there. `secret` stays the caller's. */
+  readonly write: (tx: Tx, name: string, secret: Uint8Array) => void
+  readonly remove: (tx: Tx, name: string) => void
+}
+
+/** Beside the names of the vault's own. */
+const KEPT_PREFIX = 'kept:'
+
+export const keepSecrets = (reader: Reader, rootNow: () => RootKey): KeptSecrets => {
+  const withKey = <T>(use: (wrapKey: Uint8Array) => T): T => {
+    const wrapKey = rootNow().derive('secret')
+    try {
+      return use(wrapKey)
+    } finally {
+      wrapKey.fill(0)
+    }
+  }
+  return {
+    read: (name) => withKey((wrapKey) => readSecret(reader, wrapKey, KEPT_PREFIX + name)),
+    write: (tx, name, secret) => withKey((wrapKey) => writeSecret(tx, wrapKey, KEPT_PREFIX + name, secret)),
+    remove: (tx, name) => void tx.run('DELETE FROM vault_secrets WHERE name = ?', KEPT_PREFIX + name),
   }
 }

@@ -22,7 +22,8 @@ import { createStore } from './store.ts'
 import type { Reader, Tx, VaultKind } from './store.ts'
 import { findHeader, insertHeader, rootAad, unwrapRoot } from './vault-header.ts'
 import { deriveKeys, isRingFull, loadKeys, loadShareRing, shortenShareRing } from './vault-keys.ts'
-import { requireSecret, writeSecret } from './vault-secrets.ts'
+import { keepSecrets, requireSecret, writeSecret } from './vault-secrets.ts'
+import type { KeptSecrets } from './vault-secrets.ts'
 import { rewrapSessionSecrets } from './session-secrets.ts'
 import type { SecretCursor } from './session-secrets.ts'
 import type { ShareCursor } from './wallet-shares.ts'
@@ -47,6 +48,8 @@ export type Vault = Omit<GroupCommit, 'close'> & {
    * of the root a ring of them, newest first. A fresh copy at each call: its receiver owns and wipes it.
    */
   readonly shareKey: () => Uint8Array
+  /** Secrets that the vault keeps for others, by name, sealed under the root and carried along when that is rotated. */
+  readonly secrets: KeptSecrets
   /**
    * Completes the erasure of deleted rows: the WAL, which still holds their old pages, is written back and
    * emptied. Called after the commit that deleted a share and before the deletion is acknowledged.
@@ -189,10 +192,12 @@ const assemble = (schema: Schema, file: OpenDatabase, opened: RootKey): Vault =>
   const rotate = async (rotation: RootRotation): Promise<void> => {
     // The oldest key of a full ring is about to go: no record may need it.
     if (isRingFull(store, root)) await rewrap()
-    const rotated = await rotateRoot({ reader: store, commits, root }, rotation)
-    root.wipe()
-    root = rotated.root
-    reload(root)
+    const adopt = (fresh: RootKey): void => {
+      root.wipe()
+      root = fresh
+      reload(root)
+    }
+    const rotated = await rotateRoot({ reader: store, commits, root, adopt }, rotation)
     rotated.settle()
     eraseDeleted(db, commits)
   }
@@ -216,6 +221,7 @@ const assemble = (schema: Schema, file: OpenDatabase, opened: RootKey): Vault =>
     read: store,
     signer: loadSigner(store, root),
     shareKey: () => loadShareRing(store, root),
+    secrets: keepSecrets(store, () => root),
     eraseDeleted: () => eraseDeleted(db, commits),
     copyTo: copies.copyTo,
     rotateRoot: (rotation) => {

@@ -105,6 +105,12 @@ export const listShares = (
 export const hasShares = (reader: Reader, linkId: Uint8Array): boolean =>
   reader.one('SELECT 1 AS found FROM wallet_shares WHERE link_id = ? LIMIT 1', linkId) !== undefined
 
+/** How often the wallet's shares were changed; 0 also where it has none any more. */
+export const shareEpochOf = (reader: Reader, walletId: Uint8Array): number => {
+  const row = reader.one<Pick<Row, 'w_epoch'>>('SELECT w_epoch FROM wallet_shares WHERE wallet_id = ? AND slot = 1', walletId)
+  return Number(row?.w_epoch ?? 0n)
+}
+
 /** Operations that a restart found between the two phases; settled by the outcome question (the protocol, §12). */
 export const listPendingShares = (reader: Reader): StoredShare[] =>
   reader.all<Row>('SELECT * FROM wallet_shares WHERE slot = 2 ORDER BY wallet_id').map(toShare)

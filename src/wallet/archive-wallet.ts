@@ -32,7 +32,7 @@ export const archiveWallet = async (
   const wallet = resolveWallet(vault.read, call.caller, args.walletRef)
   const { walletId } = wallet
   authorize(vault.read, needs, call, 'wallet:admin', walletId)
-  if (wallet.state === 'ARCHIVED') return viewWallet(wallet)
+  if (wallet.state === 'ARCHIVED') return viewWallet(wallet, vault.read)
   return fences.during({ scope: 'wallet', id: walletId }, async () => {
     const bytes = walletIdToBytes(walletId)
     await engine.stopWallet(bytes)
@@ -56,6 +56,6 @@ export const archiveWallet = async (
       }
       return setWalletState(tx, walletId, 'ARCHIVED')
     })
-    return viewWallet(archived)
+    return viewWallet(archived, vault.read)
   })
 }

@@ -19,7 +19,7 @@ import { viewWallet, walletEvent, type WalletView } from './wallet-view.ts'
 
 export type CreateWalletNeeds = AuthorizeNeeds & {
   readonly vault: DaemonVault
-  readonly engine: Pick<SigningEngine, 'generateWallet' | 'acknowledge' | 'abandonWallet'>
+  readonly engine: Pick<SigningEngine, 'generateWallet' | 'acknowledge' | 'abandonWallet' | 'owners'>
   readonly fences: Fences
   readonly clock: Clock
   /** Slots that a creation in this process is filling. */
@@ -31,6 +31,8 @@ export type NewWalletRequest = {
   readonly keyType: KeyType
   readonly ownerType: 'project' | 'end_user'
   readonly label: string
+  /** Of an end user's first wallet: what the cosigner writes into its own register. */
+  readonly walletSecret: { readonly publicKey: Uint8Array; readonly signature: Uint8Array } | undefined
 }
 
 const RETRY_AFTER_MS = 50
@@ -38,7 +40,7 @@ const RETRY_AFTER_MS = 50
 /**
  * Generates a wallet. Its address is told to nobody before both parties hold a durable share.
  * Refuses: PERMISSION_MISSING, USER_ID_RESERVED, WALLET_ALREADY_EXISTS naming the wallet, FROZEN,
- * COSIGNER_UNAVAILABLE, LINK_BURNED, LINK_SUSPENDED, AUDIT_UNAVAILABLE.
+ * COSIGNER_UNAVAILABLE, WALLET_SECRET_REFUSED, LINK_BURNED, LINK_SUSPENDED, AUDIT_UNAVAILABLE.
  */
 export const createWallet = async (
   needs: CreateWalletNeeds,
@@ -49,7 +51,7 @@ export const createWallet = async (
   authorize(vault.read, needs, call, 'wallet:create')
   const slot = parseSlot(call, request)
   const repeated = call.isRepeat ? madeBefore(needs, call, slot) : undefined
-  if (repeated !== undefined) return viewWallet(repeated)
+  if (repeated !== undefined) return viewWallet(repeated, vault.read)
   assertFree(needs, slot)
   if (call.signal.aborted || needs.clock.nowMs() >= call.deadlineMs) throw failure('DEADLINE_EXCEEDED', {})
   const passage = needs.fences.enter(fencesOf(call))
@@ -57,7 +59,7 @@ export const createWallet = async (
   if (needs.filling.has(name)) throw failure('OVERLOADED', { retryAfterMs: RETRY_AFTER_MS })
   needs.filling.add(name)
   try {
-    return viewWallet(await generate(needs, call, slot, passage.check))
+    return viewWallet(await generate(needs, call, { slot, secret: request.walletSecret, check: passage.check }), vault.read)
   } finally {
     needs.filling.delete(name)
     passage.leave()
@@ -78,6 +80,10 @@ const freezesOf = (call: Call): readonly FreezeSubject[] => [
 
 const parseSlot = (call: Call, request: NewWalletRequest): WalletSlot => {
   const { keyType, ownerType, label } = request
+  if (request.walletSecret !== undefined && ownerType !== 'end_user') {
+    const violations = [{ field: 'wallet_secret', description: "is for an end user's wallet" }]
+    throw failure('INVALID_REQUEST', { violations })
+  }
   const userId = parseUserId(request.userId)
   if (userId === undefined) {
     throw failure('INVALID_REQUEST', { violations: [{ field: 'user_id', description: 'is malformed' }] })
@@ -114,11 +120,16 @@ const abandon = async ({ vault, engine }: CreateWalletNeeds, walletId: Uint8Arra
 const addressOf = (keyType: KeyType, publicKey: Uint8Array): string =>
   keyType === 'ed25519' ? encodeBase58(publicKey) : formatEvmAddress(evmAddressOfPublicKey(publicKey))
 
+type Filling = {
+  readonly slot: WalletSlot
+  readonly secret: NewWalletRequest['walletSecret']
+  readonly check: () => void
+}
+
 const generate = async (
   needs: CreateWalletNeeds,
   call: Call,
-  slot: WalletSlot,
-  check: () => void,
+  { slot, secret, check }: Filling,
 ): Promise<Wallet> => {
   const { vault, engine, clock } = needs
   const { keyType } = slot
@@ -129,6 +140,10 @@ const generate = async (
   const timeMs = Math.trunc(clock.nowMs())
   let wallet: Wallet
   try {
+    // Before anybody learns the address the cosigner knows by itself whose the wallet is.
+    if (slot.ownerType === 'end_user') {
+      await engine.owners.claimWallet({ walletId: bytes, project: slot.project, userId: slot.userId, secret })
+    }
     check()
     if (call.signal.aborted) throw failure('DEADLINE_EXCEEDED', {})
     wallet = await vault.commit((tx) => {

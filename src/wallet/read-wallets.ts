@@ -24,7 +24,7 @@ export const getWallet = (
     const narrowed = isFailure(error) && error.reason === 'PERMISSION_MISSING' && 'narrowedBy' in error.facts
     throw narrowed ? failure('WALLET_NOT_FOUND', {}) : error
   }
-  return viewWallet(wallet)
+  return viewWallet(wallet, read)
 }
 
 export type WalletListRequest = {
@@ -50,7 +50,7 @@ export const listWallets = (
     after: request.cursor === undefined ? 0n : BigInt(request.cursor),
     limit: request.pageSize + 1,
   })
-  return { items: items.slice(0, request.pageSize).map(viewWallet), ...next(items, request) }
+  return { items: items.slice(0, request.pageSize).map((wallet) => viewWallet(wallet, read)), ...next(items, request) }
 }
 
 const next = (items: readonly Wallet[], { pageSize }: WalletListRequest): { nextCursor: string | undefined } => ({

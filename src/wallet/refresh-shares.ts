@@ -164,7 +164,7 @@ const answerOf = ({ vault }: RefreshNeeds, wallet: Wallet, row: Recorded): Refre
   const { signer, read } = vault
   const { sequence, hash, shareEpoch, timeMs } = row
   return {
-    wallet: viewWallet(requireWallet(read, wallet.walletId)),
+    wallet: viewWallet(requireWallet(read, wallet.walletId), read),
     refreshCount: shareEpoch,
     refreshTimeMs: timeMs,
     receipt: { sequence, hash, signature: signer.signReceipt({ sequence, hash }), keyId: signer.keyId },

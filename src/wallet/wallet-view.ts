@@ -1,5 +1,8 @@
-import type { ProjectId, WalletId } from '../domain/ids.ts'
+import { type ProjectId, type WalletId, walletIdToBytes } from '../domain/ids.ts'
 import type { WalletEventData } from '../domain/webhook-events.ts'
+import { exportTimeOf } from '../vault/exports.ts'
+import type { Reader } from '../vault/store.ts'
+import { shareEpochOf } from '../vault/wallet-shares.ts'
 import type { KeyType, OwnerType, Wallet } from '../vault/wallets.ts'
 
 /** A wallet as its callers see it. */
@@ -17,9 +20,14 @@ export type WalletView = {
   readonly state: 'pending' | 'active' | 'suspended' | 'archived'
   readonly origin: 'generated' | 'imported'
   readonly createTimeMs: number
+  /** How often its shares were changed. */
+  readonly walletEpoch: number
+  /** When its private key was last handed over. */
+  readonly exportTimeMs: number | undefined
 }
 
-export const viewWallet = (wallet: Wallet): WalletView => ({
+export const viewWallet = (wallet: Wallet, reader: Reader): WalletView => ({
+  ...standingOf(reader, walletIdToBytes(wallet.walletId)),
   walletId: wallet.walletId,
   userId: wallet.userId,
   projectId: wallet.project,
@@ -31,6 +39,11 @@ export const viewWallet = (wallet: Wallet): WalletView => ({
   state: wallet.state.toLowerCase() as WalletView['state'],
   origin: wallet.origin === 'import' ? 'imported' : 'generated',
   createTimeMs: wallet.createMs,
+})
+
+const standingOf = (reader: Reader, walletId: Uint8Array): Pick<WalletView, 'walletEpoch' | 'exportTimeMs'> => ({
+  walletEpoch: shareEpochOf(reader, walletId),
+  exportTimeMs: exportTimeOf(reader, walletId),
 })
 
 /** A wallet as webhooks tell of it. */

@@ -55,6 +55,13 @@ const REQUESTS: { readonly [S in keyof typeof ACCESS]: { readonly [M in keyof (t
     signStream: { itemId: '1', request: { case: 'signDigest', value: { wallet: 'alice', digest: DIGEST } } },
     warmPresignatures: { wallet: 'alice' },
     refreshShares: { wallet: 'alice' },
+    exportPrivateKey: {
+      wallet: 'alice',
+      exportKey: { case: 'x25519', value: DIGEST },
+      expireTime: { seconds: 1n, nanos: 0 },
+      nonce: DIGEST,
+      consent: { case: 'approvalId', value: DIGEST.subarray(16) },
+    },
     archiveWallet: { wallet: 'alice' },
   },
   delegation: {

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Code } from '@connectrpc/connect'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import { AdminService } from '../../gen/countersign/v1/admin_pb.ts'
 import { AuditService } from '../../gen/countersign/v1/audit_pb.ts'
 import { KeyType } from '../../gen/countersign/v1/common_pb.ts'
@@ -82,6 +82,41 @@ describe('a repeat with the same request_id', () => {
     expect(open.reached).toHaveLength(1)
     go.resolve()
     for (const call of calls) expect((await call).wallet?.walletId).toBe(WALLET.walletId)
+    expect(open.reached).toHaveLength(1)
+  })
+
+  it('leaves only as what is kept still may, while it waits for the first and after', async () => {
+    const go = Promise.withResolvers<void>()
+    let stands = true
+    const idempotency = {
+      ...memoryStore(),
+      assertReleasable: () => {
+        if (!stands) throw failure('GRANT_REVOKED', { grantId: 'g' })
+      },
+    }
+    await using open = await openTestEdge({
+      keys: [signer],
+      idempotency,
+      signing: {
+        signMessage: async () => {
+          await go.promise
+          return SIGNED
+        },
+      },
+    })
+    const client = open.client(WalletService, signer.secret)
+    const request = { wallet: 'a', content: { case: 'text', value: 'x' } as const, requestId: randomUUID() }
+    const first = client.signMessage(request)
+    await vi.waitUntil(() => open.reached.length === 1)
+    const waiting = reasonOf(client.signMessage(request))
+    await sleep(50)
+    stands = false
+    go.resolve()
+    expect((await first).receipt).toBeDefined()
+    expect(await waiting).toBe('GRANT_REVOKED')
+    expect(await reasonOf(client.signMessage(request))).toBe('GRANT_REVOKED')
+    stands = true
+    expect((await client.signMessage(request)).receipt).toBeDefined()
     expect(open.reached).toHaveLength(1)
   })
 

@@ -1,121 +1,15 @@
 /** What the signing script books, gives back and writes down when the other party does not do its part. */
-import { randomBytes, randomUUID } from 'node:crypto'
+import { randomUUID } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
-import type { Call } from '../../src/domain/call.ts'
 import { failure } from '../../src/domain/failure.ts'
-import { parseRequestId, type ProjectId, walletIdFromBytes } from '../../src/domain/ids.ts'
-import type { ReadyPresignature } from '../../src/party/initiator.ts'
+import { parseRequestId } from '../../src/domain/ids.ts'
 import { PortFailure } from '../../src/party/port-calls.ts'
-import { encodeUnsignedTransaction } from '../../src/payload/transaction.ts'
-import { parseTransactionFields } from '../../src/payload/transaction-fields.ts'
-import { StageTimes } from '../../src/domain/stages.ts'
-import { Fences } from '../../src/signing/fences.ts'
-import { GrantCache } from '../../src/signing/grant-cache.ts'
-import { RateLimiter } from '../../src/signing/rate-limiter.ts'
 import { requireReleasable } from '../../src/signing/release-again.ts'
-import { sign, type SignNeeds } from '../../src/signing/sign.ts'
-import { createApiKey } from '../../src/vault/api-keys.ts'
 import { listAudit } from '../../src/vault/audit-chain.ts'
 import { addFreeze } from '../../src/vault/freezes.ts'
-import { readUsage, utcDay } from '../../src/vault/usage.ts'
-import { insertWallet, setWalletState } from '../../src/vault/wallets.ts'
-import { makeVault, newWallet, NOW, reasonOf } from '../vault/fixture.ts'
-
-const NATIVE = 'eip155:1/native'
-const GRANT = { permission: 'wallet:sign', narrowing: { max_per_day: { [NATIVE]: '100' } } }
-const PROJECT = 'default' as ProjectId
-
-type Answer = 'signed' | Error
-type Scene = Awaited<ReturnType<typeof stage>>
-
-/** A vault with one wallet and one key, and an engine that answers what it is told to, one answer a try. */
-const stage = async (grants: readonly object[] = [GRANT]) => {
-  const vault = await makeVault()
-  const bytes = new Uint8Array(randomBytes(16))
-  const walletId = walletIdFromBytes(bytes)
-  const key = await vault.commit((tx) => {
-    insertWallet(tx, newWallet({ walletId }))
-    return createApiKey(tx, { project: PROJECT, name: 'k', permissions: grants as never, nowMs: NOW }).key
-  })
-  const answers: Answer[] = []
-  const taken: string[] = []
-  const discarded: string[] = []
-  const hex = (id: Uint8Array): string => Buffer.from(id).toString('hex')
-  let duringSign = async (): Promise<void> => undefined
-  let duringPreparation: () => void = () => {}
-  const engine: SignNeeds['engine'] = {
-    takePresignature: async () => {
-      const presigId = new Uint8Array(randomBytes(16))
-      taken.push(hex(presigId))
-      const ready: ReadyPresignature = {
-        walletId: bytes, presigId, wEpoch: 0, noncePoint: new Uint8Array(randomBytes(33)), expiresAtMs: NOW + 1e6,
-      }
-      return ready
-    },
-    estimateSignMs: () => 0,
-    signEd25519: () => Promise.reject(new Error('no Ed25519 wallet here')),
-    discardPresignature: (presigId) => void discarded.push(hex(presigId)),
-    prepareSign: () => duringPreparation(),
-    sign: async () => {
-      await duringSign()
-      const answer = answers.shift() ?? 'signed'
-      if (answer !== 'signed') throw answer
-      return { r: new Uint8Array(32).fill(1), s: new Uint8Array(32).fill(2), recid: 0 }
-    },
-  }
-  const clock = { nowMs: () => NOW, monotonicNs: () => 0n }
-  const needs: SignNeeds = {
-    vault,
-    engine,
-    clock,
-    fences: new Fences(),
-    grants: new GrantCache(),
-    rates: new RateLimiter(() => 0),
-    onAlert: () => undefined,
-  }
-  const callOf = (requestId?: string): Call => ({
-    caller: {
-      kind: 'project',
-      principal: key.keyId,
-      apiKeyId: key.keyId,
-      projectId: PROJECT,
-      permissions: new Set(['wallet:sign']),
-    },
-    method: 'countersign.v1.WalletService/SignTransaction',
-    requestId: requestId === undefined ? undefined : parseRequestId(requestId),
-    isRepeat: false,
-    whenPoolIsEmpty: 'wait',
-    stages: new StageTimes(),
-    releaseChecks: [],
-    deadlineMs: NOW + 10_000,
-    signal: new AbortController().signal,
-  })
-  return {
-    vault, needs, key, walletId, answers, taken, discarded,
-    pay: (wei: bigint, requestId?: string) =>
-      sign(needs, callOf(requestId), {
-        walletRef: walletId,
-        method: 'SignTransaction',
-        content: { kind: 'transaction', unsigned: transferOf(wei) },
-      }),
-    whilePreparing: (work: () => void) => {
-      duringPreparation = work
-    },
-    whileSigning: (work: () => Promise<void>) => {
-      duringSign = work
-    },
-    spent: () =>
-      readUsage(vault.read, { principal: key.keyId, permission: 'wallet:sign#0', token: NATIVE, day: utcDay(NOW) }),
-  }
-}
-
-const transferOf = (wei: bigint): Uint8Array =>
-  encodeUnsignedTransaction(
-    parseTransactionFields({
-      type: 'dynamic-fee', chainId: 1n, nonce: 0n, gasLimit: 21_000n, maxFeePerGas: '1',
-      to: '0x11e9ca82a3a762b4b5bd264d4173a242e7a77064', value: String(wei),
-    }),
-  )
+import { setWalletState } from '../../src/vault/wallets.ts'
+import { NOW, reasonOf } from '../vault/fixture.ts'
+import { type Scene, stage } from './scene.ts'
 
 const denials = ({ vault }: Scene) => listAudit(vault.read, 0n, 10_000, { kind: 'sign.denied' })
 

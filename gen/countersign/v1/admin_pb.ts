@@ -15,7 +15,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file countersign/v1/admin.proto.
  */
 export const file_countersign_v1_admin: GenFile = /*@__PURE__*/
-  fileDesc("Chpjb3VudGVyc2lnbi92MS9hZG1pbi5wcm90bxIOY291bnRlcnNpZ24udjEivwEKB1Byb2plY3QSEgoKcHJvamVjdF9pZBgBIAEoCRIUCgxkaXNwbGF5X25hbWUYAiABKAkSLwoLY3JlYXRlX3RpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC3VwZGF0ZV90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIMCgRldGFnGAUgASgJEhoKEmRlbGVnYXRpb25fZW5hYmxlZBgGIAEoCCKKAQoUQ3JlYXRlUHJvamVjdFJlcXVlc3QSMQoKcHJvamVjdF9pZBgBIAEoCUIdukgachgyFl5bYS16XVthLXowLTktXXswLDYyfSQSHgoMZGlzcGxheV9uYW1lGAIgASgJQgi6SAVyAxiAARIfCgpyZXF1ZXN0X2lkGAMgASgJQgu6SAjYAQFyA7ABASJBChVDcmVhdGVQcm9qZWN0UmVzcG9uc2USKAoHcHJvamVjdBgBIAEoCzIXLmNvdW50ZXJzaWduLnYxLlByb2plY3QiRgoRR2V0UHJvamVjdFJlcXVlc3QSMQoKcHJvamVjdF9pZBgBIAEoCUIdukgachgyFl5bYS16XVthLXowLTktXXswLDYyfSQiPgoSR2V0UHJvamVjdFJlc3BvbnNlEigKB3Byb2plY3QYASABKAsyFy5jb3VudGVyc2lnbi52MS5Qcm9qZWN0IlIKE0xpc3RQcm9qZWN0c1JlcXVlc3QSHQoJcGFnZV9zaXplGAEgASgFQgq6SAcaBRj0AygAEhwKCnBhZ2VfdG9rZW4YAiABKAlCCLpIBXIDGIAIIloKFExpc3RQcm9qZWN0c1Jlc3BvbnNlEikKCHByb2plY3RzGAEgAygLMhcuY291bnRlcnNpZ24udjEuUHJvamVjdBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAki7QMKFFVwZGF0ZVByb2plY3RSZXF1ZXN0EoQCCgdwcm9qZWN0GAEgASgLMhcuY291bnRlcnNpZ24udjEuUHJvamVjdELZAbpI1QG6AWgKEnByb2plY3QucHJvamVjdF9pZBIfcHJvamVjdF9pZCBtdXN0IGJlIGEgcHJvamVjdCBpZBoxdGhpcy5wcm9qZWN0X2lkLm1hdGNoZXMoJ15bYS16XVthLXowLTktXXswLDYyfSQnKboBZAoUcHJvamVjdC5kaXNwbGF5X25hbWUSK2Rpc3BsYXlfbmFtZSBtdXN0IGJlIGF0IG1vc3QgMTI4IGNoYXJhY3RlcnMaH3RoaXMuZGlzcGxheV9uYW1lLnNpemUoKSA8PSAxMjjIAQESrAEKC3VwZGF0ZV9tYXNrGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLkZpZWxkTWFza0J7ukh4ugFNChV1cGRhdGVfbWFzay5ub3RfZW1wdHkSHXVwZGF0ZV9tYXNrIG11c3QgbmFtZSBhIGZpZWxkGhV0aGlzLnBhdGhzLnNpemUoKSA+IDDIAQHiASISDGRpc3BsYXlfbmFtZRISZGVsZWdhdGlvbl9lbmFibGVkEh8KCnJlcXVlc3RfaWQYAyABKAlCC7pICNgBAXIDsAEBIkEKFVVwZGF0ZVByb2plY3RSZXNwb25zZRIoCgdwcm9qZWN0GAEgASgLMhcuY291bnRlcnNpZ24udjEuUHJvamVjdCKTAwoGQXBpS2V5EhIKCmFwaV9rZXlfaWQYASABKAkSEgoKcHJvamVjdF9pZBgCIAEoCRIMCgRuYW1lGAMgASgJEi8KC3Blcm1pc3Npb25zGAQgAygLMhouY291bnRlcnNpZ24udjEuUGVybWlzc2lvbhIVCg1hbGxvd2VkX2NpZHJzGAUgAygJEhsKE3JlcXVlc3RzX3Blcl9zZWNvbmQYBiABKA0SLwoLZXhwaXJlX3RpbWUYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC2NyZWF0ZV90aW1lGAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtyb3RhdGVfdGltZRgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLcmV2b2tlX3RpbWUYCiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEioKBXN0YXRlGAsgASgOMhsuY291bnRlcnNpZ24udjEuQXBpS2V5U3RhdGUizgIKE0NyZWF0ZUFwaUtleVJlcXVlc3QSNAoKcHJvamVjdF9pZBgBIAEoCUIgukgdchsyGV4oW2Etel1bYS16MC05LV17MCw2Mn0pPyQSFgoEbmFtZRgCIAEoCUIIukgFcgMYgAESOwoLcGVybWlzc2lvbnMYAyADKAsyGi5jb3VudGVyc2lnbi52MS5QZXJtaXNzaW9uQgq6SAeSAQQIARBkEigKDWFsbG93ZWRfY2lkcnMYBCADKAlCEbpIDpIBCxBkGAEiBXID6AEBEiYKE3JlcXVlc3RzX3Blcl9zZWNvbmQYBSABKA1CCbpIBioEGMCEPRI5CgtleHBpcmVfdGltZRgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBCCLpIBbIBAkABEh8KCnJlcXVlc3RfaWQYByABKAlCC7pICNgBAXIDsAEBIk8KFENyZWF0ZUFwaUtleVJlc3BvbnNlEicKB2FwaV9rZXkYASABKAsyFi5jb3VudGVyc2lnbi52MS5BcGlLZXkSDgoGc2VjcmV0GAIgASgJIkEKEEdldEFwaUtleVJlcXVlc3QSLQoKYXBpX2tleV9pZBgBIAEoCUIZukgWchQyEl5rZXlfWzAtOWEtZl17MTZ9JCI8ChFHZXRBcGlLZXlSZXNwb25zZRInCgdhcGlfa2V5GAEgASgLMhYuY291bnRlcnNpZ24udjEuQXBpS2V5IocBChJMaXN0QXBpS2V5c1JlcXVlc3QSHQoJcGFnZV9zaXplGAEgASgFQgq6SAcaBRj0AygAEhwKCnBhZ2VfdG9rZW4YAiABKAlCCLpIBXIDGIAIEjQKCnByb2plY3RfaWQYAyABKAlCILpIHXIbMhleKFthLXpdW2EtejAtOS1dezAsNjJ9KT8kIlgKE0xpc3RBcGlLZXlzUmVzcG9uc2USKAoIYXBpX2tleXMYASADKAsyFi5jb3VudGVyc2lnbi52MS5BcGlLZXkSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIokBChNSb3RhdGVBcGlLZXlSZXF1ZXN0Ei0KCmFwaV9rZXlfaWQYASABKAlCGbpIFnIUMhJea2V5X1swLTlhLWZdezE2fSQSIgoPb3ZlcmxhcF9zZWNvbmRzGAIgASgNQgm6SAYqBBiA9SQSHwoKcmVxdWVzdF9pZBgDIAEoCUILukgI2AEBcgOwAQEiTwoUUm90YXRlQXBpS2V5UmVzcG9uc2USJwoHYXBpX2tleRgBIAEoCzIWLmNvdW50ZXJzaWduLnYxLkFwaUtleRIOCgZzZWNyZXQYAiABKAkiZQoTUmV2b2tlQXBpS2V5UmVxdWVzdBItCgphcGlfa2V5X2lkGAEgASgJQhm6SBZyFDISXmtleV9bMC05YS1mXXsxNn0kEh8KCnJlcXVlc3RfaWQYAiABKAlCC7pICNgBAXIDsAEBIj8KFFJldm9rZUFwaUtleVJlc3BvbnNlEicKB2FwaV9rZXkYASABKAsyFi5jb3VudGVyc2lnbi52MS5BcGlLZXkilAEKDEZyZWV6ZVJlY29yZBIqCgVzY29wZRgBIAEoDjIbLmNvdW50ZXJzaWduLnYxLkZyZWV6ZVNjb3BlEgoKAmlkGAIgASgJEgwKBG5vdGUYAyABKAkSDQoFYWN0b3IYBCABKAkSLwoLY3JlYXRlX3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIo0CCg1GcmVlemVSZXF1ZXN0EjYKBXNjb3BlGAEgASgOMhsuY291bnRlcnNpZ24udjEuRnJlZXplU2NvcGVCCrpIB4IBBBABIAASFAoCaWQYAiABKAlCCLpIBXIDGIABEhYKBG5vdGUYAyABKAlCCLpIBXIDGPQDEh8KCnJlcXVlc3RfaWQYBCABKAlCC7pICNgBAXIDsAEBOnW6SHIacAoJZnJlZXplLmlkEj1pZCBtdXN0IG5hbWUgd2hhdCB0byBmcmVlemUsIGFuZCBtdXN0IGJlIGVtcHR5IGZvciBldmVyeXRoaW5nGiQodGhpcy5zY29wZSA9PSA0KSA9PSAodGhpcy5pZCA9PSAnJykiPgoORnJlZXplUmVzcG9uc2USLAoGZnJlZXplGAEgASgLMhwuY291bnRlcnNpZ24udjEuRnJlZXplUmVjb3JkIvsBCg9VbmZyZWV6ZVJlcXVlc3QSNgoFc2NvcGUYASABKA4yGy5jb3VudGVyc2lnbi52MS5GcmVlemVTY29wZUIKukgHggEEEAEgABIUCgJpZBgCIAEoCUIIukgFcgMYgAESHwoKcmVxdWVzdF9pZBgDIAEoCUILukgI2AEBcgOwAQE6ebpIdhp0Cgt1bmZyZWV6ZS5pZBI/aWQgbXVzdCBuYW1lIHdoYXQgdG8gdW5mcmVlemUsIGFuZCBtdXN0IGJlIGVtcHR5IGZvciBldmVyeXRoaW5nGiQodGhpcy5zY29wZSA9PSA0KSA9PSAodGhpcy5pZCA9PSAnJykiQAoQVW5mcmVlemVSZXNwb25zZRIsCgZmcmVlemUYASABKAsyHC5jb3VudGVyc2lnbi52MS5GcmVlemVSZWNvcmQiNgoTQ3JlYXRlQmFja3VwUmVxdWVzdBIfCgpyZXF1ZXN0X2lkGAEgASgJQgu6SAjYAQFyA7ABASI/ChRDcmVhdGVCYWNrdXBSZXNwb25zZRInCgdiYWNrdXBzGAEgAygLMhYuY291bnRlcnNpZ24udjEuQmFja3VwIqMBCgZCYWNrdXASKQoFdmF1bHQYASABKA4yGi5jb3VudGVyc2lnbi52MS5WYXVsdFBhcnR5EhEKCWZpbGVfbmFtZRgCIAEoCRISCgpzaXplX2J5dGVzGAMgASgEEhYKDmF1ZGl0X3NlcXVlbmNlGAQgASgEEi8KC2NyZWF0ZV90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJvChVSb3RhdGVWYXVsdEtleVJlcXVlc3QSNQoFdmF1bHQYASABKA4yGi5jb3VudGVyc2lnbi52MS5WYXVsdFBhcnR5Qgq6SAeCAQQQASAAEh8KCnJlcXVlc3RfaWQYAiABKAlCC7pICNgBAXIDsAEBImoKFlJvdGF0ZVZhdWx0S2V5UmVzcG9uc2USKQoFdmF1bHQYASABKA4yGi5jb3VudGVyc2lnbi52MS5WYXVsdFBhcnR5EhAKCHByb3ZpZGVyGAIgASgJEhMKC3NoYXJlX2NvdW50GAMgASgEIhIKEEdldFN0YXR1c1JlcXVlc3QiOwoRR2V0U3RhdHVzUmVzcG9uc2USJgoGc3RhdHVzGAEgASgLMhYuY291bnRlcnNpZ24udjEuU3RhdHVzIsMDCgZTdGF0dXMSDAoEbW9kZRgBIAEoCRIPCgd2ZXJzaW9uGAIgASgJEhgKEHByb3RvY29sX3ZlcnNpb24YAyABKA0SHAoUdmF1bHRfc2NoZW1hX3ZlcnNpb24YBCABKA0SLgoKc3RhcnRfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASGgoSY29zaWduZXJfYXZhaWxhYmxlGAYgASgIEhMKC2Nvc2lnbmVyX2lkGAcgASgJEikKBWxpbmtzGAggAygLMhouY291bnRlcnNpZ24udjEuTGlua1N0YXR1cxItCgdmcmVlemVzGAkgAygLMhwuY291bnRlcnNpZ24udjEuRnJlZXplUmVjb3JkEhQKDHdhbGxldF9jb3VudBgKIAEoBBIWCg5hdWRpdF9zZXF1ZW5jZRgLIAEoBBIaChJwcmVzaWduYXR1cmVfY291bnQYDCABKAQSLQoHYmFja3VwcxgeIAMoCzIcLmNvdW50ZXJzaWduLnYxLkJhY2t1cFN0YXR1cxIuCgdyZXN0b3JlGB8gASgLMh0uY291bnRlcnNpZ24udjEuUmVzdG9yZVN0YXR1cyJWCgxCYWNrdXBTdGF0dXMSJgoGYmFja3VwGAEgASgLMhYuY291bnRlcnNpZ24udjEuQmFja3VwEh4KFnJlZnJlc2hlZF93YWxsZXRfY291bnQYAiABKAQi3wEKDVJlc3RvcmVTdGF0dXMSMAoMcmVzdG9yZV90aW1lGAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtiYWNrdXBfdGltZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASNAoQYWNrbm93bGVkZ2VfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEwoLdmF1bHRfZXBvY2gYBCABKA0SIAoYdW5yZWZyZXNoZWRfd2FsbGV0X2NvdW50GAUgASgEIpEBCgpMaW5rU3RhdHVzEg0KBXNoYXJkGAEgASgNEigKBXN0YXRlGAIgASgOMhkuY291bnRlcnNpZ24udjEuTGlua1N0YXRlEi4KCnJlbmV3X3RpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhoKEnByZXNpZ25hdHVyZV9jb3VudBgEIAEoBCp8CgtBcGlLZXlTdGF0ZRIdChlBUElfS0VZX1NUQVRFX1VOU1BFQ0lGSUVEEAASGAoUQVBJX0tFWV9TVEFURV9BQ1RJVkUQARIZChVBUElfS0VZX1NUQVRFX0VYUElSRUQQAhIZChVBUElfS0VZX1NUQVRFX1JFVk9LRUQQAyrTAQoLRnJlZXplU2NvcGUSHAoYRlJFRVpFX1NDT1BFX1VOU1BFQ0lGSUVEEAASFwoTRlJFRVpFX1NDT1BFX1dBTExFVBABEhgKFEZSRUVaRV9TQ09QRV9BUElfS0VZEAISGAoURlJFRVpFX1NDT1BFX1BST0pFQ1QQAxIbChdGUkVFWkVfU0NPUEVfRVZFUllUSElORxAEEhwKGEZSRUVaRV9TQ09QRV9TRVNTSU9OX0tFWRAFEh4KGkZSRUVaRV9TQ09QRV9WRU5VRV9QUk9GSUxFEAYqWwoKVmF1bHRQYXJ0eRIbChdWQVVMVF9QQVJUWV9VTlNQRUNJRklFRBAAEhYKElZBVUxUX1BBUlRZX0RBRU1PThABEhgKFFZBVUxUX1BBUlRZX0NPU0lHTkVSEAIqhwEKCUxpbmtTdGF0ZRIaChZMSU5LX1NUQVRFX1VOU1BFQ0lGSUVEEAASFwoTTElOS19TVEFURV9TVEFSVElORxABEhQKEExJTktfU1RBVEVfUkVBRFkQAhIYChRMSU5LX1NUQVRFX1NVU1BFTkRFRBADEhUKEUxJTktfU1RBVEVfQlVSTkVEEAQy2wkKDEFkbWluU2VydmljZRJcCg1DcmVhdGVQcm9qZWN0EiQuY291bnRlcnNpZ24udjEuQ3JlYXRlUHJvamVjdFJlcXVlc3QaJS5jb3VudGVyc2lnbi52MS5DcmVhdGVQcm9qZWN0UmVzcG9uc2USUwoKR2V0UHJvamVjdBIhLmNvdW50ZXJzaWduLnYxLkdldFByb2plY3RSZXF1ZXN0GiIuY291bnRlcnNpZ24udjEuR2V0UHJvamVjdFJlc3BvbnNlElkKDExpc3RQcm9qZWN0cxIjLmNvdW50ZXJzaWduLnYxLkxpc3RQcm9qZWN0c1JlcXVlc3QaJC5jb3VudGVyc2lnbi52MS5MaXN0UHJvamVjdHNSZXNwb25zZRJcCg1VcGRhdGVQcm9qZWN0EiQuY291bnRlcnNpZ24udjEuVXBkYXRlUHJvamVjdFJlcXVlc3QaJS5jb3VudGVyc2lnbi52MS5VcGRhdGVQcm9qZWN0UmVzcG9uc2USWQoMQ3JlYXRlQXBpS2V5EiMuY291bnRlcnNpZ24udjEuQ3JlYXRlQXBpS2V5UmVxdWVzdBokLmNvdW50ZXJzaWduLnYxLkNyZWF0ZUFwaUtleVJlc3BvbnNlElAKCUdldEFwaUtleRIgLmNvdW50ZXJzaWduLnYxLkdldEFwaUtleVJlcXVlc3QaIS5jb3VudGVyc2lnbi52MS5HZXRBcGlLZXlSZXNwb25zZRJWCgtMaXN0QXBpS2V5cxIiLmNvdW50ZXJzaWduLnYxLkxpc3RBcGlLZXlzUmVxdWVzdBojLmNvdW50ZXJzaWduLnYxLkxpc3RBcGlLZXlzUmVzcG9uc2USWQoMUm90YXRlQXBpS2V5EiMuY291bnRlcnNpZ24udjEuUm90YXRlQXBpS2V5UmVxdWVzdBokLmNvdW50ZXJzaWduLnYxLlJvdGF0ZUFwaUtleVJlc3BvbnNlElkKDFJldm9rZUFwaUtleRIjLmNvdW50ZXJzaWduLnYxLlJldm9rZUFwaUtleVJlcXVlc3QaJC5jb3VudGVyc2lnbi52MS5SZXZva2VBcGlLZXlSZXNwb25zZRJHCgZGcmVlemUSHS5jb3VudGVyc2lnbi52MS5GcmVlemVSZXF1ZXN0Gh4uY291bnRlcnNpZ24udjEuRnJlZXplUmVzcG9uc2USTQoIVW5mcmVlemUSHy5jb3VudGVyc2lnbi52MS5VbmZyZWV6ZVJlcXVlc3QaIC5jb3VudGVyc2lnbi52MS5VbmZyZWV6ZVJlc3BvbnNlElkKDENyZWF0ZUJhY2t1cBIjLmNvdW50ZXJzaWduLnYxLkNyZWF0ZUJhY2t1cFJlcXVlc3QaJC5jb3VudGVyc2lnbi52MS5DcmVhdGVCYWNrdXBSZXNwb25zZRJfCg5Sb3RhdGVWYXVsdEtleRIlLmNvdW50ZXJzaWduLnYxLlJvdGF0ZVZhdWx0S2V5UmVxdWVzdBomLmNvdW50ZXJzaWduLnYxLlJvdGF0ZVZhdWx0S2V5UmVzcG9uc2USUAoJR2V0U3RhdHVzEiAuY291bnRlcnNpZ24udjEuR2V0U3RhdHVzUmVxdWVzdBohLmNvdW50ZXJzaWduLnYxLkdldFN0YXR1c1Jlc3BvbnNlQjVaM2NvdW50ZXJzaWduLmRldi9nZW4vZ28vY291bnRlcnNpZ24vdjE7Y291bnRlcnNpZ252MWIGcHJvdG8z", [file_buf_validate_validate, file_countersign_v1_common, file_google_protobuf_field_mask, file_google_protobuf_timestamp]);
+  fileDesc("Chpjb3VudGVyc2lnbi92MS9hZG1pbi5wcm90bxIOY291bnRlcnNpZ24udjEi7QMKB1Byb2plY3QSEgoKcHJvamVjdF9pZBgBIAEoCRIUCgxkaXNwbGF5X25hbWUYAiABKAkSLwoLY3JlYXRlX3RpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC3VwZGF0ZV90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIMCgRldGFnGAUgASgJEhoKEmRlbGVnYXRpb25fZW5hYmxlZBgGIAEoCBKHAQoPYWxsb3dlZF9vcmlnaW5zGAcgAygJQm66SGuSAWgQMhgBImJyYDJeXihodHRwczovL1thLXowLTldKFthLXowLTkuLV17MCwyNTF9W2EtejAtOV0pP3xodHRwOi8vKGxvY2FsaG9zdHwxMjdcLjBcLjBcLjEpKSg6WzAtOV17MSw1fSk/JBIuCgtqd3Rfc2lnbl9pbhgIIAEoCzIZLmNvdW50ZXJzaWduLnYxLkp3dFNpZ25JbhIyCg1lbWFpbF9zaWduX2luGAkgASgLMhsuY291bnRlcnNpZ24udjEuRW1haWxTaWduSW4SPgoOb2lkY19wcm92aWRlcnMYCiADKAsyHC5jb3VudGVyc2lnbi52MS5PaWRjUHJvdmlkZXJCCLpIBZIBAhAUIqcDCglKd3RTaWduSW4SGgoGaXNzdWVyGAEgASgJQgq6SAdyBRABGIAEEiYKCWF1ZGllbmNlcxgCIAMoCUITukgQkgENEBQYASIHcgUQARiABBIgCghqd2tzX3VybBgDIAEoCUIOukgL2AEBcgYYgBCIAQESHAoJandrc19qc29uGAQgASgJQgm6SAZyBBiAgAESNgoNdXNlcl9pZF9jbGFpbRgFIAEoCUIfukgcchoyGF5bQS1aYS16MC05Xy46Ly1dezAsNjR9JBJhCgphbGdvcml0aG1zGAYgAygJQk26SEqSAUcQCRgBIkFyP1IFUlMyNTZSBVJTMzg0UgVSUzUxMlIFUFMyNTZSBVBTMzg0UgVQUzUxMlIFRVMyNTZSBUVTMzg0UgVFZERTQTp7ukh4GnYKEGp3dF9zaWduX2luLmtleXMSMWV4YWN0bHkgb25lIG9mIGp3a3NfdXJsIGFuZCBqd2tzX2pzb24gbXVzdCBiZSBzZXQaLyh0aGlzLmp3a3NfdXJsID09ICcnKSAhPSAodGhpcy5qd2tzX2pzb24gPT0gJycpIkQKC0VtYWlsU2lnbkluEjUKC3NlbmRlcl9uYW1lGAEgASgJQiC6SB1yGxhAMhdeW15ceDAwLVx4MWZceDdmPD4iQF0qJCLbAgoMT2lkY1Byb3ZpZGVyEi8KCHByb3ZpZGVyGAEgASgJQh26SBpyGDIWXlthLXpdW2EtejAtOS1dezAsMzF9JBIeCgZpc3N1ZXIYAiABKAlCDrpIC9gBAXIGGIAEiAEBEh0KCWNsaWVudF9pZBgDIAEoCUIKukgHcgUQARiAAhIfCg1jbGllbnRfc2VjcmV0GAQgASgJQgi6SAVyAxiAEBIZChFoYXNfY2xpZW50X3NlY3JldBgFIAEoCBIrCg1yZWRpcmVjdF91cmlzGAYgAygJQhS6SBGSAQ4QFBgBIghyBhiABIgBARJBCgZzY29wZXMYByADKAlCMbpILpIBKxAUGAEiJXIjMiFeW1x4MjFceDIzLVx4NWJceDVkLVx4N2VdezEsMTI4fSQSLwoSaWRfdG9rZW5fYXVkaWVuY2VzGAggAygJQhO6SBCSAQ0QFBgBIgdyBRABGIACIooBChRDcmVhdGVQcm9qZWN0UmVxdWVzdBIxCgpwcm9qZWN0X2lkGAEgASgJQh26SBpyGDIWXlthLXpdW2EtejAtOS1dezAsNjJ9JBIeCgxkaXNwbGF5X25hbWUYAiABKAlCCLpIBXIDGIABEh8KCnJlcXVlc3RfaWQYAyABKAlCC7pICNgBAXIDsAEBIkEKFUNyZWF0ZVByb2plY3RSZXNwb25zZRIoCgdwcm9qZWN0GAEgASgLMhcuY291bnRlcnNpZ24udjEuUHJvamVjdCJGChFHZXRQcm9qZWN0UmVxdWVzdBIxCgpwcm9qZWN0X2lkGAEgASgJQh26SBpyGDIWXlthLXpdW2EtejAtOS1dezAsNjJ9JCI+ChJHZXRQcm9qZWN0UmVzcG9uc2USKAoHcHJvamVjdBgBIAEoCzIXLmNvdW50ZXJzaWduLnYxLlByb2plY3QiUgoTTGlzdFByb2plY3RzUmVxdWVzdBIdCglwYWdlX3NpemUYASABKAVCCrpIBxoFGPQDKAASHAoKcGFnZV90b2tlbhgCIAEoCUIIukgFcgMYgAgiWgoUTGlzdFByb2plY3RzUmVzcG9uc2USKQoIcHJvamVjdHMYASADKAsyFy5jb3VudGVyc2lnbi52MS5Qcm9qZWN0EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSKsBAoUVXBkYXRlUHJvamVjdFJlcXVlc3QShAIKB3Byb2plY3QYASABKAsyFy5jb3VudGVyc2lnbi52MS5Qcm9qZWN0QtkBukjVAboBaAoScHJvamVjdC5wcm9qZWN0X2lkEh9wcm9qZWN0X2lkIG11c3QgYmUgYSBwcm9qZWN0IGlkGjF0aGlzLnByb2plY3RfaWQubWF0Y2hlcygnXlthLXpdW2EtejAtOS1dezAsNjJ9JCcpugFkChRwcm9qZWN0LmRpc3BsYXlfbmFtZRIrZGlzcGxheV9uYW1lIG11c3QgYmUgYXQgbW9zdCAxMjggY2hhcmFjdGVycxofdGhpcy5kaXNwbGF5X25hbWUuc2l6ZSgpIDw9IDEyOMgBARLrAQoLdXBkYXRlX21hc2sYAiABKAsyGi5nb29nbGUucHJvdG9idWYuRmllbGRNYXNrQrkBuki1AboBTQoVdXBkYXRlX21hc2subm90X2VtcHR5Eh11cGRhdGVfbWFzayBtdXN0IG5hbWUgYSBmaWVsZBoVdGhpcy5wYXRocy5zaXplKCkgPiAwyAEB4gFfEgxkaXNwbGF5X25hbWUSEmRlbGVnYXRpb25fZW5hYmxlZBIPYWxsb3dlZF9vcmlnaW5zEgtqd3Rfc2lnbl9pbhINZW1haWxfc2lnbl9pbhIOb2lkY19wcm92aWRlcnMSHwoKcmVxdWVzdF9pZBgDIAEoCUILukgI2AEBcgOwAQEiQQoVVXBkYXRlUHJvamVjdFJlc3BvbnNlEigKB3Byb2plY3QYASABKAsyFy5jb3VudGVyc2lnbi52MS5Qcm9qZWN0IpMDCgZBcGlLZXkSEgoKYXBpX2tleV9pZBgBIAEoCRISCgpwcm9qZWN0X2lkGAIgASgJEgwKBG5hbWUYAyABKAkSLwoLcGVybWlzc2lvbnMYBCADKAsyGi5jb3VudGVyc2lnbi52MS5QZXJtaXNzaW9uEhUKDWFsbG93ZWRfY2lkcnMYBSADKAkSGwoTcmVxdWVzdHNfcGVyX3NlY29uZBgGIAEoDRIvCgtleHBpcmVfdGltZRgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLY3JlYXRlX3RpbWUYCCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC3JvdGF0ZV90aW1lGAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtyZXZva2VfdGltZRgKIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKgoFc3RhdGUYCyABKA4yGy5jb3VudGVyc2lnbi52MS5BcGlLZXlTdGF0ZSLOAgoTQ3JlYXRlQXBpS2V5UmVxdWVzdBI0Cgpwcm9qZWN0X2lkGAEgASgJQiC6SB1yGzIZXihbYS16XVthLXowLTktXXswLDYyfSk/JBIWCgRuYW1lGAIgASgJQgi6SAVyAxiAARI7CgtwZXJtaXNzaW9ucxgDIAMoCzIaLmNvdW50ZXJzaWduLnYxLlBlcm1pc3Npb25CCrpIB5IBBAgBEGQSKAoNYWxsb3dlZF9jaWRycxgEIAMoCUIRukgOkgELEGQYASIFcgPoAQESJgoTcmVxdWVzdHNfcGVyX3NlY29uZBgFIAEoDUIJukgGKgQYwIQ9EjkKC2V4cGlyZV90aW1lGAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEIIukgFsgECQAESHwoKcmVxdWVzdF9pZBgHIAEoCUILukgI2AEBcgOwAQEiTwoUQ3JlYXRlQXBpS2V5UmVzcG9uc2USJwoHYXBpX2tleRgBIAEoCzIWLmNvdW50ZXJzaWduLnYxLkFwaUtleRIOCgZzZWNyZXQYAiABKAkiQQoQR2V0QXBpS2V5UmVxdWVzdBItCgphcGlfa2V5X2lkGAEgASgJQhm6SBZyFDISXmtleV9bMC05YS1mXXsxNn0kIjwKEUdldEFwaUtleVJlc3BvbnNlEicKB2FwaV9rZXkYASABKAsyFi5jb3VudGVyc2lnbi52MS5BcGlLZXkihwEKEkxpc3RBcGlLZXlzUmVxdWVzdBIdCglwYWdlX3NpemUYASABKAVCCrpIBxoFGPQDKAASHAoKcGFnZV90b2tlbhgCIAEoCUIIukgFcgMYgAgSNAoKcHJvamVjdF9pZBgDIAEoCUIgukgdchsyGV4oW2Etel1bYS16MC05LV17MCw2Mn0pPyQiWAoTTGlzdEFwaUtleXNSZXNwb25zZRIoCghhcGlfa2V5cxgBIAMoCzIWLmNvdW50ZXJzaWduLnYxLkFwaUtleRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiiQEKE1JvdGF0ZUFwaUtleVJlcXVlc3QSLQoKYXBpX2tleV9pZBgBIAEoCUIZukgWchQyEl5rZXlfWzAtOWEtZl17MTZ9JBIiCg9vdmVybGFwX3NlY29uZHMYAiABKA1CCbpIBioEGID1JBIfCgpyZXF1ZXN0X2lkGAMgASgJQgu6SAjYAQFyA7ABASJPChRSb3RhdGVBcGlLZXlSZXNwb25zZRInCgdhcGlfa2V5GAEgASgLMhYuY291bnRlcnNpZ24udjEuQXBpS2V5Eg4KBnNlY3JldBgCIAEoCSJlChNSZXZva2VBcGlLZXlSZXF1ZXN0Ei0KCmFwaV9rZXlfaWQYASABKAlCGbpIFnIUMhJea2V5X1swLTlhLWZdezE2fSQSHwoKcmVxdWVzdF9pZBgCIAEoCUILukgI2AEBcgOwAQEiPwoUUmV2b2tlQXBpS2V5UmVzcG9uc2USJwoHYXBpX2tleRgBIAEoCzIWLmNvdW50ZXJzaWduLnYxLkFwaUtleSKUAQoMRnJlZXplUmVjb3JkEioKBXNjb3BlGAEgASgOMhsuY291bnRlcnNpZ24udjEuRnJlZXplU2NvcGUSCgoCaWQYAiABKAkSDAoEbm90ZRgDIAEoCRINCgVhY3RvchgEIAEoCRIvCgtjcmVhdGVfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAijQIKDUZyZWV6ZVJlcXVlc3QSNgoFc2NvcGUYASABKA4yGy5jb3VudGVyc2lnbi52MS5GcmVlemVTY29wZUIKukgHggEEEAEgABIUCgJpZBgCIAEoCUIIukgFcgMYgAESFgoEbm90ZRgDIAEoCUIIukgFcgMY9AMSHwoKcmVxdWVzdF9pZBgEIAEoCUILukgI2AEBcgOwAQE6dbpIchpwCglmcmVlemUuaWQSPWlkIG11c3QgbmFtZSB3aGF0IHRvIGZyZWV6ZSwgYW5kIG11c3QgYmUgZW1wdHkgZm9yIGV2ZXJ5dGhpbmcaJCh0aGlzLnNjb3BlID09IDQpID09ICh0aGlzLmlkID09ICcnKSI+Cg5GcmVlemVSZXNwb25zZRIsCgZmcmVlemUYASABKAsyHC5jb3VudGVyc2lnbi52MS5GcmVlemVSZWNvcmQi+wEKD1VuZnJlZXplUmVxdWVzdBI2CgVzY29wZRgBIAEoDjIbLmNvdW50ZXJzaWduLnYxLkZyZWV6ZVNjb3BlQgq6SAeCAQQQASAAEhQKAmlkGAIgASgJQgi6SAVyAxiAARIfCgpyZXF1ZXN0X2lkGAMgASgJQgu6SAjYAQFyA7ABATp5ukh2GnQKC3VuZnJlZXplLmlkEj9pZCBtdXN0IG5hbWUgd2hhdCB0byB1bmZyZWV6ZSwgYW5kIG11c3QgYmUgZW1wdHkgZm9yIGV2ZXJ5dGhpbmcaJCh0aGlzLnNjb3BlID09IDQpID09ICh0aGlzLmlkID09ICcnKSJAChBVbmZyZWV6ZVJlc3BvbnNlEiwKBmZyZWV6ZRgBIAEoCzIcLmNvdW50ZXJzaWduLnYxLkZyZWV6ZVJlY29yZCI2ChNDcmVhdGVCYWNrdXBSZXF1ZXN0Eh8KCnJlcXVlc3RfaWQYASABKAlCC7pICNgBAXIDsAEBIj8KFENyZWF0ZUJhY2t1cFJlc3BvbnNlEicKB2JhY2t1cHMYASADKAsyFi5jb3VudGVyc2lnbi52MS5CYWNrdXAiowEKBkJhY2t1cBIpCgV2YXVsdBgBIAEoDjIaLmNvdW50ZXJzaWduLnYxLlZhdWx0UGFydHkSEQoJZmlsZV9uYW1lGAIgASgJEhIKCnNpemVfYnl0ZXMYAyABKAQSFgoOYXVkaXRfc2VxdWVuY2UYBCABKAQSLwoLY3JlYXRlX3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIm8KFVJvdGF0ZVZhdWx0S2V5UmVxdWVzdBI1CgV2YXVsdBgBIAEoDjIaLmNvdW50ZXJzaWduLnYxLlZhdWx0UGFydHlCCrpIB4IBBBABIAASHwoKcmVxdWVzdF9pZBgCIAEoCUILukgI2AEBcgOwAQEiagoWUm90YXRlVmF1bHRLZXlSZXNwb25zZRIpCgV2YXVsdBgBIAEoDjIaLmNvdW50ZXJzaWduLnYxLlZhdWx0UGFydHkSEAoIcHJvdmlkZXIYAiABKAkSEwoLc2hhcmVfY291bnQYAyABKAQiEgoQR2V0U3RhdHVzUmVxdWVzdCI7ChFHZXRTdGF0dXNSZXNwb25zZRImCgZzdGF0dXMYASABKAsyFi5jb3VudGVyc2lnbi52MS5TdGF0dXMiwwMKBlN0YXR1cxIMCgRtb2RlGAEgASgJEg8KB3ZlcnNpb24YAiABKAkSGAoQcHJvdG9jb2xfdmVyc2lvbhgDIAEoDRIcChR2YXVsdF9zY2hlbWFfdmVyc2lvbhgEIAEoDRIuCgpzdGFydF90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIaChJjb3NpZ25lcl9hdmFpbGFibGUYBiABKAgSEwoLY29zaWduZXJfaWQYByABKAkSKQoFbGlua3MYCCADKAsyGi5jb3VudGVyc2lnbi52MS5MaW5rU3RhdHVzEi0KB2ZyZWV6ZXMYCSADKAsyHC5jb3VudGVyc2lnbi52MS5GcmVlemVSZWNvcmQSFAoMd2FsbGV0X2NvdW50GAogASgEEhYKDmF1ZGl0X3NlcXVlbmNlGAsgASgEEhoKEnByZXNpZ25hdHVyZV9jb3VudBgMIAEoBBItCgdiYWNrdXBzGB4gAygLMhwuY291bnRlcnNpZ24udjEuQmFja3VwU3RhdHVzEi4KB3Jlc3RvcmUYHyABKAsyHS5jb3VudGVyc2lnbi52MS5SZXN0b3JlU3RhdHVzIlYKDEJhY2t1cFN0YXR1cxImCgZiYWNrdXAYASABKAsyFi5jb3VudGVyc2lnbi52MS5CYWNrdXASHgoWcmVmcmVzaGVkX3dhbGxldF9jb3VudBgCIAEoBCLfAQoNUmVzdG9yZVN0YXR1cxIwCgxyZXN0b3JlX3RpbWUYASABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC2JhY2t1cF90aW1lGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBI0ChBhY2tub3dsZWRnZV90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBITCgt2YXVsdF9lcG9jaBgEIAEoDRIgChh1bnJlZnJlc2hlZF93YWxsZXRfY291bnQYBSABKAQikQEKCkxpbmtTdGF0dXMSDQoFc2hhcmQYASABKA0SKAoFc3RhdGUYAiABKA4yGS5jb3VudGVyc2lnbi52MS5MaW5rU3RhdGUSLgoKcmVuZXdfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASGgoScHJlc2lnbmF0dXJlX2NvdW50GAQgASgEKnwKC0FwaUtleVN0YXRlEh0KGUFQSV9LRVlfU1RBVEVfVU5TUEVDSUZJRUQQABIYChRBUElfS0VZX1NUQVRFX0FDVElWRRABEhkKFUFQSV9LRVlfU1RBVEVfRVhQSVJFRBACEhkKFUFQSV9LRVlfU1RBVEVfUkVWT0tFRBADKtMBCgtGcmVlemVTY29wZRIcChhGUkVFWkVfU0NPUEVfVU5TUEVDSUZJRUQQABIXChNGUkVFWkVfU0NPUEVfV0FMTEVUEAESGAoURlJFRVpFX1NDT1BFX0FQSV9LRVkQAhIYChRGUkVFWkVfU0NPUEVfUFJPSkVDVBADEhsKF0ZSRUVaRV9TQ09QRV9FVkVSWVRISU5HEAQSHAoYRlJFRVpFX1NDT1BFX1NFU1NJT05fS0VZEAUSHgoaRlJFRVpFX1NDT1BFX1ZFTlVFX1BST0ZJTEUQBipbCgpWYXVsdFBhcnR5EhsKF1ZBVUxUX1BBUlRZX1VOU1BFQ0lGSUVEEAASFgoSVkFVTFRfUEFSVFlfREFFTU9OEAESGAoUVkFVTFRfUEFSVFlfQ09TSUdORVIQAiqHAQoJTGlua1N0YXRlEhoKFkxJTktfU1RBVEVfVU5TUEVDSUZJRUQQABIXChNMSU5LX1NUQVRFX1NUQVJUSU5HEAESFAoQTElOS19TVEFURV9SRUFEWRACEhgKFExJTktfU1RBVEVfU1VTUEVOREVEEAMSFQoRTElOS19TVEFURV9CVVJORUQQBDLbCQoMQWRtaW5TZXJ2aWNlElwKDUNyZWF0ZVByb2plY3QSJC5jb3VudGVyc2lnbi52MS5DcmVhdGVQcm9qZWN0UmVxdWVzdBolLmNvdW50ZXJzaWduLnYxLkNyZWF0ZVByb2plY3RSZXNwb25zZRJTCgpHZXRQcm9qZWN0EiEuY291bnRlcnNpZ24udjEuR2V0UHJvamVjdFJlcXVlc3QaIi5jb3VudGVyc2lnbi52MS5HZXRQcm9qZWN0UmVzcG9uc2USWQoMTGlzdFByb2plY3RzEiMuY291bnRlcnNpZ24udjEuTGlzdFByb2plY3RzUmVxdWVzdBokLmNvdW50ZXJzaWduLnYxLkxpc3RQcm9qZWN0c1Jlc3BvbnNlElwKDVVwZGF0ZVByb2plY3QSJC5jb3VudGVyc2lnbi52MS5VcGRhdGVQcm9qZWN0UmVxdWVzdBolLmNvdW50ZXJzaWduLnYxLlVwZGF0ZVByb2plY3RSZXNwb25zZRJZCgxDcmVhdGVBcGlLZXkSIy5jb3VudGVyc2lnbi52MS5DcmVhdGVBcGlLZXlSZXF1ZXN0GiQuY291bnRlcnNpZ24udjEuQ3JlYXRlQXBpS2V5UmVzcG9uc2USUAoJR2V0QXBpS2V5EiAuY291bnRlcnNpZ24udjEuR2V0QXBpS2V5UmVxdWVzdBohLmNvdW50ZXJzaWduLnYxLkdldEFwaUtleVJlc3BvbnNlElYKC0xpc3RBcGlLZXlzEiIuY291bnRlcnNpZ24udjEuTGlzdEFwaUtleXNSZXF1ZXN0GiMuY291bnRlcnNpZ24udjEuTGlzdEFwaUtleXNSZXNwb25zZRJZCgxSb3RhdGVBcGlLZXkSIy5jb3VudGVyc2lnbi52MS5Sb3RhdGVBcGlLZXlSZXF1ZXN0GiQuY291bnRlcnNpZ24udjEuUm90YXRlQXBpS2V5UmVzcG9uc2USWQoMUmV2b2tlQXBpS2V5EiMuY291bnRlcnNpZ24udjEuUmV2b2tlQXBpS2V5UmVxdWVzdBokLmNvdW50ZXJzaWduLnYxLlJldm9rZUFwaUtleVJlc3BvbnNlEkcKBkZyZWV6ZRIdLmNvdW50ZXJzaWduLnYxLkZyZWV6ZVJlcXVlc3QaHi5jb3VudGVyc2lnbi52MS5GcmVlemVSZXNwb25zZRJNCghVbmZyZWV6ZRIfLmNvdW50ZXJzaWduLnYxLlVuZnJlZXplUmVxdWVzdBogLmNvdW50ZXJzaWduLnYxLlVuZnJlZXplUmVzcG9uc2USWQoMQ3JlYXRlQmFja3VwEiMuY291bnRlcnNpZ24udjEuQ3JlYXRlQmFja3VwUmVxdWVzdBokLmNvdW50ZXJzaWduLnYxLkNyZWF0ZUJhY2t1cFJlc3BvbnNlEl8KDlJvdGF0ZVZhdWx0S2V5EiUuY291bnRlcnNpZ24udjEuUm90YXRlVmF1bHRLZXlSZXF1ZXN0GiYuY291bnRlcnNpZ24udjEuUm90YXRlVmF1bHRLZXlSZXNwb25zZRJQCglHZXRTdGF0dXMSIC5jb3VudGVyc2lnbi52MS5HZXRTdGF0dXNSZXF1ZXN0GiEuY291bnRlcnNpZ24udjEuR2V0U3RhdHVzUmVzcG9uc2VCNVozY291bnRlcnNpZ24uZGV2L2dlbi9nby9jb3VudGVyc2lnbi92MTtjb3VudGVyc2lnbnYxYgZwcm90bzM", [file_buf_validate_validate, file_countersign_v1_common, file_google_protobuf_field_mask, file_google_protobuf_timestamp]);
 
 /**
  * A tenant.
@@ -65,6 +65,35 @@ export type Project = Message<"countersign.v1.Project"> & {
    * @generated from field: bool delegation_enabled = 6;
    */
   delegationEnabled: boolean;
+
+  /**
+   * Origins of the web pages that may call for the project's end users: `https://app.example.com`, for development also
+   * `http://localhost:3000`. Empty, as in a new project: no page may.
+   *
+   * @generated from field: repeated string allowed_origins = 7;
+   */
+  allowedOrigins: string[];
+
+  /**
+   * How end users sign in with JWTs of the project's own. Not set: they do not.
+   *
+   * @generated from field: countersign.v1.JwtSignIn jwt_sign_in = 8;
+   */
+  jwtSignIn?: JwtSignIn | undefined;
+
+  /**
+   * How end users sign in with codes by e-mail. Not set: they do not.
+   *
+   * @generated from field: countersign.v1.EmailSignIn email_sign_in = 9;
+   */
+  emailSignIn?: EmailSignIn | undefined;
+
+  /**
+   * The OpenID Connect providers that end users sign in with.
+   *
+   * @generated from field: repeated countersign.v1.OidcProvider oidc_providers = 10;
+   */
+  oidcProviders: OidcProvider[];
 };
 
 /**
@@ -73,6 +102,156 @@ export type Project = Message<"countersign.v1.Project"> & {
  */
 export const ProjectSchema: GenMessage<Project> = /*@__PURE__*/
   messageDesc(file_countersign_v1_admin, 0);
+
+/**
+ * Sign-in with JWTs that the project makes itself.
+ *
+ * @generated from message countersign.v1.JwtSignIn
+ */
+export type JwtSignIn = Message<"countersign.v1.JwtSignIn"> & {
+  /**
+   * What their `iss` must be.
+   *
+   * @generated from field: string issuer = 1;
+   */
+  issuer: string;
+
+  /**
+   * One of these must be in their `aud`. Empty: `aud` is not looked at.
+   *
+   * @generated from field: repeated string audiences = 2;
+   */
+  audiences: string[];
+
+  /**
+   * Where their public keys are (RFC 7517): read at need, kept for ten minutes, read again when a token names a key that
+   * is not there, at most every 30 seconds. While it cannot be read, what was read stays good for an hour.
+   *
+   * @generated from field: string jwks_url = 3;
+   */
+  jwksUrl: string;
+
+  /**
+   * The key set itself, as JSON, where there is no URL.
+   *
+   * @generated from field: string jwks_json = 4;
+   */
+  jwksJson: string;
+
+  /**
+   * Which claim holds the user id; empty means `sub`. It must have the form of a user_id, and not that of an address,
+   * a wallet id or a generated user id (`usr_…`).
+   *
+   * @generated from field: string user_id_claim = 5;
+   */
+  userIdClaim: string;
+
+  /**
+   * The signature algorithms that are accepted; empty means RS256, PS256, ES256, ES384 and EdDSA. RSA keys have at least
+   * 2048 bits.
+   *
+   * @generated from field: repeated string algorithms = 6;
+   */
+  algorithms: string[];
+};
+
+/**
+ * Describes the message countersign.v1.JwtSignIn.
+ * Use `create(JwtSignInSchema)` to create a new message.
+ */
+export const JwtSignInSchema: GenMessage<JwtSignIn> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_admin, 1);
+
+/**
+ * Sign-in with codes by e-mail. The daemon needs to be told how to send e-mail.
+ *
+ * @generated from message countersign.v1.EmailSignIn
+ */
+export type EmailSignIn = Message<"countersign.v1.EmailSignIn"> & {
+  /**
+   * What the e-mail calls the project, at most 64 characters; empty means its display_name.
+   *
+   * @generated from field: string sender_name = 1;
+   */
+  senderName: string;
+};
+
+/**
+ * Describes the message countersign.v1.EmailSignIn.
+ * Use `create(EmailSignInSchema)` to create a new message.
+ */
+export const EmailSignInSchema: GenMessage<EmailSignIn> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_admin, 2);
+
+/**
+ * An OpenID Connect provider that end users sign in with.
+ *
+ * @generated from message countersign.v1.OidcProvider
+ */
+export type OidcProvider = Message<"countersign.v1.OidcProvider"> & {
+  /**
+   * A name for it, lower-case letters, digits and hyphens. `google` and `apple` need no issuer.
+   *
+   * @generated from field: string provider = 1;
+   */
+  provider: string;
+
+  /**
+   * Its issuer: the URL that `/.well-known/openid-configuration` is found under.
+   *
+   * @generated from field: string issuer = 2;
+   */
+  issuer: string;
+
+  /**
+   * The project's client id there.
+   *
+   * @generated from field: string client_id = 3;
+   */
+  clientId: string;
+
+  /**
+   * The client secret, where the provider gave one. Never shown again; empty in an update: the one it has stays.
+   *
+   * @generated from field: string client_secret = 4;
+   */
+  clientSecret: string;
+
+  /**
+   * Whether it has a client secret. Only in answers.
+   *
+   * @generated from field: bool has_client_secret = 5;
+   */
+  hasClientSecret: boolean;
+
+  /**
+   * Where the provider may send people back to: pages of the project's own.
+   *
+   * @generated from field: repeated string redirect_uris = 6;
+   */
+  redirectUris: string[];
+
+  /**
+   * What is asked for beside `openid`, such as `email`.
+   *
+   * @generated from field: repeated string scopes = 7;
+   */
+  scopes: string[];
+
+  /**
+   * Further client ids whose ID tokens are accepted: those of the project's apps.
+   *
+   * @generated from field: repeated string id_token_audiences = 8;
+   */
+  idTokenAudiences: string[];
+};
+
+/**
+ * Describes the message countersign.v1.OidcProvider.
+ * Use `create(OidcProviderSchema)` to create a new message.
+ */
+export const OidcProviderSchema: GenMessage<OidcProvider> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_admin, 3);
 
 /**
  * Asks for a new project.
@@ -108,7 +287,7 @@ export type CreateProjectRequest = Message<"countersign.v1.CreateProjectRequest"
  * Use `create(CreateProjectRequestSchema)` to create a new message.
  */
 export const CreateProjectRequestSchema: GenMessage<CreateProjectRequest> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_admin, 1);
+  messageDesc(file_countersign_v1_admin, 4);
 
 /**
  * The new project.
@@ -129,7 +308,7 @@ export type CreateProjectResponse = Message<"countersign.v1.CreateProjectRespons
  * Use `create(CreateProjectResponseSchema)` to create a new message.
  */
 export const CreateProjectResponseSchema: GenMessage<CreateProjectResponse> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_admin, 2);
+  messageDesc(file_countersign_v1_admin, 5);
 
 /**
  * Asks for one project.
@@ -150,7 +329,7 @@ export type GetProjectRequest = Message<"countersign.v1.GetProjectRequest"> & {
  * Use `create(GetProjectRequestSchema)` to create a new message.
  */
 export const GetProjectRequestSchema: GenMessage<GetProjectRequest> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_admin, 3);
+  messageDesc(file_countersign_v1_admin, 6);
 
 /**
  * The project asked for.
@@ -171,7 +350,7 @@ export type GetProjectResponse = Message<"countersign.v1.GetProjectResponse"> & 
  * Use `create(GetProjectResponseSchema)` to create a new message.
  */
 export const GetProjectResponseSchema: GenMessage<GetProjectResponse> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_admin, 4);
+  messageDesc(file_countersign_v1_admin, 7);
 
 /**
  * Asks for a page of projects.
@@ -199,7 +378,7 @@ export type ListProjectsRequest = Message<"countersign.v1.ListProjectsRequest"> 
  * Use `create(ListProjectsRequestSchema)` to create a new message.
  */
 export const ListProjectsRequestSchema: GenMessage<ListProjectsRequest> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_admin, 5);
+  messageDesc(file_countersign_v1_admin, 8);
 
 /**
  * A page of projects, oldest first.
@@ -227,7 +406,7 @@ export type ListProjectsResponse = Message<"countersign.v1.ListProjectsResponse"
  * Use `create(ListProjectsResponseSchema)` to create a new message.
  */
 export const ListProjectsResponseSchema: GenMessage<ListProjectsResponse> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_admin, 6);
+  messageDesc(file_countersign_v1_admin, 9);
 
 /**
  * Asks for a change to a project.
@@ -244,7 +423,7 @@ export type UpdateProjectRequest = Message<"countersign.v1.UpdateProjectRequest"
   project?: Project | undefined;
 
   /**
-   * The fields to change. Required; `display_name` and `delegation_enabled` can change.
+   * The fields to change. Required. A message field is changed whole; named and not set, it is taken away.
    *
    * @generated from field: google.protobuf.FieldMask update_mask = 2;
    */
@@ -263,7 +442,7 @@ export type UpdateProjectRequest = Message<"countersign.v1.UpdateProjectRequest"
  * Use `create(UpdateProjectRequestSchema)` to create a new message.
  */
 export const UpdateProjectRequestSchema: GenMessage<UpdateProjectRequest> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_admin, 7);
+  messageDesc(file_countersign_v1_admin, 10);
 
 /**
  * The changed project.
@@ -284,7 +463,7 @@ export type UpdateProjectResponse = Message<"countersign.v1.UpdateProjectRespons
  * Use `create(UpdateProjectResponseSchema)` to create a new message.
  */
 export const UpdateProjectResponseSchema: GenMessage<UpdateProjectResponse> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_admin, 8);
+  messageDesc(file_countersign_v1_admin, 11);
 
 /**
  * An API key: who may call, and what they may do. Its secret is stored only as a hash.
@@ -375,7 +554,7 @@ export type ApiKey = Message<"countersign.v1.ApiKey"> & {
  * Use `create(ApiKeySchema)` to create a new message.
  */
 export const ApiKeySchema: GenMessage<ApiKey> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_admin, 9);
+  messageDesc(file_countersign_v1_admin, 12);
 
 /**
  * Asks for a new API key.
@@ -439,7 +618,7 @@ export type CreateApiKeyRequest = Message<"countersign.v1.CreateApiKeyRequest"> 
  * Use `create(CreateApiKeyRequestSchema)` to create a new message.
  */
 export const CreateApiKeyRequestSchema: GenMessage<CreateApiKeyRequest> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_admin, 10);
+  messageDesc(file_countersign_v1_admin, 13);
 
 /**
  * The new API key.
@@ -468,7 +647,7 @@ export type CreateApiKeyResponse = Message<"countersign.v1.CreateApiKeyResponse"
  * Use `create(CreateApiKeyResponseSchema)` to create a new message.
  */
 export const CreateApiKeyResponseSchema: GenMessage<CreateApiKeyResponse> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_admin, 11);
+  messageDesc(file_countersign_v1_admin, 14);
 
 /**
  * Asks for one API key.
@@ -489,7 +668,7 @@ export type GetApiKeyRequest = Message<"countersign.v1.GetApiKeyRequest"> & {
  * Use `create(GetApiKeyRequestSchema)` to create a new message.
  */
 export const GetApiKeyRequestSchema: GenMessage<GetApiKeyRequest> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_admin, 12);
+  messageDesc(file_countersign_v1_admin, 15);
 
 /**
  * The API key asked for.
@@ -510,7 +689,7 @@ export type GetApiKeyResponse = Message<"countersign.v1.GetApiKeyResponse"> & {
  * Use `create(GetApiKeyResponseSchema)` to create a new message.
  */
 export const GetApiKeyResponseSchema: GenMessage<GetApiKeyResponse> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_admin, 13);
+  messageDesc(file_countersign_v1_admin, 16);
 
 /**
  * Asks for a page of API keys.
@@ -545,7 +724,7 @@ export type ListApiKeysRequest = Message<"countersign.v1.ListApiKeysRequest"> & 
  * Use `create(ListApiKeysRequestSchema)` to create a new message.
  */
 export const ListApiKeysRequestSchema: GenMessage<ListApiKeysRequest> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_admin, 14);
+  messageDesc(file_countersign_v1_admin, 17);
 
 /**
  * A page of API keys, oldest first.
@@ -573,7 +752,7 @@ export type ListApiKeysResponse = Message<"countersign.v1.ListApiKeysResponse"> 
  * Use `create(ListApiKeysResponseSchema)` to create a new message.
  */
 export const ListApiKeysResponseSchema: GenMessage<ListApiKeysResponse> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_admin, 15);
+  messageDesc(file_countersign_v1_admin, 18);
 
 /**
  * Asks for a new secret.
@@ -608,7 +787,7 @@ export type RotateApiKeyRequest = Message<"countersign.v1.RotateApiKeyRequest"> 
  * Use `create(RotateApiKeyRequestSchema)` to create a new message.
  */
 export const RotateApiKeyRequestSchema: GenMessage<RotateApiKeyRequest> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_admin, 16);
+  messageDesc(file_countersign_v1_admin, 19);
 
 /**
  * The new secret.
@@ -636,7 +815,7 @@ export type RotateApiKeyResponse = Message<"countersign.v1.RotateApiKeyResponse"
  * Use `create(RotateApiKeyResponseSchema)` to create a new message.
  */
 export const RotateApiKeyResponseSchema: GenMessage<RotateApiKeyResponse> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_admin, 17);
+  messageDesc(file_countersign_v1_admin, 20);
 
 /**
  * Asks for an API key's end.
@@ -664,7 +843,7 @@ export type RevokeApiKeyRequest = Message<"countersign.v1.RevokeApiKeyRequest"> 
  * Use `create(RevokeApiKeyRequestSchema)` to create a new message.
  */
 export const RevokeApiKeyRequestSchema: GenMessage<RevokeApiKeyRequest> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_admin, 18);
+  messageDesc(file_countersign_v1_admin, 21);
 
 /**
  * The revoked key.
@@ -685,7 +864,7 @@ export type RevokeApiKeyResponse = Message<"countersign.v1.RevokeApiKeyResponse"
  * Use `create(RevokeApiKeyResponseSchema)` to create a new message.
  */
 export const RevokeApiKeyResponseSchema: GenMessage<RevokeApiKeyResponse> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_admin, 19);
+  messageDesc(file_countersign_v1_admin, 22);
 
 /**
  * A stop that holds until it is taken back.
@@ -734,7 +913,7 @@ export type FreezeRecord = Message<"countersign.v1.FreezeRecord"> & {
  * Use `create(FreezeRecordSchema)` to create a new message.
  */
 export const FreezeRecordSchema: GenMessage<FreezeRecord> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_admin, 20);
+  messageDesc(file_countersign_v1_admin, 23);
 
 /**
  * Asks for a stop.
@@ -776,7 +955,7 @@ export type FreezeRequest = Message<"countersign.v1.FreezeRequest"> & {
  * Use `create(FreezeRequestSchema)` to create a new message.
  */
 export const FreezeRequestSchema: GenMessage<FreezeRequest> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_admin, 21);
+  messageDesc(file_countersign_v1_admin, 24);
 
 /**
  * The stop.
@@ -797,7 +976,7 @@ export type FreezeResponse = Message<"countersign.v1.FreezeResponse"> & {
  * Use `create(FreezeResponseSchema)` to create a new message.
  */
 export const FreezeResponseSchema: GenMessage<FreezeResponse> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_admin, 22);
+  messageDesc(file_countersign_v1_admin, 25);
 
 /**
  * Asks for a stop to be taken back.
@@ -832,7 +1011,7 @@ export type UnfreezeRequest = Message<"countersign.v1.UnfreezeRequest"> & {
  * Use `create(UnfreezeRequestSchema)` to create a new message.
  */
 export const UnfreezeRequestSchema: GenMessage<UnfreezeRequest> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_admin, 23);
+  messageDesc(file_countersign_v1_admin, 26);
 
 /**
  * The stop that was taken back.
@@ -853,7 +1032,7 @@ export type UnfreezeResponse = Message<"countersign.v1.UnfreezeResponse"> & {
  * Use `create(UnfreezeResponseSchema)` to create a new message.
  */
 export const UnfreezeResponseSchema: GenMessage<UnfreezeResponse> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_admin, 24);
+  messageDesc(file_countersign_v1_admin, 27);
 
 /**
  * Asks for a backup of both vaults.
@@ -874,7 +1053,7 @@ export type CreateBackupRequest = Message<"countersign.v1.CreateBackupRequest"> 
  * Use `create(CreateBackupRequestSchema)` to create a new message.
  */
 export const CreateBackupRequestSchema: GenMessage<CreateBackupRequest> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_admin, 25);
+  messageDesc(file_countersign_v1_admin, 28);
 
 /**
  * The backup that was made.
@@ -895,7 +1074,7 @@ export type CreateBackupResponse = Message<"countersign.v1.CreateBackupResponse"
  * Use `create(CreateBackupResponseSchema)` to create a new message.
  */
 export const CreateBackupResponseSchema: GenMessage<CreateBackupResponse> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_admin, 26);
+  messageDesc(file_countersign_v1_admin, 29);
 
 /**
  * One file of a backup.
@@ -944,7 +1123,7 @@ export type Backup = Message<"countersign.v1.Backup"> & {
  * Use `create(BackupSchema)` to create a new message.
  */
 export const BackupSchema: GenMessage<Backup> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_admin, 27);
+  messageDesc(file_countersign_v1_admin, 30);
 
 /**
  * Asks for a new root key of one vault.
@@ -972,7 +1151,7 @@ export type RotateVaultKeyRequest = Message<"countersign.v1.RotateVaultKeyReques
  * Use `create(RotateVaultKeyRequestSchema)` to create a new message.
  */
 export const RotateVaultKeyRequestSchema: GenMessage<RotateVaultKeyRequest> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_admin, 28);
+  messageDesc(file_countersign_v1_admin, 31);
 
 /**
  * The root key was replaced.
@@ -1007,7 +1186,7 @@ export type RotateVaultKeyResponse = Message<"countersign.v1.RotateVaultKeyRespo
  * Use `create(RotateVaultKeyResponseSchema)` to create a new message.
  */
 export const RotateVaultKeyResponseSchema: GenMessage<RotateVaultKeyResponse> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_admin, 29);
+  messageDesc(file_countersign_v1_admin, 32);
 
 /**
  * Asks how the daemon is.
@@ -1022,7 +1201,7 @@ export type GetStatusRequest = Message<"countersign.v1.GetStatusRequest"> & {
  * Use `create(GetStatusRequestSchema)` to create a new message.
  */
 export const GetStatusRequestSchema: GenMessage<GetStatusRequest> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_admin, 30);
+  messageDesc(file_countersign_v1_admin, 33);
 
 /**
  * How the daemon is.
@@ -1043,7 +1222,7 @@ export type GetStatusResponse = Message<"countersign.v1.GetStatusResponse"> & {
  * Use `create(GetStatusResponseSchema)` to create a new message.
  */
 export const GetStatusResponseSchema: GenMessage<GetStatusResponse> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_admin, 31);
+  messageDesc(file_countersign_v1_admin, 34);
 
 /**
  * How the daemon is.
@@ -1156,7 +1335,7 @@ export type Status = Message<"countersign.v1.Status"> & {
  * Use `create(StatusSchema)` to create a new message.
  */
 export const StatusSchema: GenMessage<Status> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_admin, 32);
+  messageDesc(file_countersign_v1_admin, 35);
 
 /**
  * The newest backup of one vault.
@@ -1184,7 +1363,7 @@ export type BackupStatus = Message<"countersign.v1.BackupStatus"> & {
  * Use `create(BackupStatusSchema)` to create a new message.
  */
 export const BackupStatusSchema: GenMessage<BackupStatus> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_admin, 33);
+  messageDesc(file_countersign_v1_admin, 36);
 
 /**
  * A restore from a backup.
@@ -1234,7 +1413,7 @@ export type RestoreStatus = Message<"countersign.v1.RestoreStatus"> & {
  * Use `create(RestoreStatusSchema)` to create a new message.
  */
 export const RestoreStatusSchema: GenMessage<RestoreStatus> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_admin, 34);
+  messageDesc(file_countersign_v1_admin, 37);
 
 /**
  * The state of one link to the cosigner.
@@ -1276,7 +1455,7 @@ export type LinkStatus = Message<"countersign.v1.LinkStatus"> & {
  * Use `create(LinkStatusSchema)` to create a new message.
  */
 export const LinkStatusSchema: GenMessage<LinkStatus> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_admin, 35);
+  messageDesc(file_countersign_v1_admin, 38);
 
 /**
  * Where an API key is in its life.

@@ -17,7 +17,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file countersign/v1/wallet.proto.
  */
 export const file_countersign_v1_wallet: GenFile = /*@__PURE__*/
-  fileDesc("Chtjb3VudGVyc2lnbi92MS93YWxsZXQucHJvdG8SDmNvdW50ZXJzaWduLnYxItkCCgZXYWxsZXQSEQoJd2FsbGV0X2lkGAEgASgJEg8KB3VzZXJfaWQYAiABKAkSEgoKcHJvamVjdF9pZBgDIAEoCRIpCghrZXlfdHlwZRgEIAEoDjIXLmNvdW50ZXJzaWduLnYxLktleVR5cGUSLQoKb3duZXJfdHlwZRgFIAEoDjIZLmNvdW50ZXJzaWduLnYxLk93bmVyVHlwZRINCgVsYWJlbBgGIAEoCRIPCgdhZGRyZXNzGAcgASgJEhIKCnB1YmxpY19rZXkYCCABKAkSKgoFc3RhdGUYCSABKA4yGy5jb3VudGVyc2lnbi52MS5XYWxsZXRTdGF0ZRIsCgZvcmlnaW4YCiABKA4yHC5jb3VudGVyc2lnbi52MS5XYWxsZXRPcmlnaW4SLwoLY3JlYXRlX3RpbWUYCyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIooCChNDcmVhdGVXYWxsZXRSZXF1ZXN0EjEKB3VzZXJfaWQYASABKAlCILpIHXIbMhleW0EtWmEtejAtOS5fOkAtXXsxLDEyOH0kEjUKCGtleV90eXBlGAIgASgOMhcuY291bnRlcnNpZ24udjEuS2V5VHlwZUIKukgHggEEEAEgABI3Cgpvd25lcl90eXBlGAMgASgOMhkuY291bnRlcnNpZ24udjEuT3duZXJUeXBlQgi6SAWCAQIQARIvCgVsYWJlbBgEIAEoCUIgukgdchsyGV5bQS1aYS16MC05Ll86QCAtXXswLDY0fSQSHwoKcmVxdWVzdF9pZBgFIAEoCUILukgI2AEBcgOwAQEiPgoUQ3JlYXRlV2FsbGV0UmVzcG9uc2USJgoGd2FsbGV0GAEgASgLMhYuY291bnRlcnNpZ24udjEuV2FsbGV0ImMKEEdldFdhbGxldFJlcXVlc3QSGgoGd2FsbGV0GAEgASgJQgq6SAdyBRABGIABEjMKCGtleV90eXBlGAIgASgOMhcuY291bnRlcnNpZ24udjEuS2V5VHlwZUIIukgFggECEAEiOwoRR2V0V2FsbGV0UmVzcG9uc2USJgoGd2FsbGV0GAEgASgLMhYuY291bnRlcnNpZ24udjEuV2FsbGV0Iu8BChJMaXN0V2FsbGV0c1JlcXVlc3QSHQoJcGFnZV9zaXplGAEgASgFQgq6SAcaBRj0AygAEhwKCnBhZ2VfdG9rZW4YAiABKAlCCLpIBXIDGIAIEjEKB3VzZXJfaWQYAyABKAlCILpIHXIbMhleW0EtWmEtejAtOS5fOkAtXXswLDEyOH0kEjMKCGtleV90eXBlGAQgASgOMhcuY291bnRlcnNpZ24udjEuS2V5VHlwZUIIukgFggECEAESNAoFc3RhdGUYBSABKA4yGy5jb3VudGVyc2lnbi52MS5XYWxsZXRTdGF0ZUIIukgFggECEAEiVwoTTGlzdFdhbGxldHNSZXNwb25zZRInCgd3YWxsZXRzGAEgAygLMhYuY291bnRlcnNpZ24udjEuV2FsbGV0EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSL/AQoSU2lnbk1lc3NhZ2VSZXF1ZXN0EhoKBndhbGxldBgBIAEoCUIKukgHcgUQARiAARIOCgR0ZXh0GAIgASgJSAASDgoEZGF0YRgDIAEoDEgAEhQKDGlzX2Zvcm1hdHRlZBgEIAEoCBIfCgpyZXF1ZXN0X2lkGAUgASgJQgu6SAjYAQFyA7ABARI1Cglwb29sX21vZGUYBiABKA4yGC5jb3VudGVyc2lnbi52MS5Qb29sTW9kZUIIukgFggECEAESLQoJbm90X2FmdGVyGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEIQCgdjb250ZW50EgW6SAIIASJ9ChNTaWduTWVzc2FnZVJlc3BvbnNlEiwKCXNpZ25hdHVyZRgBIAEoCzIZLmNvdW50ZXJzaWduLnYxLlNpZ25hdHVyZRIOCgZkaWdlc3QYAiABKAwSKAoHcmVjZWlwdBgDIAEoCzIXLmNvdW50ZXJzaWduLnYxLlJlY2VpcHQi2wEKFFNpZ25UeXBlZERhdGFSZXF1ZXN0EhoKBndhbGxldBgBIAEoCUIKukgHcgUQARiAARIgCg90eXBlZF9kYXRhX2pzb24YAiABKAlCB7pIBHICEAISHwoKcmVxdWVzdF9pZBgDIAEoCUILukgI2AEBcgOwAQESNQoJcG9vbF9tb2RlGAQgASgOMhguY291bnRlcnNpZ24udjEuUG9vbE1vZGVCCLpIBYIBAhABEi0KCW5vdF9hZnRlchgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAifwoVU2lnblR5cGVkRGF0YVJlc3BvbnNlEiwKCXNpZ25hdHVyZRgBIAEoCzIZLmNvdW50ZXJzaWduLnYxLlNpZ25hdHVyZRIOCgZkaWdlc3QYAiABKAwSKAoHcmVjZWlwdBgDIAEoCzIXLmNvdW50ZXJzaWduLnYxLlJlY2VpcHQixAIKFlNpZ25UcmFuc2FjdGlvblJlcXVlc3QSGgoGd2FsbGV0GAEgASgJQgq6SAdyBRABGIABEh8KDGV2bV91bnNpZ25lZBgCIAEoDEIHukgEegIQAUgAEi0KA2V2bRgDIAEoCzIeLmNvdW50ZXJzaWduLnYxLkV2bVRyYW5zYWN0aW9uSAASIQoOc29sYW5hX21lc3NhZ2UYBCABKAxCB7pIBHoCEAFIABIfCgpyZXF1ZXN0X2lkGAUgASgJQgu6SAjYAQFyA7ABARI1Cglwb29sX21vZGUYBiABKA4yGC5jb3VudGVyc2lnbi52MS5Qb29sTW9kZUIIukgFggECEAESLQoJbm90X2FmdGVyGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEIUCgt0cmFuc2FjdGlvbhIFukgCCAEipwEKF1NpZ25UcmFuc2FjdGlvblJlc3BvbnNlEhoKEnNpZ25lZF90cmFuc2FjdGlvbhgBIAEoDBIYChB0cmFuc2FjdGlvbl9oYXNoGAIgASgJEiwKCXNpZ25hdHVyZRgDIAEoCzIZLmNvdW50ZXJzaWduLnYxLlNpZ25hdHVyZRIoCgdyZWNlaXB0GAQgASgLMhcuY291bnRlcnNpZ24udjEuUmVjZWlwdCKqBQoORXZtVHJhbnNhY3Rpb24SPAoEdHlwZRgBIAEoDjIiLmNvdW50ZXJzaWduLnYxLkV2bVRyYW5zYWN0aW9uVHlwZUIKukgHggEEEAEgABIZCghjaGFpbl9pZBgCIAEoBEIHukgEMgIgABINCgVub25jZRgDIAEoBBIaCglnYXNfbGltaXQYBCABKARCB7pIBDICIAASMQoJZ2FzX3ByaWNlGAUgASgJQh66SBtyGTIXXih8MHxbMS05XVswLTldezAsNzd9KSQSNwoPbWF4X2ZlZV9wZXJfZ2FzGAYgASgJQh66SBtyGTIXXih8MHxbMS05XVswLTldezAsNzd9KSQSQAoYbWF4X3ByaW9yaXR5X2ZlZV9wZXJfZ2FzGAcgASgJQh66SBtyGTIXXih8MHxbMS05XVswLTldezAsNzd9KSQSKQoCdG8YCCABKAlCHbpIGnIYMhZeKDB4WzAtOWEtZkEtRl17NDB9KT8kEi0KBXZhbHVlGAkgASgJQh66SBtyGTIXXih8MHxbMS05XVswLTldezAsNzd9KSQSDAoEZGF0YRgKIAEoDBJCCgthY2Nlc3NfbGlzdBgLIAMoCzIiLmNvdW50ZXJzaWduLnYxLkV2bUFjY2Vzc0xpc3RFbnRyeUIJukgGkgEDEIAgEjwKFG1heF9mZWVfcGVyX2Jsb2JfZ2FzGAwgASgJQh66SBtyGTIXXih8MHxbMS05XVswLTldezAsNzd9KSQSLQoVYmxvYl92ZXJzaW9uZWRfaGFzaGVzGA0gAygMQg66SAuSAQgQQCIEegJoIBJNChJhdXRob3JpemF0aW9uX2xpc3QYDiADKAsyJi5jb3VudGVyc2lnbi52MS5Fdm1TaWduZWRBdXRob3JpemF0aW9uQgm6SAaSAQMQgAIiaAoSRXZtQWNjZXNzTGlzdEVudHJ5EisKB2FkZHJlc3MYASABKAlCGrpIF3IVMhNeMHhbMC05YS1mQS1GXXs0MH0kEiUKDHN0b3JhZ2Vfa2V5cxgCIAMoDEIPukgMkgEJEIAgIgR6AmggIqkBChZFdm1TaWduZWRBdXRob3JpemF0aW9uEhAKCGNoYWluX2lkGAEgASgEEisKB2FkZHJlc3MYAiABKAlCGrpIF3IVMhNeMHhbMC05YS1mQS1GXXs0MH0kEg0KBW5vbmNlGAMgASgEEhkKCHlfcGFyaXR5GAQgASgNQge6SAQqAhgBEhIKAXIYBSABKAxCB7pIBHoCaCASEgoBcxgGIAEoDEIHukgEegJoICKLAgoYU2lnbkF1dGhvcml6YXRpb25SZXF1ZXN0EhoKBndhbGxldBgBIAEoCUIKukgHcgUQARiAARIQCghjaGFpbl9pZBgCIAEoBBIrCgdhZGRyZXNzGAMgASgJQhq6SBdyFTITXjB4WzAtOWEtZkEtRl17NDB9JBINCgVub25jZRgEIAEoBBIfCgpyZXF1ZXN0X2lkGAUgASgJQgu6SAjYAQFyA7ABARI1Cglwb29sX21vZGUYBiABKA4yGC5jb3VudGVyc2lnbi52MS5Qb29sTW9kZUIIukgFggECEAESLQoJbm90X2FmdGVyGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCLCAQoZU2lnbkF1dGhvcml6YXRpb25SZXNwb25zZRI9Cg1hdXRob3JpemF0aW9uGAEgASgLMiYuY291bnRlcnNpZ24udjEuRXZtU2lnbmVkQXV0aG9yaXphdGlvbhIsCglzaWduYXR1cmUYAiABKAsyGS5jb3VudGVyc2lnbi52MS5TaWduYXR1cmUSDgoGZGlnZXN0GAMgASgMEigKB3JlY2VpcHQYBCABKAsyFy5jb3VudGVyc2lnbi52MS5SZWNlaXB0Is8BChFTaWduRGlnZXN0UmVxdWVzdBIaCgZ3YWxsZXQYASABKAlCCrpIB3IFEAEYgAESFwoGZGlnZXN0GAIgASgMQge6SAR6AmggEh8KCnJlcXVlc3RfaWQYAyABKAlCC7pICNgBAXIDsAEBEjUKCXBvb2xfbW9kZRgEIAEoDjIYLmNvdW50ZXJzaWduLnYxLlBvb2xNb2RlQgi6SAWCAQIQARItCglub3RfYWZ0ZXIYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wImwKElNpZ25EaWdlc3RSZXNwb25zZRIsCglzaWduYXR1cmUYASABKAsyGS5jb3VudGVyc2lnbi52MS5TaWduYXR1cmUSKAoHcmVjZWlwdBgCIAEoCzIXLmNvdW50ZXJzaWduLnYxLlJlY2VpcHQi/AIKEVNpZ25TdHJlYW1SZXF1ZXN0EhkKB2l0ZW1faWQYASABKAlCCLpIBXIDKIABEjoKDHNpZ25fbWVzc2FnZRgCIAEoCzIiLmNvdW50ZXJzaWduLnYxLlNpZ25NZXNzYWdlUmVxdWVzdEgAEj8KD3NpZ25fdHlwZWRfZGF0YRgDIAEoCzIkLmNvdW50ZXJzaWduLnYxLlNpZ25UeXBlZERhdGFSZXF1ZXN0SAASQgoQc2lnbl90cmFuc2FjdGlvbhgEIAEoCzImLmNvdW50ZXJzaWduLnYxLlNpZ25UcmFuc2FjdGlvblJlcXVlc3RIABJGChJzaWduX2F1dGhvcml6YXRpb24YBSABKAsyKC5jb3VudGVyc2lnbi52MS5TaWduQXV0aG9yaXphdGlvblJlcXVlc3RIABI4CgtzaWduX2RpZ2VzdBgGIAEoCzIhLmNvdW50ZXJzaWduLnYxLlNpZ25EaWdlc3RSZXF1ZXN0SABCCQoHcmVxdWVzdCKsAwoSU2lnblN0cmVhbVJlc3BvbnNlEg8KB2l0ZW1faWQYASABKAkSOwoMc2lnbl9tZXNzYWdlGAIgASgLMiMuY291bnRlcnNpZ24udjEuU2lnbk1lc3NhZ2VSZXNwb25zZUgAEkAKD3NpZ25fdHlwZWRfZGF0YRgDIAEoCzIlLmNvdW50ZXJzaWduLnYxLlNpZ25UeXBlZERhdGFSZXNwb25zZUgAEkMKEHNpZ25fdHJhbnNhY3Rpb24YBCABKAsyJy5jb3VudGVyc2lnbi52MS5TaWduVHJhbnNhY3Rpb25SZXNwb25zZUgAEkcKEnNpZ25fYXV0aG9yaXphdGlvbhgFIAEoCzIpLmNvdW50ZXJzaWduLnYxLlNpZ25BdXRob3JpemF0aW9uUmVzcG9uc2VIABI5CgtzaWduX2RpZ2VzdBgGIAEoCzIiLmNvdW50ZXJzaWduLnYxLlNpZ25EaWdlc3RSZXNwb25zZUgAEiMKBWVycm9yGAcgASgLMhIuZ29vZ2xlLnJwYy5TdGF0dXNIABIOCgZ0aW1pbmcYCCABKAlCCAoGcmVzdWx0InAKGFdhcm1QcmVzaWduYXR1cmVzUmVxdWVzdBIaCgZ3YWxsZXQYASABKAlCCrpIB3IFEAEYgAESFwoFZGVwdGgYAiABKA1CCLpIBSoDGIAgEh8KCnJlcXVlc3RfaWQYAyABKAlCC7pICNgBAXIDsAEBIk8KGVdhcm1QcmVzaWduYXR1cmVzUmVzcG9uc2USDQoFZGVwdGgYASABKA0SEAoIY2FwYWNpdHkYAiABKA0SEQoJZmlsbF9yYXRlGAMgASgBIoYCChZWZXJpZnlTaWduYXR1cmVSZXF1ZXN0Ei0KB2FkZHJlc3MYASABKAlCGrpIF3IVMhNeMHhbMC05YS1mQS1GXXs0MH0kSAASHAoGd2FsbGV0GAIgASgJQgq6SAdyBRABGIABSAASDgoEdGV4dBgDIAEoCUgBEg4KBGRhdGEYBCABKAxIARIiCg90eXBlZF9kYXRhX2pzb24YBSABKAlCB7pIBHICEAJIARIZCgZkaWdlc3QYBiABKAxCB7pIBHoCaCBIARIdCglzaWduYXR1cmUYByABKAxCCrpIB3oFEAEYgAFCDwoGc2lnbmVyEgW6SAIIAUIQCgdjb250ZW50EgW6SAIIASKEAQoXVmVyaWZ5U2lnbmF0dXJlUmVzcG9uc2USDQoFdmFsaWQYASABKAgSLwoLc2lnbmVyX2tpbmQYAiABKA4yGi5jb3VudGVyc2lnbi52MS5TaWduZXJLaW5kEhkKEXJlY292ZXJlZF9hZGRyZXNzGAMgASgJEg4KBmRpZ2VzdBgEIAEoDCJTChRSZWZyZXNoU2hhcmVzUmVxdWVzdBIaCgZ3YWxsZXQYASABKAlCCrpIB3IFEAEYgAESHwoKcmVxdWVzdF9pZBgCIAEoCUILukgI2AEBcgOwAQEisgEKFVJlZnJlc2hTaGFyZXNSZXNwb25zZRImCgZ3YWxsZXQYASABKAsyFi5jb3VudGVyc2lnbi52MS5XYWxsZXQSFQoNcmVmcmVzaF9jb3VudBgCIAEoDRIwCgxyZWZyZXNoX3RpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEigKB3JlY2VpcHQYBCABKAsyFy5jb3VudGVyc2lnbi52MS5SZWNlaXB0IlMKFEFyY2hpdmVXYWxsZXRSZXF1ZXN0EhoKBndhbGxldBgBIAEoCUIKukgHcgUQARiAARIfCgpyZXF1ZXN0X2lkGAIgASgJQgu6SAjYAQFyA7ABASI/ChVBcmNoaXZlV2FsbGV0UmVzcG9uc2USJgoGd2FsbGV0GAEgASgLMhYuY291bnRlcnNpZ24udjEuV2FsbGV0KlgKCU93bmVyVHlwZRIaChZPV05FUl9UWVBFX1VOU1BFQ0lGSUVEEAASFgoST1dORVJfVFlQRV9QUk9KRUNUEAESFwoTT1dORVJfVFlQRV9FTkRfVVNFUhACKpUBCgtXYWxsZXRTdGF0ZRIcChhXQUxMRVRfU1RBVEVfVU5TUEVDSUZJRUQQABIYChRXQUxMRVRfU1RBVEVfUEVORElORxABEhcKE1dBTExFVF9TVEFURV9BQ1RJVkUQAhIaChZXQUxMRVRfU1RBVEVfU1VTUEVOREVEEAMSGQoVV0FMTEVUX1NUQVRFX0FSQ0hJVkVEEAQqZgoMV2FsbGV0T3JpZ2luEh0KGVdBTExFVF9PUklHSU5fVU5TUEVDSUZJRUQQABIbChdXQUxMRVRfT1JJR0lOX0dFTkVSQVRFRBABEhoKFldBTExFVF9PUklHSU5fSU1QT1JURUQQAipNCghQb29sTW9kZRIZChVQT09MX01PREVfVU5TUEVDSUZJRUQQABISCg5QT09MX01PREVfV0FJVBABEhIKDlBPT0xfTU9ERV9GQUlMEAIq6QEKEkV2bVRyYW5zYWN0aW9uVHlwZRIkCiBFVk1fVFJBTlNBQ1RJT05fVFlQRV9VTlNQRUNJRklFRBAAEh8KG0VWTV9UUkFOU0FDVElPTl9UWVBFX0xFR0FDWRABEiQKIEVWTV9UUkFOU0FDVElPTl9UWVBFX0FDQ0VTU19MSVNUEAISJAogRVZNX1RSQU5TQUNUSU9OX1RZUEVfRFlOQU1JQ19GRUUQAxIdChlFVk1fVFJBTlNBQ1RJT05fVFlQRV9CTE9CEAQSIQodRVZNX1RSQU5TQUNUSU9OX1RZUEVfU0VUX0NPREUQBSpXCgpTaWduZXJLaW5kEhsKF1NJR05FUl9LSU5EX1VOU1BFQ0lGSUVEEAASEwoPU0lHTkVSX0tJTkRfRU9BEAESFwoTU0lHTkVSX0tJTkRfRUQyNTUxORACMtAJCg1XYWxsZXRTZXJ2aWNlElkKDENyZWF0ZVdhbGxldBIjLmNvdW50ZXJzaWduLnYxLkNyZWF0ZVdhbGxldFJlcXVlc3QaJC5jb3VudGVyc2lnbi52MS5DcmVhdGVXYWxsZXRSZXNwb25zZRJQCglHZXRXYWxsZXQSIC5jb3VudGVyc2lnbi52MS5HZXRXYWxsZXRSZXF1ZXN0GiEuY291bnRlcnNpZ24udjEuR2V0V2FsbGV0UmVzcG9uc2USVgoLTGlzdFdhbGxldHMSIi5jb3VudGVyc2lnbi52MS5MaXN0V2FsbGV0c1JlcXVlc3QaIy5jb3VudGVyc2lnbi52MS5MaXN0V2FsbGV0c1Jlc3BvbnNlElYKC1NpZ25NZXNzYWdlEiIuY291bnRlcnNpZ24udjEuU2lnbk1lc3NhZ2VSZXF1ZXN0GiMuY291bnRlcnNpZ24udjEuU2lnbk1lc3NhZ2VSZXNwb25zZRJcCg1TaWduVHlwZWREYXRhEiQuY291bnRlcnNpZ24udjEuU2lnblR5cGVkRGF0YVJlcXVlc3QaJS5jb3VudGVyc2lnbi52MS5TaWduVHlwZWREYXRhUmVzcG9uc2USYgoPU2lnblRyYW5zYWN0aW9uEiYuY291bnRlcnNpZ24udjEuU2lnblRyYW5zYWN0aW9uUmVxdWVzdBonLmNvdW50ZXJzaWduLnYxLlNpZ25UcmFuc2FjdGlvblJlc3BvbnNlEmgKEVNpZ25BdXRob3JpemF0aW9uEiguY291bnRlcnNpZ24udjEuU2lnbkF1dGhvcml6YXRpb25SZXF1ZXN0GikuY291bnRlcnNpZ24udjEuU2lnbkF1dGhvcml6YXRpb25SZXNwb25zZRJTCgpTaWduRGlnZXN0EiEuY291bnRlcnNpZ24udjEuU2lnbkRpZ2VzdFJlcXVlc3QaIi5jb3VudGVyc2lnbi52MS5TaWduRGlnZXN0UmVzcG9uc2USVwoKU2lnblN0cmVhbRIhLmNvdW50ZXJzaWduLnYxLlNpZ25TdHJlYW1SZXF1ZXN0GiIuY291bnRlcnNpZ24udjEuU2lnblN0cmVhbVJlc3BvbnNlKAEwARJoChFXYXJtUHJlc2lnbmF0dXJlcxIoLmNvdW50ZXJzaWduLnYxLldhcm1QcmVzaWduYXR1cmVzUmVxdWVzdBopLmNvdW50ZXJzaWduLnYxLldhcm1QcmVzaWduYXR1cmVzUmVzcG9uc2USXAoNUmVmcmVzaFNoYXJlcxIkLmNvdW50ZXJzaWduLnYxLlJlZnJlc2hTaGFyZXNSZXF1ZXN0GiUuY291bnRlcnNpZ24udjEuUmVmcmVzaFNoYXJlc1Jlc3BvbnNlEmIKD1ZlcmlmeVNpZ25hdHVyZRImLmNvdW50ZXJzaWduLnYxLlZlcmlmeVNpZ25hdHVyZVJlcXVlc3QaJy5jb3VudGVyc2lnbi52MS5WZXJpZnlTaWduYXR1cmVSZXNwb25zZRJcCg1BcmNoaXZlV2FsbGV0EiQuY291bnRlcnNpZ24udjEuQXJjaGl2ZVdhbGxldFJlcXVlc3QaJS5jb3VudGVyc2lnbi52MS5BcmNoaXZlV2FsbGV0UmVzcG9uc2VCNVozY291bnRlcnNpZ24uZGV2L2dlbi9nby9jb3VudGVyc2lnbi92MTtjb3VudGVyc2lnbnYxYgZwcm90bzM", [file_buf_validate_validate, file_countersign_v1_common, file_google_protobuf_timestamp, file_google_rpc_status]);
+  fileDesc("Chtjb3VudGVyc2lnbi92MS93YWxsZXQucHJvdG8SDmNvdW50ZXJzaWduLnYxIqADCgZXYWxsZXQSEQoJd2FsbGV0X2lkGAEgASgJEg8KB3VzZXJfaWQYAiABKAkSEgoKcHJvamVjdF9pZBgDIAEoCRIpCghrZXlfdHlwZRgEIAEoDjIXLmNvdW50ZXJzaWduLnYxLktleVR5cGUSLQoKb3duZXJfdHlwZRgFIAEoDjIZLmNvdW50ZXJzaWduLnYxLk93bmVyVHlwZRINCgVsYWJlbBgGIAEoCRIPCgdhZGRyZXNzGAcgASgJEhIKCnB1YmxpY19rZXkYCCABKAkSKgoFc3RhdGUYCSABKA4yGy5jb3VudGVyc2lnbi52MS5XYWxsZXRTdGF0ZRIsCgZvcmlnaW4YCiABKA4yHC5jb3VudGVyc2lnbi52MS5XYWxsZXRPcmlnaW4SLwoLY3JlYXRlX3RpbWUYCyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhQKDHdhbGxldF9lcG9jaBgMIAEoDRIvCgtleHBvcnRfdGltZRgNIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiTAoRV2FsbGV0U2VjcmV0UHJvb2YSGwoKcHVibGljX2tleRgBIAEoDEIHukgEegJoWxIaCglzaWduYXR1cmUYAiABKAxCB7pIBHoCaEAixAIKE0NyZWF0ZVdhbGxldFJlcXVlc3QSMQoHdXNlcl9pZBgBIAEoCUIgukgdchsyGV5bQS1aYS16MC05Ll86QC1dezEsMTI4fSQSNQoIa2V5X3R5cGUYAiABKA4yFy5jb3VudGVyc2lnbi52MS5LZXlUeXBlQgq6SAeCAQQQASAAEjcKCm93bmVyX3R5cGUYAyABKA4yGS5jb3VudGVyc2lnbi52MS5Pd25lclR5cGVCCLpIBYIBAhABEi8KBWxhYmVsGAQgASgJQiC6SB1yGzIZXltBLVphLXowLTkuXzpAIC1dezAsNjR9JBIfCgpyZXF1ZXN0X2lkGAUgASgJQgu6SAjYAQFyA7ABARI4Cg13YWxsZXRfc2VjcmV0GAYgASgLMiEuY291bnRlcnNpZ24udjEuV2FsbGV0U2VjcmV0UHJvb2YiPgoUQ3JlYXRlV2FsbGV0UmVzcG9uc2USJgoGd2FsbGV0GAEgASgLMhYuY291bnRlcnNpZ24udjEuV2FsbGV0ImMKEEdldFdhbGxldFJlcXVlc3QSGgoGd2FsbGV0GAEgASgJQgq6SAdyBRABGIABEjMKCGtleV90eXBlGAIgASgOMhcuY291bnRlcnNpZ24udjEuS2V5VHlwZUIIukgFggECEAEiOwoRR2V0V2FsbGV0UmVzcG9uc2USJgoGd2FsbGV0GAEgASgLMhYuY291bnRlcnNpZ24udjEuV2FsbGV0Iu8BChJMaXN0V2FsbGV0c1JlcXVlc3QSHQoJcGFnZV9zaXplGAEgASgFQgq6SAcaBRj0AygAEhwKCnBhZ2VfdG9rZW4YAiABKAlCCLpIBXIDGIAIEjEKB3VzZXJfaWQYAyABKAlCILpIHXIbMhleW0EtWmEtejAtOS5fOkAtXXswLDEyOH0kEjMKCGtleV90eXBlGAQgASgOMhcuY291bnRlcnNpZ24udjEuS2V5VHlwZUIIukgFggECEAESNAoFc3RhdGUYBSABKA4yGy5jb3VudGVyc2lnbi52MS5XYWxsZXRTdGF0ZUIIukgFggECEAEiVwoTTGlzdFdhbGxldHNSZXNwb25zZRInCgd3YWxsZXRzGAEgAygLMhYuY291bnRlcnNpZ24udjEuV2FsbGV0EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSL/AQoSU2lnbk1lc3NhZ2VSZXF1ZXN0EhoKBndhbGxldBgBIAEoCUIKukgHcgUQARiAARIOCgR0ZXh0GAIgASgJSAASDgoEZGF0YRgDIAEoDEgAEhQKDGlzX2Zvcm1hdHRlZBgEIAEoCBIfCgpyZXF1ZXN0X2lkGAUgASgJQgu6SAjYAQFyA7ABARI1Cglwb29sX21vZGUYBiABKA4yGC5jb3VudGVyc2lnbi52MS5Qb29sTW9kZUIIukgFggECEAESLQoJbm90X2FmdGVyGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEIQCgdjb250ZW50EgW6SAIIASJ9ChNTaWduTWVzc2FnZVJlc3BvbnNlEiwKCXNpZ25hdHVyZRgBIAEoCzIZLmNvdW50ZXJzaWduLnYxLlNpZ25hdHVyZRIOCgZkaWdlc3QYAiABKAwSKAoHcmVjZWlwdBgDIAEoCzIXLmNvdW50ZXJzaWduLnYxLlJlY2VpcHQi2wEKFFNpZ25UeXBlZERhdGFSZXF1ZXN0EhoKBndhbGxldBgBIAEoCUIKukgHcgUQARiAARIgCg90eXBlZF9kYXRhX2pzb24YAiABKAlCB7pIBHICEAISHwoKcmVxdWVzdF9pZBgDIAEoCUILukgI2AEBcgOwAQESNQoJcG9vbF9tb2RlGAQgASgOMhguY291bnRlcnNpZ24udjEuUG9vbE1vZGVCCLpIBYIBAhABEi0KCW5vdF9hZnRlchgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAifwoVU2lnblR5cGVkRGF0YVJlc3BvbnNlEiwKCXNpZ25hdHVyZRgBIAEoCzIZLmNvdW50ZXJzaWduLnYxLlNpZ25hdHVyZRIOCgZkaWdlc3QYAiABKAwSKAoHcmVjZWlwdBgDIAEoCzIXLmNvdW50ZXJzaWduLnYxLlJlY2VpcHQixAIKFlNpZ25UcmFuc2FjdGlvblJlcXVlc3QSGgoGd2FsbGV0GAEgASgJQgq6SAdyBRABGIABEh8KDGV2bV91bnNpZ25lZBgCIAEoDEIHukgEegIQAUgAEi0KA2V2bRgDIAEoCzIeLmNvdW50ZXJzaWduLnYxLkV2bVRyYW5zYWN0aW9uSAASIQoOc29sYW5hX21lc3NhZ2UYBCABKAxCB7pIBHoCEAFIABIfCgpyZXF1ZXN0X2lkGAUgASgJQgu6SAjYAQFyA7ABARI1Cglwb29sX21vZGUYBiABKA4yGC5jb3VudGVyc2lnbi52MS5Qb29sTW9kZUIIukgFggECEAESLQoJbm90X2FmdGVyGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEIUCgt0cmFuc2FjdGlvbhIFukgCCAEipwEKF1NpZ25UcmFuc2FjdGlvblJlc3BvbnNlEhoKEnNpZ25lZF90cmFuc2FjdGlvbhgBIAEoDBIYChB0cmFuc2FjdGlvbl9oYXNoGAIgASgJEiwKCXNpZ25hdHVyZRgDIAEoCzIZLmNvdW50ZXJzaWduLnYxLlNpZ25hdHVyZRIoCgdyZWNlaXB0GAQgASgLMhcuY291bnRlcnNpZ24udjEuUmVjZWlwdCKqBQoORXZtVHJhbnNhY3Rpb24SPAoEdHlwZRgBIAEoDjIiLmNvdW50ZXJzaWduLnYxLkV2bVRyYW5zYWN0aW9uVHlwZUIKukgHggEEEAEgABIZCghjaGFpbl9pZBgCIAEoBEIHukgEMgIgABINCgVub25jZRgDIAEoBBIaCglnYXNfbGltaXQYBCABKARCB7pIBDICIAASMQoJZ2FzX3ByaWNlGAUgASgJQh66SBtyGTIXXih8MHxbMS05XVswLTldezAsNzd9KSQSNwoPbWF4X2ZlZV9wZXJfZ2FzGAYgASgJQh66SBtyGTIXXih8MHxbMS05XVswLTldezAsNzd9KSQSQAoYbWF4X3ByaW9yaXR5X2ZlZV9wZXJfZ2FzGAcgASgJQh66SBtyGTIXXih8MHxbMS05XVswLTldezAsNzd9KSQSKQoCdG8YCCABKAlCHbpIGnIYMhZeKDB4WzAtOWEtZkEtRl17NDB9KT8kEi0KBXZhbHVlGAkgASgJQh66SBtyGTIXXih8MHxbMS05XVswLTldezAsNzd9KSQSDAoEZGF0YRgKIAEoDBJCCgthY2Nlc3NfbGlzdBgLIAMoCzIiLmNvdW50ZXJzaWduLnYxLkV2bUFjY2Vzc0xpc3RFbnRyeUIJukgGkgEDEIAgEjwKFG1heF9mZWVfcGVyX2Jsb2JfZ2FzGAwgASgJQh66SBtyGTIXXih8MHxbMS05XVswLTldezAsNzd9KSQSLQoVYmxvYl92ZXJzaW9uZWRfaGFzaGVzGA0gAygMQg66SAuSAQgQQCIEegJoIBJNChJhdXRob3JpemF0aW9uX2xpc3QYDiADKAsyJi5jb3VudGVyc2lnbi52MS5Fdm1TaWduZWRBdXRob3JpemF0aW9uQgm6SAaSAQMQgAIiaAoSRXZtQWNjZXNzTGlzdEVudHJ5EisKB2FkZHJlc3MYASABKAlCGrpIF3IVMhNeMHhbMC05YS1mQS1GXXs0MH0kEiUKDHN0b3JhZ2Vfa2V5cxgCIAMoDEIPukgMkgEJEIAgIgR6AmggIqkBChZFdm1TaWduZWRBdXRob3JpemF0aW9uEhAKCGNoYWluX2lkGAEgASgEEisKB2FkZHJlc3MYAiABKAlCGrpIF3IVMhNeMHhbMC05YS1mQS1GXXs0MH0kEg0KBW5vbmNlGAMgASgEEhkKCHlfcGFyaXR5GAQgASgNQge6SAQqAhgBEhIKAXIYBSABKAxCB7pIBHoCaCASEgoBcxgGIAEoDEIHukgEegJoICKLAgoYU2lnbkF1dGhvcml6YXRpb25SZXF1ZXN0EhoKBndhbGxldBgBIAEoCUIKukgHcgUQARiAARIQCghjaGFpbl9pZBgCIAEoBBIrCgdhZGRyZXNzGAMgASgJQhq6SBdyFTITXjB4WzAtOWEtZkEtRl17NDB9JBINCgVub25jZRgEIAEoBBIfCgpyZXF1ZXN0X2lkGAUgASgJQgu6SAjYAQFyA7ABARI1Cglwb29sX21vZGUYBiABKA4yGC5jb3VudGVyc2lnbi52MS5Qb29sTW9kZUIIukgFggECEAESLQoJbm90X2FmdGVyGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCLCAQoZU2lnbkF1dGhvcml6YXRpb25SZXNwb25zZRI9Cg1hdXRob3JpemF0aW9uGAEgASgLMiYuY291bnRlcnNpZ24udjEuRXZtU2lnbmVkQXV0aG9yaXphdGlvbhIsCglzaWduYXR1cmUYAiABKAsyGS5jb3VudGVyc2lnbi52MS5TaWduYXR1cmUSDgoGZGlnZXN0GAMgASgMEigKB3JlY2VpcHQYBCABKAsyFy5jb3VudGVyc2lnbi52MS5SZWNlaXB0Is8BChFTaWduRGlnZXN0UmVxdWVzdBIaCgZ3YWxsZXQYASABKAlCCrpIB3IFEAEYgAESFwoGZGlnZXN0GAIgASgMQge6SAR6AmggEh8KCnJlcXVlc3RfaWQYAyABKAlCC7pICNgBAXIDsAEBEjUKCXBvb2xfbW9kZRgEIAEoDjIYLmNvdW50ZXJzaWduLnYxLlBvb2xNb2RlQgi6SAWCAQIQARItCglub3RfYWZ0ZXIYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wImwKElNpZ25EaWdlc3RSZXNwb25zZRIsCglzaWduYXR1cmUYASABKAsyGS5jb3VudGVyc2lnbi52MS5TaWduYXR1cmUSKAoHcmVjZWlwdBgCIAEoCzIXLmNvdW50ZXJzaWduLnYxLlJlY2VpcHQi/AIKEVNpZ25TdHJlYW1SZXF1ZXN0EhkKB2l0ZW1faWQYASABKAlCCLpIBXIDKIABEjoKDHNpZ25fbWVzc2FnZRgCIAEoCzIiLmNvdW50ZXJzaWduLnYxLlNpZ25NZXNzYWdlUmVxdWVzdEgAEj8KD3NpZ25fdHlwZWRfZGF0YRgDIAEoCzIkLmNvdW50ZXJzaWduLnYxLlNpZ25UeXBlZERhdGFSZXF1ZXN0SAASQgoQc2lnbl90cmFuc2FjdGlvbhgEIAEoCzImLmNvdW50ZXJzaWduLnYxLlNpZ25UcmFuc2FjdGlvblJlcXVlc3RIABJGChJzaWduX2F1dGhvcml6YXRpb24YBSABKAsyKC5jb3VudGVyc2lnbi52MS5TaWduQXV0aG9yaXphdGlvblJlcXVlc3RIABI4CgtzaWduX2RpZ2VzdBgGIAEoCzIhLmNvdW50ZXJzaWduLnYxLlNpZ25EaWdlc3RSZXF1ZXN0SABCCQoHcmVxdWVzdCKsAwoSU2lnblN0cmVhbVJlc3BvbnNlEg8KB2l0ZW1faWQYASABKAkSOwoMc2lnbl9tZXNzYWdlGAIgASgLMiMuY291bnRlcnNpZ24udjEuU2lnbk1lc3NhZ2VSZXNwb25zZUgAEkAKD3NpZ25fdHlwZWRfZGF0YRgDIAEoCzIlLmNvdW50ZXJzaWduLnYxLlNpZ25UeXBlZERhdGFSZXNwb25zZUgAEkMKEHNpZ25fdHJhbnNhY3Rpb24YBCABKAsyJy5jb3VudGVyc2lnbi52MS5TaWduVHJhbnNhY3Rpb25SZXNwb25zZUgAEkcKEnNpZ25fYXV0aG9yaXphdGlvbhgFIAEoCzIpLmNvdW50ZXJzaWduLnYxLlNpZ25BdXRob3JpemF0aW9uUmVzcG9uc2VIABI5CgtzaWduX2RpZ2VzdBgGIAEoCzIiLmNvdW50ZXJzaWduLnYxLlNpZ25EaWdlc3RSZXNwb25zZUgAEiMKBWVycm9yGAcgASgLMhIuZ29vZ2xlLnJwYy5TdGF0dXNIABIOCgZ0aW1pbmcYCCABKAlCCAoGcmVzdWx0InAKGFdhcm1QcmVzaWduYXR1cmVzUmVxdWVzdBIaCgZ3YWxsZXQYASABKAlCCrpIB3IFEAEYgAESFwoFZGVwdGgYAiABKA1CCLpIBSoDGIAgEh8KCnJlcXVlc3RfaWQYAyABKAlCC7pICNgBAXIDsAEBIk8KGVdhcm1QcmVzaWduYXR1cmVzUmVzcG9uc2USDQoFZGVwdGgYASABKA0SEAoIY2FwYWNpdHkYAiABKA0SEQoJZmlsbF9yYXRlGAMgASgBIoYCChZWZXJpZnlTaWduYXR1cmVSZXF1ZXN0Ei0KB2FkZHJlc3MYASABKAlCGrpIF3IVMhNeMHhbMC05YS1mQS1GXXs0MH0kSAASHAoGd2FsbGV0GAIgASgJQgq6SAdyBRABGIABSAASDgoEdGV4dBgDIAEoCUgBEg4KBGRhdGEYBCABKAxIARIiCg90eXBlZF9kYXRhX2pzb24YBSABKAlCB7pIBHICEAJIARIZCgZkaWdlc3QYBiABKAxCB7pIBHoCaCBIARIdCglzaWduYXR1cmUYByABKAxCCrpIB3oFEAEYgAFCDwoGc2lnbmVyEgW6SAIIAUIQCgdjb250ZW50EgW6SAIIASKEAQoXVmVyaWZ5U2lnbmF0dXJlUmVzcG9uc2USDQoFdmFsaWQYASABKAgSLwoLc2lnbmVyX2tpbmQYAiABKA4yGi5jb3VudGVyc2lnbi52MS5TaWduZXJLaW5kEhkKEXJlY292ZXJlZF9hZGRyZXNzGAMgASgJEg4KBmRpZ2VzdBgEIAEoDCJTChRSZWZyZXNoU2hhcmVzUmVxdWVzdBIaCgZ3YWxsZXQYASABKAlCCrpIB3IFEAEYgAESHwoKcmVxdWVzdF9pZBgCIAEoCUILukgI2AEBcgOwAQEisgEKFVJlZnJlc2hTaGFyZXNSZXNwb25zZRImCgZ3YWxsZXQYASABKAsyFi5jb3VudGVyc2lnbi52MS5XYWxsZXQSFQoNcmVmcmVzaF9jb3VudBgCIAEoDRIwCgxyZWZyZXNoX3RpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEigKB3JlY2VpcHQYBCABKAsyFy5jb3VudGVyc2lnbi52MS5SZWNlaXB0Ik0KE1dhbGxldFNlY3JldENvbnNlbnQSGgoJc2VjcmV0X2lkGAEgASgMQge6SAR6AmggEhoKCXNpZ25hdHVyZRgCIAEoDEIHukgEegJoQCL5AgoXRXhwb3J0UHJpdmF0ZUtleVJlcXVlc3QSGgoGd2FsbGV0GAEgASgJQgq6SAdyBRABGIABEhQKDHdhbGxldF9lcG9jaBgCIAEoDRIZCgZ4MjU1MTkYAyABKAxCB7pIBHoCaCBIABIaCgNyc2EYBCABKAxCC7pICHoGEIACGIAFSAASNwoLZXhwaXJlX3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wQga6SAPIAQESFgoFbm9uY2UYBiABKAxCB7pIBHoCaCASPAoNd2FsbGV0X3NlY3JldBgHIAEoCzIjLmNvdW50ZXJzaWduLnYxLldhbGxldFNlY3JldENvbnNlbnRIARIeCgthcHByb3ZhbF9pZBgIIAEoDEIHukgEegJoEEgBEh8KCnJlcXVlc3RfaWQYCSABKAlCC7pICNgBAXIDsAEBQhMKCmV4cG9ydF9rZXkSBbpIAggBQhAKB2NvbnNlbnQSBbpIAggBIkcKC1NlYWxlZFNoYXJlEhAKCHBhcnR5X2lkGAEgASgMEhQKDHB1YmxpY19zaGFyZRgCIAEoDBIQCghlbnZlbG9wZRgDIAEoDCLUAQoYRXhwb3J0UHJpdmF0ZUtleVJlc3BvbnNlEiYKBndhbGxldBgBIAEoCzIWLmNvdW50ZXJzaWduLnYxLldhbGxldBIxCgxkYWVtb25fc2hhcmUYAiABKAsyGy5jb3VudGVyc2lnbi52MS5TZWFsZWRTaGFyZRIzCg5jb3NpZ25lcl9zaGFyZRgDIAEoCzIbLmNvdW50ZXJzaWduLnYxLlNlYWxlZFNoYXJlEigKB3JlY2VpcHQYBCABKAsyFy5jb3VudGVyc2lnbi52MS5SZWNlaXB0IlMKFEFyY2hpdmVXYWxsZXRSZXF1ZXN0EhoKBndhbGxldBgBIAEoCUIKukgHcgUQARiAARIfCgpyZXF1ZXN0X2lkGAIgASgJQgu6SAjYAQFyA7ABASI/ChVBcmNoaXZlV2FsbGV0UmVzcG9uc2USJgoGd2FsbGV0GAEgASgLMhYuY291bnRlcnNpZ24udjEuV2FsbGV0KlgKCU93bmVyVHlwZRIaChZPV05FUl9UWVBFX1VOU1BFQ0lGSUVEEAASFgoST1dORVJfVFlQRV9QUk9KRUNUEAESFwoTT1dORVJfVFlQRV9FTkRfVVNFUhACKpUBCgtXYWxsZXRTdGF0ZRIcChhXQUxMRVRfU1RBVEVfVU5TUEVDSUZJRUQQABIYChRXQUxMRVRfU1RBVEVfUEVORElORxABEhcKE1dBTExFVF9TVEFURV9BQ1RJVkUQAhIaChZXQUxMRVRfU1RBVEVfU1VTUEVOREVEEAMSGQoVV0FMTEVUX1NUQVRFX0FSQ0hJVkVEEAQqZgoMV2FsbGV0T3JpZ2luEh0KGVdBTExFVF9PUklHSU5fVU5TUEVDSUZJRUQQABIbChdXQUxMRVRfT1JJR0lOX0dFTkVSQVRFRBABEhoKFldBTExFVF9PUklHSU5fSU1QT1JURUQQAipNCghQb29sTW9kZRIZChVQT09MX01PREVfVU5TUEVDSUZJRUQQABISCg5QT09MX01PREVfV0FJVBABEhIKDlBPT0xfTU9ERV9GQUlMEAIq6QEKEkV2bVRyYW5zYWN0aW9uVHlwZRIkCiBFVk1fVFJBTlNBQ1RJT05fVFlQRV9VTlNQRUNJRklFRBAAEh8KG0VWTV9UUkFOU0FDVElPTl9UWVBFX0xFR0FDWRABEiQKIEVWTV9UUkFOU0FDVElPTl9UWVBFX0FDQ0VTU19MSVNUEAISJAogRVZNX1RSQU5TQUNUSU9OX1RZUEVfRFlOQU1JQ19GRUUQAxIdChlFVk1fVFJBTlNBQ1RJT05fVFlQRV9CTE9CEAQSIQodRVZNX1RSQU5TQUNUSU9OX1RZUEVfU0VUX0NPREUQBSpXCgpTaWduZXJLaW5kEhsKF1NJR05FUl9LSU5EX1VOU1BFQ0lGSUVEEAASEwoPU0lHTkVSX0tJTkRfRU9BEAESFwoTU0lHTkVSX0tJTkRfRUQyNTUxORACMrcKCg1XYWxsZXRTZXJ2aWNlElkKDENyZWF0ZVdhbGxldBIjLmNvdW50ZXJzaWduLnYxLkNyZWF0ZVdhbGxldFJlcXVlc3QaJC5jb3VudGVyc2lnbi52MS5DcmVhdGVXYWxsZXRSZXNwb25zZRJQCglHZXRXYWxsZXQSIC5jb3VudGVyc2lnbi52MS5HZXRXYWxsZXRSZXF1ZXN0GiEuY291bnRlcnNpZ24udjEuR2V0V2FsbGV0UmVzcG9uc2USVgoLTGlzdFdhbGxldHMSIi5jb3VudGVyc2lnbi52MS5MaXN0V2FsbGV0c1JlcXVlc3QaIy5jb3VudGVyc2lnbi52MS5MaXN0V2FsbGV0c1Jlc3BvbnNlElYKC1NpZ25NZXNzYWdlEiIuY291bnRlcnNpZ24udjEuU2lnbk1lc3NhZ2VSZXF1ZXN0GiMuY291bnRlcnNpZ24udjEuU2lnbk1lc3NhZ2VSZXNwb25zZRJcCg1TaWduVHlwZWREYXRhEiQuY291bnRlcnNpZ24udjEuU2lnblR5cGVkRGF0YVJlcXVlc3QaJS5jb3VudGVyc2lnbi52MS5TaWduVHlwZWREYXRhUmVzcG9uc2USYgoPU2lnblRyYW5zYWN0aW9uEiYuY291bnRlcnNpZ24udjEuU2lnblRyYW5zYWN0aW9uUmVxdWVzdBonLmNvdW50ZXJzaWduLnYxLlNpZ25UcmFuc2FjdGlvblJlc3BvbnNlEmgKEVNpZ25BdXRob3JpemF0aW9uEiguY291bnRlcnNpZ24udjEuU2lnbkF1dGhvcml6YXRpb25SZXF1ZXN0GikuY291bnRlcnNpZ24udjEuU2lnbkF1dGhvcml6YXRpb25SZXNwb25zZRJTCgpTaWduRGlnZXN0EiEuY291bnRlcnNpZ24udjEuU2lnbkRpZ2VzdFJlcXVlc3QaIi5jb3VudGVyc2lnbi52MS5TaWduRGlnZXN0UmVzcG9uc2USVwoKU2lnblN0cmVhbRIhLmNvdW50ZXJzaWduLnYxLlNpZ25TdHJlYW1SZXF1ZXN0GiIuY291bnRlcnNpZ24udjEuU2lnblN0cmVhbVJlc3BvbnNlKAEwARJoChFXYXJtUHJlc2lnbmF0dXJlcxIoLmNvdW50ZXJzaWduLnYxLldhcm1QcmVzaWduYXR1cmVzUmVxdWVzdBopLmNvdW50ZXJzaWduLnYxLldhcm1QcmVzaWduYXR1cmVzUmVzcG9uc2USXAoNUmVmcmVzaFNoYXJlcxIkLmNvdW50ZXJzaWduLnYxLlJlZnJlc2hTaGFyZXNSZXF1ZXN0GiUuY291bnRlcnNpZ24udjEuUmVmcmVzaFNoYXJlc1Jlc3BvbnNlEmIKD1ZlcmlmeVNpZ25hdHVyZRImLmNvdW50ZXJzaWduLnYxLlZlcmlmeVNpZ25hdHVyZVJlcXVlc3QaJy5jb3VudGVyc2lnbi52MS5WZXJpZnlTaWduYXR1cmVSZXNwb25zZRJlChBFeHBvcnRQcml2YXRlS2V5EicuY291bnRlcnNpZ24udjEuRXhwb3J0UHJpdmF0ZUtleVJlcXVlc3QaKC5jb3VudGVyc2lnbi52MS5FeHBvcnRQcml2YXRlS2V5UmVzcG9uc2USXAoNQXJjaGl2ZVdhbGxldBIkLmNvdW50ZXJzaWduLnYxLkFyY2hpdmVXYWxsZXRSZXF1ZXN0GiUuY291bnRlcnNpZ24udjEuQXJjaGl2ZVdhbGxldFJlc3BvbnNlQjVaM2NvdW50ZXJzaWduLmRldi9nZW4vZ28vY291bnRlcnNpZ24vdjE7Y291bnRlcnNpZ252MWIGcHJvdG8z", [file_buf_validate_validate, file_countersign_v1_common, file_google_protobuf_timestamp, file_google_rpc_status]);
 
 /**
  * A two-party wallet.
@@ -102,6 +102,20 @@ export type Wallet = Message<"countersign.v1.Wallet"> & {
    * @generated from field: google.protobuf.Timestamp create_time = 11;
    */
   createTime?: Timestamp | undefined;
+
+  /**
+   * How often the shares were changed since it was made; a consent to an export names it.
+   *
+   * @generated from field: uint32 wallet_epoch = 12;
+   */
+  walletEpoch: number;
+
+  /**
+   * When its private key was last handed over to its owner; absent where it never was.
+   *
+   * @generated from field: google.protobuf.Timestamp export_time = 13;
+   */
+  exportTime?: Timestamp | undefined;
 };
 
 /**
@@ -110,6 +124,35 @@ export type Wallet = Message<"countersign.v1.Wallet"> & {
  */
 export const WalletSchema: GenMessage<Wallet> = /*@__PURE__*/
   messageDesc(file_countersign_v1_wallet, 0);
+
+/**
+ * A P-256 key on an end user's device, and its signature that proves that who asks holds it.
+ *
+ * @generated from message countersign.v1.WalletSecretProof
+ */
+export type WalletSecretProof = Message<"countersign.v1.WalletSecretProof"> & {
+  /**
+   * SubjectPublicKeyInfo in DER, 91 bytes.
+   *
+   * @generated from field: bytes public_key = 1;
+   */
+  publicKey: Uint8Array;
+
+  /**
+   * ECDSA over SHA-256, r and s of 32 bytes each, big-endian, of the statement `countersign/wallet-secret-first/v1` over
+   * the cosigner's id, the project id, the user id and `public_key` (docs/protocol.md, section 14).
+   *
+   * @generated from field: bytes signature = 2;
+   */
+  signature: Uint8Array;
+};
+
+/**
+ * Describes the message countersign.v1.WalletSecretProof.
+ * Use `create(WalletSecretProofSchema)` to create a new message.
+ */
+export const WalletSecretProofSchema: GenMessage<WalletSecretProof> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_wallet, 1);
 
 /**
  * Asks for a new wallet.
@@ -151,6 +194,16 @@ export type CreateWalletRequest = Message<"countersign.v1.CreateWalletRequest"> 
    * @generated from field: string request_id = 5;
    */
   requestId: string;
+
+  /**
+   * With OWNER_TYPE_END_USER: the wallet secret that the cosigner writes into its own register, where this is the user's
+   * first wallet. It stands there before the wallet's address is returned, and is what later allows an export and
+   * further wallet secrets; without it the cosigner's operator has to. For a later wallet it must be one that is in the
+   * register already (WALLET_SECRET_REFUSED).
+   *
+   * @generated from field: countersign.v1.WalletSecretProof wallet_secret = 6;
+   */
+  walletSecret?: WalletSecretProof | undefined;
 };
 
 /**
@@ -158,7 +211,7 @@ export type CreateWalletRequest = Message<"countersign.v1.CreateWalletRequest"> 
  * Use `create(CreateWalletRequestSchema)` to create a new message.
  */
 export const CreateWalletRequestSchema: GenMessage<CreateWalletRequest> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_wallet, 1);
+  messageDesc(file_countersign_v1_wallet, 2);
 
 /**
  * The new wallet.
@@ -179,7 +232,7 @@ export type CreateWalletResponse = Message<"countersign.v1.CreateWalletResponse"
  * Use `create(CreateWalletResponseSchema)` to create a new message.
  */
 export const CreateWalletResponseSchema: GenMessage<CreateWalletResponse> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_wallet, 2);
+  messageDesc(file_countersign_v1_wallet, 3);
 
 /**
  * Asks for one wallet.
@@ -207,7 +260,7 @@ export type GetWalletRequest = Message<"countersign.v1.GetWalletRequest"> & {
  * Use `create(GetWalletRequestSchema)` to create a new message.
  */
 export const GetWalletRequestSchema: GenMessage<GetWalletRequest> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_wallet, 3);
+  messageDesc(file_countersign_v1_wallet, 4);
 
 /**
  * The wallet asked for.
@@ -228,7 +281,7 @@ export type GetWalletResponse = Message<"countersign.v1.GetWalletResponse"> & {
  * Use `create(GetWalletResponseSchema)` to create a new message.
  */
 export const GetWalletResponseSchema: GenMessage<GetWalletResponse> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_wallet, 4);
+  messageDesc(file_countersign_v1_wallet, 5);
 
 /**
  * Asks for a page of wallets. All filters must hold at once.
@@ -277,7 +330,7 @@ export type ListWalletsRequest = Message<"countersign.v1.ListWalletsRequest"> & 
  * Use `create(ListWalletsRequestSchema)` to create a new message.
  */
 export const ListWalletsRequestSchema: GenMessage<ListWalletsRequest> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_wallet, 5);
+  messageDesc(file_countersign_v1_wallet, 6);
 
 /**
  * A page of wallets, oldest first.
@@ -305,7 +358,7 @@ export type ListWalletsResponse = Message<"countersign.v1.ListWalletsResponse"> 
  * Use `create(ListWalletsResponseSchema)` to create a new message.
  */
 export const ListWalletsResponseSchema: GenMessage<ListWalletsResponse> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_wallet, 6);
+  messageDesc(file_countersign_v1_wallet, 7);
 
 /**
  * Asks for a signature of a message.
@@ -380,7 +433,7 @@ export type SignMessageRequest = Message<"countersign.v1.SignMessageRequest"> & 
  * Use `create(SignMessageRequestSchema)` to create a new message.
  */
 export const SignMessageRequestSchema: GenMessage<SignMessageRequest> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_wallet, 7);
+  messageDesc(file_countersign_v1_wallet, 8);
 
 /**
  * A signed message.
@@ -415,7 +468,7 @@ export type SignMessageResponse = Message<"countersign.v1.SignMessageResponse"> 
  * Use `create(SignMessageResponseSchema)` to create a new message.
  */
 export const SignMessageResponseSchema: GenMessage<SignMessageResponse> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_wallet, 8);
+  messageDesc(file_countersign_v1_wallet, 9);
 
 /**
  * Asks for an EIP-712 signature.
@@ -466,7 +519,7 @@ export type SignTypedDataRequest = Message<"countersign.v1.SignTypedDataRequest"
  * Use `create(SignTypedDataRequestSchema)` to create a new message.
  */
 export const SignTypedDataRequestSchema: GenMessage<SignTypedDataRequest> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_wallet, 9);
+  messageDesc(file_countersign_v1_wallet, 10);
 
 /**
  * Signed typed data.
@@ -501,7 +554,7 @@ export type SignTypedDataResponse = Message<"countersign.v1.SignTypedDataRespons
  * Use `create(SignTypedDataResponseSchema)` to create a new message.
  */
 export const SignTypedDataResponseSchema: GenMessage<SignTypedDataResponse> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_wallet, 10);
+  messageDesc(file_countersign_v1_wallet, 11);
 
 /**
  * Asks for a signed transaction.
@@ -576,7 +629,7 @@ export type SignTransactionRequest = Message<"countersign.v1.SignTransactionRequ
  * Use `create(SignTransactionRequestSchema)` to create a new message.
  */
 export const SignTransactionRequestSchema: GenMessage<SignTransactionRequest> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_wallet, 11);
+  messageDesc(file_countersign_v1_wallet, 12);
 
 /**
  * A signed transaction.
@@ -620,7 +673,7 @@ export type SignTransactionResponse = Message<"countersign.v1.SignTransactionRes
  * Use `create(SignTransactionResponseSchema)` to create a new message.
  */
 export const SignTransactionResponseSchema: GenMessage<SignTransactionResponse> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_wallet, 12);
+  messageDesc(file_countersign_v1_wallet, 13);
 
 /**
  * An unsigned EVM transaction. A field that the type does not have must be left unset; otherwise the transaction is
@@ -735,7 +788,7 @@ export type EvmTransaction = Message<"countersign.v1.EvmTransaction"> & {
  * Use `create(EvmTransactionSchema)` to create a new message.
  */
 export const EvmTransactionSchema: GenMessage<EvmTransaction> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_wallet, 13);
+  messageDesc(file_countersign_v1_wallet, 14);
 
 /**
  * One address of an EIP-2930 access list.
@@ -763,7 +816,7 @@ export type EvmAccessListEntry = Message<"countersign.v1.EvmAccessListEntry"> & 
  * Use `create(EvmAccessListEntrySchema)` to create a new message.
  */
 export const EvmAccessListEntrySchema: GenMessage<EvmAccessListEntry> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_wallet, 14);
+  messageDesc(file_countersign_v1_wallet, 15);
 
 /**
  * An EIP-7702 authorization with its signature, as SignAuthorization returns it.
@@ -819,7 +872,7 @@ export type EvmSignedAuthorization = Message<"countersign.v1.EvmSignedAuthorizat
  * Use `create(EvmSignedAuthorizationSchema)` to create a new message.
  */
 export const EvmSignedAuthorizationSchema: GenMessage<EvmSignedAuthorization> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_wallet, 15);
+  messageDesc(file_countersign_v1_wallet, 16);
 
 /**
  * Asks for an EIP-7702 authorization.
@@ -885,7 +938,7 @@ export type SignAuthorizationRequest = Message<"countersign.v1.SignAuthorization
  * Use `create(SignAuthorizationRequestSchema)` to create a new message.
  */
 export const SignAuthorizationRequestSchema: GenMessage<SignAuthorizationRequest> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_wallet, 16);
+  messageDesc(file_countersign_v1_wallet, 17);
 
 /**
  * A signed authorization.
@@ -927,7 +980,7 @@ export type SignAuthorizationResponse = Message<"countersign.v1.SignAuthorizatio
  * Use `create(SignAuthorizationResponseSchema)` to create a new message.
  */
 export const SignAuthorizationResponseSchema: GenMessage<SignAuthorizationResponse> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_wallet, 17);
+  messageDesc(file_countersign_v1_wallet, 18);
 
 /**
  * Asks for a signature over a digest.
@@ -977,7 +1030,7 @@ export type SignDigestRequest = Message<"countersign.v1.SignDigestRequest"> & {
  * Use `create(SignDigestRequestSchema)` to create a new message.
  */
 export const SignDigestRequestSchema: GenMessage<SignDigestRequest> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_wallet, 18);
+  messageDesc(file_countersign_v1_wallet, 19);
 
 /**
  * A signed digest.
@@ -1005,7 +1058,7 @@ export type SignDigestResponse = Message<"countersign.v1.SignDigestResponse"> & 
  * Use `create(SignDigestResponseSchema)` to create a new message.
  */
 export const SignDigestResponseSchema: GenMessage<SignDigestResponse> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_wallet, 19);
+  messageDesc(file_countersign_v1_wallet, 20);
 
 /**
  * One item of a stream of requests, or, without item_id and request, a keep-alive.
@@ -1074,7 +1127,7 @@ export type SignStreamRequest = Message<"countersign.v1.SignStreamRequest"> & {
  * Use `create(SignStreamRequestSchema)` to create a new message.
  */
 export const SignStreamRequestSchema: GenMessage<SignStreamRequest> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_wallet, 20);
+  messageDesc(file_countersign_v1_wallet, 21);
 
 /**
  * The answer to one item.
@@ -1157,7 +1210,7 @@ export type SignStreamResponse = Message<"countersign.v1.SignStreamResponse"> & 
  * Use `create(SignStreamResponseSchema)` to create a new message.
  */
 export const SignStreamResponseSchema: GenMessage<SignStreamResponse> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_wallet, 21);
+  messageDesc(file_countersign_v1_wallet, 22);
 
 /**
  * Asks for a full pool.
@@ -1193,7 +1246,7 @@ export type WarmPresignaturesRequest = Message<"countersign.v1.WarmPresignatures
  * Use `create(WarmPresignaturesRequestSchema)` to create a new message.
  */
 export const WarmPresignaturesRequestSchema: GenMessage<WarmPresignaturesRequest> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_wallet, 22);
+  messageDesc(file_countersign_v1_wallet, 23);
 
 /**
  * How deep the pool is.
@@ -1228,7 +1281,7 @@ export type WarmPresignaturesResponse = Message<"countersign.v1.WarmPresignature
  * Use `create(WarmPresignaturesResponseSchema)` to create a new message.
  */
 export const WarmPresignaturesResponseSchema: GenMessage<WarmPresignaturesResponse> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_wallet, 23);
+  messageDesc(file_countersign_v1_wallet, 24);
 
 /**
  * Asks whether a signature is good.
@@ -1312,7 +1365,7 @@ export type VerifySignatureRequest = Message<"countersign.v1.VerifySignatureRequ
  * Use `create(VerifySignatureRequestSchema)` to create a new message.
  */
 export const VerifySignatureRequestSchema: GenMessage<VerifySignatureRequest> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_wallet, 24);
+  messageDesc(file_countersign_v1_wallet, 25);
 
 /**
  * Whether the signature is good.
@@ -1354,7 +1407,7 @@ export type VerifySignatureResponse = Message<"countersign.v1.VerifySignatureRes
  * Use `create(VerifySignatureResponseSchema)` to create a new message.
  */
 export const VerifySignatureResponseSchema: GenMessage<VerifySignatureResponse> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_wallet, 25);
+  messageDesc(file_countersign_v1_wallet, 26);
 
 /**
  * Asks for new shares.
@@ -1382,7 +1435,7 @@ export type RefreshSharesRequest = Message<"countersign.v1.RefreshSharesRequest"
  * Use `create(RefreshSharesRequestSchema)` to create a new message.
  */
 export const RefreshSharesRequestSchema: GenMessage<RefreshSharesRequest> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_wallet, 26);
+  messageDesc(file_countersign_v1_wallet, 27);
 
 /**
  * The shares have changed.
@@ -1424,7 +1477,211 @@ export type RefreshSharesResponse = Message<"countersign.v1.RefreshSharesRespons
  * Use `create(RefreshSharesResponseSchema)` to create a new message.
  */
 export const RefreshSharesResponseSchema: GenMessage<RefreshSharesResponse> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_wallet, 27);
+  messageDesc(file_countersign_v1_wallet, 28);
+
+/**
+ * The owner's wallet secret says that one share may leave, to one key, once.
+ *
+ * @generated from message countersign.v1.WalletSecretConsent
+ */
+export type WalletSecretConsent = Message<"countersign.v1.WalletSecretConsent"> & {
+  /**
+   * SHA-256 of the secret's SubjectPublicKeyInfo.
+   *
+   * @generated from field: bytes secret_id = 1;
+   */
+  secretId: Uint8Array;
+
+  /**
+   * ECDSA over SHA-256, r and s of 32 bytes each, big-endian, of the statement `countersign/export/v1` over the
+   * cosigner's id, the wallet id, its epoch, its public key, the export key, the expiry and the nonce (docs/protocol.md,
+   * section 14).
+   *
+   * @generated from field: bytes signature = 2;
+   */
+  signature: Uint8Array;
+};
+
+/**
+ * Describes the message countersign.v1.WalletSecretConsent.
+ * Use `create(WalletSecretConsentSchema)` to create a new message.
+ */
+export const WalletSecretConsentSchema: GenMessage<WalletSecretConsent> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_wallet, 29);
+
+/**
+ * Asks for a wallet's private key.
+ *
+ * @generated from message countersign.v1.ExportPrivateKeyRequest
+ */
+export type ExportPrivateKeyRequest = Message<"countersign.v1.ExportPrivateKeyRequest"> & {
+  /**
+   * A wallet id, an address or a user id.
+   *
+   * @generated from field: string wallet = 1;
+   */
+  wallet: string;
+
+  /**
+   * The epoch that the consent names (WALLET_EPOCH_MISMATCH where the wallet is at another).
+   *
+   * @generated from field: uint32 wallet_epoch = 2;
+   */
+  walletEpoch: number;
+
+  /**
+   * The key that both shares are sealed to; EXPORT_KEY_INVALID for one of low order, of another size or kind.
+   *
+   * @generated from oneof countersign.v1.ExportPrivateKeyRequest.export_key
+   */
+  exportKey: {
+    /**
+     * An X25519 public key, 32 bytes. The envelopes are RFC 9180 base mode: DHKEM(X25519, HKDF-SHA256), HKDF-SHA256,
+     * ChaCha20-Poly1305.
+     *
+     * @generated from field: bytes x25519 = 3;
+     */
+    value: Uint8Array;
+    case: "x25519";
+  } | {
+    /**
+     * An RSA key of 3072 to 4096 bits and exponent 65537, as the DER of its SubjectPublicKeyInfo. The envelopes are
+     * RSA-OAEP with SHA-256 and the additional data as the label.
+     *
+     * @generated from field: bytes rsa = 4;
+     */
+    value: Uint8Array;
+    case: "rsa";
+  } | { case: undefined; value?: undefined };
+
+  /**
+   * When the consent ends: at most five minutes ahead (CONSENT_EXPIRED), whole milliseconds.
+   *
+   * @generated from field: google.protobuf.Timestamp expire_time = 5;
+   */
+  expireTime?: Timestamp | undefined;
+
+  /**
+   * 32 random bytes, good once.
+   *
+   * @generated from field: bytes nonce = 6;
+   */
+  nonce: Uint8Array;
+
+  /**
+   * What the cosigner acts on.
+   *
+   * @generated from oneof countersign.v1.ExportPrivateKeyRequest.consent
+   */
+  consent: {
+    /**
+     * The end user's.
+     *
+     * @generated from field: countersign.v1.WalletSecretConsent wallet_secret = 7;
+     */
+    value: WalletSecretConsent;
+    case: "walletSecret";
+  } | {
+    /**
+     * The id of an approval that the cosigner's operator gave, 16 bytes.
+     *
+     * @generated from field: bytes approval_id = 8;
+     */
+    value: Uint8Array;
+    case: "approvalId";
+  } | { case: undefined; value?: undefined };
+
+  /**
+   * Optional UUID that makes a repeat safe.
+   *
+   * @generated from field: string request_id = 9;
+   */
+  requestId: string;
+};
+
+/**
+ * Describes the message countersign.v1.ExportPrivateKeyRequest.
+ * Use `create(ExportPrivateKeyRequestSchema)` to create a new message.
+ */
+export const ExportPrivateKeyRequestSchema: GenMessage<ExportPrivateKeyRequest> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_wallet, 30);
+
+/**
+ * One party's share of a key, sealed to the owner's key.
+ *
+ * @generated from message countersign.v1.SealedShare
+ */
+export type SealedShare = Message<"countersign.v1.SealedShare"> & {
+  /**
+   * Which party, 32 bytes: SHA-256 of its identity key, as clients pin it.
+   *
+   * @generated from field: bytes party_id = 1;
+   */
+  partyId: Uint8Array;
+
+  /**
+   * The share times the base point, as the protocol encodes points. What is inside must open it.
+   *
+   * @generated from field: bytes public_share = 2;
+   */
+  publicShare: Uint8Array;
+
+  /**
+   * The share, 32 bytes little-endian, sealed. Additional data: docs/protocol.md, section 14.
+   *
+   * @generated from field: bytes envelope = 3;
+   */
+  envelope: Uint8Array;
+};
+
+/**
+ * Describes the message countersign.v1.SealedShare.
+ * Use `create(SealedShareSchema)` to create a new message.
+ */
+export const SealedShareSchema: GenMessage<SealedShare> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_wallet, 31);
+
+/**
+ * A private key in two sealed parts.
+ *
+ * @generated from message countersign.v1.ExportPrivateKeyResponse
+ */
+export type ExportPrivateKeyResponse = Message<"countersign.v1.ExportPrivateKeyResponse"> & {
+  /**
+   * The wallet as it is now.
+   *
+   * @generated from field: countersign.v1.Wallet wallet = 1;
+   */
+  wallet?: Wallet | undefined;
+
+  /**
+   * The daemon's part.
+   *
+   * @generated from field: countersign.v1.SealedShare daemon_share = 2;
+   */
+  daemonShare?: SealedShare | undefined;
+
+  /**
+   * The cosigner's part.
+   *
+   * @generated from field: countersign.v1.SealedShare cosigner_share = 3;
+   */
+  cosignerShare?: SealedShare | undefined;
+
+  /**
+   * Names the audit row of the export. The cosigner's own chain has one, too.
+   *
+   * @generated from field: countersign.v1.Receipt receipt = 4;
+   */
+  receipt?: Receipt | undefined;
+};
+
+/**
+ * Describes the message countersign.v1.ExportPrivateKeyResponse.
+ * Use `create(ExportPrivateKeyResponseSchema)` to create a new message.
+ */
+export const ExportPrivateKeyResponseSchema: GenMessage<ExportPrivateKeyResponse> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_wallet, 32);
 
 /**
  * Asks for a wallet's end.
@@ -1452,7 +1709,7 @@ export type ArchiveWalletRequest = Message<"countersign.v1.ArchiveWalletRequest"
  * Use `create(ArchiveWalletRequestSchema)` to create a new message.
  */
 export const ArchiveWalletRequestSchema: GenMessage<ArchiveWalletRequest> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_wallet, 28);
+  messageDesc(file_countersign_v1_wallet, 33);
 
 /**
  * The archived wallet.
@@ -1473,7 +1730,7 @@ export type ArchiveWalletResponse = Message<"countersign.v1.ArchiveWalletRespons
  * Use `create(ArchiveWalletResponseSchema)` to create a new message.
  */
 export const ArchiveWalletResponseSchema: GenMessage<ArchiveWalletResponse> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_wallet, 29);
+  messageDesc(file_countersign_v1_wallet, 34);
 
 /**
  * Who a wallet belongs to; fixed at creation.
@@ -1941,6 +2198,29 @@ export const WalletService: GenService<{
     methodKind: "unary";
     input: typeof VerifySignatureRequestSchema;
     output: typeof VerifySignatureResponseSchema;
+  },
+  /**
+   * Hands a wallet's private key over to its owner: each party seals its own share, inside its own thread or process, to
+   * a public key of the owner's, and only who has the private side of that key can open both and add them. The daemon
+   * carries ciphertext. The client library makes the request, opens the parts and checks them (`exportPrivateKey`).
+   *
+   * Off unless both parties allow it: settings `allow_export` (EXPORT_NOT_ENABLED) and `cosigner_allow_export`. The
+   * cosigner does not act on the daemon's word. Either the owner's wallet secret signs for exactly this wallet, epoch
+   * and key, once, and is in the cosigner's own register for at least a day; or the cosigner's operator has approved
+   * this key for this wallet (`countersign cosigner approve-export`), which is the only way to a project's wallet. What
+   * it does not accept is EXPORT_REFUSED. The daemon lets end users export their own wallets, and API keys with
+   * permission `wallet:admin` those that the cosigner's operator has approved.
+   *
+   * The wallet goes on signing: whoever has the key may move what it holds, so archive the wallet when it should not.
+   * An Ed25519 export is a scalar, not a seed: wallets that import seeds only cannot take it. A repeat of an interrupted
+   * call needs a new consent.
+   *
+   * @generated from rpc countersign.v1.WalletService.ExportPrivateKey
+   */
+  exportPrivateKey: {
+    methodKind: "unary";
+    input: typeof ExportPrivateKeyRequestSchema;
+    output: typeof ExportPrivateKeyResponseSchema;
   },
   /**
    * Archives a wallet for good: it signs nothing any more, and its user_id and label are free again. Permission

@@ -9,6 +9,7 @@ import { createClient } from '@connectrpc/connect'
 import { createConnectTransport, createGrpcTransport, createGrpcWebTransport } from '@connectrpc/connect-node'
 import type { Call } from '../../../src/domain/call.ts'
 import { failure } from '../../../src/domain/failure.ts'
+import { readSettings } from '../../../src/domain/project-settings.ts'
 import type { ApiKeyId, GrantId, ProjectId, UserId, WalletId } from '../../../src/domain/ids.ts'
 import type { ApiKeyDirectory, ApiKeyRecord } from '../../../src/rpc/authenticate.ts'
 import type { DelegationUseCases, GrantView } from '../../../src/rpc/delegation-use-cases.ts'
@@ -116,6 +117,7 @@ export const memoryStore = (): IdempotencyStore & { readonly rows: Map<string, S
       rows.delete(name(key))
     },
     interrupt: async () => {},
+    assertReleasable: () => {},
   }
 }
 
@@ -131,11 +133,14 @@ export const WALLET: WalletView = {
   state: 'active',
   origin: 'generated',
   createTimeMs: 1_700_000_000_123,
+  walletEpoch: 0,
+  exportTimeMs: undefined,
 }
 
 const bytes = (length: number, fill: number) => new Uint8Array(length).fill(fill)
 
 const RECEIPT = { sequence: 7n, hash: bytes(32, 4), signature: bytes(64, 5), keyId: 'audit-1' }
+const SHARE = { partyId: bytes(32, 6), point: bytes(33, 7), envelope: bytes(80, 8) }
 export const SIGNED = {
   signature: { r: bytes(32, 1), s: bytes(32, 2), yParity: 1 },
   digest: bytes(32, 3),
@@ -145,7 +150,7 @@ export const SIGNED = {
 const PROJECT_VIEW: ProjectView = {
   projectId: PROJECT,
   displayName: '',
-  delegationEnabled: false,
+  settings: readSettings({}),
   createTimeMs: 1,
   updateTimeMs: 2,
   etag: 'e1',
@@ -184,6 +189,7 @@ const defaultUseCases = (): UseCases => ({
     getWallet: async () => WALLET,
     listWallets: async () => ({ items: [WALLET], nextCursor: undefined }),
     refreshShares: async () => ({ wallet: WALLET, refreshCount: 1, refreshTimeMs: WALLET.createTimeMs, receipt: RECEIPT }),
+    exportPrivateKey: async () => ({ wallet: WALLET, daemonShare: SHARE, cosignerShare: SHARE, receipt: RECEIPT }),
     archiveWallet: async () => ({ ...WALLET, state: 'archived' }),
     warmPresignatures: async () => ({ depth: 64, capacity: 4_096, fillRate: 500 }),
   },

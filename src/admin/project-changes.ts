@@ -1,0 +1,109 @@
+/** A change to a project's settings: what it may say, and what becomes of the secrets that come with it. */
+import { failure } from '../domain/failure.ts'
+import type { ProjectId } from '../domain/ids.ts'
+import {
+  type EmailSignIn,
+  type JwtSignIn,
+  KNOWN_ISSUERS,
+  type OidcProvider,
+  type ProjectSettings,
+} from '../domain/project-settings.ts'
+import type { DaemonVault } from '../vault/daemon-vault.ts'
+import { oidcClientSecretName } from '../vault/secret-names.ts'
+import type { Tx } from '../vault/store.ts'
+
+/** `clientSecret` undefined: the one it has stays. */
+export type OidcProviderChange = Omit<OidcProvider, 'hasClientSecret'> & { readonly clientSecret: string | undefined }
+
+/** What is absent stays; `null` takes away. */
+export type SettingsChange = {
+  readonly delegationEnabled?: boolean
+  readonly allowedOrigins?: readonly string[]
+  readonly jwtSignIn?: JwtSignIn | null
+  readonly emailSignIn?: EmailSignIn | null
+  readonly oidcProviders?: readonly OidcProviderChange[]
+}
+
+const refuse = (field: string, description: string): never => {
+  throw failure('INVALID_REQUEST', { violations: [{ field: `project.${field}`, description }] })
+}
+
+const checkUrl = (field: string, text: string): void => {
+  const url = URL.canParse(text) ? new URL(text) : undefined
+  const isHttp = url?.protocol === 'https:' || url?.protocol === 'http:'
+  if (url === undefined || !isHttp || url.username !== '' || url.password !== '' || url.hash !== '')
+    refuse(field, 'must be an http or https URL without user and fragment')
+}
+
+const isKeySet = (json: string): boolean => {
+  try {
+    const set = JSON.parse(json) as { readonly keys?: unknown } | null
+    return Array.isArray(set?.keys) && set.keys.length > 0 && set.keys.length <= 100
+  } catch {
+    return false
+  }
+}
+
+const checkProvider = ({ provider, issuer, redirectUris }: OidcProviderChange): void => {
+  const field = `oidc_providers[${provider}]`
+  const known = KNOWN_ISSUERS.get(provider)?.[0]
+  if (known === undefined && issuer === '') refuse(`${field}.issuer`, 'is required')
+  if (known !== undefined && issuer !== '' && issuer !== known) refuse(`${field}.issuer`, `of ${provider} is ${known}`)
+  if (issuer !== '') checkUrl(`${field}.issuer`, issuer)
+  for (const uri of redirectUris) checkUrl(`${field}.redirect_uris`, uri)
+}
+
+const checkChange = ({ allowedOrigins, jwtSignIn, oidcProviders }: SettingsChange): void => {
+  for (const origin of allowedOrigins ?? [])
+    if (!URL.canParse(origin) || new URL(origin).origin !== origin)
+      refuse('allowed_origins', `${origin} is not written as a browser writes it`)
+  if (jwtSignIn !== undefined && jwtSignIn !== null) {
+    if (jwtSignIn.jwksUrl !== '') checkUrl('jwt_sign_in.jwks_url', jwtSignIn.jwksUrl)
+    else if (!isKeySet(jwtSignIn.jwksJson)) refuse('jwt_sign_in.jwks_json', 'must be a JSON Web Key Set of 1 to 100 keys')
+  }
+  const names = (oidcProviders ?? []).map(({ provider }) => provider)
+  if (new Set(names).size !== names.length) refuse('oidc_providers', 'must not name a provider twice')
+  for (const provider of oidcProviders ?? []) checkProvider(provider)
+}
+
+/** The secret of a provider that is not there any more goes; one of a provider that changed its issuer or client too. */
+const changeSecrets = (
+  { secrets }: DaemonVault,
+  tx: Tx,
+  projectId: ProjectId,
+  before: readonly OidcProvider[],
+  after: readonly OidcProviderChange[],
+): OidcProvider[] => {
+  for (const { provider } of before)
+    if (!after.some((next) => next.provider === provider)) secrets.remove(tx, oidcClientSecretName(projectId, provider))
+  return after.map(({ clientSecret, ...provider }) => {
+    const name = oidcClientSecretName(projectId, provider.provider)
+    const known = before.find((one) => one.provider === provider.provider)
+    const isSame = known?.issuer === provider.issuer && known.clientId === provider.clientId
+    if (clientSecret !== undefined) secrets.write(tx, name, new TextEncoder().encode(clientSecret))
+    else if (!isSame) secrets.remove(tx, name)
+    return { ...provider, hasClientSecret: clientSecret !== undefined || (isSame && known.hasClientSecret) }
+  })
+}
+
+/** The settings with the change. Refuses with INVALID_REQUEST what the wire's own rules cannot say. */
+export const changeSettings = (
+  vault: DaemonVault,
+  tx: Tx,
+  projectId: ProjectId,
+  before: ProjectSettings,
+  change: SettingsChange,
+): ProjectSettings => {
+  checkChange(change)
+  const { delegationEnabled, allowedOrigins, jwtSignIn, emailSignIn, oidcProviders } = change
+  return {
+    delegationEnabled: delegationEnabled ?? before.delegationEnabled,
+    allowedOrigins: allowedOrigins ?? before.allowedOrigins,
+    jwtSignIn: jwtSignIn === undefined ? before.jwtSignIn : (jwtSignIn ?? undefined),
+    emailSignIn: emailSignIn === undefined ? before.emailSignIn : (emailSignIn ?? undefined),
+    oidcProviders:
+      oidcProviders === undefined
+        ? before.oidcProviders
+        : changeSecrets(vault, tx, projectId, before.oidcProviders, oidcProviders),
+  }
+}

@@ -1,0 +1,81 @@
+/** Commands of the cosigner's operator: over a running daemon its status, over a stopped one what only they decide. */
+import type { Command } from 'commander'
+import type { ApproveOptions, OwnerOptions, SecretOptions } from './cosigner-owners.ts'
+import { flagsOf, parseCount, withClientOptions, withDaemonOptions } from './shared-options.ts'
+import type { Terminal } from './terminal.ts'
+
+const STOPPED = 'The daemon must be stopped.'
+
+const declareLinkCommands = (cosigner: Command, terminal: Terminal): void => {
+  withClientOptions(cosigner.command('status'))
+    .description('The links to the cosigner.')
+    .action(async (_options: unknown, command: Command) => {
+      const { printCosignerStatus } = await import('./status.ts')
+      await printCosignerStatus(flagsOf(command), terminal)
+    })
+  withDaemonOptions(cosigner.command('relink'))
+    .description(
+      'After a failed cheating check burned the link: allows both parties to set up a new one at the ' +
+        'next start. Find out first why the check failed. The daemon must be stopped.',
+    )
+    .action(async (_options: unknown, command: Command) => {
+      const { relinkCosigner } = await import('./cosigner-relink.ts')
+      await relinkCosigner(flagsOf(command), terminal)
+    })
+  withDaemonOptions(cosigner.command('identity'))
+    .description(`Prints the cosigner's id, which clients pin. ${STOPPED}`)
+    .action(async (_options: unknown, command: Command) => {
+      const { printCosignerIdentity } = await import('./cosigner-owners.ts')
+      await printCosignerIdentity(flagsOf(command), terminal)
+    })
+}
+
+const declareApproveExport = (cosigner: Command, terminal: Terminal): void => {
+  withDaemonOptions(cosigner.command('approve-export'))
+    .description(`Lets the cosigner seal its share of one wallet to one key, once, and prints the approval's id. ${STOPPED}`)
+    .requiredOption('--wallet <id>', 'wal_ and 32 hex digits')
+    .option('--x25519-key <base64>', 'the X25519 key that may have it')
+    .option('--rsa-key-file <path>', 'or a file with the RSA public key (PEM) that may have it')
+    .option('--valid-minutes <count>', 'how long it is good', parseCount(1, 1_440), 60)
+    .action(async (options: ApproveOptions, command: Command) => {
+      const { approveExport } = await import('./cosigner-owners.ts')
+      await approveExport(options, flagsOf(command), terminal)
+    })
+}
+
+const withOwner = (command: Command): Command =>
+  withDaemonOptions(command)
+    .requiredOption('--project <id>', "the user's project")
+    .requiredOption('--user <id>', 'the user')
+
+const PUBLIC_KEY = ['--public-key <base64>', "the secret's SubjectPublicKeyInfo"] as const
+
+const declareSecretCommands = (cosigner: Command, terminal: Terminal): void => {
+  withOwner(cosigner.command('list-wallet-secrets'))
+    .description(`Which keys speak for an end user at the cosigner. ${STOPPED}`)
+    .action(async (options: OwnerOptions, command: Command) => {
+      const { listWalletSecrets } = await import('./cosigner-owners.ts')
+      await listWalletSecrets(options, flagsOf(command), terminal)
+    })
+  withOwner(cosigner.command('bind-wallet-secret'))
+    .description(`Takes a further key of an end user in; it exports nothing for 24 hours. ${STOPPED}`)
+    .requiredOption(...PUBLIC_KEY)
+    .action(async (options: SecretOptions, command: Command) => {
+      const { bindWalletSecret } = await import('./cosigner-owners.ts')
+      await bindWalletSecret(options, flagsOf(command), terminal)
+    })
+  withOwner(cosigner.command('remove-wallet-secret'))
+    .description(`Ends a key of an end user at the cosigner. ${STOPPED}`)
+    .requiredOption(...PUBLIC_KEY)
+    .action(async (options: SecretOptions, command: Command) => {
+      const { removeWalletSecret } = await import('./cosigner-owners.ts')
+      await removeWalletSecret(options, flagsOf(command), terminal)
+    })
+}
+
+export const declareCosignerCommands = (program: Command, terminal: Terminal): void => {
+  const cosigner = program.command('cosigner').summary('the second party: its link, and what only its operator decides')
+  declareLinkCommands(cosigner, terminal)
+  declareApproveExport(cosigner, terminal)
+  declareSecretCommands(cosigner, terminal)
+}
