@@ -17,6 +17,7 @@ const READS: { readonly [G in keyof UseCases]: readonly (keyof UseCases[G])[] } 
   wallets: ['getWallet', 'listWallets'],
   signing: ['verifySignature'],
   delegation: ['getGrant', 'listGrants'],
+  session: ['getSessionKey', 'listSessionKeys', 'listProfiles'],
   audit: ['listEvents', 'watchEvents', 'verifyChain'],
   admin: ['getProject', 'listProjects', 'getApiKey', 'listApiKeys', 'getStatus'],
 }
@@ -37,6 +38,7 @@ export const sealUseCases = (vault: DaemonVault, useCases: UseCases): UseCases =
     wallets: sealGroup(useCases.wallets, READS.wallets, refuse),
     signing: sealGroup(useCases.signing, READS.signing, refuse),
     delegation: sealGroup(useCases.delegation, READS.delegation, refuse),
+    session: sealGroup(useCases.session, READS.session, refuse),
     audit: sealGroup(useCases.audit, READS.audit, refuse),
     admin: sealGroup(useCases.admin, READS.admin, refuse),
   }

@@ -34,6 +34,7 @@ import { RateLimiter } from '../signing/rate-limiter.ts'
 import { auditHead } from '../vault/audit-chain.ts'
 import { type DaemonVault, openDaemonVault } from '../vault/daemon-vault.ts'
 import { listFreezes } from '../vault/freezes.ts'
+import { pruneSessionRequests, pruneSessionUsage } from '../vault/session-marks.ts'
 import { pruneRequests } from '../vault/requests.ts'
 import { verifyStateIndex } from '../vault/state-index.ts'
 import type { Tx } from '../vault/store.ts'
@@ -47,6 +48,7 @@ import { NO_END_USERS } from '../rpc/end-users.ts'
 import { createDirectory, createIdempotencyStore, denialRecorder } from './wire-directory.ts'
 import { startGrantSweep } from './sweep-grants.ts'
 import { type Edge, type Endpoints, startEdge } from './wire-edge.ts'
+import { openSessions } from './wire-session.ts'
 import { wireUseCases } from './wire-use-cases.ts'
 
 export type RunningDaemon = { readonly endpoints: Endpoints; readonly stop: () => Promise<void> }
@@ -126,6 +128,8 @@ export const composeDaemon = async (
     await joining
     const grants = new GrantCache()
     const grantEnded: GrantEnded = () => undefined
+    const sessions = openSessions(vault, clock, (what, detail) => onAlert('daemon', what, detail))
+    closing.push(() => sessions.sessionSigner.close())
     const needs = {
       vault,
       engine,
@@ -138,7 +142,9 @@ export const composeDaemon = async (
       backup: backups.daemon,
       allowExport: config.allowExport.daemon,
       rootKey: providers.daemon,
+      isVenueProfile: (id: string) => sessions.profiles().offered.some(({ profile }) => profile.id === id),
       custody: new CustodyTurns(),
+      sessions,
       maxGrantMs: config.maxGrantDays * DAY_MS,
       grantEnded,
     }
@@ -248,6 +254,8 @@ const startHousekeeping = (vault: DaemonVault, engine: SigningEngine, log: Logge
       Math.max(
         pruneRequests(tx, nowMs, PRUNE_AT_ONCE),
         pruneUsage(tx, utcDay(nowMs) - USAGE_DAYS, PRUNE_AT_ONCE),
+        pruneSessionUsage(tx, utcDay(nowMs) - USAGE_DAYS, PRUNE_AT_ONCE),
+        pruneSessionRequests(tx, nowMs, PRUNE_AT_ONCE),
       ) === PRUNE_AT_ONCE
     // As long as there is more, with a pause for everybody else's commits, or a busy day would never be forgotten.
     while (await vault.commit(pruneSome).catch(() => false)) {

@@ -32,6 +32,7 @@ import type { KeyedService } from './handlers.ts'
 import { DEFAULT_LIMITS, Pipeline } from './pipeline.ts'
 import { createReflection } from './reflection.ts'
 import type { UseCases } from './use-cases.ts'
+import { createSessionService } from './session-service.ts'
 import { createRequestValidator } from './validate.ts'
 import { createDelegationService } from './delegation-service.ts'
 import { createWalletService } from './wallet-service.ts'
@@ -110,7 +111,7 @@ const createPipeline = (
   })
 
 const isPiped = (service: keyof typeof SERVICES): service is KeyedService =>
-  service === 'wallet' || service === 'delegation' || service === 'audit' || service === 'admin'
+  ['wallet', 'delegation', 'session', 'audit', 'admin'].includes(service)
 
 type StopSignals = { readonly stopping: AbortController; readonly abandoning: AbortController }
 
@@ -125,6 +126,7 @@ const createImplementations = (
   return {
     wallet: pipeline.wrap('wallet', createWalletService(useCases.wallets, useCases.signing, tokens)),
     delegation: pipeline.wrap('delegation', createDelegationService(useCases.delegation, tokens)),
+    session: pipeline.wrap('session', createSessionService(useCases.session, tokens)),
     audit: pipeline.wrap('audit', createAuditService(useCases.audit, tokens)),
     admin: pipeline.wrap('admin', createAdminService(useCases.admin, tokens)),
     health: health.implementation,

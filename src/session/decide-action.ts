@@ -1,20 +1,22 @@
 /** Whether one action may be signed: everything that is asked before a nonce is used and a key is touched. */
+import { hash } from 'node:crypto'
 import type { Call } from '../domain/call.ts'
 import { Failure, failure } from '../domain/failure.ts'
-import { hash } from 'node:crypto'
+import { parseGrantId } from '../domain/ids.ts'
 import type { ActionFacts, ReadAction } from '../payload/profile/loaded-profile.ts'
 import type { Family } from '../payload/profile/profile.ts'
 import { FAMILIES } from '../payload/profile/profile.ts'
 import type { SigningFacts } from '../payload/facts.ts'
 import { type AllowedDecision, decide } from '../policy/decide.ts'
 import { liveGrantsOf } from '../signing/authorize.ts'
-import { requireConsent } from '../signing/consent.ts'
+import { requireConsentStill } from '../signing/consent.ts'
+import { assertSigns } from '../signing/sign.ts'
 import { requireNotFrozen } from '../vault/freezes.ts'
 import { getSessionKey, type SessionKey } from '../vault/session-keys.ts'
 import { readSessionUsage } from '../vault/session-marks.ts'
 import type { Reader } from '../vault/store.ts'
 import { utcDay } from '../vault/usage.ts'
-import { requireWallet, type Wallet } from '../vault/wallets.ts'
+import { requireWallet } from '../vault/wallets.ts'
 import { requireStanding } from './key-standing.ts'
 import { checkDay, checkLimits } from './limits.ts'
 import type { SessionNeeds } from './needs.ts'
@@ -30,12 +32,6 @@ const ACTION: SigningFacts = {
   spends: [],
   delegations: [],
   summary: 'a session action',
-} as unknown as SigningFacts
-
-export const assertWalletSigns = ({ walletId, state }: Wallet): void => {
-  if (state === 'ARCHIVED') throw failure('WALLET_ARCHIVED', { walletId })
-  if (state === 'SUSPENDED') throw failure('WALLET_SUSPENDED', { walletId })
-  if (state === 'PENDING') throw failure('WALLET_NOT_READY', { walletId })
 }
 
 /** The caller's own right to a session key. Refuses as `decide` does, and with API_KEY_INVALID, API_KEY_EXPIRED. */
@@ -59,8 +55,8 @@ export const requireOpen = (
   if (current === undefined) throw failure('SESSION_KEY_NOT_FOUND', {})
   requireStanding(reader, current, nowMs)
   const wallet = requireWallet(reader, current.walletId)
-  assertWalletSigns(wallet)
-  requireConsent(reader, call.caller, wallet, nowMs)
+  assertSigns(wallet)
+  requireConsentStill(reader, call.caller, wallet, nowMs, parseGrantId(current.grantId ?? ''))
   const decision = decideCaller(reader, needs, call, current, nowMs)
   requireNotFrozen(reader, freezesBefore(prepared, call.caller))
   return { decision, nowMs }

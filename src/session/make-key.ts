@@ -8,6 +8,7 @@ import { decide } from '../policy/decide.ts'
 import type { Permission } from '../policy/permissions.ts'
 import { liveGrantsOf } from '../signing/authorize.ts'
 import { requireConsent } from '../signing/consent.ts'
+import { assertSigns } from '../signing/sign.ts'
 import { resolveWalletOfKind } from '../signing/resolve-wallet.ts'
 import { canonicalJson, type JsonValue } from '../vault/canonical-json.ts'
 import { requireNotFrozen } from '../vault/freezes.ts'
@@ -20,7 +21,6 @@ import {
 } from '../vault/session-keys.ts'
 import { putSessionSecret } from '../vault/session-secrets.ts'
 import type { Wallet } from '../vault/wallets.ts'
-import { assertWalletSigns } from './decide-action.ts'
 import type { SessionNeeds } from './needs.ts'
 import { isPublicKey, sessionAddressOf } from './public-key.ts'
 import { type JsonRecord, parseFamilies, parseScopes, type SessionLimits, type SessionScope, type Terms, toStoredTerms } from './terms.ts'
@@ -74,7 +74,7 @@ const checkEnd = (needs: SessionNeeds, { profile }: LoadedProfile, expireMs: num
 /** What is stored comes out of the same text again, whatever was sent. */
 const plain = (value: JsonRecord, path: string): JsonRecord => {
   try {
-    return JSON.parse(canonicalJson(value as JsonValue)) as JsonRecord
+    return JSON.parse(canonicalJson(value)) as JsonRecord
   } catch {
     throw refuse(path, 'has a number that is not a whole one within 2^53: write it as text')
   }
@@ -90,7 +90,7 @@ export const planKey = (needs: SessionNeeds, call: Call, request: KeyRequest, re
   const wallet = resolveWalletOfKind(read, call.caller, request.walletRef, sought)
   const scopes = parseScopes(request.scopes)
   requirePermissions(needs, call, wallet, scopes)
-  assertWalletSigns(wallet)
+  assertSigns(wallet)
   const grant = requireConsent(read, call.caller, wallet, needs.clock.nowMs())
   const loaded = needs.profiles().get(request.profile)
   requireNotFrozen(read, [{ scope: 'venue_profile', id: request.profile }])

@@ -82,7 +82,11 @@ export const prepareKey = (needs: Pick<SessionNeeds, 'profiles'>, reader: Reader
     walletAddress: wallet.address.toLowerCase(),
     kept: registrationOf(key).kept ?? {},
     profileHash,
-    fences: [{ scope: 'all', id: '*' }, ...stops],
+    fences: [
+      { scope: 'all', id: '*' },
+      ...stops,
+      ...(key.grantId === undefined ? [] : [{ scope: 'grant', id: key.grantId } as const]),
+    ],
     freezes: stops,
     hasCredentials: loaded.profile.credentials !== undefined,
     ofWallet: flowsSignedBy(loaded, 'wallet'),

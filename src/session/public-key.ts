@@ -6,7 +6,7 @@ import type { SessionScheme } from '../vault/session-keys.ts'
 
 /** 65 bytes. @throws for what is no point. */
 export const decompressPublicKey = (publicKey: Uint8Array): Buffer =>
-  ECDH.convertKey(publicKey, 'secp256k1', undefined, undefined, 'uncompressed') as Buffer
+  ECDH.convertKey(publicKey, 'secp256k1', undefined, undefined, 'uncompressed')
 
 const isSecp256k1 = (bytes: Uint8Array): boolean => {
   if (bytes.length !== 33) return false

@@ -25,8 +25,7 @@ import type { Grant } from '../vault/grants.ts'
 import { beginIntent, completeIntent, doubtIntent, failIntent, findIntent, PresignatureReused } from '../vault/intents.ts'
 import type { Reader, Tx } from '../vault/store.ts'
 import { type Charge, readUsage, utcDay } from '../vault/usage.ts'
-import type { KeyType, Wallet } from '../vault/wallets.ts'
-import { getWallet } from '../vault/wallets.ts'
+import { getWallet, type KeyType, type Wallet } from '../vault/wallets.ts'
 import { liveGrantsOf } from './authorize.ts'
 import { fenceOfCaller, freezesOfCaller } from './caller-stops.ts'
 import { requireConsent, requireConsentStill } from './consent.ts'
@@ -50,7 +49,7 @@ export type SignNeeds = {
   readonly clock: Clock
   readonly onAlert: (what: string, detail: string) => void
   /** Throws SESSION_REQUIRED for what a wallet leaves to its session keys. */
-  readonly requireSessionFlow?: (reader: Reader, wallet: Wallet, facts: SigningFacts) => void
+  readonly requireSessionFlow?: ((reader: Reader, wallet: Wallet, facts: SigningFacts) => void) | undefined
 }
 
 export type SignRequest = {
@@ -386,16 +385,14 @@ const recordDenial = async (needs: SignNeeds, job: SignJob, error: Failure): Pro
   const isRate = error.reason === 'RATE_LIMITED'
   const refusal = (isRate ? undefined : rates.tryTake(`denials ${principal}`, MAX_DENIALS_PER_SECOND)) ?? error
   // Of the rate itself one row a second says it all.
-  const isNews = refusal.reason !== 'RATE_LIMITED' || rates.tryTake(`limited ${principal}`, 1) === undefined
-  if (!isNews) return refusal
+  if (refusal.reason === 'RATE_LIMITED' && rates.tryTake(`limited ${principal}`, 1) !== undefined) return refusal
   const timeMs = Math.trunc(needs.clock.nowMs())
-  const { summary } = job.examined.facts
   await needs.vault.commit((tx: Tx) =>
     appendAudit(tx, {
       ...eventOf(job, timeMs, 'sign.denied'),
       decision: 'refuse',
       reason: refusal.reason,
-      details: { summary, message: refusal.message },
+      details: { summary: job.examined.facts.summary, message: refusal.message },
     }),
   )
   return refusal
