@@ -6,6 +6,7 @@
 import type { Config } from '../config/config.ts'
 import { ConfigError } from '../config/config-error.ts'
 import type { ApiKeyDirectory, ApiKeyRecord } from '../rpc/authenticate.ts'
+import { type EndUserDirectory, NO_END_USERS } from '../rpc/end-users.ts'
 import type { UseCases } from '../rpc/use-cases.ts'
 import { parseRecipient } from '../vault/backup-keys.ts'
 import type { DaemonVault } from '../vault/daemon-vault.ts'
@@ -18,6 +19,8 @@ const READS: { readonly [G in keyof UseCases]: readonly (keyof UseCases[G])[] } 
   signing: ['verifySignature'],
   delegation: ['getGrant', 'listGrants'],
   session: ['getSessionKey', 'listSessionKeys', 'listProfiles'],
+  webhooks: ['listWebhooks', 'listWebhookDeliveries'],
+  endUsers: [],
   audit: ['listEvents', 'watchEvents', 'verifyChain'],
   admin: ['getProject', 'listProjects', 'getApiKey', 'listApiKeys', 'getStatus'],
 }
@@ -39,6 +42,8 @@ export const sealUseCases = (vault: DaemonVault, useCases: UseCases): UseCases =
     signing: sealGroup(useCases.signing, READS.signing, refuse),
     delegation: sealGroup(useCases.delegation, READS.delegation, refuse),
     session: sealGroup(useCases.session, READS.session, refuse),
+    webhooks: sealGroup(useCases.webhooks, READS.webhooks, refuse),
+    endUsers: sealGroup(useCases.endUsers, READS.endUsers, refuse),
     audit: sealGroup(useCases.audit, READS.audit, refuse),
     admin: sealGroup(useCases.admin, READS.admin, refuse),
   }
@@ -54,6 +59,18 @@ export const sealDirectory = (vault: DaemonVault, directory: ApiKeyDirectory): A
   return {
     findBySecret: (presented) => requireOperator(directory.findBySecret(presented)),
     findById: (apiKeyId) => requireOperator(directory.findById(apiKeyId)),
+  }
+}
+
+/** Lets no end user in while the vault is sealed. */
+export const sealUsers = (vault: DaemonVault, users: EndUserDirectory): EndUserDirectory => {
+  if (findSeal(vault.read) === undefined) return users
+  return {
+    ...NO_END_USERS,
+    verifyAccessToken: (token, nowMs) => {
+      requireUnsealed(vault.read)
+      return users.verifyAccessToken(token, nowMs)
+    },
   }
 }
 

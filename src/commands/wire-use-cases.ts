@@ -1,4 +1,5 @@
 /** The use cases as the edge calls them, over one vault and one pair of parties. */
+import type { Chains } from '../chain/chains.ts'
 import type { Call } from '../domain/call.ts'
 import type { ProjectId } from '../domain/ids.ts'
 import { archiveWallet } from '../wallet/archive-wallet.ts'
@@ -12,6 +13,14 @@ import { getCheckpoint, listEvents, verifyChain, watchEvents } from '../admin/au
 import { createBackup, type CustodyNeeds, rotateVaultKey } from '../admin/custody.ts'
 import { freeze, unfreeze } from '../admin/freezes.ts'
 import { createGrant, getGrant, type GrantNeeds, listGrants, revokeGrant } from '../delegation/grants.ts'
+import {
+  createWebhook,
+  deleteWebhook,
+  listWebhookDeliveries,
+  listWebhooks,
+  redeliverWebhook,
+  updateWebhook,
+} from '../delegation/webhook-endpoints.ts'
 import { createProject, getProject, listProjects, updateProject } from '../admin/projects.ts'
 import { getStatus } from '../admin/status.ts'
 import type { UseCases } from '../rpc/use-cases.ts'
@@ -20,11 +29,16 @@ import { authorize } from '../signing/authorize.ts'
 import type { RateLimiter } from '../signing/rate-limiter.ts'
 import { signAuthorization, signDigest, signMessage, signTransaction, signTypedData } from '../signing/requests.ts'
 import type { SignNeeds } from '../signing/sign.ts'
-import { verifySignature } from '../signing/verify-signature.ts'
+import type { Webhooks } from './wire-webhooks.ts'
+import { verifySignature } from '../wallet/verify-signature.ts'
+import { listWalletSecrets, registerWalletSecret, revokeWalletSecret } from '../user/wallet-secrets.ts'
 
-export type UseCaseNeeds = CustodyNeeds & Pick<GrantNeeds, 'maxGrantMs' | 'grantEnded'> & {
+export type UseCaseNeeds = CustodyNeeds &
+  Pick<GrantNeeds, 'maxGrantMs' | 'grantEnded'> &
+  Pick<Webhooks, 'judgeUrl' | 'webhookCounts'> & {
   readonly rates: RateLimiter
   readonly sessions: Sessions
+  readonly chains: Chains
   readonly onAlert: SignNeeds['onAlert']
   readonly allowExport: boolean
   readonly started: { readonly version: string; readonly timeMs: number }
@@ -63,6 +77,11 @@ export const wireUseCases = (needs: UseCaseNeeds): UseCases => {
       revokeGrant: (call, args) => revokeGrant(needs, call, args),
     },
     session: wireSession({ ...needs, ...needs.sessions }),
+    endUsers: {
+      registerWalletSecret: (call, args) => registerWalletSecret(needs, call, args),
+      listWalletSecrets: async (call) => listWalletSecrets(needs, call),
+      revokeWalletSecret: (call, args) => revokeWalletSecret(needs, call, args),
+    },
     audit: {
       listEvents: async (call, args) => listEvents(reading(call), call, args),
       watchEvents: (call, args) => watchEvents(reading(call), call, args),
@@ -84,6 +103,14 @@ export const wireUseCases = (needs: UseCaseNeeds): UseCases => {
       createBackup: async (call) => createBackup(needs, call),
       rotateVaultKey: async (call, args) => rotateVaultKey(needs, call, args),
       getStatus: () => getStatus(needs, needs.started),
+    },
+    webhooks: {
+      createWebhook: async (call, args) => createWebhook(needs, call, args),
+      listWebhooks: async (call, args) => listWebhooks(needs, call, args),
+      updateWebhook: async (call, args) => updateWebhook(needs, call, args),
+      deleteWebhook: (call, args) => deleteWebhook(needs, call, args),
+      listWebhookDeliveries: async (call, args) => listWebhookDeliveries(needs, call, args),
+      redeliverWebhook: (call, args) => redeliverWebhook(needs, call, args),
     },
   }
 }

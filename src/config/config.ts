@@ -33,6 +33,14 @@ export type TlsIdentity = { readonly identity: string; readonly apiKeyId: ApiKey
 export const LOG_LEVELS = ['debug', 'info', 'warn', 'error', 'silent'] as const
 export type LogLevel = (typeof LOG_LEVELS)[number]
 
+/** A chain that can be read. */
+export type ChainSettings = {
+  readonly network: string
+  readonly chainId: bigint
+  /** Of its endpoints, in the order of preference; the endpoints themselves are secrets. */
+  readonly hosts: readonly string[]
+}
+
 /** Everything the daemon is told, without secrets: safe to print whole. */
 export type Config = {
   readonly dataDir: string
@@ -58,6 +66,8 @@ export type Config = {
   readonly credentialsDirectory: string | undefined
   /** Which party hands shares over to the owners of wallets. */
   readonly allowExport: { readonly daemon: boolean; readonly cosigner: boolean }
+  /** Which party takes halves of other keys in. */
+  readonly allowImport: { readonly daemon: boolean; readonly cosigner: boolean }
   /** Links to the cosigner, each with OT material and a pair of crypto workers of its own. */
   readonly cryptoWorkers: number
   readonly presignatures: {
@@ -69,6 +79,7 @@ export type Config = {
   /** How far ahead the end of an end user's grant may lie. */
   readonly maxGrantDays: number
   readonly limits: { readonly maxConcurrentRequests: number; readonly maxStreamsPerConnection: number }
+  readonly chains: readonly ChainSettings[]
   readonly slowSignatureMs: number
   readonly logLevel: LogLevel
 }
@@ -77,4 +88,6 @@ export type Config = {
 export type Secrets = {
   readonly rootKeyPassphrase: Secret<Uint8Array> | undefined
   readonly cosignerRootKeyPassphrase: Secret<Uint8Array> | undefined
+  /** JSON-RPC URLs a network. */
+  readonly chainEndpoints: ReadonlyMap<string, readonly Secret<string>[]>
 }

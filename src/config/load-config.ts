@@ -161,6 +161,7 @@ const readSettings = (inputs: Inputs, sources: Partial<Record<OptionName, Settin
     tls: readTls(read('tls-cert-file'), read('tls-key-file'), read('tls-client-ca-file')),
     tlsIdentities: inputs.file?.tlsIdentities ?? [],
     allowPlaintextBeyondLoopback: need('allow-plaintext-beyond-loopback'),
+    allowImport: { daemon: need('allow-import'), cosigner: need('cosigner-allow-import') },
     allowExport: { daemon: need('allow-export'), cosigner: need('cosigner-allow-export') },
     rootKey: need('root-key'),
     cosignerRootKey: need('cosigner-root-key'),
@@ -183,6 +184,7 @@ const readSettings = (inputs: Inputs, sources: Partial<Record<OptionName, Settin
       maxConcurrentRequests: need('max-concurrent-requests'),
       maxStreamsPerConnection: need('max-streams-per-connection'),
     },
+    chains: (inputs.file?.chains ?? []).map(({ settings }) => settings),
     slowSignatureMs: need('slow-signature-milliseconds'),
     logLevel: need('log-level'),
   }
@@ -209,6 +211,7 @@ const readSecrets = (inputs: Inputs, warn: (warning: string) => void): Secrets =
   return Object.freeze({
     rootKeyPassphrase: read('root-key-passphrase'),
     cosignerRootKeyPassphrase: read('cosigner-root-key-passphrase'),
+    chainEndpoints: new Map((file?.chains ?? []).map(({ settings, endpoints }) => [settings.network, endpoints])),
   })
 }
 

@@ -11,6 +11,7 @@ import { AdminService } from '../../gen/countersign/v1/admin_pb.ts'
 import { AuditService } from '../../gen/countersign/v1/audit_pb.ts'
 import { DelegationService } from '../../gen/countersign/v1/delegation_pb.ts'
 import { SessionKeyService } from '../../gen/countersign/v1/session_key_pb.ts'
+import { EndUserService } from '../../gen/countersign/v1/end_user_pb.ts'
 import { WalletService } from '../../gen/countersign/v1/wallet_pb.ts'
 import { Health } from '../../gen/grpc/health/v1/health_pb.ts'
 import { ServerReflection } from '../../gen/grpc/reflection/v1/reflection_pb.ts'
@@ -44,6 +45,7 @@ export const SERVICES = {
   wallet: WalletService,
   delegation: DelegationService,
   session: SessionKeyService,
+  endUser: EndUserService,
   audit: AuditService,
   admin: AdminService,
   health: Health,
@@ -120,6 +122,12 @@ export const ACCESS = {
     recordOutcome: holding('session:sign'),
     watchReceipts: holding('session:sign', 'session:admin'),
   },
+  endUser: {
+    registerWalletSecret: endUsersOnly('new_wallet_secret'),
+    listWalletSecrets: endUsersOnly('token'),
+    // The device may be lost, and the key with it.
+    revokeWalletSecret: reserved(endUsersOnly('token')),
+  },
   audit: {
     listEvents: holding('audit:read'),
     watchEvents: holding('audit:read'),
@@ -136,6 +144,12 @@ export const ACCESS = {
     listApiKeys: holding('admin'),
     rotateApiKey: holding('admin'),
     revokeApiKey: reserved(holding('admin')),
+    createWebhook: holding('admin'),
+    listWebhooks: holding('admin'),
+    updateWebhook: holding('admin'),
+    deleteWebhook: holding('admin'),
+    listWebhookDeliveries: holding('admin'),
+    redeliverWebhook: holding('admin'),
     freeze: reserved(holding('admin')),
     unfreeze: reserved(holding('admin')),
     createBackup: holding('admin'),

@@ -8,6 +8,7 @@ import { TLSSocket } from 'node:tls'
 import type { ConnectRouter, HandlerContext } from '@connectrpc/connect'
 import { createContextValues } from '@connectrpc/connect'
 import { connectNodeAdapter } from '@connectrpc/connect-node'
+import { arrivalKey, watchArrival } from './arrival.ts'
 import type { CertificateFiles, TlsMaterial } from './certificate-files.ts'
 import { explainFrameworkErrors, noteHandlerStarted } from './framework-errors.ts'
 import type { ListenAddress } from './listen-address.ts'
@@ -84,7 +85,8 @@ const JSON_OPTIONS = { ignoreUnknownFields: false, textDecoder: new TextDecoder(
 const createHandler = (settings: ConnectListenerSettings, identities: CertificateIdentities) => {
   const handle = connectNodeAdapter({
     routes: (router) => mount(router, settings),
-    contextValues: (request) => createContextValues().set(peerKey, peerOf(request, identities)),
+    contextValues: (request) =>
+      createContextValues().set(peerKey, peerOf(request, identities)).set(arrivalKey, watchArrival(request)),
     acceptCompression: [],
     jsonOptions: JSON_OPTIONS,
   })

@@ -10,6 +10,7 @@ import { SERVICES } from './access.ts'
 import { DEFAULT_ADMISSION } from './admission.ts'
 import { createAdminService } from './admin-service.ts'
 import type { ApiKeyDirectory } from './authenticate.ts'
+import { createEndUserService } from './end-user-service.ts'
 import type { EndUserDirectory } from './end-users.ts'
 import { createAuditService } from './audit-service.ts'
 import type { CertificateEvents, TlsFiles } from './certificate-files.ts'
@@ -110,8 +111,15 @@ const createPipeline = (
     limits: { ...DEFAULT_LIMITS, admission: { ...DEFAULT_ADMISSION, maxInFlight: listen.maxConcurrentRequests } },
   })
 
-const isPiped = (service: keyof typeof SERVICES): service is KeyedService =>
-  ['wallet', 'delegation', 'session', 'audit', 'admin'].includes(service)
+const PIPED: ReadonlySet<keyof typeof SERVICES> = new Set<KeyedService>([
+  'wallet',
+  'delegation',
+  'session',
+  'endUser',
+  'audit',
+  'admin',
+])
+const isPiped = (service: keyof typeof SERVICES): service is KeyedService => PIPED.has(service)
 
 type StopSignals = { readonly stopping: AbortController; readonly abandoning: AbortController }
 
@@ -127,8 +135,9 @@ const createImplementations = (
     wallet: pipeline.wrap('wallet', createWalletService(useCases.wallets, useCases.signing, tokens)),
     delegation: pipeline.wrap('delegation', createDelegationService(useCases.delegation, tokens)),
     session: pipeline.wrap('session', createSessionService(useCases.session, tokens)),
+    endUser: pipeline.wrap('endUser', createEndUserService(useCases.endUsers)),
     audit: pipeline.wrap('audit', createAuditService(useCases.audit, tokens)),
-    admin: pipeline.wrap('admin', createAdminService(useCases.admin, tokens)),
+    admin: pipeline.wrap('admin', createAdminService(useCases.admin, useCases.webhooks, tokens)),
     health: health.implementation,
     reflection: reflection.v1,
     reflectionAlpha: reflection.v1alpha,

@@ -60,7 +60,7 @@ export const DEFAULT_LIMITS: Omit<PipelineLimits, 'admission'> = {
   streamDrainMs: 10_000,
   maxStreamsPerKey: 64,
   maxDenialsPerSecond: 500,
-  maxEndUserRequestsPerSecond: 50,
+  maxEndUserRequestsPerSecond: 200,
   maxPublicRequestsPerSecond: 20,
 }
 

@@ -62,11 +62,13 @@ const compileTyped = (spec: SignSpec & { scheme: 'eip712' }, names: Names): Comp
   const evaluateMessage = compileExpression(spec.message, names)
   return (scope, finish) => {
     const message = evaluateMessage(scope)
+    const preimage = concatBytes(PREFIX, domain.separator(scope), plan.hashStruct(message))
     return {
       kind: 'sign',
       signer: spec.by,
       scheme: 'eip712',
-      input: keccak256(concatBytes(PREFIX, domain.separator(scope), plan.hashStruct(message))),
+      input: keccak256(preimage),
+      preimage,
       typedDataJson: () => writeTypedData(plan, spec.primaryType, domain.evaluate(scope), message),
       finish,
     }

@@ -76,6 +76,8 @@ export type SigningStep = {
   readonly scheme: SignScheme
   /** The 32-byte digest (eip712, eip191) or the message itself (ed25519, hmac-sha256). */
   readonly input: Uint8Array
+  /** eip712: the 66 bytes behind the digest. */
+  readonly preimage?: Uint8Array
   /** eip712: the document as `eth_signTypedData_v4` takes it, for a signer that derives the digest itself. */
   readonly typedDataJson?: () => string
   /** eip191: the text behind the digest. */

@@ -9,16 +9,18 @@ import { createClient } from '@connectrpc/connect'
 import { createConnectTransport, createGrpcTransport, createGrpcWebTransport } from '@connectrpc/connect-node'
 import type { Call } from '../../../src/domain/call.ts'
 import { failure } from '../../../src/domain/failure.ts'
+import type { ApiKeyId, GrantId, ProjectId, UserId, WalletId, WebhookId } from '../../../src/domain/ids.ts'
 import { readSettings } from '../../../src/domain/project-settings.ts'
-import type { ApiKeyId, GrantId, ProjectId, UserId, WalletId } from '../../../src/domain/ids.ts'
 import type { ApiKeyDirectory, ApiKeyRecord } from '../../../src/rpc/authenticate.ts'
 import type { RegisteredKey, SessionKeyView, SessionUseCases, SignedAction } from '../../../src/rpc/session-use-cases.ts'
 import type { DelegationUseCases, GrantView } from '../../../src/rpc/delegation-use-cases.ts'
+import type { EndUserUseCases, WalletSecretView } from '../../../src/rpc/end-user-use-cases.ts'
 import type { AccessToken, EndUserDirectory } from '../../../src/rpc/end-users.ts'
 import type { Edge, EdgeListen } from '../../../src/rpc/edge.ts'
 import { openEdge } from '../../../src/rpc/edge.ts'
 import type { IdempotencyStore, RequestKey } from '../../../src/rpc/idempotency.ts'
 import type { CallEvent, Denial } from '../../../src/rpc/pipeline.ts'
+import type { DeliveryView, WebhookView } from '../../../src/rpc/webhook-use-cases.ts'
 import type {
   AdminUseCases,
   ApiKeyView,
@@ -71,6 +73,9 @@ export const testUser = (userId: string, rest: Partial<AccessToken> = {}): TestU
   },
 })
 
+/** Passes for a proof of any request. */
+export const WALLET_AUTH = 'an x-wallet-auth'
+
 const usersOf = (users: readonly TestUser[]): EndUserDirectory => ({
   verifyAccessToken: (token, nowMs) => {
     const user = users.find((one) => one.token === token && !one.isSignedOut)
@@ -78,6 +83,13 @@ const usersOf = (users: readonly TestUser[]): EndUserDirectory => ({
     const { expireTimeMs } = user.facts
     if (expireTimeMs <= nowMs) throw failure('ACCESS_TOKEN_EXPIRED', { expireTime: new Date(expireTimeMs).toISOString() })
     return user.facts
+  },
+  proveWalletSecret: async (_caller, { token }) => {
+    if (token !== WALLET_AUTH) throw failure('WALLET_AUTH_INVALID', { detail: 'signature' })
+    return { walletSecretId: 'device', keyHash: '00' }
+  },
+  proveNewWalletSecret: async (_publicKey, { token }) => {
+    if (token !== WALLET_AUTH) throw failure('WALLET_AUTH_INVALID', { detail: 'signature' })
   },
   assertStands: ({ accessTokenId }) => {
     if (users.some(({ facts, isSignedOut }) => isSignedOut && facts.tokenId === accessTokenId))
@@ -169,6 +181,7 @@ const KEY_VIEW: ApiKeyView = {
   revokeTimeMs: undefined,
   state: 'active',
 }
+const SECRET: WalletSecretView = { walletSecretId: 'device', publicKey: 'MFkw', validUntilMs: 2, createTimeMs: 1 }
 const FREEZE: FreezeView = { scope: 'wallet', id: WALLET.walletId, note: '', actor: 'api_key:x', createTimeMs: 1 }
 
 export const GRANT: GrantView = {
@@ -253,6 +266,7 @@ const defaultUseCases = (): UseCases => ({
       signerKind: 'eoa',
       recoveredAddress: WALLET.address,
       digest: SIGNED.digest,
+      block: undefined,
     }),
   },
   session: {
@@ -293,6 +307,11 @@ const defaultUseCases = (): UseCases => ({
     listGrants: async () => ({ items: [GRANT], nextCursor: undefined }),
     revokeGrant: async () => ({ ...GRANT, state: 'revoked', revokeTimeMs: 1_700_000_000_456 }),
   },
+  endUsers: {
+    registerWalletSecret: async () => SECRET,
+    listWalletSecrets: async () => [SECRET],
+    revokeWalletSecret: async () => SECRET,
+  },
   audit: {
     listEvents: async () => [],
     async *watchEvents() {},
@@ -332,11 +351,49 @@ const defaultUseCases = (): UseCases => ({
       presignatureCount: 0n,
       backups: [],
       restore: undefined,
+      webhooks: { pending: 2, oldestMs: 5, delivered: 3, failedAttempts: 4 },
     }),
     createBackup: async () => [],
     rotateVaultKey: async () => ({ vault: 'daemon', provider: 'file:x', shareCount: 0 }),
   },
+  webhooks: {
+    createWebhook: async () => ({ webhook: WEBHOOK_VIEW, secret: 'whsec_test' }),
+    listWebhooks: async () => ({ items: [WEBHOOK_VIEW], nextCursor: undefined }),
+    updateWebhook: async () => ({ webhook: WEBHOOK_VIEW, secret: undefined }),
+    deleteWebhook: async () => undefined,
+    listWebhookDeliveries: async () => ({ items: [DELIVERY_VIEW], nextCursor: undefined }),
+    redeliverWebhook: async () => DELIVERY_VIEW,
+  },
 })
+
+const WEBHOOK_VIEW: WebhookView = {
+  webhookId: `whk_${'ab'.repeat(16)}` as WebhookId,
+  projectId: PROJECT,
+  name: '',
+  url: 'https://receiver.example/',
+  format: 'COUNTERSIGN',
+  subscriptions: ['wallet.*'],
+  state: 'active',
+  createTimeMs: 1,
+  updateTimeMs: 2,
+  previousSecretExpireTimeMs: undefined,
+  etag: 'r1',
+}
+
+const DELIVERY_VIEW: DeliveryView = {
+  webhookId: WEBHOOK_VIEW.webhookId,
+  eventId: '5b1f7a34-0000-4000-8000-000000000000',
+  type: 'wallet.created',
+  eventMs: 1,
+  state: 'PENDING',
+  attempts: 1,
+  round: 0,
+  nextAttemptMs: 15_001,
+  lastAttemptMs: 1,
+  lastStatus: 503,
+  lastError: '',
+  excerpt: 'later',
+}
 
 const recording = <Group extends object>(group: Group, reached: Reached[]): Group =>
   Object.fromEntries(
@@ -352,6 +409,9 @@ const recording = <Group extends object>(group: Group, reached: Reached[]): Grou
 export type TestEdgeOptions = {
   readonly keys: readonly TestKey[]
   readonly users?: readonly TestUser[]
+  /** In place of one that knows `users`. */
+  readonly directoryOfUsers?: EndUserDirectory
+  readonly endUsers?: Partial<EndUserUseCases>
   readonly wallets?: Partial<WalletUseCases>
   readonly signing?: Partial<SigningUseCases>
   readonly delegation?: Partial<DelegationUseCases>
@@ -372,7 +432,8 @@ export type TestEdge = AsyncDisposable & {
   readonly internal: unknown[]
   readonly denials: Denial[]
   readonly reloads: string[]
-  readonly client: <D extends DescService>(desc: D, secret?: string, protocol?: Protocol) => Client<D>
+  /** `walletAuth`: sent as `x-wallet-auth`. */
+  readonly client: <D extends DescService>(desc: D, secret?: string, protocol?: Protocol, walletAuth?: string) => Client<D>
 }
 
 const LOOPBACK = { host: '127.0.0.1', port: 0 }
@@ -380,12 +441,13 @@ const LOOPBACK = { host: '127.0.0.1', port: 0 }
 const baseUrl = (edge: Edge, protocol: Protocol) =>
   `http://${protocol === 'grpc' ? edge.grpcAddress : edge.connectAddress}`
 
-const transportTo = (edge: Edge, protocol: Protocol, secret: string | undefined) => {
+const transportTo = (edge: Edge, protocol: Protocol, secret: string | undefined, walletAuth: string | undefined) => {
   const options = {
     baseUrl: baseUrl(edge, protocol),
     interceptors: [
       (next: (request: never) => Promise<never>) => (request: { readonly header: Headers }) => {
         if (secret !== undefined) request.header.set('authorization', `Bearer ${secret}`)
+        if (walletAuth !== undefined) request.header.set('x-wallet-auth', walletAuth)
         return next(request as never)
       },
     ] as never,
@@ -409,11 +471,13 @@ export const openTestEdge = async (options: TestEdgeOptions): Promise<TestEdge> 
       signing: recording({ ...base.signing, ...options.signing }, reached),
       delegation: recording({ ...base.delegation, ...options.delegation }, reached),
       session: recording({ ...base.session, ...options.session }, reached),
+      endUsers: recording({ ...base.endUsers, ...options.endUsers }, reached),
       audit: recording({ ...base.audit, ...options.audit }, reached),
       admin: recording({ ...base.admin, ...options.admin }, reached),
+      webhooks: recording(base.webhooks, reached),
     },
     directory: directoryOf(options.keys),
-    users: usersOf(options.users ?? []),
+    users: options.directoryOfUsers ?? usersOf(options.users ?? []),
     idempotency: options.idempotency ?? memoryStore(),
     recordDenial: async (denial) => {
       denials.push(denial)
@@ -446,7 +510,8 @@ export const openTestEdge = async (options: TestEdgeOptions): Promise<TestEdge> 
     internal,
     denials,
     reloads,
-    client: (desc, secret, protocol = 'grpc') => createClient(desc, transportTo(edge, protocol, secret)),
+    client: (desc, secret, protocol = 'grpc', walletAuth) =>
+      createClient(desc, transportTo(edge, protocol, secret, walletAuth)),
     [Symbol.asyncDispose]: async () => {
       await edge.stop(0)
       rmSync(directory, { recursive: true, force: true })
