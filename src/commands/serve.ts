@@ -113,6 +113,7 @@ export const composeDaemon = async (
         credentialsDirectory: config.credentialsDirectory,
         backup: backups.cosigner,
         allowExport: config.allowExport.cosigner,
+        allowImport: config.allowImport.cosigner,
       },
       onAlert,
       onAvailability: (available, why) => {
@@ -144,6 +145,7 @@ export const composeDaemon = async (
       started: { version: VERSION, timeMs: startedMs },
       backup: backups.daemon,
       allowExport: config.allowExport.daemon,
+      allowImport: config.allowImport.daemon,
       rootKey: providers.daemon,
       custody: new CustodyTurns(),
       chains: wireChains(config, secrets, wireHttpEgress(config), clock),
