@@ -8,7 +8,6 @@ import { CustodyTurns } from '../admin/custody.ts'
 import { linkViews, worstLinkState } from '../admin/status.ts'
 import type { Config, Secrets } from '../config/config.ts'
 import { dataDirPaths } from '../config/load-config.ts'
-import type { GrantEnded } from '../delegation/end-grants.ts'
 import { walletIdFromBytes } from '../domain/ids.ts'
 import {
   logAuditUnavailable,
@@ -31,6 +30,7 @@ import { type EngineOptions, TwoPartyEngine } from '../party/two-party-engine.ts
 import { type FenceKey, Fences } from '../signing/fences.ts'
 import { GrantCache } from '../signing/grant-cache.ts'
 import { RateLimiter } from '../signing/rate-limiter.ts'
+import { endKeysOfGrant } from '../session/end-with-grant.ts'
 import { auditHead } from '../vault/audit-chain.ts'
 import { type DaemonVault, openDaemonVault } from '../vault/daemon-vault.ts'
 import { listFreezes } from '../vault/freezes.ts'
@@ -133,7 +133,6 @@ export const composeDaemon = async (
     verifyStateIndex(vault.read)
     await joining
     const grants = new GrantCache()
-    const grantEnded: GrantEnded = () => undefined
     const sessions = openSessions(vault, clock, (what, detail) => onAlert('daemon', what, detail))
     closing.push(() => sessions.sessionSigner.close())
     const webhooks = wireWebhooks({ config, vault, clock, send: wireHttpEgress(config), metrics, log })
@@ -156,7 +155,7 @@ export const composeDaemon = async (
       sessions,
       chains: wireChains(config, secrets, wireHttpEgress(config), clock),
       maxGrantMs: config.maxGrantDays * DAY_MS,
-      grantEnded,
+      grantEnded: endKeysOfGrant,
       judgeUrl: webhooks.judgeUrl,
       webhookCounts: webhooks.webhookCounts,
     }
@@ -174,7 +173,7 @@ export const composeDaemon = async (
     })
     const served = edge
     closing.push(startHousekeeping(vault, engine, log))
-    closing.push(startGrantSweep(vault, clock, grantEnded))
+    closing.push(startGrantSweep(vault, clock, endKeysOfGrant))
     webhooks.start()
     closing.push(() => served.stop(STOP_WAIT_MS))
     edge.setServing(engine.available)
