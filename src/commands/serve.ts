@@ -44,8 +44,9 @@ import { backupPlaces, sealDirectory, sealUseCases, sealUsers } from './sealed-d
 import { VERSION } from './version.ts'
 import { deliveryBacklog, pruneWebhooks } from '../vault/webhook-deliveries.ts'
 import { watchParties } from './watch-parties.ts'
+import { createAccessTokens } from '../user/access-tokens.ts'
 import { wireChains } from './wire-chains.ts'
-import { createEndUserDirectory, NO_TOKENS } from './wire-end-users.ts'
+import { createEndUserDirectory } from './wire-end-users.ts'
 import { createDirectory, createIdempotencyStore, denialRecorder } from './wire-directory.ts'
 import { startGrantSweep } from './sweep-grants.ts'
 import { type Edge, type Endpoints, startEdge } from './wire-edge.ts'
@@ -112,6 +113,7 @@ export const composeDaemon = async (
         credentialsDirectory: config.credentialsDirectory,
         backup: backups.cosigner,
         allowExport: config.allowExport.cosigner,
+        allowImport: config.allowImport.cosigner,
       },
       onAlert,
       onAvailability: (available, why) => {
@@ -143,6 +145,7 @@ export const composeDaemon = async (
       started: { version: VERSION, timeMs: startedMs },
       backup: backups.daemon,
       allowExport: config.allowExport.daemon,
+      allowImport: config.allowImport.daemon,
       rootKey: providers.daemon,
       custody: new CustodyTurns(),
       chains: wireChains(config, secrets, wireHttpEgress(config), clock),
@@ -158,7 +161,7 @@ export const composeDaemon = async (
       metrics,
       useCases: sealUseCases(vault, wireUseCases(needs)),
       directory: sealDirectory(vault, createDirectory(vault, grants, clock)),
-      users: sealUsers(vault, createEndUserDirectory(vault, NO_TOKENS, clock)),
+      users: sealUsers(vault, createEndUserDirectory(vault, createAccessTokens(vault), clock)),
       idempotency: createIdempotencyStore(vault, clock),
       recordDenial: denialRecorder(vault, clock),
       pageTokenKey: vault.read.keys.pageToken,

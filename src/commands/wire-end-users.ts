@@ -1,6 +1,5 @@
 /** What the edge asks of end users: whose an access token is, which wallet secret signed, and whether both still stand. */
 import type { Clock } from '../domain/clock.ts'
-import { failure } from '../domain/failure.ts'
 import type { EndUserDirectory } from '../rpc/end-users.ts'
 import { proveNewWalletSecret, proveWalletSecret } from '../user/prove-request.ts'
 import type { DaemonVault } from '../vault/daemon-vault.ts'
@@ -11,16 +10,6 @@ export type TokenVerifier = {
   readonly verify: EndUserDirectory['verifyAccessToken']
   /** Throws when a token that was verified before is over, or what it belongs to has ended. */
   readonly assertStands: (token: { readonly tokenId: string; readonly expireTimeMs: number }, nowMs: number) => void
-}
-
-/** Where nobody signs in. */
-export const NO_TOKENS: TokenVerifier = {
-  verify: () => {
-    throw failure('ACCESS_TOKEN_INVALID', {})
-  },
-  assertStands: () => {
-    throw failure('ACCESS_TOKEN_INVALID', {})
-  },
 }
 
 export const createEndUserDirectory = (vault: DaemonVault, tokens: TokenVerifier, clock: Clock): EndUserDirectory => {

@@ -36,6 +36,8 @@ export const describeConfig = ({ config, secrets, sources }: LoadedConfig): read
     'egress-ca-file': config.egress.authorityFile,
     'allow-export': config.allowExport.daemon,
     'cosigner-allow-export': config.allowExport.cosigner,
+    'allow-import': config.allowImport.daemon,
+    'cosigner-allow-import': config.allowImport.cosigner,
     'crypto-workers': config.cryptoWorkers,
     'presignatures-low-water': config.presignatures.lowWater,
     'presignatures-high-water': config.presignatures.highWater,

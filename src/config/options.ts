@@ -128,6 +128,16 @@ export const OPTIONS = {
     summary: 'the same for the embedded cosigner, which also asks for a consent that it judges by itself',
     fallback: 'false',
   }),
+  'allow-import': option({
+    parse: parseSwitch,
+    summary: "take the daemon's half of a private key in that a client has split (ImportPrivateKey)",
+    fallback: 'false',
+  }),
+  'cosigner-allow-import': option({
+    parse: parseSwitch,
+    summary: 'the same for the half of the embedded cosigner',
+    fallback: 'false',
+  }),
   'crypto-workers': option({
     parse: parseIntegerWithin(1, 16),
     placeholder: '<count>',

@@ -106,6 +106,8 @@ export type FailureFacts = {
   WALLET_EPOCH_MISMATCH: { walletEpoch: number }
   CONSENT_EXPIRED: { why: string }
   WALLET_SECRET_REFUSED: { why: string }
+  IMPORT_NOT_ENABLED: NoFacts
+  IMPORT_REFUSED: { why: string }
   // Administration
   PROJECT_NOT_FOUND: NoFacts
   PROJECT_ALREADY_EXISTS: { projectId: string }
@@ -238,6 +240,8 @@ const SENTENCES: { [R in FailureReason]: (facts: FailureFacts[R]) => string } = 
   EXPORT_KEY_INVALID: ({ why }) => `nothing is sealed to this key: ${why}`,
   WALLET_EPOCH_MISMATCH: ({ walletEpoch }) => `the wallet is at epoch ${walletEpoch}, the consent is for another`,
   CONSENT_EXPIRED: ({ why }) => `the consent is not good now: ${why}`,
+  IMPORT_NOT_ENABLED: () => 'private keys are not imported by this daemon: allow_import is off',
+  IMPORT_REFUSED: ({ why }) => `the key is not taken in: ${why}`,
   WALLET_SECRET_REFUSED: ({ why }) => `the cosigner does not take the wallet secret: ${why}`,
   PROJECT_NOT_FOUND: () => 'no such project',
   PROJECT_ALREADY_EXISTS: ({ projectId }) => `project ${projectId} exists`,

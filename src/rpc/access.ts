@@ -88,7 +88,8 @@ export const ACCESS = {
     signDigest: orOwnerWithSecret('sign:digest'),
     // Whoever may sign at all; each item then passes the rule of its own RPC.
     signStream: orOwnerWithSecret('wallet:sign', 'sign:digest', 'sign:authorization'),
-    warmPresignatures: orOwner('wallet:sign'),
+    // Room for presignatures is the project's to give.
+    warmPresignatures: holding('wallet:sign'),
     verifySignature: orOwner('wallet:read'),
     refreshShares: holding('wallet:admin'),
     exportPrivateKey: orOwnerWithSecret('wallet:admin'),

@@ -133,6 +133,8 @@ export const STATUS_RULES: { readonly [R in FailureReason]: StatusRule } = {
   WALLET_EPOCH_MISMATCH: rule(FailedPrecondition),
   CONSENT_EXPIRED: rule(FailedPrecondition),
   WALLET_SECRET_REFUSED: rule(PermissionDenied),
+  IMPORT_NOT_ENABLED: rule(FailedPrecondition),
+  IMPORT_REFUSED: rule(FailedPrecondition),
   PROJECT_NOT_FOUND: rule(NotFound),
   PROJECT_ALREADY_EXISTS: rule(AlreadyExists),
   API_KEY_NOT_FOUND: rule(NotFound),
