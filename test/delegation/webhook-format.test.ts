@@ -18,7 +18,7 @@ const GRANT = {
 }
 
 const facts = (format: WebhookFormat, type: WebhookEvent['type'], data: WebhookEvent['data'], more: Partial<AttemptFacts> = {}): AttemptFacts => ({
-  webhook: { webhookId: `whk_${'9f0c5f648f5e4b649c8b6a2fd5a8a733'}` as WebhookId, project, format },
+  webhook: { webhookId: 'whk_9f0c5f648f5e4b649c8b6a2fd5a8a733' as WebhookId, project, format },
   event: { eventId: EVENT_ID, project, type, data, timeMs: Date.parse(TIME) },
   isRedelivery: false,
   nowMs: Date.now(),
@@ -139,7 +139,7 @@ describe('DYNAMIC', () => {
   })
 
   test('begins with a ping', () => {
-    const data = pingData({ webhookId: `whk_${'9f0c5f648f5e4b649c8b6a2fd5a8a733'}` as WebhookId, url: 'https://a.example/' })
+    const data = pingData({ webhookId: 'whk_9f0c5f648f5e4b649c8b6a2fd5a8a733' as WebhookId, url: 'https://a.example/' })
     const told = JSON.parse(sent(facts('DYNAMIC', 'ping', data), { current }).body) as Record<string, unknown>
     expect(told).toMatchObject({ eventName: 'ping', userId: null, data: { url: 'https://a.example/', isEnabled: true } })
     expect(Object.keys(told['data'] as object).toSorted()).toEqual(['events', 'isEnabled', 'message', 'url', 'webhookId'])

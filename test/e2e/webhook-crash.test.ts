@@ -13,7 +13,7 @@ import { makeDataDir, startDaemon } from './start-daemon.ts'
 
 vi.setConfig({ testTimeout: 120_000 })
 
-const ROUNDS = 3
+const ROUNDS = 2
 const AT_ONCE = 6
 
 /** The same moments in every run. */
