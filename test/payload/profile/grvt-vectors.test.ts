@@ -77,8 +77,9 @@ describe('GRVT, known answers', () => {
     expect(toHex(step.input)).toBe(vector.digest)
     const signature = await signWith(vector.privateKey ?? '0x', step.input)
     expect(toHex(signature)).toBe(expectedSignature(vector))
-    const sent = JSON.parse(asDone(step.finish(signature)).signedActionJson) as Record<string, any>
-    const { r, s, v } = (sent['order'] ?? sent)['signature'] as { r: string; s: string; v: number }
+    type Posted = { readonly order?: Posted; readonly signature: { readonly r: string; readonly s: string; readonly v: number } }
+    const sent = JSON.parse(asDone(step.finish(signature)).signedActionJson) as Posted
+    const { r, s, v } = (sent.order ?? sent).signature
     expect({ r, s, v }).toEqual(vector.expected)
   })
 

@@ -298,5 +298,8 @@ describe('requests under a credential', () => {
       const credentials = Buffer.from(JSON.stringify({ ...CREDENTIALS, ...changes }))
       expect(refusalOf(() => polymarket.parseCredentials(credentials))).toMatchObject({ reason: 'PROFILE_INPUT_INVALID', path })
     }
+    for (const [name, value] of [['apiKey', 'a\r\nb'], ['passphrase', '\ufffd'], ['other', 'x'], ['constructor', 'x']] as const)
+      expect(refusalOf(() => polymarket.checkCredential(name, value))).toMatchObject({ path: name })
+    polymarket.checkCredential('passphrase', CREDENTIALS.passphrase)
   })
 })
