@@ -9,7 +9,7 @@ import { compileTypedPlan, hashDomain } from '../../../src/payload/profile/typed
 import { POLYMARKET_SESSION } from '../../../src/payload/profile/venues/polymarket-session.ts'
 import { POLYMARKET } from '../../../src/payload/profile/venues/polymarket.ts'
 import type { ExchangeVector } from './exchange-vectors.ts'
-import { asDone, asStep, readVectors, signWith } from './exchange-vectors.ts'
+import { asDone, asStep, byName, readVectors, signWith } from './exchange-vectors.ts'
 import { compileChanged, loadOne, refusalOf, stepOf } from './profile-requests.ts'
 
 /** Orders of version 1 are made for no exchange any more; the profile has 2 and 3. */
@@ -166,7 +166,7 @@ const check = async (vector: ExchangeVector): Promise<void> => {
 describe('Polymarket, known answers', () => {
   const vectors = readVectors('polymarket')
 
-  it.each(vectors.filter(({ name }) => !NOT_COVERED.has(name)))('$name [$provenance]', async (vector) => {
+  it.each(byName(vectors.filter(({ name }) => !NOT_COVERED.has(name))))('%s', async (_, vector) => {
     expect.hasAssertions()
     await check(vector)
   })
