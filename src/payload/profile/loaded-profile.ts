@@ -125,8 +125,8 @@ export type LoadedProfile = {
   /** The MAC key among the credentials. Undefined for a profile that makes no MACs. */
   readonly macKey: (credentials: { readonly [name: string]: string }) => Uint8Array | undefined
   /**
-   * Reads an action strictly. Refuses PROFILE_NETWORK_UNKNOWN, PROFILE_FAMILY_UNKNOWN, and ACTION_INVALID with the path: also an action
-   * that is not of the family it was sent as.
+   * Reads an action strictly. Refuses PROFILE_NETWORK_UNKNOWN, PROFILE_FAMILY_UNKNOWN, and ACTION_INVALID with the
+   * path: also an action that is not of the family it was sent as.
    */
   readonly readAction: (request: {
     readonly network: string
