@@ -83,6 +83,7 @@ export const completeSecrets = async (config: Config, secrets: Secrets, asking: 
   const complete = async (source: RootKeySource, given: Secret<Uint8Array> | undefined, what: string) =>
     given === undefined && source.scheme === 'passphrase' ? await ask(what, asking) : given
   return {
+    ...secrets,
     rootKeyPassphrase: await complete(config.rootKey, secrets.rootKeyPassphrase, 'Passphrase of the vault'),
     cosignerRootKeyPassphrase: await complete(
       config.cosignerRootKey,

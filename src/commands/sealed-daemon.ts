@@ -6,6 +6,7 @@
 import type { Config } from '../config/config.ts'
 import { ConfigError } from '../config/config-error.ts'
 import type { ApiKeyDirectory, ApiKeyRecord } from '../rpc/authenticate.ts'
+import { type EndUserDirectory, NO_END_USERS } from '../rpc/end-users.ts'
 import type { UseCases } from '../rpc/use-cases.ts'
 import { parseRecipient } from '../vault/backup-keys.ts'
 import type { DaemonVault } from '../vault/daemon-vault.ts'
@@ -17,6 +18,7 @@ const READS: { readonly [G in keyof UseCases]: readonly (keyof UseCases[G])[] } 
   wallets: ['getWallet', 'listWallets'],
   signing: ['verifySignature'],
   delegation: ['getGrant', 'listGrants'],
+  endUsers: [],
   audit: ['listEvents', 'watchEvents', 'verifyChain'],
   admin: ['getProject', 'listProjects', 'getApiKey', 'listApiKeys', 'getStatus'],
 }
@@ -37,6 +39,7 @@ export const sealUseCases = (vault: DaemonVault, useCases: UseCases): UseCases =
     wallets: sealGroup(useCases.wallets, READS.wallets, refuse),
     signing: sealGroup(useCases.signing, READS.signing, refuse),
     delegation: sealGroup(useCases.delegation, READS.delegation, refuse),
+    endUsers: sealGroup(useCases.endUsers, READS.endUsers, refuse),
     audit: sealGroup(useCases.audit, READS.audit, refuse),
     admin: sealGroup(useCases.admin, READS.admin, refuse),
   }
@@ -52,6 +55,18 @@ export const sealDirectory = (vault: DaemonVault, directory: ApiKeyDirectory): A
   return {
     findBySecret: (presented) => requireOperator(directory.findBySecret(presented)),
     findById: (apiKeyId) => requireOperator(directory.findById(apiKeyId)),
+  }
+}
+
+/** Lets no end user in while the vault is sealed. */
+export const sealUsers = (vault: DaemonVault, users: EndUserDirectory): EndUserDirectory => {
+  if (findSeal(vault.read) === undefined) return users
+  return {
+    ...NO_END_USERS,
+    verifyAccessToken: (token, nowMs) => {
+      requireUnsealed(vault.read)
+      return users.verifyAccessToken(token, nowMs)
+    },
   }
 }
 

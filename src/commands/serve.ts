@@ -35,18 +35,23 @@ import { auditHead } from '../vault/audit-chain.ts'
 import { type DaemonVault, openDaemonVault } from '../vault/daemon-vault.ts'
 import { listFreezes } from '../vault/freezes.ts'
 import { pruneRequests } from '../vault/requests.ts'
+import { pruneFlows } from '../vault/sign-in-flows.ts'
 import { verifyStateIndex } from '../vault/state-index.ts'
 import type { Tx } from '../vault/store.ts'
 import { pruneUsage, utcDay } from '../vault/usage.ts'
+import { pruneSessions } from '../vault/user-sessions.ts'
 import { getWallet } from '../vault/wallets.ts'
 import { rootKeyProviders } from './root-keys.ts'
-import { backupPlaces, sealDirectory, sealUseCases } from './sealed-daemon.ts'
+import { backupPlaces, sealDirectory, sealUseCases, sealUsers } from './sealed-daemon.ts'
 import { VERSION } from './version.ts'
 import { watchParties } from './watch-parties.ts'
-import { NO_END_USERS } from '../rpc/end-users.ts'
+import { wireChains } from './wire-chains.ts'
+import { createEndUserDirectory } from './wire-end-users.ts'
 import { createDirectory, createIdempotencyStore, denialRecorder } from './wire-directory.ts'
 import { startGrantSweep } from './sweep-grants.ts'
 import { type Edge, type Endpoints, startEdge } from './wire-edge.ts'
+import { wireHttpEgress } from './wire-egress.ts'
+import { wireSignIn, wireWeb } from './wire-sign-in.ts'
 import { wireUseCases } from './wire-use-cases.ts'
 
 export type RunningDaemon = { readonly endpoints: Endpoints; readonly stop: () => Promise<void> }
@@ -126,6 +131,8 @@ export const composeDaemon = async (
     await joining
     const grants = new GrantCache()
     const grantEnded: GrantEnded = () => undefined
+    const send = wireHttpEgress(config)
+    const signIn = wireSignIn({ vault, clock, send, config, secrets })
     const needs = {
       vault,
       engine,
@@ -139,6 +146,8 @@ export const composeDaemon = async (
       allowExport: config.allowExport.daemon,
       rootKey: providers.daemon,
       custody: new CustodyTurns(),
+      chains: wireChains(config, secrets, send, clock),
+      signIn,
       maxGrantMs: config.maxGrantDays * DAY_MS,
       grantEnded,
     }
@@ -149,7 +158,8 @@ export const composeDaemon = async (
       metrics,
       useCases: sealUseCases(vault, wireUseCases(needs)),
       directory: sealDirectory(vault, createDirectory(vault, grants, clock)),
-      users: NO_END_USERS,
+      users: sealUsers(vault, createEndUserDirectory(vault, signIn.tokens, clock)),
+      web: wireWeb(vault, signIn.tokens, clock),
       idempotency: createIdempotencyStore(vault, clock),
       recordDenial: denialRecorder(vault, clock),
       pageTokenKey: vault.read.keys.pageToken,
@@ -248,6 +258,8 @@ const startHousekeeping = (vault: DaemonVault, engine: SigningEngine, log: Logge
       Math.max(
         pruneRequests(tx, nowMs, PRUNE_AT_ONCE),
         pruneUsage(tx, utcDay(nowMs) - USAGE_DAYS, PRUNE_AT_ONCE),
+        pruneSessions(tx, nowMs, PRUNE_AT_ONCE),
+        pruneFlows(tx, nowMs, PRUNE_AT_ONCE),
       ) === PRUNE_AT_ONCE
     // As long as there is more, with a pause for everybody else's commits, or a busy day would never be forgotten.
     while (await vault.commit(pruneSome).catch(() => false)) {

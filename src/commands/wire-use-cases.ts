@@ -1,4 +1,5 @@
 /** The use cases as the edge calls them, over one vault and one pair of parties. */
+import type { Chains } from '../chain/chains.ts'
 import type { Call } from '../domain/call.ts'
 import type { ProjectId } from '../domain/ids.ts'
 import { archiveWallet } from '../wallet/archive-wallet.ts'
@@ -19,16 +20,26 @@ import { authorize } from '../signing/authorize.ts'
 import type { RateLimiter } from '../signing/rate-limiter.ts'
 import { signAuthorization, signDigest, signMessage, signTransaction, signTypedData } from '../signing/requests.ts'
 import type { SignNeeds } from '../signing/sign.ts'
-import { verifySignature } from '../signing/verify-signature.ts'
+import { verifySignature } from '../wallet/verify-signature.ts'
+import { authenticateWithJwt } from '../user/authenticate-with-jwt.ts'
+import { startEmailCode, verifyEmailCode } from '../user/email-codes.ts'
+import { authenticateWithOidc, startOidc } from '../user/oidc.ts'
+import { getEndUser, validateAccessToken } from '../user/read-end-users.ts'
+import { refreshAccessToken, signOut } from '../user/refresh-access-token.ts'
+import type { SignInNeeds } from '../user/sign-in-needs.ts'
+import { listWalletSecrets, registerWalletSecret, revokeWalletSecret } from '../user/wallet-secrets.ts'
 
 export type UseCaseNeeds = CustodyNeeds & Pick<GrantNeeds, 'maxGrantMs' | 'grantEnded'> & {
   readonly rates: RateLimiter
+  readonly chains: Chains
   readonly onAlert: SignNeeds['onAlert']
+  readonly signIn: SignInNeeds
   readonly allowExport: boolean
   readonly started: { readonly version: string; readonly timeMs: number }
 }
 
 export const wireUseCases = (needs: UseCaseNeeds): UseCases => {
+  const { signIn } = needs
   const creating = { ...needs, filling: new Set<string>() }
   const refreshing = { ...needs, refreshing: new Map<ProjectId, number>() }
   const reading = (call: Call): UseCaseNeeds => {
@@ -58,6 +69,20 @@ export const wireUseCases = (needs: UseCaseNeeds): UseCases => {
       getGrant: async (call, args) => getGrant(needs, call, args),
       listGrants: async (call, args) => listGrants(needs, call, args),
       revokeGrant: (call, args) => revokeGrant(needs, call, args),
+    },
+    endUsers: {
+      authenticateWithJwt: (visitor, args) => authenticateWithJwt(signIn, visitor, args),
+      startEmailCode: (visitor, args) => startEmailCode(signIn, visitor, args),
+      verifyEmailCode: (visitor, args) => verifyEmailCode(signIn, visitor, args),
+      startOidc: (visitor, args) => startOidc(signIn, visitor, args),
+      authenticateWithOidc: (visitor, args) => authenticateWithOidc(signIn, visitor, args),
+      refreshAccessToken: (visitor, args) => refreshAccessToken(signIn, visitor, args),
+      signOut: (visitor, args) => signOut(signIn, visitor, args),
+      validateAccessToken: (call, args) => validateAccessToken({ ...needs, tokens: signIn.tokens }, call, args),
+      getEndUser: async (call, args) => getEndUser({ ...needs, tokens: signIn.tokens }, call, args),
+      registerWalletSecret: (call, args) => registerWalletSecret(needs, call, args),
+      listWalletSecrets: async (call) => listWalletSecrets(needs, call),
+      revokeWalletSecret: (call, args) => revokeWalletSecret(needs, call, args),
     },
     audit: {
       listEvents: async (call, args) => listEvents(reading(call), call, args),

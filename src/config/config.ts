@@ -42,6 +42,14 @@ export type TlsIdentity = { readonly identity: string; readonly apiKeyId: ApiKey
 export const LOG_LEVELS = ['debug', 'info', 'warn', 'error', 'silent'] as const
 export type LogLevel = (typeof LOG_LEVELS)[number]
 
+/** A chain that can be read. */
+export type ChainSettings = {
+  readonly network: string
+  readonly chainId: bigint
+  /** Of its endpoints, in the order of preference; the endpoints themselves are secrets. */
+  readonly hosts: readonly string[]
+}
+
 /** Everything the daemon is told, without secrets: safe to print whole. */
 export type Config = {
   readonly dataDir: string
@@ -80,6 +88,7 @@ export type Config = {
   /** How far ahead the end of an end user's grant may lie. */
   readonly maxGrantDays: number
   readonly limits: { readonly maxConcurrentRequests: number; readonly maxStreamsPerConnection: number }
+  readonly chains: readonly ChainSettings[]
   readonly slowSignatureMs: number
   readonly logLevel: LogLevel
 }
@@ -89,4 +98,6 @@ export type Secrets = {
   readonly rootKeyPassphrase: Secret<Uint8Array> | undefined
   readonly cosignerRootKeyPassphrase: Secret<Uint8Array> | undefined
   readonly smtpPassword: Secret<Uint8Array> | undefined
+  /** JSON-RPC URLs a network. */
+  readonly chainEndpoints: ReadonlyMap<string, readonly Secret<string>[]>
 }

@@ -68,6 +68,11 @@ export const describeConfig = ({ config, secrets, sources }: LoadedConfig): read
       value: `${identity} → ${apiKeyId}`,
       source: 'file' as const,
     })),
+    ...config.chains.map(({ network, chainId, hosts }) => ({
+      name: '[[chain]]',
+      value: `${network} (${chainId}) → ${hosts.join(', ')}`,
+      source: 'file' as const,
+    })),
     { name: 'root-key-passphrase', value: isSet(secrets.rootKeyPassphrase), source: '' },
     { name: 'cosigner-root-key-passphrase', value: isSet(secrets.cosignerRootKeyPassphrase), source: '' },
     { name: 'smtp-password', value: isSet(secrets.smtpPassword), source: '' },

@@ -206,6 +206,7 @@ const readSettings = (inputs: Inputs, sources: Partial<Record<OptionName, Settin
       maxConcurrentRequests: need('max-concurrent-requests'),
       maxStreamsPerConnection: need('max-streams-per-connection'),
     },
+    chains: (inputs.file?.chains ?? []).map(({ settings }) => settings),
     slowSignatureMs: need('slow-signature-milliseconds'),
     logLevel: need('log-level'),
   }
@@ -233,6 +234,7 @@ const readSecrets = (inputs: Inputs, warn: (warning: string) => void): Secrets =
     rootKeyPassphrase: read('root-key-passphrase'),
     cosignerRootKeyPassphrase: read('cosigner-root-key-passphrase'),
     smtpPassword: read('smtp-password'),
+    chainEndpoints: new Map((file?.chains ?? []).map(({ settings, endpoints }) => [settings.network, endpoints])),
   })
 }
 

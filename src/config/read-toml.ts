@@ -1,5 +1,5 @@
 /**
- * The config file: flat keys, one an option, and two kinds of table, `[[socket]]` and `[[tls_identity]]`. What
+ * The config file: flat keys, one an option, and three kinds of table, `[[socket]]`, `[[tls_identity]]` and `[[chain]]`. What
  * is not known is refused with its place, because a misspelt limit that is ignored is a limit that does not
  * hold.
  */
@@ -8,6 +8,7 @@ import { dirname } from 'node:path'
 import { parse, TomlError } from 'smol-toml'
 import type { BoundSocket, TlsIdentity } from './config.ts'
 import { ConfigError } from './config-error.ts'
+import { CHAIN_KEYS, readChain, type ReadChain, requireDistinct } from './read-chains.ts'
 import { OPTION_NAMES, SECRET_NAMES, tomlKey } from './options.ts'
 import {
   parseIdentity,
@@ -27,6 +28,7 @@ export type FileSettings = {
   readonly values: ReadonlyMap<string, { readonly raw: RawSetting; readonly where: string }>
   readonly sockets: readonly BoundSocket[]
   readonly tlsIdentities: readonly TlsIdentity[]
+  readonly chains: readonly ReadChain[]
 }
 
 const FLAT_KEYS: ReadonlySet<string> = new Set([
@@ -156,9 +158,15 @@ const readTlsIdentities = (file: File, baseDir: string, value: unknown): TlsIden
     return { identity, apiKeyId }
   })
 
+const readChains = (file: File, baseDir: string, value: unknown): ReadChain[] => {
+  const chains = readTables(file, 'chain', CHAIN_KEYS, value, (table, where) => readChain(table, where, baseDir))
+  requireDistinct(chains, file.path)
+  return chains
+}
+
 const refuseUnknown = (file: File, document: Record<string, unknown>): void => {
   for (const key of Object.keys(document)) {
-    if (FLAT_KEYS.has(key) || key === 'tls_identity') continue
+    if (FLAT_KEYS.has(key) || key === 'tls_identity' || key === 'chain') continue
     const where = placeOf(file.path, file.text, key)
     if (SECRET_KEYS.has(key)) throw new ConfigError(where, `${key} is a secret: name a file with ${key}_file`)
     throw new ConfigError(where, `unknown ${typeof document[key] === 'object' ? 'section' : 'key'} ${key}`)
@@ -182,5 +190,6 @@ export const readTomlFile = (path: string): FileSettings => {
     values.set(key, { raw, where })
   }
   const tlsIdentities = readTlsIdentities(file, baseDir, document.tls_identity)
-  return { path, baseDir, values, sockets: sockets.bound, tlsIdentities }
+  const chains = readChains(file, baseDir, document.chain)
+  return { path, baseDir, values, sockets: sockets.bound, tlsIdentities, chains }
 }

@@ -21,6 +21,12 @@ export type ApiKeyCaller = {
   readonly permissions: ReadonlySet<string>
 }
 
+export type ShownWalletSecret = {
+  readonly walletSecretId: string
+  /** SHA-256 of its SPKI, lower-case hex: it stands only while this key has the id. */
+  readonly keyHash: string
+}
+
 /** Somebody who signed in to a project, and their own wallets are all they may use. */
 export type EndUserCaller = {
   readonly kind: 'end_user'
@@ -35,7 +41,7 @@ export type EndUserCaller = {
   /** The access token's end, Unix milliseconds. */
   readonly accessTokenExpireMs: number
   /** The wallet secret that signed this very request; undefined where none was shown. */
-  readonly walletSecretId: string | undefined
+  readonly walletSecret: ShownWalletSecret | undefined
 }
 
 /**

@@ -10,6 +10,10 @@ export type FailureFacts = {
   API_KEY_INVALID: NoFacts
   API_KEY_EXPIRED: { expireTime: string }
   WALLET_SECRET_REQUIRED: NoFacts
+  WALLET_SECRET_NOT_FOUND: NoFacts
+  WALLET_SECRET_EXPIRED: { validUntil: string }
+  WALLET_AUTH_INVALID: { detail: string }
+  WALLET_AUTH_REPLAYED: NoFacts
   CALLER_NOT_ALLOWED: { method: string }
   PERMISSION_MISSING: { permission: string; narrowedBy?: string }
   LIMIT_EXCEEDED: { limit: string; seen: string; allowed: string }
@@ -108,6 +112,10 @@ export type FailureFacts = {
   API_KEY_NOT_FOUND: NoFacts
   AUDIT_EVENT_NOT_FOUND: { sequence: string; headSequence: string }
   FREEZE_NOT_FOUND: { scope: string; id: string }
+  // Chains
+  CHAIN_NOT_CONFIGURED: { network: string }
+  CHAIN_UNAVAILABLE: { network: string; why: string }
+  CHAIN_DISAGREEMENT: { network: string }
   // Exchange profiles
   PROFILE_NOT_FOUND: { profile: string }
   PROFILE_NETWORK_UNKNOWN: { profile: string; network: string }
@@ -134,6 +142,10 @@ const SENTENCES: { [R in FailureReason]: (facts: FailureFacts[R]) => string } = 
   ACCESS_TOKEN_INVALID: () => 'the access token is not valid',
   ACCESS_TOKEN_EXPIRED: ({ expireTime }) => `the access token expired at ${expireTime}`,
   WALLET_SECRET_REQUIRED: () => 'the call needs an x-wallet-auth that a wallet secret of the user signed',
+  WALLET_SECRET_NOT_FOUND: () => 'the user has no such wallet secret',
+  WALLET_SECRET_EXPIRED: ({ validUntil }) => `the wallet secret was valid until ${validUntil}`,
+  WALLET_AUTH_INVALID: ({ detail }) => `the x-wallet-auth does not sign this request: ${detail}`,
+  WALLET_AUTH_REPLAYED: () => 'the x-wallet-auth was used before',
   SIGN_IN_NOT_ENABLED: ({ method }) => `the project has not turned sign-in by ${method} on`,
   ORIGIN_NOT_ALLOWED: () => 'the page that calls is of an origin the project has not listed',
   ID_TOKEN_INVALID: ({ detail }) => `the token that was presented to sign in is not accepted: ${detail}`,
@@ -232,6 +244,9 @@ const SENTENCES: { [R in FailureReason]: (facts: FailureFacts[R]) => string } = 
   API_KEY_NOT_FOUND: () => 'no such API key',
   AUDIT_EVENT_NOT_FOUND: ({ sequence, headSequence }) => `the audit chain ends at ${headSequence} and has no row ${sequence}`,
   FREEZE_NOT_FOUND: ({ scope, id }) => `${scope} ${id} is not frozen`,
+  CHAIN_NOT_CONFIGURED: ({ network }) => `no endpoint of ${network} is configured`,
+  CHAIN_UNAVAILABLE: ({ network, why }) => `${network} cannot be read: ${why}`,
+  CHAIN_DISAGREEMENT: ({ network }) => `two providers of ${network} say different things, so neither is believed`,
   PROFILE_NOT_FOUND: ({ profile }) => `there is no profile ${profile}`,
   PROFILE_NETWORK_UNKNOWN: ({ profile, network }) => `profile ${profile} has no network ${network}`,
   PROFILE_FAMILY_UNKNOWN: ({ profile, family }) => `profile ${profile} has no actions of the family ${family}`,

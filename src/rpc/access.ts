@@ -10,6 +10,7 @@ import { failure } from '../domain/failure.ts'
 import { AdminService } from '../../gen/countersign/v1/admin_pb.ts'
 import { AuditService } from '../../gen/countersign/v1/audit_pb.ts'
 import { DelegationService } from '../../gen/countersign/v1/delegation_pb.ts'
+import { EndUserService } from '../../gen/countersign/v1/end_user_pb.ts'
 import { WalletService } from '../../gen/countersign/v1/wallet_pb.ts'
 import { Health } from '../../gen/grpc/health/v1/health_pb.ts'
 import { ServerReflection } from '../../gen/grpc/reflection/v1/reflection_pb.ts'
@@ -42,6 +43,7 @@ export const isPublic = (rule: PublicRule | KeyedRule): rule is PublicRule => 'i
 export const SERVICES = {
   wallet: WalletService,
   delegation: DelegationService,
+  endUser: EndUserService,
   audit: AuditService,
   admin: AdminService,
   health: Health,
@@ -74,6 +76,9 @@ const orOwner = (...permissions: [string, ...string[]]): KeyedRule => orEndUsers
 const orOwnerWithSecret = (...permissions: [string, ...string[]]): KeyedRule =>
   orEndUsers(holding(...permissions), 'wallet_secret')
 
+/** What is asked proves itself: a token, a code, a sign-in that was begun. */
+const PUBLIC = { isPublic: true, lane: 'normal' } as const
+
 export const ACCESS = {
   wallet: {
     createWallet: orOwnerWithSecret('wallet:create'),
@@ -98,6 +103,21 @@ export const ACCESS = {
     listGrants: orOwner('wallet:read', 'grant:revoke'),
     // Whoever lost the key of their wallet secret can still take back what they granted.
     revokeGrant: reserved(orOwner('grant:revoke')),
+  },
+  endUser: {
+    authenticateWithJwt: PUBLIC,
+    startEmailCode: PUBLIC,
+    verifyEmailCode: PUBLIC,
+    startOidc: PUBLIC,
+    authenticateWithOidc: PUBLIC,
+    refreshAccessToken: PUBLIC,
+    signOut: PUBLIC,
+    validateAccessToken: holding('wallet:read'),
+    getEndUser: orOwner('wallet:read'),
+    registerWalletSecret: endUsersOnly('new_wallet_secret'),
+    listWalletSecrets: endUsersOnly('token'),
+    // The device may be lost, and the key with it.
+    revokeWalletSecret: reserved(endUsersOnly('token')),
   },
   audit: {
     listEvents: holding('audit:read'),

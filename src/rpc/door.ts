@@ -2,14 +2,17 @@
  * Who gets in: who calls → may they call this → does their rate allow it → do they prove what the call asks for. And
  * who may still hear what comes out.
  */
+import type { Message } from '@bufbuild/protobuf'
 import type { HandlerContext } from '@connectrpc/connect'
-import type { Caller } from '../domain/call.ts'
-import { failure } from '../domain/failure.ts'
-import type { RequestId } from '../domain/ids.ts'
+import type { Caller, EndUserCaller } from '../domain/call.ts'
+import { failure, isFailure } from '../domain/failure.ts'
+import { parseRequestId, type RequestId } from '../domain/ids.ts'
+import { networkOf } from '../domain/network-address.ts'
 import type { RateLimiter } from '../signing/rate-limiter.ts'
+import type { ShownProof } from '../user/prove-request.ts'
 import { checkAccess, type KeyedRule } from './access.ts'
 import { type Authenticated, authenticate } from './authenticate.ts'
-import { readAuthorization } from './call-transport.ts'
+import { readAuthority, readAuthorization, readHeader, readRawRequest } from './call-transport.ts'
 import { bearerJwtOf, toEndUser } from './end-users.ts'
 import { peerKey } from './peer.ts'
 import type { PipelineDependencies } from './pipeline-needs.ts'
@@ -20,7 +23,25 @@ export type Asked = {
   readonly rule: KeyedRule
   /** `countersign.v1.WalletService/SignMessage` */
   readonly method: string
-  readonly requestId: RequestId | undefined
+  /** Of a stream of requests the empty one. */
+  readonly request: Message
+}
+
+export const readRequestId = (request: Message): RequestId | undefined => {
+  const text: unknown = (request as { readonly requestId?: unknown }).requestId
+  return typeof text === 'string' ? parseRequestId(text) : undefined
+}
+
+/** What came with a request beside who calls, and the request as it came. */
+const readProof = (context: HandlerContext, method: string): ShownProof | undefined => {
+  const token = readHeader(context, 'x-wallet-auth')
+  if (token === null || token === '') return undefined
+  return {
+    token,
+    walletSecretId: readHeader(context, 'x-wallet-secret-id') ?? undefined,
+    uri: `POST ${readAuthority(context)}/${method}`,
+    raw: readRawRequest(context),
+  }
 }
 
 type DoorNeeds = Pick<
@@ -56,32 +77,54 @@ export class Door {
     return { caller, requestsPerSecond: limits.maxEndUserRequestsPerSecond }
   }
 
-  /** Lets a caller in who may call this, at their rate, and who shows what the call asks for: the caller as proven. */
-  async letIn(asked: Asked, { caller, requestsPerSecond }: Authenticated): Promise<Caller> {
+  /**
+   * Lets a caller in who may call this, at their rate, and who shows what the call asks for: the caller as proven. An item
+   * of a stream shows nothing of its own (`context` absent): its caller was proven when the stream was opened.
+   */
+  async letIn(asked: Asked, { caller, requestsPerSecond }: Authenticated, context?: HandlerContext): Promise<Caller> {
     const { rule, method } = asked
     try {
       checkAccess(rule, caller, method)
-      if (caller.kind === 'end_user' && rule.endUsers !== 'token' && caller.walletSecretId === undefined)
-        throw failure('WALLET_SECRET_REQUIRED', {})
     } catch (error) {
-      await this.#deny(asked, caller, error)
+      return this.#deny(asked, caller, error)
     }
     // What stops things is not held up by how much was asked before.
     if (rule.lane === 'normal' && requestsPerSecond > 0) this.#rates.take(`calls ${caller.principal}`, requestsPerSecond)
+    if (caller.kind !== 'end_user') return caller
+    try {
+      return await this.#prove(asked, caller, context)
+    } catch (error) {
+      return isFailure(error) ? this.#deny(asked, caller, error) : Promise.reject(error)
+    }
+  }
+
+  /** What an end user shows is looked at wherever they show it: what is wrong is refused also where nothing is asked for. */
+  async #prove({ rule, method, request }: Asked, caller: EndUserCaller, context?: HandlerContext): Promise<EndUserCaller> {
+    const proof = context === undefined ? undefined : readProof(context, method)
+    if (proof === undefined) {
+      const isProven = rule.endUsers === 'token' || (rule.endUsers === 'wallet_secret' && caller.walletSecret !== undefined)
+      if (!isProven) throw failure('WALLET_SECRET_REQUIRED', {})
+      return caller
+    }
+    const { users } = this.#needs
+    if (rule.endUsers !== 'new_wallet_secret')
+      return { ...caller, walletSecret: await users.proveWalletSecret(caller, proof) }
+    const { publicKey } = request as { readonly publicKey?: unknown }
+    await users.proveNewWalletSecret(typeof publicKey === 'string' ? publicKey : '', proof)
     return caller
   }
 
-  async #deny({ method, requestId }: Asked, caller: Caller, error: unknown): Promise<never> {
+  async #deny({ method, request }: Asked, caller: Caller, error: unknown): Promise<never> {
     const { reason } = toFailure(error)
     this.#rates.take(`denials ${caller.principal}`, this.#needs.limits.maxDenialsPerSecond)
-    await this.#needs.recordDenial({ caller, method, requestId, reason })
+    await this.#needs.recordDenial({ caller, method, requestId: readRequestId(request), reason })
     throw error
   }
 
   /** Who is not known is told apart by address. */
   letAnyoneIn(address: string | undefined): void {
     if (this.#needs.stopSignal.aborted) throw failure('SHUTTING_DOWN', {})
-    this.#rates.take(`public ${address ?? 'unix'}`, this.#needs.limits.maxPublicRequestsPerSecond)
+    this.#rates.take(`public ${networkOf(address)}`, this.#needs.limits.maxPublicRequestsPerSecond)
   }
 
   /** The caller still stands: nothing is released under a key or a token that was revoked, or is over, meanwhile. */

@@ -10,6 +10,8 @@ import { SERVICES } from './access.ts'
 import { DEFAULT_ADMISSION } from './admission.ts'
 import { createAdminService } from './admin-service.ts'
 import type { ApiKeyDirectory } from './authenticate.ts'
+import type { WebSettings } from './cross-origin.ts'
+import { createEndUserService } from './end-user-service.ts'
 import type { EndUserDirectory } from './end-users.ts'
 import { createAuditService } from './audit-service.ts'
 import type { CertificateEvents, TlsFiles } from './certificate-files.ts'
@@ -60,6 +62,8 @@ export type EdgeSettings = {
   readonly useCases: UseCases
   readonly directory: ApiKeyDirectory
   readonly users: EndUserDirectory
+  /** Absent: no page of another origin may call, and there are no keys to look up. */
+  readonly web?: WebSettings | undefined
   readonly idempotency: IdempotencyStore
   readonly recordDenial: (denial: Denial) => Promise<void>
   readonly events: EdgeEvents
@@ -109,8 +113,8 @@ const createPipeline = (
     limits: { ...DEFAULT_LIMITS, admission: { ...DEFAULT_ADMISSION, maxInFlight: listen.maxConcurrentRequests } },
   })
 
-const isPiped = (service: keyof typeof SERVICES): service is KeyedService =>
-  service === 'wallet' || service === 'delegation' || service === 'audit' || service === 'admin'
+const PIPED: ReadonlySet<keyof typeof SERVICES> = new Set<KeyedService>(['wallet', 'delegation', 'endUser', 'audit', 'admin'])
+const isPiped = (service: keyof typeof SERVICES): service is KeyedService => PIPED.has(service)
 
 type StopSignals = { readonly stopping: AbortController; readonly abandoning: AbortController }
 
@@ -125,6 +129,7 @@ const createImplementations = (
   return {
     wallet: pipeline.wrap('wallet', createWalletService(useCases.wallets, useCases.signing, tokens)),
     delegation: pipeline.wrap('delegation', createDelegationService(useCases.delegation, tokens)),
+    endUser: pipeline.wrap('endUser', createEndUserService(useCases.endUsers)),
     audit: pipeline.wrap('audit', createAuditService(useCases.audit, tokens)),
     admin: pipeline.wrap('admin', createAdminService(useCases.admin, tokens)),
     health: health.implementation,
@@ -163,6 +168,7 @@ const openListeners = async (
   const grpc = track(await listenGrpcOnTcp(shared, listen.grpc, certificates, identities))
   const connectSettings = {
     ...shared,
+    web: settings.web,
     gate: async (service: keyof typeof SERVICES, context: Parameters<Pipeline['gate']>[1]): Promise<void> => {
       if (isPiped(service)) await pipeline.gate(service, context)
     },

@@ -1,7 +1,8 @@
 /** Who is calling, where it is a person: what their access token says. */
-import { type EndUserCaller, endUserPrincipal } from '../domain/call.ts'
+import { type EndUserCaller, endUserPrincipal, type ShownWalletSecret } from '../domain/call.ts'
 import { failure } from '../domain/failure.ts'
 import type { ProjectId, UserId } from '../domain/ids.ts'
+import type { ShownProof } from '../user/prove-request.ts'
 
 /** What a good access token says of its holder. */
 export type AccessToken = {
@@ -18,18 +19,24 @@ export type AccessToken = {
 export type EndUserDirectory = {
   /** Throws ACCESS_TOKEN_INVALID or ACCESS_TOKEN_EXPIRED, or rejects with it. */
   readonly verifyAccessToken: (token: string, nowMs: number) => AccessToken | Promise<AccessToken>
+  /** Which wallet secret signed the request; using the proof up. Refuses as user/prove-request.ts does. */
+  readonly proveWalletSecret: (caller: EndUserCaller, proof: ShownProof) => Promise<ShownWalletSecret>
+  /** That the request is signed with the key it registers, in base64. */
+  readonly proveNewWalletSecret: (publicKey: string, proof: ShownProof) => Promise<void>
   /** Throws when nothing more may be released to the caller: their token is over, or what they signed with is. */
   readonly assertStands: (caller: EndUserCaller, nowMs: number) => void
 }
 
+const refuse = (): never => {
+  throw failure('ACCESS_TOKEN_INVALID', {})
+}
+
 /** Where nobody can sign in. */
 export const NO_END_USERS: EndUserDirectory = {
-  verifyAccessToken: () => {
-    throw failure('ACCESS_TOKEN_INVALID', {})
-  },
-  assertStands: () => {
-    throw failure('ACCESS_TOKEN_INVALID', {})
-  },
+  verifyAccessToken: refuse,
+  proveWalletSecret: refuse,
+  proveNewWalletSecret: refuse,
+  assertStands: refuse,
 }
 
 const BEARER_JWT = /^Bearer +(?<token>[A-Za-z0-9_-]{1,2048}\.[A-Za-z0-9_-]{1,8192}\.[A-Za-z0-9_-]{1,1024})$/i
@@ -46,5 +53,5 @@ export const toEndUser = ({ projectId, userId, tokenId, authTimeMs, expireTimeMs
   accessTokenId: tokenId,
   authTimeMs,
   accessTokenExpireMs: expireTimeMs,
-  walletSecretId: undefined,
+  walletSecret: undefined,
 })

@@ -127,6 +127,7 @@ const mountUnary =
   (method: Method, implement: UnaryImpl) =>
   (call: ServerUnaryCall<Buffer, Buffer>, respond: sendUnaryData<Buffer>): void => {
     const context = openContext(method, call)
+    context.requestBytes = call.request
     const run = async () => {
       const response = await implement(parseRequest(method, call.request), context)
       const bytes = serialize(method, response)
@@ -178,6 +179,7 @@ const mountServerStream =
   (method: Method, implement: ServerStreamImpl) =>
   (call: ServerWritableStream<Buffer, Buffer>): void => {
     const context = openContext(method, call)
+    context.requestBytes = call.request
     const run = () => pump(method, context, call, implement(parseRequest(method, call.request), context))
     start(
       method,
@@ -189,9 +191,13 @@ const CANCELLED_STREAM = toStatusError(failure('CANCELLED', {}))
 
 const openRequests = (
   method: Method,
+  context: GrpcCallContext,
   call: ServerReadableStream<Buffer, Buffer> | ServerDuplexStream<Buffer, Buffer>,
 ) => {
-  const requests = new RequestQueue(call, (bytes) => parseRequest(method, bytes))
+  const requests = new RequestQueue(call, (bytes) => {
+    context.requestBytes ??= bytes
+    return parseRequest(method, bytes)
+  })
   call.once('cancelled', () => requests.fail(CANCELLED_STREAM))
   return requests
 }
@@ -200,7 +206,7 @@ const mountClientStream =
   (method: Method, implement: ClientStreamImpl) =>
   (call: ServerReadableStream<Buffer, Buffer>, respond: sendUnaryData<Buffer>): void => {
     const context = openContext(method, call)
-    const requests = openRequests(method, call)
+    const requests = openRequests(method, context, call)
     const run = async () => {
       const bytes = serialize(method, await implement(requests, context))
       context.flushHeader()
@@ -216,7 +222,7 @@ const mountBidi =
   (method: Method, implement: BidiImpl) =>
   (call: ServerDuplexStream<Buffer, Buffer>): void => {
     const context = openContext(method, call)
-    const requests = openRequests(method, call)
+    const requests = openRequests(method, context, call)
     const run = async () => pump(method, context, call, implement(requests, context))
     start(
       method,

@@ -51,6 +51,8 @@ export class GrpcCallContext implements HandlerContext {
   readonly requestMethod = 'POST'
   readonly method: DescMethod
   readonly values: ContextValues = createContextValues()
+  /** The request as it came; on a stream of requests the first one, once it came. */
+  requestBytes: Uint8Array | undefined
   readonly #call: GrpcCall
   #controller: AbortController | undefined
   #requestHeader: Headers | undefined
@@ -67,6 +69,10 @@ export class GrpcCallContext implements HandlerContext {
 
   get service(): DescService {
     return this.method.parent
+  }
+
+  get authority(): string {
+    return this.#call.getHost()
   }
 
   get url(): string {

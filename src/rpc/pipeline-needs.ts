@@ -60,8 +60,8 @@ export const DEFAULT_LIMITS: Omit<PipelineLimits, 'admission'> = {
   streamDrainMs: 10_000,
   maxStreamsPerKey: 64,
   maxDenialsPerSecond: 500,
-  maxEndUserRequestsPerSecond: 50,
-  maxPublicRequestsPerSecond: 20,
+  maxEndUserRequestsPerSecond: 200,
+  maxPublicRequestsPerSecond: 200,
 }
 
 export type PipelineDependencies = {

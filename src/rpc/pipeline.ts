@@ -8,7 +8,6 @@ import type { DescMessage, DescMethod, MessageShape } from '@bufbuild/protobuf'
 import type { HandlerContext, ServiceImpl } from '@connectrpc/connect'
 import type { Call, Caller, PublicCall } from '../domain/call.ts'
 import { type Failure, failure, isFailure } from '../domain/failure.ts'
-import { parseRequestId, type RequestId } from '../domain/ids.ts'
 import { StageTimes } from '../domain/stages.ts'
 import { PoolMode } from '../../gen/countersign/v1/wallet_pb.ts'
 import type { AccessRule, KeyedRule, Lane, PublicRule, SERVICES } from './access.ts'
@@ -17,14 +16,16 @@ import { Admission } from './admission.ts'
 import type { Authenticated } from './authenticate.ts'
 import { CallLimit, type Ending, endingOf } from './call-limit.ts'
 import { clientOf, setTrailer } from './call-transport.ts'
-import { Door } from './door.ts'
+import { Door, readRequestId } from './door.ts'
 import type { BidiHandler, Handlers, KeyedService, PublicHandler, StreamHandler, UnaryHandler } from './handlers.ts'
+import { afterFirst } from './first-message.ts'
 import { bodyHashOf, Idempotency } from './idempotency.ts'
 import { peerKey } from './peer.ts'
 import type { CallEvent, PipelineDependencies } from './pipeline-needs.ts'
 import { RateLimiter } from '../signing/rate-limiter.ts'
 import { toFailure, toStatusError } from './status.ts'
 import { type ItemAnswer, OpenStreamCall } from './stream-call.ts'
+import { webExchangeOf } from './web-exchange.ts'
 import { fromTimestamp } from './wire-words.ts'
 
 type Keyed<Rule = KeyedRule> = {
@@ -43,6 +44,8 @@ type AnyBidi = BidiHandler<DescMessage, DescMessage>
 /** Where a unary request comes from: a call of its own, or a stream it is an item of. */
 type Origin = {
   readonly authenticated: Authenticated
+  /** Of a call of its own. */
+  readonly context?: HandlerContext
   readonly client: Ending
   /** What the client leaves; undefined where it does not say. */
   readonly timeoutMs: number | undefined
@@ -62,11 +65,6 @@ const ruleOf = (service: KeyedService, desc: DescMethod): PublicRule | KeyedRule
   const rule = rules[desc.localName]
   if (rule === undefined || rule === 'anyone') throw new Error('assertion: every method of the service has a rule')
   return rule
-}
-
-const readRequestId = (request: AnyRequest): RequestId | undefined => {
-  const text: unknown = (request as { readonly requestId?: unknown }).requestId
-  return typeof text === 'string' ? parseRequestId(text) : undefined
 }
 
 type Timed = { readonly signal: AbortSignal; readonly timeoutMs: number; readonly stages: StageTimes }
@@ -166,7 +164,7 @@ export class Pipeline {
     try {
       const known = this.#door.identify(context)
       authenticated = known instanceof Promise ? await known : known
-      const origin = { authenticated, client: clientOf(context), timeoutMs: context.timeoutMs(), stages }
+      const origin = { authenticated, context, client: clientOf(context), timeoutMs: context.timeoutMs(), stages }
       const { response, call } = await this.#perform(keyed, handler, request, origin)
       this.#door.assertStands(keyed.rule, call.caller)
       for (const check of call.releaseChecks) check()
@@ -195,7 +193,7 @@ export class Pipeline {
       using limit = new CallLimit({ client: clientOf(context), stopSignal, timeoutMs, kind: 'unary' })
       const timed = { signal: limit.signal, timeoutMs, stages: new StageTimes() }
       const call: PublicCall = { ...this.#openWork(open, request, timed), requestId: undefined, peerAddress }
-      const response = await limit.race(this.#withPlace(rule.lane, call.signal, () => handler(request, call)))
+      const response = await limit.race(this.#withPlace(rule.lane, call.signal, () => handler(request, call, webExchangeOf(context))))
       for (const check of call.releaseChecks) check()
       this.#conclude(method, startMs, undefined)
       return create(desc.output, response)
@@ -208,7 +206,7 @@ export class Pipeline {
   /** What one request passes between authentication and release, whether it came alone or on a stream. */
   async #perform(keyed: Keyed, handler: AnyUnary, request: AnyRequest, origin: Origin) {
     const { authenticated, client, stages } = origin
-    const caller = await this.#door.letIn({ ...keyed, requestId: readRequestId(request) }, authenticated)
+    const caller = await this.#door.letIn({ ...keyed, request }, authenticated, origin.context)
     const notAfterMs = fromTimestamp((request as SigningFields).notAfter) ?? Infinity
     const leftMs = Math.min(origin.timeoutMs ?? Infinity, notAfterMs - this.#needs.clock.nowMs())
     const timeoutMs = Math.min(this.#needs.limits.unaryTimeoutMs, leftMs)
@@ -309,7 +307,7 @@ export class Pipeline {
     let authenticated: Authenticated | undefined
     try {
       authenticated = await this.#door.identify(context)
-      const caller = await this.#door.letIn({ ...keyed, requestId: readRequestId(request) }, authenticated)
+      const caller = await this.#door.letIn({ ...keyed, request }, authenticated, context)
       const maxAgeMs = this.#needs.limits.streamMaxAgeMs
       const { stopSignal } = this.#needs
       using limit = new CallLimit({ client: endingOf(context.signal), stopSignal, timeoutMs: maxAgeMs, kind: 'stream' })
@@ -334,10 +332,12 @@ export class Pipeline {
     let authenticated: Authenticated | undefined
     try {
       authenticated = await this.#door.identify(context)
-      const caller = await this.#door.letIn({ ...keyed, requestId: undefined }, authenticated)
+      // Whoever signs a stream signs its first message.
+      const signed = authenticated.caller.kind === 'end_user' ? await afterFirst(requests) : requests
+      const caller = await this.#door.letIn({ ...keyed, request: create(keyed.desc.input) }, authenticated, context)
       using _place = this.#door.takeStreamPlace(caller)
       using stream = this.#openStreamCall(keyed, { ...authenticated, caller }, context, runItem)
-      yield* handler(requests, stream)
+      yield* handler(signed, stream)
       this.#conclude(keyed.method, startMs, caller.principal)
     } catch (error) {
       this.#conclude(keyed.method, startMs, authenticated?.caller.principal, error)

@@ -12,6 +12,7 @@ import type { ApiKeyId, ProjectId } from '../domain/ids.ts'
 import type { ProjectSettings } from '../domain/project-settings.ts'
 import type { WalletView } from '../wallet/wallet-view.ts'
 import type { DelegationUseCases } from './delegation-use-cases.ts'
+import type { EndUserUseCases } from './end-user-use-cases.ts'
 
 export type { AuditEventView, AuditFilter, BackupView, KeyRotationView, StatusView, VaultParty, WalletView }
 
@@ -199,13 +200,17 @@ export type SigningUseCases = {
         | { readonly kind: 'wallet'; readonly walletRef: string }
       readonly content: VerifiedContent
       readonly signature: Uint8Array
+      /** For signers that may be contract accounts. */
+      readonly network: string | undefined
     },
   ) => Promise<{
     readonly valid: boolean
-    readonly signerKind: 'eoa' | 'ed25519'
+    readonly signerKind: 'eoa' | 'ed25519' | 'contract' | 'counterfactual'
     readonly recoveredAddress: string | undefined
     /** 32 bytes; empty for Ed25519. */
     readonly digest: Uint8Array
+    /** At which a contract account was asked. */
+    readonly block: bigint | undefined
   }>
 }
 
@@ -351,6 +356,7 @@ export type UseCases = {
   readonly wallets: WalletUseCases
   readonly signing: SigningUseCases
   readonly delegation: DelegationUseCases
+  readonly endUsers: EndUserUseCases
   readonly audit: AuditUseCases
   readonly admin: AdminUseCases
 }

@@ -17,6 +17,13 @@ import type {
 import { ownerTypes, toWireWallet, walletStates } from './wire-wallet.ts'
 import { keyTypes, nothingChosen, orAbsent, toTimestamp, toWireReceipt, toWireSignature } from './wire-words.ts'
 
+const SIGNER_KINDS = {
+  eoa: SignerKind.EOA,
+  ed25519: SignerKind.ED25519,
+  contract: SignerKind.CONTRACT,
+  counterfactual: SignerKind.COUNTERFACTUAL,
+} as const
+
 const toWireSigned = ({ signature, digest, receipt }: SignedDigest) => ({
   signature: toWireSignature(signature),
   digest,
@@ -97,12 +104,14 @@ const signingHandlers = (signing: SigningUseCases) =>
         signer: readSigner(request),
         content: readVerifiedContent(request),
         signature: request.signature,
+        network: orAbsent(request.network),
       })
       return {
         valid: checked.valid,
-        signerKind: checked.signerKind === 'ed25519' ? SignerKind.ED25519 : SignerKind.EOA,
+        signerKind: SIGNER_KINDS[checked.signerKind],
         recoveredAddress: checked.recoveredAddress ?? '',
         digest: checked.digest,
+        blockNumber: checked.block ?? 0n,
       }
     },
   }) satisfies Partial<Handlers<'wallet'>>

@@ -5,6 +5,7 @@ import type { WalletId } from '../domain/ids.ts'
 import { decide } from '../policy/decide.ts'
 import type { Permission, PermissionGrant } from '../policy/permissions.ts'
 import { getApiKey, requireLive } from '../vault/api-keys.ts'
+import { requireWalletSecret } from '../vault/wallet-secrets.ts'
 import type { Reader } from '../vault/store.ts'
 import type { GrantCache } from './grant-cache.ts'
 import type { RateLimiter } from './rate-limiter.ts'
@@ -33,14 +34,21 @@ export const grantsOfCaller = (reader: Reader, needs: AuthorizeNeeds, call: Call
   return needs.grants.of(key)
 }
 
-/** As `grantsOfCaller`, for a decision that is recorded: refuses with API_KEY_EXPIRED a key whose time is over, too. */
+/**
+ * As `grantsOfCaller`, for a decision that is recorded: refuses with API_KEY_EXPIRED a key whose time is over, too, and as
+ * `requireWalletSecret` does what an end user signed with a wallet secret that is gone.
+ */
 export const liveGrantsOf = (
   reader: Reader,
   { grants }: Pick<AuthorizeNeeds, 'grants'>,
   caller: Caller,
   nowMs: number,
 ): readonly PermissionGrant[] => {
-  if (caller.kind === 'end_user') return OWNER_GRANTS
+  if (caller.kind === 'end_user') {
+    const { projectId: project, userId, walletSecret } = caller
+    if (walletSecret !== undefined) requireWalletSecret(reader, { project, userId }, walletSecret, nowMs)
+    return OWNER_GRANTS
+  }
   const key = getApiKey(reader, caller.apiKeyId)
   if (key === undefined) throw failure('API_KEY_INVALID', {})
   return grants.of(requireLive(key, nowMs))

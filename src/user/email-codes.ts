@@ -1,5 +1,6 @@
 /** Sign-in with a code by e-mail: who can read the code has the address. */
 import { failure } from '../domain/failure.ts'
+import { networkOf } from '../domain/network-address.ts'
 import { EgressError } from '../egress/egress-error.ts'
 import { appendAudit } from '../vault/audit-chain.ts'
 import { EMAIL_CODE_LIFE_MS, emailFlowWaitMs, type EmailFlow, startEmailFlow, tryEmailCode } from '../vault/sign-in-flows.ts'
@@ -26,7 +27,7 @@ const parseEmail = (text: string): string => {
 
 /** Begins nothing without a place in every limit, so that one who has none left learns nothing of the others. */
 const takeRoom = ({ windows }: SignInNeeds, { projectId }: VisitedProject, peerAddress: string | undefined): void => {
-  windows.take(`emails_per_peer ${peerAddress ?? 'unix'}`, PER_PEER_AND_MINUTE, MINUTE_MS)
+  windows.take(`emails_per_peer ${networkOf(peerAddress)}`, PER_PEER_AND_MINUTE, MINUTE_MS)
   windows.take(`emails_per_project ${projectId}`, PER_PROJECT_AND_MINUTE, MINUTE_MS)
 }
 
@@ -84,7 +85,7 @@ export const verifyEmailCode = async (
 ): Promise<SignedIn> => {
   const { projectId: project, settings } = visitProject(needs, visitor)
   if (settings.emailSignIn === undefined) throw failure('SIGN_IN_NOT_ENABLED', { method: 'email' })
-  needs.windows.take(`codes_per_peer ${visitor.peerAddress ?? 'unix'}`, TRIES_PER_PEER_AND_MINUTE, MINUTE_MS)
+  needs.windows.take(`codes_per_peer ${networkOf(visitor.peerAddress)}`, TRIES_PER_PEER_AND_MINUTE, MINUTE_MS)
   const begun = await needs.vault.commit((tx) => {
     const nowMs = Math.trunc(needs.clock.nowMs())
     const verdict = tryEmailCode(tx, { project, flowId, code, nowMs })

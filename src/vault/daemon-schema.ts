@@ -1,3 +1,4 @@
+import { CALLER_TABLES } from './caller-tables.ts'
 import { EXPORT_TABLES } from './export-tables.ts'
 import { GRANT_TABLES } from './grant-tables.ts'
 import type { Schema } from './migrations.ts'
@@ -91,6 +92,7 @@ const DAEMON_TABLES_V3: readonly string[] = [
   GRANT_TABLES,
   WEBHOOK_TABLES,
   USER_TABLES,
+  CALLER_TABLES,
 ]
 
 /** The vault of the daemon, party C. */

@@ -300,11 +300,49 @@ describe('secrets', () => {
       inspect(loaded, { depth: 20, showHidden: true }),
       String(loaded.secrets.rootKeyPassphrase),
       JSON.stringify(describeConfig(loaded)),
-      String(Object.values(loaded.secrets)),
+      Object.values(loaded.secrets).map((secret) => inspect(secret)).join(','),
     ].join('\n')
     expect(printed).not.toMatch(/horse|battery/)
     expect(printed.replaceAll(/\s/g, '')).not.toContain(bytes)
     expect(describeConfig(loaded)).toContainEqual({ name: 'root-key-passphrase', value: 'set', source: '' })
+  })
+})
+
+describe('chains', () => {
+  const toml = (...lines: readonly string[]) => ({ config: tempFile('c.toml', ['[[chain]]', ...lines].join('\n')) })
+  const ENDPOINT = 'https://rpc.example/v3/0123456789abcdef'
+
+  it('are tables of the file; their endpoints are secrets', () => {
+    const loaded = load(toml('network = "linea"', 'chain_id = 59144', `rpc = "${ENDPOINT}, http://127.0.0.1:8545"`))
+    expect(loaded.config.chains).toEqual([{ network: 'linea', chainId: 59_144n, hosts: ['rpc.example', '127.0.0.1:8545'] }])
+    expect(loaded.secrets.chainEndpoints.get('linea')?.map((url) => url.reveal())).toEqual([ENDPOINT, 'http://127.0.0.1:8545/'])
+    expect(describeConfig(loaded)).toContainEqual({ name: '[[chain]]', value: 'linea (59144) → rpc.example, 127.0.0.1:8545', source: 'file' })
+    expect(inspect(loaded, { depth: 20, showHidden: true }) + JSON.stringify(describeConfig(loaded))).not.toContain('0123456789')
+  })
+
+  it('take endpoints from a file of their own, one a line', () => {
+    const path = tempFile('endpoints', `# main\n${ENDPOINT}\n\nhttps://other.example\n`, 0o600)
+    const { secrets } = load(toml('network = "ethereum"', 'chain_id = 1', `rpc_file = "${path}"`))
+    expect(secrets.chainEndpoints.get('ethereum')).toHaveLength(2)
+  })
+
+  it.each([
+    ['a network in capitals', ['network = "Linea"', 'chain_id = 1', `rpc = "${ENDPOINT}"`], 'network name'],
+    ['no network', ['chain_id = 1', `rpc = "${ENDPOINT}"`], 'lacks network'],
+    ['no chain id', ['network = "a"', `rpc = "${ENDPOINT}"`], 'lacks chain_id'],
+    ['chain id 0', ['network = "a"', 'chain_id = 0', `rpc = "${ENDPOINT}"`], 'whole number'],
+    ['no endpoint', ['network = "a"', 'chain_id = 1'], 'either rpc or rpc_file'],
+    ['endpoints twice', ['network = "a"', 'chain_id = 1', `rpc = "${ENDPOINT}"`, 'rpc_file = "/none"'], 'either rpc or rpc_file'],
+    ['an endpoint that is no URL', ['network = "a"', 'chain_id = 1', 'rpc = "rpc.example"'], 'http(s) URLs'],
+    ['an endpoint of another scheme', ['network = "a"', 'chain_id = 1', 'rpc = "ws://rpc.example"'], 'http(s) URLs'],
+    ['a password in an endpoint', ['network = "a"', 'chain_id = 1', 'rpc = "https://u:hunter2@rpc.example"'], 'without a name or password'],
+    ['a file that is not there', ['network = "a"', 'chain_id = 1', 'rpc_file = "/none"'], 'ENOENT'],
+    ['an unknown key', ['network = "a"', 'chain_id = 1', `rpc = "${ENDPOINT}"`, 'confirm = 1'], 'unknown key confirm'],
+    ['a network twice', ['network = "a"', 'chain_id = 1', `rpc = "${ENDPOINT}"`, '[[chain]]', 'network = "a"', 'chain_id = 2', `rpc = "${ENDPOINT}"`], 'twice'],
+  ])('refuses %s, and repeats no endpoint', (_name, lines, why) => {
+    const text = refusal(() => load(toml(...lines)))
+    expect(text).toContain(why)
+    expect(text).not.toMatch(/0123456789|hunter2/)
   })
 })
 

@@ -43,7 +43,7 @@ const person = (name: string, projectId: ProjectId = DEFAULT_PROJECT): Caller =>
   const principal = endUserPrincipal(projectId, userId)
   return {
     kind: 'end_user', principal, projectId, userId, accessTokenId: 't', authTimeMs: NOW, accessTokenExpireMs: NOW + DAY_MS,
-    walletSecretId: 's',
+    walletSecret: undefined,
   }
 }
 

@@ -13,7 +13,7 @@ import type { AccessRule } from '../../src/rpc/access.ts'
 import { ACCESS, isPublic, SERVICES } from '../../src/rpc/access.ts'
 import { reasonOf } from './support/refusal.ts'
 import type { TestEdge } from './support/test-edge.ts'
-import { openTestEdge, testKey, testUser } from './support/test-edge.ts'
+import { openTestEdge, testKey, testUser, WALLET_AUTH } from './support/test-edge.ts'
 
 const UNIX = 'unix'
 const everyPermission = PERMISSIONS.filter((name) => name !== 'admin')
@@ -27,6 +27,13 @@ const keys = {
   weakSidecar: testKey(7, []),
 }
 
+/** One a protocol, so that none of them asks faster than a person may. */
+const people = (['grpc', 'connect', 'grpcWeb', UNIX] as const).flatMap((protocol) =>
+  (['endUser', 'endUserWithSecret', 'endUserWithForgery'] as const).map((caller) => ({
+    name: `${caller} over ${protocol}`,
+    user: testUser(`${caller}-${protocol}`),
+  })),
+)
 const users = {
   endUser: testUser('alice'),
   lateUser: testUser('bob', { expireTimeMs: 1 }),
@@ -70,6 +77,20 @@ const REQUESTS: { readonly [S in keyof typeof ACCESS]: { readonly [M in keyof (t
     listGrants: {},
     revokeGrant: { grantId: `grant_${'ab'.repeat(16)}` },
   },
+  endUser: {
+    authenticateWithJwt: { projectId: 'default', jwt: 'a.b.c' },
+    startEmailCode: { projectId: 'default', email: 'a@example.com' },
+    verifyEmailCode: { projectId: 'default', flowId: 'flow', code: '12345678' },
+    startOidc: { projectId: 'default', provider: 'google' },
+    authenticateWithOidc: { projectId: 'default', flowId: 'flow', proof: { case: 'idToken', value: 'a.b.c' } },
+    refreshAccessToken: { projectId: 'default', refreshToken: 'crt' },
+    signOut: { projectId: 'default', refreshToken: 'crt' },
+    validateAccessToken: { accessToken: 'a.b.c' },
+    getEndUser: { userId: 'alice' },
+    registerWalletSecret: { publicKey: 'A'.repeat(124), validUntil: { seconds: 1n } },
+    listWalletSecrets: {},
+    revokeWalletSecret: { walletSecretId: 'device' },
+  },
   audit: { listEvents: {}, watchEvents: {}, verifyChain: {}, getCheckpoint: {} },
   admin: {
     createProject: { projectId: 'p' },
@@ -106,9 +127,11 @@ const expected = ({ service, method }: Row, caller: string): string | undefined 
   if (caller === 'expired') return 'API_KEY_EXPIRED'
   if (caller === 'forgedUser' || caller === 'signedOutUser') return 'ACCESS_TOKEN_INVALID'
   if (caller === 'lateUser') return 'ACCESS_TOKEN_EXPIRED'
-  if (caller === 'endUser') {
+  if (caller === 'endUser' || caller === 'endUserWithSecret' || caller === 'endUserWithForgery') {
     if (rule.endUsers === 'never') return 'CALLER_NOT_ALLOWED'
-    return rule.endUsers === 'token' ? undefined : 'WALLET_SECRET_REQUIRED'
+    // What is shown is looked at, whether or not it is asked for.
+    if (caller === 'endUserWithForgery') return 'WALLET_AUTH_INVALID'
+    return rule.endUsers === 'token' || caller === 'endUserWithSecret' ? undefined : 'WALLET_SECRET_REQUIRED'
   }
   if (rule.permissions.length === 0) return 'CALLER_NOT_ALLOWED'
   const held: ReadonlySet<string> = keys[caller as keyof typeof keys].record.permissions
@@ -150,7 +173,7 @@ describe('each caller at each RPC', () => {
   beforeAll(async () => {
     open = await openTestEdge({
       keys: Object.values(keys),
-      users: Object.values(users),
+      users: [...Object.values(users), ...people.map(({ user }) => user)],
       listen: {
         socket: socketOf('plain'),
         boundSockets: [
@@ -165,7 +188,7 @@ describe('each caller at each RPC', () => {
     rmSync(directory, { recursive: true, force: true })
   })
 
-  const overSocket = (desc: DescService, path: string, secret?: string) =>
+  const overSocket = (desc: DescService, path: string, secret?: string, walletAuth?: string) =>
     createClient(
       desc,
       createGrpcTransport({
@@ -174,6 +197,7 @@ describe('each caller at each RPC', () => {
         interceptors: [
           (next) => (request) => {
             if (secret !== undefined) request.header.set('authorization', `Bearer ${secret}`)
+            if (walletAuth !== undefined) request.header.set('x-wallet-auth', walletAuth)
             return next(request)
           },
         ],
@@ -199,18 +223,27 @@ describe('each caller at each RPC', () => {
     expired: keys.expired.secret,
     revoked: keys.revoked.secret,
     endUser: users.endUser.token,
+    endUserWithSecret: users.endUser.token,
+    endUserWithForgery: users.endUser.token,
     lateUser: users.lateUser.token,
     signedOutUser: users.signedOutUser.token,
     forgedUser: `${users.endUser.token}x`,
   }
 
+  const walletAuths = { endUserWithSecret: WALLET_AUTH, endUserWithForgery: `${WALLET_AUTH}x` }
+
   for (const [caller, secret] of Object.entries(secrets)) {
+    const walletAuth = caller in walletAuths ? walletAuths[caller as keyof typeof walletAuths] : undefined
     it.each(['grpc', 'connect', 'grpcWeb', UNIX] as const)(`${caller} over %s`, async (protocol) => {
+      const person = people.find(({ name }) => name === `${caller} over ${protocol}`)
+      const token = person?.user.token ?? secret
       for (const row of ROWS) {
         if (row.method.methodKind === 'bidi_streaming' && protocol !== 'grpc' && protocol !== UNIX) continue
         const desc: DescService = SERVICES[row.service]
         const client =
-          protocol === UNIX ? overSocket(desc, socketOf('plain'), secret) : open.client(desc, secret, protocol)
+          protocol === UNIX
+            ? overSocket(desc, socketOf('plain'), token, walletAuth)
+            : open.client(desc, token, protocol, walletAuth)
         await check(client, row, caller)
       }
     })
@@ -237,7 +270,8 @@ describe('each caller at each RPC', () => {
     const denied = new Set(open.denials.map(({ caller, reason }) => `${caller.principal} ${reason}`))
     expect(denied).toContain(`${keys.nothing.record.apiKeyId} PERMISSION_MISSING`)
     expect(denied).toContain(`${keys.admin.record.apiKeyId} PERMISSION_MISSING`)
-    expect(denied).toContain('user:default/alice CALLER_NOT_ALLOWED')
-    expect(denied).toContain('user:default/alice WALLET_SECRET_REQUIRED')
+    expect(denied).toContain('user:default/endUser-grpc CALLER_NOT_ALLOWED')
+    expect(denied).toContain('user:default/endUser-grpc WALLET_SECRET_REQUIRED')
+    expect(denied).toContain('user:default/endUserWithForgery-grpc WALLET_AUTH_INVALID')
   })
 })

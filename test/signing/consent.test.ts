@@ -41,7 +41,7 @@ const person = (name: string): EndUserCaller => {
     accessTokenId: 't',
     authTimeMs: NOW,
     accessTokenExpireMs: NOW + 60_000,
-    walletSecretId: 's',
+    walletSecret: undefined,
   }
 }
 

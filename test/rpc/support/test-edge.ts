@@ -11,8 +11,10 @@ import type { Call } from '../../../src/domain/call.ts'
 import { failure } from '../../../src/domain/failure.ts'
 import { readSettings } from '../../../src/domain/project-settings.ts'
 import type { ApiKeyId, GrantId, ProjectId, UserId, WalletId } from '../../../src/domain/ids.ts'
+import { Secret } from '../../../src/domain/secret.ts'
 import type { ApiKeyDirectory, ApiKeyRecord } from '../../../src/rpc/authenticate.ts'
 import type { DelegationUseCases, GrantView } from '../../../src/rpc/delegation-use-cases.ts'
+import type { EndUserUseCases, WalletSecretView } from '../../../src/rpc/end-user-use-cases.ts'
 import type { AccessToken, EndUserDirectory } from '../../../src/rpc/end-users.ts'
 import type { Edge, EdgeListen } from '../../../src/rpc/edge.ts'
 import { openEdge } from '../../../src/rpc/edge.ts'
@@ -70,6 +72,9 @@ export const testUser = (userId: string, rest: Partial<AccessToken> = {}): TestU
   },
 })
 
+/** Passes for a proof of any request. */
+export const WALLET_AUTH = 'an x-wallet-auth'
+
 const usersOf = (users: readonly TestUser[]): EndUserDirectory => ({
   verifyAccessToken: (token, nowMs) => {
     const user = users.find((one) => one.token === token && !one.isSignedOut)
@@ -77,6 +82,13 @@ const usersOf = (users: readonly TestUser[]): EndUserDirectory => ({
     const { expireTimeMs } = user.facts
     if (expireTimeMs <= nowMs) throw failure('ACCESS_TOKEN_EXPIRED', { expireTime: new Date(expireTimeMs).toISOString() })
     return user.facts
+  },
+  proveWalletSecret: async (_caller, { token }) => {
+    if (token !== WALLET_AUTH) throw failure('WALLET_AUTH_INVALID', { detail: 'signature' })
+    return { walletSecretId: 'device', keyHash: '00' }
+  },
+  proveNewWalletSecret: async (_publicKey, { token }) => {
+    if (token !== WALLET_AUTH) throw failure('WALLET_AUTH_INVALID', { detail: 'signature' })
   },
   assertStands: ({ accessTokenId }) => {
     if (users.some(({ facts, isSignedOut }) => isSignedOut && facts.tokenId === accessTokenId))
@@ -147,6 +159,14 @@ export const SIGNED = {
   receipt: RECEIPT,
 } as const satisfies SignedDigest
 
+const SIGNED_IN = {
+  endUser: { projectId: PROJECT, userId: 'alice' as UserId, createTimeMs: 1, identities: [] },
+  isNewEndUser: false,
+  accessToken: 'a.b.c',
+  accessTokenExpireMs: 1_700_000_000_000,
+  refreshToken: { token: new Secret('crt_refresh'), expireMs: 4_000_000_000_000 },
+} as const
+
 const PROJECT_VIEW: ProjectView = {
   projectId: PROJECT,
   displayName: '',
@@ -168,6 +188,7 @@ const KEY_VIEW: ApiKeyView = {
   revokeTimeMs: undefined,
   state: 'active',
 }
+const SECRET: WalletSecretView = { walletSecretId: 'device', publicKey: 'MFkw', validUntilMs: 2, createTimeMs: 1 }
 const FREEZE: FreezeView = { scope: 'wallet', id: WALLET.walletId, note: '', actor: 'api_key:x', createTimeMs: 1 }
 
 export const GRANT: GrantView = {
@@ -212,6 +233,7 @@ const defaultUseCases = (): UseCases => ({
       signerKind: 'eoa',
       recoveredAddress: WALLET.address,
       digest: SIGNED.digest,
+      block: undefined,
     }),
   },
   delegation: {
@@ -219,6 +241,20 @@ const defaultUseCases = (): UseCases => ({
     getGrant: async () => GRANT,
     listGrants: async () => ({ items: [GRANT], nextCursor: undefined }),
     revokeGrant: async () => ({ ...GRANT, state: 'revoked', revokeTimeMs: 1_700_000_000_456 }),
+  },
+  endUsers: {
+    authenticateWithJwt: async () => SIGNED_IN,
+    startEmailCode: async () => ({ flowId: 'flow', expireMs: 1_700_000_000_000 }),
+    verifyEmailCode: async () => SIGNED_IN,
+    startOidc: async () => ({ flowId: 'flow', state: 's', nonce: 'n', authorizationUrl: '', expireMs: 1_700_000_000_000 }),
+    authenticateWithOidc: async () => SIGNED_IN,
+    refreshAccessToken: async () => SIGNED_IN,
+    signOut: async () => {},
+    validateAccessToken: async () => ({ endUser: SIGNED_IN.endUser, method: 'jwt', authTimeMs: 1, expireTimeMs: 2 }),
+    getEndUser: async () => SIGNED_IN.endUser,
+    registerWalletSecret: async () => SECRET,
+    listWalletSecrets: async () => [SECRET],
+    revokeWalletSecret: async () => SECRET,
   },
   audit: {
     listEvents: async () => [],
@@ -279,6 +315,9 @@ const recording = <Group extends object>(group: Group, reached: Reached[]): Grou
 export type TestEdgeOptions = {
   readonly keys: readonly TestKey[]
   readonly users?: readonly TestUser[]
+  /** In place of one that knows `users`. */
+  readonly directoryOfUsers?: EndUserDirectory
+  readonly endUsers?: Partial<EndUserUseCases>
   readonly wallets?: Partial<WalletUseCases>
   readonly signing?: Partial<SigningUseCases>
   readonly delegation?: Partial<DelegationUseCases>
@@ -298,7 +337,8 @@ export type TestEdge = AsyncDisposable & {
   readonly internal: unknown[]
   readonly denials: Denial[]
   readonly reloads: string[]
-  readonly client: <D extends DescService>(desc: D, secret?: string, protocol?: Protocol) => Client<D>
+  /** `walletAuth`: sent as `x-wallet-auth`. */
+  readonly client: <D extends DescService>(desc: D, secret?: string, protocol?: Protocol, walletAuth?: string) => Client<D>
 }
 
 const LOOPBACK = { host: '127.0.0.1', port: 0 }
@@ -306,12 +346,13 @@ const LOOPBACK = { host: '127.0.0.1', port: 0 }
 const baseUrl = (edge: Edge, protocol: Protocol) =>
   `http://${protocol === 'grpc' ? edge.grpcAddress : edge.connectAddress}`
 
-const transportTo = (edge: Edge, protocol: Protocol, secret: string | undefined) => {
+const transportTo = (edge: Edge, protocol: Protocol, secret: string | undefined, walletAuth: string | undefined) => {
   const options = {
     baseUrl: baseUrl(edge, protocol),
     interceptors: [
       (next: (request: never) => Promise<never>) => (request: { readonly header: Headers }) => {
         if (secret !== undefined) request.header.set('authorization', `Bearer ${secret}`)
+        if (walletAuth !== undefined) request.header.set('x-wallet-auth', walletAuth)
         return next(request as never)
       },
     ] as never,
@@ -334,11 +375,12 @@ export const openTestEdge = async (options: TestEdgeOptions): Promise<TestEdge> 
       wallets: recording({ ...base.wallets, ...options.wallets }, reached),
       signing: recording({ ...base.signing, ...options.signing }, reached),
       delegation: recording({ ...base.delegation, ...options.delegation }, reached),
+      endUsers: recording({ ...base.endUsers, ...options.endUsers }, reached),
       audit: recording({ ...base.audit, ...options.audit }, reached),
       admin: recording({ ...base.admin, ...options.admin }, reached),
     },
     directory: directoryOf(options.keys),
-    users: usersOf(options.users ?? []),
+    users: options.directoryOfUsers ?? usersOf(options.users ?? []),
     idempotency: options.idempotency ?? memoryStore(),
     recordDenial: async (denial) => {
       denials.push(denial)
@@ -371,7 +413,8 @@ export const openTestEdge = async (options: TestEdgeOptions): Promise<TestEdge> 
     internal,
     denials,
     reloads,
-    client: (desc, secret, protocol = 'grpc') => createClient(desc, transportTo(edge, protocol, secret)),
+    client: (desc, secret, protocol = 'grpc', walletAuth) =>
+      createClient(desc, transportTo(edge, protocol, secret, walletAuth)),
     [Symbol.asyncDispose]: async () => {
       await edge.stop(0)
       rmSync(directory, { recursive: true, force: true })

@@ -1,0 +1,159 @@
+/**
+ * The providers of one chain: the first that works answers, one that fails again and again is left alone for a while, and
+ * what money hangs on is asked of two. Every provider shows that it serves the right chain before it is believed.
+ */
+import type { Clock } from '../domain/clock.ts'
+import { type Failure, failure } from '../domain/failure.ts'
+import { CallReverted } from './call-reverted.ts'
+import { type AskProvider, ProviderFault } from './json-rpc.ts'
+
+/** What decides whether two answers are the same, and what is left of one: undefined refuses the answer. */
+export type ReadResult<T> = (result: unknown) => T | undefined
+
+export type ProviderSetOptions = {
+  readonly network: string
+  /** Shown by a provider's `identify` before anything else is asked of it, and again after it failed. */
+  readonly identify: { readonly method: string; readonly params: readonly unknown[]; readonly expected: string }
+  readonly providers: readonly AskProvider[]
+  readonly clock: Clock
+}
+
+const FAILURES_TO_OPEN = 3
+const OPEN_MS = 30_000
+
+/** A provider, and how it has done. */
+class Breaker {
+  readonly ask: AskProvider
+  #failures = 0
+  #openUntilMs = -Infinity
+  isIdentified = false
+
+  constructor(ask: AskProvider) {
+    this.ask = ask
+  }
+
+  isOpen(nowMs: number): boolean {
+    return nowMs < this.#openUntilMs
+  }
+
+  succeeded(): void {
+    this.#failures = 0
+    this.#openUntilMs = -Infinity
+  }
+
+  failed(nowMs: number): void {
+    this.isIdentified = false
+    this.#failures += 1
+    if (this.#failures >= FAILURES_TO_OPEN) this.#openUntilMs = nowMs + OPEN_MS
+  }
+}
+
+/** What a provider said: a value, or that the call reverts. */
+type Said<T> = { readonly value: T } | { readonly reverted: CallReverted }
+
+export class ProviderSet {
+  readonly #options: ProviderSetOptions
+  readonly #breakers: readonly Breaker[]
+  #sawWrongChain = false
+
+  constructor(options: ProviderSetOptions) {
+    this.#options = options
+    this.#breakers = options.providers.map((ask) => new Breaker(ask))
+  }
+
+  /** The answer of the first provider that gives one. Throws CHAIN_UNAVAILABLE, CallReverted. */
+  async ask<T>(method: string, params: readonly unknown[], read: ReadResult<T>, signal?: AbortSignal): Promise<T> {
+    const [said] = await this.#collect(1, method, params, read, signal)
+    return this.#valueOf(said)
+  }
+
+  /**
+   * As `ask`, of two providers at once where there are two: CHAIN_DISAGREEMENT when their answers differ. A second one
+   * that is away leaves the word of the first.
+   */
+  async agree<T extends string>(
+    method: string,
+    params: readonly unknown[],
+    read: ReadResult<T>,
+    signal?: AbortSignal,
+  ): Promise<T> {
+    const [one, other] = await this.#collect(2, method, params, read, signal)
+    if (one !== undefined && other !== undefined && !isSame(one, other)) throw failure('CHAIN_DISAGREEMENT', { network: this.#options.network })
+    return this.#valueOf(one)
+  }
+
+  #unavailable(): Failure {
+    const why = this.#sawWrongChain ? 'a provider serves another chain' : 'no provider gave a usable answer'
+    return failure('CHAIN_UNAVAILABLE', { network: this.#options.network, why })
+  }
+
+  #valueOf<T>(said: Said<T> | undefined): T {
+    if (said === undefined) throw this.#unavailable()
+    if ('reverted' in said) throw said.reverted
+    return said.value
+  }
+
+  /** Up to `wanted` answers, each of another provider, in the order of the list. */
+  async #collect<T>(
+    wanted: number,
+    method: string,
+    params: readonly unknown[],
+    read: ReadResult<T>,
+    signal: AbortSignal | undefined,
+  ): Promise<readonly Said<T>[]> {
+    const nowMs = this.#nowMs()
+    const closed = this.#breakers.filter((breaker) => !breaker.isOpen(nowMs))
+    // With every one left alone the caller would be refused for half a minute over what may be over: they are tried.
+    const candidates = [...(closed.length > 0 ? closed : this.#breakers)]
+    const said: Said<T>[] = []
+    while (said.length < wanted && candidates.length > 0) {
+      const round = candidates.splice(0, wanted - said.length)
+      const answers = await Promise.all(round.map((breaker) => this.#askOne(breaker, method, params, read, signal)))
+      said.push(...answers.filter((answer) => answer !== undefined))
+      signal?.throwIfAborted()
+    }
+    return said
+  }
+
+  async #askOne<T>(
+    breaker: Breaker,
+    method: string,
+    params: readonly unknown[],
+    read: ReadResult<T>,
+    signal: AbortSignal | undefined,
+  ): Promise<Said<T> | undefined> {
+    try {
+      await this.#identify(breaker, signal)
+      const value = read(await breaker.ask(method, params, signal))
+      if (value === undefined) throw new ProviderFault('not an answer to this question')
+      breaker.succeeded()
+      return { value }
+    } catch (error) {
+      if (error instanceof CallReverted) {
+        breaker.succeeded()
+        return { reverted: error }
+      }
+      if (!(error instanceof ProviderFault)) throw error
+      if (signal?.aborted !== true) breaker.failed(this.#nowMs())
+      return undefined
+    }
+  }
+
+  async #identify(breaker: Breaker, signal: AbortSignal | undefined): Promise<void> {
+    if (breaker.isIdentified) return
+    const { method, params, expected } = this.#options.identify
+    const shown = await breaker.ask(method, params, signal)
+    if (shown !== expected) {
+      this.#sawWrongChain = true
+      throw new ProviderFault('it serves another chain')
+    }
+    breaker.isIdentified = true
+  }
+
+  #nowMs(): number {
+    return Number(this.#options.clock.monotonicNs() / 1_000_000n)
+  }
+}
+
+const isSame = <T>(one: Said<T>, other: Said<T>): boolean =>
+  'reverted' in one ? 'reverted' in other : 'value' in other && one.value === other.value

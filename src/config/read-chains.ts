@@ -1,0 +1,72 @@
+/** `[[chain]]`: where a chain is read. Endpoints are secrets: providers put the account's key into the URL. */
+import { readFileSync } from 'node:fs'
+import { Secret } from '../domain/secret.ts'
+import type { ChainSettings } from './config.ts'
+import { ConfigError } from './config-error.ts'
+import { parseIntegerWithin, parsePath, type RawSetting, SettingProblem } from './parse-setting.ts'
+
+export const CHAIN_KEYS = ['network', 'chain_id', 'rpc', 'rpc_file'] as const
+
+export type ReadChain = { readonly settings: ChainSettings; readonly endpoints: readonly Secret<string>[] }
+type Table = <V>(key: string, parse: (raw: RawSetting) => V) => V | undefined
+
+const MAX_ENDPOINTS = 8
+const MAX_FILE_CHARACTERS = 32_768
+
+const parseNetwork = (raw: RawSetting): string => {
+  if (typeof raw !== 'string' || !/^[a-z][a-z0-9-]{0,31}$/.test(raw))
+    throw new SettingProblem('expected a network name: lower-case letters, digits and hyphens, at most 32')
+  return raw
+}
+
+const parseEndpoint = (text: string): URL => {
+  const url = text.length <= 2_048 && URL.canParse(text) ? new URL(text) : undefined
+  if (url === undefined || !/^https?:$/.test(url.protocol) || url.username !== '' || url.password !== '')
+    throw new SettingProblem('expected http(s) URLs of JSON-RPC endpoints, without a name or password in them')
+  return url
+}
+
+const parseEndpoints = (texts: readonly string[]): readonly URL[] => {
+  const urls = texts.map((text) => text.trim()).filter((text) => text !== '' && !text.startsWith('#')).map(parseEndpoint)
+  if (urls.length === 0 || urls.length > MAX_ENDPOINTS) throw new SettingProblem(`expected 1 to ${MAX_ENDPOINTS} endpoints`)
+  return urls
+}
+
+const readEndpointFile = (path: string): readonly URL[] => {
+  let text: string
+  try {
+    text = readFileSync(path, 'utf8')
+  } catch (error) {
+    throw new SettingProblem(`the file cannot be read (${(error as NodeJS.ErrnoException).code ?? 'unknown'})`)
+  }
+  if (text.length > MAX_FILE_CHARACTERS) throw new SettingProblem(`the file has more than ${MAX_FILE_CHARACTERS} characters`)
+  return parseEndpoints(text.split('\n'))
+}
+
+const requireText = (raw: RawSetting): string => {
+  if (typeof raw !== 'string') throw new SettingProblem('expected a string')
+  return raw
+}
+
+/** Reads one table. Throws ConfigError, SettingProblem. */
+export const readChain = (table: Table, where: string, baseDir: string): ReadChain => {
+  const network = table('network', parseNetwork)
+  const chainId = table('chain_id', parseIntegerWithin(1, Number.MAX_SAFE_INTEGER) as (raw: RawSetting) => number)
+  if (network === undefined) throw new ConfigError(where, 'lacks network')
+  if (chainId === undefined) throw new ConfigError(where, 'lacks chain_id')
+  const isGiven = (key: string): boolean => table(key, () => true) === true
+  if (isGiven('rpc') === isGiven('rpc_file')) throw new ConfigError(where, 'has either rpc or rpc_file')
+  const urls =
+    table('rpc', (raw) => parseEndpoints(requireText(raw).split(','))) ??
+    table('rpc_file', (raw) => readEndpointFile(parsePath(raw, baseDir))) ??
+    []
+  const hosts = urls.map(({ host }) => host)
+  return { settings: { network, chainId: BigInt(chainId), hosts }, endpoints: urls.map(({ href }) => new Secret(href)) }
+}
+
+/** Refuses a name that is there twice: which of the two is meant would be a guess. */
+export const requireDistinct = (chains: readonly ReadChain[], path: string): void => {
+  const names = chains.map(({ settings }) => settings.network)
+  const twice = names.find((name, index) => names.indexOf(name) !== index)
+  if (twice !== undefined) throw new ConfigError(path, `[[chain]] ${twice} is there twice`)
+}

@@ -1,0 +1,30 @@
+/** countersign.v1.EndUserService: from the wire to a use case and back. */
+import type { MessageInitShape } from '@bufbuild/protobuf'
+import type { WalletSecretSchema } from '../../gen/countersign/v1/end_user_pb.ts'
+import type { EndUserUseCases, WalletSecretView } from './end-user-use-cases.ts'
+import type { Handlers } from './pipeline.ts'
+import { signInHandlers } from './sign-in-handlers.ts'
+import { fromTimestamp, toTimestamp } from './wire-words.ts'
+
+const toWireSecret = (secret: WalletSecretView): MessageInitShape<typeof WalletSecretSchema> => ({
+  walletSecretId: secret.walletSecretId,
+  publicKey: secret.publicKey,
+  validUntil: toTimestamp(secret.validUntilMs),
+  createTime: toTimestamp(secret.createTimeMs),
+})
+
+export const createEndUserService = (endUsers: EndUserUseCases): Handlers<'endUser'> => ({
+  ...signInHandlers(endUsers),
+  registerWalletSecret: async ({ walletSecretId, publicKey, validUntil }, call) => {
+    // The message's rules require it.
+    const validUntilMs = fromTimestamp(validUntil) ?? 0
+    const secret = await endUsers.registerWalletSecret(call, { walletSecretId, publicKey, validUntilMs })
+    return { walletSecret: toWireSecret(secret) }
+  },
+  listWalletSecrets: async (_request, call) => ({
+    walletSecrets: (await endUsers.listWalletSecrets(call)).map(toWireSecret),
+  }),
+  revokeWalletSecret: async ({ walletSecretId }, call) => ({
+    walletSecret: toWireSecret(await endUsers.revokeWalletSecret(call, { walletSecretId })),
+  }),
+})
