@@ -1,5 +1,6 @@
 import { auditHead } from '../vault/audit-chain.ts'
 import { countWallets } from '../vault/wallets.ts'
+import { type DeliveryBacklog, deliveryBacklog } from '../vault/webhook-deliveries.ts'
 import { type CustodyStatus, custodyStatus } from './custody.ts'
 import { type FreezeView, listFreezes } from './freezes.ts'
 import type { AdminNeeds } from './needs.ts'
@@ -29,7 +30,11 @@ export type StatusView = CustodyStatus & {
   readonly walletCount: bigint
   readonly auditSequence: bigint
   readonly presignatureCount: bigint
+  readonly webhooks: WebhookStatusView
 }
+
+/** Counts since the start; what waits is of all time. */
+export type WebhookStatusView = DeliveryBacklog & { readonly delivered: number; readonly failedAttempts: number }
 
 type PartyStatus = Awaited<ReturnType<AdminNeeds['engine']['status']>>
 
@@ -62,7 +67,7 @@ export const worstLinkState = (links: readonly LinkView[]): LinkState =>
   WORST_FIRST.find((state) => links.some((link) => link.state === state)) ?? 'starting'
 
 export const getStatus = async (
-  needs: AdminNeeds,
+  needs: AdminNeeds & { readonly webhookCounts: () => Omit<WebhookStatusView, keyof DeliveryBacklog> },
   started: { readonly version: string; readonly timeMs: number },
 ): Promise<StatusView> => {
   const { vault, engine } = needs
@@ -82,6 +87,7 @@ export const getStatus = async (
     walletCount: BigInt(countWallets(vault.read)),
     auditSequence: auditHead(vault.read).sequence,
     presignatureCount,
+    webhooks: { ...deliveryBacklog(vault.read), ...needs.webhookCounts() },
     ...custody,
   }
 }

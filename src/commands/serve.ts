@@ -34,6 +34,7 @@ import { RateLimiter } from '../signing/rate-limiter.ts'
 import { auditHead } from '../vault/audit-chain.ts'
 import { type DaemonVault, openDaemonVault } from '../vault/daemon-vault.ts'
 import { listFreezes } from '../vault/freezes.ts'
+import { pruneSessionRequests, pruneSessionUsage } from '../vault/session-marks.ts'
 import { pruneRequests } from '../vault/requests.ts'
 import { pruneFlows } from '../vault/sign-in-flows.ts'
 import { verifyStateIndex } from '../vault/state-index.ts'
@@ -44,15 +45,18 @@ import { getWallet } from '../vault/wallets.ts'
 import { rootKeyProviders } from './root-keys.ts'
 import { backupPlaces, sealDirectory, sealUseCases, sealUsers } from './sealed-daemon.ts'
 import { VERSION } from './version.ts'
+import { deliveryBacklog, pruneWebhooks } from '../vault/webhook-deliveries.ts'
 import { watchParties } from './watch-parties.ts'
 import { wireChains } from './wire-chains.ts'
 import { createEndUserDirectory } from './wire-end-users.ts'
 import { createDirectory, createIdempotencyStore, denialRecorder } from './wire-directory.ts'
 import { startGrantSweep } from './sweep-grants.ts'
 import { type Edge, type Endpoints, startEdge } from './wire-edge.ts'
+import { openSessions } from './wire-session.ts'
 import { wireHttpEgress } from './wire-egress.ts'
 import { wireSignIn, wireWeb } from './wire-sign-in.ts'
 import { wireUseCases } from './wire-use-cases.ts'
+import { wireWebhooks } from './wire-webhooks.ts'
 
 export type RunningDaemon = { readonly endpoints: Endpoints; readonly stop: () => Promise<void> }
 export type ServeOptions = { readonly mode: 'dev' | 'production'; readonly log: Logger }
@@ -113,6 +117,7 @@ export const composeDaemon = async (
         credentialsDirectory: config.credentialsDirectory,
         backup: backups.cosigner,
         allowExport: config.allowExport.cosigner,
+        allowImport: config.allowImport.cosigner,
       },
       onAlert,
       onAvailability: (available, why) => {
@@ -133,6 +138,10 @@ export const composeDaemon = async (
     const grantEnded: GrantEnded = () => undefined
     const send = wireHttpEgress(config)
     const signIn = wireSignIn({ vault, clock, send, config, secrets })
+    const sessions = openSessions(vault, clock, (what, detail) => onAlert('daemon', what, detail))
+    closing.push(() => sessions.sessionSigner.close())
+    const webhooks = wireWebhooks({ config, vault, clock, send, metrics, log })
+    closing.push(webhooks.stop)
     const needs = {
       vault,
       engine,
@@ -144,12 +153,17 @@ export const composeDaemon = async (
       started: { version: VERSION, timeMs: startedMs },
       backup: backups.daemon,
       allowExport: config.allowExport.daemon,
+      allowImport: config.allowImport.daemon,
       rootKey: providers.daemon,
+      isVenueProfile: (id: string) => sessions.profiles().offered.some(({ profile }) => profile.id === id),
       custody: new CustodyTurns(),
+      sessions,
       chains: wireChains(config, secrets, send, clock),
       signIn,
       maxGrantMs: config.maxGrantDays * DAY_MS,
       grantEnded,
+      judgeUrl: webhooks.judgeUrl,
+      webhookCounts: webhooks.webhookCounts,
     }
     edge = await startEdge({
       config,
@@ -167,10 +181,11 @@ export const composeDaemon = async (
     const served = edge
     closing.push(startHousekeeping(vault, engine, log))
     closing.push(startGrantSweep(vault, clock, grantEnded))
+    webhooks.start()
     closing.push(() => served.stop(STOP_WAIT_MS))
     edge.setServing(engine.available)
     closing.push(watchParties({ vault, engine, setServing: served.setServing, log }))
-    const endpoints = { ...edge.endpoints, ...(await serveMetrics(config, log, { metrics, engine, edge }, closing)) }
+    const endpoints = { ...edge.endpoints, ...(await serveMetrics(config, log, { vault, metrics, engine, edge }, closing)) }
     publishEndpoints(paths.endpoints, endpoints)
     closing.push(async () => rmSync(paths.endpoints, { force: true }))
     logDaemonServing(log, endpoints)
@@ -192,13 +207,13 @@ const lowPoolReporter = (log: Logger, metrics: Metrics) => {
   }
 }
 
-type Measured = { readonly metrics: Metrics; readonly engine: SigningEngine; readonly edge: Edge }
+type Measured = { readonly vault: DaemonVault; readonly metrics: Metrics; readonly engine: SigningEngine; readonly edge: Edge }
 
 /** Opens the metrics listener, if there is to be one; answers where it is. */
 const serveMetrics = async (
   { metricsListen }: Config,
   log: Logger,
-  { metrics, engine, edge }: Measured,
+  { vault, metrics, engine, edge }: Measured,
   closing: (() => Promise<void>)[],
 ): Promise<{ readonly metrics?: string }> => {
   if (metricsListen === undefined) return {}
@@ -206,7 +221,7 @@ const serveMetrics = async (
     const { available, signer, cosigner } = await engine.status()
     return available ? worstLinkState(linkViews(signer, cosigner)) : 'unavailable'
   }
-  const sources = { pool: () => engine.poolView(), linkState, inFlight: edge.inFlight }
+  const sources = { pool: () => engine.poolView(), linkState, inFlight: edge.inFlight, webhooks: () => deliveryBacklog(vault.read) }
   const onError = (error: unknown): void => logInternalError(log, { where: 'metrics', error })
   const listener = await listenMetrics(metricsListen, () => metrics.scrape(sources), metrics.contentType, onError)
   closing.push(listener.close)
@@ -260,6 +275,9 @@ const startHousekeeping = (vault: DaemonVault, engine: SigningEngine, log: Logge
         pruneUsage(tx, utcDay(nowMs) - USAGE_DAYS, PRUNE_AT_ONCE),
         pruneSessions(tx, nowMs, PRUNE_AT_ONCE),
         pruneFlows(tx, nowMs, PRUNE_AT_ONCE),
+        pruneSessionUsage(tx, utcDay(nowMs) - USAGE_DAYS, PRUNE_AT_ONCE),
+        pruneSessionRequests(tx, nowMs, PRUNE_AT_ONCE),
+        pruneWebhooks(tx, nowMs, PRUNE_AT_ONCE),
       ) === PRUNE_AT_ONCE
     // As long as there is more, with a pause for everybody else's commits, or a busy day would never be forgotten.
     while (await vault.commit(pruneSome).catch(() => false)) {

@@ -13,13 +13,23 @@ import { getCheckpoint, listEvents, verifyChain, watchEvents } from '../admin/au
 import { createBackup, type CustodyNeeds, rotateVaultKey } from '../admin/custody.ts'
 import { freeze, unfreeze } from '../admin/freezes.ts'
 import { createGrant, getGrant, type GrantNeeds, listGrants, revokeGrant } from '../delegation/grants.ts'
+import {
+  createWebhook,
+  deleteWebhook,
+  listWebhookDeliveries,
+  listWebhooks,
+  redeliverWebhook,
+  updateWebhook,
+} from '../delegation/webhook-endpoints.ts'
 import { createProject, getProject, listProjects, updateProject } from '../admin/projects.ts'
 import { getStatus } from '../admin/status.ts'
 import type { UseCases } from '../rpc/use-cases.ts'
+import { type Sessions, wireSession } from './wire-session.ts'
 import { authorize } from '../signing/authorize.ts'
 import type { RateLimiter } from '../signing/rate-limiter.ts'
 import { signAuthorization, signDigest, signMessage, signTransaction, signTypedData } from '../signing/requests.ts'
 import type { SignNeeds } from '../signing/sign.ts'
+import type { Webhooks } from './wire-webhooks.ts'
 import { verifySignature } from '../wallet/verify-signature.ts'
 import { authenticateWithJwt } from '../user/authenticate-with-jwt.ts'
 import { startEmailCode, verifyEmailCode } from '../user/email-codes.ts'
@@ -29,8 +39,11 @@ import { refreshAccessToken, signOut } from '../user/refresh-access-token.ts'
 import type { SignInNeeds } from '../user/sign-in-needs.ts'
 import { listWalletSecrets, registerWalletSecret, revokeWalletSecret } from '../user/wallet-secrets.ts'
 
-export type UseCaseNeeds = CustodyNeeds & Pick<GrantNeeds, 'maxGrantMs' | 'grantEnded'> & {
+export type UseCaseNeeds = CustodyNeeds &
+  Pick<GrantNeeds, 'maxGrantMs' | 'grantEnded'> &
+  Pick<Webhooks, 'judgeUrl' | 'webhookCounts'> & {
   readonly rates: RateLimiter
+  readonly sessions: Sessions
   readonly chains: Chains
   readonly onAlert: SignNeeds['onAlert']
   readonly signIn: SignInNeeds
@@ -42,6 +55,7 @@ export const wireUseCases = (needs: UseCaseNeeds): UseCases => {
   const { signIn } = needs
   const creating = { ...needs, filling: new Set<string>() }
   const refreshing = { ...needs, refreshing: new Map<ProjectId, number>() }
+  const signing = { ...needs, requireSessionFlow: needs.sessions.requireSessionFlow }
   const reading = (call: Call): UseCaseNeeds => {
     authorize(needs.vault.read, needs, call, 'audit:read')
     return needs
@@ -57,11 +71,11 @@ export const wireUseCases = (needs: UseCaseNeeds): UseCases => {
       warmPresignatures: (call, args) => warmPresignatures(needs, call, args),
     },
     signing: {
-      signMessage: async (call, args) => signMessage(needs, call, args),
-      signTypedData: async (call, args) => signTypedData(needs, call, args),
-      signTransaction: (call, args) => signTransaction(needs, call, args),
-      signAuthorization: (call, args) => signAuthorization(needs, call, args),
-      signDigest: async (call, args) => signDigest(needs, call, args),
+      signMessage: async (call, args) => signMessage(signing, call, args),
+      signTypedData: async (call, args) => signTypedData(signing, call, args),
+      signTransaction: (call, args) => signTransaction(signing, call, args),
+      signAuthorization: (call, args) => signAuthorization(signing, call, args),
+      signDigest: async (call, args) => signDigest(signing, call, args),
       verifySignature: (call, args) => verifySignature(needs, call, args),
     },
     delegation: {
@@ -70,6 +84,7 @@ export const wireUseCases = (needs: UseCaseNeeds): UseCases => {
       listGrants: async (call, args) => listGrants(needs, call, args),
       revokeGrant: (call, args) => revokeGrant(needs, call, args),
     },
+    session: wireSession({ ...needs, ...needs.sessions }),
     endUsers: {
       authenticateWithJwt: (visitor, args) => authenticateWithJwt(signIn, visitor, args),
       startEmailCode: (visitor, args) => startEmailCode(signIn, visitor, args),
@@ -105,6 +120,14 @@ export const wireUseCases = (needs: UseCaseNeeds): UseCases => {
       createBackup: async (call) => createBackup(needs, call),
       rotateVaultKey: async (call, args) => rotateVaultKey(needs, call, args),
       getStatus: () => getStatus(needs, needs.started),
+    },
+    webhooks: {
+      createWebhook: async (call, args) => createWebhook(needs, call, args),
+      listWebhooks: async (call, args) => listWebhooks(needs, call, args),
+      updateWebhook: async (call, args) => updateWebhook(needs, call, args),
+      deleteWebhook: (call, args) => deleteWebhook(needs, call, args),
+      listWebhookDeliveries: async (call, args) => listWebhookDeliveries(needs, call, args),
+      redeliverWebhook: (call, args) => redeliverWebhook(needs, call, args),
     },
   }
 }

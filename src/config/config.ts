@@ -77,6 +77,8 @@ export type Config = {
   readonly credentialsDirectory: string | undefined
   /** Which party hands shares over to the owners of wallets. */
   readonly allowExport: { readonly daemon: boolean; readonly cosigner: boolean }
+  /** Which party takes halves of other keys in. */
+  readonly allowImport: { readonly daemon: boolean; readonly cosigner: boolean }
   /** Links to the cosigner, each with OT material and a pair of crypto workers of its own. */
   readonly cryptoWorkers: number
   readonly presignatures: {

@@ -40,6 +40,8 @@ export const describeConfig = ({ config, secrets, sources }: LoadedConfig): read
     'smtp-security': config.mail?.security,
     'smtp-username': config.mail?.username,
     'smtp-from': config.mail?.from,
+    'allow-import': config.allowImport.daemon,
+    'cosigner-allow-import': config.allowImport.cosigner,
     'crypto-workers': config.cryptoWorkers,
     'presignatures-low-water': config.presignatures.lowWater,
     'presignatures-high-water': config.presignatures.highWater,

@@ -183,6 +183,7 @@ const readSettings = (inputs: Inputs, sources: Partial<Record<OptionName, Settin
     tls: readTls(read('tls-cert-file'), read('tls-key-file'), read('tls-client-ca-file')),
     tlsIdentities: inputs.file?.tlsIdentities ?? [],
     allowPlaintextBeyondLoopback: need('allow-plaintext-beyond-loopback'),
+    allowImport: { daemon: need('allow-import'), cosigner: need('cosigner-allow-import') },
     allowExport: { daemon: need('allow-export'), cosigner: need('cosigner-allow-export') },
     rootKey: need('root-key'),
     cosignerRootKey: need('cosigner-root-key'),

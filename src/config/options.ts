@@ -152,6 +152,16 @@ export const OPTIONS = {
     placeholder: '<address>',
     summary: 'address that sign-in codes come from',
   }),
+  'allow-import': option({
+    parse: parseSwitch,
+    summary: "take the daemon's half of a private key in that a client has split (ImportPrivateKey)",
+    fallback: 'false',
+  }),
+  'cosigner-allow-import': option({
+    parse: parseSwitch,
+    summary: 'the same for the half of the embedded cosigner',
+    fallback: 'false',
+  }),
   'crypto-workers': option({
     parse: parseIntegerWithin(1, 16),
     placeholder: '<count>',

@@ -1,9 +1,11 @@
 /** How a grant ends: one audit row, and what was made under it ends in the same transaction. */
+import type { GrantEventData } from '../domain/webhook-events.ts'
 import type { AuditEvent } from '../vault/audit-chain.ts'
 import { appendAudit } from '../vault/audit-chain.ts'
 import type { DaemonVault } from '../vault/daemon-vault.ts'
 import { expireGrants, type Grant, isGrantDue } from '../vault/grants.ts'
 import type { Tx } from '../vault/store.ts'
+import { recordWebhookEvent } from '../vault/webhook-outbox.ts'
 
 /** Called in the transaction that ends a grant, for what was made under it. */
 export type GrantEnded = (tx: Tx, grant: Grant, nowMs: number) => void
@@ -14,7 +16,24 @@ export const grantDetails = ({ userId, address, expireMs }: Grant): AuditEvent['
   expireTime: new Date(expireMs).toISOString(),
 })
 
-type Ending = Pick<AuditEvent, 'actor' | 'method' | 'requestId' | 'decision'>
+/** A grant as webhooks tell of it. */
+export const grantEvent = ({ grantId, userId, address, createMs, expireMs }: Grant): GrantEventData => ({
+  grant_id: grantId,
+  user_id: userId,
+  address,
+  create_time: new Date(createMs).toISOString(),
+  expire_time: new Date(expireMs).toISOString(),
+})
+
+const tellOfEnd = (tx: Tx, grant: Grant, nowMs: number): void => {
+  const { project, state } = grant
+  const data = grantEvent(grant)
+  if (state !== 'REVOKED') return void recordWebhookEvent(tx, { project, type: 'grant.expired', data, nowMs })
+  const revoked = { ...data, revoke_time: new Date(nowMs).toISOString() }
+  recordWebhookEvent(tx, { project, type: 'grant.revoked', data: revoked, nowMs })
+}
+
+type Ending = Pick<AuditEvent, 'actor' | 'method' | 'requestId' | 'decision' | 'reason'>
 
 const BY_TIME: Ending = { actor: { kind: 'daemon', id: '' } }
 
@@ -29,6 +48,7 @@ export const recordEnd = (tx: Tx, grant: Grant, by: Ending, ended: GrantEnded): 
     subject: { type: 'grant', id: grant.grantId },
     details: grantDetails(grant),
   })
+  tellOfEnd(tx, grant, timeMs)
   ended(tx, grant, timeMs)
 }
 

@@ -19,6 +19,8 @@ export type EgressRequest = {
   readonly connectTimeoutMs?: number | undefined
   /** An answer with a longer body is given up as soon as it is seen to be. */
   readonly maxResponseBytes: number
+  /** The body matters little: one that is too long, or does not end in time, is cut instead. */
+  readonly cutsBody?: boolean | undefined
   readonly signal?: AbortSignal | undefined
 }
 
@@ -52,10 +54,10 @@ const OWN_HEADERS: ReadonlySet<string> = new Set([
   'connection', 'content-length', 'expect', 'host', 'keep-alive', 'te', 'trailer', 'transfer-encoding', 'upgrade',
 ])
 
-type Target = { readonly url: URL; readonly host: string; readonly port: number; readonly isEncrypted: boolean }
+export type Target = { readonly url: URL; readonly host: string; readonly port: number; readonly isEncrypted: boolean }
 
 /** Refuses what is no plain http(s) URL, and one with a name or password in it. */
-const readTarget = (text: string): Target => {
+export const readTarget = (text: string): Target => {
   const url = text.length <= MAX_URL_CHARACTERS && URL.canParse(text) ? new URL(text) : undefined
   const isHttp = url?.protocol === 'https:' || url?.protocol === 'http:'
   if (url === undefined || !isHttp || url.username !== '' || url.password !== '' || url.hostname === '')
@@ -90,6 +92,22 @@ const faultOf = (error: unknown, isConnected: boolean): EgressError => {
   return new EgressError(isConnected ? 'broken' : 'connect_failed')
 }
 
+/** At most the first `maxBytes`, or what has come when the connection ends, for whatever reason. */
+const readStart = async (response: IncomingMessage, maxBytes: number): Promise<Uint8Array> => {
+  const chunks: Buffer[] = []
+  let left = maxBytes
+  try {
+    for await (const chunk of response as AsyncIterable<Buffer>) {
+      chunks.push(chunk.subarray(0, left))
+      left -= chunk.length
+      if (left <= 0) break
+    }
+  } catch {
+    // The status stands.
+  }
+  return Buffer.concat(chunks)
+}
+
 const readBody = async (response: IncomingMessage, maxBytes: number): Promise<Uint8Array> => {
   const declared = Number(response.headers['content-length'] ?? 0)
   if (declared > maxBytes) throw new EgressError('response_too_large')
@@ -114,11 +132,12 @@ const flatHeaders = (response: IncomingMessage): Record<string, string> =>
 const exchange = (target: Target, options: RequestOptions, wanted: EgressRequest, watch: Watch): Promise<EgressResponse> =>
   new Promise((resolve, reject) => {
     let isConnected = false
+    let keepsStatus = false
     const send = target.isEncrypted ? requestHttps : requestHttp
     const sent = send(target.url, options)
     const fail = (error: unknown): void => {
       sent.destroy()
-      reject(faultOf(error, isConnected))
+      if (!keepsStatus) reject(faultOf(error, isConnected))
     }
     watch.onGivenUp(fail)
     sent.on('error', fail)
@@ -131,7 +150,9 @@ const exchange = (target: Target, options: RequestOptions, wanted: EgressRequest
     // Nothing is switched to, and a tunnel is nothing this daemon asks for.
     sent.once('upgrade', () => fail(new EgressError('broken')))
     sent.once('response', (response) => {
-      readBody(response, wanted.maxResponseBytes).then(
+      keepsStatus = wanted.cutsBody === true
+      const read = keepsStatus ? readStart : readBody
+      read(response, wanted.maxResponseBytes).then(
         (body) => resolve({ status: response.statusCode ?? 0, headers: flatHeaders(response), body }),
         fail,
       )

@@ -107,6 +107,18 @@ export const logSocketReplaced = (log: Logger, facts: { readonly path: string })
 export const logAuditUnavailable = (log: Logger, facts: { readonly code: string }): void =>
   log.write('error', 'audit.unavailable', { code: facts.code })
 
+/** A receiver of webhooks took an event at no attempt. It can be sent again (RedeliverWebhook). */
+export const logWebhookFailed = (
+  log: Logger,
+  facts: { readonly webhookId: string; readonly eventId: string; readonly why: string; readonly keptBack: number },
+): void =>
+  log.write('warn', 'webhook.failed', {
+    webhookId: facts.webhookId,
+    eventId: facts.eventId,
+    why: facts.why,
+    keptBack: facts.keptBack,
+  })
+
 /** Something at one of the two parties that an operator should look at. */
 export const logPartyAlert = (
   log: Logger,

@@ -34,11 +34,21 @@ export type MetricSources = {
   readonly pool: () => PoolLevels | undefined
   readonly linkState: () => Promise<LinkLevel>
   readonly inFlight: () => number
+  readonly webhooks: () => WebhookBacklog
 }
+
+export type WebhookBacklog = {
+  readonly pending: number
+  /** Unix milliseconds. */
+  readonly oldestMs: number | undefined
+}
+
+export type WebhookOutcome = 'delivered' | 'retrying' | 'failed'
 
 export type Metrics = Disposable & {
   readonly noteCall: (call: CallMeasured) => void
   readonly noteLowPool: () => void
+  readonly noteWebhookAttempt: (outcome: WebhookOutcome) => void
   /** The exposition text. */
   readonly scrape: (sources: MetricSources) => Promise<string>
   readonly contentType: string
@@ -70,6 +80,12 @@ const createCallMetrics = (registers: [Registry]) => ({
     buckets: SECONDS,
     registers,
   }),
+  webhookAttempts: new Counter({
+    name: 'countersign_webhook_attempts_total',
+    help: 'Attempts to send an event to a webhook: delivered, retrying (there is another attempt), failed (there is none).',
+    labelNames: ['outcome'],
+    registers,
+  }),
   lowPools: new Counter({
     name: 'countersign_pool_low_total',
     help: 'Times a pool that had been filled fell below half of its low water.',
@@ -92,6 +108,8 @@ const createLevels = (registers: [Registry]) => {
     link: gauge('link_state', 'The link to the cosigner: 1 for the state it is in.', ['state']),
     inFlight: gauge('calls_in_flight', 'Calls and items that are worked on.'),
     loop: gauge('event_loop_lag_seconds', 'How late the main thread was, since the last scrape.', ['quantile']),
+    webhooksPending: gauge('webhook_pending', 'Webhook deliveries that wait.'),
+    webhooksOldest: gauge('webhook_oldest_pending_seconds', 'Since when the oldest of them waits; 0 without one.'),
     memory: gauge('resident_memory_bytes', 'Memory of the process.'),
     cpu: gauge('cpu_seconds', 'Processor time of the process.'),
   }
@@ -115,6 +133,9 @@ const setLevels = async (levels: Levels, sources: MetricSources, loop: ReturnTyp
   for (const quantile of LOOP_QUANTILES)
     levels.loop.set({ quantile: String(quantile / 100) }, loop.percentile(quantile) / 1e9)
   loop.reset()
+  const { pending, oldestMs } = sources.webhooks()
+  levels.webhooksPending.set(pending)
+  levels.webhooksOldest.set(oldestMs === undefined ? 0 : Math.max(0, Date.now() - oldestMs) / 1_000)
   levels.memory.set(process.memoryUsage.rss())
   const { user, system } = process.cpuUsage()
   levels.cpu.set((user + system) / 1e6)
@@ -137,6 +158,7 @@ export const createMetrics = (): Metrics => {
       calls.stageSeconds.observe({ method, stage: 'total' }, tookMs / 1_000)
     },
     noteLowPool: () => calls.lowPools.inc(),
+    noteWebhookAttempt: (outcome) => calls.webhookAttempts.inc({ outcome }),
     scrape: async (sources) => {
       await setLevels(levels, sources, loop)
       return registry.metrics()

@@ -37,12 +37,16 @@ import type {
   StatusView,
   VaultParty,
 } from './use-cases.ts'
+import { webhookHandlers } from './webhook-service.ts'
+import type { WebhookUseCases } from './webhook-use-cases.ts'
 import { bothWays, fromTimestamp, optionalTimestamp, orAbsent, toTimestamp } from './wire-words.ts'
 
 const freezeScopes = bothWays<FreezeScope, WireFreezeScope>({
   wallet: WireFreezeScope.WALLET,
   api_key: WireFreezeScope.API_KEY,
   project: WireFreezeScope.PROJECT,
+  session_key: WireFreezeScope.SESSION_KEY,
+  venue_profile: WireFreezeScope.VENUE_PROFILE,
   all: WireFreezeScope.EVERYTHING,
 })
 
@@ -145,6 +149,12 @@ const toWireStatus = (status: StatusView): MessageInitShape<typeof StatusSchema>
     backup: toWireBackup(backup),
     refreshedWalletCount: BigInt(backup.refreshedWalletCount),
   })),
+  webhooks: {
+    pendingCount: BigInt(status.webhooks.pending),
+    deliveredCount: BigInt(status.webhooks.delivered),
+    failedAttemptCount: BigInt(status.webhooks.failedAttempts),
+    ...optionalTimestamp('oldestPendingTime', status.webhooks.oldestMs),
+  },
   ...(status.restore === undefined ? {} : { restore: toWireRestore(status.restore) }),
 })
 
@@ -225,9 +235,14 @@ const apiKeyHandlers = (admin: AdminUseCases, tokens: PageTokens) =>
     }),
   }) satisfies Partial<Handlers<'admin'>>
 
-export const createAdminService = (admin: AdminUseCases, tokens: PageTokens): Handlers<'admin'> => ({
+export const createAdminService = (
+  admin: AdminUseCases,
+  webhooks: WebhookUseCases,
+  tokens: PageTokens,
+): Handlers<'admin'> => ({
   ...projectHandlers(admin, tokens),
   ...apiKeyHandlers(admin, tokens),
+  ...webhookHandlers(webhooks, tokens),
   freeze: async (request, call) => ({
     freeze: toWireFreeze(await admin.freeze(call, { ...readTarget(request), note: request.note })),
   }),

@@ -9,9 +9,9 @@ import { type SignInNeeds, type Visitor, visitProject, type VisitedProject } fro
 
 const MINUTE_MS = 60_000
 /** Each is an e-mail to somebody who may not have asked for one. */
-const PER_PROJECT_AND_MINUTE = 60
-const PER_PEER_AND_MINUTE = 10
-const TRIES_PER_PEER_AND_MINUTE = 30
+const PER_PROJECT_AND_MINUTE = 300
+const PER_PEER_AND_MINUTE = 30
+const TRIES_PER_PEER_AND_MINUTE = 60
 
 /** ASCII only: what looks like another letter is none. Longer local parts and quoted ones are nobody's. */
 const EMAIL = /^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z]{2,63}$/

@@ -40,7 +40,7 @@ const DATA_MAX_BYTES = 65_536
 
 const INSERT_EVENT = `INSERT INTO webhook_events (event_id, project, type, data, time_ms, mac) VALUES (?, ?, ?, ?, ?, ?)`
 const NUMBER_OF_EVENT = 'SELECT number FROM webhook_events WHERE event_id = ?'
-const INSERT_DELIVERY = `INSERT INTO webhook_deliveries (webhook, event, state, attempts, round_attempts, is_redelivery,
+const INSERT_DELIVERY = `INSERT INTO webhook_deliveries (webhook, event, state, attempts, round, round_attempts,
   next_attempt_ms, last_error, excerpt, create_ms) VALUES (?, ?, 'PENDING', 0, 0, 0, ?, '', '', ?)`
 
 const insertEvent = (tx: Tx, event: Omit<WebhookEvent, 'eventId'>, hearers: readonly Webhook[]): string => {

@@ -40,7 +40,7 @@ CREATE TABLE webhook_deliveries (
   state TEXT NOT NULL CHECK (state IN ('PENDING', 'DELIVERED', 'FAILED')),
   attempts INTEGER NOT NULL,
   round_attempts INTEGER NOT NULL,
-  is_redelivery INTEGER NOT NULL,
+  round INTEGER NOT NULL,
   next_attempt_ms INTEGER NOT NULL,
   last_attempt_ms INTEGER,
   last_status INTEGER,

@@ -142,6 +142,12 @@ export const getWebhook = (reader: Reader, number: bigint): Webhook | undefined 
   return verified.find(reader, row.webhook_id, () => row.mac) ?? readWebhook(reader, row.webhook_id)
 }
 
+/** As `getWebhook`, by its id. */
+export const findWebhook = (reader: Reader, webhookId: WebhookId): Webhook | undefined => {
+  const row = readRow(reader, webhookId)
+  return row && toWebhook(reader, row)
+}
+
 /** Refuses with WEBHOOK_NOT_FOUND what is deleted, too. */
 export const requireWebhook = (reader: Reader, webhookId: WebhookId): Webhook => {
   const webhook = readWebhook(reader, webhookId)
@@ -184,8 +190,12 @@ const change = (tx: Tx, webhookId: WebhookId, at: At, edit: (row: Row) => Partia
   return store(tx, { ...row, ...edit(row), revision: row.revision + 1n, update_ms: BigInt(at.nowMs) })
 }
 
-export type WebhookChange = Partial<Pick<Webhook, 'name' | 'url' | 'subscriptions' | 'previousUntilMs'>> & {
-  readonly state?: 'ACTIVE' | 'DISABLED' | 'GONE'
+export type WebhookChange = {
+  readonly name?: string | undefined
+  readonly url?: string | undefined
+  readonly subscriptions?: readonly string[] | undefined
+  readonly previousUntilMs?: number | undefined
+  readonly state?: 'ACTIVE' | 'DISABLED' | 'GONE' | undefined
 }
 
 /** What is absent stays. Refuses: WEBHOOK_NOT_FOUND; ETAG_MISMATCH. */

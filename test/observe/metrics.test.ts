@@ -17,6 +17,7 @@ const sources: MetricSources = {
   }),
   linkState: async () => 'ready',
   inFlight: () => 4,
+  webhooks: () => ({ pending: 3, oldestMs: Date.now() - 90_000 }),
 }
 
 const signed = (): StageTimes => {
@@ -71,7 +72,8 @@ describe('metrics', () => {
 
   it('say something without parties too', async () => {
     using metrics = createMetrics()
-    const away: MetricSources = { pool: () => undefined, linkState: async () => 'unavailable', inFlight: () => 0 }
+    const none = { pending: 0, oldestMs: undefined }
+    const away: MetricSources = { pool: () => undefined, linkState: async () => 'unavailable', inFlight: () => 0, webhooks: () => none }
     expect(await metrics.scrape(away)).toContain('countersign_link_state{state="unavailable"} 1')
   })
 })

@@ -41,7 +41,10 @@ const users = {
 }
 
 const ADDRESS = `0x${'ab'.repeat(20)}`
+const SESSION_KEY = `ses_${'cd'.repeat(16)}`
 const DIGEST = new Uint8Array(32).fill(1)
+
+const WEBHOOK_ID = `whk_${'ab'.repeat(16)}`
 
 /** One valid request an RPC. */
 const REQUESTS: { readonly [S in keyof typeof ACCESS]: { readonly [M in keyof (typeof ACCESS)[S]]: object } } = {
@@ -70,6 +73,37 @@ const REQUESTS: { readonly [S in keyof typeof ACCESS]: { readonly [M in keyof (t
       consent: { case: 'approvalId', value: DIGEST.subarray(16) },
     },
     archiveWallet: { wallet: 'alice' },
+  },
+  session: {
+    createSessionKey: {
+      wallet: 'alice',
+      profile: 'hyperliquid',
+      network: 'testnet',
+      scopes: [1],
+      expireTime: { seconds: 4_000_000_000n },
+    },
+    confirmSessionKey: { sessionKeyId: SESSION_KEY },
+    getSessionKey: { sessionKeyId: SESSION_KEY },
+    listSessionKeys: {},
+    rotateSessionKey: { sessionKeyId: SESSION_KEY, expireTime: { seconds: 4_000_000_000n } },
+    revokeSessionKey: { sessionKeyId: SESSION_KEY },
+    signAction: { sessionKeyId: SESSION_KEY, family: 'order', actionJson: '{}' },
+    signActionStream: { itemId: '1', action: { sessionKeyId: SESSION_KEY, family: 'order', actionJson: '{}' } },
+    verifyAction: {
+      profile: 'derivadex',
+      network: 'sepolia',
+      family: 'order',
+      actionJson: '{}',
+      signature: DIGEST,
+      wallet: ADDRESS,
+    },
+    testScope: { sessionKeyId: SESSION_KEY },
+    listProfiles: {},
+    explainAction: { sessionKeyId: SESSION_KEY, family: 'order', actionJson: '{}' },
+    putVenueCredential: { sessionKeyId: SESSION_KEY, name: 'api_key', secret: DIGEST },
+    setMarkPrices: { profile: 'hyperliquid', network: 'testnet', prices: [{ market: '1', price: '2' }] },
+    recordOutcome: { sessionKeyId: SESSION_KEY, actionSequence: 1n, outcome: 1 },
+    watchReceipts: { sessionKeyId: SESSION_KEY },
   },
   delegation: {
     createGrant: { scope: { case: 'userId', value: 'alice' }, expireTime: { seconds: 4_000_000_000n } },
@@ -102,6 +136,12 @@ const REQUESTS: { readonly [S in keyof typeof ACCESS]: { readonly [M in keyof (t
     listApiKeys: {},
     rotateApiKey: { apiKeyId: 'key_0000000000000001' },
     revokeApiKey: { apiKeyId: 'key_0000000000000001' },
+    createWebhook: { url: 'https://receiver.example/' },
+    listWebhooks: {},
+    updateWebhook: { webhook: { webhookId: WEBHOOK_ID }, rotateSecret: true },
+    deleteWebhook: { webhookId: WEBHOOK_ID },
+    listWebhookDeliveries: { webhookId: WEBHOOK_ID },
+    redeliverWebhook: { webhookId: WEBHOOK_ID, eventId: '5b1f7a34-0000-4000-8000-000000000000' },
     freeze: { scope: 4 },
     unfreeze: { scope: 4 },
     createBackup: {},

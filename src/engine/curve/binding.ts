@@ -20,6 +20,14 @@ export type Secp256k1Binding = {
     output: Uint8Array,
   ) => Uint8Array
   readonly ecdh: (point: Uint8Array, secret: Uint8Array, options: EcdhOptions, output: Uint8Array) => Uint8Array
+  readonly privateKeyVerify: (secret: Uint8Array) => boolean
+  /** RFC 6979 with SHA-256; s is low. */
+  readonly ecdsaSign: (
+    digest: Uint8Array,
+    secret: Uint8Array,
+    options: object,
+    output: Uint8Array,
+  ) => { readonly signature: Uint8Array; readonly recid: number }
   readonly ecdsaVerify: (signature: Uint8Array, digest: Uint8Array, point: Uint8Array) => boolean
   readonly ecdsaRecover: (
     signature: Uint8Array,

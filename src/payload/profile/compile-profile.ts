@@ -105,7 +105,11 @@ const guardSteps = (refuse: Refuse, run: () => SigningStep | SignedRequest): Sig
   return { ...result, finish: (signature) => guardSteps(refuse, () => result.finish(signature)) }
 }
 
-type CompiledFlow = { readonly build: BuildRequest; readonly uses: Uses; readonly parseInput: (json: Uint8Array) => Parameters }
+type CompiledFlow = {
+  readonly build: BuildRequest
+  readonly uses: Uses
+  readonly parseInput: (json: Uint8Array) => Parameters
+}
 
 const compileFlows = (profile: Profile): ReadonlyMap<string, CompiledFlow> =>
   new Map(
@@ -164,7 +168,8 @@ export const compileProfile = (profile: Profile): LoadedProfile => {
       return guardSteps((why) => inputRefused(flow, why), () => build(scopeOf(profile, uses, context, undefined)))
     },
     explain: (action) => explainAction(profile, action),
-    decodePayload: (payload) => (profile.payload === undefined ? undefined : decodeDelegatedPayload(profile.payload, payload)),
+    decodePayload: (payload) =>
+      profile.payload === undefined ? undefined : decodeDelegatedPayload(profile.payload, payload),
   }
 }
 

@@ -76,6 +76,8 @@ export type SigningStep = {
   readonly scheme: SignScheme
   /** The 32-byte digest (eip712, eip191) or the message itself (ed25519, hmac-sha256). */
   readonly input: Uint8Array
+  /** eip712: the 66 bytes behind the digest. */
+  readonly preimage?: Uint8Array
   /** eip712: the document as `eth_signTypedData_v4` takes it, for a signer that derives the digest itself. */
   readonly typedDataJson?: () => string
   /** eip191: the text behind the digest. */
@@ -121,8 +123,8 @@ export type LoadedProfile = {
   /** The MAC key among the credentials. Undefined for a profile that makes no MACs. */
   readonly macKey: (credentials: { readonly [name: string]: string }) => Uint8Array | undefined
   /**
-   * Reads an action strictly. Refuses PROFILE_NETWORK_UNKNOWN, PROFILE_FAMILY_UNKNOWN, and ACTION_INVALID with the path: also an action
-   * that is not of the family it was sent as.
+   * Reads an action strictly. Refuses PROFILE_NETWORK_UNKNOWN, PROFILE_FAMILY_UNKNOWN, and ACTION_INVALID with the
+   * path: also an action that is not of the family it was sent as.
    */
   readonly readAction: (request: {
     readonly network: string

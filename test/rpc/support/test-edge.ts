@@ -9,10 +9,11 @@ import { createClient } from '@connectrpc/connect'
 import { createConnectTransport, createGrpcTransport, createGrpcWebTransport } from '@connectrpc/connect-node'
 import type { Call } from '../../../src/domain/call.ts'
 import { failure } from '../../../src/domain/failure.ts'
+import type { ApiKeyId, GrantId, ProjectId, UserId, WalletId, WebhookId } from '../../../src/domain/ids.ts'
 import { readSettings } from '../../../src/domain/project-settings.ts'
-import type { ApiKeyId, GrantId, ProjectId, UserId, WalletId } from '../../../src/domain/ids.ts'
 import { Secret } from '../../../src/domain/secret.ts'
 import type { ApiKeyDirectory, ApiKeyRecord } from '../../../src/rpc/authenticate.ts'
+import type { RegisteredKey, SessionKeyView, SessionUseCases, SignedAction } from '../../../src/rpc/session-use-cases.ts'
 import type { DelegationUseCases, GrantView } from '../../../src/rpc/delegation-use-cases.ts'
 import type { EndUserUseCases, WalletSecretView } from '../../../src/rpc/end-user-use-cases.ts'
 import type { AccessToken, EndUserDirectory } from '../../../src/rpc/end-users.ts'
@@ -20,6 +21,7 @@ import type { Edge, EdgeListen } from '../../../src/rpc/edge.ts'
 import { openEdge } from '../../../src/rpc/edge.ts'
 import type { IdempotencyStore, RequestKey } from '../../../src/rpc/idempotency.ts'
 import type { CallEvent, Denial } from '../../../src/rpc/pipeline.ts'
+import type { DeliveryView, WebhookView } from '../../../src/rpc/webhook-use-cases.ts'
 import type {
   AdminUseCases,
   ApiKeyView,
@@ -201,6 +203,46 @@ export const GRANT: GrantView = {
   revokeTimeMs: undefined,
 }
 
+const SESSION_KEY: SessionKeyView = {
+  sessionKeyId: `ses_${'cd'.repeat(16)}`,
+  walletId: WALLET.walletId,
+  publicKeyHex: `04${'22'.repeat(64)}`,
+  address: WALLET.address,
+  profile: 'hyperliquid',
+  network: 'testnet',
+  scopes: ['order'],
+  expireTimeMs: 1_800_000_000_000,
+  state: 'active',
+  extraFamilies: [],
+  limits: {},
+  parameters: {},
+  profileHash: bytes(32, 9),
+  requireSession: false,
+  clientHeld: false,
+  createTimeMs: 1_700_000_000_123,
+  replaces: '',
+  retireTimeMs: undefined,
+  credentials: [],
+  payloadLessCount: 0,
+  grantId: '',
+}
+
+const REGISTERED: RegisteredKey = {
+  sessionKey: SESSION_KEY,
+  payload: bytes(3, 1),
+  registration: undefined,
+  receipt: RECEIPT,
+}
+
+const SIGNED_ACTION: SignedAction = {
+  signature: bytes(65, 1),
+  digest: bytes(32, 3),
+  signedActionJson: '{}',
+  nonce: 1n,
+  http: undefined,
+  receipt: RECEIPT,
+}
+
 /** A call that reached a use case, by its name. */
 export type Reached = { readonly name: string; readonly call: Call; readonly args: unknown }
 
@@ -235,6 +277,38 @@ const defaultUseCases = (): UseCases => ({
       digest: SIGNED.digest,
       block: undefined,
     }),
+  },
+  session: {
+    createSessionKey: async () => REGISTERED,
+    rotateSessionKey: async () => REGISTERED,
+    confirmSessionKey: async () => SESSION_KEY,
+    getSessionKey: async () => SESSION_KEY,
+    listSessionKeys: async () => ({ items: [SESSION_KEY], nextCursor: undefined }),
+    revokeSessionKey: async () => ({ ...SESSION_KEY, state: 'revoked' }),
+    putVenueCredential: async () => SESSION_KEY,
+    signAction: async () => SIGNED_ACTION,
+    verifyAction: async () => ({
+      signerKind: 'session',
+      signer: SESSION_KEY.address,
+      sessionKeyId: SESSION_KEY.sessionKeyId,
+      expireTimeMs: SESSION_KEY.expireTimeMs,
+      receipt: RECEIPT,
+    }),
+    testScope: async () => ({ families: [{ family: 'order', accepted: true, reason: '', message: '' }] }),
+    listProfiles: async () => [],
+    explainAction: async () => ({
+      sentence: 'buy',
+      canonicalJson: '{}',
+      unsignedFields: [],
+      accepted: true,
+      reason: '',
+      message: '',
+    }),
+    setMarkPrices: async () => RECEIPT,
+    recordOutcome: async () => RECEIPT,
+    watchReceipts: async function* () {
+      yield { sequence: 1n, hash: bytes(32, 1), timeMs: 1, kind: 'session.action', detailsJson: '{}' }
+    },
   },
   delegation: {
     createGrant: async () => GRANT,
@@ -295,11 +369,49 @@ const defaultUseCases = (): UseCases => ({
       presignatureCount: 0n,
       backups: [],
       restore: undefined,
+      webhooks: { pending: 2, oldestMs: 5, delivered: 3, failedAttempts: 4 },
     }),
     createBackup: async () => [],
     rotateVaultKey: async () => ({ vault: 'daemon', provider: 'file:x', shareCount: 0 }),
   },
+  webhooks: {
+    createWebhook: async () => ({ webhook: WEBHOOK_VIEW, secret: 'whsec_test' }),
+    listWebhooks: async () => ({ items: [WEBHOOK_VIEW], nextCursor: undefined }),
+    updateWebhook: async () => ({ webhook: WEBHOOK_VIEW, secret: undefined }),
+    deleteWebhook: async () => undefined,
+    listWebhookDeliveries: async () => ({ items: [DELIVERY_VIEW], nextCursor: undefined }),
+    redeliverWebhook: async () => DELIVERY_VIEW,
+  },
 })
+
+const WEBHOOK_VIEW: WebhookView = {
+  webhookId: `whk_${'ab'.repeat(16)}` as WebhookId,
+  projectId: PROJECT,
+  name: '',
+  url: 'https://receiver.example/',
+  format: 'COUNTERSIGN',
+  subscriptions: ['wallet.*'],
+  state: 'active',
+  createTimeMs: 1,
+  updateTimeMs: 2,
+  previousSecretExpireTimeMs: undefined,
+  etag: 'r1',
+}
+
+const DELIVERY_VIEW: DeliveryView = {
+  webhookId: WEBHOOK_VIEW.webhookId,
+  eventId: '5b1f7a34-0000-4000-8000-000000000000',
+  type: 'wallet.created',
+  eventMs: 1,
+  state: 'PENDING',
+  attempts: 1,
+  round: 0,
+  nextAttemptMs: 15_001,
+  lastAttemptMs: 1,
+  lastStatus: 503,
+  lastError: '',
+  excerpt: 'later',
+}
 
 const recording = <Group extends object>(group: Group, reached: Reached[]): Group =>
   Object.fromEntries(
@@ -321,6 +433,7 @@ export type TestEdgeOptions = {
   readonly wallets?: Partial<WalletUseCases>
   readonly signing?: Partial<SigningUseCases>
   readonly delegation?: Partial<DelegationUseCases>
+  readonly session?: Partial<SessionUseCases>
   readonly audit?: Partial<AuditUseCases>
   readonly admin?: Partial<AdminUseCases>
   readonly listen?: Partial<EdgeListen>
@@ -375,9 +488,11 @@ export const openTestEdge = async (options: TestEdgeOptions): Promise<TestEdge> 
       wallets: recording({ ...base.wallets, ...options.wallets }, reached),
       signing: recording({ ...base.signing, ...options.signing }, reached),
       delegation: recording({ ...base.delegation, ...options.delegation }, reached),
+      session: recording({ ...base.session, ...options.session }, reached),
       endUsers: recording({ ...base.endUsers, ...options.endUsers }, reached),
       audit: recording({ ...base.audit, ...options.audit }, reached),
       admin: recording({ ...base.admin, ...options.admin }, reached),
+      webhooks: recording(base.webhooks, reached),
     },
     directory: directoryOf(options.keys),
     users: options.directoryOfUsers ?? usersOf(options.users ?? []),
