@@ -84,7 +84,7 @@ export const revokeSessionKey = async (
   return view(needs, revoked)
 }
 
-/** Refuses with PROFILE_INPUT_INVALID a name that the profile does not know, and text that is not of its encoding. */
+/** Refuses with PROFILE_INPUT_INVALID a name that the profile does not know, and text that is not of its form. */
 export const putVenueCredential = async (
   needs: SessionNeeds,
   call: Call,
@@ -92,12 +92,14 @@ export const putVenueCredential = async (
 ): Promise<SessionKeyView> => {
   const { sessionKeyId, state, profile: id } = findKey(needs, call, args.sessionKeyId, ['session:create'])
   if (state === 'REVOKED') throw failure('SESSION_REVOKED', { sessionKeyId })
-  const { profile } = needs.profiles().get(id)
+  const { profile, checkCredential } = needs.profiles().get(id)
   const { name } = args
   if (profile.credentials === undefined || !Object.hasOwn(profile.credentials, name)) {
     throw failure('PROFILE_INPUT_INVALID', { path: name, why: 'the profile has no such credential' })
   }
   const isMac = profile.hmacSecret?.credential === name
+  // What is signed with stays bytes; the others stand in headers and bodies, where a line feed would begin another one.
+  if (!isMac) checkCredential(name, Buffer.from(args.secret).toString('utf8'))
   const recordVersion = nextSecretVersion(needs.vault.read, sessionKeyId, name)
   const place = { sessionKeyId, name, kind: isMac ? 'hmac' : 'text', recordVersion } as const
   const encoding = isMac ? (profile.hmacSecret?.encoding ?? 'utf8') : 'utf8'
