@@ -5,6 +5,7 @@ import type { ProjectId } from '../domain/ids.ts'
 import { archiveWallet } from '../wallet/archive-wallet.ts'
 import { createWallet } from '../wallet/create-wallet.ts'
 import { exportPrivateKey } from '../wallet/export-private-key.ts'
+import { getImportKeys, importPrivateKey } from '../wallet/import-private-key.ts'
 import { getWallet, listWallets } from '../wallet/read-wallets.ts'
 import { refreshShares } from '../wallet/refresh-shares.ts'
 import { warmPresignatures } from '../wallet/warm-presignatures.ts'
@@ -48,6 +49,7 @@ export type UseCaseNeeds = CustodyNeeds &
   readonly onAlert: SignNeeds['onAlert']
   readonly signIn: SignInNeeds
   readonly allowExport: boolean
+  readonly allowImport: boolean
   readonly started: { readonly version: string; readonly timeMs: number }
 }
 
@@ -65,6 +67,8 @@ export const wireUseCases = (needs: UseCaseNeeds): UseCases => {
       createWallet: (call, args) => createWallet(creating, call, args),
       getWallet: async (call, args) => getWallet(needs, call, args),
       listWallets: async (call, args) => listWallets(needs, call, args),
+      getImportKeys: (call) => getImportKeys(creating, call),
+      importPrivateKey: (call, args) => importPrivateKey(creating, call, args),
       exportPrivateKey: (call, args) => exportPrivateKey(needs, call, args),
       archiveWallet: (call, args) => archiveWallet(needs, call, args),
       refreshShares: (call, args) => refreshShares(refreshing, call, args),

@@ -97,6 +97,8 @@ export const ACCESS = {
     warmPresignatures: holding('wallet:sign'),
     verifySignature: orOwner('wallet:read'),
     refreshShares: holding('wallet:admin'),
+    getImportKeys: orOwner('wallet:create'),
+    importPrivateKey: orOwnerWithSecret('wallet:create'),
     exportPrivateKey: orOwnerWithSecret('wallet:admin'),
     archiveWallet: orOwnerWithSecret('wallet:admin'),
   },

@@ -154,6 +154,7 @@ export const WALLET: WalletView = {
 const bytes = (length: number, fill: number) => new Uint8Array(length).fill(fill)
 
 const RECEIPT = { sequence: 7n, hash: bytes(32, 4), signature: bytes(64, 5), keyId: 'audit-1' }
+const IMPORT_KEY = { partyId: bytes(32, 6), identityKey: bytes(32, 7), key: bytes(32, 8), expireMs: 1, signature: bytes(64, 9) }
 const SHARE = { partyId: bytes(32, 6), point: bytes(33, 7), envelope: bytes(80, 8) }
 export const SIGNED = {
   signature: { r: bytes(32, 1), s: bytes(32, 2), yParity: 1 },
@@ -252,6 +253,8 @@ const defaultUseCases = (): UseCases => ({
     getWallet: async () => WALLET,
     listWallets: async () => ({ items: [WALLET], nextCursor: undefined }),
     refreshShares: async () => ({ wallet: WALLET, refreshCount: 1, refreshTimeMs: WALLET.createTimeMs, receipt: RECEIPT }),
+    getImportKeys: async () => ({ daemon: IMPORT_KEY, cosigner: IMPORT_KEY }),
+    importPrivateKey: async () => WALLET,
     exportPrivateKey: async () => ({ wallet: WALLET, daemonShare: SHARE, cosignerShare: SHARE, receipt: RECEIPT }),
     archiveWallet: async () => ({ ...WALLET, state: 'archived' }),
     warmPresignatures: async () => ({ depth: 64, capacity: 4_096, fillRate: 500 }),
