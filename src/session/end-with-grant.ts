@@ -4,8 +4,7 @@ import type { Grant } from '../vault/grants.ts'
 import { deleteCreatingSessionKey, listKeysOfGrant, type SessionKey, updateSessionKey } from '../vault/session-keys.ts'
 import { deleteSessionSecrets } from '../vault/session-secrets.ts'
 import type { Tx } from '../vault/store.ts'
-import { recordWebhookEvent } from '../vault/webhook-outbox.ts'
-import { requireWallet } from '../vault/wallets.ts'
+import { tellOfRevokedKey } from './tell-keys.ts'
 
 /** In the transaction that ends the grant. Answers whether secrets went, which are then to be erased from the files. */
 export const endKeysOfGrant = (tx: Tx, grant: Grant, nowMs: number): boolean => {
@@ -28,17 +27,5 @@ const revoke = (tx: Tx, key: SessionKey, grant: Grant, nowMs: number): void => {
     subject: { type: 'session_key', id: sessionKeyId },
     details: { grant: grant.grantId, grantState: grant.state },
   })
-  updateSessionKey(tx, sessionKeyId, { state: 'REVOKED' }, nowMs)
-  const wallet = requireWallet(tx, key.walletId)
-  const data = {
-    session_key_id: sessionKeyId,
-    wallet_id: wallet.walletId,
-    user_id: wallet.userId,
-    address: key.address,
-    profile: key.profile,
-    network: key.network,
-    expire_time: new Date(key.expireMs).toISOString(),
-    revoke_time: new Date(nowMs).toISOString(),
-  }
-  recordWebhookEvent(tx, { project, type: 'session_key.revoked', data, nowMs })
+  tellOfRevokedKey(tx, updateSessionKey(tx, sessionKeyId, { state: 'REVOKED' }, nowMs), nowMs)
 }
