@@ -13,7 +13,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file countersign/v1/end_user.proto.
  */
 export const file_countersign_v1_end_user: GenFile = /*@__PURE__*/
-  fileDesc("Ch1jb3VudGVyc2lnbi92MS9lbmRfdXNlci5wcm90bxIOY291bnRlcnNpZ24udjEingEKDFdhbGxldFNlY3JldBIYChB3YWxsZXRfc2VjcmV0X2lkGAEgASgJEhIKCnB1YmxpY19rZXkYAiABKAkSLwoLdmFsaWRfdW50aWwYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC2NyZWF0ZV90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCLQAQobUmVnaXN0ZXJXYWxsZXRTZWNyZXRSZXF1ZXN0EjkKEHdhbGxldF9zZWNyZXRfaWQYASABKAlCH7pIHNgBAXIXMhVeW2EtekEtWjAtOS1dezEsMTAwfSQSHAoKcHVibGljX2tleRgCIAEoCUIIukgFcgOYAXwSNwoLdmFsaWRfdW50aWwYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wQga6SAPIAQESHwoKcmVxdWVzdF9pZBgEIAEoCUILukgI2AEBcgOwAQEiUwocUmVnaXN0ZXJXYWxsZXRTZWNyZXRSZXNwb25zZRIzCg13YWxsZXRfc2VjcmV0GAEgASgLMhwuY291bnRlcnNpZ24udjEuV2FsbGV0U2VjcmV0IhoKGExpc3RXYWxsZXRTZWNyZXRzUmVxdWVzdCJbChlMaXN0V2FsbGV0U2VjcmV0c1Jlc3BvbnNlEj4KDndhbGxldF9zZWNyZXRzGAEgAygLMhwuY291bnRlcnNpZ24udjEuV2FsbGV0U2VjcmV0Qgi6SAWSAQIQBSJ0ChlSZXZva2VXYWxsZXRTZWNyZXRSZXF1ZXN0EjYKEHdhbGxldF9zZWNyZXRfaWQYASABKAlCHLpIGXIXMhVeW2EtekEtWjAtOS1dezEsMTAwfSQSHwoKcmVxdWVzdF9pZBgCIAEoCUILukgI2AEBcgOwAQEiUQoaUmV2b2tlV2FsbGV0U2VjcmV0UmVzcG9uc2USMwoNd2FsbGV0X3NlY3JldBgBIAEoCzIcLmNvdW50ZXJzaWduLnYxLldhbGxldFNlY3JldDLaAgoORW5kVXNlclNlcnZpY2UScQoUUmVnaXN0ZXJXYWxsZXRTZWNyZXQSKy5jb3VudGVyc2lnbi52MS5SZWdpc3RlcldhbGxldFNlY3JldFJlcXVlc3QaLC5jb3VudGVyc2lnbi52MS5SZWdpc3RlcldhbGxldFNlY3JldFJlc3BvbnNlEmgKEUxpc3RXYWxsZXRTZWNyZXRzEiguY291bnRlcnNpZ24udjEuTGlzdFdhbGxldFNlY3JldHNSZXF1ZXN0GikuY291bnRlcnNpZ24udjEuTGlzdFdhbGxldFNlY3JldHNSZXNwb25zZRJrChJSZXZva2VXYWxsZXRTZWNyZXQSKS5jb3VudGVyc2lnbi52MS5SZXZva2VXYWxsZXRTZWNyZXRSZXF1ZXN0GiouY291bnRlcnNpZ24udjEuUmV2b2tlV2FsbGV0U2VjcmV0UmVzcG9uc2VCNVozY291bnRlcnNpZ24uZGV2L2dlbi9nby9jb3VudGVyc2lnbi92MTtjb3VudGVyc2lnbnYxYgZwcm90bzM", [file_buf_validate_validate, file_google_protobuf_timestamp]);
+  fileDesc("Ch1jb3VudGVyc2lnbi92MS9lbmRfdXNlci5wcm90bxIOY291bnRlcnNpZ24udjEingEKDFdhbGxldFNlY3JldBIYChB3YWxsZXRfc2VjcmV0X2lkGAEgASgJEhIKCnB1YmxpY19rZXkYAiABKAkSLwoLdmFsaWRfdW50aWwYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC2NyZWF0ZV90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKYAQoNQ29zaWduZXJPcmRlchIaCglzaWduZWRfYnkYASABKAxCB7pIBHoCaCASGgoJc2lnbmF0dXJlGAIgASgMQge6SAR6AmhAEjcKC2V4cGlyZV90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEIGukgDyAEBEhYKBW5vbmNlGAQgASgMQge6SAR6AmggIocCChtSZWdpc3RlcldhbGxldFNlY3JldFJlcXVlc3QSOQoQd2FsbGV0X3NlY3JldF9pZBgBIAEoCUIfukgc2AEBchcyFV5bYS16QS1aMC05LV17MSwxMDB9JBIcCgpwdWJsaWNfa2V5GAIgASgJQgi6SAVyA5gBfBI3Cgt2YWxpZF91bnRpbBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBCBrpIA8gBARIfCgpyZXF1ZXN0X2lkGAQgASgJQgu6SAjYAQFyA7ABARI1Cg5jb3NpZ25lcl9vcmRlchgFIAEoCzIdLmNvdW50ZXJzaWduLnYxLkNvc2lnbmVyT3JkZXIiUwocUmVnaXN0ZXJXYWxsZXRTZWNyZXRSZXNwb25zZRIzCg13YWxsZXRfc2VjcmV0GAEgASgLMhwuY291bnRlcnNpZ24udjEuV2FsbGV0U2VjcmV0IhoKGExpc3RXYWxsZXRTZWNyZXRzUmVxdWVzdCJbChlMaXN0V2FsbGV0U2VjcmV0c1Jlc3BvbnNlEj4KDndhbGxldF9zZWNyZXRzGAEgAygLMhwuY291bnRlcnNpZ24udjEuV2FsbGV0U2VjcmV0Qgi6SAWSAQIQBSKrAQoZUmV2b2tlV2FsbGV0U2VjcmV0UmVxdWVzdBI2ChB3YWxsZXRfc2VjcmV0X2lkGAEgASgJQhy6SBlyFzIVXlthLXpBLVowLTktXXsxLDEwMH0kEh8KCnJlcXVlc3RfaWQYAiABKAlCC7pICNgBAXIDsAEBEjUKDmNvc2lnbmVyX29yZGVyGAMgASgLMh0uY291bnRlcnNpZ24udjEuQ29zaWduZXJPcmRlciJRChpSZXZva2VXYWxsZXRTZWNyZXRSZXNwb25zZRIzCg13YWxsZXRfc2VjcmV0GAEgASgLMhwuY291bnRlcnNpZ24udjEuV2FsbGV0U2VjcmV0MtoCCg5FbmRVc2VyU2VydmljZRJxChRSZWdpc3RlcldhbGxldFNlY3JldBIrLmNvdW50ZXJzaWduLnYxLlJlZ2lzdGVyV2FsbGV0U2VjcmV0UmVxdWVzdBosLmNvdW50ZXJzaWduLnYxLlJlZ2lzdGVyV2FsbGV0U2VjcmV0UmVzcG9uc2USaAoRTGlzdFdhbGxldFNlY3JldHMSKC5jb3VudGVyc2lnbi52MS5MaXN0V2FsbGV0U2VjcmV0c1JlcXVlc3QaKS5jb3VudGVyc2lnbi52MS5MaXN0V2FsbGV0U2VjcmV0c1Jlc3BvbnNlEmsKElJldm9rZVdhbGxldFNlY3JldBIpLmNvdW50ZXJzaWduLnYxLlJldm9rZVdhbGxldFNlY3JldFJlcXVlc3QaKi5jb3VudGVyc2lnbi52MS5SZXZva2VXYWxsZXRTZWNyZXRSZXNwb25zZUI1WjNjb3VudGVyc2lnbi5kZXYvZ2VuL2dvL2NvdW50ZXJzaWduL3YxO2NvdW50ZXJzaWdudjFiBnByb3RvMw", [file_buf_validate_validate, file_google_protobuf_timestamp]);
 
 /**
  * A key on a device of an end user.
@@ -58,6 +58,51 @@ export const WalletSecretSchema: GenMessage<WalletSecret> = /*@__PURE__*/
   messageDesc(file_countersign_v1_end_user, 0);
 
 /**
+ * A change of the cosigner's own register of wallet secrets, which decides what it hands over for an export. Nothing the
+ * daemon does changes that register: the order is signed by a wallet secret that is in it.
+ *
+ * @generated from message countersign.v1.CosignerOrder
+ */
+export type CosignerOrder = Message<"countersign.v1.CosignerOrder"> & {
+  /**
+   * SHA-256 of the SubjectPublicKeyInfo of the wallet secret that signed.
+   *
+   * @generated from field: bytes signed_by = 1;
+   */
+  signedBy: Uint8Array;
+
+  /**
+   * ECDSA over SHA-256, r and s of 32 bytes each, big-endian, of the statement `countersign/wallet-secret/v1` over the
+   * cosigner's id, the project id, the user id, `bind` or `remove`, the public key that it is about, the expiry and the
+   * nonce (docs/protocol.md, section 14).
+   *
+   * @generated from field: bytes signature = 2;
+   */
+  signature: Uint8Array;
+
+  /**
+   * When the order ends: at most five minutes ahead, whole milliseconds.
+   *
+   * @generated from field: google.protobuf.Timestamp expire_time = 3;
+   */
+  expireTime?: Timestamp | undefined;
+
+  /**
+   * 32 random bytes, good once.
+   *
+   * @generated from field: bytes nonce = 4;
+   */
+  nonce: Uint8Array;
+};
+
+/**
+ * Describes the message countersign.v1.CosignerOrder.
+ * Use `create(CosignerOrderSchema)` to create a new message.
+ */
+export const CosignerOrderSchema: GenMessage<CosignerOrder> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_end_user, 1);
+
+/**
  * Asks for a key to be registered.
  *
  * @generated from message countersign.v1.RegisterWalletSecretRequest
@@ -90,6 +135,15 @@ export type RegisterWalletSecretRequest = Message<"countersign.v1.RegisterWallet
    * @generated from field: string request_id = 4;
    */
   requestId: string;
+
+  /**
+   * Takes the key into the cosigner's register as well, where it exports nothing for 24 hours. The first key came there
+   * with the user's first wallet. What the cosigner does not take is WALLET_SECRET_REFUSED, and the key is not registered
+   * here either.
+   *
+   * @generated from field: countersign.v1.CosignerOrder cosigner_order = 5;
+   */
+  cosignerOrder?: CosignerOrder | undefined;
 };
 
 /**
@@ -97,7 +151,7 @@ export type RegisterWalletSecretRequest = Message<"countersign.v1.RegisterWallet
  * Use `create(RegisterWalletSecretRequestSchema)` to create a new message.
  */
 export const RegisterWalletSecretRequestSchema: GenMessage<RegisterWalletSecretRequest> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_end_user, 1);
+  messageDesc(file_countersign_v1_end_user, 2);
 
 /**
  * The key that was registered.
@@ -118,7 +172,7 @@ export type RegisterWalletSecretResponse = Message<"countersign.v1.RegisterWalle
  * Use `create(RegisterWalletSecretResponseSchema)` to create a new message.
  */
 export const RegisterWalletSecretResponseSchema: GenMessage<RegisterWalletSecretResponse> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_end_user, 2);
+  messageDesc(file_countersign_v1_end_user, 3);
 
 /**
  * Asks for the caller's wallet secrets.
@@ -133,7 +187,7 @@ export type ListWalletSecretsRequest = Message<"countersign.v1.ListWalletSecrets
  * Use `create(ListWalletSecretsRequestSchema)` to create a new message.
  */
 export const ListWalletSecretsRequestSchema: GenMessage<ListWalletSecretsRequest> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_end_user, 3);
+  messageDesc(file_countersign_v1_end_user, 4);
 
 /**
  * All of them: there are never more than five.
@@ -154,7 +208,7 @@ export type ListWalletSecretsResponse = Message<"countersign.v1.ListWalletSecret
  * Use `create(ListWalletSecretsResponseSchema)` to create a new message.
  */
 export const ListWalletSecretsResponseSchema: GenMessage<ListWalletSecretsResponse> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_end_user, 4);
+  messageDesc(file_countersign_v1_end_user, 5);
 
 /**
  * Asks for a wallet secret to be taken back.
@@ -175,6 +229,13 @@ export type RevokeWalletSecretRequest = Message<"countersign.v1.RevokeWalletSecr
    * @generated from field: string request_id = 2;
    */
   requestId: string;
+
+  /**
+   * Takes the key out of the cosigner's register as well; without it the key goes on counting there.
+   *
+   * @generated from field: countersign.v1.CosignerOrder cosigner_order = 3;
+   */
+  cosignerOrder?: CosignerOrder | undefined;
 };
 
 /**
@@ -182,7 +243,7 @@ export type RevokeWalletSecretRequest = Message<"countersign.v1.RevokeWalletSecr
  * Use `create(RevokeWalletSecretRequestSchema)` to create a new message.
  */
 export const RevokeWalletSecretRequestSchema: GenMessage<RevokeWalletSecretRequest> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_end_user, 5);
+  messageDesc(file_countersign_v1_end_user, 6);
 
 /**
  * The wallet secret that is gone.
@@ -203,7 +264,7 @@ export type RevokeWalletSecretResponse = Message<"countersign.v1.RevokeWalletSec
  * Use `create(RevokeWalletSecretResponseSchema)` to create a new message.
  */
 export const RevokeWalletSecretResponseSchema: GenMessage<RevokeWalletSecretResponse> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_end_user, 6);
+  messageDesc(file_countersign_v1_end_user, 7);
 
 /**
  * End users: the people whose wallets a project keeps. An end user calls with `authorization: Bearer <access token>` and
