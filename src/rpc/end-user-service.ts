@@ -3,6 +3,7 @@ import type { MessageInitShape } from '@bufbuild/protobuf'
 import type { CosignerOrder as WireOrder, WalletSecretSchema } from '../../gen/countersign/v1/end_user_pb.ts'
 import type { CosignerOrder, EndUserUseCases, WalletSecretView } from './end-user-use-cases.ts'
 import type { Handlers } from './pipeline.ts'
+import { signInHandlers } from './sign-in-handlers.ts'
 import { fromTimestamp, readExpiry, toTimestamp } from './wire-words.ts'
 
 const toWireSecret = (secret: WalletSecretView): MessageInitShape<typeof WalletSecretSchema> => ({
@@ -16,6 +17,7 @@ const readOrder = (order: WireOrder | undefined): CosignerOrder | undefined =>
   order && { signedBy: order.signedBy, signature: order.signature, nonce: order.nonce, expireMs: readExpiry(order.expireTime) }
 
 export const createEndUserService = (endUsers: EndUserUseCases): Handlers<'endUser'> => ({
+  ...signInHandlers(endUsers),
   registerWalletSecret: async ({ walletSecretId, publicKey, validUntil, cosignerOrder: order }, call) => {
     // The message's rules require it.
     const validUntilMs = fromTimestamp(validUntil) ?? 0
