@@ -47,7 +47,7 @@ import { watchParties } from './watch-parties.ts'
 import { createAccessTokens } from '../user/access-tokens.ts'
 import { wireChains } from './wire-chains.ts'
 import { createEndUserDirectory } from './wire-end-users.ts'
-import { createDirectory, createIdempotencyStore, denialRecorder } from './wire-directory.ts'
+import { createDirectory, createIdempotencyStore, createKeyProofs, denialRecorder } from './wire-directory.ts'
 import { startGrantSweep } from './sweep-grants.ts'
 import { type Edge, type Endpoints, startEdge } from './wire-edge.ts'
 import { wireHttpEgress } from './wire-egress.ts'
@@ -161,6 +161,7 @@ export const composeDaemon = async (
       metrics,
       useCases: sealUseCases(vault, wireUseCases(needs)),
       directory: sealDirectory(vault, createDirectory(vault, grants, clock)),
+      keyProofs: createKeyProofs(vault, grants, clock),
       users: sealUsers(vault, createEndUserDirectory(vault, createAccessTokens(vault), clock)),
       idempotency: createIdempotencyStore(vault, clock),
       recordDenial: denialRecorder(vault, clock),

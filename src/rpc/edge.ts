@@ -9,7 +9,7 @@ import type { ApiKeyId } from '../domain/ids.ts'
 import { SERVICES } from './access.ts'
 import { DEFAULT_ADMISSION } from './admission.ts'
 import { createAdminService } from './admin-service.ts'
-import type { ApiKeyDirectory } from './authenticate.ts'
+import { type ApiKeyDirectory, type ApiKeyProofs, SECRETS_ONLY } from './authenticate.ts'
 import { createEndUserService } from './end-user-service.ts'
 import type { EndUserDirectory } from './end-users.ts'
 import { createAuditService } from './audit-service.ts'
@@ -60,6 +60,8 @@ export type EdgeEvents = CallObserver &
 export type EdgeSettings = {
   readonly useCases: UseCases
   readonly directory: ApiKeyDirectory
+  /** Absent: API keys have secrets and nothing else. */
+  readonly keyProofs?: ApiKeyProofs | undefined
   readonly users: EndUserDirectory
   readonly idempotency: IdempotencyStore
   readonly recordDenial: (denial: Denial) => Promise<void>
@@ -94,11 +96,12 @@ const ABANDON_MS = 500
 type Listener = GrpcListener | ConnectListener
 
 const createPipeline = (
-  { directory, users, idempotency, recordDenial, events, clock, listen }: EdgeSettings,
+  { directory, keyProofs, users, idempotency, recordDenial, events, clock, listen }: EdgeSettings,
   stop: StopSignals,
 ) =>
   new Pipeline({
     directory,
+    keyProofs: keyProofs ?? SECRETS_ONLY,
     users,
     idempotency,
     recordDenial,

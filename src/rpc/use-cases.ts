@@ -291,9 +291,11 @@ export type ApiKeyView = {
   readonly rotateTimeMs: number | undefined
   readonly revokeTimeMs: number | undefined
   readonly state: 'active' | 'expired' | 'revoked'
+  readonly publicKey: string | undefined
+  readonly needsDeveloperAuth: boolean
 }
 
-/** `secret` is the whole text a caller presents: `csk_…`. */
+/** `secret` is the whole text a caller presents: `csk_…`; empty for a key that has a public key. */
 export type ApiKeyWithSecret = { readonly apiKey: ApiKeyView; readonly secret: string }
 
 export type FreezeScope = 'wallet' | 'api_key' | 'project' | 'all'
@@ -334,6 +336,9 @@ export type AdminUseCases = {
       readonly allowedCidrs: readonly string[]
       readonly requestsPerSecond: number
       readonly expireTimeMs: number | undefined
+      /** Base64 of an SPKI; undefined for a key that is to have a secret. */
+      readonly publicKey: string | undefined
+      readonly needsDeveloperAuth: boolean
     },
   ) => Promise<ApiKeyWithSecret>
   readonly getApiKey: (call: Call, args: { readonly apiKeyId: ApiKeyId }) => Promise<ApiKeyView>
