@@ -34,6 +34,7 @@ import { RateLimiter } from '../signing/rate-limiter.ts'
 import { auditHead } from '../vault/audit-chain.ts'
 import { type DaemonVault, openDaemonVault } from '../vault/daemon-vault.ts'
 import { listFreezes } from '../vault/freezes.ts'
+import { pruneSessionRequests, pruneSessionUsage } from '../vault/session-marks.ts'
 import { pruneRequests } from '../vault/requests.ts'
 import { verifyStateIndex } from '../vault/state-index.ts'
 import type { Tx } from '../vault/store.ts'
@@ -50,6 +51,7 @@ import { createEndUserDirectory } from './wire-end-users.ts'
 import { createDirectory, createIdempotencyStore, createKeyProofs, denialRecorder } from './wire-directory.ts'
 import { startGrantSweep } from './sweep-grants.ts'
 import { type Edge, type Endpoints, startEdge } from './wire-edge.ts'
+import { openSessions } from './wire-session.ts'
 import { wireHttpEgress } from './wire-egress.ts'
 import { wireUseCases } from './wire-use-cases.ts'
 import { wireWebhooks } from './wire-webhooks.ts'
@@ -132,6 +134,8 @@ export const composeDaemon = async (
     await joining
     const grants = new GrantCache()
     const grantEnded: GrantEnded = () => undefined
+    const sessions = openSessions(vault, clock, (what, detail) => onAlert('daemon', what, detail))
+    closing.push(() => sessions.sessionSigner.close())
     const webhooks = wireWebhooks({ config, vault, clock, send: wireHttpEgress(config), metrics, log })
     closing.push(webhooks.stop)
     const needs = {
@@ -147,7 +151,9 @@ export const composeDaemon = async (
       allowExport: config.allowExport.daemon,
       allowImport: config.allowImport.daemon,
       rootKey: providers.daemon,
+      isVenueProfile: (id: string) => sessions.profiles().offered.some(({ profile }) => profile.id === id),
       custody: new CustodyTurns(),
+      sessions,
       chains: wireChains(config, secrets, wireHttpEgress(config), clock),
       maxGrantMs: config.maxGrantDays * DAY_MS,
       grantEnded,
@@ -262,6 +268,8 @@ const startHousekeeping = (vault: DaemonVault, engine: SigningEngine, log: Logge
       Math.max(
         pruneRequests(tx, nowMs, PRUNE_AT_ONCE),
         pruneUsage(tx, utcDay(nowMs) - USAGE_DAYS, PRUNE_AT_ONCE),
+        pruneSessionUsage(tx, utcDay(nowMs) - USAGE_DAYS, PRUNE_AT_ONCE),
+        pruneSessionRequests(tx, nowMs, PRUNE_AT_ONCE),
         pruneWebhooks(tx, nowMs, PRUNE_AT_ONCE),
       ) === PRUNE_AT_ONCE
     // As long as there is more, with a pause for everybody else's commits, or a busy day would never be forgotten.

@@ -5,6 +5,7 @@ import type { ProjectId } from '../domain/ids.ts'
 import { archiveWallet } from '../wallet/archive-wallet.ts'
 import { createWallet } from '../wallet/create-wallet.ts'
 import { exportPrivateKey } from '../wallet/export-private-key.ts'
+import { getImportKeys, importPrivateKey } from '../wallet/import-private-key.ts'
 import { getWallet, listWallets } from '../wallet/read-wallets.ts'
 import { refreshShares } from '../wallet/refresh-shares.ts'
 import { warmPresignatures } from '../wallet/warm-presignatures.ts'
@@ -24,6 +25,7 @@ import {
 import { createProject, getProject, listProjects, updateProject } from '../admin/projects.ts'
 import { getStatus } from '../admin/status.ts'
 import type { UseCases } from '../rpc/use-cases.ts'
+import { type Sessions, wireSession } from './wire-session.ts'
 import { authorize } from '../signing/authorize.ts'
 import type { RateLimiter } from '../signing/rate-limiter.ts'
 import { signAuthorization, signDigest, signMessage, signTransaction, signTypedData } from '../signing/requests.ts'
@@ -36,15 +38,18 @@ export type UseCaseNeeds = CustodyNeeds &
   Pick<GrantNeeds, 'maxGrantMs' | 'grantEnded'> &
   Pick<Webhooks, 'judgeUrl' | 'webhookCounts'> & {
   readonly rates: RateLimiter
+  readonly sessions: Sessions
   readonly chains: Chains
   readonly onAlert: SignNeeds['onAlert']
   readonly allowExport: boolean
+  readonly allowImport: boolean
   readonly started: { readonly version: string; readonly timeMs: number }
 }
 
 export const wireUseCases = (needs: UseCaseNeeds): UseCases => {
   const creating = { ...needs, filling: new Set<string>() }
   const refreshing = { ...needs, refreshing: new Map<ProjectId, number>() }
+  const signing = { ...needs, requireSessionFlow: needs.sessions.requireSessionFlow }
   const reading = (call: Call): UseCaseNeeds => {
     authorize(needs.vault.read, needs, call, 'audit:read')
     return needs
@@ -54,17 +59,19 @@ export const wireUseCases = (needs: UseCaseNeeds): UseCases => {
       createWallet: (call, args) => createWallet(creating, call, args),
       getWallet: async (call, args) => getWallet(needs, call, args),
       listWallets: async (call, args) => listWallets(needs, call, args),
+      getImportKeys: (call) => getImportKeys(creating, call),
+      importPrivateKey: (call, args) => importPrivateKey(creating, call, args),
       exportPrivateKey: (call, args) => exportPrivateKey(needs, call, args),
       archiveWallet: (call, args) => archiveWallet(needs, call, args),
       refreshShares: (call, args) => refreshShares(refreshing, call, args),
       warmPresignatures: (call, args) => warmPresignatures(needs, call, args),
     },
     signing: {
-      signMessage: async (call, args) => signMessage(needs, call, args),
-      signTypedData: async (call, args) => signTypedData(needs, call, args),
-      signTransaction: (call, args) => signTransaction(needs, call, args),
-      signAuthorization: (call, args) => signAuthorization(needs, call, args),
-      signDigest: async (call, args) => signDigest(needs, call, args),
+      signMessage: async (call, args) => signMessage(signing, call, args),
+      signTypedData: async (call, args) => signTypedData(signing, call, args),
+      signTransaction: (call, args) => signTransaction(signing, call, args),
+      signAuthorization: (call, args) => signAuthorization(signing, call, args),
+      signDigest: async (call, args) => signDigest(signing, call, args),
       verifySignature: (call, args) => verifySignature(needs, call, args),
     },
     delegation: {
@@ -73,6 +80,7 @@ export const wireUseCases = (needs: UseCaseNeeds): UseCases => {
       listGrants: async (call, args) => listGrants(needs, call, args),
       revokeGrant: (call, args) => revokeGrant(needs, call, args),
     },
+    session: wireSession({ ...needs, ...needs.sessions }),
     endUsers: {
       registerWalletSecret: (call, args) => registerWalletSecret(needs, call, args),
       listWalletSecrets: async (call) => listWalletSecrets(needs, call),

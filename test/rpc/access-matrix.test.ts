@@ -41,6 +41,7 @@ const users = {
 }
 
 const ADDRESS = `0x${'ab'.repeat(20)}`
+const SESSION_KEY = `ses_${'cd'.repeat(16)}`
 const DIGEST = new Uint8Array(32).fill(1)
 
 const WEBHOOK_ID = `whk_${'ab'.repeat(16)}`
@@ -64,6 +65,19 @@ const REQUESTS: { readonly [S in keyof typeof ACCESS]: { readonly [M in keyof (t
     signStream: { itemId: '1', request: { case: 'signDigest', value: { wallet: 'alice', digest: DIGEST } } },
     warmPresignatures: { wallet: 'alice' },
     refreshShares: { wallet: 'alice' },
+    getImportKeys: {},
+    importPrivateKey: {
+      userId: 'alice',
+      keyType: 1,
+      importId: DIGEST.subarray(16),
+      expireTime: { seconds: 1n, nanos: 0 },
+      publicKey: DIGEST,
+      daemonPoint: DIGEST,
+      cosignerPoint: DIGEST,
+      chainCode: DIGEST,
+      daemonEnvelope: new Uint8Array(80),
+      cosignerEnvelope: new Uint8Array(80),
+    },
     exportPrivateKey: {
       wallet: 'alice',
       exportKey: { case: 'x25519', value: DIGEST },
@@ -72,6 +86,37 @@ const REQUESTS: { readonly [S in keyof typeof ACCESS]: { readonly [M in keyof (t
       consent: { case: 'approvalId', value: DIGEST.subarray(16) },
     },
     archiveWallet: { wallet: 'alice' },
+  },
+  session: {
+    createSessionKey: {
+      wallet: 'alice',
+      profile: 'hyperliquid',
+      network: 'testnet',
+      scopes: [1],
+      expireTime: { seconds: 4_000_000_000n },
+    },
+    confirmSessionKey: { sessionKeyId: SESSION_KEY },
+    getSessionKey: { sessionKeyId: SESSION_KEY },
+    listSessionKeys: {},
+    rotateSessionKey: { sessionKeyId: SESSION_KEY, expireTime: { seconds: 4_000_000_000n } },
+    revokeSessionKey: { sessionKeyId: SESSION_KEY },
+    signAction: { sessionKeyId: SESSION_KEY, family: 'order', actionJson: '{}' },
+    signActionStream: { itemId: '1', action: { sessionKeyId: SESSION_KEY, family: 'order', actionJson: '{}' } },
+    verifyAction: {
+      profile: 'derivadex',
+      network: 'sepolia',
+      family: 'order',
+      actionJson: '{}',
+      signature: DIGEST,
+      wallet: ADDRESS,
+    },
+    testScope: { sessionKeyId: SESSION_KEY },
+    listProfiles: {},
+    explainAction: { sessionKeyId: SESSION_KEY, family: 'order', actionJson: '{}' },
+    putVenueCredential: { sessionKeyId: SESSION_KEY, name: 'api_key', secret: DIGEST },
+    setMarkPrices: { profile: 'hyperliquid', network: 'testnet', prices: [{ market: '1', price: '2' }] },
+    recordOutcome: { sessionKeyId: SESSION_KEY, actionSequence: 1n, outcome: 1 },
+    watchReceipts: { sessionKeyId: SESSION_KEY },
   },
   delegation: {
     createGrant: { scope: { case: 'userId', value: 'alice' }, expireTime: { seconds: 4_000_000_000n } },

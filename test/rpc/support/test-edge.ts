@@ -12,6 +12,7 @@ import { failure } from '../../../src/domain/failure.ts'
 import type { ApiKeyId, GrantId, ProjectId, UserId, WalletId, WebhookId } from '../../../src/domain/ids.ts'
 import { readSettings } from '../../../src/domain/project-settings.ts'
 import type { ApiKeyDirectory, ApiKeyProofs, ApiKeyRecord } from '../../../src/rpc/authenticate.ts'
+import type { RegisteredKey, SessionKeyView, SessionUseCases, SignedAction } from '../../../src/rpc/session-use-cases.ts'
 import type { DelegationUseCases, GrantView } from '../../../src/rpc/delegation-use-cases.ts'
 import type { EndUserUseCases, WalletSecretView } from '../../../src/rpc/end-user-use-cases.ts'
 import type { AccessToken, EndUserDirectory } from '../../../src/rpc/end-users.ts'
@@ -152,6 +153,7 @@ export const WALLET: WalletView = {
 const bytes = (length: number, fill: number) => new Uint8Array(length).fill(fill)
 
 const RECEIPT = { sequence: 7n, hash: bytes(32, 4), signature: bytes(64, 5), keyId: 'audit-1' }
+const IMPORT_KEY = { partyId: bytes(32, 6), identityKey: bytes(32, 7), key: bytes(32, 8), expireMs: 1, signature: bytes(64, 9) }
 const SHARE = { partyId: bytes(32, 6), point: bytes(33, 7), envelope: bytes(80, 8) }
 export const SIGNED = {
   signature: { r: bytes(32, 1), s: bytes(32, 2), yParity: 1 },
@@ -195,6 +197,46 @@ export const GRANT: GrantView = {
   revokeTimeMs: undefined,
 }
 
+const SESSION_KEY: SessionKeyView = {
+  sessionKeyId: `ses_${'cd'.repeat(16)}`,
+  walletId: WALLET.walletId,
+  publicKeyHex: `04${'22'.repeat(64)}`,
+  address: WALLET.address,
+  profile: 'hyperliquid',
+  network: 'testnet',
+  scopes: ['order'],
+  expireTimeMs: 1_800_000_000_000,
+  state: 'active',
+  extraFamilies: [],
+  limits: {},
+  parameters: {},
+  profileHash: bytes(32, 9),
+  requireSession: false,
+  clientHeld: false,
+  createTimeMs: 1_700_000_000_123,
+  replaces: '',
+  retireTimeMs: undefined,
+  credentials: [],
+  payloadLessCount: 0,
+  grantId: '',
+}
+
+const REGISTERED: RegisteredKey = {
+  sessionKey: SESSION_KEY,
+  payload: bytes(3, 1),
+  registration: undefined,
+  receipt: RECEIPT,
+}
+
+const SIGNED_ACTION: SignedAction = {
+  signature: bytes(65, 1),
+  digest: bytes(32, 3),
+  signedActionJson: '{}',
+  nonce: 1n,
+  http: undefined,
+  receipt: RECEIPT,
+}
+
 /** A call that reached a use case, by its name. */
 export type Reached = { readonly name: string; readonly call: Call; readonly args: unknown }
 
@@ -204,6 +246,8 @@ const defaultUseCases = (): UseCases => ({
     getWallet: async () => WALLET,
     listWallets: async () => ({ items: [WALLET], nextCursor: undefined }),
     refreshShares: async () => ({ wallet: WALLET, refreshCount: 1, refreshTimeMs: WALLET.createTimeMs, receipt: RECEIPT }),
+    getImportKeys: async () => ({ daemon: IMPORT_KEY, cosigner: IMPORT_KEY }),
+    importPrivateKey: async () => WALLET,
     exportPrivateKey: async () => ({ wallet: WALLET, daemonShare: SHARE, cosignerShare: SHARE, receipt: RECEIPT }),
     archiveWallet: async () => ({ ...WALLET, state: 'archived' }),
     warmPresignatures: async () => ({ depth: 64, capacity: 4_096, fillRate: 500 }),
@@ -229,6 +273,38 @@ const defaultUseCases = (): UseCases => ({
       digest: SIGNED.digest,
       block: undefined,
     }),
+  },
+  session: {
+    createSessionKey: async () => REGISTERED,
+    rotateSessionKey: async () => REGISTERED,
+    confirmSessionKey: async () => SESSION_KEY,
+    getSessionKey: async () => SESSION_KEY,
+    listSessionKeys: async () => ({ items: [SESSION_KEY], nextCursor: undefined }),
+    revokeSessionKey: async () => ({ ...SESSION_KEY, state: 'revoked' }),
+    putVenueCredential: async () => SESSION_KEY,
+    signAction: async () => SIGNED_ACTION,
+    verifyAction: async () => ({
+      signerKind: 'session',
+      signer: SESSION_KEY.address,
+      sessionKeyId: SESSION_KEY.sessionKeyId,
+      expireTimeMs: SESSION_KEY.expireTimeMs,
+      receipt: RECEIPT,
+    }),
+    testScope: async () => ({ families: [{ family: 'order', accepted: true, reason: '', message: '' }] }),
+    listProfiles: async () => [],
+    explainAction: async () => ({
+      sentence: 'buy',
+      canonicalJson: '{}',
+      unsignedFields: [],
+      accepted: true,
+      reason: '',
+      message: '',
+    }),
+    setMarkPrices: async () => RECEIPT,
+    recordOutcome: async () => RECEIPT,
+    watchReceipts: async function* () {
+      yield { sequence: 1n, hash: bytes(32, 1), timeMs: 1, kind: 'session.action', detailsJson: '{}' }
+    },
   },
   delegation: {
     createGrant: async () => GRANT,
@@ -345,6 +421,7 @@ export type TestEdgeOptions = {
   readonly wallets?: Partial<WalletUseCases>
   readonly signing?: Partial<SigningUseCases>
   readonly delegation?: Partial<DelegationUseCases>
+  readonly session?: Partial<SessionUseCases>
   readonly audit?: Partial<AuditUseCases>
   readonly admin?: Partial<AdminUseCases>
   readonly listen?: Partial<EdgeListen>
@@ -399,6 +476,7 @@ export const openTestEdge = async (options: TestEdgeOptions): Promise<TestEdge> 
       wallets: recording({ ...base.wallets, ...options.wallets }, reached),
       signing: recording({ ...base.signing, ...options.signing }, reached),
       delegation: recording({ ...base.delegation, ...options.delegation }, reached),
+      session: recording({ ...base.session, ...options.session }, reached),
       endUsers: recording({ ...base.endUsers, ...options.endUsers }, reached),
       audit: recording({ ...base.audit, ...options.audit }, reached),
       admin: recording({ ...base.admin, ...options.admin }, reached),
