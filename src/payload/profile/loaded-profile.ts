@@ -112,7 +112,7 @@ export type DecodedPayload = { readonly [name: string]: Uint8Array | bigint | re
 /** A profile that has passed its self-test. Everything here is pure and throws `Failure` for what it refuses. */
 export type LoadedProfile = {
   readonly profile: Profile
-  /** SHA-256 over the canonical text of the profile, 0x hex. */
+  /** SHA-256 over the canonical text of the profile without its self-test, 0x hex. */
   readonly profileHash: string
   /** Refuses (PROFILE_INPUT_INVALID) what the shapes refuse; `json` is an object's bytes. */
   readonly parseParameters: (json: Uint8Array) => Parameters
