@@ -34,6 +34,7 @@ export type ApiKeyView = {
   readonly publicKey: string | undefined
   readonly needsDeveloperAuth: boolean
 }
+/** `secret` is the whole text a caller presents: `csk_…`; empty for a key that has a public key. */
 export type ApiKeyWithSecret = { readonly apiKey: ApiKeyView; readonly secret: string }
 
 const view = (grants: GrantCache, key: ApiKey, nowMs: number): ApiKeyView => {

@@ -8,7 +8,7 @@ import { CustodyTurns } from '../admin/custody.ts'
 import { linkViews, worstLinkState } from '../admin/status.ts'
 import type { Config, Secrets } from '../config/config.ts'
 import { dataDirPaths } from '../config/load-config.ts'
-import type { GrantEnded } from '../delegation/end-grants.ts'
+import { endExpiredGrants, type GrantEnded } from '../delegation/end-grants.ts'
 import { walletIdFromBytes } from '../domain/ids.ts'
 import {
   logAuditUnavailable,
@@ -25,6 +25,7 @@ import type { Logger } from '../observe/logger.ts'
 import { createMetrics, type LinkLevel, type Metrics } from '../observe/metrics.ts'
 import { listenMetrics } from '../observe/metrics-listener.ts'
 import { PacedWarning } from '../observe/paced-warning.ts'
+import { tellOfEndedKeys } from '../session/tell-keys.ts'
 import { systemClock } from '../party/entropy.ts'
 import type { SigningEngine } from '../party/signing-engine.ts'
 import { type EngineOptions, TwoPartyEngine } from '../party/two-party-engine.ts'
@@ -49,7 +50,7 @@ import { createAccessTokens } from '../user/access-tokens.ts'
 import { wireChains } from './wire-chains.ts'
 import { createEndUserDirectory } from './wire-end-users.ts'
 import { createDirectory, createIdempotencyStore, createKeyProofs, denialRecorder } from './wire-directory.ts'
-import { startGrantSweep } from './sweep-grants.ts'
+import { startSweep } from './sweep.ts'
 import { type Edge, type Endpoints, startEdge } from './wire-edge.ts'
 import { openSessions } from './wire-session.ts'
 import { wireHttpEgress } from './wire-egress.ts'
@@ -175,7 +176,8 @@ export const composeDaemon = async (
     })
     const served = edge
     closing.push(startHousekeeping(vault, engine, log))
-    closing.push(startGrantSweep(vault, clock, grantEnded))
+    closing.push(startSweep(vault, clock, (nowMs) => endExpiredGrants(vault, nowMs, grantEnded)))
+    closing.push(startSweep(vault, clock, (nowMs) => tellOfEndedKeys(vault, nowMs)))
     webhooks.start()
     closing.push(() => served.stop(STOP_WAIT_MS))
     edge.setServing(engine.available)

@@ -3,6 +3,7 @@
  * the use case parses them and refuses what it does not know. Every function may throw a Failure; anything else it
  * throws reaches the caller as `internal error`.
  */
+import type { ApiKeyView as StoredApiKeyView } from '../admin/api-keys.ts'
 import type { AuditEventView, AuditFilter } from '../admin/audit.ts'
 import type { BackupView, KeyRotationView, VaultParty } from '../admin/custody.ts'
 import type { SettingsChange } from '../admin/project-changes.ts'
@@ -308,22 +309,7 @@ export type PermissionGrantJson = {
   }
 }
 
-export type ApiKeyView = {
-  readonly apiKeyId: ApiKeyId
-  readonly projectId: ProjectId
-  readonly name: string
-  readonly grants: readonly PermissionGrantJson[]
-  readonly allowedCidrs: readonly string[]
-  /** 0: no limit of its own. */
-  readonly requestsPerSecond: number
-  readonly expireTimeMs: number | undefined
-  readonly createTimeMs: number
-  readonly rotateTimeMs: number | undefined
-  readonly revokeTimeMs: number | undefined
-  readonly state: 'active' | 'expired' | 'revoked'
-  readonly publicKey: string | undefined
-  readonly needsDeveloperAuth: boolean
-}
+export type ApiKeyView = Omit<StoredApiKeyView, 'grants'> & { readonly grants: readonly PermissionGrantJson[] }
 
 /** `secret` is the whole text a caller presents: `csk_…`; empty for a key that has a public key. */
 export type ApiKeyWithSecret = { readonly apiKey: ApiKeyView; readonly secret: string }

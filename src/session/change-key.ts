@@ -11,6 +11,7 @@ import { findKey } from './find-key.ts'
 import { standingOf } from './key-standing.ts'
 import type { SessionNeeds } from './needs.ts'
 import { type SessionKeyView, viewSessionKey } from './session-key-view.ts'
+import { tellOfRevokedKey } from './tell-keys.ts'
 import { fromStoredTerms } from './terms.ts'
 
 const view = (needs: SessionNeeds, key: SessionKey): SessionKeyView =>
@@ -49,6 +50,7 @@ export const confirmSessionKey = async (
     const kind = args.accepted ? 'session.confirmed' : 'session.refused'
     appendAudit(tx, sessionEvent(call, key, { timeMs: nowMs, kind, details: { answerHash } }))
     if (args.accepted) return activate(tx, call, key, nowMs)
+    tellOfRevokedKey(tx, key, nowMs)
     deleteSessionSecrets(tx, sessionKeyId)
     return updateSessionKey(tx, sessionKeyId, { state: 'REVOKED' }, nowMs)
   })
@@ -74,6 +76,7 @@ export const revokeSessionKey = async (
       if (key.state === 'REVOKED') return key
       deleteSessionSecrets(tx, sessionKeyId)
       appendAudit(tx, sessionEvent(call, key, { timeMs: nowMs, kind: 'session.revoked' }))
+      tellOfRevokedKey(tx, key, nowMs)
       return updateSessionKey(tx, sessionKeyId, { state: 'REVOKED' }, nowMs)
     }),
   )

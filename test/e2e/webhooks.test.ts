@@ -12,6 +12,7 @@ import type { CountersignClient } from '../../src/client/countersign-client.ts'
 import { verifyWebhook } from '../../src/client/verify-webhook.ts'
 import { listenReceiver, type Received, type Receiver, type Respond } from '../delegation/webhook-receiver.ts'
 import { rowsOfKind } from './audit-rows.ts'
+import { createKey, inMs } from '../session/session-daemon.ts'
 import { connect, newKey, newWallet, refusalOf } from './callers.ts'
 import { makeDataDir, startDaemon, type TestDaemon } from './start-daemon.ts'
 
@@ -85,6 +86,33 @@ describe('a webhook', () => {
       expect(states).toEqual(['wallet.archived', 'wallet.refreshed', 'wallet.created'].map((type) => [type, WebhookDeliveryState.DELIVERED]))
     }, WAIT)
     expect(receiver.received).toHaveLength(3)
+  })
+
+  it('is told of session keys made, revoked and over', async () => {
+    const receiver = await receive()
+    const { webhook, secret } = await make(receiver.url, { eventTypes: ['session_key.*'] })
+    const wallet = await newWallet(admin)
+    const kept = await createKey(admin, { wallet: wallet.walletId })
+    const brief = await createKey(admin, { wallet: wallet.walletId, expireTime: inMs(3_000) })
+    const { sessionKeyId = '' } = kept.sessionKey ?? {}
+    for (let time = 0; time < 2; time++) await admin.sessionKeys.revokeSessionKey({ sessionKeyId })
+    await vi.waitFor(() => expect(receiver.received).toHaveLength(4), WAIT)
+    const told = receiver.received.map((received) => readBy([secret], received)).map(({ type, data }) => `${type} ${String(data['session_key_id'])}`)
+    const briefId = brief.sessionKey?.sessionKeyId ?? ''
+    expect(new Set(told)).toEqual(
+      new Set([
+        `session_key.created ${sessionKeyId}`,
+        `session_key.created ${briefId}`,
+        `session_key.revoked ${sessionKeyId}`,
+        `session_key.expired ${briefId}`,
+      ]),
+    )
+    const { data } = readBy([secret], receiver.received[0]!)
+    expect(data).toMatchObject({ wallet_id: wallet.walletId, user_id: wallet.userId, profile: 'hyperliquid', network: 'testnet' })
+    // Another look finds nothing new.
+    await sleep(1_500)
+    expect(receiver.received).toHaveLength(4)
+    await admin.admin.deleteWebhook({ webhookId: webhook.webhookId })
   })
 
   it('of format DYNAMIC is pinged when it is made', async () => {
