@@ -37,16 +37,17 @@ import { type DaemonVault, openDaemonVault } from '../vault/daemon-vault.ts'
 import { listFreezes } from '../vault/freezes.ts'
 import { pruneSessionRequests, pruneSessionUsage } from '../vault/session-marks.ts'
 import { pruneRequests } from '../vault/requests.ts'
+import { pruneFlows } from '../vault/sign-in-flows.ts'
 import { verifyStateIndex } from '../vault/state-index.ts'
 import type { Tx } from '../vault/store.ts'
 import { pruneUsage, utcDay } from '../vault/usage.ts'
+import { pruneSessions } from '../vault/user-sessions.ts'
 import { getWallet } from '../vault/wallets.ts'
 import { rootKeyProviders } from './root-keys.ts'
 import { backupPlaces, sealDirectory, sealUseCases, sealUsers } from './sealed-daemon.ts'
 import { VERSION } from './version.ts'
 import { deliveryBacklog, pruneWebhooks } from '../vault/webhook-deliveries.ts'
 import { watchParties } from './watch-parties.ts'
-import { createAccessTokens } from '../user/access-tokens.ts'
 import { wireChains } from './wire-chains.ts'
 import { createEndUserDirectory } from './wire-end-users.ts'
 import { createDirectory, createIdempotencyStore, createKeyProofs, denialRecorder } from './wire-directory.ts'
@@ -54,6 +55,7 @@ import { startSweep } from './sweep.ts'
 import { type Edge, type Endpoints, startEdge } from './wire-edge.ts'
 import { openSessions } from './wire-session.ts'
 import { wireHttpEgress } from './wire-egress.ts'
+import { wireSignIn, wireWeb } from './wire-sign-in.ts'
 import { wireUseCases } from './wire-use-cases.ts'
 import { wireWebhooks } from './wire-webhooks.ts'
 
@@ -135,9 +137,11 @@ export const composeDaemon = async (
     await joining
     const grants = new GrantCache()
     const grantEnded: GrantEnded = () => undefined
+    const send = wireHttpEgress(config)
+    const signIn = wireSignIn({ vault, clock, send, config, secrets })
     const sessions = openSessions(vault, clock, (what, detail) => onAlert('daemon', what, detail))
     closing.push(() => sessions.sessionSigner.close())
-    const webhooks = wireWebhooks({ config, vault, clock, send: wireHttpEgress(config), metrics, log })
+    const webhooks = wireWebhooks({ config, vault, clock, send, metrics, log })
     closing.push(webhooks.stop)
     const needs = {
       vault,
@@ -155,7 +159,8 @@ export const composeDaemon = async (
       isVenueProfile: (id: string) => sessions.profiles().offered.some(({ profile }) => profile.id === id),
       custody: new CustodyTurns(),
       sessions,
-      chains: wireChains(config, secrets, wireHttpEgress(config), clock),
+      chains: wireChains(config, secrets, send, clock),
+      signIn,
       maxGrantMs: config.maxGrantDays * DAY_MS,
       grantEnded,
       judgeUrl: webhooks.judgeUrl,
@@ -169,7 +174,8 @@ export const composeDaemon = async (
       useCases: sealUseCases(vault, wireUseCases(needs)),
       directory: sealDirectory(vault, createDirectory(vault, grants, clock)),
       keyProofs: createKeyProofs(vault, grants, clock),
-      users: sealUsers(vault, createEndUserDirectory(vault, createAccessTokens(vault), clock)),
+      users: sealUsers(vault, createEndUserDirectory(vault, signIn.tokens, clock)),
+      web: wireWeb(vault, signIn.tokens, clock),
       idempotency: createIdempotencyStore(vault, clock),
       recordDenial: denialRecorder(vault, clock),
       pageTokenKey: vault.read.keys.pageToken,
@@ -270,6 +276,8 @@ const startHousekeeping = (vault: DaemonVault, engine: SigningEngine, log: Logge
       Math.max(
         pruneRequests(tx, nowMs, PRUNE_AT_ONCE),
         pruneUsage(tx, utcDay(nowMs) - USAGE_DAYS, PRUNE_AT_ONCE),
+        pruneSessions(tx, nowMs, PRUNE_AT_ONCE),
+        pruneFlows(tx, nowMs, PRUNE_AT_ONCE),
         pruneSessionUsage(tx, utcDay(nowMs) - USAGE_DAYS, PRUNE_AT_ONCE),
         pruneSessionRequests(tx, nowMs, PRUNE_AT_ONCE),
         pruneWebhooks(tx, nowMs, PRUNE_AT_ONCE),

@@ -78,6 +78,9 @@ const orOwner = (...permissions: [string, ...string[]]): KeyedRule => orEndUsers
 const orOwnerWithSecret = (...permissions: [string, ...string[]]): KeyedRule =>
   orEndUsers(holding(...permissions), 'wallet_secret')
 
+/** What is asked proves itself: a token, a code, a sign-in that was begun. */
+const PUBLIC = { isPublic: true, lane: 'normal' } as const
+
 export const ACCESS = {
   wallet: {
     createWallet: orOwnerWithSecret('wallet:create'),
@@ -126,6 +129,15 @@ export const ACCESS = {
     watchReceipts: holding('session:sign', 'session:admin'),
   },
   endUser: {
+    authenticateWithJwt: PUBLIC,
+    startEmailCode: PUBLIC,
+    verifyEmailCode: PUBLIC,
+    startOidc: PUBLIC,
+    authenticateWithOidc: PUBLIC,
+    refreshAccessToken: PUBLIC,
+    signOut: PUBLIC,
+    validateAccessToken: holding('wallet:read'),
+    getEndUser: orOwner('wallet:read'),
     registerWalletSecret: endUsersOnly('new_wallet_secret'),
     listWalletSecrets: endUsersOnly('token'),
     // The device may be lost, and the key with it.

@@ -7,6 +7,7 @@ import type { HandlerContext } from '@connectrpc/connect'
 import type { ApiKeyCaller, Caller, EndUserCaller } from '../domain/call.ts'
 import { failure, isFailure } from '../domain/failure.ts'
 import { parseRequestId, type RequestId } from '../domain/ids.ts'
+import { networkOf } from '../domain/network-address.ts'
 import type { RateLimiter } from '../signing/rate-limiter.ts'
 import { apiKeyIdOf } from '../user/api-key-token.ts'
 import { readCompactJwt } from '../user/compact-jwt.ts'
@@ -152,7 +153,7 @@ export class Door {
   /** Who is not known is told apart by address. */
   letAnyoneIn(address: string | undefined): void {
     if (this.#needs.stopSignal.aborted) throw failure('SHUTTING_DOWN', {})
-    this.#rates.take(`public ${address ?? 'unix'}`, this.#needs.limits.maxPublicRequestsPerSecond)
+    this.#rates.take(`public ${networkOf(address)}`, this.#needs.limits.maxPublicRequestsPerSecond)
   }
 
   /** The caller still stands: nothing is released under a key or a token that was revoked, or is over, meanwhile. */

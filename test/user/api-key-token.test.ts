@@ -45,7 +45,7 @@ describe('a JWT of an API key', () => {
     const request = { apiKeyId: KEY_ID, requestMethod: 'POST', requestHost: 'daemon.example:50052', requestPath: '/countersign.v1.WalletService/SignMessage' }
     const byEd = await generateJwt({ ...request, apiKeySecret: edSecret.toString('base64') })
     expect(judge(byEd, verifierOf(ed.publicKey), URI, Date.now())).toBe('good')
-    const pem = ec.privateKey.export({ type: 'pkcs8', format: 'pem' }).toString()
+    const pem = ec.privateKey.export({ type: 'pkcs8', format: 'pem' })
     const byEc = await generateJwt({ ...request, apiKeySecret: pem, audience: ['countersign'] })
     expect(judge(byEc, verifierOf(ec.publicKey), URI, Date.now())).toBe('good')
     expect(judge(byEc, verifierOf(ec.publicKey), URI, Date.now() + 121_000)).toBe('expired')
@@ -111,7 +111,7 @@ describe('the public key of an API key', () => {
     const x25519 = generateKeyPairSync('x25519').publicKey
     for (const key of [rsa, k1, x25519]) expect(parseApiKeyVerifier(spkiOf(key))).toBeUndefined()
     const text = spkiOf(ed.publicKey)
-    for (const bad of ['', 'AAAA', `${text}\n`, text.replaceAll('=', ''), ` ${text}`, ed.publicKey.export({ type: 'spki', format: 'pem' }).toString()])
+    for (const bad of ['', 'AAAA', `${text}\n`, text.replaceAll('=', ''), ` ${text}`, ed.publicKey.export({ type: 'spki', format: 'pem' })])
       expect(parseApiKeyVerifier(bad)).toBeUndefined()
   })
 })

@@ -11,6 +11,7 @@ import type { Call } from '../../../src/domain/call.ts'
 import { failure } from '../../../src/domain/failure.ts'
 import type { ApiKeyId, GrantId, ProjectId, UserId, WalletId, WebhookId } from '../../../src/domain/ids.ts'
 import { readSettings } from '../../../src/domain/project-settings.ts'
+import { Secret } from '../../../src/domain/secret.ts'
 import type { ApiKeyDirectory, ApiKeyProofs, ApiKeyRecord } from '../../../src/rpc/authenticate.ts'
 import type { RegisteredKey, SessionKeyView, SessionUseCases, SignedAction } from '../../../src/rpc/session-use-cases.ts'
 import type { DelegationUseCases, GrantView } from '../../../src/rpc/delegation-use-cases.ts'
@@ -160,6 +161,14 @@ export const SIGNED = {
   digest: bytes(32, 3),
   receipt: RECEIPT,
 } as const satisfies SignedDigest
+
+const SIGNED_IN = {
+  endUser: { projectId: PROJECT, userId: 'alice' as UserId, createTimeMs: 1, identities: [] },
+  isNewEndUser: false,
+  accessToken: 'a.b.c',
+  accessTokenExpireMs: 1_700_000_000_000,
+  refreshToken: { token: new Secret('crt_refresh'), expireMs: 4_000_000_000_000 },
+} as const
 
 const PROJECT_VIEW: ProjectView = {
   projectId: PROJECT,
@@ -313,6 +322,15 @@ const defaultUseCases = (): UseCases => ({
     revokeGrant: async () => ({ ...GRANT, state: 'revoked', revokeTimeMs: 1_700_000_000_456 }),
   },
   endUsers: {
+    authenticateWithJwt: async () => SIGNED_IN,
+    startEmailCode: async () => ({ flowId: 'flow', expireMs: 1_700_000_000_000 }),
+    verifyEmailCode: async () => SIGNED_IN,
+    startOidc: async () => ({ flowId: 'flow', state: 's', nonce: 'n', authorizationUrl: '', expireMs: 1_700_000_000_000 }),
+    authenticateWithOidc: async () => SIGNED_IN,
+    refreshAccessToken: async () => SIGNED_IN,
+    signOut: async () => {},
+    validateAccessToken: async () => ({ endUser: SIGNED_IN.endUser, method: 'jwt', authTimeMs: 1, expireTimeMs: 2 }),
+    getEndUser: async () => SIGNED_IN.endUser,
     registerWalletSecret: async () => SECRET,
     listWalletSecrets: async () => [SECRET],
     revokeWalletSecret: async () => SECRET,
