@@ -35,6 +35,10 @@ export type ProjectSettings = {
   readonly jwtSignIn: JwtSignIn | undefined
   readonly emailSignIn: EmailSignIn | undefined
   readonly oidcProviders: readonly OidcProvider[]
+  /** Base64 of the SPKI of the project's signing key, P-256; '' where it has none. */
+  readonly developerPublicKey: string
+  /** Its API keys use wallets only with an `x-developer-auth`. */
+  readonly developerAuthRequired: boolean
 }
 
 /** As stored; whatever is absent is as in a new project. */
@@ -44,6 +48,8 @@ export type StoredSettings = {
   readonly jwt_sign_in?: JwtSignIn | undefined
   readonly email_sign_in?: EmailSignIn | undefined
   readonly oidc_providers?: readonly OidcProvider[] | undefined
+  readonly developer_public_key?: string | undefined
+  readonly developer_auth_required?: boolean | undefined
 }
 
 /** `stored`: what `storeSettings` made and the vault kept under a MAC. */
@@ -55,6 +61,8 @@ export const readSettings = (stored: unknown): ProjectSettings => {
     jwtSignIn: known.jwt_sign_in,
     emailSignIn: known.email_sign_in,
     oidcProviders: known.oidc_providers ?? [],
+    developerPublicKey: known.developer_public_key ?? '',
+    developerAuthRequired: known.developer_auth_required === true,
   }
 }
 
@@ -64,6 +72,8 @@ export const storeSettings = (settings: ProjectSettings) => ({
   ...(settings.jwtSignIn === undefined ? {} : { jwt_sign_in: settings.jwtSignIn }),
   ...(settings.emailSignIn === undefined ? {} : { email_sign_in: settings.emailSignIn }),
   ...(settings.oidcProviders.length > 0 ? { oidc_providers: settings.oidcProviders } : {}),
+  ...(settings.developerPublicKey === '' ? {} : { developer_public_key: settings.developerPublicKey }),
+  ...(settings.developerAuthRequired ? { developer_auth_required: true } : {}),
 })
 
 /** Issuers that are known by a name. Each issues tokens under the first, and some under the others too. */
