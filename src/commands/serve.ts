@@ -139,7 +139,7 @@ export const composeDaemon = async (
     const grants = new GrantCache()
     const send = wireHttpEgress(config)
     const signIn = wireSignIn({ vault, clock, send, config, secrets })
-    const sessions = openSessions(vault, clock, (what, detail) => onAlert('daemon', what, detail))
+    const sessions = openSessions(vault, clock, config.profilesDirectory, (what, detail) => onAlert('daemon', what, detail))
     closing.push(() => sessions.sessionSigner.close())
     const webhooks = wireWebhooks({ config, vault, clock, send, metrics, log })
     closing.push(webhooks.stop)
