@@ -20,6 +20,8 @@ export type CustodyNeeds = AdminNeeds & {
   readonly rootKey: RootKeyProvider
   /** One backup, or rotation of one vault, at a time. */
   readonly custody: CustodyTurns
+  /** Whose thread holds the share key as well. */
+  readonly sessions?: { readonly sessionSigner: { readonly renewShareKey: () => void } } | undefined
 }
 
 export type BackupView = {
@@ -96,7 +98,7 @@ const backUpBoth = async (needs: CustodyNeeds, call: Call): Promise<readonly Bac
 export const createBackup = (needs: CustodyNeeds, call: Call): Promise<readonly BackupView[]> =>
   needs.custody.take(async () => (await backUpBoth(needs, call)).map(toView))
 
-const rotateOwnKey = async ({ vault, engine, clock, rootKey }: CustodyNeeds, call: Call): Promise<KeyRotationView> => {
+const rotateOwnKey = async ({ vault, engine, clock, rootKey, sessions }: CustodyNeeds, call: Call): Promise<KeyRotationView> => {
   const event = {
     timeMs: Math.trunc(clock.nowMs()),
     kind: 'vault.key_rotated',
@@ -110,6 +112,7 @@ const rotateOwnKey = async ({ vault, engine, clock, rootKey }: CustodyNeeds, cal
     await vault.rotateRoot({ provider: rootKey, renewsProvider: true, event })
   } finally {
     await engine.renewShareKey()
+    sessions?.sessionSigner.renewShareKey()
   }
   return { vault: 'daemon', provider: rootKey.name, shareCount: await vault.rewrapShares() }
 }

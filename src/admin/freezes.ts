@@ -1,13 +1,14 @@
 import type { Call } from '../domain/call.ts'
 import { failure } from '../domain/failure.ts'
-import { parseApiKeyId, parseProjectId, parseWalletId, walletIdFromBytes } from '../domain/ids.ts'
+import { parseApiKeyId, parseProjectId, parseSessionKeyId, parseWalletId, walletIdFromBytes } from '../domain/ids.ts'
 import { getApiKey } from '../vault/api-keys.ts'
 import { addFreeze, type FreezeRow, findFreeze, listFreezes as listStored, removeFreeze } from '../vault/freezes.ts'
 import { getProject } from '../vault/projects.ts'
+import { getSessionKey } from '../vault/session-keys.ts'
 import { getWallet } from '../vault/wallets.ts'
 import { type AdminNeeds, recordChange } from './needs.ts'
 
-export type FreezeScope = 'wallet' | 'api_key' | 'project' | 'all'
+export type FreezeScope = 'wallet' | 'api_key' | 'session_key' | 'venue_profile' | 'project' | 'all'
 /** `id` is `*` for the scope `all`. */
 export type FreezeTarget = { readonly scope: FreezeScope; readonly id: string }
 export type FreezeView = FreezeTarget & {
@@ -22,14 +23,14 @@ const FREEZES_MAX = 1_000
 const stored = ({ scope, id }: FreezeTarget) => ({ scope, id: scope === 'all' ? '' : id })
 
 export const viewFreeze = (row: FreezeRow): FreezeView => ({
-  scope: row.scope as FreezeScope,
+  scope: row.scope,
   id: row.scope === 'all' ? '*' : row.id,
   note: row.reason,
   actor: row.actor.id,
   createTimeMs: row.createMs,
 })
 
-const assertExists = ({ vault }: AdminNeeds, { scope, id }: FreezeTarget): void => {
+const assertExists = ({ vault, isVenueProfile = () => true }: AdminNeeds, { scope, id }: FreezeTarget): void => {
   const { read } = vault
   if (scope === 'wallet') {
     const walletId = parseWalletId(id)
@@ -39,15 +40,24 @@ const assertExists = ({ vault }: AdminNeeds, { scope, id }: FreezeTarget): void 
     const keyId = parseApiKeyId(id)
     if (keyId === undefined || getApiKey(read, keyId) === undefined) throw failure('API_KEY_NOT_FOUND', {})
   }
+  if (scope === 'session_key') {
+    const sessionKeyId = parseSessionKeyId(id)
+    if (sessionKeyId === undefined || getSessionKey(read, sessionKeyId) === undefined) throw failure('SESSION_KEY_NOT_FOUND', {})
+  }
+  if (scope === 'venue_profile' && !isVenueProfile(id)) throw failure('PROFILE_NOT_FOUND', { profile: id })
   if (scope === 'project') {
     const projectId = parseProjectId(id)
     if (projectId === undefined || getProject(read, projectId) === undefined) throw failure('PROJECT_NOT_FOUND', {})
   }
 }
 
+/** The cosigner knows wallets and projects; who calls, and what wallets have authorised, it does not. */
+const isOfDaemonAlone = (scope: FreezeScope): boolean =>
+  scope === 'api_key' || scope === 'session_key' || scope === 'venue_profile'
+
 /** Wallets whose presignatures a freeze makes useless. A frozen key leaves them to the others. */
 const poolsBehind = ({ vault, engine }: Pick<AdminNeeds, 'vault' | 'engine'>, { scope, id }: FreezeTarget): readonly Uint8Array[] => {
-  if (scope === 'api_key') return []
+  if (isOfDaemonAlone(scope)) return []
   const pooled = engine.pooledWallets()
   if (scope === 'all') return pooled
   return pooled.filter((walletId) => {
@@ -102,7 +112,7 @@ const freezeInTurn = async (
       if (findFreeze(vault.read, [row]) === undefined) fences.lower(args)
       throw error
     })
-  if (args.scope !== 'api_key') await engine.freezeCosigner(row)
+  if (!isOfDaemonAlone(args.scope)) await engine.freezeCosigner(row)
   return viewFreeze(standing)
 }
 
@@ -112,7 +122,7 @@ export const unfreeze = (needs: AdminNeeds, call: Call, args: FreezeTarget): Pro
   return fences.inTurn(args, async () => {
     const before = findFreeze(vault.read, [subject])
     if (before === undefined) throw failure('FREEZE_NOT_FOUND', { scope: args.scope, id: args.id })
-    if (args.scope !== 'api_key') await engine.unfreezeCosigner(subject)
+    if (!isOfDaemonAlone(args.scope)) await engine.unfreezeCosigner(subject)
     await vault.commit((tx) => {
       removeFreeze(tx, subject)
       const timeMs = Math.trunc(clock.nowMs())

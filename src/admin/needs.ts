@@ -14,6 +14,8 @@ export type AdminNeeds = {
   readonly fences: Fences
   readonly grants: GrantCache
   readonly clock: Clock
+  /** Whether a venue profile of this id is offered. */
+  readonly isVenueProfile?: (id: string) => boolean
 }
 
 /** One administrative change, chained in the transaction that makes it. */

@@ -1,16 +1,18 @@
 /** A change to a project's settings: what it may say, and what becomes of the secrets that come with it. */
 import { failure } from '../domain/failure.ts'
-import type { ProjectId } from '../domain/ids.ts'
+import { parseWalletId, type ProjectId } from '../domain/ids.ts'
 import {
   type EmailSignIn,
   type JwtSignIn,
   KNOWN_ISSUERS,
   type OidcProvider,
   type ProjectSettings,
+  type Spender,
 } from '../domain/project-settings.ts'
 import type { DaemonVault } from '../vault/daemon-vault.ts'
 import { oidcClientSecretName } from '../vault/secret-names.ts'
 import type { Tx } from '../vault/store.ts'
+import { getWallet } from '../vault/wallets.ts'
 
 /** `clientSecret` undefined: the one it has stays. */
 export type OidcProviderChange = Omit<OidcProvider, 'hasClientSecret'> & { readonly clientSecret: string | undefined }
@@ -22,6 +24,8 @@ export type SettingsChange = {
   readonly jwtSignIn?: JwtSignIn | null
   readonly emailSignIn?: EmailSignIn | null
   readonly oidcProviders?: readonly OidcProviderChange[]
+  readonly siweDomains?: readonly string[]
+  readonly spenders?: readonly { readonly network: string; readonly walletId: string }[]
 }
 
 const refuse = (field: string, description: string): never => {
@@ -86,6 +90,20 @@ const changeSecrets = (
   })
 }
 
+/** A spender is a wallet the project can sign with by itself: anything else would take approvals that nobody can use. */
+const readSpenders = (tx: Tx, projectId: ProjectId, spenders: NonNullable<SettingsChange['spenders']>): Spender[] => {
+  const networks = spenders.map(({ network }) => network)
+  if (new Set(networks).size !== networks.length) refuse('spenders', 'must not name a network twice')
+  return spenders.map(({ network, walletId }) => {
+    const id = parseWalletId(walletId)
+    const wallet = id === undefined ? undefined : getWallet(tx, id)
+    if (wallet?.project !== projectId) throw failure('WALLET_NOT_FOUND', {})
+    const isUsable = wallet.ownerType === 'project' && wallet.keyType === 'secp256k1' && wallet.state === 'ACTIVE'
+    if (!isUsable) refuse('spenders', `${walletId} is not an active secp256k1 wallet of the project`)
+    return { network, walletId: wallet.walletId }
+  })
+}
+
 /** The settings with the change. Refuses with INVALID_REQUEST what the wire's own rules cannot say. */
 export const changeSettings = (
   vault: DaemonVault,
@@ -95,7 +113,7 @@ export const changeSettings = (
   change: SettingsChange,
 ): ProjectSettings => {
   checkChange(change)
-  const { delegationEnabled, allowedOrigins, jwtSignIn, emailSignIn, oidcProviders } = change
+  const { delegationEnabled, allowedOrigins, jwtSignIn, emailSignIn, oidcProviders, siweDomains, spenders } = change
   return {
     delegationEnabled: delegationEnabled ?? before.delegationEnabled,
     allowedOrigins: allowedOrigins ?? before.allowedOrigins,
@@ -105,5 +123,7 @@ export const changeSettings = (
       oidcProviders === undefined
         ? before.oidcProviders
         : changeSecrets(vault, tx, projectId, before.oidcProviders, oidcProviders),
+    siweDomains: siweDomains ?? before.siweDomains,
+    spenders: spenders === undefined ? before.spenders : readSpenders(tx, projectId, spenders),
   }
 }

@@ -137,9 +137,9 @@ const openKey = (
     parts.push(openPart(key, ROLE_C, exportKey, daemonShare), openPart(key, ROLE_S, exportKey, cosignerShare))
     const [first, second] = parts as [Uint8Array, Uint8Array]
     const sum = group.scalarAdd(first, second)
-    if (equalBytes(group.mulBase(sum), publicKey)) return alg === ALG_ED25519 ? sum : sum.reverse()
-    sum.fill(0)
-    throw new ExportMismatch("the shares do not add up to the wallet's key")
+    parts.push(sum)
+    if (!equalBytes(group.mulBase(sum), publicKey)) throw new ExportMismatch("the shares do not add up to the wallet's key")
+    return alg === ALG_ED25519 ? sum.slice() : sum.toReversed()
   } finally {
     for (const part of parts) part.fill(0)
   }

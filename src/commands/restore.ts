@@ -2,6 +2,7 @@
 import { resolve } from 'node:path'
 import { decodeLinkRecord } from '../engine/dkls23/records.ts'
 import type { Config, Secrets } from '../config/config.ts'
+import { recordEnd } from '../delegation/end-grants.ts'
 import { dataDirPaths, type Flags, loadConfig } from '../config/load-config.ts'
 import { refuseUnsafeProcess } from '../config/refuse-unsafe-process.ts'
 import { type ApiKeyId, walletIdFromBytes } from '../domain/ids.ts'
@@ -12,6 +13,7 @@ import { readIdentityFile } from '../vault/backup-keys.ts'
 import { openCosignerVault } from '../vault/cosigner-vault.ts'
 import { openDaemonVault } from '../vault/daemon-vault.ts'
 import { listFreezes } from '../vault/freezes.ts'
+import { revokeAllGrants } from '../vault/grants.ts'
 import { listLinks } from '../vault/links.ts'
 import { listUnrefreshedSince } from '../vault/refreshes.ts'
 import { acknowledgeRestore, findSeal, getRestoreState } from '../vault/restore-state.ts'
@@ -99,7 +101,8 @@ const printRestored = ({ daemon, cosigner }: RestoredVaults, terminal: Terminal)
   terminal.note(
     `Everything done after ${timeOf(seal.backupMs)} is forgotten: API keys and permissions that were revoked since, ` +
       'secrets of API keys that were rotated (the old ones work again, the new ones do not), freezes and archived ' +
-      'wallets, burned links, what was spent of daily limits. Keys and wallets made since are gone.',
+      'wallets, burned links, what was spent of daily limits. Keys and wallets made since are gone. Grants of end users ' +
+      'end with the acknowledgement: they give them anew.',
   )
   return keys
 }
@@ -138,6 +141,12 @@ const revokeOthers = (tx: Tx, keys: readonly ApiKey[], kept: ReadonlySet<string>
     return [keyId]
   })
 
+/** Which of them their end users took back since, nobody knows: they are asked again. */
+const endGrants = (tx: Tx, nowMs: number): void => {
+  const by = { actor: { kind: 'operator', id: '' }, reason: 'restore' } as const
+  for (const grant of revokeAllGrants(tx, nowMs)) recordEnd(tx, grant, by, () => undefined)
+}
+
 const CHOOSE =
   'nothing was acknowledged: name the API keys that may work again (--keep-api-key <id>, --keep-all-api-keys), or ' +
   '--new-admin-key for a fresh one; every other key is revoked'
@@ -162,6 +171,7 @@ export const acknowledge = async (choice: Acknowledgement, flags: Flags, termina
     await cosigner.commit((tx) => acknowledgeRestore(tx, nowMs))
     const revoked = await daemon.commit((tx) => {
       const others = revokeOthers(tx, keys, kept, nowMs)
+      endGrants(tx, nowMs)
       acknowledgeRestore(tx, nowMs)
       return others
     })

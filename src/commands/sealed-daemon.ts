@@ -17,7 +17,8 @@ import type { BackupPlace } from '../party/cosigner-custody.ts'
 const READS: { readonly [G in keyof UseCases]: readonly (keyof UseCases[G])[] } = {
   wallets: ['getWallet', 'listWallets'],
   signing: ['verifySignature'],
-  delegation: ['getGrant', 'listGrants'],
+  delegation: ['getGrant', 'listGrants', 'getChainConfig'],
+  session: ['getSessionKey', 'listSessionKeys', 'listProfiles'],
   webhooks: ['listWebhooks', 'listWebhookDeliveries'],
   endUsers: [],
   audit: ['listEvents', 'watchEvents', 'verifyChain'],
@@ -40,6 +41,7 @@ export const sealUseCases = (vault: DaemonVault, useCases: UseCases): UseCases =
     wallets: sealGroup(useCases.wallets, READS.wallets, refuse),
     signing: sealGroup(useCases.signing, READS.signing, refuse),
     delegation: sealGroup(useCases.delegation, READS.delegation, refuse),
+    session: sealGroup(useCases.session, READS.session, refuse),
     webhooks: sealGroup(useCases.webhooks, READS.webhooks, refuse),
     endUsers: sealGroup(useCases.endUsers, READS.endUsers, refuse),
     audit: sealGroup(useCases.audit, READS.audit, refuse),

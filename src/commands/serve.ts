@@ -6,6 +6,7 @@ import { renameSync, rmSync, writeFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { CustodyTurns } from '../admin/custody.ts'
 import { linkViews, worstLinkState } from '../admin/status.ts'
+import { Currencies } from '../chain/currencies.ts'
 import type { Config, Secrets } from '../config/config.ts'
 import { dataDirPaths } from '../config/load-config.ts'
 import type { GrantEnded } from '../delegation/end-grants.ts'
@@ -32,8 +33,10 @@ import { type FenceKey, Fences } from '../signing/fences.ts'
 import { GrantCache } from '../signing/grant-cache.ts'
 import { RateLimiter } from '../signing/rate-limiter.ts'
 import { auditHead } from '../vault/audit-chain.ts'
+import { pruneDelegationTokens } from '../vault/delegation-tokens.ts'
 import { type DaemonVault, openDaemonVault } from '../vault/daemon-vault.ts'
 import { listFreezes } from '../vault/freezes.ts'
+import { pruneSessionRequests, pruneSessionUsage } from '../vault/session-marks.ts'
 import { pruneRequests } from '../vault/requests.ts'
 import { verifyStateIndex } from '../vault/state-index.ts'
 import type { Tx } from '../vault/store.ts'
@@ -50,6 +53,7 @@ import { createEndUserDirectory } from './wire-end-users.ts'
 import { createDirectory, createIdempotencyStore, denialRecorder } from './wire-directory.ts'
 import { startGrantSweep } from './sweep-grants.ts'
 import { type Edge, type Endpoints, startEdge } from './wire-edge.ts'
+import { openSessions } from './wire-session.ts'
 import { wireHttpEgress } from './wire-egress.ts'
 import { wireUseCases } from './wire-use-cases.ts'
 import { wireWebhooks } from './wire-webhooks.ts'
@@ -113,6 +117,7 @@ export const composeDaemon = async (
         credentialsDirectory: config.credentialsDirectory,
         backup: backups.cosigner,
         allowExport: config.allowExport.cosigner,
+        allowImport: config.allowImport.cosigner,
       },
       onAlert,
       onAvailability: (available, why) => {
@@ -131,6 +136,8 @@ export const composeDaemon = async (
     await joining
     const grants = new GrantCache()
     const grantEnded: GrantEnded = () => undefined
+    const sessions = openSessions(vault, clock, (what, detail) => onAlert('daemon', what, detail))
+    closing.push(() => sessions.sessionSigner.close())
     const webhooks = wireWebhooks({ config, vault, clock, send: wireHttpEgress(config), metrics, log })
     closing.push(webhooks.stop)
     const needs = {
@@ -144,9 +151,14 @@ export const composeDaemon = async (
       started: { version: VERSION, timeMs: startedMs },
       backup: backups.daemon,
       allowExport: config.allowExport.daemon,
+      allowImport: config.allowImport.daemon,
       rootKey: providers.daemon,
+      isVenueProfile: (id: string) => sessions.profiles().offered.some(({ profile }) => profile.id === id),
       custody: new CustodyTurns(),
+      sessions,
       chains: wireChains(config, secrets, wireHttpEgress(config), clock),
+      currencies: new Currencies(config.tokens),
+      confirmations: config.chainConfirmations,
       maxGrantMs: config.maxGrantDays * DAY_MS,
       grantEnded,
       judgeUrl: webhooks.judgeUrl,
@@ -259,7 +271,10 @@ const startHousekeeping = (vault: DaemonVault, engine: SigningEngine, log: Logge
       Math.max(
         pruneRequests(tx, nowMs, PRUNE_AT_ONCE),
         pruneUsage(tx, utcDay(nowMs) - USAGE_DAYS, PRUNE_AT_ONCE),
+        pruneSessionUsage(tx, utcDay(nowMs) - USAGE_DAYS, PRUNE_AT_ONCE),
+        pruneSessionRequests(tx, nowMs, PRUNE_AT_ONCE),
         pruneWebhooks(tx, nowMs, PRUNE_AT_ONCE),
+        pruneDelegationTokens(tx, nowMs, PRUNE_AT_ONCE),
       ) === PRUNE_AT_ONCE
     // As long as there is more, with a pause for everybody else's commits, or a busy day would never be forgotten.
     while (await vault.commit(pruneSome).catch(() => false)) {

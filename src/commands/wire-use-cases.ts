@@ -1,5 +1,8 @@
 /** The use cases as the edge calls them, over one vault and one pair of parties. */
 import type { Chains } from '../chain/chains.ts'
+import type { Currencies } from '../chain/currencies.ts'
+import { completeEvm } from '../delegation/complete-evm.ts'
+import { getChainConfig, issueToken, listExternalWallets, updatePriorities } from '../delegation/external-wallets.ts'
 import type { Call } from '../domain/call.ts'
 import type { ProjectId } from '../domain/ids.ts'
 import { archiveWallet } from '../wallet/archive-wallet.ts'
@@ -24,6 +27,7 @@ import {
 import { createProject, getProject, listProjects, updateProject } from '../admin/projects.ts'
 import { getStatus } from '../admin/status.ts'
 import type { UseCases } from '../rpc/use-cases.ts'
+import { type Sessions, wireSession } from './wire-session.ts'
 import { authorize } from '../signing/authorize.ts'
 import type { RateLimiter } from '../signing/rate-limiter.ts'
 import { signAuthorization, signDigest, signMessage, signTransaction, signTypedData } from '../signing/requests.ts'
@@ -36,7 +40,10 @@ export type UseCaseNeeds = CustodyNeeds &
   Pick<GrantNeeds, 'maxGrantMs' | 'grantEnded'> &
   Pick<Webhooks, 'judgeUrl' | 'webhookCounts'> & {
   readonly rates: RateLimiter
+  readonly sessions: Sessions
   readonly chains: Chains
+  readonly currencies: Currencies
+  readonly confirmations: number
   readonly onAlert: SignNeeds['onAlert']
   readonly allowExport: boolean
   readonly started: { readonly version: string; readonly timeMs: number }
@@ -45,6 +52,7 @@ export type UseCaseNeeds = CustodyNeeds &
 export const wireUseCases = (needs: UseCaseNeeds): UseCases => {
   const creating = { ...needs, filling: new Set<string>() }
   const refreshing = { ...needs, refreshing: new Map<ProjectId, number>() }
+  const signing = { ...needs, requireSessionFlow: needs.sessions.requireSessionFlow }
   const reading = (call: Call): UseCaseNeeds => {
     authorize(needs.vault.read, needs, call, 'audit:read')
     return needs
@@ -60,19 +68,25 @@ export const wireUseCases = (needs: UseCaseNeeds): UseCases => {
       warmPresignatures: (call, args) => warmPresignatures(needs, call, args),
     },
     signing: {
-      signMessage: async (call, args) => signMessage(needs, call, args),
-      signTypedData: async (call, args) => signTypedData(needs, call, args),
-      signTransaction: (call, args) => signTransaction(needs, call, args),
-      signAuthorization: (call, args) => signAuthorization(needs, call, args),
-      signDigest: async (call, args) => signDigest(needs, call, args),
+      signMessage: async (call, args) => signMessage(signing, call, args),
+      signTypedData: async (call, args) => signTypedData(signing, call, args),
+      signTransaction: (call, args) => signTransaction(signing, call, args),
+      signAuthorization: (call, args) => signAuthorization(signing, call, args),
+      signDigest: async (call, args) => signDigest(signing, call, args),
       verifySignature: (call, args) => verifySignature(needs, call, args),
     },
     delegation: {
       createGrant: async (call, args) => createGrant(needs, call, args),
+      getChainConfig: async (call, args) => getChainConfig(needs, call, args),
+      issueDelegationToken: async (call, args) => issueToken(needs, call, args),
+      completeEvmDelegation: (call, args) => completeEvm(needs, call, args),
+      listExternalWallets: async (call, args) => listExternalWallets(needs, call, args),
+      updateExternalWalletPriorities: (call, args) => updatePriorities(needs, call, args),
       getGrant: async (call, args) => getGrant(needs, call, args),
       listGrants: async (call, args) => listGrants(needs, call, args),
       revokeGrant: (call, args) => revokeGrant(needs, call, args),
     },
+    session: wireSession({ ...needs, ...needs.sessions }),
     endUsers: {
       registerWalletSecret: (call, args) => registerWalletSecret(needs, call, args),
       listWalletSecrets: async (call) => listWalletSecrets(needs, call),

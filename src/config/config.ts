@@ -41,6 +41,14 @@ export type ChainSettings = {
   readonly hosts: readonly string[]
 }
 
+/** A token by its name on a network. */
+export type TokenSettings = {
+  readonly network: string
+  readonly currency: string
+  readonly tokenAddress: string
+  readonly decimals: number
+}
+
 /** Everything the daemon is told, without secrets: safe to print whole. */
 export type Config = {
   readonly dataDir: string
@@ -66,6 +74,8 @@ export type Config = {
   readonly credentialsDirectory: string | undefined
   /** Which party hands shares over to the owners of wallets. */
   readonly allowExport: { readonly daemon: boolean; readonly cosigner: boolean }
+  /** Which party takes halves of other keys in. */
+  readonly allowImport: { readonly daemon: boolean; readonly cosigner: boolean }
   /** Links to the cosigner, each with OT material and a pair of crypto workers of its own. */
   readonly cryptoWorkers: number
   readonly presignatures: {
@@ -78,6 +88,10 @@ export type Config = {
   readonly maxGrantDays: number
   readonly limits: { readonly maxConcurrentRequests: number; readonly maxStreamsPerConnection: number }
   readonly chains: readonly ChainSettings[]
+  /** Beside those that are known, or in their place. */
+  readonly tokens: readonly TokenSettings[]
+  /** Blocks that a transaction must be deep before it counts. */
+  readonly chainConfirmations: number
   readonly slowSignatureMs: number
   readonly logLevel: LogLevel
 }

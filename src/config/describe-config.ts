@@ -36,6 +36,8 @@ export const describeConfig = ({ config, secrets, sources }: LoadedConfig): read
     'egress-ca-file': config.egress.authorityFile,
     'allow-export': config.allowExport.daemon,
     'cosigner-allow-export': config.allowExport.cosigner,
+    'allow-import': config.allowImport.daemon,
+    'cosigner-allow-import': config.allowImport.cosigner,
     'crypto-workers': config.cryptoWorkers,
     'presignatures-low-water': config.presignatures.lowWater,
     'presignatures-high-water': config.presignatures.highWater,
@@ -45,6 +47,7 @@ export const describeConfig = ({ config, secrets, sources }: LoadedConfig): read
     'max-concurrent-requests': config.limits.maxConcurrentRequests,
     'max-streams-per-connection': config.limits.maxStreamsPerConnection,
     'slow-signature-milliseconds': config.slowSignatureMs,
+    'chain-confirmations': config.chainConfirmations,
     'log-level': config.logLevel,
   }
   const isSet = (secret: unknown): string => (secret === undefined ? 'not set' : 'set')
@@ -67,6 +70,11 @@ export const describeConfig = ({ config, secrets, sources }: LoadedConfig): read
     ...config.chains.map(({ network, chainId, hosts }) => ({
       name: '[[chain]]',
       value: `${network} (${chainId}) → ${hosts.join(', ')}`,
+      source: 'file' as const,
+    })),
+    ...config.tokens.map(({ network, currency, tokenAddress, decimals }) => ({
+      name: '[[token]]',
+      value: `${currency} on ${network} → ${tokenAddress} (${decimals} decimals)`,
       source: 'file' as const,
     })),
     { name: 'root-key-passphrase', value: isSet(secrets.rootKeyPassphrase), source: '' },

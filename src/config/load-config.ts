@@ -161,6 +161,7 @@ const readSettings = (inputs: Inputs, sources: Partial<Record<OptionName, Settin
     tls: readTls(read('tls-cert-file'), read('tls-key-file'), read('tls-client-ca-file')),
     tlsIdentities: inputs.file?.tlsIdentities ?? [],
     allowPlaintextBeyondLoopback: need('allow-plaintext-beyond-loopback'),
+    allowImport: { daemon: need('allow-import'), cosigner: need('cosigner-allow-import') },
     allowExport: { daemon: need('allow-export'), cosigner: need('cosigner-allow-export') },
     rootKey: need('root-key'),
     cosignerRootKey: need('cosigner-root-key'),
@@ -184,6 +185,8 @@ const readSettings = (inputs: Inputs, sources: Partial<Record<OptionName, Settin
       maxStreamsPerConnection: need('max-streams-per-connection'),
     },
     chains: (inputs.file?.chains ?? []).map(({ settings }) => settings),
+    tokens: inputs.file?.tokens ?? [],
+    chainConfirmations: need('chain-confirmations'),
     slowSignatureMs: need('slow-signature-milliseconds'),
     logLevel: need('log-level'),
   }

@@ -128,6 +128,16 @@ export const OPTIONS = {
     summary: 'the same for the embedded cosigner, which also asks for a consent that it judges by itself',
     fallback: 'false',
   }),
+  'allow-import': option({
+    parse: parseSwitch,
+    summary: "take the daemon's half of a private key in that a client has split (ImportPrivateKey)",
+    fallback: 'false',
+  }),
+  'cosigner-allow-import': option({
+    parse: parseSwitch,
+    summary: 'the same for the half of the embedded cosigner',
+    fallback: 'false',
+  }),
   'crypto-workers': option({
     parse: parseIntegerWithin(1, 16),
     placeholder: '<count>',
@@ -181,6 +191,12 @@ export const OPTIONS = {
     placeholder: '<ms>',
     summary: 'a signature that takes longer is worth a line in the log',
     fallback: '100',
+  }),
+  'chain-confirmations': option({
+    parse: parseIntegerWithin(1, 10_000),
+    placeholder: '<n>',
+    summary: 'blocks that a transaction on a chain must be deep, its own included, before it counts',
+    fallback: '3',
   }),
   'log-level': option({
     parse: parseLogLevel,

@@ -33,7 +33,7 @@ const tellOfEnd = (tx: Tx, grant: Grant, nowMs: number): void => {
   recordWebhookEvent(tx, { project, type: 'grant.revoked', data: revoked, nowMs })
 }
 
-type Ending = Pick<AuditEvent, 'actor' | 'method' | 'requestId' | 'decision'>
+type Ending = Pick<AuditEvent, 'actor' | 'method' | 'requestId' | 'decision' | 'reason'>
 
 const BY_TIME: Ending = { actor: { kind: 'daemon', id: '' } }
 

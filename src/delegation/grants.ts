@@ -5,7 +5,7 @@ import { failure, isFailure } from '../domain/failure.ts'
 import { type GrantId, parseGrantId, parseUserId, type ProjectId, type UserId } from '../domain/ids.ts'
 import { walletsCovered } from '../policy/decide.ts'
 import type { Permission } from '../policy/permissions.ts'
-import { authorize, type AuthorizeNeeds, grantsOfCaller } from '../signing/authorize.ts'
+import { authorize, type AuthorizeNeeds, grantsOfCaller, liveGrantsOf } from '../signing/authorize.ts'
 import type { Fences } from '../signing/fences.ts'
 import { appendAudit, findAuditOfRequest } from '../vault/audit-chain.ts'
 import type { DaemonVault } from '../vault/daemon-vault.ts'
@@ -52,6 +52,8 @@ export const createGrant = (needs: GrantNeeds, call: Call, request: NewGrantRequ
   const { projectId, userId } = endUserOf(call.caller)
   return needs.vault.commit((tx) => {
     const nowMs = Math.trunc(needs.clock.nowMs())
+    // The wallet secret may have been taken back since it signed.
+    liveGrantsOf(tx, needs, call.caller, nowMs)
     const repeated = call.isRepeat ? grantedBefore(tx, call, projectId, userId) : undefined
     if (repeated !== undefined) return viewGrant(repeated, nowMs)
     if (!isDelegationEnabled(requireProject(tx, projectId))) throw failure('DELEGATION_NOT_ENABLED', {})

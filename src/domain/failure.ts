@@ -4,6 +4,9 @@
  */
 type NoFacts = Record<never, never>
 
+/** Why a session does not authorise what was asked. */
+export type SessionFault = 'expired' | 'malformed' | 'bad_wallet_signature' | 'payload_missing'
+
 export type FailureFacts = {
   // Who is calling
   API_KEY_MISSING: NoFacts
@@ -55,6 +58,21 @@ export type FailureFacts = {
   WALLET_NOT_READY: { walletId: string }
   KEY_TYPE_UNSUPPORTED: { keyType: string; operation: string }
   USER_ID_RESERVED: { userId: string }
+  // Session keys
+  SESSION_KEY_NOT_FOUND: NoFacts
+  SESSION_UNAUTHORIZED: { detail: SessionFault; why: string }
+  SESSION_ACL_VIOLATION: { family: string; needed: string }
+  SESSION_SIGNER_MISMATCH: { why: string }
+  SESSION_REVOKED: { sessionKeyId: string }
+  SESSION_KEY_NOT_READY: { sessionKeyId: string; state: string }
+  SESSION_REQUIRED: { sessionKeyId: string; family: string }
+  SESSION_SIGNER_UNAVAILABLE: NoFacts
+  SCOPE_REQUIRED: NoFacts
+  PROFILE_CHANGED: { profile: string }
+  MARK_STALE: { market: string; ageMs: string }
+  CLOCK_OFFSET: { offsetMs: number; allowedMs: number }
+  NONCE_WINDOW_EXHAUSTED: { retryAfterMs: number }
+  CREDENTIAL_MISSING: { name: string }
   // Grants of end users
   DELEGATION_NOT_ENABLED: NoFacts
   GRANT_NOT_FOUND: NoFacts
@@ -106,6 +124,8 @@ export type FailureFacts = {
   WALLET_EPOCH_MISMATCH: { walletEpoch: number }
   CONSENT_EXPIRED: { why: string }
   WALLET_SECRET_REFUSED: { why: string }
+  IMPORT_NOT_ENABLED: NoFacts
+  IMPORT_REFUSED: { why: string }
   // Administration
   PROJECT_NOT_FOUND: NoFacts
   PROJECT_ALREADY_EXISTS: { projectId: string }
@@ -212,6 +232,22 @@ const SENTENCES: { [R in FailureReason]: (facts: FailureFacts[R]) => string } = 
   WALLET_NOT_READY: ({ walletId }) => `wallet ${walletId} is not ready`,
   KEY_TYPE_UNSUPPORTED: ({ keyType, operation }) => `${operation} does not support ${keyType}`,
   USER_ID_RESERVED: ({ userId }) => `user_id ${userId} has the shape of an address or of a wallet id`,
+  SESSION_KEY_NOT_FOUND: () => 'no such session key',
+  SESSION_UNAUTHORIZED: ({ detail, why }) => `the session does not authorise this (${detail}): ${why}`,
+  SESSION_ACL_VIOLATION: ({ family, needed }) => `${family} is not in the scope of the session key: it takes ${needed}`,
+  SESSION_SIGNER_MISMATCH: ({ why }) => `the signer is not the session key of the payload: ${why}`,
+  SESSION_REVOKED: ({ sessionKeyId }) => `session key ${sessionKeyId} is revoked`,
+  SESSION_KEY_NOT_READY: ({ sessionKeyId, state }) => `session key ${sessionKeyId} is ${state}`,
+  SESSION_REQUIRED: ({ sessionKeyId, family }) =>
+    `the wallet signs no ${family} itself while its session key ${sessionKeyId} is active`,
+  SESSION_SIGNER_UNAVAILABLE: () => 'the thread that signs with session keys is being replaced',
+  SCOPE_REQUIRED: () => 'a session key needs a scope: at least one, and none unspecified',
+  PROFILE_CHANGED: ({ profile }) => `the profile ${profile} is not the one the session key was made under; rotate the key`,
+  MARK_STALE: ({ market, ageMs }) => `the mark price of ${market} is too old or missing (age ${ageMs} ms)`,
+  CLOCK_OFFSET: ({ offsetMs, allowedMs }) =>
+    `the daemon's clock is ${offsetMs} ms away from where it should be; ${allowedMs} ms are allowed`,
+  NONCE_WINDOW_EXHAUSTED: () => 'the nonces that the venue takes at this time are used up',
+  CREDENTIAL_MISSING: ({ name }) => `the session key has no credential ${name}: store it with PutVenueCredential`,
   DELEGATION_NOT_ENABLED: () => 'the project has not turned delegation on',
   GRANT_NOT_FOUND: () => 'there is no such grant',
   GRANT_EXPIRED: ({ grantId, expireTime }) => `grant ${grantId} expired at ${expireTime}`,
@@ -261,6 +297,8 @@ const SENTENCES: { [R in FailureReason]: (facts: FailureFacts[R]) => string } = 
   EXPORT_KEY_INVALID: ({ why }) => `nothing is sealed to this key: ${why}`,
   WALLET_EPOCH_MISMATCH: ({ walletEpoch }) => `the wallet is at epoch ${walletEpoch}, the consent is for another`,
   CONSENT_EXPIRED: ({ why }) => `the consent is not good now: ${why}`,
+  IMPORT_NOT_ENABLED: () => 'private keys are not imported by this daemon: allow_import is off',
+  IMPORT_REFUSED: ({ why }) => `the key is not taken in: ${why}`,
   WALLET_SECRET_REFUSED: ({ why }) => `the cosigner does not take the wallet secret: ${why}`,
   PROJECT_NOT_FOUND: () => 'no such project',
   PROJECT_ALREADY_EXISTS: ({ projectId }) => `project ${projectId} exists`,

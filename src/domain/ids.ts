@@ -9,6 +9,7 @@ export type WalletId = Brand<string, 'WalletId'>
 export type UserId = Brand<string, 'UserId'>
 export type ApiKeyId = Brand<string, 'ApiKeyId'>
 export type RequestId = Brand<string, 'RequestId'>
+export type SessionKeyId = Brand<string, 'SessionKeyId'>
 export type GrantId = Brand<string, 'GrantId'>
 export type WebhookId = Brand<string, 'WebhookId'>
 
@@ -17,6 +18,7 @@ const PROJECT_ID = /^[a-z][a-z0-9-]{0,62}$/
 const WALLET_ID = /^wal_[0-9a-f]{32}$/
 const USER_ID = /^[A-Za-z0-9._:@-]{1,128}$/
 const API_KEY_ID = /^key_[0-9a-f]{16}$/
+const SESSION_KEY_ID = /^ses_[0-9a-f]{32}$/
 const GRANT_ID = /^grant_[0-9a-f]{32}$/
 const WEBHOOK_ID = /^whk_[0-9a-f]{32}$/
 const REQUEST_ID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i
@@ -33,6 +35,7 @@ export const parseProjectId = parser<ProjectId>(PROJECT_ID)
 export const parseWalletId = parser<WalletId>(WALLET_ID)
 export const parseApiKeyId = parser<ApiKeyId>(API_KEY_ID)
 export const parseUserId = parser<UserId>(USER_ID)
+export const parseSessionKeyId = parser<SessionKeyId>(SESSION_KEY_ID)
 export const parseGrantId = parser<GrantId>(GRANT_ID)
 export const parseWebhookId = parser<WebhookId>(WEBHOOK_ID)
 

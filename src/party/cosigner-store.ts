@@ -3,7 +3,13 @@ import { hash } from 'node:crypto'
 import type { Clock } from '../domain/clock.ts'
 import { walletIdFromBytes } from '../domain/ids.ts'
 import { benign, ProtocolFault } from '../engine/dkls23/fault.ts'
-import { decodeLinkRecord, encodeLinkRecord, type WalletRecord } from '../engine/dkls23/records.ts'
+import {
+  decidedState,
+  decodeLinkRecord,
+  encodeLinkRecord,
+  isRefreshable,
+  type WalletRecord,
+} from '../engine/dkls23/records.ts'
 import { parseSigningPayload, type SigningPayload } from '../payload/signing-payload.ts'
 import { appendAudit, type AuditEvent } from '../vault/audit-chain.ts'
 import type { CosignerVault } from '../vault/cosigner-vault.ts'
@@ -79,10 +85,12 @@ export const createCosignerStore = (
         throw error
       }
     },
-    savePending: async ({ sid, records }) => {
+    savePending: async (pending) => {
+      const { sid, records } = pending
       const shares = records.map((record) => sealRecord(seal, record, nextRecordVersion(vault.read, record.walletId)))
       await vault.commit((tx) => {
         for (const record of records) if (record.wEpoch > FIRST_EPOCH) requireRefreshable(tx, record)
+        if ('importId' in pending) desk?.recordImport(tx, pending)
         for (const [i, share] of shares.entries()) {
           savePendingShare(tx, { share, linkId: (records[i] as WalletRecord).linkId, sid, timeMs: nowMs() })
         }
@@ -97,11 +105,13 @@ export const createCosignerStore = (
       if (pending === undefined || pending.wEpoch !== wEpoch) return
       const record = openRecord(seal, pending)
       try {
-        const share = sealRecord(seal, { ...record, state: 'ACTIVE' }, nextRecordVersion(vault.read, walletId))
+        const decided = decidedState(record)
+        const share = sealRecord(seal, { ...record, state: decided }, nextRecordVersion(vault.read, walletId))
         await vault.commit((tx) => {
           // The ACK and a presign session that stands for it come at once where a wallet is used as soon as it is made.
           if (getShare(tx, walletId, 'pending')?.wEpoch !== wEpoch) return
-          const state = getShare(tx, walletId)?.state ?? 'ACTIVE'
+          const before = getShare(tx, walletId)?.state
+          const state = before === undefined || before === 'IMPORTED' ? decided : before
           activateShare(tx, { share, linkId: record.linkId, state, timeMs: nowMs() })
           if (wEpoch > FIRST_EPOCH) appendAudit(tx, refreshedEvent(record, nowMs()))
         })
@@ -131,6 +141,10 @@ export const createCosignerStore = (
       for (const walletId of fresh) noted.set(hexOf(walletId), lEpoch)
     },
     lastUse: async (walletId) => getShare(vault.read, walletId)?.lastUsedEpoch ?? 0,
+    admitImport: (importId, owner) => {
+      if (desk === undefined) throw benign('import_refused', 'nothing is imported')
+      desk.admitImport(importId, owner)
+    },
     authorizeExport: async (asked) => {
       if (desk === undefined) throw benign('policy_denied', 'nothing is exported')
       await desk.authorizeExport(asked)
@@ -224,7 +238,7 @@ const fencesOfWallet = (walletId: Uint8Array) =>
 
 const requireRefreshable = (tx: Reader, { walletId, wEpoch }: WalletRecord): void => {
   const current = getShare(tx, walletId)
-  const fits = current?.state === 'ACTIVE' && current.wEpoch === wEpoch - 1
+  const fits = current !== undefined && isRefreshable(current.state) && current.wEpoch === wEpoch - 1
   const isFree = getShare(tx, walletId, 'pending') === undefined
   if (fits && isFree && findFreeze(tx, fencesOfWallet(walletId)) === undefined) return
   throw benign('wallet_state', 'the wallet may not be refreshed')

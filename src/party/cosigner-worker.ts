@@ -28,6 +28,7 @@ if (parentPort !== null) {
       status: forward('status'),
       freeze: forward('freeze'),
       unfreeze: forward('unfreeze'),
+      importKey: forward('importKey'),
       claimWallet: forward('claimWallet'),
       changeSecret: forward('changeSecret'),
       stopWallet: forward('stopWallet'),

@@ -19,6 +19,8 @@ import { CosignerLinks, type LostMaterial } from './cosigner-links.ts'
 import { createCosignerStore } from './cosigner-store.ts'
 import { createEntropy, systemClock } from './entropy.ts'
 import type { PeerEpochs } from './epoch-check.ts'
+import { vouchedImportKey } from './import-key-voucher.ts'
+import { ImportKeys } from './import-keys.ts'
 import { OwnerDesk, type SecretOrder, type WalletClaim } from './owner-desk.ts'
 import { partyIdOf } from './party-id.ts'
 import { openPortEnd, type PortEnd } from './port-calls.ts'
@@ -32,6 +34,8 @@ export type CosignerWorkerData = CustodyData & {
   readonly frames: MessagePort
   /** Whether this party hands its shares over at all. */
   readonly allowExport: boolean
+  /** Whether this party takes halves of other keys in. */
+  readonly allowImport: boolean
 }
 
 /** What the main thread serves to the cosigner. */
@@ -73,9 +77,10 @@ export const createCosigner = async (data: CosignerWorkerData, main: () => PortE
   const inode = statSync(data.path).ino
   const ownId = partyIdOf(vault.signer.publicKey)
   const seal = new ShareSeal(vault.shareKey(), vault.vaultId)
-  const desk = new OwnerDesk({ vault, clock, partyId: ownId, allowExport: data.allowExport })
+  const desk = new OwnerDesk({ vault, clock, partyId: ownId, allowExport: data.allowExport, allowImport: data.allowImport })
   const store = createCosignerStore(vault, seal, clock, desk)
   const entropy = createEntropy(clock)
+  const importKeys = new ImportKeys(entropy, clock)
   contextRandomize(entropy.nonce32())
   setInterval(() => contextRandomize(entropy.nonce32()), RANDOMIZE_MS).unref()
   const alert = (what: string, detail: string): void => {
@@ -114,7 +119,7 @@ export const createCosigner = async (data: CosignerWorkerData, main: () => PortE
       peerId = idC
       const ask = (question: Uint8Array) => frames.call('question', question, { timeoutMs: 10_000 })
       const lost = (args: LostMaterial): void => void main().call('lost', args).catch(() => undefined)
-      links = await CosignerLinks.open({ store, entropy, clock, alert, ask, lost }, idC, ownId, shards)
+      links = await CosignerLinks.open({ store, entropy, clock, alert, ask, lost, importKeys }, idC, ownId, shards)
       const frames: PortEnd<QuestionCalls> = openPortEnd(data.frames, { frame }, (error) => alert('internal', String(error)))
       return { head: getPeerHead(vault.read, idC) }
     },
@@ -142,6 +147,8 @@ export const createCosigner = async (data: CosignerWorkerData, main: () => PortE
         removeFreeze(tx, subject)
         auditFreeze(tx, 'freeze.removed', { ...subject, createMs: timeMs })
       }),
+    /** What halves of imported keys are sealed to, vouched for by this party's identity. */
+    importKey: () => vouchedImportKey(importKeys, vault),
     /** Whose a wallet is that is being made. */
     claimWallet: (claim: WalletClaim) => desk.claimWallet(claim),
     /** A change of a user's register of wallet secrets, which the user has signed. */
@@ -178,6 +185,7 @@ export const createCosigner = async (data: CosignerWorkerData, main: () => PortE
     },
     stop: async () => {
       await links?.close()
+      importKeys.wipe()
       seal.close()
       await vault.close()
       setImmediate(() => {

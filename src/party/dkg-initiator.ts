@@ -9,7 +9,7 @@ import type { Exchange } from './frame-exchange.ts'
 import type { Link } from './link.ts'
 import type { PartyStore } from './party-store.ts'
 
-type Deps = {
+export type GenerateDeps = {
   readonly link: Link
   readonly store: PartyStore
   readonly entropy: Entropy
@@ -21,7 +21,7 @@ type Deps = {
 export type Generated = { readonly sid: Uint8Array; readonly wallets: readonly WalletBinding[] }
 
 /** Both sides hold durable PENDING records when it returns. */
-export const generateWallets = async (deps: Deps, count: number, alg: Alg = ALG_SECP256K1): Promise<Generated> => {
+export const generateWallets = async (deps: GenerateDeps, count: number, alg: Alg = ALG_SECP256K1): Promise<Generated> => {
   if (alg === ALG_ED25519) await ed25519Ready()
   const { link, store, exchange } = deps
   const { W1, W2, W3, W4 } = FRAME_TYPES
@@ -54,7 +54,7 @@ const whileUsable = async (link: Link, answer: Promise<Frame>): Promise<Frame> =
   return frame
 }
 
-const inputsOf = ({ link, entropy }: Deps, lEpoch: number): Parameters<typeof startDkgC>[0] => {
+const inputsOf = ({ link, entropy }: GenerateDeps, lEpoch: number): Parameters<typeof startDkgC>[0] => {
   const hk = link.material?.hk
   return { link: link.parties, entropy, lEpoch, nowMs: link.nowMs, ...(hk === undefined ? {} : { hk }) }
 }

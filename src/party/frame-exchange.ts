@@ -28,6 +28,7 @@ const BRINGS_SID: ReadonlySet<FrameType> = new Set([
   FRAME_TYPES.P2,
   FRAME_TYPES.E2,
   FRAME_TYPES.F2,
+  FRAME_TYPES.IM2,
 ])
 
 /** Answers that carry the own epoch of who sends them. */

@@ -28,6 +28,8 @@ import type { Counterparty } from './counterparty.ts'
 import { type Generated, generateWallets } from './dkg-initiator.ts'
 import { type ExportedParts, type ExportOrder, exportShares } from './export-initiator.ts'
 import { type Exchange, openExchange, STEP_TIMEOUT_MS } from './frame-exchange.ts'
+import { type ImportOrder, importWallet } from './import-initiator.ts'
+import type { ImportKeys } from './import-keys.ts'
 import type { Link } from './link.ts'
 import { setUpLink } from './link-initiator.ts'
 import type { PartyStore } from './party-store.ts'
@@ -228,9 +230,14 @@ export class Initiator {
     return exportShares(this.#common, order)
   }
 
-  /** W5: S makes its records ACTIVE too. Lost, it is replaced by the first frame that names the wallet. */
-  async acknowledge(sid: Uint8Array): Promise<void> {
-    await this.#tell(FRAME_TYPES.W5, sid, this.#link.record.lEpoch, new Uint8Array(0))
+  /** As `generate`, of a key whose halves a client has made and sealed; then `acknowledge` with IM5. */
+  import(keys: ImportKeys, order: ImportOrder): Promise<Generated> {
+    return importWallet(this.#common, keys, order)
+  }
+
+  /** W5 or IM5: S decides its records too. Lost, it is replaced by the first frame that names the wallet. */
+  async acknowledge(sid: Uint8Array, type: FrameType = FRAME_TYPES.W5): Promise<void> {
+    await this.#tell(type, sid, this.#link.record.lEpoch, new Uint8Array(0))
   }
 
   async #tell(type: FrameType, sid: Uint8Array, lEpoch: number, body: Uint8Array): Promise<void> {

@@ -3,7 +3,7 @@
  * Nothing in it is durable and no vault is touched.
  */
 import { benign } from '../engine/dkls23/fault.ts'
-import { type LinkRecord, verifyWalletRecord, type WalletRecord } from '../engine/dkls23/records.ts'
+import { decidedState, isRefreshable, type LinkRecord, verifyWalletRecord, type WalletRecord } from '../engine/dkls23/records.ts'
 import { verdictOn } from '../engine/dkls23/two-phase-switch.ts'
 import type { InitiatorStore } from './initiator.ts'
 import type { CosignerStore, StoredReply } from './party-store.ts'
@@ -41,12 +41,13 @@ export const createMemoryStore = (): MemoryStore => {
   /** The old share is overwritten; what stopped the wallet stays. */
   const replace = (slot: Slot, record: WalletRecord): void => {
     slot.record.share.fill(0)
-    slot.record = { ...record, share: record.share.slice(), state: slot.record.state }
+    const { state } = slot.record
+    slot.record = { ...record, share: record.share.slice(), state: state === 'IMPORTED' ? 'ACTIVE' : state }
     dropNext(slot)
   }
   const requireRefreshable = (record: WalletRecord): Slot => {
     const slot = slotOf(record.walletId)
-    const fits = slot?.record.state === 'ACTIVE' && slot.record.wEpoch === record.wEpoch - 1
+    const fits = slot !== undefined && isRefreshable(slot.record.state) && slot.record.wEpoch === record.wEpoch - 1
     if (!fits || slot.next !== undefined) throw benign('wallet_state', 'the wallet may not be refreshed')
     return slot
   }
@@ -97,7 +98,7 @@ export const createMemoryStore = (): MemoryStore => {
       if (slot.next?.record.wEpoch === wEpoch) return replace(slot, slot.next.record)
       if (slot.pendingSid === undefined) return
       slot.pendingSid = undefined
-      setState(walletId, 'ACTIVE')
+      setState(walletId, decidedState(slot.record))
     },
     dropPending: async (walletId, wEpoch) => {
       const slot = slotOf(walletId)
@@ -122,6 +123,7 @@ export const createMemoryStore = (): MemoryStore => {
       for (const [slot, record] of records.map((one) => [requireRefreshable(one), one] as const)) replace(slot, record)
     },
     mayRefresh: () => true,
+    admitImport: () => undefined,
     authorizeExport: async () => {
       throw benign('policy_denied', 'nothing is exported from memory')
     },

@@ -55,6 +55,8 @@ const OPEN_TIMEOUT_MS = 30_000
 const CALL_TIMEOUT_MS = 10_000
 const END_WAIT_MS = 1_000
 const FREEZES_MAX = 100_000
+/** Of the rest it has no notion. */
+const KNOWN_TO_COSIGNER: ReadonlySet<string> = new Set(['wallet', 'project', 'all'])
 /** The wallet epoch of a key that was just generated. */
 const FIRST_EPOCH = 0
 
@@ -156,7 +158,7 @@ export const openParties = async (options: PartiesOptions, lost: (why: string) =
     }
     await cosigner.call('rememberHead', { head: auditHead(vault.read), exact: true })
     for (const freeze of listFreezes(vault.read, undefined, FREEZES_MAX)) {
-      if (freeze.scope !== 'api_key') await cosigner.call('freeze', { freeze }, { timeoutMs: CALL_TIMEOUT_MS })
+      if (KNOWN_TO_COSIGNER.has(freeze.scope)) await cosigner.call('freeze', { freeze }, { timeoutMs: CALL_TIMEOUT_MS })
     }
     void signer.call('warm', undefined).catch((error) => stopping || onBug(asFailure(error)))
     const stop = async (why?: string): Promise<void> => {

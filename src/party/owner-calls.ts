@@ -1,13 +1,17 @@
 /** What the daemon's main thread asks of both parties for the owner of a wallet: whose it is, and its key back. */
 import { failure } from '../domain/failure.ts'
 import type { ExportConsent } from '../engine/dkls23/export.ts'
+import { type ImportOpening, OWNER_END_USER, OWNER_PROJECT } from '../engine/dkls23/import.ts'
 import { type Alg, ALG_ED25519, ALG_SECP256K1 } from '../engine/dkls23/suite.ts'
+import type { ImportKey } from '../engine/sealing/import-key.ts'
 import { isRecipient, KIND_RSA, KIND_X25519, type Recipient } from '../engine/sealing/share-envelope.ts'
-import type { KeyType } from '../vault/wallets.ts'
+import type { KeyType, OwnerType } from '../vault/wallets.ts'
 import type { ExportedParts, SealedPart } from './export-initiator.ts'
+import type { OwnImportKey } from './import-keys.ts'
 import type { JoinedParties } from './open-parties.ts'
 import type { SecretOrder, WalletClaim } from './owner-desk.ts'
 import { translated } from './party-failure.ts'
+import type { Made } from './signer.ts'
 import type { WalletGates } from './wallet-gates.ts'
 
 export type { ExportConsent, SealedPart, SecretOrder, WalletClaim }
@@ -22,6 +26,20 @@ export type ExportAsked = {
   readonly expireMs: number
   readonly nonce: Uint8Array
   readonly consent: ExportConsent
+}
+
+/** A key that its owner has split, each half sealed to its party. Points as the engine encodes them. */
+export type ImportAsked = {
+  readonly keyType: KeyType
+  readonly opening: Omit<ImportOpening, 'alg'>
+  readonly owner: {
+    readonly ownerType: OwnerType
+    readonly project: string
+    readonly userId: string
+    readonly expireMs: number
+  }
+  readonly envelopeC: Uint8Array
+  readonly envelopeS: Uint8Array
 }
 
 const CALL = { timeoutMs: 10_000 } as const
@@ -63,6 +81,36 @@ export class OwnerCalls {
     const order = { ...asked, alg, publicKey, recipient }
     const call = { shard: shardOf(walletId), order }
     return this.#gates.during(walletId, () => translated(signer.call('export', call, CALL)))
+  }
+
+  /** What the halves of an imported key are sealed to: this daemon's, and the cosigner's own word for its. */
+  async importKeys(): Promise<{ readonly daemon: OwnImportKey; readonly cosigner: ImportKey }> {
+    const { signer, cosigner } = await this.#joined()
+    const [own, theirs] = await Promise.all([
+      translated(signer.call('importKey', undefined, CALL)),
+      translated(cosigner.call('importKey', undefined, CALL)),
+    ])
+    return { daemon: own, cosigner: theirs }
+  }
+
+  /**
+   * Takes a split key in, as far as both parties hold PENDING records; `generateWallet` says what is to follow. Refuses:
+   * IMPORT_REFUSED, COSIGNER_UNAVAILABLE, COSIGNER_REFUSED, LINK_BURNED, LINK_SUSPENDED.
+   */
+  async importShares(asked: ImportAsked): Promise<Made> {
+    const { keyType, opening, owner } = asked
+    const alg: Alg = keyType === 'ed25519' ? ALG_ED25519 : ALG_SECP256K1
+    const ownerType = owner.ownerType === 'end_user' ? OWNER_END_USER : OWNER_PROJECT
+    const { signer } = await this.#joined()
+    const { envelopeC, envelopeS } = asked
+    const order = { opening: { ...opening, alg }, owner: { ...owner, ownerType }, envelopeC, envelopeS } as const
+    return translated(signer.call('import', order, CALL))
+  }
+
+  /** After the transaction that decided an import. It signs nothing yet, so no pool is filled. */
+  async acknowledgeImport(sid: Uint8Array): Promise<void> {
+    const { signer } = await this.#joined()
+    await signer.call('acknowledge', sid, { ...CALL, transfer: [] }).catch(() => undefined)
   }
 
   /** Which party the cosigner is, 32 bytes: what its owners sign for. */

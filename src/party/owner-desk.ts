@@ -6,9 +6,11 @@
 import { hash } from 'node:crypto'
 import type { Clock } from '../domain/clock.ts'
 import { failure } from '../domain/failure.ts'
-import { type ProjectId, walletIdFromBytes } from '../domain/ids.ts'
+import { isReservedUserId, parseProjectId, parseUserId, type ProjectId, walletIdFromBytes } from '../domain/ids.ts'
 import type { ExportRequest } from '../engine/dkls23/export.ts'
 import { benign } from '../engine/dkls23/fault.ts'
+import { type ImportOwner, OWNER_END_USER, type PendingImport } from '../engine/dkls23/import.ts'
+import { IMPORT_KEY_MAX_MS } from '../engine/sealing/import-key.ts'
 import {
   CONSENT_MAX_MS,
   exportStatement,
@@ -36,6 +38,7 @@ import {
   type Owner,
 } from '../vault/owner-register.ts'
 import type { Reader, Tx } from '../vault/store.ts'
+import { useImport, walletOfImport } from '../vault/used-imports.ts'
 import { getShare } from '../vault/wallet-shares.ts'
 import { hexOf } from './presignature-map.ts'
 
@@ -65,6 +68,7 @@ export type OwnerDeskNeeds = {
   /** This party's id, which every statement names. */
   readonly partyId: Uint8Array
   readonly allowExport: boolean
+  readonly allowImport: boolean
 }
 
 /** What an operator's approval is for: one kind and key. */
@@ -72,6 +76,7 @@ export const digestOfKey = ({ kind, key }: Recipient): Uint8Array =>
   new Uint8Array(hash('sha256', Buffer.concat([Uint8Array.of(kind), key]), 'buffer'))
 
 const refused = (why: string) => failure('WALLET_SECRET_REFUSED', { why })
+const notTaken = (why: string) => benign('import_refused', why)
 const denied = (why: string) => benign('policy_denied', why)
 
 export class OwnerDesk {
@@ -95,7 +100,7 @@ export class OwnerDesk {
       if (getShare(tx, walletId) !== undefined || getShare(tx, walletId, 'pending')?.wEpoch !== 0) {
         throw refused('the wallet is not being made')
       }
-      const isFirst = !ownsWallets(tx, claim)
+      const isFirst = !ownsWallets(tx, claim, walletId)
       if (claim.secret !== undefined) this.#bindFirst(tx, claim, isFirst, timeMs)
       if (isSame) return
       insertWalletOwner(tx, { walletId, project, userId, createMs: timeMs })
@@ -135,6 +140,34 @@ export class OwnerDesk {
       const by = asked.consent.kind === 'operator' ? this.#byOperator(tx, asked, timeMs) : this.#byOwner(tx, asked, timeMs)
       appendAudit(tx, exportEvent(asked, owner, by, timeMs))
     })
+  }
+
+  /**
+   * Whether a key may be taken in for this owner. @throws ProtocolFault class A import_refused; its text is for this
+   * party's operator alone.
+   */
+  admitImport(importId: Uint8Array, owner: ImportOwner): void {
+    const { vault, allowImport } = this.#needs
+    if (!allowImport) throw notTaken('import is not switched on at the cosigner')
+    const leftMs = owner.expireMs - this.#nowMs()
+    if (!(leftMs > 0 && leftMs <= IMPORT_KEY_MAX_MS)) throw notTaken('it has expired, or is good for more than an hour')
+    const [project, userId] = [parseProjectId(owner.project), parseUserId(owner.userId)]
+    if (project === undefined || userId === undefined || isReservedUserId(userId)) throw notTaken('whose it is to be')
+    if (walletOfImport(vault.read, importId) !== undefined) throw notTaken('its id was used before')
+    if (findFreeze(vault.read, [{ scope: 'all', id: '' }, { scope: 'project', id: project }])) throw notTaken('frozen')
+  }
+
+  /** In the transaction that stores the PENDING record: its id is used up, and an end user's wallet is theirs. */
+  recordImport(tx: Tx, { importId, owner, records }: PendingImport): void {
+    const timeMs = this.#nowMs()
+    this.admitImport(importId, owner)
+    for (const { walletId } of records) {
+      if (!useImport(tx, importId, walletId)) throw notTaken('its id was used before')
+      const { project, userId } = owner
+      if (owner.ownerType === OWNER_END_USER) insertWalletOwner(tx, { walletId, project, userId, createMs: timeMs })
+      const subject = { type: 'wallet', id: walletIdFromBytes(walletId) }
+      appendAudit(tx, ownerEvent('wallet.imported', { project, userId }, subject, timeMs))
+    }
   }
 
   #bindFirst(tx: Tx, claim: WalletClaim, isFirst: boolean, timeMs: number): void {

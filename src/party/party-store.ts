@@ -1,6 +1,7 @@
 import type { ExportRequest } from '../engine/dkls23/export.ts'
 import type { LinkRecord, WalletRecord, WalletState } from '../engine/dkls23/records.ts'
 import type { PendingWallets } from '../engine/dkls23/dkg.ts'
+import type { ImportOwner, PendingImport } from '../engine/dkls23/import.ts'
 import type { OutcomeQuestion } from '../engine/dkls23/outcome.ts'
 
 /**
@@ -24,9 +25,10 @@ export type PartyStore = {
   readonly loadWallet: (walletId: Uint8Array) => Promise<WalletRecord | undefined>
   /**
    * Beside the present records, which a refresh does not touch yet. @throws ProtocolFault class A wallet_state: of a
-   * refresh, unless the present record is ACTIVE, one epoch behind and without another undecided one.
+   * refresh, unless the present record is ACTIVE or IMPORTED, one epoch behind and without another undecided one;
+   * class A import_refused: of an import that was taken in before.
    */
-  readonly savePending: (pending: PendingWallets) => Promise<void>
+  readonly savePending: (pending: PendingWallets | PendingImport) => Promise<void>
   readonly dropPending: (walletId: Uint8Array, wEpoch: number) => Promise<void>
   readonly setWalletState: (walletId: Uint8Array, state: WalletState, why: string) => Promise<void>
   /** Raised before the first message of an lEpoch that uses the wallets' shares (docs/protocol.md §6.3). */
@@ -72,6 +74,8 @@ export type CosignerStore = PartyStore & {
   readonly admits: (request: { readonly walletId: Uint8Array; readonly payload: Uint8Array }) => boolean
   /** No freeze of the cosigner's own stands in the way of new shares. */
   readonly mayRefresh: (walletId: Uint8Array) => boolean
+  /** Whether a key may be taken in for this owner. @throws ProtocolFault class A import_refused. */
+  readonly admitImport: (importId: Uint8Array, owner: ImportOwner) => void
   /**
    * Asks the cosigner's own register and operator whether this share may leave, and uses up what allowed it.
    * @throws ProtocolFault class A policy_denied.

@@ -12,6 +12,7 @@ import { benign } from '../engine/dkls23/fault.ts'
 import { FRAME_TYPES, type FrameType, NO_SID } from '../engine/dkls23/frame.ts'
 import type { Entropy } from '../engine/dkls23/operation-generator.ts'
 import { encodeOutcomeAnswers, type OutcomeQuestion } from '../engine/dkls23/outcome.ts'
+import { isRefreshable } from '../engine/dkls23/records.ts'
 import { abandonRefresh, finishRefreshC, openRefreshC, type RefreshC3, startRefreshC } from '../engine/dkls23/refresh.ts'
 import type { Exchange } from './frame-exchange.ts'
 import type { InitiatorStore } from './initiator.ts'
@@ -189,7 +190,7 @@ export class RefreshInitiator {
     const record = await store.loadWallet(walletId)
     if (record === undefined) throw benign('wallet_state', 'no such wallet')
     try {
-      if (record.state !== 'ACTIVE') throw benign('wallet_state', 'the wallet is not active')
+      if (!isRefreshable(record.state)) throw benign('wallet_state', 'the wallet is not active')
       const { lEpoch } = link.record
       const lastUse = await store.lastUse(walletId)
       const hk = link.material?.hk

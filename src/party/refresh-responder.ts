@@ -8,7 +8,7 @@ import { benign } from '../engine/dkls23/fault.ts'
 import type { Frame } from '../engine/dkls23/frame.ts'
 import type { Entropy } from '../engine/dkls23/operation-generator.ts'
 import type { SlotName } from '../engine/dkls23/presign-plan.ts'
-import type { WalletRecord } from '../engine/dkls23/records.ts'
+import { isRefreshable, type WalletRecord } from '../engine/dkls23/records.ts'
 import {
   abandonRefresh,
   answerRefreshS,
@@ -93,7 +93,7 @@ export class RefreshResponder {
       const record = loaded.get(key)
       if (record === undefined) continue
       if (record.wEpoch < wEpoch && record.state === 'ACTIVE') undecided.noteBehind(walletId)
-      if (record.state === 'ACTIVE' && store.mayRefresh(walletId)) continue
+      if (isRefreshable(record.state) && store.mayRefresh(walletId)) continue
       record.share.fill(0)
       loaded.delete(key)
     }

@@ -24,6 +24,7 @@ import { type Presignature, wipePresignature } from '../engine/dkls23/presignatu
 import { ROLE_C, ROLE_S } from '../engine/dkls23/suite.ts'
 import { EdResponder, type ReadEdPayload } from './ed-responder.ts'
 import { ExportResponder } from './export-responder.ts'
+import type { ImportKeys } from './import-keys.ts'
 import type { Link } from './link.ts'
 import type { CosignerStore } from './party-store.ts'
 import { hexOf, PresignatureMap } from './presignature-map.ts'
@@ -44,6 +45,8 @@ export type ResponderDeps = {
   readonly readEdPayload?: ReadEdPayload
   /** Where the heavy steps are computed; absent, in this thread. */
   readonly sessions?: SessionsOfS
+  /** What halves of imported keys are sealed to; absent, nothing is imported. */
+  readonly importKeys?: ImportKeys | undefined
   /** Asks the peer a question of this side's own (0x39). */
   readonly ask: (frame: Uint8Array) => Promise<Uint8Array | undefined>
   readonly alert: (what: string, detail: string) => void

@@ -5,6 +5,7 @@ import type { Clock } from '../domain/clock.ts'
 import { makeLinkParties } from '../engine/dkls23/contexts.ts'
 import { benign } from '../engine/dkls23/fault.ts'
 import type { Entropy } from '../engine/dkls23/operation-generator.ts'
+import { FRAME_TYPES, type FrameType } from '../engine/dkls23/frame.ts'
 import { ROLE_C } from '../engine/dkls23/suite.ts'
 import type { LostMaterial } from './cosigner-links.ts'
 import type { Counterparty } from './counterparty.ts'
@@ -50,8 +51,8 @@ export class SignerLinks {
   readonly #byId: ReadonlyMap<string, Opened>
   readonly #deps: Deps
   readonly #configured: number
-  /** Key generations that are not acknowledged yet. */
-  readonly #generated = new Map<string, Initiator>()
+  /** Key generations and imports that are not acknowledged yet. */
+  readonly #generated = new Map<string, { readonly initiator: Initiator; readonly ack: FrameType }>()
   /** Anywhere at first, so that a process which makes one wallet does not always make it on the first. */
   #turn = Math.floor(Math.random() * MAX_SHARDS)
 
@@ -111,17 +112,17 @@ export class SignerLinks {
     return ready[this.#turn % ready.length] ?? open[0] ?? this.#first()
   }
 
-  /** The key generation `sid` was made over this link; its W5 goes there too. */
-  noteGenerated(sid: Uint8Array, initiator: Initiator): void {
+  /** The key generation or import `sid` was made over this link; its acknowledgement goes there too. */
+  noteGenerated(sid: Uint8Array, initiator: Initiator, ack: FrameType = FRAME_TYPES.W5): void {
     const [oldest] = this.#generated.size >= MAX_GENERATED ? this.#generated.keys() : []
     if (oldest !== undefined) this.#generated.delete(oldest)
-    this.#generated.set(hexOf(sid), initiator)
+    this.#generated.set(hexOf(sid), { initiator, ack })
   }
 
   async acknowledge(sid: Uint8Array): Promise<void> {
-    const initiator = this.#generated.get(hexOf(sid))
+    const generated = this.#generated.get(hexOf(sid))
     this.#generated.delete(hexOf(sid))
-    await initiator?.acknowledge(sid)
+    await generated?.initiator.acknowledge(sid, generated.ack)
   }
 
   async connect(): Promise<void> {

@@ -10,6 +10,7 @@ import { type FaultCode, ProtocolFault } from '../engine/dkls23/fault.ts'
 import { FRAME_TYPES } from '../engine/dkls23/frame.ts'
 import type { OutcomeQuestion } from '../engine/dkls23/outcome.ts'
 import {
+  decidedState,
   decodeLinkRecord,
   encodeLinkRecord,
   type LinkRecord,
@@ -27,7 +28,10 @@ import type { FrameCalls } from './cosigner.ts'
 import type { LostMaterial } from './cosigner-links.ts'
 import { CryptoWorkerGone } from './crypto-thread.ts'
 import type { EdSignJob } from './ed-initiator.ts'
+import type { Generated } from './dkg-initiator.ts'
 import { createEntropy, systemClock } from './entropy.ts'
+import type { ImportOrder } from './import-initiator.ts'
+import { ImportKeys } from './import-keys.ts'
 import type { InitiatorStore, ReadyPresignature } from './initiator.ts'
 import type { ExportedParts, ExportOrder } from './export-initiator.ts'
 import { PeerRefusal } from './peer-refusal.ts'
@@ -74,11 +78,24 @@ export type SignerHostCalls = {
 }
 
 export type GeneratedWallet = WalletBinding & {
-  /** The record sealed as ACTIVE, for the transaction that decides. */
+  /** The record sealed as ACTIVE, or IMPORTED, for the transaction that decides. */
   readonly active: SealedShare
   readonly linkId: Uint8Array
   /** PK as wallets show it: secp256k1 65 bytes beginning 04, Ed25519 32 bytes. */
   readonly shownPublicKey: Uint8Array
+}
+
+/** A wallet of which both sides hold durable PENDING records, and the sid that it was made under. */
+export type Made = { readonly sid: Uint8Array; readonly wallet: GeneratedWallet }
+
+const madeOf = ({ sid, wallets }: Generated, prepared: Map<string, SealedShare>, linkId: Uint8Array): Made => {
+  const [binding] = wallets
+  if (binding === undefined) throw new Error('no wallet was made')
+  const active = prepared.get(hexOf(binding.walletId))
+  prepared.delete(hexOf(binding.walletId))
+  if (active === undefined) throw new Error('no record was prepared')
+  const shownPublicKey = binding.alg === ALG_ED25519 ? binding.publicKey : decompress(binding.publicKey)
+  return { sid, wallet: { ...binding, active, linkId, shownPublicKey } }
 }
 
 export type SignerStatus = {
@@ -106,6 +123,7 @@ export const createSigner = async (data: SignerWorkerData, host: PortEnd<SignerH
   }
   const seal = new ShareSeal(data.shareKey, data.vaultId)
   const prepared = new Map<string, SealedShare>()
+  const importKeys = new ImportKeys(entropy, clock)
   const store = createHostedStore(host, seal, prepared)
   const frames: PortEnd<FrameCalls> = openPortEnd(
     data.frames,
@@ -129,18 +147,22 @@ export const createSigner = async (data: SignerWorkerData, host: PortEnd<SignerH
     /** The cosigner's side of a link has lost its material. */
     lose: (args: LostMaterial) => links.lose(args),
     generate: ({ keyType }: { readonly keyType: KeyType }) =>
-      tellingMaking(async (): Promise<{ readonly sid: Uint8Array; readonly wallet: GeneratedWallet }> => {
+      tellingMaking(async (): Promise<Made> => {
         const isEd25519 = keyType === 'ed25519'
         const { initiator, link } = links.next()
-        const { sid, wallets } = await initiator.generate(1, isEd25519 ? ALG_ED25519 : ALG_SECP256K1)
-        links.noteGenerated(sid, initiator)
-        const [binding] = wallets
-        if (binding === undefined) throw new Error('no wallet was generated')
-        const active = prepared.get(hexOf(binding.walletId))
-        prepared.delete(hexOf(binding.walletId))
-        if (active === undefined) throw new Error('no record was prepared')
-        const shownPublicKey = isEd25519 ? binding.publicKey : decompress(binding.publicKey)
-        return { sid, wallet: { ...binding, active, linkId: link.parties.linkId, shownPublicKey } }
+        const generated = await initiator.generate(1, isEd25519 ? ALG_ED25519 : ALG_SECP256K1)
+        links.noteGenerated(generated.sid, initiator)
+        return madeOf(generated, prepared, link.parties.linkId)
+      }),
+    /** What the daemon's half of an imported key is sealed to. */
+    importKey: () => importKeys.current(),
+    /** As `generate`, of a key whose halves a client has made. */
+    import: (order: ImportOrder) =>
+      tellingMaking(async (): Promise<Made> => {
+        const { initiator, link } = links.next()
+        const imported = await initiator.import(importKeys, order).catch(whenNotTaken)
+        links.noteGenerated(imported.sid, initiator, FRAME_TYPES.IM5)
+        return madeOf(imported, prepared, link.parties.linkId)
       }),
     acknowledge: (sid: Uint8Array) => links.acknowledge(sid),
     presign: ({ shard, walletIds }: PresignArgs): Promise<readonly ReadyPresignature[]> =>
@@ -166,6 +188,7 @@ export const createSigner = async (data: SignerWorkerData, host: PortEnd<SignerH
     useShareKey: (shareKey: Uint8Array): void => seal.renew(shareKey),
     stop: async () => {
       await links.close()
+      importKeys.wipe()
       seal.close()
       setImmediate(() => {
         data.frames.close()
@@ -181,6 +204,13 @@ export type SignerCalls = Awaited<ReturnType<typeof createSigner>>
 const whenBusy = (error: unknown): never => {
   const isBusy = error instanceof PeerRefusal && error.refusal.code === 'busy'
   throw isBusy ? failure('OVERLOADED', { retryAfterMs: BUSY_RETRY_AFTER_MS }) : error
+}
+
+/** The client's own words or halves, or the cosigner's rules: nobody's fault between the parties. */
+const whenNotTaken = (error: unknown): never => {
+  if (codeOf(error) !== 'import_refused') throw error
+  const why = error instanceof PeerRefusal ? 'the cosigner does not take it' : 'the daemon does not take its half'
+  throw failure('IMPORT_REFUSED', { why })
 }
 
 /** The cosigner's own rules, or the own record, do not allow it. */
@@ -264,7 +294,7 @@ const createHostedStore = (
       if (first === undefined) return
       const shares = records.map((record) => sealRecord(seal, record, 1n))
       for (const record of records) {
-        prepared.set(hexOf(record.walletId), sealRecord(seal, { ...record, state: 'ACTIVE' }, 2n))
+        prepared.set(hexOf(record.walletId), sealRecord(seal, { ...record, state: decidedState(record) }, 2n))
       }
       await host.call('savePending', { sid, linkId: first.linkId, shares })
     },

@@ -1,5 +1,5 @@
 /**
- * Party S's operations that make or replace shares: key generation, refresh, and what follows when their last messages
+ * Party S's operations that make or replace shares: key generation, import, refresh, and what follows when their last messages
  * are lost. They need no link lock; each wallet has one PENDING record at most.
  */
 import type { Clock } from '../domain/clock.ts'
@@ -9,6 +9,8 @@ import { assertNoSid, encodeFrame, type Frame, FRAME_TYPES, type FrameType, NO_S
 import type { Entropy } from '../engine/dkls23/operation-generator.ts'
 import { ROLE_S } from '../engine/dkls23/suite.ts'
 import { DkgResponder } from './dkg-responder.ts'
+import type { ImportKeys } from './import-keys.ts'
+import { ImportResponder } from './import-responder.ts'
 import type { Link } from './link.ts'
 import type { CosignerStore } from './party-store.ts'
 import { RefreshResponder } from './refresh-responder.ts'
@@ -25,6 +27,8 @@ type Deps = {
   /** Takes in what the peer answered. */
   readonly heard: (frame: Uint8Array) => Promise<unknown>
   readonly wipeWallet: (walletId: Uint8Array) => void
+  /** Absent: nothing is imported here. */
+  readonly importKeys?: ImportKeys | undefined
 }
 
 const TYPES: ReadonlySet<FrameType> = new Set([
@@ -34,6 +38,9 @@ const TYPES: ReadonlySet<FrameType> = new Set([
   FRAME_TYPES.F1,
   FRAME_TYPES.F3,
   FRAME_TYPES.F5,
+  FRAME_TYPES.IM1,
+  FRAME_TYPES.IM3,
+  FRAME_TYPES.IM5,
   FRAME_TYPES.OUTCOME_ANSWER,
 ])
 
@@ -41,12 +48,14 @@ export class WalletOperations {
   readonly #deps: Deps
   readonly #dkg: DkgResponder
   readonly #refresh: RefreshResponder
+  readonly #import: ImportResponder
   readonly undecided: UndecidedWallets
   #asking: Promise<void> | undefined
 
   constructor(deps: Deps) {
     this.#deps = deps
     this.#dkg = new DkgResponder(deps)
+    this.#import = new ImportResponder(deps)
     this.undecided = new UndecidedWallets({ ...deps, ask: (only) => void this.askOutcomes(only) })
     this.#refresh = new RefreshResponder({ ...deps, undecided: this.undecided })
   }
@@ -55,38 +64,51 @@ export class WalletOperations {
     return TYPES.has(type)
   }
 
-  /** A session of either kind goes by this sid. */
+  /** A session of any kind goes by this sid. */
   has(sid: Uint8Array): boolean {
-    return this.#dkg.sessions.has(sid) || this.#refresh.sessions.has(sid)
+    return this.#kinds().some((sessions) => sessions.has(sid))
   }
 
   drop(sid: Uint8Array): void {
-    this.#dkg.sessions.drop(sid)
-    this.#refresh.sessions.drop(sid)
+    for (const sessions of this.#kinds()) sessions.drop(sid)
   }
 
   dropAll(): void {
-    this.#dkg.sessions.dropAll()
-    this.#refresh.sessions.dropAll()
+    for (const sessions of this.#kinds()) sessions.dropAll()
+  }
+
+  #kinds() {
+    return [this.#dkg.sessions, this.#refresh.sessions, this.#import.sessions]
+  }
+
+  /** @throws ProtocolFault class C when the sid is of a session of another kind. */
+  #assertKind(sid: Uint8Array, own: { has: (sid: Uint8Array) => boolean }): void {
+    if (!own.has(sid) && this.has(sid)) throw violation('type in a session of another kind')
   }
 
   /** @throws ProtocolFault */
   async answer(frame: Frame): Promise<Uint8Array | undefined> {
-    const { W1, W2, W3, W4, W5, F1, F2, F3, F4, F5, OUTCOME_ANSWER } = FRAME_TYPES
+    const { W1, W2, W3, W4, W5, F1, F2, F3, F4, F5, IM1, IM2, IM3, IM4, IM5, OUTCOME_ANSWER } = FRAME_TYPES
     switch (frame.type) {
       case W1:
         await ed25519Ready()
         return this.#opened(W2, frame, this.#dkg.start(frame))
       case W3:
-        if (this.#refresh.sessions.has(frame.sid)) throw violation('type in a refresh')
+        this.#assertKind(frame.sid, this.#dkg.sessions)
         return this.#frame(W4, frame.sid, frame.lEpoch, await this.#dkg.finish(frame))
       case F1:
         return this.#opened(F2, frame, await this.#refresh.start(frame))
       case F3:
-        if (this.#dkg.sessions.has(frame.sid)) throw violation('type in a key generation')
+        this.#assertKind(frame.sid, this.#refresh.sessions)
         return this.#frame(F4, frame.sid, frame.lEpoch, await this.#refresh.finish(frame))
+      case IM1:
+        return this.#opened(IM2, frame, await this.#import.start(frame))
+      case IM3:
+        this.#assertKind(frame.sid, this.#import.sessions)
+        return this.#frame(IM4, frame.sid, frame.lEpoch, await this.#import.finish(frame))
       case W5:
       case F5:
+      case IM5:
         await this.undecided.acknowledge(frame.sid)
         return undefined
       case OUTCOME_ANSWER:

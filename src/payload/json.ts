@@ -35,6 +35,13 @@ const ESCAPES: ReadonlyMap<string, string> = new Map([
   ['t', '\t'],
 ])
 
+const QUOTE = 0x22
+const BACKSLASH = 0x5c
+/** JSON forbids raw control characters in strings. */
+const FIRST_PLAIN = 0x20
+
+const isSpace = (code: number): boolean => code === 0x20 || code === 0x0a || code === 0x0d || code === 0x09
+
 class Reader {
   readonly #text: string
   #at = 0
@@ -63,7 +70,7 @@ class Reader {
   }
 
   #space(): void {
-    this.#take(/[ \t\n\r]*/y)
+    while (isSpace(this.#text.charCodeAt(this.#at))) this.#at += 1
   }
 
   #takeMark(mark: string): boolean {
@@ -115,18 +122,24 @@ class Reader {
   #string(): string {
     if (this.#text[this.#at] !== '"') throw this.#refused('lacks a string')
     this.#at += 1
-    let text = ''
+    let text = this.#plain()
     for (;;) {
-      // eslint-disable-next-line no-control-regex -- JSON forbids raw control characters in strings
-      text += this.#take(/[^"\\\u0000-\u001f]*/y) ?? ''
       const mark = this.#text[this.#at]
-      if (mark === '\\') text += this.#escape()
+      if (mark === '\\') text += this.#escape() + this.#plain()
       else if (mark === '"') break
       else throw this.#refused('has an unfinished string or a control character in one')
     }
     this.#at += 1
     if (!text.isWellFormed()) throw this.#refused('has a string that is not well-formed Unicode')
     return text
+  }
+
+  /** What stands before the next quote, escape or control character: mostly the whole string. */
+  #plain(): string {
+    const from = this.#at
+    let code = this.#text.charCodeAt(this.#at)
+    while (code !== QUOTE && code !== BACKSLASH && code >= FIRST_PLAIN) code = this.#text.charCodeAt((this.#at += 1))
+    return this.#text.slice(from, this.#at)
   }
 
   #escape(): string {

@@ -10,6 +10,7 @@ import { failure } from '../domain/failure.ts'
 import { AdminService } from '../../gen/countersign/v1/admin_pb.ts'
 import { AuditService } from '../../gen/countersign/v1/audit_pb.ts'
 import { DelegationService } from '../../gen/countersign/v1/delegation_pb.ts'
+import { SessionKeyService } from '../../gen/countersign/v1/session_key_pb.ts'
 import { EndUserService } from '../../gen/countersign/v1/end_user_pb.ts'
 import { WalletService } from '../../gen/countersign/v1/wallet_pb.ts'
 import { Health } from '../../gen/grpc/health/v1/health_pb.ts'
@@ -43,6 +44,7 @@ export const isPublic = (rule: PublicRule | KeyedRule): rule is PublicRule => 'i
 export const SERVICES = {
   wallet: WalletService,
   delegation: DelegationService,
+  session: SessionKeyService,
   endUser: EndUserService,
   audit: AuditService,
   admin: AdminService,
@@ -88,7 +90,8 @@ export const ACCESS = {
     signDigest: orOwnerWithSecret('sign:digest'),
     // Whoever may sign at all; each item then passes the rule of its own RPC.
     signStream: orOwnerWithSecret('wallet:sign', 'sign:digest', 'sign:authorization'),
-    warmPresignatures: orOwner('wallet:sign'),
+    // Room for presignatures is the project's to give.
+    warmPresignatures: holding('wallet:sign'),
     verifySignature: orOwner('wallet:read'),
     refreshShares: holding('wallet:admin'),
     exportPrivateKey: orOwnerWithSecret('wallet:admin'),
@@ -100,6 +103,31 @@ export const ACCESS = {
     listGrants: orOwner('wallet:read', 'grant:revoke'),
     // Whoever lost the key of their wallet secret can still take back what they granted.
     revokeGrant: reserved(orOwner('grant:revoke')),
+    getChainConfig: orOwner('delegation:create'),
+    issueDelegationToken: orOwner('delegation:create'),
+    // The owner's message proves whose wallet it is.
+    completeEvmDelegation: orOwner('delegation:create'),
+    listExternalWallets: orOwner('delegation:create'),
+    updateExternalWalletPriorities: orOwner('delegation:create'),
+  },
+  session: {
+    createSessionKey: holding('session:create'),
+    confirmSessionKey: holding('session:create'),
+    getSessionKey: holding('session:sign', 'session:create', 'session:admin'),
+    listSessionKeys: holding('session:sign', 'session:create', 'session:admin'),
+    rotateSessionKey: holding('session:create'),
+    revokeSessionKey: reserved(holding('session:admin')),
+    // Cancels pass in the reserved lane: urgent-requests.ts.
+    signAction: holding('session:sign'),
+    signActionStream: holding('session:sign'),
+    verifyAction: holding('session:sign'),
+    testScope: holding('session:sign'),
+    listProfiles: holding('session:sign', 'session:create', 'session:admin'),
+    explainAction: holding('session:sign'),
+    putVenueCredential: holding('session:create'),
+    setMarkPrices: holding('marks:write'),
+    recordOutcome: holding('session:sign'),
+    watchReceipts: holding('session:sign', 'session:admin'),
   },
   endUser: {
     registerWalletSecret: endUsersOnly('new_wallet_secret'),

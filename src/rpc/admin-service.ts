@@ -45,6 +45,8 @@ const freezeScopes = bothWays<FreezeScope, WireFreezeScope>({
   wallet: WireFreezeScope.WALLET,
   api_key: WireFreezeScope.API_KEY,
   project: WireFreezeScope.PROJECT,
+  session_key: WireFreezeScope.SESSION_KEY,
+  venue_profile: WireFreezeScope.VENUE_PROFILE,
   all: WireFreezeScope.EVERYTHING,
 })
 

@@ -33,6 +33,7 @@ import type { KeyedService } from './handlers.ts'
 import { DEFAULT_LIMITS, Pipeline } from './pipeline.ts'
 import { createReflection } from './reflection.ts'
 import type { UseCases } from './use-cases.ts'
+import { createSessionService } from './session-service.ts'
 import { createRequestValidator } from './validate.ts'
 import { createDelegationService } from './delegation-service.ts'
 import { createWalletService } from './wallet-service.ts'
@@ -110,7 +111,14 @@ const createPipeline = (
     limits: { ...DEFAULT_LIMITS, admission: { ...DEFAULT_ADMISSION, maxInFlight: listen.maxConcurrentRequests } },
   })
 
-const PIPED: ReadonlySet<keyof typeof SERVICES> = new Set<KeyedService>(['wallet', 'delegation', 'endUser', 'audit', 'admin'])
+const PIPED: ReadonlySet<keyof typeof SERVICES> = new Set<KeyedService>([
+  'wallet',
+  'delegation',
+  'session',
+  'endUser',
+  'audit',
+  'admin',
+])
 const isPiped = (service: keyof typeof SERVICES): service is KeyedService => PIPED.has(service)
 
 type StopSignals = { readonly stopping: AbortController; readonly abandoning: AbortController }
@@ -126,6 +134,7 @@ const createImplementations = (
   return {
     wallet: pipeline.wrap('wallet', createWalletService(useCases.wallets, useCases.signing, tokens)),
     delegation: pipeline.wrap('delegation', createDelegationService(useCases.delegation, tokens)),
+    session: pipeline.wrap('session', createSessionService(useCases.session, tokens)),
     endUser: pipeline.wrap('endUser', createEndUserService(useCases.endUsers)),
     audit: pipeline.wrap('audit', createAuditService(useCases.audit, tokens)),
     admin: pipeline.wrap('admin', createAdminService(useCases.admin, useCases.webhooks, tokens)),

@@ -44,7 +44,7 @@ export type Handler<M extends DescMethod, Rule = unknown> =
         : never
 
 /** The services whose callers pass the pipeline. */
-export type KeyedService = 'wallet' | 'delegation' | 'endUser' | 'audit' | 'admin'
+export type KeyedService = 'wallet' | 'delegation' | 'session' | 'endUser' | 'audit' | 'admin'
 export type Handlers<S extends KeyedService> = {
   readonly [M in keyof (typeof SERVICES)[S]['method']]: Handler<
     Extract<(typeof SERVICES)[S]['method'][M], DescMethod>,

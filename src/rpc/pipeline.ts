@@ -25,6 +25,7 @@ import type { CallEvent, PipelineDependencies } from './pipeline-needs.ts'
 import { RateLimiter } from '../signing/rate-limiter.ts'
 import { toFailure, toStatusError } from './status.ts'
 import { type ItemAnswer, OpenStreamCall } from './stream-call.ts'
+import { isUrgentRequest } from './urgent-requests.ts'
 import { fromTimestamp } from './wire-words.ts'
 
 type Keyed<Rule = KeyedRule> = {
@@ -53,8 +54,9 @@ type Origin = {
   readonly bytes?: Uint8Array
 }
 
-/** Every request for a signature, and no other, says what to do without a presignature. */
-const signs = ({ input }: DescMethod): boolean => input.fields.some(({ localName }) => localName === 'poolMode')
+/** Every request for a signature says what to do without a presignature, or which action it is of. */
+const signs = ({ input }: DescMethod): boolean =>
+  input.fields.some(({ localName }) => localName === 'poolMode' || localName === 'venueTime')
 /** In Server-Timing's syntax. */
 const TIMING_TRAILER = 'countersign-timing'
 
@@ -205,7 +207,8 @@ export class Pipeline {
   /** What one request passes between authentication and release, whether it came alone or on a stream. */
   async #perform(keyed: Keyed, handler: AnyUnary, request: AnyRequest, origin: Origin) {
     const { authenticated, client, stages } = origin
-    const caller = await this.#door.letIn({ ...keyed, request }, authenticated, origin.context)
+    const laned = isUrgentRequest(keyed.desc, request) ? { ...keyed, rule: { ...keyed.rule, lane: 'reserved' as const } } : keyed
+    const caller = await this.#door.letIn({ ...laned, request }, authenticated, origin.context)
     const notAfterMs = fromTimestamp((request as SigningFields).notAfter) ?? Infinity
     const leftMs = Math.min(origin.timeoutMs ?? Infinity, notAfterMs - this.#needs.clock.nowMs())
     const timeoutMs = Math.min(this.#needs.limits.unaryTimeoutMs, leftMs)
@@ -213,7 +216,7 @@ export class Pipeline {
     const { abandonSignal: stopSignal } = this.#needs
     using limit = new CallLimit({ client, stopSignal, timeoutMs, kind: 'unary' })
     const call = this.#openCall(keyed, caller, request, { signal: limit.signal, timeoutMs, stages })
-    return { response: await limit.race(this.#work(keyed, handler, request, call, origin.bytes)), call }
+    return { response: await limit.race(this.#work(laned, handler, request, call, origin.bytes)), call }
   }
 
   /** One item of a stream. Never rejects; what it may be released on is the stream's to check. */

@@ -5,6 +5,7 @@ import { anyPack } from '@bufbuild/protobuf/wkt'
 import { isFailure, failure } from '../domain/failure.ts'
 import type { SignStreamRequest, SignStreamResponse } from '../../gen/countersign/v1/wallet_pb.ts'
 import { type SignStreamResponseSchema, WalletService } from '../../gen/countersign/v1/wallet_pb.ts'
+import type { StatusSchema } from '../../gen/google/rpc/status_pb.ts'
 import { answerItems, type Item } from './item-stream.ts'
 import { maxRequestBytes } from './mounted-services.ts'
 import { toFailure, toStatusError } from './status.ts'
@@ -22,13 +23,19 @@ const METHODS = { signMessage, signTypedData, signTransaction, signAuthorization
 const ID_MAX_BYTES = 128
 
 /** The status that the item's own RPC would have ended with. */
-const refusal = (itemId: string, error: unknown, timing = ''): Response => {
+export const toWireStatus = (error: unknown): MessageInitShape<typeof StatusSchema> => {
   const { code, rawMessage: message, details } = toStatusError(toFailure(error))
   const packed = details.flatMap((detail) =>
     'desc' in detail ? [anyPack(detail.desc, create(detail.desc, detail.value as never))] : [],
   )
-  return { itemId, result: { case: 'error', value: { code, message, details: packed } }, timing }
+  return { code, message, details: packed }
 }
+
+const refusal = (itemId: string, error: unknown, timing = ''): Response => ({
+  itemId,
+  result: { case: 'error', value: toWireStatus(error) },
+  timing,
+})
 
 const violation = (field: string, description: string) => failure('INVALID_REQUEST', { violations: [{ field, description }] })
 

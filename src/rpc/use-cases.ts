@@ -10,8 +10,9 @@ import type { StatusView } from '../admin/status.ts'
 import type { Call } from '../domain/call.ts'
 import type { ApiKeyId, ProjectId } from '../domain/ids.ts'
 import type { ProjectSettings } from '../domain/project-settings.ts'
+import type { SessionUseCases } from './session-use-cases.ts'
 import type { WalletView } from '../wallet/wallet-view.ts'
-import type { DelegationUseCases } from './delegation-use-cases.ts'
+import type { DelegationUseCases, SpendingUseCases } from './delegation-use-cases.ts'
 import type { WebhookUseCases } from './webhook-use-cases.ts'
 import type { EndUserUseCases } from './end-user-use-cases.ts'
 
@@ -296,7 +297,7 @@ export type ApiKeyView = {
 /** `secret` is the whole text a caller presents: `csk_…`. */
 export type ApiKeyWithSecret = { readonly apiKey: ApiKeyView; readonly secret: string }
 
-export type FreezeScope = 'wallet' | 'api_key' | 'project' | 'all'
+export type FreezeScope = 'wallet' | 'api_key' | 'session_key' | 'venue_profile' | 'project' | 'all'
 /** `id` is `*` for the scope `all`. */
 export type FreezeTarget = { readonly scope: FreezeScope; readonly id: string }
 
@@ -356,7 +357,8 @@ export type AdminUseCases = {
 export type UseCases = {
   readonly wallets: WalletUseCases
   readonly signing: SigningUseCases
-  readonly delegation: DelegationUseCases
+  readonly delegation: DelegationUseCases & SpendingUseCases
+  readonly session: SessionUseCases
   readonly endUsers: EndUserUseCases
   readonly audit: AuditUseCases
   readonly admin: AdminUseCases

@@ -125,7 +125,7 @@ export const createWalletService = (
   createWallet: async (request, call) => {
     const keyType = keyTypes.fromWire(request.keyType)
     if (keyType === undefined) throw nothingChosen('key_type')
-    const ownerType = ownerTypes.fromWire(request.ownerType) ?? 'project'
+    const ownerType = ownerTypes.fromWire(request.ownerType) ?? (call.caller.kind === 'end_user' ? 'end_user' : 'project')
     const { userId, label, walletSecret: proof } = request
     const walletSecret = proof && { publicKey: proof.publicKey, signature: proof.signature }
     const args = { userId, keyType, ownerType, label, walletSecret }

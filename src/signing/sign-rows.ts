@@ -29,12 +29,20 @@ export const eventOf = ({ call, wallet, request }: SignJob, timeMs: number, kind
   requestId: call.requestId,
 })
 
-export const detailsOf = ({ examined, grantId }: SignJob, payload: Uint8Array): AuditEvent['details'] => {
+/** What the wallet's owner proved themselves with. */
+const shownBy = ({ caller }: Call): { readonly [name: string]: string } => {
+  if (caller.kind !== 'end_user' || caller.walletSecret === undefined) return {}
+  const { walletSecretId, keyHash } = caller.walletSecret
+  return { walletSecret: walletSecretId, walletSecretHash: keyHash }
+}
+
+export const detailsOf = ({ call, examined, grantId }: SignJob, payload: Uint8Array): AuditEvent['details'] => {
   const { digest, facts } = examined
   const chains = [...facts.chainIds.map(String), ...(facts.solana === undefined ? [] : [facts.solana.chain])]
   return {
     digest: Buffer.from(digest).toString('hex'),
     ...(grantId === undefined ? {} : { grant: grantId }),
+    ...shownBy(call),
     payloadHash: hash('sha256', payload, 'hex'),
     operation: facts.operation,
     effect: facts.effect,

@@ -14,8 +14,10 @@ import type { PooledWallet } from '../party/key-pools.ts'
 import { PortFailure } from '../party/port-calls.ts'
 import { suspendWallet } from '../party/signer-host.ts'
 import type { SigningEngine } from '../party/signing-engine.ts'
+import type { SigningFacts } from '../payload/facts.ts'
 import { encodeSigningPayload, type SigningContent, type SigningMethod } from '../payload/signing-payload.ts'
 import { type AllowedDecision, decide, type Decision, permissionsToSign, type Usage } from '../policy/decide.ts'
+import type { Permission } from '../policy/permissions.ts'
 import { appendAudit, type AuditHead } from '../vault/audit-chain.ts'
 import type { DaemonVault } from '../vault/daemon-vault.ts'
 import { type FreezeSubject, requireNotFrozen } from '../vault/freezes.ts'
@@ -23,8 +25,7 @@ import type { Grant } from '../vault/grants.ts'
 import { beginIntent, completeIntent, doubtIntent, failIntent, findIntent, PresignatureReused } from '../vault/intents.ts'
 import type { Reader, Tx } from '../vault/store.ts'
 import { type Charge, readUsage, utcDay } from '../vault/usage.ts'
-import type { KeyType, Wallet } from '../vault/wallets.ts'
-import { getWallet } from '../vault/wallets.ts'
+import { getWallet, type KeyType, type Wallet } from '../vault/wallets.ts'
 import { liveGrantsOf } from './authorize.ts'
 import { fenceOfCaller, freezesOfCaller } from './caller-stops.ts'
 import { requireConsent, requireConsentStill } from './consent.ts'
@@ -47,6 +48,8 @@ export type SignNeeds = {
   readonly rates: RateLimiter
   readonly clock: Clock
   readonly onAlert: (what: string, detail: string) => void
+  /** Throws SESSION_REQUIRED for what a wallet leaves to its session keys. */
+  readonly requireSessionFlow?: ((reader: Reader, wallet: Wallet, facts: SigningFacts) => void) | undefined
 }
 
 export type SignRequest = {
@@ -55,6 +58,8 @@ export type SignRequest = {
   readonly content: SigningContent
   /** Only wallets of this kind count, where the request decides it. */
   readonly keyType?: KeyType
+  /** What the caller must hold in place of what the content asks for: the daemon has made the content itself. */
+  readonly permission?: Permission
 }
 
 export type Signed = Made & {
@@ -79,6 +84,7 @@ const DENIALS: ReadonlySet<FailureReason> = new Set([
   'GRANT_REVOKED',
   'GRANT_NOT_AUTHORIZED',
   'FROZEN',
+  'SESSION_REQUIRED',
   'WALLET_ARCHIVED',
   'WALLET_SUSPENDED',
   'API_KEY_INVALID',
@@ -252,7 +258,9 @@ const decideOn = (reader: Reader, needs: SignNeeds, job: Job, nowMs: number, isC
     isCharged ? 0n : readUsage(reader, { principal: caller.principal, permission, token, day })
   const { facts } = job.examined
   const { walletId } = job.wallet
-  return decide(grants, { permissions: permissionsToSign(facts), walletId, facts }, usage)
+  const { permission } = job.request
+  if (permission === undefined) needs.requireSessionFlow?.(reader, job.wallet, facts)
+  return decide(grants, { permissions: permission ? [permission] : permissionsToSign(facts), walletId, facts }, usage)
 }
 
 const requireAllowed = (decision: Decision): AllowedDecision => {
@@ -377,16 +385,14 @@ const recordDenial = async (needs: SignNeeds, job: SignJob, error: Failure): Pro
   const isRate = error.reason === 'RATE_LIMITED'
   const refusal = (isRate ? undefined : rates.tryTake(`denials ${principal}`, MAX_DENIALS_PER_SECOND)) ?? error
   // Of the rate itself one row a second says it all.
-  const isNews = refusal.reason !== 'RATE_LIMITED' || rates.tryTake(`limited ${principal}`, 1) === undefined
-  if (!isNews) return refusal
+  if (refusal.reason === 'RATE_LIMITED' && rates.tryTake(`limited ${principal}`, 1) !== undefined) return refusal
   const timeMs = Math.trunc(needs.clock.nowMs())
-  const { summary } = job.examined.facts
   await needs.vault.commit((tx: Tx) =>
     appendAudit(tx, {
       ...eventOf(job, timeMs, 'sign.denied'),
       decision: 'refuse',
       reason: refusal.reason,
-      details: { summary, message: refusal.message },
+      details: { summary: job.examined.facts.summary, message: refusal.message },
     }),
   )
   return refusal

@@ -88,6 +88,12 @@ const HEAD = 'SELECT sequence, hash FROM audit ORDER BY sequence DESC LIMIT 1'
 export const auditHead = (reader: Reader): AuditHead =>
   reader.one<AuditHead>(HEAD) ?? { sequence: 0n, hash: genesisHash(reader.vaultId) }
 
+const NEWEST_MS = 'SELECT max(time_ms) AS newest FROM (SELECT time_ms FROM audit ORDER BY sequence DESC LIMIT 64)'
+
+/** The latest time that one of the last rows names; 0 when there is none. */
+export const newestAuditMs = (reader: Reader): number =>
+  Number(reader.one<{ newest: bigint | null }>(NEWEST_MS)?.newest ?? 0n)
+
 /** The hash of one row; of sequence 0 the genesis hash; undefined when the chain does not reach it. */
 export const auditHashAt = (reader: Reader, sequence: bigint): Uint8Array | undefined =>
   sequence === 0n

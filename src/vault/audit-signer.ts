@@ -1,5 +1,6 @@
 import { createHash, createPrivateKey, createPublicKey, generateKeyPairSync, sign, verify } from 'node:crypto'
 import type { KeyObject } from 'node:crypto'
+import { assert } from '../domain/failure.ts'
 import type { AuditHead } from './audit-chain.ts'
 import { encodeTagged, u64 } from './tagged-encoding.ts'
 
@@ -27,8 +28,13 @@ export type AuditSigner = {
   readonly publicKey: Uint8Array
   /** 64 bytes. */
   readonly signReceipt: (head: AuditHead) => Uint8Array
+  /** Of a statement that vouches for an import key (docs/protocol.md, section 14), and of nothing else. */
+  readonly signImportKey: (statement: Uint8Array) => Uint8Array
   readonly signCheckpoint: (head: AuditHead, timeMs: number) => Checkpoint
 }
+
+/** How encodeTagged begins what vouches for an import key; receipts and checkpoints begin otherwise. */
+const IMPORT_KEY_HEAD = Buffer.from('\x19countersign/import-key/v1', 'latin1')
 
 /** PKCS #8 of a new key, for sealing; the caller wipes it. */
 export const generateAuditKey = (): Uint8Array =>
@@ -42,6 +48,11 @@ export const createAuditSigner = (vaultId: Uint8Array, pkcs8: Uint8Array): Audit
   return {
     keyId,
     publicKey,
+    signImportKey: (statement) => {
+      const isOne = statement.subarray(0, IMPORT_KEY_HEAD.length).every((byte, at) => byte === IMPORT_KEY_HEAD[at])
+      assert(isOne && statement.length > IMPORT_KEY_HEAD.length, 'a statement about an import key')
+      return sign(null, statement, key)
+    },
     signReceipt: (head) => sign(null, receiptBytes(vaultId, head), key),
     signCheckpoint: (head, timeMs) => ({
       sequence: head.sequence,

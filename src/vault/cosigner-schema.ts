@@ -1,4 +1,5 @@
 import type { Schema } from './migrations.ts'
+import { IMPORT_TABLES } from './import-tables.ts'
 import { OWNER_TABLES } from './owner-tables.ts'
 import { SHARED_TABLES_V1, SHARED_TABLES_V2 } from './shared-tables.ts'
 
@@ -16,7 +17,7 @@ CREATE INDEX replies_by_age ON replies (create_ms);
 `
 
 /** One member a group of tables, each in a file of its own. */
-const COSIGNER_TABLES_V3: readonly string[] = [OWNER_TABLES]
+const COSIGNER_TABLES_V3: readonly string[] = [IMPORT_TABLES, OWNER_TABLES]
 
 /** The vault of the cosigner, party S. */
 export const COSIGNER_SCHEMA: Schema = {

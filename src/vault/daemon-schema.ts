@@ -1,8 +1,11 @@
 import { CALLER_TABLES } from './caller-tables.ts'
 import { EXPORT_TABLES } from './export-tables.ts'
 import { GRANT_TABLES } from './grant-tables.ts'
+import { IMPORT_TABLES } from './import-tables.ts'
 import type { Schema } from './migrations.ts'
+import { SESSION_TABLES } from './session-tables.ts'
 import { SHARED_TABLES_V1, SHARED_TABLES_V2 } from './shared-tables.ts'
+import { SPENDING_TABLES } from './spending-tables.ts'
 import { USER_TABLES } from './user-tables.ts'
 import { WEBHOOK_TABLES } from './webhook-tables.ts'
 
@@ -90,9 +93,12 @@ CREATE INDEX usage_by_day ON usage (day);
 const DAEMON_TABLES_V3: readonly string[] = [
   EXPORT_TABLES,
   GRANT_TABLES,
+  SESSION_TABLES,
+  IMPORT_TABLES,
   WEBHOOK_TABLES,
   USER_TABLES,
   CALLER_TABLES,
+  SPENDING_TABLES,
 ]
 
 /** The vault of the daemon, party C. */

@@ -55,6 +55,9 @@ type Row = {
   mac: Buffer
 }
 
+/** Of one user. */
+export const EXTERNAL_WALLETS_MAX = 50
+
 const TABLE = 'external_wallets'
 
 const macItems = (row: Omit<Row, 'mac' | 'number'>) => [
@@ -123,7 +126,7 @@ const requireOwn = (tx: Tx, { project, userId, replaces }: NewExternalWallet): R
 /**
  * Registers a wallet, in the place of the one it is (same network, currency and address) or `replaces`; a new one comes
  * last. Refuses with EXTERNAL_WALLET_TAKEN an address that is another user's of the project, with EXTERNAL_WALLET_NOT_FOUND
- * a `replaces` that is not the user's.
+ * a `replaces` that is not the user's, with LIMIT_EXCEEDED more than 50 of a user.
  */
 export const registerExternalWallet = (tx: Tx, wallet: NewExternalWallet): ExternalWallet => {
   const { project, userId, network, currency, address, nowMs } = wallet
@@ -135,6 +138,10 @@ export const registerExternalWallet = (tx: Tx, wallet: NewExternalWallet): Exter
   const same = known.find((row) => row.network === network && row.currency === currency)
   const replaced = requireOwn(tx, wallet)
   const place = replaced ?? same
+  const held = externalWalletsOf(tx, project, userId).length
+  if (place === undefined && held >= EXTERNAL_WALLETS_MAX) {
+    throw failure('LIMIT_EXCEEDED', { limit: 'external wallets of a user', seen: String(held + 1), allowed: String(EXTERNAL_WALLETS_MAX) })
+  }
   for (const row of new Set([same, replaced])) if (row !== undefined) write(tx, row, { state: 'REPLACED' }, nowMs)
   const last = tx.one<{ last: bigint | null }>(
     `SELECT max(priority) AS last FROM external_wallets WHERE project = ? AND user_id = ? AND state <> 'REPLACED'`, project, userId,

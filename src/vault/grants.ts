@@ -8,6 +8,7 @@ import { requireRowMac, rowMac } from './row-mac.ts'
 import { moveStateIndex, rowLeaf } from './state-index.ts'
 import type { Reader, SqlParam, Tx } from './store.ts'
 import { u64 } from './tagged-encoding.ts'
+import { VerifiedRows } from './verified-rows.ts'
 
 /**
  * Grants: an end user's permission for their project to sign without them, for all of their wallets or for one
@@ -135,10 +136,16 @@ export const insertGrant = (tx: Tx, grant: NewGrant): Grant => {
 
 const READ = 'SELECT * FROM grants WHERE grant_id = ?'
 
+const verifiedGrants = new VerifiedRows<Grant>('grants')
+
 /** Of any project. VAULT_CORRUPT for an altered row. */
 export const getGrant = (reader: Reader, grantId: GrantId): Grant | undefined => {
+  const readMac = (): Buffer | undefined =>
+    reader.one<{ mac: Buffer }>('SELECT mac FROM grants WHERE grant_id = ?', grantId)?.mac
+  const known = verifiedGrants.find(reader, grantId, readMac)
+  if (known !== undefined) return known
   const row = reader.one<Row>(READ, grantId)
-  return row && toGrant(reader, row)
+  return row && verifiedGrants.keep(reader, grantId, row.mac, toGrant(reader, row))
 }
 
 /** Refuses with GRANT_NOT_FOUND, also a grant of another project, and of another user when `userId` is given. */
@@ -170,6 +177,12 @@ export const revokeGrant = (tx: Tx, grantId: GrantId, nowMs: number): { readonly
   if (grant.state !== 'ACTIVE') return { grant, ended: false }
   return { grant: end(tx, row, stateAt(grant, nowMs) === 'EXPIRED' ? 'EXPIRED' : 'REVOKED', nowMs), ended: true }
 }
+
+/** Ends every grant that stands, whoever gave it; answers them. For a vault that no longer knows what was taken back. */
+export const revokeAllGrants = (tx: Tx, nowMs: number): Grant[] =>
+  tx
+    .all<Row>(`SELECT * FROM grants WHERE state = 'ACTIVE' ORDER BY number`)
+    .map((row) => end(tx, row, row.expire_ms <= BigInt(nowMs) ? 'EXPIRED' : 'REVOKED', nowMs))
 
 /** Ends the grants whose time is over, in the order of their times, at most `limit`; answers them. */
 export const expireGrants = (tx: Tx, nowMs: number, limit: number): Grant[] =>

@@ -18,6 +18,8 @@ export type GroupCommit = {
    * fault, SHUTTING_DOWN after close, OVERLOADED when the queue is full.
    */
   readonly commit: <T>(work: (tx: Tx) => T) => Promise<T>
+  /** As `commit`, before all that waits and has not come this way: for what stops things. */
+  readonly commitFirst: <T>(work: (tx: Tx) => T) => Promise<T>
   /**
    * As `commit`, for what no answer waits for: it joins the next batch that somebody waits for, or after a few
    * milliseconds makes one. A crash before that loses it.
@@ -64,6 +66,7 @@ export const createGroupCommit = (db: Database.Database, store: Store): GroupCom
   const undo = db.prepare('ROLLBACK TO work')
   const listeners = new Set<() => void>()
   let queue: Job[] = []
+  let first: Job[] = []
   let scheduled = false
   let later: NodeJS.Timeout | undefined
   let running = false
@@ -121,12 +124,22 @@ export const createGroupCommit = (db: Database.Database, store: Store): GroupCom
     }
   }
 
+  const isWaiting = (): boolean => queue.length > 0 || first.length > 0
+
+  const takeBatch = (): readonly Job[] => {
+    const ahead = first.slice(0, BATCH_MAX)
+    const room = BATCH_MAX - ahead.length
+    const jobs = ahead.length === 0 ? queue.slice(0, room) : [...ahead, ...queue.slice(0, room)]
+    first = first.slice(ahead.length)
+    queue = queue.slice(room)
+    return jobs
+  }
+
   const flush = (): void => {
     scheduled = false
-    const jobs = queue.slice(0, BATCH_MAX)
-    queue = queue.slice(BATCH_MAX)
+    const jobs = takeBatch()
     if (jobs.length === 0) return
-    if (queue.length > 0) schedule()
+    if (isWaiting()) schedule()
     const settlements = fault === undefined ? transact(jobs) : jobs.map((job) => () => job.reject(refused()))
     for (const settle of settlements) settle()
     announce()
@@ -146,23 +159,23 @@ export const createGroupCommit = (db: Database.Database, store: Store): GroupCom
   const refusal = () => {
     if (fault !== undefined) return refused()
     if (closed) return failure('SHUTTING_DOWN', {})
-    return queue.length >= QUEUE_MAX ? failure('OVERLOADED', { retryAfterMs: RETRY_AFTER_MS }) : undefined
+    return queue.length + first.length >= QUEUE_MAX ? failure('OVERLOADED', { retryAfterMs: RETRY_AFTER_MS }) : undefined
   }
 
   const scheduleLater = (): void => {
     later ??= setTimeout(() => {
       later = undefined
-      if (queue.length > 0) schedule()
+      if (isWaiting()) schedule()
     }, LATER_MS)
   }
 
   const enqueue =
-    (wake: () => void) =>
+    (wake: () => void, lane: () => Job[]) =>
     <T>(work: (tx: Tx) => T): Promise<T> =>
       new Promise<T>((resolve, reject) => {
         const no = refusal()
         if (no !== undefined) return reject(no)
-        queue.push({ work, resolve, reject })
+        lane().push({ work, resolve, reject })
         wake()
       })
 
@@ -188,13 +201,14 @@ export const createGroupCommit = (db: Database.Database, store: Store): GroupCom
   }
 
   const drain = async (): Promise<void> => {
-    if (queue.length > 0) schedule()
-    while (queue.length > 0) await new Promise((resolve) => setImmediate(resolve))
+    if (isWaiting()) schedule()
+    while (isWaiting()) await new Promise((resolve) => setImmediate(resolve))
   }
 
   return {
-    commit: enqueue(schedule),
-    commitLater: enqueue(scheduleLater),
+    commit: enqueue(schedule, () => queue),
+    commitFirst: enqueue(schedule, () => first),
+    commitLater: enqueue(scheduleLater, () => queue),
     commitNow,
     drain,
     close: () => {

@@ -55,9 +55,13 @@ export const getWalletOwner = (reader: Reader, walletId: Uint8Array): WalletOwne
   return { walletId: row.wallet_id, project: row.project, userId: row.user_id, createMs: Number(row.create_ms) }
 }
 
-/** Whether the user has, or ever had, a wallet whose address was told. */
-export const ownsWallets = (reader: Reader, { project, userId }: Owner): boolean =>
-  reader.one('SELECT 1 AS found FROM wallet_owners WHERE project = ? AND user_id = ? LIMIT 1', project, userId) !== undefined
+/** Whether the user has a wallet, or ever had one, besides the one named. */
+export const ownsWallets = (reader: Reader, { project, userId }: Owner, besides: Uint8Array = NO_WALLET): boolean => {
+  const sql = 'SELECT 1 AS found FROM wallet_owners WHERE project = ? AND user_id = ? AND wallet_id <> ? LIMIT 1'
+  return reader.one(sql, project, userId, besides) !== undefined
+}
+
+const NO_WALLET = new Uint8Array(0)
 
 export const insertWalletOwner = (tx: Tx, owner: WalletOwner): void => {
   const row = {

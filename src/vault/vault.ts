@@ -24,6 +24,8 @@ import { findHeader, insertHeader, rootAad, unwrapRoot } from './vault-header.ts
 import { deriveKeys, isRingFull, loadKeys, loadShareRing, shortenShareRing } from './vault-keys.ts'
 import { keepSecrets, requireSecret, writeSecret } from './vault-secrets.ts'
 import type { KeptSecrets } from './vault-secrets.ts'
+import { rewrapSessionSecrets } from './session-secrets.ts'
+import type { SecretCursor } from './session-secrets.ts'
 import type { ShareCursor } from './wallet-shares.ts'
 import { wipeFile } from './wipe-file.ts'
 
@@ -249,6 +251,24 @@ const rewrapAll = async (commits: GroupCommit, ringNow: () => Uint8Array): Promi
     count += rewrapped
     after = next
   } while (after !== undefined)
+  return count + (await rewrapAllSecrets(commits, ringNow))
+}
+
+const rewrapAllSecrets = async (commits: GroupCommit, ringNow: () => Uint8Array): Promise<number> => {
+  let count = 0
+  let after: SecretCursor | undefined
+  do {
+    const { next, rewrapped } = await commits.commit((tx) => {
+      // The cosigner has no session keys.
+      if (tx.kind !== 'daemon') return { next: undefined, rewrapped: 0 }
+      const ring = ringNow()
+      const done = rewrapSessionSecrets(tx, ring, after, REWRAP_AT_ONCE)
+      ring.fill(0)
+      return done
+    })
+    count += rewrapped
+    after = next
+  } while (after !== undefined)
   return count
 }
 
@@ -263,11 +283,20 @@ const finishRotation = (vault: Vault, root: RootKey): void => {
     do {
       after = vault.commitNow((tx) => rewrapShares(tx, ring, after, REWRAP_AT_OPEN)).next
     } while (after !== undefined)
+    finishSecrets(vault, ring)
     vault.commitNow((tx) => shortenShareRing(tx, root))
     vault.eraseDeleted()
   } finally {
     ring.fill(0)
   }
+}
+
+const finishSecrets = (vault: Vault, ring: Uint8Array): void => {
+  if (vault.kind !== 'daemon') return
+  let after: SecretCursor | undefined
+  do {
+    after = vault.commitNow((tx) => rewrapSessionSecrets(tx, ring, after, REWRAP_AT_OPEN)).next
+  } while (after !== undefined)
 }
 
 const eraseDeleted = (db: Database.Database, commits: GroupCommit): void => {

@@ -203,7 +203,8 @@ export const findWalletsByUser = (reader: Reader, { project, owner }: WalletReac
 export type WalletPage = {
   readonly project: ProjectId
   readonly userId?: UserId | undefined
-  readonly ownerType?: OwnerType | undefined
+  /** Only what this end user owns. */
+  readonly owner?: UserId | undefined
   readonly keyType?: KeyType | undefined
   readonly state?: WalletState | undefined
   /** Only these; those that do not exist, or are of another project, are left out. */
@@ -226,7 +227,8 @@ export const listWallets = (reader: Reader, page: WalletPage): Wallet[] => {
     params.push(value)
   }
   narrow('user_id', page.userId)
-  narrow('owner_type', page.ownerType)
+  narrow('user_id', page.owner)
+  narrow('owner_type', page.owner && 'end_user')
   narrow('key_type', page.keyType)
   narrow('state', page.state)
   if (page.among !== undefined) {
@@ -235,6 +237,17 @@ export const listWallets = (reader: Reader, page: WalletPage): Wallet[] => {
   }
   const sql = `SELECT * FROM wallets WHERE ${conditions.join(' AND ')} ORDER BY number LIMIT ?`
   return reader.all<Row>(sql, ...params, page.limit).map((row) => toWallet(reader, row))
+}
+
+/** Those of an end user of one kind that are not archived. */
+export const countLivingWallets = (
+  reader: Reader,
+  { project, owner }: Required<WalletReach>,
+  keyType: KeyType,
+): number => {
+  const sql = `SELECT count(*) AS count FROM wallets WHERE project = ? AND user_id = ? AND owner_type = 'end_user'
+    AND key_type = ? AND state <> 'ARCHIVED'`
+  return Number(reader.one<{ count: bigint }>(sql, project, owner ?? '', keyType)?.count ?? 0n)
 }
 
 export const countWallets = (reader: Reader): number =>

@@ -2,7 +2,7 @@ import { actorOf, type Call } from '../domain/call.ts'
 import type { Clock } from '../domain/clock.ts'
 import { walletIdToBytes } from '../domain/ids.ts'
 import type { SigningEngine } from '../party/signing-engine.ts'
-import { authorize, type AuthorizeNeeds } from '../signing/authorize.ts'
+import { authorize, type AuthorizeNeeds, liveGrantsOf } from '../signing/authorize.ts'
 import type { Fences } from '../signing/fences.ts'
 import { resolveWallet } from '../signing/resolve-wallet.ts'
 import { appendAudit } from '../vault/audit-chain.ts'
@@ -38,6 +38,7 @@ export const archiveWallet = async (
     await engine.stopWallet(bytes)
     const archived = await vault.commit((tx) => {
       const timeMs = Math.trunc(clock.nowMs())
+      liveGrantsOf(tx, needs, call.caller, timeMs)
       setShareState(tx, bytes, 'REVOKED', timeMs)
       appendAudit(tx, {
         timeMs,

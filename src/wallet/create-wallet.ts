@@ -6,14 +6,15 @@ import { failure } from '../domain/failure.ts'
 import { isReservedUserId, parseUserId, walletIdFromBytes } from '../domain/ids.ts'
 import type { SigningEngine } from '../party/signing-engine.ts'
 import { evmAddressOfPublicKey, formatEvmAddress } from '../payload/address.ts'
-import { authorize, type AuthorizeNeeds } from '../signing/authorize.ts'
+import { authorize, type AuthorizeNeeds, liveGrantsOf } from '../signing/authorize.ts'
 import { fenceOfCaller, freezesOfCaller } from '../signing/caller-stops.ts'
 import type { FenceKey, Fences } from '../signing/fences.ts'
 import { appendAudit, listAudit } from '../vault/audit-chain.ts'
 import type { DaemonVault } from '../vault/daemon-vault.ts'
 import { type FreezeSubject, requireNotFrozen } from '../vault/freezes.ts'
 import { activateShare, dropPendingShare, getShare } from '../vault/wallet-shares.ts'
-import { findWalletInSlot, insertWallet, type KeyType, type Wallet, type WalletSlot } from '../vault/wallets.ts'
+import type { Reader } from '../vault/store.ts'
+import { countLivingWallets, findWalletInSlot, insertWallet, type KeyType, type Wallet, type WalletSlot } from '../vault/wallets.ts'
 import { recordWebhookEvent } from '../vault/webhook-outbox.ts'
 import { viewWallet, walletEvent, type WalletView } from './wallet-view.ts'
 
@@ -52,7 +53,7 @@ export const createWallet = async (
   const slot = parseSlot(call, request)
   const repeated = call.isRepeat ? madeBefore(needs, call, slot) : undefined
   if (repeated !== undefined) return viewWallet(repeated, vault.read)
-  assertFree(needs, slot)
+  assertFree(vault.read, call, slot)
   if (call.signal.aborted || needs.clock.nowMs() >= call.deadlineMs) throw failure('DEADLINE_EXCEEDED', {})
   const passage = needs.fences.enter(fencesOf(call))
   const name = JSON.stringify(slot)
@@ -89,12 +90,28 @@ const parseSlot = (call: Call, request: NewWalletRequest): WalletSlot => {
     throw failure('INVALID_REQUEST', { violations: [{ field: 'user_id', description: 'is malformed' }] })
   }
   if (isReservedUserId(userId)) throw failure('USER_ID_RESERVED', { userId })
+  requireOwn(call, userId, ownerType)
   return { project: call.caller.projectId, userId, keyType, ownerType, label }
 }
 
-const assertFree = (needs: CreateWalletNeeds, slot: WalletSlot): void => {
-  const holder = findWalletInSlot(needs.vault.read, slot)
+/** An end user makes wallets for themselves, to be their own. */
+const requireOwn = ({ caller }: Call, userId: string, ownerType: NewWalletRequest['ownerType']): void => {
+  if (caller.kind !== 'end_user') return
+  const narrowedBy = userId !== caller.userId ? 'user' : ownerType !== 'end_user' ? 'owner_type' : undefined
+  if (narrowedBy !== undefined) throw failure('PERMISSION_MISSING', { permission: 'wallet:create', narrowedBy })
+}
+
+/** Of each kind of key; a project may make more for them. */
+const MAX_WALLETS_OF_END_USER = 20
+
+const assertFree = (reader: Reader, { caller }: Call, slot: WalletSlot): void => {
+  const holder = findWalletInSlot(reader, slot)
   if (holder !== undefined) throw failure('WALLET_ALREADY_EXISTS', { walletId: holder.walletId })
+  if (caller.kind !== 'end_user') return
+  const count = countLivingWallets(reader, { project: slot.project, owner: caller.userId }, slot.keyType)
+  if (count < MAX_WALLETS_OF_END_USER) return
+  const facts = { limit: 'wallets of one end user', seen: String(count + 1), allowed: String(MAX_WALLETS_OF_END_USER) }
+  throw failure('LIMIT_EXCEEDED', facts)
 }
 
 /** The wallet that an interrupted run of the same request made, when it came that far. */
@@ -148,6 +165,9 @@ const generate = async (
     if (call.signal.aborted) throw failure('DEADLINE_EXCEEDED', {})
     wallet = await vault.commit((tx) => {
       requireNotFrozen(tx, freezesOf(call))
+      // What the caller showed may be over by now, and wallets may have come.
+      liveGrantsOf(tx, needs, call.caller, clock.nowMs())
+      assertFree(tx, call, slot)
       // The cosigner may have been told ABORTED meanwhile: then this wallet can no longer come to be.
       if (getShare(tx, bytes, 'pending') === undefined) throw failure('COSIGNER_UNAVAILABLE', { why: 'it dropped the key' })
       const made = insertWallet(tx, {

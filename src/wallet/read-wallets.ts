@@ -59,9 +59,11 @@ const next = (items: readonly Wallet[], { pageSize }: WalletListRequest): { next
 
 const filterOf = (call: Call, { userId, keyType, state }: WalletListRequest) => {
   const parsed = userId === undefined ? undefined : parseUserId(userId)
+  const { caller } = call
   return {
-    project: call.caller.projectId,
+    project: caller.projectId,
     userId: parsed,
+    ...(caller.kind === 'end_user' ? { owner: caller.userId } : {}),
     keyType,
     state: state === undefined ? undefined : (state.toUpperCase() as WalletState),
   }

@@ -149,8 +149,8 @@ describe('ExportPrivateKey', () => {
 /** RFC 8032 signing from the scalar alone; what a seed would give as a prefix is random here. */
 const signWithScalar = (scalar: Uint8Array, publicKey: Uint8Array, message: Uint8Array): Uint8Array => {
   const L = 2n ** 252n + 27742317777372353535851937790883648493n
-  const numberOf = (bytes: Uint8Array): bigint => BigInt(`0x${Buffer.from(bytes).reverse().toString('hex')}`)
-  const bytesOf = (value: bigint): Buffer => Buffer.from(value.toString(16).padStart(64, '0'), 'hex').reverse()
+  const numberOf = (bytes: Uint8Array): bigint => BigInt(`0x${Buffer.from(bytes.toReversed()).toString('hex')}`)
+  const bytesOf = (value: bigint): Uint8Array => Buffer.from(value.toString(16).padStart(64, '0'), 'hex').toReversed()
   const nonce = numberOf(randomBytes(64)) % L
   const point = ed25519.Point.BASE.multiply(nonce).toBytes()
   const challenge = numberOf(createHash('sha512').update(point).update(publicKey).update(message).digest()) % L

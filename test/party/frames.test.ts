@@ -160,7 +160,7 @@ describe('T1 frames without a session', () => {
   it('a type that is not offered is class A; one that does not exist is class C; an error frame has no answer', async () => {
     await heal()
     const evil = new MaliciousC(two)
-    for (const type of [FRAME_TYPES.FORK3, FRAME_TYPES.IM1, FRAME_TYPES.REHOME5]) {
+    for (const type of [FRAME_TYPES.FORK3, FRAME_TYPES.SEALED_SHARE, FRAME_TYPES.REHOME5]) {
       const body = new Uint8Array(0)
       expect((await evil.send(type, NO_SID, evil.mine.lEpoch, body)).refusal?.code).toBe('policy_denied')
     }

@@ -12,9 +12,11 @@ import {
   secretChangeStatement,
   secretIdOf,
 } from '../../src/engine/sealing/owner-consent.ts'
+import { type ImportKey, importKeyStatement, partyIdOf } from '../../src/engine/sealing/import-key.ts'
 import { x25519PublicKey } from '../../src/engine/sealing/hpke.ts'
 import { KIND_X25519 } from '../../src/engine/sealing/share-envelope.ts'
 import { createCosignerStore } from '../../src/party/cosigner-store.ts'
+import { ImportKeys } from '../../src/party/import-keys.ts'
 import { Initiator } from '../../src/party/initiator.ts'
 import { Link, newLinkRecord } from '../../src/party/link.ts'
 import { createMemoryStore } from '../../src/party/memory-store.ts'
@@ -26,8 +28,22 @@ import { makeCosignerVault, makePlace, type Place } from '../vault/fixture.ts'
 import { entropy, sha256, testClock } from './two-parties.ts'
 
 export const DAY_MS = 86_400_000
-export const PARTY_S = sha256(Buffer.from('party S'))
-const PARTY_C = sha256(Buffer.from('party C'))
+
+const newIdentity = () => {
+  const pair = generateKeyPairSync('ed25519')
+  const publicKey = Uint8Array.from(pair.publicKey.export({ format: 'der', type: 'spki' }).subarray(-32))
+  return { publicKey, id: partyIdOf(publicKey), sign: (said: Uint8Array) => new Uint8Array(sign(null, said, pair.privateKey)) }
+}
+export type Identity = ReturnType<typeof newIdentity>
+export const IDENTITIES = { c: newIdentity(), s: newIdentity(), other: newIdentity() }
+export const PARTY_S = IDENTITIES.s.id
+export const PARTY_C = IDENTITIES.c.id
+
+/** An import key as this identity vouches for it. */
+export const vouchedBy = (identity: Identity, one: { readonly key: Uint8Array; readonly expireMs: number }): ImportKey => {
+  const { id: partyId, publicKey: identityKey } = identity
+  return { ...one, partyId, identityKey, signature: identity.sign(importKeyStatement({ ...one, partyId })) }
+}
 
 /** A wallet secret as the device of a user holds it. */
 export type Device = {
@@ -63,7 +79,7 @@ export const claimOf = (walletId: Uint8Array, userId: string, device?: Device): 
   },
 })
 
-export const ownedWallets = async (options: { readonly allowExport?: boolean } = {}) => {
+export const ownedWallets = async (options: { readonly allowExport?: boolean; readonly allowImport?: boolean } = {}) => {
   const place: Place = makePlace()
   const clock = testClock()
   let vault: CosignerVault = await makeCosignerVault(place)
@@ -75,12 +91,13 @@ export const ownedWallets = async (options: { readonly allowExport?: boolean } =
   const events = { alert, wipeSessions: () => undefined }
   const incarnationId = new Uint8Array(randomBytes(16))
   const recordS = newLinkRecord(parties, ROLE_S, nowMs)
+  const keys = { c: new ImportKeys(entropy, clock), s: new ImportKeys(entropy, clock) }
   const open = async (record = recordS) => {
-    const desk = new OwnerDesk({ vault, clock, partyId: PARTY_S, allowExport: options.allowExport ?? true })
+    const desk = new OwnerDesk({ vault, clock, partyId: PARTY_S, allowExport: options.allowExport ?? true, allowImport: options.allowImport ?? true })
     const store = createCosignerStore(vault, new ShareSeal(vault.shareKey(), vault.vaultId), clock, desk)
     const link = new Link(parties, record, store, clock, events)
     const s = new Responder({
-      link, store, entropy, clock, incarnationId, alert,
+      link, store, entropy, clock, incarnationId, alert, importKeys: keys.s,
       readPayload: (payload) => ({ digest: sha256(payload), summary: '' }),
       readEdPayload: (payload) => ({ message: payload.slice(), summary: '' }),
       ask: (frame) => c.answerQuestion(frame),
@@ -91,7 +108,13 @@ export const ownedWallets = async (options: { readonly allowExport?: boolean } =
   await side.store.saveLinks([recordS])
   const linkC = new Link(parties, newLinkRecord(parties, ROLE_C, nowMs), storeC, clock, events)
   await storeC.saveLinks([linkC.record])
-  const peer = { exchange: (frame: Uint8Array) => side.s.answer(frame), close: () => undefined }
+  /** What lies between the two. */
+  const wire = {
+    toS: (frame: Uint8Array): Uint8Array => frame,
+    toC: (frame: Uint8Array | undefined): Uint8Array | undefined => frame,
+  }
+  const exchange = async (frame: Uint8Array) => wire.toC(await side.s.answer(wire.toS(frame)))
+  const peer = { exchange, close: () => undefined }
   const c: Initiator = new Initiator({ link: linkC, store: storeC, peer, entropy, clock, incarnationId, alert })
   await c.connect()
 
@@ -146,6 +169,11 @@ export const ownedWallets = async (options: { readonly allowExport?: boolean } =
     const signature = by.sign(secretChangeStatement(owner, asked))
     return { project: 'default', userId, ...asked, signedBy: by.secretId, signature }
   }
+  /** What GetImportKeys would answer. */
+  const importKeys = () => ({
+    daemon: vouchedBy(IDENTITIES.c, keys.c.current()),
+    cosigner: vouchedBy(IDENTITIES.s, keys.s.current()),
+  })
   /** The cosigner's process ends and starts again over the same file. */
   const restart = async (): Promise<void> => {
     await vault.close()
@@ -153,9 +181,10 @@ export const ownedWallets = async (options: { readonly allowExport?: boolean } =
     side = await open(side.link.record)
   }
   return {
-    c, storeC, clock, alerts, place, begin, create, ask, request, change, restart,
+    c, storeC, clock, alerts, wire, keys, importKeys, place, begin, create, ask, request, change, restart,
     export: (asked: ExportRequest) => ask(encodeExportRequest(asked)),
     get desk() { return side.desk },
+    get s() { return side.s },
     get vault() { return vault },
     get link() { return side.link },
     get store() { return side.store },

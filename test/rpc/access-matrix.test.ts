@@ -41,6 +41,7 @@ const users = {
 }
 
 const ADDRESS = `0x${'ab'.repeat(20)}`
+const SESSION_KEY = `ses_${'cd'.repeat(16)}`
 const DIGEST = new Uint8Array(32).fill(1)
 
 const WEBHOOK_ID = `whk_${'ab'.repeat(16)}`
@@ -73,11 +74,50 @@ const REQUESTS: { readonly [S in keyof typeof ACCESS]: { readonly [M in keyof (t
     },
     archiveWallet: { wallet: 'alice' },
   },
+  session: {
+    createSessionKey: {
+      wallet: 'alice',
+      profile: 'hyperliquid',
+      network: 'testnet',
+      scopes: [1],
+      expireTime: { seconds: 4_000_000_000n },
+    },
+    confirmSessionKey: { sessionKeyId: SESSION_KEY },
+    getSessionKey: { sessionKeyId: SESSION_KEY },
+    listSessionKeys: {},
+    rotateSessionKey: { sessionKeyId: SESSION_KEY, expireTime: { seconds: 4_000_000_000n } },
+    revokeSessionKey: { sessionKeyId: SESSION_KEY },
+    signAction: { sessionKeyId: SESSION_KEY, family: 'order', actionJson: '{}' },
+    signActionStream: { itemId: '1', action: { sessionKeyId: SESSION_KEY, family: 'order', actionJson: '{}' } },
+    verifyAction: {
+      profile: 'derivadex',
+      network: 'sepolia',
+      family: 'order',
+      actionJson: '{}',
+      signature: DIGEST,
+      wallet: ADDRESS,
+    },
+    testScope: { sessionKeyId: SESSION_KEY },
+    listProfiles: {},
+    explainAction: { sessionKeyId: SESSION_KEY, family: 'order', actionJson: '{}' },
+    putVenueCredential: { sessionKeyId: SESSION_KEY, name: 'api_key', secret: DIGEST },
+    setMarkPrices: { profile: 'hyperliquid', network: 'testnet', prices: [{ market: '1', price: '2' }] },
+    recordOutcome: { sessionKeyId: SESSION_KEY, actionSequence: 1n, outcome: 1 },
+    watchReceipts: { sessionKeyId: SESSION_KEY },
+  },
   delegation: {
     createGrant: { scope: { case: 'userId', value: 'alice' }, expireTime: { seconds: 4_000_000_000n } },
     getGrant: { grantId: `grant_${'ab'.repeat(16)}` },
     listGrants: {},
     revokeGrant: { grantId: `grant_${'ab'.repeat(16)}` },
+    getChainConfig: {},
+    issueDelegationToken: { userId: 'alice', network: 'linea', address: `0x${'ab'.repeat(20)}` },
+    completeEvmDelegation: {
+      address: `0x${'ab'.repeat(20)}`, network: 'linea', currency: 'usdc', amount: '5', txHash: `0x${'ab'.repeat(32)}`,
+      sigHash: `0x${'ab'.repeat(65)}`, sigMessage: 'x'.repeat(20), token: '00000000-0000-4000-8000-000000000000',
+    },
+    listExternalWallets: { userId: 'alice' },
+    updateExternalWalletPriorities: { userId: 'alice', priorities: [{ externalWalletId: `ext_${'ab'.repeat(16)}`, priority: 1 }] },
   },
   endUser: {
     registerWalletSecret: { publicKey: 'A'.repeat(124), validUntil: { seconds: 1n } },

@@ -16,6 +16,7 @@ import {
   type NewGrant,
   requireActiveGrant,
   requireGrant,
+  revokeAllGrants,
   revokeGrant,
   stateAt,
 } from '../../src/vault/grants.ts'
@@ -168,6 +169,23 @@ test('grants whose time is over end when they are looked for, in order, and make
   expect(stateAt(three, NOW + 99)).toBe('EXPIRED')
   const late = await vault.commit((tx) => revokeGrant(tx, three.grantId, NOW + 99))
   expect(late.grant.state).toBe('EXPIRED')
+})
+
+test('every grant can be ended at once, as a restore does that no longer knows which were taken back', async () => {
+  const vault = await makeEnabled()
+  const [one, two, late] = [
+    await insert(vault),
+    await insert(vault, { userId: BOB, address: EVM }),
+    await insert(vault, { project: OTHER, expireMs: NOW + 10 }),
+  ]
+  const before = await vault.commit((tx) => revokeGrant(tx, one.grantId, NOW))
+  const ended = await vault.commit((tx) => revokeAllGrants(tx, NOW + 10))
+  expect(ended.map(({ grantId, state }) => [grantId, state])).toEqual([
+    [two.grantId, 'REVOKED'],
+    [late.grantId, 'EXPIRED'],
+  ])
+  expect(getGrant(vault.read, one.grantId)).toEqual(before.grant)
+  expect(await vault.commit((tx) => revokeAllGrants(tx, NOW + 20))).toEqual([])
 })
 
 test('a project that has not turned delegation on hears that first', async () => {

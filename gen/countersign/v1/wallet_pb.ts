@@ -161,7 +161,7 @@ export const WalletSecretProofSchema: GenMessage<WalletSecretProof> = /*@__PURE_
  */
 export type CreateWalletRequest = Message<"countersign.v1.CreateWalletRequest"> & {
   /**
-   * The project's own id for the wallet's user: letters, digits and `._:@-`, at most 128.
+   * The project's own id for the wallet's user: letters, digits and `._:@-`, at most 128. An end user names themselves.
    *
    * @generated from field: string user_id = 1;
    */
@@ -175,7 +175,8 @@ export type CreateWalletRequest = Message<"countersign.v1.CreateWalletRequest"> 
   keyType: KeyType;
 
   /**
-   * Who the wallet is to belong to. Not stated means OWNER_TYPE_PROJECT.
+   * Who the wallet is to belong to. Not stated means OWNER_TYPE_PROJECT from an API key; an end user's own wallets are
+   * always OWNER_TYPE_END_USER.
    *
    * @generated from field: countersign.v1.OwnerType owner_type = 3;
    */
@@ -2065,6 +2066,14 @@ export const SignerKindSchema: GenEnum<SignerKind> = /*@__PURE__*/
  * being signed), `decide` (permission and limits), `presign` (waiting for a presignature), `commit` (the audit row, on
  * disk), `rounds` (the two parties), `total`; a stage that was not reached is left out. Nothing is signed after the call's
  * deadline; what could not be finished by then is refused before it starts.
+ *
+ * # End users
+ *
+ * Besides API keys, end users call with an access token (see EndUserService). For them only wallets exist that they own
+ * (OWNER_TYPE_END_USER); all others are WALLET_NOT_FOUND. They create, read, list, sign with, verify with and archive
+ * their own wallets without any permission of a project; what creates, signs or archives needs an `x-wallet-auth` by one
+ * of their wallet secrets. An authorization for chain id 0 is refused to them. A project's API key reads such wallets on
+ * its permission, and signs with them only under a grant (see DelegationService).
  *
  * @generated from service countersign.v1.WalletService
  */

@@ -101,9 +101,9 @@ const SENDER: ReadonlyMap<FrameType, Role> = new Map<FrameType, Role>([
   ...fromS('FORK2', 'FORK4', 'IM2', 'IM4', 'REHOME2', 'REHOME4', 'OUTCOME_QUESTION'),
 ])
 
-/** Types of the suite that this release does not offer: fork, import and rehome. */
+/** Types of the suite that this release does not offer: fork and rehome. */
 const NOT_OFFERED: ReadonlySet<FrameType> = new Set(
-  typesOf('FORK1', 'FORK2', 'FORK3', 'FORK4', 'FORK5', 'SEALED_SHARE', 'IM1', 'IM2', 'IM3', 'IM4', 'IM5').concat(
+  typesOf('FORK1', 'FORK2', 'FORK3', 'FORK4', 'FORK5', 'SEALED_SHARE').concat(
     typesOf('REHOME1', 'REHOME2', 'REHOME3', 'REHOME4', 'REHOME5'),
   ),
 )

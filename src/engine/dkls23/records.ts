@@ -66,6 +66,16 @@ export type LinkRecord = {
   readonly lastBurnAtMs: bigint
 }
 
+/** What a PENDING record becomes once it is decided: an imported key signs nothing before its first refresh. */
+export function decidedState({ origin, wEpoch }: Pick<WalletRecord, 'origin' | 'wEpoch'>): 'ACTIVE' | 'IMPORTED' {
+  return origin === 'import' && wEpoch === 0 ? 'IMPORTED' : 'ACTIVE'
+}
+
+/** Whether shares in this state may be replaced. */
+export function isRefreshable(state: WalletState): boolean {
+  return state === 'ACTIVE' || state === 'IMPORTED'
+}
+
 export const WALLET_RECORD_BYTES = 251
 export const ED_WALLET_RECORD_BYTES = 248
 export const LINK_RECORD_BYTES = 187

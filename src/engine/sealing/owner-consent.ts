@@ -15,7 +15,8 @@ const P256_SPKI_BYTES = 91
 /** One-use: 32 random bytes; good until `expireMs`, at most five minutes ahead. */
 export type Once = { readonly expireMs: number; readonly nonce: Uint8Array }
 
-const statement = (type: string, items: readonly Uint8Array[]): Uint8Array => {
+/** The bytes of a statement. */
+export const statement = (type: string, items: readonly Uint8Array[]): Uint8Array => {
   const tag = ascii(type)
   return concatBytes(
     u8(tag.length),

@@ -112,6 +112,7 @@ class Compiler {
     const [name, list, item] = rest
     if (typeof name !== 'string' || !NAME.test(name) || list === undefined || item === undefined || rest.length !== 3)
       throw new ProfileFault('@each takes a name, a list and an item')
+    if (bound.has(name) || this.#names.known.has(name)) throw new ProfileFault(`${name} is named twice`)
     const items = this.compile(list, bound, depth + 1)
     const evaluate = this.compile(item, new Set([...bound, name]), depth + 1)
     return (scope) => {

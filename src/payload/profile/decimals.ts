@@ -2,12 +2,14 @@ import { OperatorRefused } from './profile-fault.ts'
 
 /** Decimal texts and scaled integers. Exact: no floating point, and nothing is rounded unless it says so. */
 
-const DECIMAL = /^(?<sign>-?)(?<whole>[0-9]{1,60})(?:\.(?<fraction>[0-9]{1,60}))?$/
+const DECIMAL = /^-?[0-9]{1,60}(?:\.[0-9]{1,60})?$/
 
 const split = (operator: string, text: string) => {
-  const match = DECIMAL.exec(text)?.groups
-  if (match === undefined) throw new OperatorRefused(operator, 'takes a decimal number')
-  return { negative: match['sign'] === '-', whole: match['whole'] ?? '0', fraction: match['fraction'] ?? '' }
+  if (!DECIMAL.test(text)) throw new OperatorRefused(operator, 'takes a decimal number')
+  const negative = text.startsWith('-')
+  const point = text.indexOf('.')
+  const whole = text.slice(negative ? 1 : 0, point < 0 ? undefined : point)
+  return { negative, whole, fraction: point < 0 ? '' : text.slice(point + 1) }
 }
 
 export type Precision = 'exact' | 'truncate' | 'up'
@@ -16,7 +18,7 @@ export type Precision = 'exact' | 'truncate' | 'up'
 export const scaleDecimal = (text: string, places: number, precision: Precision): bigint => {
   const { negative, whole, fraction } = split('scale', text)
   const kept = fraction.slice(0, places)
-  const lost = /[1-9]/.test(fraction.slice(places))
+  const lost = fraction.length > places && /[1-9]/.test(fraction.slice(places))
   if (lost && precision === 'exact') throw new OperatorRefused('scale', `${text} has more than ${places} decimal places`)
   const scaled = BigInt(whole + kept.padEnd(places, '0')) + (lost && precision === 'up' ? 1n : 0n)
   return negative ? -scaled : scaled

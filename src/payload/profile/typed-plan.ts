@@ -55,6 +55,23 @@ const hashedWriter = (bytesOf: (value: Value) => Uint8Array): WordWriter => (val
   buffer.set(keccak256(bytesOf(value)), at)
 }
 
+const KNOWN_TEXTS = 256
+const KNOWN_TEXT_LENGTH = 32
+const knownTexts = new Map<string, Uint8Array>()
+
+/** The hash of a text. Short ones are the same again and again: the names of networks and sides. */
+const hashText = (text: string): Uint8Array => {
+  const known = knownTexts.get(text)
+  if (known !== undefined) return known
+  const hash = keccak256(Buffer.from(text, 'utf8'))
+  if (knownTexts.size < KNOWN_TEXTS && text.length <= KNOWN_TEXT_LENGTH) knownTexts.set(text, hash)
+  return hash
+}
+
+const writeText: WordWriter = (value, buffer, at) => {
+  buffer.set(hashText(takeText('typed data', value)), at)
+}
+
 type StructHasher = (value: Value) => Uint8Array
 
 const compileWord = (type: ValueType, structOf: (name: string) => StructHasher): WordWriter => {
@@ -72,7 +89,7 @@ const compileWord = (type: ValueType, structOf: (name: string) => StructHasher):
         buffer[at + 31] = value ? 1 : 0
       }
     case 'string':
-      return hashedWriter((value) => Buffer.from(takeText('typed data', value), 'utf8'))
+      return writeText
     case 'bytes':
       return hashedWriter((value) => takeBytes('typed data', value))
     case 'struct': {

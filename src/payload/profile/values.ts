@@ -54,12 +54,17 @@ export const takeScalarText = (operator: string, value: Value): string => {
   throw wrongKind(operator, 'text, an integer or a boolean', value)
 }
 
+/** Text that is its own JSON between quotes; most of what is signed. */
+const PLAIN = /^[\w.:/+ =-]*$/
+
+const quote = (text: string): string => (PLAIN.test(text) ? `"${text}"` : JSON.stringify(text))
+
 /**
  * JSON of a value, members in their order, absent ones left out. Integers are written as digits whatever their size;
  * bytes have no JSON form and are refused.
  */
 export const writeJson = (value: Value): string => {
-  if (typeof value === 'string') return JSON.stringify(value)
+  if (typeof value === 'string') return quote(value)
   if (typeof value === 'boolean' || value === null || typeof value === 'bigint') return String(value)
   if (typeof value === 'number') {
     if (!Number.isSafeInteger(value)) throw new OperatorRefused('json', 'takes integers only')
@@ -70,7 +75,7 @@ export const writeJson = (value: Value): string => {
   let text = ''
   for (const name in value) {
     const member = value[name]
-    if (member !== undefined) text += `${text === '' ? '' : ','}${JSON.stringify(name)}:${writeJson(member)}`
+    if (member !== undefined) text += `${text === '' ? '' : ','}${quote(name)}:${writeJson(member)}`
   }
   return `{${text}}`
 }

@@ -12,7 +12,8 @@ import { failure } from '../../../src/domain/failure.ts'
 import type { ApiKeyId, GrantId, ProjectId, UserId, WalletId, WebhookId } from '../../../src/domain/ids.ts'
 import { readSettings } from '../../../src/domain/project-settings.ts'
 import type { ApiKeyDirectory, ApiKeyRecord } from '../../../src/rpc/authenticate.ts'
-import type { DelegationUseCases, GrantView } from '../../../src/rpc/delegation-use-cases.ts'
+import type { RegisteredKey, SessionKeyView, SessionUseCases, SignedAction } from '../../../src/rpc/session-use-cases.ts'
+import type { DelegationUseCases, ExternalWalletView, GrantView, SpendingUseCases } from '../../../src/rpc/delegation-use-cases.ts'
 import type { EndUserUseCases, WalletSecretView } from '../../../src/rpc/end-user-use-cases.ts'
 import type { AccessToken, EndUserDirectory } from '../../../src/rpc/end-users.ts'
 import type { Edge, EdgeListen } from '../../../src/rpc/edge.ts'
@@ -183,6 +184,12 @@ const KEY_VIEW: ApiKeyView = {
 const SECRET: WalletSecretView = { walletSecretId: 'device', publicKey: 'MFkw', validUntilMs: 2, createTimeMs: 1 }
 const FREEZE: FreezeView = { scope: 'wallet', id: WALLET.walletId, note: '', actor: 'api_key:x', createTimeMs: 1 }
 
+const EXTERNAL_WALLET: ExternalWalletView = {
+  externalWalletId: `ext_${'ab'.repeat(16)}`, userId: 'alice', network: 'linea', currency: 'usdc', address: `0x${'01'.repeat(20)}`,
+  spenderAddress: `0x${'02'.repeat(20)}`, tokenAddress: `0x${'03'.repeat(20)}`, state: 'active', priority: 1, limit: '5',
+  standing: undefined, createTimeMs: 1_700_000_000_123,
+}
+
 export const GRANT: GrantView = {
   grantId: `grant_${'cd'.repeat(16)}` as GrantId,
   userId: 'alice',
@@ -191,6 +198,46 @@ export const GRANT: GrantView = {
   expireTimeMs: 1_800_000_000_000,
   createTimeMs: 1_700_000_000_123,
   revokeTimeMs: undefined,
+}
+
+const SESSION_KEY: SessionKeyView = {
+  sessionKeyId: `ses_${'cd'.repeat(16)}`,
+  walletId: WALLET.walletId,
+  publicKeyHex: `04${'22'.repeat(64)}`,
+  address: WALLET.address,
+  profile: 'hyperliquid',
+  network: 'testnet',
+  scopes: ['order'],
+  expireTimeMs: 1_800_000_000_000,
+  state: 'active',
+  extraFamilies: [],
+  limits: {},
+  parameters: {},
+  profileHash: bytes(32, 9),
+  requireSession: false,
+  clientHeld: false,
+  createTimeMs: 1_700_000_000_123,
+  replaces: '',
+  retireTimeMs: undefined,
+  credentials: [],
+  payloadLessCount: 0,
+  grantId: '',
+}
+
+const REGISTERED: RegisteredKey = {
+  sessionKey: SESSION_KEY,
+  payload: bytes(3, 1),
+  registration: undefined,
+  receipt: RECEIPT,
+}
+
+const SIGNED_ACTION: SignedAction = {
+  signature: bytes(65, 1),
+  digest: bytes(32, 3),
+  signedActionJson: '{}',
+  nonce: 1n,
+  http: undefined,
+  receipt: RECEIPT,
 }
 
 /** A call that reached a use case, by its name. */
@@ -228,11 +275,48 @@ const defaultUseCases = (): UseCases => ({
       block: undefined,
     }),
   },
+  session: {
+    createSessionKey: async () => REGISTERED,
+    rotateSessionKey: async () => REGISTERED,
+    confirmSessionKey: async () => SESSION_KEY,
+    getSessionKey: async () => SESSION_KEY,
+    listSessionKeys: async () => ({ items: [SESSION_KEY], nextCursor: undefined }),
+    revokeSessionKey: async () => ({ ...SESSION_KEY, state: 'revoked' }),
+    putVenueCredential: async () => SESSION_KEY,
+    signAction: async () => SIGNED_ACTION,
+    verifyAction: async () => ({
+      signerKind: 'session',
+      signer: SESSION_KEY.address,
+      sessionKeyId: SESSION_KEY.sessionKeyId,
+      expireTimeMs: SESSION_KEY.expireTimeMs,
+      receipt: RECEIPT,
+    }),
+    testScope: async () => ({ families: [{ family: 'order', accepted: true, reason: '', message: '' }] }),
+    listProfiles: async () => [],
+    explainAction: async () => ({
+      sentence: 'buy',
+      canonicalJson: '{}',
+      unsignedFields: [],
+      accepted: true,
+      reason: '',
+      message: '',
+    }),
+    setMarkPrices: async () => RECEIPT,
+    recordOutcome: async () => RECEIPT,
+    watchReceipts: async function* () {
+      yield { sequence: 1n, hash: bytes(32, 1), timeMs: 1, kind: 'session.action', detailsJson: '{}' }
+    },
+  },
   delegation: {
     createGrant: async () => GRANT,
     getGrant: async () => GRANT,
     listGrants: async () => ({ items: [GRANT], nextCursor: undefined }),
     revokeGrant: async () => ({ ...GRANT, state: 'revoked', revokeTimeMs: 1_700_000_000_456 }),
+    getChainConfig: async () => [],
+    issueDelegationToken: async () => ({ token: 'token', nonce: 'nonce', expireTimeMs: 1_700_000_000_456 }),
+    completeEvmDelegation: async () => EXTERNAL_WALLET,
+    listExternalWallets: async () => [EXTERNAL_WALLET],
+    updateExternalWalletPriorities: async () => [EXTERNAL_WALLET],
   },
   endUsers: {
     registerWalletSecret: async () => SECRET,
@@ -341,7 +425,8 @@ export type TestEdgeOptions = {
   readonly endUsers?: Partial<EndUserUseCases>
   readonly wallets?: Partial<WalletUseCases>
   readonly signing?: Partial<SigningUseCases>
-  readonly delegation?: Partial<DelegationUseCases>
+  readonly delegation?: Partial<DelegationUseCases & SpendingUseCases>
+  readonly session?: Partial<SessionUseCases>
   readonly audit?: Partial<AuditUseCases>
   readonly admin?: Partial<AdminUseCases>
   readonly listen?: Partial<EdgeListen>
@@ -396,6 +481,7 @@ export const openTestEdge = async (options: TestEdgeOptions): Promise<TestEdge> 
       wallets: recording({ ...base.wallets, ...options.wallets }, reached),
       signing: recording({ ...base.signing, ...options.signing }, reached),
       delegation: recording({ ...base.delegation, ...options.delegation }, reached),
+      session: recording({ ...base.session, ...options.session }, reached),
       endUsers: recording({ ...base.endUsers, ...options.endUsers }, reached),
       audit: recording({ ...base.audit, ...options.audit }, reached),
       admin: recording({ ...base.admin, ...options.admin }, reached),

@@ -1,0 +1,47 @@
+/** The session key that a request names, for a caller who may know of it. */
+import type { Call } from '../domain/call.ts'
+import { Failure, failure } from '../domain/failure.ts'
+import { parseSessionKeyId } from '../domain/ids.ts'
+import { decide } from '../policy/decide.ts'
+import type { Permission } from '../policy/permissions.ts'
+import { liveGrantsOf } from '../signing/authorize.ts'
+import { requireSessionKey, type SessionKey } from '../vault/session-keys.ts'
+import type { Reader } from '../vault/store.ts'
+import type { SessionNeeds } from './needs.ts'
+
+export const READING: readonly Permission[] = ['session:sign', 'session:create', 'session:admin']
+
+/** Whether one of these permissions reaches the key; the refusal where none does. */
+export const refusalFor = (
+  reader: Reader,
+  needs: SessionNeeds,
+  call: Call,
+  permissions: readonly Permission[],
+  key: Pick<SessionKey, 'walletId' | 'sessionKeyId'>,
+): Failure | undefined => {
+  const grants = liveGrantsOf(reader, needs, call.caller, needs.clock.nowMs())
+  const { walletId, sessionKeyId } = key
+  let refusal: Failure | undefined
+  for (const permission of permissions) {
+    const decision = decide(grants, { permissions: [permission], walletId, sessionKeyId }, () => undefined)
+    if (decision.verdict === 'allow') {
+      for (const { counter, requestsPerSecond } of decision.rates) {
+        needs.rates.take(`${call.caller.principal} ${counter}`, requestsPerSecond)
+      }
+      return undefined
+    }
+    refusal ??= new Failure(decision.reason, decision.facts)
+  }
+  return refusal
+}
+
+/** Refuses with SESSION_KEY_NOT_FOUND, also for one of another project, and as `decide` does. */
+export const findKey = (needs: SessionNeeds, call: Call, text: string, permissions: readonly Permission[]): SessionKey => {
+  const { read } = needs.vault
+  const id = parseSessionKeyId(text)
+  const key = id && requireSessionKey(read, id, call.caller.projectId)
+  if (key === undefined || key.state === 'CREATING') throw failure('SESSION_KEY_NOT_FOUND', {})
+  const refusal = refusalFor(read, needs, call, permissions, key)
+  if (refusal !== undefined) throw refusal
+  return key
+}
