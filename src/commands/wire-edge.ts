@@ -14,6 +14,7 @@ import type { Logger } from '../observe/logger.ts'
 import type { Metrics } from '../observe/metrics.ts'
 import { PacedWarning } from '../observe/paced-warning.ts'
 import type { ApiKeyDirectory } from '../rpc/authenticate.ts'
+import type { WebSettings } from '../rpc/cross-origin.ts'
 import type { EndUserDirectory } from '../rpc/end-users.ts'
 import { type EdgeEvents, openEdge } from '../rpc/edge.ts'
 import type { IdempotencyStore } from '../rpc/idempotency.ts'
@@ -28,6 +29,7 @@ export type EdgeNeeds = {
   readonly metrics: Metrics
   readonly directory: ApiKeyDirectory
   readonly users: EndUserDirectory
+  readonly web: WebSettings
   readonly idempotency: IdempotencyStore
   readonly recordDenial: (denial: Denial) => Promise<void>
   /** The vault's, so that a page token outlives a restart. */

@@ -8,6 +8,7 @@ import type { ProjectId } from '../domain/ids.ts'
 import { archiveWallet } from '../wallet/archive-wallet.ts'
 import { createWallet } from '../wallet/create-wallet.ts'
 import { exportPrivateKey } from '../wallet/export-private-key.ts'
+import { getImportKeys, importPrivateKey } from '../wallet/import-private-key.ts'
 import { getWallet, listWallets } from '../wallet/read-wallets.ts'
 import { refreshShares } from '../wallet/refresh-shares.ts'
 import { warmPresignatures } from '../wallet/warm-presignatures.ts'
@@ -34,6 +35,12 @@ import { signAuthorization, signDigest, signMessage, signTransaction, signTypedD
 import type { SignNeeds } from '../signing/sign.ts'
 import type { Webhooks } from './wire-webhooks.ts'
 import { verifySignature } from '../wallet/verify-signature.ts'
+import { authenticateWithJwt } from '../user/authenticate-with-jwt.ts'
+import { startEmailCode, verifyEmailCode } from '../user/email-codes.ts'
+import { authenticateWithOidc, startOidc } from '../user/oidc.ts'
+import { getEndUser, validateAccessToken } from '../user/read-end-users.ts'
+import { refreshAccessToken, signOut } from '../user/refresh-access-token.ts'
+import type { SignInNeeds } from '../user/sign-in-needs.ts'
 import { listWalletSecrets, registerWalletSecret, revokeWalletSecret } from '../user/wallet-secrets.ts'
 
 export type UseCaseNeeds = CustodyNeeds &
@@ -45,11 +52,14 @@ export type UseCaseNeeds = CustodyNeeds &
   readonly currencies: Currencies
   readonly confirmations: number
   readonly onAlert: SignNeeds['onAlert']
+  readonly signIn: SignInNeeds
   readonly allowExport: boolean
+  readonly allowImport: boolean
   readonly started: { readonly version: string; readonly timeMs: number }
 }
 
 export const wireUseCases = (needs: UseCaseNeeds): UseCases => {
+  const { signIn } = needs
   const creating = { ...needs, filling: new Set<string>() }
   const refreshing = { ...needs, refreshing: new Map<ProjectId, number>() }
   const signing = { ...needs, requireSessionFlow: needs.sessions.requireSessionFlow }
@@ -62,6 +72,8 @@ export const wireUseCases = (needs: UseCaseNeeds): UseCases => {
       createWallet: (call, args) => createWallet(creating, call, args),
       getWallet: async (call, args) => getWallet(needs, call, args),
       listWallets: async (call, args) => listWallets(needs, call, args),
+      getImportKeys: (call) => getImportKeys(creating, call),
+      importPrivateKey: (call, args) => importPrivateKey(creating, call, args),
       exportPrivateKey: (call, args) => exportPrivateKey(needs, call, args),
       archiveWallet: (call, args) => archiveWallet(needs, call, args),
       refreshShares: (call, args) => refreshShares(refreshing, call, args),
@@ -88,6 +100,15 @@ export const wireUseCases = (needs: UseCaseNeeds): UseCases => {
     },
     session: wireSession({ ...needs, ...needs.sessions }),
     endUsers: {
+      authenticateWithJwt: (visitor, args) => authenticateWithJwt(signIn, visitor, args),
+      startEmailCode: (visitor, args) => startEmailCode(signIn, visitor, args),
+      verifyEmailCode: (visitor, args) => verifyEmailCode(signIn, visitor, args),
+      startOidc: (visitor, args) => startOidc(signIn, visitor, args),
+      authenticateWithOidc: (visitor, args) => authenticateWithOidc(signIn, visitor, args),
+      refreshAccessToken: (visitor, args) => refreshAccessToken(signIn, visitor, args),
+      signOut: (visitor, args) => signOut(signIn, visitor, args),
+      validateAccessToken: (call, args) => validateAccessToken({ ...needs, tokens: signIn.tokens }, call, args),
+      getEndUser: async (call, args) => getEndUser({ ...needs, tokens: signIn.tokens }, call, args),
       registerWalletSecret: (call, args) => registerWalletSecret(needs, call, args),
       listWalletSecrets: async (call) => listWalletSecrets(needs, call),
       revokeWalletSecret: (call, args) => revokeWalletSecret(needs, call, args),

@@ -24,6 +24,15 @@ export type TlsFiles = {
   readonly clientCaFile: string | undefined
 }
 
+export const MAIL_SECURITIES = ['tls', 'starttls', 'none'] as const
+
+export type MailServer = {
+  readonly server: ListenAddress
+  readonly security: (typeof MAIL_SECURITIES)[number]
+  readonly username: string | undefined
+  readonly from: string
+}
+
 /** A unix socket whose every caller is one API key. */
 export type BoundSocket = { readonly path: string; readonly apiKeyId: ApiKeyId }
 
@@ -70,6 +79,8 @@ export type Config = {
   }
   /** Where the daemon may reach out to beyond the public Internet, and whom it trusts there. */
   readonly egress: { readonly allow: readonly string[]; readonly authorityFile: string | undefined }
+  /** How e-mail is sent; undefined where it is not. */
+  readonly mail: MailServer | undefined
   /** Where systemd puts credentials; `systemd-cred:` reads them there. */
   readonly credentialsDirectory: string | undefined
   /** Which party hands shares over to the owners of wallets. */
@@ -100,6 +111,7 @@ export type Config = {
 export type Secrets = {
   readonly rootKeyPassphrase: Secret<Uint8Array> | undefined
   readonly cosignerRootKeyPassphrase: Secret<Uint8Array> | undefined
+  readonly smtpPassword: Secret<Uint8Array> | undefined
   /** JSON-RPC URLs a network. */
   readonly chainEndpoints: ReadonlyMap<string, readonly Secret<string>[]>
 }

@@ -36,6 +36,10 @@ export const describeConfig = ({ config, secrets, sources }: LoadedConfig): read
     'egress-ca-file': config.egress.authorityFile,
     'allow-export': config.allowExport.daemon,
     'cosigner-allow-export': config.allowExport.cosigner,
+    'smtp-server': config.mail && formatListenAddress(config.mail.server),
+    'smtp-security': config.mail?.security,
+    'smtp-username': config.mail?.username,
+    'smtp-from': config.mail?.from,
     'allow-import': config.allowImport.daemon,
     'cosigner-allow-import': config.allowImport.cosigner,
     'crypto-workers': config.cryptoWorkers,
@@ -79,5 +83,6 @@ export const describeConfig = ({ config, secrets, sources }: LoadedConfig): read
     })),
     { name: 'root-key-passphrase', value: isSet(secrets.rootKeyPassphrase), source: '' },
     { name: 'cosigner-root-key-passphrase', value: isSet(secrets.cosignerRootKeyPassphrase), source: '' },
+    { name: 'smtp-password', value: isSet(secrets.smtpPassword), source: '' },
   ]
 }

@@ -9,6 +9,9 @@ import {
   parseIntegerWithin,
   parseListenAddress,
   parseLogLevel,
+  parseMailAddress,
+  parseMailSecurity,
+  parseMailText,
   parsePath,
   parseRootKeySource,
   parseSocketPath,
@@ -128,6 +131,27 @@ export const OPTIONS = {
     summary: 'the same for the embedded cosigner, which also asks for a consent that it judges by itself',
     fallback: 'false',
   }),
+  'smtp-server': option({
+    parse: parseListenAddress,
+    placeholder: '<host:port>',
+    summary: 'mail server that sign-in codes are sent through; off unless given',
+  }),
+  'smtp-security': option({
+    parse: parseMailSecurity,
+    placeholder: '<mode>',
+    summary: 'starttls, tls (from the first byte) or none (only where --egress-allow lists the server)',
+    fallback: 'starttls',
+  }),
+  'smtp-username': option({
+    parse: parseMailText,
+    placeholder: '<name>',
+    summary: 'who the daemon is to the mail server; its password is the secret smtp-password',
+  }),
+  'smtp-from': option({
+    parse: parseMailAddress,
+    placeholder: '<address>',
+    summary: 'address that sign-in codes come from',
+  }),
   'allow-import': option({
     parse: parseSwitch,
     summary: "take the daemon's half of a private key in that a client has split (ImportPrivateKey)",
@@ -214,12 +238,13 @@ export const OPTION_NAMES = Object.keys(OPTIONS) as readonly OptionName[]
 /**
  * Names of the secrets. None is a flag or a key of the file itself: both would put it where others can read it.
  */
-export const SECRET_NAMES = ['root-key-passphrase', 'cosigner-root-key-passphrase'] as const
+export const SECRET_NAMES = ['root-key-passphrase', 'cosigner-root-key-passphrase', 'smtp-password'] as const
 export type SecretName = (typeof SECRET_NAMES)[number]
 
 export const SECRET_SUMMARIES: Readonly<Record<SecretName, string>> = {
   'root-key-passphrase': 'passphrase of --root-key passphrase:',
   'cosigner-root-key-passphrase': 'passphrase of --cosigner-root-key passphrase:',
+  'smtp-password': 'password of --smtp-username',
 }
 
 export const environmentName = (name: string): string => `COUNTERSIGN_${name.replaceAll('-', '_').toUpperCase()}`

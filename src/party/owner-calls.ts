@@ -14,7 +14,7 @@ import { translated } from './party-failure.ts'
 import type { Made } from './signer.ts'
 import type { WalletGates } from './wallet-gates.ts'
 
-export type { ExportConsent, SealedPart, SecretOrder, WalletClaim }
+export type { ExportConsent, ImportKey as ImportKeyView, Made, SealedPart, SecretOrder, WalletClaim }
 
 export type ExportAsked = {
   readonly walletId: Uint8Array

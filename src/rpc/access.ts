@@ -78,6 +78,9 @@ const orOwner = (...permissions: [string, ...string[]]): KeyedRule => orEndUsers
 const orOwnerWithSecret = (...permissions: [string, ...string[]]): KeyedRule =>
   orEndUsers(holding(...permissions), 'wallet_secret')
 
+/** What is asked proves itself: a token, a code, a sign-in that was begun. */
+const PUBLIC = { isPublic: true, lane: 'normal' } as const
+
 export const ACCESS = {
   wallet: {
     createWallet: orOwnerWithSecret('wallet:create'),
@@ -94,6 +97,8 @@ export const ACCESS = {
     warmPresignatures: holding('wallet:sign'),
     verifySignature: orOwner('wallet:read'),
     refreshShares: holding('wallet:admin'),
+    getImportKeys: orOwner('wallet:create'),
+    importPrivateKey: orOwnerWithSecret('wallet:create'),
     exportPrivateKey: orOwnerWithSecret('wallet:admin'),
     archiveWallet: orOwnerWithSecret('wallet:admin'),
   },
@@ -130,6 +135,15 @@ export const ACCESS = {
     watchReceipts: holding('session:sign', 'session:admin'),
   },
   endUser: {
+    authenticateWithJwt: PUBLIC,
+    startEmailCode: PUBLIC,
+    verifyEmailCode: PUBLIC,
+    startOidc: PUBLIC,
+    authenticateWithOidc: PUBLIC,
+    refreshAccessToken: PUBLIC,
+    signOut: PUBLIC,
+    validateAccessToken: holding('wallet:read'),
+    getEndUser: orOwner('wallet:read'),
     registerWalletSecret: endUsersOnly('new_wallet_secret'),
     listWalletSecrets: endUsersOnly('token'),
     // The device may be lost, and the key with it.

@@ -7,6 +7,7 @@ import type { HandlerContext } from '@connectrpc/connect'
 import type { Caller, EndUserCaller } from '../domain/call.ts'
 import { failure, isFailure } from '../domain/failure.ts'
 import { parseRequestId, type RequestId } from '../domain/ids.ts'
+import { networkOf } from '../domain/network-address.ts'
 import type { RateLimiter } from '../signing/rate-limiter.ts'
 import type { ShownProof } from '../user/prove-request.ts'
 import { checkAccess, type KeyedRule } from './access.ts'
@@ -123,7 +124,7 @@ export class Door {
   /** Who is not known is told apart by address. */
   letAnyoneIn(address: string | undefined): void {
     if (this.#needs.stopSignal.aborted) throw failure('SHUTTING_DOWN', {})
-    this.#rates.take(`public ${address ?? 'unix'}`, this.#needs.limits.maxPublicRequestsPerSecond)
+    this.#rates.take(`public ${networkOf(address)}`, this.#needs.limits.maxPublicRequestsPerSecond)
   }
 
   /** The caller still stands: nothing is released under a key or a token that was revoked, or is over, meanwhile. */

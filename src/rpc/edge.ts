@@ -10,6 +10,7 @@ import { SERVICES } from './access.ts'
 import { DEFAULT_ADMISSION } from './admission.ts'
 import { createAdminService } from './admin-service.ts'
 import type { ApiKeyDirectory } from './authenticate.ts'
+import type { WebSettings } from './cross-origin.ts'
 import { createEndUserService } from './end-user-service.ts'
 import type { EndUserDirectory } from './end-users.ts'
 import { createAuditService } from './audit-service.ts'
@@ -62,6 +63,8 @@ export type EdgeSettings = {
   readonly useCases: UseCases
   readonly directory: ApiKeyDirectory
   readonly users: EndUserDirectory
+  /** Absent: no page of another origin may call, and there are no keys to look up. */
+  readonly web?: WebSettings | undefined
   readonly idempotency: IdempotencyStore
   readonly recordDenial: (denial: Denial) => Promise<void>
   readonly events: EdgeEvents
@@ -174,6 +177,7 @@ const openListeners = async (
   const grpc = track(await listenGrpcOnTcp(shared, listen.grpc, certificates, identities))
   const connectSettings = {
     ...shared,
+    web: settings.web,
     gate: async (service: keyof typeof SERVICES, context: Parameters<Pipeline['gate']>[1]): Promise<void> => {
       if (isPiped(service)) await pipeline.gate(service, context)
     },

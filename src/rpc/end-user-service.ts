@@ -3,6 +3,7 @@ import type { MessageInitShape } from '@bufbuild/protobuf'
 import type { WalletSecretSchema } from '../../gen/countersign/v1/end_user_pb.ts'
 import type { EndUserUseCases, WalletSecretView } from './end-user-use-cases.ts'
 import type { Handlers } from './pipeline.ts'
+import { signInHandlers } from './sign-in-handlers.ts'
 import { fromTimestamp, toTimestamp } from './wire-words.ts'
 
 const toWireSecret = (secret: WalletSecretView): MessageInitShape<typeof WalletSecretSchema> => ({
@@ -13,6 +14,7 @@ const toWireSecret = (secret: WalletSecretView): MessageInitShape<typeof WalletS
 })
 
 export const createEndUserService = (endUsers: EndUserUseCases): Handlers<'endUser'> => ({
+  ...signInHandlers(endUsers),
   registerWalletSecret: async ({ walletSecretId, publicKey, validUntil }, call) => {
     // The message's rules require it.
     const validUntilMs = fromTimestamp(validUntil) ?? 0

@@ -61,7 +61,7 @@ export const DEFAULT_LIMITS: Omit<PipelineLimits, 'admission'> = {
   maxStreamsPerKey: 64,
   maxDenialsPerSecond: 500,
   maxEndUserRequestsPerSecond: 200,
-  maxPublicRequestsPerSecond: 20,
+  maxPublicRequestsPerSecond: 200,
 }
 
 export type PipelineDependencies = {

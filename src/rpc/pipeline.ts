@@ -25,6 +25,7 @@ import type { CallEvent, PipelineDependencies } from './pipeline-needs.ts'
 import { RateLimiter } from '../signing/rate-limiter.ts'
 import { toFailure, toStatusError } from './status.ts'
 import { type ItemAnswer, OpenStreamCall } from './stream-call.ts'
+import { webExchangeOf } from './web-exchange.ts'
 import { isUrgentRequest } from './urgent-requests.ts'
 import { fromTimestamp } from './wire-words.ts'
 
@@ -194,7 +195,7 @@ export class Pipeline {
       using limit = new CallLimit({ client: clientOf(context), stopSignal, timeoutMs, kind: 'unary' })
       const timed = { signal: limit.signal, timeoutMs, stages: new StageTimes() }
       const call: PublicCall = { ...this.#openWork(open, request, timed), requestId: undefined, peerAddress }
-      const response = await limit.race(this.#withPlace(rule.lane, call.signal, () => handler(request, call)))
+      const response = await limit.race(this.#withPlace(rule.lane, call.signal, () => handler(request, call, webExchangeOf(context))))
       for (const check of call.releaseChecks) check()
       this.#conclude(method, startMs, undefined)
       return create(desc.output, response)

@@ -63,6 +63,8 @@ export type WalletUseCases = {
     readonly refreshTimeMs: number
     readonly receipt: ReceiptView
   }>
+  readonly getImportKeys: (call: Call) => Promise<{ readonly daemon: ImportKeyView; readonly cosigner: ImportKeyView }>
+  readonly importPrivateKey: (call: Call, args: ImportRequestArgs) => Promise<WalletView>
   readonly exportPrivateKey: (call: Call, args: ExportRequestArgs) => Promise<ExportedKeyView>
   /** `depth` 0: as deep as the settings say. */
   readonly warmPresignatures: (
@@ -80,6 +82,33 @@ export type ExportRequestArgs = {
   readonly consent:
     | { readonly kind: 'wallet_secret'; readonly secretId: Uint8Array; readonly signature: Uint8Array }
     | { readonly kind: 'operator'; readonly approvalId: Uint8Array }
+}
+
+/** A key in two halves, each sealed to its party. Points as the engine encodes them. */
+export type ImportRequestArgs = {
+  readonly userId: string
+  readonly keyType: KeyType
+  readonly ownerType: OwnerType
+  readonly label: string
+  readonly walletSecret: { readonly publicKey: Uint8Array; readonly signature: Uint8Array } | undefined
+  readonly expireMs: number
+  readonly opening: {
+    readonly importId: Uint8Array
+    readonly publicKey: Uint8Array
+    readonly pointC: Uint8Array
+    readonly pointS: Uint8Array
+    readonly chainCode: Uint8Array
+  }
+  readonly envelopeC: Uint8Array
+  readonly envelopeS: Uint8Array
+}
+
+export type ImportKeyView = {
+  readonly partyId: Uint8Array
+  readonly identityKey: Uint8Array
+  readonly key: Uint8Array
+  readonly expireMs: number
+  readonly signature: Uint8Array
 }
 
 /** A share that its party has sealed to the owner's key. */

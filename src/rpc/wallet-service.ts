@@ -3,6 +3,7 @@ import type { SignTransactionRequest, VerifySignatureRequest } from '../../gen/c
 import { ListWalletsRequestSchema, SignerKind } from '../../gen/countersign/v1/wallet_pb.ts'
 import { fromWireTransaction, toWireAuthorization } from './evm-fields.ts'
 import { exportPrivateKeyHandler } from './export-handlers.ts'
+import { importHandlers } from './import-handlers.ts'
 import type { PageTokens } from './page-token.ts'
 import { listPage } from './paging.ts'
 import type { Handlers } from './pipeline.ts'
@@ -147,6 +148,7 @@ export const createWalletService = (
   },
   signStream,
   exportPrivateKey: exportPrivateKeyHandler(wallets),
+  ...importHandlers(wallets),
   warmPresignatures: ({ wallet: walletRef, depth }, call) => wallets.warmPresignatures(call, { walletRef, depth }),
   refreshShares: async ({ wallet: walletRef }, call) => {
     const { wallet, refreshCount, refreshTimeMs, receipt } = await wallets.refreshShares(call, { walletRef })

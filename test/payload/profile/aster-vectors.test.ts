@@ -3,7 +3,7 @@ import { toHex } from '../../../src/payload/bytes.ts'
 import type { SigningStep } from '../../../src/payload/profile/loaded-profile.ts'
 import { ASTER } from '../../../src/payload/profile/venues/aster.ts'
 import type { ExchangeVector } from './exchange-vectors.ts'
-import { asDone, expectedSignature, readVectors, signWith } from './exchange-vectors.ts'
+import { asDone, byName, expectedSignature, readVectors, signWith } from './exchange-vectors.ts'
 import { loadOne, refusalOf, stepOf } from './profile-requests.ts'
 
 /** A builder's approval: a body alone, and nothing that this profile makes. */
@@ -40,7 +40,7 @@ const textOf = (step: SigningStep): string =>
 describe('Aster, known answers', () => {
   const vectors = readVectors('aster')
 
-  it.each(vectors.filter(({ name }) => !NOT_COVERED.has(name)))('$name [$provenance]', async (vector) => {
+  it.each(byName(vectors.filter(({ name }) => !NOT_COVERED.has(name))))('%s', async (_, vector) => {
     const step = vectorStep(vector)
     const text = vector.input.msg ?? vector.input.message.msg
     if (text !== undefined) expect(textOf(step)).toBe(text)

@@ -3,7 +3,7 @@ import { toHex } from '../../../src/payload/bytes.ts'
 import type { SigningStep } from '../../../src/payload/profile/loaded-profile.ts'
 import { GRVT } from '../../../src/payload/profile/venues/grvt.ts'
 import type { ExchangeVector } from './exchange-vectors.ts'
-import { asDone, expectedSignature, readVectors, signWith } from './exchange-vectors.ts'
+import { asDone, byName, expectedSignature, readVectors, signWith } from './exchange-vectors.ts'
 import { compileChanged, loadOne, refusalOf, stepOf } from './profile-requests.ts'
 
 const PARAMETERS = {
@@ -72,13 +72,14 @@ const transferStep = ({ input }: ExchangeVector): SigningStep => {
 describe('GRVT, known answers', () => {
   const vectors = readVectors('grvt')
 
-  it.each(vectors)('$name [$provenance]', async (vector) => {
+  it.each(byName(vectors))('%s', async (_, vector) => {
     const step = vector.kind === 'transfer' ? transferStep(vector) : orderStep(vector)
     expect(toHex(step.input)).toBe(vector.digest)
     const signature = await signWith(vector.privateKey ?? '0x', step.input)
     expect(toHex(signature)).toBe(expectedSignature(vector))
-    const sent = JSON.parse(asDone(step.finish(signature)).signedActionJson) as Record<string, any>
-    const { r, s, v } = (sent['order'] ?? sent)['signature'] as { r: string; s: string; v: number }
+    type Posted = { readonly order?: Posted; readonly signature: { readonly r: string; readonly s: string; readonly v: number } }
+    const sent = JSON.parse(asDone(step.finish(signature)).signedActionJson) as Posted
+    const { r, s, v } = (sent.order ?? sent).signature
     expect({ r, s, v }).toEqual(vector.expected)
   })
 

@@ -9,7 +9,7 @@ import { compileTypedPlan, hashDomain } from '../../../src/payload/profile/typed
 import { POLYMARKET_SESSION } from '../../../src/payload/profile/venues/polymarket-session.ts'
 import { POLYMARKET } from '../../../src/payload/profile/venues/polymarket.ts'
 import type { ExchangeVector } from './exchange-vectors.ts'
-import { asDone, asStep, readVectors, signWith } from './exchange-vectors.ts'
+import { asDone, asStep, byName, readVectors, signWith } from './exchange-vectors.ts'
 import { compileChanged, loadOne, refusalOf, stepOf } from './profile-requests.ts'
 
 /** Orders of version 1 are made for no exchange any more; the profile has 2 and 3. */
@@ -166,7 +166,7 @@ const check = async (vector: ExchangeVector): Promise<void> => {
 describe('Polymarket, known answers', () => {
   const vectors = readVectors('polymarket')
 
-  it.each(vectors.filter(({ name }) => !NOT_COVERED.has(name)))('$name [$provenance]', async (vector) => {
+  it.each(byName(vectors.filter(({ name }) => !NOT_COVERED.has(name))))('%s', async (_, vector) => {
     expect.hasAssertions()
     await check(vector)
   })
@@ -298,5 +298,8 @@ describe('requests under a credential', () => {
       const credentials = Buffer.from(JSON.stringify({ ...CREDENTIALS, ...changes }))
       expect(refusalOf(() => polymarket.parseCredentials(credentials))).toMatchObject({ reason: 'PROFILE_INPUT_INVALID', path })
     }
+    for (const [name, value] of [['apiKey', 'a\r\nb'], ['passphrase', '\ufffd'], ['other', 'x'], ['constructor', 'x']] as const)
+      expect(refusalOf(() => polymarket.checkCredential(name, value))).toMatchObject({ path: name })
+    polymarket.checkCredential('passphrase', CREDENTIALS.passphrase)
   })
 })

@@ -11,6 +11,7 @@ import type { Call } from '../../../src/domain/call.ts'
 import { failure } from '../../../src/domain/failure.ts'
 import type { ApiKeyId, GrantId, ProjectId, UserId, WalletId, WebhookId } from '../../../src/domain/ids.ts'
 import { readSettings } from '../../../src/domain/project-settings.ts'
+import { Secret } from '../../../src/domain/secret.ts'
 import type { ApiKeyDirectory, ApiKeyRecord } from '../../../src/rpc/authenticate.ts'
 import type { RegisteredKey, SessionKeyView, SessionUseCases, SignedAction } from '../../../src/rpc/session-use-cases.ts'
 import type { DelegationUseCases, ExternalWalletView, GrantView, SpendingUseCases } from '../../../src/rpc/delegation-use-cases.ts'
@@ -153,12 +154,21 @@ export const WALLET: WalletView = {
 const bytes = (length: number, fill: number) => new Uint8Array(length).fill(fill)
 
 const RECEIPT = { sequence: 7n, hash: bytes(32, 4), signature: bytes(64, 5), keyId: 'audit-1' }
+const IMPORT_KEY = { partyId: bytes(32, 6), identityKey: bytes(32, 7), key: bytes(32, 8), expireMs: 1, signature: bytes(64, 9) }
 const SHARE = { partyId: bytes(32, 6), point: bytes(33, 7), envelope: bytes(80, 8) }
 export const SIGNED = {
   signature: { r: bytes(32, 1), s: bytes(32, 2), yParity: 1 },
   digest: bytes(32, 3),
   receipt: RECEIPT,
 } as const satisfies SignedDigest
+
+const SIGNED_IN = {
+  endUser: { projectId: PROJECT, userId: 'alice' as UserId, createTimeMs: 1, identities: [] },
+  isNewEndUser: false,
+  accessToken: 'a.b.c',
+  accessTokenExpireMs: 1_700_000_000_000,
+  refreshToken: { token: new Secret('crt_refresh'), expireMs: 4_000_000_000_000 },
+} as const
 
 const PROJECT_VIEW: ProjectView = {
   projectId: PROJECT,
@@ -249,6 +259,8 @@ const defaultUseCases = (): UseCases => ({
     getWallet: async () => WALLET,
     listWallets: async () => ({ items: [WALLET], nextCursor: undefined }),
     refreshShares: async () => ({ wallet: WALLET, refreshCount: 1, refreshTimeMs: WALLET.createTimeMs, receipt: RECEIPT }),
+    getImportKeys: async () => ({ daemon: IMPORT_KEY, cosigner: IMPORT_KEY }),
+    importPrivateKey: async () => WALLET,
     exportPrivateKey: async () => ({ wallet: WALLET, daemonShare: SHARE, cosignerShare: SHARE, receipt: RECEIPT }),
     archiveWallet: async () => ({ ...WALLET, state: 'archived' }),
     warmPresignatures: async () => ({ depth: 64, capacity: 4_096, fillRate: 500 }),
@@ -319,6 +331,15 @@ const defaultUseCases = (): UseCases => ({
     updateExternalWalletPriorities: async () => [EXTERNAL_WALLET],
   },
   endUsers: {
+    authenticateWithJwt: async () => SIGNED_IN,
+    startEmailCode: async () => ({ flowId: 'flow', expireMs: 1_700_000_000_000 }),
+    verifyEmailCode: async () => SIGNED_IN,
+    startOidc: async () => ({ flowId: 'flow', state: 's', nonce: 'n', authorizationUrl: '', expireMs: 1_700_000_000_000 }),
+    authenticateWithOidc: async () => SIGNED_IN,
+    refreshAccessToken: async () => SIGNED_IN,
+    signOut: async () => {},
+    validateAccessToken: async () => ({ endUser: SIGNED_IN.endUser, method: 'jwt', authTimeMs: 1, expireTimeMs: 2 }),
+    getEndUser: async () => SIGNED_IN.endUser,
     registerWalletSecret: async () => SECRET,
     listWalletSecrets: async () => [SECRET],
     revokeWalletSecret: async () => SECRET,

@@ -195,7 +195,9 @@ export const HYPERLIQUID_ACTIONS: Profile['actions'] = {
   createSubAccount: {
     family: 'key_management',
     flow: 'l1',
-    shape: action('createSubAccount', { name: { kind: 'text', max: 16, pattern: '[\\x21-\\x7e](?:[\\x20-\\x7e]{0,14}[\\x21-\\x7e])?' } }),
+    shape: action('createSubAccount', {
+      name: { kind: 'text', max: 16, pattern: '[\\x21-\\x7e](?:[\\x20-\\x7e]{0,14}[\\x21-\\x7e])?' },
+    }),
   },
   /** Uses up its nonce and does nothing else. */
   noop: { family: 'read', flow: 'l1', shape: action('noop', {}) },
