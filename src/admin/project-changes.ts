@@ -9,6 +9,7 @@ import {
   type ProjectSettings,
   type Spender,
 } from '../domain/project-settings.ts'
+import { parseP256Key } from '../signing/public-keys.ts'
 import type { DaemonVault } from '../vault/daemon-vault.ts'
 import { oidcClientSecretName } from '../vault/secret-names.ts'
 import type { Tx } from '../vault/store.ts'
@@ -24,6 +25,8 @@ export type SettingsChange = {
   readonly jwtSignIn?: JwtSignIn | null
   readonly emailSignIn?: EmailSignIn | null
   readonly oidcProviders?: readonly OidcProviderChange[]
+  readonly developerPublicKey?: string
+  readonly developerAuthRequired?: boolean
   readonly siweDomains?: readonly string[]
   readonly spenders?: readonly { readonly network: string; readonly walletId: string }[]
 }
@@ -57,7 +60,9 @@ const checkProvider = ({ provider, issuer, redirectUris }: OidcProviderChange): 
   for (const uri of redirectUris) checkUrl(`${field}.redirect_uris`, uri)
 }
 
-const checkChange = ({ allowedOrigins, jwtSignIn, oidcProviders }: SettingsChange): void => {
+const checkChange = ({ allowedOrigins, jwtSignIn, oidcProviders, developerPublicKey }: SettingsChange): void => {
+  if (developerPublicKey !== undefined && developerPublicKey !== '' && parseP256Key(developerPublicKey) === undefined)
+    refuse('developer_public_key', 'is not the base64 of a P-256 public key in SPKI form (DER, uncompressed)')
   for (const origin of allowedOrigins ?? [])
     if (!URL.canParse(origin) || new URL(origin).origin !== origin)
       refuse('allowed_origins', `${origin} is not written as a browser writes it`)
@@ -114,7 +119,12 @@ export const changeSettings = (
 ): ProjectSettings => {
   checkChange(change)
   const { delegationEnabled, allowedOrigins, jwtSignIn, emailSignIn, oidcProviders, siweDomains, spenders } = change
+  const developerPublicKey = change.developerPublicKey ?? before.developerPublicKey
+  const developerAuthRequired = change.developerAuthRequired ?? before.developerAuthRequired
+  if (developerAuthRequired && developerPublicKey === '') refuse('developer_auth_required', 'needs a developer_public_key')
   return {
+    developerPublicKey,
+    developerAuthRequired,
     delegationEnabled: delegationEnabled ?? before.delegationEnabled,
     allowedOrigins: allowedOrigins ?? before.allowedOrigins,
     jwtSignIn: jwtSignIn === undefined ? before.jwtSignIn : (jwtSignIn ?? undefined),

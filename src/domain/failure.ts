@@ -17,6 +17,11 @@ export type FailureFacts = {
   WALLET_SECRET_EXPIRED: { validUntil: string }
   WALLET_AUTH_INVALID: { detail: string }
   WALLET_AUTH_REPLAYED: NoFacts
+  API_KEY_TOKEN_INVALID: { detail: string }
+  API_KEY_TOKEN_REPLAYED: NoFacts
+  DEVELOPER_AUTH_REQUIRED: NoFacts
+  DEVELOPER_AUTH_INVALID: { detail: string }
+  DEVELOPER_AUTH_REPLAYED: NoFacts
   CALLER_NOT_ALLOWED: { method: string }
   PERMISSION_MISSING: { permission: string; narrowedBy?: string }
   LIMIT_EXCEEDED: { limit: string; seen: string; allowed: string }
@@ -189,6 +194,11 @@ const SENTENCES: { [R in FailureReason]: (facts: FailureFacts[R]) => string } = 
   WALLET_SECRET_EXPIRED: ({ validUntil }) => `the wallet secret was valid until ${validUntil}`,
   WALLET_AUTH_INVALID: ({ detail }) => `the x-wallet-auth does not sign this request: ${detail}`,
   WALLET_AUTH_REPLAYED: () => 'the x-wallet-auth was used before',
+  API_KEY_TOKEN_INVALID: ({ detail }) => `the token of the API key is not for this request: ${detail}`,
+  API_KEY_TOKEN_REPLAYED: () => 'the token of the API key was used before',
+  DEVELOPER_AUTH_REQUIRED: () => "the call needs an x-developer-auth that the project's signing key signed",
+  DEVELOPER_AUTH_INVALID: ({ detail }) => `the x-developer-auth does not sign this request: ${detail}`,
+  DEVELOPER_AUTH_REPLAYED: () => 'the x-developer-auth was used before',
   SIGN_IN_NOT_ENABLED: ({ method }) => `the project has not turned sign-in by ${method} on`,
   ORIGIN_NOT_ALLOWED: () => 'the page that calls is of an origin the project has not listed',
   ID_TOKEN_INVALID: ({ detail }) => `the token that was presented to sign in is not accepted: ${detail}`,

@@ -185,6 +185,12 @@ export const ACCESS = {
 /** `countersign.v1.WalletService/SignMessage` */
 export const methodName = (method: DescMethod): string => `${method.parent.typeName}/${method.name}`
 
+const WITHOUT_SECOND_FACTOR: ReadonlySet<string> = new Set(['wallet:read', 'audit:read', 'admin'])
+
+/** Whether a project that asks for a second factor asks for it here: not to read, to administer or to stop something. */
+export const usesWallets = ({ permissions, lane }: KeyedRule): boolean =>
+  lane === 'normal' && !permissions.some((permission) => WITHOUT_SECOND_FACTOR.has(permission))
+
 /** Throws CALLER_NOT_ALLOWED or PERMISSION_MISSING when the rule keeps this caller out, whatever it shows. */
 export const checkAccess = ({ permissions, endUsers }: KeyedRule, caller: Caller, method: string): void => {
   if (caller.kind === 'end_user') {

@@ -15,6 +15,8 @@ import type {
 import { orAbsent } from './wire-words.ts'
 
 export const toWireSettings = (settings: ProjectSettings) => ({
+  developerPublicKey: settings.developerPublicKey,
+  developerAuthRequired: settings.developerAuthRequired,
   delegationEnabled: settings.delegationEnabled,
   allowedOrigins: [...settings.allowedOrigins],
   ...(settings.jwtSignIn === undefined
@@ -69,4 +71,6 @@ export const readSettingsChange = (project: Project, isNamed: (path: string) => 
   ...(isNamed('siwe_domains') ? { siweDomains: project.siweDomains } : {}),
   ...(isNamed('spenders') ? { spenders: project.spenders.map(({ network, walletId }) => ({ network, walletId })) } : {}),
   ...(isNamed('oidc_providers') ? { oidcProviders: project.oidcProviders.map(readProvider) } : {}),
+  ...(isNamed('developer_public_key') ? { developerPublicKey: project.developerPublicKey } : {}),
+  ...(isNamed('developer_auth_required') ? { developerAuthRequired: project.developerAuthRequired } : {}),
 })
