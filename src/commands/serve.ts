@@ -9,7 +9,7 @@ import { linkViews, worstLinkState } from '../admin/status.ts'
 import { Currencies } from '../chain/currencies.ts'
 import type { Config, Secrets } from '../config/config.ts'
 import { dataDirPaths } from '../config/load-config.ts'
-import { endExpiredGrants, type GrantEnded } from '../delegation/end-grants.ts'
+import { endExpiredGrants } from '../delegation/end-grants.ts'
 import { walletIdFromBytes } from '../domain/ids.ts'
 import {
   logAuditUnavailable,
@@ -33,6 +33,7 @@ import { type EngineOptions, TwoPartyEngine } from '../party/two-party-engine.ts
 import { type FenceKey, Fences } from '../signing/fences.ts'
 import { GrantCache } from '../signing/grant-cache.ts'
 import { RateLimiter } from '../signing/rate-limiter.ts'
+import { endKeysOfGrant } from '../session/end-with-grant.ts'
 import { auditHead } from '../vault/audit-chain.ts'
 import { pruneDelegationTokens } from '../vault/delegation-tokens.ts'
 import { type DaemonVault, openDaemonVault } from '../vault/daemon-vault.ts'
@@ -138,10 +139,9 @@ export const composeDaemon = async (
     verifyStateIndex(vault.read)
     await joining
     const grants = new GrantCache()
-    const grantEnded: GrantEnded = () => undefined
     const send = wireHttpEgress(config)
     const signIn = wireSignIn({ vault, clock, send, config, secrets })
-    const sessions = openSessions(vault, clock, (what, detail) => onAlert('daemon', what, detail))
+    const sessions = openSessions(vault, clock, config.profilesDirectory, (what, detail) => onAlert('daemon', what, detail))
     closing.push(() => sessions.sessionSigner.close())
     const webhooks = wireWebhooks({ config, vault, clock, send, metrics, log })
     closing.push(webhooks.stop)
@@ -166,7 +166,7 @@ export const composeDaemon = async (
       confirmations: config.chainConfirmations,
       signIn,
       maxGrantMs: config.maxGrantDays * DAY_MS,
-      grantEnded,
+      grantEnded: endKeysOfGrant,
       judgeUrl: webhooks.judgeUrl,
       webhookCounts: webhooks.webhookCounts,
     }
@@ -186,7 +186,7 @@ export const composeDaemon = async (
     })
     const served = edge
     closing.push(startHousekeeping(vault, engine, log))
-    closing.push(startSweep(vault, clock, (nowMs) => endExpiredGrants(vault, nowMs, grantEnded)))
+    closing.push(startSweep(vault, clock, (nowMs) => endExpiredGrants(vault, nowMs, endKeysOfGrant)))
     closing.push(startSweep(vault, clock, (nowMs) => tellOfEndedKeys(vault, nowMs)))
     webhooks.start()
     closing.push(() => served.stop(STOP_WAIT_MS))

@@ -79,6 +79,8 @@ export type Config = {
   }
   /** Where the daemon may reach out to beyond the public Internet, and whom it trusts there. */
   readonly egress: { readonly allow: readonly string[]; readonly authorityFile: string | undefined }
+  /** Exchange profiles beside and in the place of the built-in ones. */
+  readonly profilesDirectory: string | undefined
   /** How e-mail is sent; undefined where it is not. */
   readonly mail: MailServer | undefined
   /** Where systemd puts credentials; `systemd-cred:` reads them there. */

@@ -34,6 +34,7 @@ export const describeConfig = ({ config, secrets, sources }: LoadedConfig): read
     'allow-plaintext-beyond-loopback': config.allowPlaintextBeyondLoopback,
     'egress-allow': config.egress.allow.join(','),
     'egress-ca-file': config.egress.authorityFile,
+    'profiles-directory': config.profilesDirectory,
     'allow-export': config.allowExport.daemon,
     'cosigner-allow-export': config.allowExport.cosigner,
     'smtp-server': config.mail && formatListenAddress(config.mail.server),

@@ -194,6 +194,7 @@ const readSettings = (inputs: Inputs, sources: Partial<Record<OptionName, Settin
     },
     mail: readMail(read, need),
     egress: { allow: read('egress-allow') ?? [], authorityFile: read('egress-ca-file') },
+    profilesDirectory: read('profiles-directory'),
     credentialsDirectory: inputs.environment.CREDENTIALS_DIRECTORY,
     cryptoWorkers: need('crypto-workers'),
     presignatures: {
