@@ -9,6 +9,7 @@ import { type ApiKeyId, walletIdFromBytes } from '../domain/ids.ts'
 import type { RestoredVaults } from '../party/settle-restored.ts'
 import { type ApiKey, listLiveApiKeys, revokeApiKey } from '../vault/api-keys.ts'
 import { appendAudit } from '../vault/audit-chain.ts'
+import { endKeysOfGrant } from '../session/end-with-grant.ts'
 import { readIdentityFile } from '../vault/backup-keys.ts'
 import { openCosignerVault } from '../vault/cosigner-vault.ts'
 import { openDaemonVault } from '../vault/daemon-vault.ts'
@@ -146,7 +147,7 @@ const revokeOthers = (tx: Tx, keys: readonly ApiKey[], kept: ReadonlySet<string>
 /** Which of them their end users took back since, nobody knows: they are asked again. */
 const endGrants = (tx: Tx, nowMs: number): void => {
   const by = { actor: { kind: 'operator', id: '' }, reason: 'restore' } as const
-  for (const grant of revokeAllGrants(tx, nowMs)) recordEnd(tx, grant, by, () => undefined)
+  for (const grant of revokeAllGrants(tx, nowMs)) recordEnd(tx, grant, by, endKeysOfGrant)
 }
 
 /** Which of them were deleted since, or had their secret rotated, nobody knows. */
