@@ -15,6 +15,7 @@ import { openCosignerVault } from '../vault/cosigner-vault.ts'
 import { openDaemonVault } from '../vault/daemon-vault.ts'
 import { listFreezes } from '../vault/freezes.ts'
 import { revokeAllGrants } from '../vault/grants.ts'
+import { disableAllWebhooks } from '../vault/webhooks.ts'
 import { listLinks } from '../vault/links.ts'
 import { listUnrefreshedSince } from '../vault/refreshes.ts'
 import { acknowledgeRestore, findSeal, getRestoreState } from '../vault/restore-state.ts'
@@ -103,7 +104,8 @@ const printRestored = ({ daemon, cosigner }: RestoredVaults, terminal: Terminal)
     `Everything done after ${timeOf(seal.backupMs)} is forgotten: API keys and permissions that were revoked since, ` +
       'secrets of API keys that were rotated (the old ones work again, the new ones do not), freezes and archived ' +
       'wallets, burned links, what was spent of daily limits. Keys and wallets made since are gone. Grants of end users ' +
-      'end with the acknowledgement: they give them anew.',
+      'end with the acknowledgement: they give them anew. Webhooks are off until you turn them on: some may have been ' +
+      'deleted since, and their secrets are again what they were.',
   )
   return keys
 }
@@ -148,6 +150,16 @@ const endGrants = (tx: Tx, nowMs: number): void => {
   for (const grant of revokeAllGrants(tx, nowMs)) recordEnd(tx, grant, by, endKeysOfGrant)
 }
 
+/** Which of them were deleted since, or had their secret rotated, nobody knows. */
+const disableWebhooks = (tx: Tx, nowMs: number): void => {
+  for (const { webhookId, project } of disableAllWebhooks(tx, nowMs)) {
+    const subject = { type: 'webhook', id: webhookId }
+    const actor = { kind: 'operator', id: '' } as const
+    const details = { state: 'disabled' }
+    appendAudit(tx, { timeMs: nowMs, kind: 'webhook.updated', project, actor, subject, details, reason: 'restore' })
+  }
+}
+
 const CHOOSE =
   'nothing was acknowledged: name the API keys that may work again (--keep-api-key <id>, --keep-all-api-keys), or ' +
   '--new-admin-key for a fresh one; every other key is revoked'
@@ -173,6 +185,7 @@ export const acknowledge = async (choice: Acknowledgement, flags: Flags, termina
     const revoked = await daemon.commit((tx) => {
       const others = revokeOthers(tx, keys, kept, nowMs)
       endGrants(tx, nowMs)
+      disableWebhooks(tx, nowMs)
       acknowledgeRestore(tx, nowMs)
       return others
     })

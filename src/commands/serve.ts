@@ -6,6 +6,7 @@ import { renameSync, rmSync, writeFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { CustodyTurns } from '../admin/custody.ts'
 import { linkViews, worstLinkState } from '../admin/status.ts'
+import { Currencies } from '../chain/currencies.ts'
 import type { Config, Secrets } from '../config/config.ts'
 import { dataDirPaths } from '../config/load-config.ts'
 import { endExpiredGrants } from '../delegation/end-grants.ts'
@@ -34,6 +35,7 @@ import { GrantCache } from '../signing/grant-cache.ts'
 import { RateLimiter } from '../signing/rate-limiter.ts'
 import { endKeysOfGrant } from '../session/end-with-grant.ts'
 import { auditHead } from '../vault/audit-chain.ts'
+import { pruneDelegationTokens } from '../vault/delegation-tokens.ts'
 import { type DaemonVault, openDaemonVault } from '../vault/daemon-vault.ts'
 import { listFreezes } from '../vault/freezes.ts'
 import { pruneSessionRequests, pruneSessionUsage } from '../vault/session-marks.ts'
@@ -160,6 +162,8 @@ export const composeDaemon = async (
       custody: new CustodyTurns(),
       sessions,
       chains: wireChains(config, secrets, send, clock),
+      currencies: new Currencies(config.tokens),
+      confirmations: config.chainConfirmations,
       signIn,
       maxGrantMs: config.maxGrantDays * DAY_MS,
       grantEnded: endKeysOfGrant,
@@ -281,6 +285,7 @@ const startHousekeeping = (vault: DaemonVault, engine: SigningEngine, log: Logge
         pruneSessionUsage(tx, utcDay(nowMs) - USAGE_DAYS, PRUNE_AT_ONCE),
         pruneSessionRequests(tx, nowMs, PRUNE_AT_ONCE),
         pruneWebhooks(tx, nowMs, PRUNE_AT_ONCE),
+        pruneDelegationTokens(tx, nowMs, PRUNE_AT_ONCE),
       ) === PRUNE_AT_ONCE
     // As long as there is more, with a pause for everybody else's commits, or a busy day would never be forgotten.
     while (await vault.commit(pruneSome).catch(() => false)) {
