@@ -209,6 +209,8 @@ const readSettings = (inputs: Inputs, sources: Partial<Record<OptionName, Settin
       maxStreamsPerConnection: need('max-streams-per-connection'),
     },
     chains: (inputs.file?.chains ?? []).map(({ settings }) => settings),
+    tokens: inputs.file?.tokens ?? [],
+    chainConfirmations: need('chain-confirmations'),
     slowSignatureMs: need('slow-signature-milliseconds'),
     logLevel: need('log-level'),
   }

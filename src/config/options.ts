@@ -221,6 +221,12 @@ export const OPTIONS = {
     summary: 'a signature that takes longer is worth a line in the log',
     fallback: '100',
   }),
+  'chain-confirmations': option({
+    parse: parseIntegerWithin(1, 10_000),
+    placeholder: '<n>',
+    summary: 'blocks that a transaction on a chain must be deep, its own included, before it counts',
+    fallback: '3',
+  }),
   'log-level': option({
     parse: parseLogLevel,
     placeholder: '<level>',
