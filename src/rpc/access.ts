@@ -108,6 +108,12 @@ export const ACCESS = {
     listGrants: orOwner('wallet:read', 'grant:revoke'),
     // Whoever lost the key of their wallet secret can still take back what they granted.
     revokeGrant: reserved(orOwner('grant:revoke')),
+    getChainConfig: orOwner('delegation:create'),
+    issueDelegationToken: orOwner('delegation:create'),
+    // The owner's message proves whose wallet it is.
+    completeEvmDelegation: orOwner('delegation:create'),
+    listExternalWallets: orOwner('delegation:create'),
+    updateExternalWalletPriorities: orOwner('delegation:create'),
   },
   session: {
     createSessionKey: holding('session:create'),
