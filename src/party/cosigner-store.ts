@@ -13,7 +13,6 @@ import {
 import { parseSigningPayload, type SigningPayload } from '../payload/signing-payload.ts'
 import { appendAudit, type AuditEvent } from '../vault/audit-chain.ts'
 import type { CosignerVault } from '../vault/cosigner-vault.ts'
-import { findFreeze } from '../vault/freezes.ts'
 import { beginIntent, completeIntent, failIntent, PresignatureReused } from '../vault/intents.ts'
 import { addStrike, getLink, listLinks, saveLink } from '../vault/links.ts'
 import { claimReply, failReply, findReply, finishReply, pruneReplies } from '../vault/replies.ts'
@@ -29,6 +28,7 @@ import {
   savePendingShare,
   setShareState,
 } from '../vault/wallet-shares.ts'
+import { findAnyFreeze } from './cosigner-freezes.ts'
 import type { OwnerDesk } from './owner-desk.ts'
 import type { CosignerIntent, CosignerStore, PendingWallet } from './party-store.ts'
 import { hexOf } from './presignature-map.ts'
@@ -149,14 +149,14 @@ export const createCosignerStore = (
       if (desk === undefined) throw benign('policy_denied', 'nothing is exported')
       await desk.authorizeExport(asked)
     },
-    mayRefresh: (walletId) => findFreeze(vault.read, fencesOfWallet(walletId)) === undefined,
-    admits: ({ payload }) => findFreeze(vault.read, fencesOf(parseSigningPayload(payload))) === undefined,
+    mayRefresh: (walletId) => findAnyFreeze(vault.read, fencesOfWallet(walletId)) === undefined,
+    admits: ({ payload }) => findAnyFreeze(vault.read, fencesOf(parseSigningPayload(payload))) === undefined,
     findReply: (walletId, reqId) => findReply(vault.read, walletId, reqId, nowMs()),
     commitIntent: async (intent) => {
       const payload = parseSigningPayload(intent.payload)
       try {
         return await vault.commit((tx) => {
-          if (findFreeze(tx, fencesOf(payload)) !== undefined) return 'denied'
+          if (findAnyFreeze(tx, fencesOf(payload)) !== undefined) return 'denied'
           if (claimReply(tx, intent, nowMs()).kind !== 'claimed') return 'denied'
           pruneReplies(tx, nowMs(), PRUNE_AT_ONCE)
           const head = beginIntent(tx, {
@@ -240,7 +240,7 @@ const requireRefreshable = (tx: Reader, { walletId, wEpoch }: WalletRecord): voi
   const current = getShare(tx, walletId)
   const fits = current !== undefined && isRefreshable(current.state) && current.wEpoch === wEpoch - 1
   const isFree = getShare(tx, walletId, 'pending') === undefined
-  if (fits && isFree && findFreeze(tx, fencesOfWallet(walletId)) === undefined) return
+  if (fits && isFree && findAnyFreeze(tx, fencesOfWallet(walletId)) === undefined) return
   throw benign('wallet_state', 'the wallet may not be refreshed')
 }
 

@@ -6,15 +6,15 @@ import { statSync } from 'node:fs'
 import type { MessagePort } from 'node:worker_threads'
 import { assert, failure } from '../domain/failure.ts'
 import { contextRandomize } from '../engine/curve/secp256k1.ts'
-import { appendAudit, type AuditHead, auditHead } from '../vault/audit-chain.ts'
+import { type AuditHead, auditHead } from '../vault/audit-chain.ts'
 import { type CosignerVault, createCosignerVault, openCosignerVault } from '../vault/cosigner-vault.ts'
-import { addFreeze, type FreezeRow, type FreezeSubject, removeFreeze } from '../vault/freezes.ts'
 import { getPeerHead, raisePeerHead, rememberPeerHead } from '../vault/peer-heads.ts'
 import { requireUnsealed } from '../vault/restore-state.ts'
 import { createRootKeyProvider } from '../vault/root-key-provider.ts'
 import { getSetting, putSetting } from '../vault/settings.ts'
 import { getShare, listRefreshedShares, setShareState } from '../vault/wallet-shares.ts'
 import { createCosignerCustody, type CustodyData } from './cosigner-custody.ts'
+import { createFreezeCalls, listAllFreezes } from './cosigner-freezes.ts'
 import { CosignerLinks, type LostMaterial } from './cosigner-links.ts'
 import { createCosignerStore } from './cosigner-store.ts'
 import { createEntropy, systemClock } from './entropy.ts'
@@ -139,15 +139,12 @@ export const createCosigner = async (data: CosignerWorkerData, main: () => PortE
     },
     /** The daemon's side of a link has lost its material. */
     lose: (args: LostMaterial) => links?.lose(args),
-    freeze: ({ freeze }: { readonly freeze: FreezeRow }) =>
-      vault.commit((tx) => {
-        if (addFreeze(tx, freeze).added) auditFreeze(tx, 'freeze.added', freeze)
-      }),
-    unfreeze: ({ subject, timeMs }: { readonly subject: FreezeSubject; readonly timeMs: number }) =>
-      vault.commit((tx) => {
-        removeFreeze(tx, subject)
-        auditFreeze(tx, 'freeze.removed', { ...subject, createMs: timeMs })
-      }),
+    ...createFreezeCalls(vault),
+    /** What its operator may want to see. */
+    standing: ({ limit }: { readonly limit: number }) => ({
+      freezes: listAllFreezes(vault.read, limit),
+      head: auditHead(vault.read),
+    }),
     /** What halves of imported keys are sealed to, vouched for by this party's identity. */
     importKey: () => vouchedImportKey(importKeys, vault),
     /** Whose a wallet is that is being made. */
@@ -206,13 +203,3 @@ export const createCosigner = async (data: CosignerWorkerData, main: () => PortE
 }
 
 export type CosignerCalls = Awaited<ReturnType<typeof createCosigner>>
-
-const auditFreeze = (
-  tx: Parameters<typeof appendAudit>[0],
-  kind: string,
-  freeze: FreezeSubject & { readonly createMs: number },
-): void => {
-  const { scope, id, createMs } = freeze
-  appendAudit(tx, { timeMs: createMs, kind, actor: { kind: 'daemon', id: '' }, subject: { type: scope, id } })
-}
-

@@ -1,7 +1,7 @@
 /** Joins the two parties: their threads, the ports between them, and what each remembers of the other. */
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { MessageChannel, Worker } from 'node:worker_threads'
+import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads'
 import type { Clock } from '../domain/clock.ts'
 import { failure, isFailure } from '../domain/failure.ts'
 import { type AuditHead, auditHead, requireRememberedHead } from '../vault/audit-chain.ts'
@@ -21,9 +21,12 @@ import { openPortEnd, type PortEnd } from './port-calls.ts'
 import type { PoolSettings, ShardOf } from './presignature-pool.ts'
 import { hexOf } from './presignature-map.ts'
 import { Shards } from './shards.ts'
+import type { RemoteCosigner, RemoteCosignerData } from './remote/remote-cosigner-worker.ts'
 import type { RefreshOrders } from './refresh-orders.ts'
 import type { SignerCalls, SignerHostCalls, SignerWorkerData } from './signer.ts'
 import { createSignerHost, type SignerHostEvents } from './signer-host.ts'
+
+export type EmbeddedCosigner = Omit<CosignerWorkerData, 'frames' | 'create'>
 
 export type PartiesOptions = {
   readonly vault: DaemonVault
@@ -31,7 +34,8 @@ export type PartiesOptions = {
   readonly pool: PoolSettings
   /** Links that take new wallets, each with a lock, OT material and crypto workers of its own: 1 to 16. */
   readonly cryptoWorkers: number
-  readonly cosigner: Omit<CosignerWorkerData, 'frames' | 'create'>
+  /** In a thread of this process, or on a host of its own. */
+  readonly cosigner: EmbeddedCosigner | RemoteCosigner
   readonly onAlert: (party: 'daemon' | 'cosigner', what: string, detail: string) => void
   readonly refreshOrders: RefreshOrders
   /** A wallet's pool is about to run dry. */
@@ -74,11 +78,7 @@ export const openParties = async (options: PartiesOptions, lost: (why: string) =
   /** Once both are there. */
   let joined: { readonly cosignerLost: (lost: LostMaterial) => void } | undefined
   const channel = new MessageChannel()
-  const cosignerThread = startThread('./cosigner-worker.ts', 'cosigner', {
-    ...options.cosigner,
-    create: false,
-    frames: channel.port2,
-  } satisfies CosignerWorkerData)
+  const cosignerThread = startCosigner(options.cosigner, channel.port2)
   const events: CosignerEvents = {
     alert: ({ what, detail }) => options.onAlert('cosigner', what, detail),
     lost: (lost) => joined?.cosignerLost(lost),
@@ -184,7 +184,14 @@ const warnOfMore = ({ cryptoWorkers, onAlert }: PartiesOptions, served: readonly
   if (more > 0) onAlert('daemon', 'links', `${more} links beyond crypto_workers have wallets and are served too`)
 }
 
-const startThread = (file: string, name: string, data: CosignerWorkerData | SignerWorkerData): Worker =>
+const startCosigner = (cosigner: EmbeddedCosigner | RemoteCosigner, frames: MessagePort): Worker =>
+  'address' in cosigner
+    ? startThread('./remote/remote-cosigner-worker.ts', 'cosigner link', { ...cosigner, frames })
+    : startThread('./cosigner-worker.ts', 'cosigner', { ...cosigner, create: false, frames })
+
+type ThreadData = CosignerWorkerData | RemoteCosignerData | SignerWorkerData
+
+const startThread = (file: string, name: string, data: ThreadData): Worker =>
   new Worker(new URL(file, import.meta.url), { name, workerData: data, transferList: [data.frames], env: {} })
 
 /** One that was told to stop ends by itself: ending it from outside in the middle of a native call can abort the process. */

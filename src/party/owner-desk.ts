@@ -24,7 +24,6 @@ import type { Recipient } from '../engine/sealing/share-envelope.ts'
 import { appendAudit, type AuditEvent } from '../vault/audit-chain.ts'
 import { spendConsent, takeApproval } from '../vault/consents.ts'
 import type { CosignerVault } from '../vault/cosigner-vault.ts'
-import { findFreeze } from '../vault/freezes.ts'
 import {
   deleteOwnerSecret,
   getOwnerSecret,
@@ -40,6 +39,7 @@ import {
 import type { Reader, Tx } from '../vault/store.ts'
 import { useImport, walletOfImport } from '../vault/used-imports.ts'
 import { getShare } from '../vault/wallet-shares.ts'
+import { findAnyFreeze } from './cosigner-freezes.ts'
 import { hexOf } from './presignature-map.ts'
 
 /** A secret bound later than this ago does not export yet: who owns the account can notice it meanwhile. */
@@ -160,7 +160,7 @@ export class OwnerDesk {
     const [project, userId] = [parseProjectId(owner.project), parseUserId(owner.userId)]
     if (project === undefined || userId === undefined || isReservedUserId(userId)) throw notTaken('whose it is to be')
     if (walletOfImport(vault.read, importId) !== undefined) throw notTaken('its id was used before')
-    if (findFreeze(vault.read, [{ scope: 'all', id: '' }, { scope: 'project', id: project }])) throw notTaken('frozen')
+    if (findAnyFreeze(vault.read, [{ scope: 'all', id: '' }, { scope: 'project', id: project }])) throw notTaken('frozen')
   }
 
   /** In the transaction that stores the PENDING record: its id is used up, and an end user's wallet is theirs. */
@@ -253,7 +253,7 @@ export const removeSecret = (
 const requireExportable = (tx: Reader, { walletId, wEpoch }: ExportRequest, owner: Owner | undefined): void => {
   const id = walletIdFromBytes(walletId)
   const project = owner === undefined ? [] : [{ scope: 'project', id: owner.project } as const]
-  if (findFreeze(tx, [{ scope: 'all', id: '' }, { scope: 'wallet', id }, ...project]) !== undefined) {
+  if (findAnyFreeze(tx, [{ scope: 'all', id: '' }, { scope: 'wallet', id }, ...project]) !== undefined) {
     throw denied('frozen')
   }
   const share = getShare(tx, walletId)

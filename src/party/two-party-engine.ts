@@ -291,7 +291,7 @@ export class TwoPartyEngine {
   async rotateCosignerKey(): Promise<KeyRotated> {
     const { cosigner } = await this.#ensure()
     const timeMs = Math.trunc(this.#options.clock.nowMs())
-    const { passphrase } = this.#options.cosigner
+    const passphrase = 'passphrase' in this.#options.cosigner ? this.#options.cosigner.passphrase : undefined
     return translated(cosigner.call('rotateKey', { passphrase, timeMs }, { timeoutMs: CUSTODY_TIMEOUT_MS }))
   }
 

@@ -10,6 +10,7 @@ import { encodeTagged, u64 } from './tagged-encoding.ts'
  *
  *   receipt:    "countersign/receipt/v1",    [vaultId 16, sequence u64, hash 32]
  *   checkpoint: "countersign/checkpoint/v1", [vaultId 16, sequence u64, hash 32, time u64 ms]
+ *   channel:    "countersign/party-certificate/v1", [public key 32, role, SHA-256 of the certificate 32]
  *
  * A receipt says: this row is in my chain. A checkpoint says: at this time it was the last one. The key id is the
  * first 8 bytes of SHA-256(public key), in hex.
@@ -30,6 +31,8 @@ export type AuditSigner = {
   readonly signReceipt: (head: AuditHead) => Uint8Array
   /** Of a statement that vouches for an import key or says whose a wallet is (docs/protocol.md, section 14); no other. */
   readonly signStatement: (statement: Uint8Array) => Uint8Array
+  /** That this certificate (SHA-256 of its DER) is this party's on the channel to its peer. */
+  readonly signPartyCertificate: (role: string, digest: Uint8Array) => Uint8Array
   readonly signCheckpoint: (head: AuditHead, timeMs: number) => Checkpoint
 }
 
@@ -55,6 +58,7 @@ export const createAuditSigner = (vaultId: Uint8Array, pkcs8: Uint8Array): Audit
       assert(isOne, 'a statement about an import key or an owner')
       return sign(null, statement, key)
     },
+    signPartyCertificate: (role, digest) => sign(null, certificateBytes(publicKey, role, digest), key),
     signReceipt: (head) => sign(null, receiptBytes(vaultId, head), key),
     signCheckpoint: (head, timeMs) => ({
       sequence: head.sequence,
@@ -92,6 +96,17 @@ const receiptBytes = (vaultId: Uint8Array, head: AuditHead): Buffer =>
 
 const checkpointBytes = (vaultId: Uint8Array, head: AuditHead, timeMs: number): Buffer =>
   encodeTagged('countersign/checkpoint/v1', [vaultId, u64(head.sequence), head.hash, u64(timeMs)])
+
+/** Whether `publicKey` signed that this certificate is its party's. */
+export const verifyPartyCertificate = (
+  publicKey: Uint8Array,
+  role: string,
+  digest: Uint8Array,
+  signature: Uint8Array,
+): boolean => verify(null, certificateBytes(publicKey, role, digest), publicKeyObject(publicKey), signature)
+
+const certificateBytes = (publicKey: Uint8Array, role: string, digest: Uint8Array): Buffer =>
+  encodeTagged('countersign/party-certificate/v1', [publicKey, role, digest])
 
 /** SubjectPublicKeyInfo of Ed25519 is this prefix and the 32 key bytes (RFC 8410). */
 const SPKI_PREFIX = Buffer.from('302a300506032b6570032100', 'hex')

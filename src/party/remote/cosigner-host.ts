@@ -1,0 +1,149 @@
+/**
+ * The cosigner's own process around the cosigner's thread: the same thread as the embedded one, over the same two ports. A
+ * daemon that leaves takes everything with it that was made with it in memory: the thread is ended and another opened,
+ * which waits unpaired with its vault open, for freezes and the next daemon.
+ */
+import { once } from 'node:events'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { MessageChannel, Worker } from 'node:worker_threads'
+import type { Clock } from '../../domain/clock.ts'
+import { failure } from '../../domain/failure.ts'
+import type { AuditHead } from '../../vault/audit-chain.ts'
+import type { CosignerCalls, CosignerEvents, CosignerWorkerData, FrameCalls } from '../cosigner.ts'
+import type { LostMaterial } from '../cosigner-links.ts'
+import { openPortEnd, type PortEnd } from '../port-calls.ts'
+
+export type HostedCosigner = {
+  readonly calls: PortEnd<CosignerCalls>
+  readonly frames: PortEnd<FrameCalls>
+  readonly opened: { readonly ownId: Uint8Array; readonly publicKey: Uint8Array; readonly head: AuditHead }
+}
+
+export type HostEvents = {
+  readonly alert: (what: string, detail: string) => void
+  readonly lost: (lost: LostMaterial) => void
+  /** What party S asks of its daemon. */
+  readonly question: (frame: Uint8Array) => Promise<Uint8Array | undefined>
+  readonly available: (isAvailable: boolean, why: string) => void
+}
+
+const OPEN_TIMEOUT_MS = 30_000
+const END_WAIT_MS = 3_000
+const FIRST_PAUSE_MS = 500
+const LONGEST_PAUSE_MS = 30_000
+
+type Running = HostedCosigner & { readonly thread: Worker }
+
+export class CosignerHost {
+  readonly #data: Omit<CosignerWorkerData, 'frames' | 'create'>
+  readonly #clock: Clock
+  readonly #events: HostEvents
+  #running: Promise<Running> | undefined
+  #retry: NodeJS.Timeout | undefined
+  #pauseMs = FIRST_PAUSE_MS
+  #stopped = false
+
+  constructor(data: Omit<CosignerWorkerData, 'frames' | 'create'>, clock: Clock, events: HostEvents) {
+    this.#data = data
+    this.#clock = clock
+    this.#events = events
+  }
+
+  /** The thread that is open; one that is being opened is waited for. @throws what opening it refused. */
+  ready(): Promise<HostedCosigner> {
+    if (this.#stopped) return Promise.reject(failure('SHUTTING_DOWN', {}))
+    return (this.#running ??= this.#start())
+  }
+
+  get nowMs(): number {
+    return Math.trunc(this.#clock.nowMs())
+  }
+
+  /** Ends the thread with everything it holds in memory, and opens another. */
+  async renew(): Promise<void> {
+    const former = this.#running
+    this.#running = (async () => {
+      await endThread(await former?.catch(() => undefined))
+      if (this.#stopped) throw failure('SHUTTING_DOWN', {})
+      return this.#start()
+    })()
+    await this.#running.catch(() => undefined)
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true
+    clearTimeout(this.#retry)
+    await endThread(await this.#running?.catch(() => undefined))
+  }
+
+  async #start(): Promise<Running> {
+    try {
+      const running = await this.#open()
+      this.#pauseMs = FIRST_PAUSE_MS
+      this.#events.available(true, '')
+      return running
+    } catch (error) {
+      this.#fail(String(error))
+      throw error
+    }
+  }
+
+  /** It is tried again by itself, later and later. */
+  #fail(why: string): void {
+    this.#running = undefined
+    if (this.#stopped) return
+    this.#events.available(false, why)
+    clearTimeout(this.#retry)
+    this.#retry = setTimeout(() => void this.ready().catch(() => undefined), this.#pauseMs)
+    this.#pauseMs = Math.min(2 * this.#pauseMs, LONGEST_PAUSE_MS)
+  }
+
+  async #open(): Promise<Running> {
+    const channel = new MessageChannel()
+    const workerData = { ...this.#data, create: false, frames: channel.port2 } satisfies CosignerWorkerData
+    const options = { name: 'cosigner', workerData, transferList: [channel.port2], env: {} }
+    const thread = new Worker(new URL('../cosigner-worker.ts', import.meta.url), options)
+    const onBug = (error: unknown): void => this.#events.alert('internal', String(error))
+    const served: CosignerEvents = {
+      alert: ({ what, detail }) => this.#events.alert(what, detail),
+      lost: (lost) => this.#events.lost(lost),
+    }
+    const calls: PortEnd<CosignerCalls> = openPortEnd(thread, served, onBug)
+    const question = (frame: Uint8Array) => this.#events.question(frame)
+    const frames: PortEnd<FrameCalls> = openPortEnd(channel.port1, { question }, onBug)
+    thread.on('error', (error) => onBug(error))
+    let isOpen = false
+    thread.once('exit', () => {
+      calls.shut('the cosigner ended')
+      frames.shut('the cosigner ended')
+      channel.port1.close()
+      if (isOpen && !ending.has(thread)) this.#fail('its thread ended')
+    })
+    try {
+      const opened = await calls.call('open', undefined, { timeoutMs: OPEN_TIMEOUT_MS })
+      isOpen = true
+      return { calls, frames, opened, thread }
+    } catch (error) {
+      ending.add(thread)
+      await thread.terminate()
+      throw error
+    }
+  }
+}
+
+/** Threads that were told to end: their end is no loss. */
+const ending = new WeakSet<Worker>()
+
+const endThread = async (running: Running | undefined): Promise<void> => {
+  if (running === undefined) return
+  const { thread, calls } = running
+  ending.add(thread)
+  // A thread that has ended has no id.
+  if (thread.threadId <= 0) return
+  const waited = new AbortController()
+  const exited = once(thread, 'exit', { signal: waited.signal }).catch(() => undefined)
+  await calls.call('stop', undefined, { timeoutMs: END_WAIT_MS }).catch(() => undefined)
+  await Promise.race([exited, sleep(END_WAIT_MS, undefined, { signal: waited.signal }).catch(() => undefined)])
+  waited.abort()
+  await thread.terminate()
+}

@@ -1,0 +1,215 @@
+/** The listener of a cosigner on its own host: mutual TLS, one daemon, and the cosigner's own operator. */
+import { create } from '@bufbuild/protobuf'
+import { timestampFromMs } from '@bufbuild/protobuf/wkt'
+import {
+  logVerbosity,
+  type handleUnaryCall,
+  Server,
+  setLogVerbosity,
+  status,
+} from '@grpc/grpc-js'
+import {
+  CosignerFreezeSchema,
+  CosignerServiceFreezeResponseSchema,
+  CosignerServiceUnfreezeResponseSchema,
+  GetInfoResponseSchema,
+} from '../../../gen/countersign/v1/cosigner_pb.ts'
+import {
+  HealthCheckResponse_ServingStatus as Serving,
+  HealthCheckResponseSchema,
+} from '../../../gen/grpc/health/v1/health_pb.ts'
+import { failure, isFailure } from '../../domain/failure.ts'
+import type { CosignerFreeze } from '../cosigner-freezes.ts'
+import { Lock } from '../lock.ts'
+import { asFailure } from '../party-failure.ts'
+import { hexOf } from '../presignature-map.ts'
+import { partyOf, pinnedServer } from './channel-credentials.ts'
+import type { CosignerHost } from './cosigner-host.ts'
+import { COSIGNER_RPCS, HEALTH_RPCS, KEEP_ALIVE } from './cosigner-service.ts'
+import { DaemonSession, type DaemonStream } from './daemon-session.ts'
+import { readNote, readSubject, scopeToWire } from './freeze-words.ts'
+import type { ChannelIdentity } from './identity-files.ts'
+import type { PairedParty } from './pairing.ts'
+
+export type CosignerListenerOptions = {
+  readonly identity: ChannelIdentity
+  /** The daemon; undefined before the pairing: then only the operator gets in. */
+  readonly daemon: PairedParty | undefined
+  readonly listen: { readonly host: string; readonly port: number }
+  readonly host: CosignerHost
+  readonly version: string
+  readonly log: (what: 'joined' | 'left' | 'misspoke', detail: string) => void
+}
+
+/** How long an earlier stream has to show that it is there. */
+const PROOF_MS = 2_000
+const FREEZES_SHOWN = 100
+
+type Unary = handleUnaryCall<unknown, unknown>
+type Caller = 'daemon' | 'operator'
+type Named = { readonly getAuthContext: () => { readonly sslPeerCertificate?: { readonly raw?: Buffer } } }
+
+export class CosignerListener {
+  readonly #options: CosignerListenerOptions
+  readonly #server: Server
+  readonly #turns = new Lock()
+  #session: DaemonSession | undefined
+  #isAvailable = true
+
+  constructor(options: CosignerListenerOptions) {
+    // It writes to stderr by itself; what it has to say arrives here as errors.
+    setLogVerbosity(logVerbosity.NONE)
+    this.#options = options
+    this.#server = new Server({ ...KEEP_ALIVE, 'grpc.max_concurrent_streams': 64, 'grpc-node.max_session_memory': 32 })
+    this.#server.addService(COSIGNER_RPCS, {
+      open: (stream: DaemonStream) => void this.#open(stream),
+      getInfo: this.#unary(() => this.#info()),
+      freeze: this.#unary((caller, request) => this.#freeze(caller, request as never)),
+      unfreeze: this.#unary((caller, request) => this.#unfreeze(caller, request as never)),
+    })
+    this.#server.addService(HEALTH_RPCS, { check: this.#unary(async () => this.#health()) })
+  }
+
+  /** The address that it listens at. @throws LISTEN_FAILED */
+  listen(): Promise<string> {
+    const { identity, listen } = this.#options
+    const address = `${listen.host.includes(':') ? `[${listen.host}]` : listen.host}`
+    return new Promise((resolve, reject) => {
+      this.#server.bindAsync(`${address}:${listen.port}`, pinnedServer(identity, this.#pinned), (error, port) => {
+        if (error === null) resolve(`${address}:${port}`)
+        else reject(failure('LISTEN_FAILED', { address: `${address}:${listen.port}`, why: error.message }))
+      })
+    })
+  }
+
+  /** What the cosigner's thread says to its daemon. */
+  get session(): DaemonSession | undefined {
+    return this.#session
+  }
+
+  setAvailable(isAvailable: boolean): void {
+    this.#isAvailable = isAvailable
+    if (!isAvailable) this.#session?.close(status.UNAVAILABLE, 'the cosigner is not available')
+  }
+
+  async close(): Promise<void> {
+    this.#session?.close(status.UNAVAILABLE, 'the cosigner stops')
+    const late = setTimeout(() => this.#server.forceShutdown(), 1_000)
+    await new Promise<void>((resolve) => this.#server.tryShutdown(() => resolve()))
+    clearTimeout(late)
+  }
+
+  get #pinned(): readonly PairedParty[] {
+    const { daemon, identity } = this.#options
+    return daemon === undefined ? [identity.own] : [identity.own, daemon]
+  }
+
+  #callerOf(call: Named): Caller | undefined {
+    const party = partyOf(call.getAuthContext().sslPeerCertificate as never, this.#pinned)
+    if (party === undefined) return undefined
+    return party === this.#options.identity.own ? 'operator' : 'daemon'
+  }
+
+  #unary(answer: (caller: Caller, request: unknown) => Promise<unknown>): Unary {
+    return (call, done) => {
+      const caller = this.#callerOf(call as unknown as Named)
+      if (caller === undefined) return done({ code: status.UNAUTHENTICATED, details: 'not a party that is known' })
+      answer(caller, call.request).then(
+        (response) => done(null, response),
+        (error: unknown) => done(grpcError(error)),
+      )
+    }
+  }
+
+  /** One at a time: the one before has its say first. */
+  #open(stream: DaemonStream): Promise<void> {
+    stream.on('error', () => undefined)
+    const refuse = (code: status, details: string): void => void stream.emit('error', { code, details })
+    const { daemon, host, log } = this.#options
+    if (daemon === undefined || this.#callerOf(stream as unknown as Named) !== 'daemon') {
+      refuse(status.PERMISSION_DENIED, 'for the daemon that it is paired with')
+      return Promise.resolve()
+    }
+    return this.#turns.run(async () => {
+      const former = this.#session
+      if (former !== undefined) {
+        if (await former.isAlive(PROOF_MS)) return refuse(status.ALREADY_EXISTS, 'the daemon has a stream that answers')
+        former.close(status.ABORTED, 'it did not answer, and another one came')
+        await former.ended
+        await this.#leave(former)
+      }
+      if (stream.cancelled) return
+      const session = new DaemonSession(stream, host, daemon.partyId, (what) => log('misspoke', what))
+      this.#session = session
+      log('joined', stream.getPeer())
+      void session.ended.then(() => this.#leave(session))
+    })
+  }
+
+  /** What was made with a daemon that left goes from memory. */
+  async #leave(session: DaemonSession): Promise<void> {
+    if (this.#session !== session) return
+    this.#session = undefined
+    this.#options.log('left', '')
+    if (session.wasPaired) await this.#options.host.renew()
+  }
+
+  async #info() {
+    const { host, daemon, version } = this.#options
+    const { calls, opened } = await host.ready()
+    const { freezes, head } = await calls.call('standing', { limit: FREEZES_SHOWN }, { timeoutMs: 10_000 })
+    return create(GetInfoResponseSchema, {
+      cosignerId: hexOf(opened.ownId),
+      daemonId: daemon === undefined ? '' : hexOf(daemon.partyId),
+      connected: this.#session?.isJoined === true,
+      version,
+      auditSequence: head.sequence,
+      freezes: freezes.map(freezeView),
+    })
+  }
+
+  async #freeze(caller: Caller, request: { readonly scope: number; readonly id: string; readonly note: string }) {
+    const { host } = this.#options
+    const subject = requireSubject(request)
+    const { calls } = await host.ready()
+    const actor = { kind: caller, id: '' }
+    const freeze = { ...subject, reason: readNote(request.note), actor, createMs: host.nowMs }
+    const method = caller === 'operator' ? 'freezeAsOperator' : 'freeze'
+    await calls.call(method, { freeze }, { timeoutMs: 10_000 })
+    const view = freezeView({ ...freeze, byOperator: caller === 'operator' })
+    return create(CosignerServiceFreezeResponseSchema, { freeze: view })
+  }
+
+  async #unfreeze(caller: Caller, request: { readonly scope: number; readonly id: string }) {
+    const { host } = this.#options
+    const subject = requireSubject(request)
+    const { calls } = await host.ready()
+    const method = caller === 'operator' ? 'unfreezeAsOperator' : 'unfreeze'
+    await calls.call(method, { subject, timeMs: host.nowMs }, { timeoutMs: 10_000 })
+    return create(CosignerServiceUnfreezeResponseSchema, {})
+  }
+
+  #health() {
+    return create(HealthCheckResponseSchema, { status: this.#isAvailable ? Serving.SERVING : Serving.NOT_SERVING })
+  }
+}
+
+const freezeView = ({ scope, id, reason, byOperator, createMs }: CosignerFreeze) =>
+  create(CosignerFreezeSchema, { scope: scopeToWire(scope), id, note: reason, byOperator, createTime: timestampFromMs(createMs) })
+
+const requireSubject = (request: { readonly scope: number; readonly id: string }) => {
+  const subject = readSubject(request)
+  if (subject !== undefined) return subject
+  throw failure('INVALID_REQUEST', { violations: [{ field: 'id', description: 'names a wallet, a project or everything' }] })
+}
+
+const CODES: Readonly<Record<string, status>> = {
+  FREEZE_NOT_FOUND: status.NOT_FOUND,
+  INVALID_REQUEST: status.INVALID_ARGUMENT,
+}
+
+const grpcError = (error: unknown): { code: status; details: string } => {
+  const known = asFailure(error)
+  if (!isFailure(known)) return { code: status.INTERNAL, details: 'internal error' }
+  return { code: CODES[known.reason] ?? status.UNAVAILABLE, details: known.reason }
+}

@@ -1,0 +1,41 @@
+/** The RPCs of CosignerService as grpc-js wants them, and the limits of both ends. */
+import { type DescMessage, fromBinary, type MessageShape, toBinary } from '@bufbuild/protobuf'
+import type { MethodDefinition } from '@grpc/grpc-js'
+import { CosignerService } from '../../../gen/countersign/v1/cosigner_pb.ts'
+import { Health } from '../../../gen/grpc/health/v1/health_pb.ts'
+
+export const MAX_MESSAGE_BYTES = 4 * 1024 * 1024
+
+/** Small enough that a host that vanished is noticed before callers give up. */
+export const KEEP_ALIVE = {
+  'grpc.keepalive_time_ms': 5_000,
+  'grpc.keepalive_timeout_ms': 5_000,
+  'grpc.keepalive_permit_without_calls': 1,
+  'grpc.max_receive_message_length': MAX_MESSAGE_BYTES,
+  'grpc.max_send_message_length': MAX_MESSAGE_BYTES,
+  'grpc.enable_channelz': 0,
+} as const
+
+const asBuffer = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+
+const definition = <I extends DescMessage, O extends DescMessage>(
+  { parent, name, input, output }: { parent: { typeName: string }; name: string; input: I; output: O },
+  isStream = false,
+): MethodDefinition<MessageShape<I>, MessageShape<O>> => ({
+  path: `/${parent.typeName}/${name}`,
+  requestStream: isStream,
+  responseStream: isStream,
+  requestSerialize: (message) => asBuffer(toBinary(input, message)),
+  requestDeserialize: (bytes) => fromBinary(input, bytes),
+  responseSerialize: (message) => asBuffer(toBinary(output, message)),
+  responseDeserialize: (bytes) => fromBinary(output, bytes),
+})
+
+export const COSIGNER_RPCS = {
+  open: definition(CosignerService.method.open, true),
+  getInfo: definition(CosignerService.method.getInfo),
+  freeze: definition(CosignerService.method.freeze),
+  unfreeze: definition(CosignerService.method.unfreeze),
+}
+
+export const HEALTH_RPCS = { check: definition(Health.method.check) }

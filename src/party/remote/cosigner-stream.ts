@@ -1,0 +1,198 @@
+/**
+ * The daemon's end of the stream to a remote cosigner: calls with ids of their own, answered in any order, and the
+ * cosigner's own. It ends once and for all at the first thing that does not belong there; who uses it opens another.
+ */
+import { create } from '@bufbuild/protobuf'
+import { Client, type ClientDuplexStream } from '@grpc/grpc-js'
+import {
+  type OpenRequest,
+  OpenRequestSchema,
+  type OpenResponse,
+} from '../../../gen/countersign/v1/cosigner_pb.ts'
+import { type Failure, failure } from '../../domain/failure.ts'
+import { MAX_SHARDS } from '../shards.ts'
+import {
+  type Answered,
+  type Asked,
+  CosignerMisspoke,
+  EpochPages,
+  EPOCHS_CALL,
+  readRefusal,
+  WIRE_CALLS,
+  type WireCall,
+} from './asked-calls.ts'
+import { type ClientIdentity, pinnedClient } from './channel-credentials.ts'
+import { COSIGNER_RPCS, KEEP_ALIVE } from './cosigner-service.ts'
+import type { CosignerCalls } from '../cosigner.ts'
+import type { LostMaterial } from '../cosigner-links.ts'
+import type { PeerEpochs } from '../epoch-check.ts'
+
+export type StreamEvents = {
+  readonly question: (frame: Uint8Array) => Promise<Uint8Array | undefined>
+  readonly alert: (what: string, detail: string) => void
+  readonly lost: (lost: LostMaterial) => void
+  readonly ended: (why: Failure) => void
+}
+
+type Waiting = {
+  /** Whether that was all. @throws CosignerMisspoke */
+  readonly take: (answer: Answered) => boolean
+  readonly fail: (error: Error) => void
+}
+
+type Args<M extends WireCall> = Parameters<CosignerCalls[M]>[0]
+type Result<M extends WireCall> = Awaited<ReturnType<CosignerCalls[M]>>
+
+/** More than any daemon has under way: a cosigner that answers nothing is given up, not fed. */
+const MAX_WAITING = 10_000
+/** Questions of the cosigner at work. */
+const MAX_QUESTIONS = 64
+/** What is not sent yet, in messages: the network is slower than the work for too long. */
+const MAX_UNSENT = 4_096
+
+export class CosignerStream {
+  readonly #client: Client
+  readonly #stream: ClientDuplexStream<OpenRequest, OpenResponse>
+  readonly #events: StreamEvents
+  readonly #waiting = new Map<number, Waiting>()
+  #nextId = 1
+  #questions = 0
+  #end: Failure | undefined
+
+  constructor(address: string, identity: ClientIdentity, events: StreamEvents) {
+    this.#events = events
+    this.#client = new Client(address, pinnedClient(identity), { ...KEEP_ALIVE, 'grpc.enable_retries': 0 })
+    const { path, requestSerialize, responseDeserialize } = COSIGNER_RPCS.open
+    this.#stream = this.#client.makeBidiStreamRequest(path, requestSerialize, responseDeserialize)
+    this.#stream.on('data', (response) => this.#take(response))
+    this.#stream.on('error', (error: { readonly code?: number }) => this.#lose(whyOf(error.code)))
+    this.#stream.on('end', () => this.#lose('it closed the stream'))
+  }
+
+  async call<M extends WireCall>(method: M, args: Args<M>): Promise<Result<M>> {
+    const row = WIRE_CALLS[method] as { ask: (args: Args<M>) => Asked; read: (answer: Answered) => Result<M> }
+    return this.#ask(row.ask(args), (answer) => ({ value: row.read(answer) }))
+  }
+
+  shareEpochs(): Promise<PeerEpochs> {
+    const pages = new EpochPages()
+    return this.#ask(EPOCHS_CALL, (answer) => {
+      const value = pages.add(answer)
+      return value && { value }
+    })
+  }
+
+  /** A frame of party C, and the answer of party S. */
+  frame(frame: Uint8Array): Promise<Uint8Array | undefined> {
+    return this.#ask({ case: 'frame', value: frame }, (answer) => {
+      if (answer.case !== 'frame') throw new CosignerMisspoke('no frame')
+      const { frame: reply } = answer.value
+      return { value: reply === undefined ? undefined : new Uint8Array(reply) }
+    })
+  }
+
+  close(): void {
+    this.#stream.end()
+    this.#lose('it is closed')
+  }
+
+  #ask<T>(content: Asked, read: (answer: Answered) => { readonly value: T } | undefined): Promise<T> {
+    return new Promise((resolve, reject) => {
+      if (this.#end !== undefined) return reject(this.#end)
+      if (this.#waiting.size >= MAX_WAITING) return reject(failure('OVERLOADED', { retryAfterMs: 1_000 }))
+      const callId = this.#nextId
+      this.#nextId = callId >= LAST_ID ? 1 : callId + 1
+      const take = (answer: Answered): boolean => {
+        if (answer.case === 'refused') {
+          reject(readRefusal(answer.value))
+          return true
+        }
+        const whole = read(answer)
+        if (whole === undefined) return false
+        resolve(whole.value)
+        return true
+      }
+      this.#waiting.set(callId, { take, fail: reject })
+      this.#send(callId, content)
+    })
+  }
+
+  #send(callId: number, content: Asked): void {
+    if (this.#end !== undefined) return
+    this.#stream.write(create(OpenRequestSchema, { callId, content }))
+    if (this.#stream.writableLength > MAX_UNSENT) this.#lose('the network to it is too slow')
+  }
+
+  #take({ callId, content }: OpenResponse): void {
+    if (this.#end !== undefined) return
+    try {
+      switch (content.case) {
+        case 'ping':
+          return this.#send(callId, { case: 'pong', value: PONG })
+        case 'question':
+          return this.#answer(callId, content.value)
+        case 'alert':
+          return this.#events.alert(content.value.what.slice(0, 64), content.value.detail.slice(0, 512))
+        case 'lost': {
+          const { shard, epoch } = content.value
+          if (shard >= MAX_SHARDS) throw new CosignerMisspoke('a link')
+          return this.#events.lost({ shard, lEpoch: epoch })
+        }
+        default:
+          return this.#settle(callId, content)
+      }
+    } catch (error) {
+      if (!(error instanceof CosignerMisspoke)) throw error
+      this.#events.alert('misspoke', error.message)
+      this.#lose('it answered what it may not')
+    }
+  }
+
+  #settle(callId: number, content: Answered): void {
+    const waiting = this.#waiting.get(callId)
+    if (waiting === undefined) throw new CosignerMisspoke('an answer that nobody waits for')
+    if (waiting.take(content)) this.#waiting.delete(callId)
+  }
+
+  #answer(callId: number, frame: Uint8Array): void {
+    if (this.#questions >= MAX_QUESTIONS) throw new CosignerMisspoke('too many questions')
+    this.#questions += 1
+    const reply = (answer: { frame?: Uint8Array }): void => {
+      this.#questions -= 1
+      const { content } = create(OpenRequestSchema, { content: { case: 'questionAnswer', value: answer } })
+      this.#send(callId, content as Asked)
+    }
+    this.#events.question(new Uint8Array(frame)).then(
+      (answer) => reply(answer === undefined ? {} : { frame: answer }),
+      () => reply({}),
+    )
+  }
+
+  #lose(why: string): void {
+    if (this.#end !== undefined) return
+    const end = failure('COSIGNER_UNAVAILABLE', { why })
+    this.#end = end
+    const waiting = [...this.#waiting.values()]
+    this.#waiting.clear()
+    for (const { fail } of waiting) fail(end)
+    this.#stream.cancel()
+    this.#client.close()
+    this.#events.ended(end)
+  }
+}
+
+const LAST_ID = 2 ** 32 - 1
+const { content: pong } = create(OpenRequestSchema, { content: { case: 'pong', value: {} } })
+const PONG = (pong as Extract<Asked, { case: 'pong' }>).value
+
+/** gRPC's codes; the text that comes with them is the other side's. */
+const WHYS: Readonly<Record<number, string>> = {
+  3: 'it does not understand this daemon',
+  4: 'it does not answer in time',
+  6: 'another stream of this daemon is open there',
+  7: 'it is paired with another daemon',
+  8: 'a message is too large',
+  14: 'it cannot be reached, or is not the one this daemon was paired with',
+}
+
+const whyOf = (code: number | undefined): string => WHYS[code ?? -1] ?? 'the stream to it ended'

@@ -1,0 +1,198 @@
+/**
+ * One stream of the paired daemon, at the cosigner. It reads no more while too much is at work or too much waits to be
+ * sent, and ends at the first thing that does not belong there.
+ */
+import { create } from '@bufbuild/protobuf'
+import { type ServerDuplexStream, status } from '@grpc/grpc-js'
+import { type OpenRequest, type OpenResponse, OpenResponseSchema } from '../../../gen/countersign/v1/cosigner_pb.ts'
+import { PeerUnavailable } from '../counterparty.ts'
+import type { LostMaterial } from '../cosigner-links.ts'
+import { hexOf } from '../presignature-map.ts'
+import { MAX_SHARDS } from '../shards.ts'
+import { type Answer, answer, answerCall, DaemonMisspoke, epochPages, refusalOf, type Request } from './answered-calls.ts'
+import type { CosignerHost, HostedCosigner } from './cosigner-host.ts'
+
+export type DaemonStream = ServerDuplexStream<OpenRequest, OpenResponse>
+
+type Asked = { readonly settle: (reply: Request | undefined) => void; readonly timer: NodeJS.Timeout }
+
+/** Requests at work; beyond them the stream is not read. */
+const MAX_AT_WORK = 256
+/** Calls of the cosigner that wait for an answer. */
+const MAX_ASKED = 64
+const ASK_TIMEOUT_MS = 10_000
+const EPOCHS_TIMEOUT_MS = 30_000
+const FIRST_CALL_MS = 10_000
+
+export class DaemonSession {
+  readonly #stream: DaemonStream
+  readonly #host: CosignerHost
+  readonly #daemonId: Uint8Array
+  readonly #asked = new Map<number, Asked>()
+  readonly #onMisspoke: (what: string) => void
+  readonly ended: Promise<void>
+  #end: () => void
+  #state: 'new' | 'open' | 'joined' | 'ended' = 'new'
+  #cosigner: HostedCosigner | undefined
+  #nextId = 1
+  #atWork = 0
+  #isFull = false
+
+  constructor(stream: DaemonStream, host: CosignerHost, daemonId: Uint8Array, onMisspoke: (what: string) => void) {
+    this.#stream = stream
+    this.#host = host
+    this.#daemonId = daemonId
+    this.#onMisspoke = onMisspoke
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.ended = promise
+    const late = setTimeout(() => this.close(status.DEADLINE_EXCEEDED, 'nothing was opened'), FIRST_CALL_MS)
+    this.#end = () => {
+      clearTimeout(late)
+      resolve()
+    }
+    void promise.then(() => clearTimeout(late))
+    stream.on('data', (request) => void this.#take(request, late))
+    stream.on('drain', () => {
+      this.#isFull = false
+      this.#pace()
+    })
+    for (const event of ['cancelled', 'close', 'error', 'end']) stream.on(event, () => this.close(status.OK, ''))
+  }
+
+  /** It was paired: the cosigner's thread knows this daemon. */
+  get wasPaired(): boolean {
+    return this.#cosigner !== undefined
+  }
+
+  get isJoined(): boolean {
+    return this.#state === 'joined'
+  }
+
+  /** Whether the daemon still answers. */
+  async isAlive(timeoutMs: number): Promise<boolean> {
+    return (await this.#ask({ case: 'ping', value: {} }, timeoutMs))?.case === 'pong'
+  }
+
+  /** What party S asks. */
+  async question(frame: Uint8Array): Promise<Uint8Array | undefined> {
+    const reply = this.isJoined ? await this.#ask({ case: 'question', value: frame }, ASK_TIMEOUT_MS) : undefined
+    if (reply?.case !== 'questionAnswer') throw new PeerUnavailable('the daemon does not answer')
+    return reply.value.frame === undefined ? undefined : new Uint8Array(reply.value.frame)
+  }
+
+  alert(what: string, detail: string): void {
+    this.#tell({ case: 'alert', value: { what: what.slice(0, 64), detail: detail.slice(0, 512) } })
+  }
+
+  lost({ shard, lEpoch }: LostMaterial): void {
+    this.#tell({ case: 'lost', value: { shard, epoch: lEpoch } })
+  }
+
+  close(code: status, details: string): void {
+    if (this.#state === 'ended') return
+    this.#state = 'ended'
+    for (const { settle, timer } of this.#asked.values()) {
+      clearTimeout(timer)
+      settle(undefined)
+    }
+    this.#asked.clear()
+    if (code === status.OK) this.#stream.end()
+    else this.#stream.emit('error', { code, details })
+    this.#end()
+  }
+
+  #tell(content: Parameters<typeof answer>[0]): void {
+    if (this.#state === 'joined') this.#send(this.#nextId++, answer(content))
+  }
+
+  #ask(content: Parameters<typeof answer>[0], timeoutMs: number): Promise<Request | undefined> {
+    if (this.#state === 'ended' || this.#asked.size >= MAX_ASKED) return Promise.resolve(undefined)
+    return new Promise((settle) => {
+      const callId = this.#nextId++
+      const timer = setTimeout(() => {
+        this.#asked.delete(callId)
+        settle(undefined)
+      }, timeoutMs)
+      this.#asked.set(callId, { settle, timer })
+      this.#send(callId, answer(content))
+    })
+  }
+
+  #send(callId: number, content: Answer): void {
+    if (this.#state === 'ended') return
+    if (this.#stream.write(create(OpenResponseSchema, { callId, content }))) return
+    this.#isFull = true
+    this.#stream.pause()
+  }
+
+  #pace(): void {
+    if (this.#state === 'ended') return
+    if (this.#isFull || this.#atWork >= MAX_AT_WORK) this.#stream.pause()
+    else this.#stream.resume()
+  }
+
+  async #take({ callId, content }: OpenRequest, late: NodeJS.Timeout): Promise<void> {
+    if (this.#state === 'ended') return
+    if (content.case === 'questionAnswer' || content.case === 'pong') return this.#settle(callId, content)
+    this.#atWork += 1
+    this.#pace()
+    try {
+      for (const reply of await this.#answer(content, late)) this.#send(callId, reply)
+    } catch (error) {
+      if (error instanceof DaemonMisspoke) {
+        this.#onMisspoke(error.message)
+        this.close(status.INVALID_ARGUMENT, error.message)
+      } else {
+        this.#send(callId, refusalOf(error))
+      }
+    } finally {
+      this.#atWork -= 1
+      this.#pace()
+    }
+  }
+
+  /** One that nobody waits for any more came late. */
+  #settle(callId: number, content: Request): void {
+    const waiting = this.#asked.get(callId)
+    if (waiting === undefined) return
+    this.#asked.delete(callId)
+    clearTimeout(waiting.timer)
+    waiting.settle(content)
+  }
+
+  async #answer(request: Request, late: NodeJS.Timeout): Promise<Answer[]> {
+    if (request.case === 'open') return [await this.#open(late)]
+    const cosigner = this.#cosigner
+    if (request.case === 'pair') return [await this.#pair(request.value)]
+    if (this.#state !== 'joined' || cosigner === undefined) throw new DaemonMisspoke('a call before it is paired')
+    if (request.case === 'frame') {
+      const frame = await cosigner.frames.call('frame', new Uint8Array(request.value), { gather: true })
+      return [answer({ case: 'frame', value: frame === undefined ? {} : { frame } })]
+    }
+    if (request.case === 'getShareEpochs') {
+      return epochPages(await cosigner.calls.call('shareEpochs', undefined, { timeoutMs: EPOCHS_TIMEOUT_MS }))
+    }
+    return [await answerCall(request, cosigner.calls, () => this.#host.nowMs)]
+  }
+
+  async #open(late: NodeJS.Timeout): Promise<Answer> {
+    if (this.#state !== 'new') throw new DaemonMisspoke('a second opening')
+    this.#state = 'open'
+    clearTimeout(late)
+    const { calls } = await this.#host.ready()
+    const { ownId, publicKey, head } = await calls.call('open', undefined, { timeoutMs: ASK_TIMEOUT_MS })
+    return answer({ case: 'opened', value: { partyId: ownId, publicKey, head } })
+  }
+
+  async #pair({ partyId, shards }: { readonly partyId: Uint8Array; readonly shards: readonly number[] }): Promise<Answer> {
+    if (this.#state !== 'open' || this.#cosigner !== undefined) throw new DaemonMisspoke('a pairing out of its turn')
+    if (hexOf(partyId) !== hexOf(this.#daemonId)) throw new DaemonMisspoke('an id that is not of its certificate')
+    const isSet = new Set(shards).size === shards.length && shards.length > 0 && shards.length <= MAX_SHARDS
+    if (!isSet || shards.some((shard) => shard >= MAX_SHARDS)) throw new DaemonMisspoke('links that there are not')
+    const cosigner = await this.#host.ready()
+    this.#cosigner = cosigner
+    const { head } = await cosigner.calls.call('pair', { idC: this.#daemonId, shards }, { timeoutMs: ASK_TIMEOUT_MS })
+    if (this.#state === 'open') this.#state = 'joined'
+    return answer({ case: 'paired', value: head === undefined ? {} : { head: { sequence: head.sequence, hash: head.hash } } })
+  }
+}
