@@ -1,5 +1,5 @@
 /**
- * `npm run bench`: one JSON object a line. `engine` and `rpc` name its halves; `--compare`, `--load` and `--scale` are
+ * `npm run bench`: one JSON object a line. `engine` and `rpc` name its halves; `--compare`, `--load`, `--scale` and `--session` are
  * runs of their own. `--quick` does next to nothing of each, to see whether it works.
  */
 import { benchCompare } from './compare.ts'
@@ -7,6 +7,7 @@ import { FULL, QUICK } from './compare-sizes.ts'
 import { benchLoad, FULL_LOAD, QUICK_LOAD } from './h2load.ts'
 import { benchEngine } from './engine.ts'
 import { benchScale, FULL_SCALE, QUICK_SCALE } from './scale.ts'
+import { benchSession, FULL_SESSION, QUICK_SESSION } from './session.ts'
 import { benchRpc } from './rpc.ts'
 
 const QUICK_FLAG = '--quick'
@@ -19,6 +20,7 @@ const PARTS: { readonly [name: string]: () => Promise<void> } = {
   rpc: benchRpc,
   '--compare': () => benchCompare(isQuick ? QUICK : FULL),
   '--load': () => benchLoad(isQuick ? QUICK_LOAD : FULL_LOAD),
+  '--session': () => benchSession(isQuick ? QUICK_SESSION : FULL_SESSION),
   '--scale': () => benchScale(isQuick ? QUICK_SCALE : FULL_SCALE),
 }
 
