@@ -100,9 +100,10 @@ export class SessionSigner {
     return this.#call({ op: 'reveal', id: this.#next++, sealed })
   }
 
-  /** After the vault's root was rotated. */
+  /** After the vault's root was rotated. Secrets are handed over again, as they are sealed by then. */
   renewShareKey(): void {
     if (this.#worker === undefined) return
+    this.#forgetAll()
     const ring = this.#shareKey()
     this.#worker.postMessage({ op: 'ring', ring } satisfies SessionOrder, [])
     ring.fill(0)
