@@ -4,6 +4,7 @@ import { AdminService } from '../../gen/countersign/v1/admin_pb.ts'
 import { AuditService } from '../../gen/countersign/v1/audit_pb.ts'
 import { SessionKeyService } from '../../gen/countersign/v1/session_key_pb.ts'
 import { DelegationService } from '../../gen/countersign/v1/delegation_pb.ts'
+import { EndUserService } from '../../gen/countersign/v1/end_user_pb.ts'
 import { WalletService } from '../../gen/countersign/v1/wallet_pb.ts'
 import { type EndUserCredentials, withEndUser } from './end-user.ts'
 import { type EndpointOptions, resolveEndpoint } from './grpc-endpoint.ts'
@@ -20,6 +21,7 @@ export type CountersignClientOptions = EndpointOptions & {
 
 export type CountersignClient = {
   readonly wallets: Client<typeof WalletService>
+  readonly endUsers: Client<typeof EndUserService>
   readonly sessionKeys: Client<typeof SessionKeyService>
   readonly delegation: Client<typeof DelegationService>
   readonly audit: Client<typeof AuditService>
@@ -66,6 +68,7 @@ export const createCountersignClient = (options: CountersignClientOptions): Coun
   const close = () => sessionManager.abort()
   return {
     wallets: createServiceClient(WalletService, transport, timeoutMs),
+    endUsers: createServiceClient(EndUserService, transport, timeoutMs),
     sessionKeys: createServiceClient(SessionKeyService, transport, timeoutMs),
     delegation: createServiceClient(DelegationService, transport, timeoutMs),
     audit: createServiceClient(AuditService, transport, timeoutMs),

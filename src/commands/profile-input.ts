@@ -19,8 +19,8 @@ export type ProfileInput = { readonly keys: TestKeys; readonly request: RequestJ
 
 const KEY_MEMBERS = ['privateKey', 'ed25519Seed', 'hmacSecret'] as const
 const REQUEST_MEMBERS = new Set([
-  ...['network', 'parameters', 'family', 'action', 'input', 'nonce', 'timeMs', 'notAfterMs', 'expireTimeMs', 'scopes'],
-  ...['walletAddress', 'sessionPublicKey', 'sessionAddress', 'credentials', 'kept'],
+  'network', 'parameters', 'family', 'action', 'input', 'nonce', 'timeMs', 'notAfterMs', 'expireTimeMs', 'scopes',
+  'walletAddress', 'sessionPublicKey', 'sessionAddress', 'credentials', 'kept',
 ])
 
 /** The JSON text of a value that was read, numbers as they were sent. */

@@ -28,7 +28,11 @@ const secretOf = (name: string, text: string): Uint8Array => {
 }
 
 const ed25519Key = (seed: string) =>
-  createPrivateKey({ key: Buffer.concat([PKCS8_ED25519, secretOf('ed25519Seed', seed)]), format: 'der', type: 'pkcs8' })
+  createPrivateKey({
+    key: Buffer.concat([PKCS8_ED25519, secretOf('ed25519Seed', seed)]),
+    format: 'der',
+    type: 'pkcs8',
+  })
 
 /** What a session signs with follows from the test key, and so does the wallet where the wallet signs. */
 const withPublicKeys = (loaded: LoadedProfile, flow: string, request: RequestJson, keys: TestKeys): RequestJson => {
@@ -50,7 +54,12 @@ const macKeyOf = (loaded: LoadedProfile, request: RequestJson, keys: TestKeys): 
 }
 
 /** Undefined when there is no key for the scheme. */
-const signStep = (loaded: LoadedProfile, step: SigningStep, request: RequestJson, keys: TestKeys): Uint8Array | undefined => {
+const signStep = (
+  loaded: LoadedProfile,
+  step: SigningStep,
+  request: RequestJson,
+  keys: TestKeys,
+): Uint8Array | undefined => {
   if (step.scheme === 'hmac-sha256') {
     const key = macKeyOf(loaded, request, keys)
     return key === undefined ? undefined : createHmac('sha256', key).update(step.input).digest()

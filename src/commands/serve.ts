@@ -6,9 +6,10 @@ import { renameSync, rmSync, writeFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { CustodyTurns } from '../admin/custody.ts'
 import { linkViews, worstLinkState } from '../admin/status.ts'
+import { Currencies } from '../chain/currencies.ts'
 import type { Config, Secrets } from '../config/config.ts'
 import { dataDirPaths } from '../config/load-config.ts'
-import type { GrantEnded } from '../delegation/end-grants.ts'
+import { endExpiredGrants } from '../delegation/end-grants.ts'
 import { walletIdFromBytes } from '../domain/ids.ts'
 import {
   logAuditUnavailable,
@@ -25,34 +26,39 @@ import type { Logger } from '../observe/logger.ts'
 import { createMetrics, type LinkLevel, type Metrics } from '../observe/metrics.ts'
 import { listenMetrics } from '../observe/metrics-listener.ts'
 import { PacedWarning } from '../observe/paced-warning.ts'
+import { tellOfEndedKeys } from '../session/tell-keys.ts'
 import { systemClock } from '../party/entropy.ts'
 import type { SigningEngine } from '../party/signing-engine.ts'
 import { type EngineOptions, TwoPartyEngine } from '../party/two-party-engine.ts'
 import { type FenceKey, Fences } from '../signing/fences.ts'
 import { GrantCache } from '../signing/grant-cache.ts'
 import { RateLimiter } from '../signing/rate-limiter.ts'
+import { endKeysOfGrant } from '../session/end-with-grant.ts'
 import { auditHead } from '../vault/audit-chain.ts'
+import { pruneDelegationTokens } from '../vault/delegation-tokens.ts'
 import { type DaemonVault, openDaemonVault } from '../vault/daemon-vault.ts'
 import { listFreezes } from '../vault/freezes.ts'
 import { pruneSessionRequests, pruneSessionUsage } from '../vault/session-marks.ts'
 import { pruneRequests } from '../vault/requests.ts'
+import { pruneFlows } from '../vault/sign-in-flows.ts'
 import { verifyStateIndex } from '../vault/state-index.ts'
 import type { Tx } from '../vault/store.ts'
 import { pruneUsage, utcDay } from '../vault/usage.ts'
+import { pruneSessions } from '../vault/user-sessions.ts'
 import { getWallet } from '../vault/wallets.ts'
 import { rootKeyProviders } from './root-keys.ts'
 import { backupPlaces, sealDirectory, sealUseCases, sealUsers } from './sealed-daemon.ts'
 import { VERSION } from './version.ts'
 import { deliveryBacklog, pruneWebhooks } from '../vault/webhook-deliveries.ts'
 import { watchParties } from './watch-parties.ts'
-import { createAccessTokens } from '../user/access-tokens.ts'
 import { wireChains } from './wire-chains.ts'
 import { createEndUserDirectory } from './wire-end-users.ts'
-import { createDirectory, createIdempotencyStore, denialRecorder } from './wire-directory.ts'
-import { startGrantSweep } from './sweep-grants.ts'
+import { createDirectory, createIdempotencyStore, createKeyProofs, denialRecorder } from './wire-directory.ts'
+import { startSweep } from './sweep.ts'
 import { type Edge, type Endpoints, startEdge } from './wire-edge.ts'
 import { openSessions } from './wire-session.ts'
 import { wireHttpEgress } from './wire-egress.ts'
+import { wireSignIn, wireWeb } from './wire-sign-in.ts'
 import { wireUseCases } from './wire-use-cases.ts'
 import { wireWebhooks } from './wire-webhooks.ts'
 
@@ -133,10 +139,11 @@ export const composeDaemon = async (
     verifyStateIndex(vault.read)
     await joining
     const grants = new GrantCache()
-    const grantEnded: GrantEnded = () => undefined
-    const sessions = openSessions(vault, clock, (what, detail) => onAlert('daemon', what, detail))
+    const send = wireHttpEgress(config)
+    const signIn = wireSignIn({ vault, clock, send, config, secrets })
+    const sessions = openSessions(vault, clock, config.profilesDirectory, (what, detail) => onAlert('daemon', what, detail))
     closing.push(() => sessions.sessionSigner.close())
-    const webhooks = wireWebhooks({ config, vault, clock, send: wireHttpEgress(config), metrics, log })
+    const webhooks = wireWebhooks({ config, vault, clock, send, metrics, log })
     closing.push(webhooks.stop)
     const needs = {
       vault,
@@ -154,9 +161,12 @@ export const composeDaemon = async (
       isVenueProfile: (id: string) => sessions.profiles().offered.some(({ profile }) => profile.id === id),
       custody: new CustodyTurns(),
       sessions,
-      chains: wireChains(config, secrets, wireHttpEgress(config), clock),
+      chains: wireChains(config, secrets, send, clock),
+      currencies: new Currencies(config.tokens),
+      confirmations: config.chainConfirmations,
+      signIn,
       maxGrantMs: config.maxGrantDays * DAY_MS,
-      grantEnded,
+      grantEnded: endKeysOfGrant,
       judgeUrl: webhooks.judgeUrl,
       webhookCounts: webhooks.webhookCounts,
     }
@@ -167,14 +177,17 @@ export const composeDaemon = async (
       metrics,
       useCases: sealUseCases(vault, wireUseCases(needs)),
       directory: sealDirectory(vault, createDirectory(vault, grants, clock)),
-      users: sealUsers(vault, createEndUserDirectory(vault, createAccessTokens(vault), clock)),
+      keyProofs: createKeyProofs(vault, grants, clock),
+      users: sealUsers(vault, createEndUserDirectory(vault, signIn.tokens, clock)),
+      web: wireWeb(vault, signIn.tokens, clock),
       idempotency: createIdempotencyStore(vault, clock),
       recordDenial: denialRecorder(vault, clock),
       pageTokenKey: vault.read.keys.pageToken,
     })
     const served = edge
     closing.push(startHousekeeping(vault, engine, log))
-    closing.push(startGrantSweep(vault, clock, grantEnded))
+    closing.push(startSweep(vault, clock, (nowMs) => endExpiredGrants(vault, nowMs, endKeysOfGrant)))
+    closing.push(startSweep(vault, clock, (nowMs) => tellOfEndedKeys(vault, nowMs)))
     webhooks.start()
     closing.push(() => served.stop(STOP_WAIT_MS))
     edge.setServing(engine.available)
@@ -267,9 +280,12 @@ const startHousekeeping = (vault: DaemonVault, engine: SigningEngine, log: Logge
       Math.max(
         pruneRequests(tx, nowMs, PRUNE_AT_ONCE),
         pruneUsage(tx, utcDay(nowMs) - USAGE_DAYS, PRUNE_AT_ONCE),
+        pruneSessions(tx, nowMs, PRUNE_AT_ONCE),
+        pruneFlows(tx, nowMs, PRUNE_AT_ONCE),
         pruneSessionUsage(tx, utcDay(nowMs) - USAGE_DAYS, PRUNE_AT_ONCE),
         pruneSessionRequests(tx, nowMs, PRUNE_AT_ONCE),
         pruneWebhooks(tx, nowMs, PRUNE_AT_ONCE),
+        pruneDelegationTokens(tx, nowMs, PRUNE_AT_ONCE),
       ) === PRUNE_AT_ONCE
     // As long as there is more, with a pause for everybody else's commits, or a busy day would never be forgotten.
     while (await vault.commit(pruneSome).catch(() => false)) {

@@ -13,7 +13,8 @@ import {
 import type { Logger } from '../observe/logger.ts'
 import type { Metrics } from '../observe/metrics.ts'
 import { PacedWarning } from '../observe/paced-warning.ts'
-import type { ApiKeyDirectory } from '../rpc/authenticate.ts'
+import type { ApiKeyDirectory, ApiKeyProofs } from '../rpc/authenticate.ts'
+import type { WebSettings } from '../rpc/cross-origin.ts'
 import type { EndUserDirectory } from '../rpc/end-users.ts'
 import { type EdgeEvents, openEdge } from '../rpc/edge.ts'
 import type { IdempotencyStore } from '../rpc/idempotency.ts'
@@ -27,7 +28,9 @@ export type EdgeNeeds = {
   readonly useCases: UseCases
   readonly metrics: Metrics
   readonly directory: ApiKeyDirectory
+  readonly keyProofs: ApiKeyProofs
   readonly users: EndUserDirectory
+  readonly web: WebSettings
   readonly idempotency: IdempotencyStore
   readonly recordDenial: (denial: Denial) => Promise<void>
   /** The vault's, so that a page token outlives a restart. */

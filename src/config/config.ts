@@ -24,6 +24,15 @@ export type TlsFiles = {
   readonly clientCaFile: string | undefined
 }
 
+export const MAIL_SECURITIES = ['tls', 'starttls', 'none'] as const
+
+export type MailServer = {
+  readonly server: ListenAddress
+  readonly security: (typeof MAIL_SECURITIES)[number]
+  readonly username: string | undefined
+  readonly from: string
+}
+
 /** A unix socket whose every caller is one API key. */
 export type BoundSocket = { readonly path: string; readonly apiKeyId: ApiKeyId }
 
@@ -39,6 +48,14 @@ export type ChainSettings = {
   readonly chainId: bigint
   /** Of its endpoints, in the order of preference; the endpoints themselves are secrets. */
   readonly hosts: readonly string[]
+}
+
+/** A token by its name on a network. */
+export type TokenSettings = {
+  readonly network: string
+  readonly currency: string
+  readonly tokenAddress: string
+  readonly decimals: number
 }
 
 /** Everything the daemon is told, without secrets: safe to print whole. */
@@ -62,6 +79,10 @@ export type Config = {
   }
   /** Where the daemon may reach out to beyond the public Internet, and whom it trusts there. */
   readonly egress: { readonly allow: readonly string[]; readonly authorityFile: string | undefined }
+  /** Exchange profiles beside and in the place of the built-in ones. */
+  readonly profilesDirectory: string | undefined
+  /** How e-mail is sent; undefined where it is not. */
+  readonly mail: MailServer | undefined
   /** Where systemd puts credentials; `systemd-cred:` reads them there. */
   readonly credentialsDirectory: string | undefined
   /** Which party hands shares over to the owners of wallets. */
@@ -80,6 +101,10 @@ export type Config = {
   readonly maxGrantDays: number
   readonly limits: { readonly maxConcurrentRequests: number; readonly maxStreamsPerConnection: number }
   readonly chains: readonly ChainSettings[]
+  /** Beside those that are known, or in their place. */
+  readonly tokens: readonly TokenSettings[]
+  /** Blocks that a transaction must be deep before it counts. */
+  readonly chainConfirmations: number
   readonly slowSignatureMs: number
   readonly logLevel: LogLevel
 }
@@ -88,6 +113,7 @@ export type Config = {
 export type Secrets = {
   readonly rootKeyPassphrase: Secret<Uint8Array> | undefined
   readonly cosignerRootKeyPassphrase: Secret<Uint8Array> | undefined
+  readonly smtpPassword: Secret<Uint8Array> | undefined
   /** JSON-RPC URLs a network. */
   readonly chainEndpoints: ReadonlyMap<string, readonly Secret<string>[]>
 }

@@ -34,8 +34,13 @@ export const describeConfig = ({ config, secrets, sources }: LoadedConfig): read
     'allow-plaintext-beyond-loopback': config.allowPlaintextBeyondLoopback,
     'egress-allow': config.egress.allow.join(','),
     'egress-ca-file': config.egress.authorityFile,
+    'profiles-directory': config.profilesDirectory,
     'allow-export': config.allowExport.daemon,
     'cosigner-allow-export': config.allowExport.cosigner,
+    'smtp-server': config.mail && formatListenAddress(config.mail.server),
+    'smtp-security': config.mail?.security,
+    'smtp-username': config.mail?.username,
+    'smtp-from': config.mail?.from,
     'allow-import': config.allowImport.daemon,
     'cosigner-allow-import': config.allowImport.cosigner,
     'crypto-workers': config.cryptoWorkers,
@@ -47,6 +52,7 @@ export const describeConfig = ({ config, secrets, sources }: LoadedConfig): read
     'max-concurrent-requests': config.limits.maxConcurrentRequests,
     'max-streams-per-connection': config.limits.maxStreamsPerConnection,
     'slow-signature-milliseconds': config.slowSignatureMs,
+    'chain-confirmations': config.chainConfirmations,
     'log-level': config.logLevel,
   }
   const isSet = (secret: unknown): string => (secret === undefined ? 'not set' : 'set')
@@ -71,7 +77,13 @@ export const describeConfig = ({ config, secrets, sources }: LoadedConfig): read
       value: `${network} (${chainId}) → ${hosts.join(', ')}`,
       source: 'file' as const,
     })),
+    ...config.tokens.map(({ network, currency, tokenAddress, decimals }) => ({
+      name: '[[token]]',
+      value: `${currency} on ${network} → ${tokenAddress} (${decimals} decimals)`,
+      source: 'file' as const,
+    })),
     { name: 'root-key-passphrase', value: isSet(secrets.rootKeyPassphrase), source: '' },
     { name: 'cosigner-root-key-passphrase', value: isSet(secrets.cosignerRootKeyPassphrase), source: '' },
+    { name: 'smtp-password', value: isSet(secrets.smtpPassword), source: '' },
   ]
 }

@@ -140,6 +140,28 @@ const refuseContradictions = (config: Config): void => {
   }
 }
 
+type Reading = {
+  readonly read: <N extends OptionName>(name: N) => OptionValue<N> | undefined
+  readonly need: <N extends OptionName>(name: N) => OptionValue<N>
+}
+
+const readMail = (read: Reading['read'], need: Reading['need']): Config['mail'] => {
+  const [server, security, username, from] = [read('smtp-server'), need('smtp-security'), read('smtp-username'), read('smtp-from')]
+  if (server === undefined) return undefined
+  if (from === undefined) throw new ConfigError('--smtp-from', 'is needed with --smtp-server')
+  if (server.port === 0) throw new ConfigError('--smtp-server', 'needs a port')
+  if (username !== undefined && security === 'none')
+    throw new ConfigError('--smtp-security', 'none would send the password in plain text: leave --smtp-username away')
+  return { server, security, username, from }
+}
+
+const refuseHalfMail = ({ mail }: Config, { smtpPassword }: Secrets): void => {
+  if (mail?.username !== undefined && smtpPassword === undefined)
+    throw new ConfigError('--smtp-username', 'needs its password: name a file with --smtp-password-file')
+  if (mail?.username === undefined && smtpPassword !== undefined)
+    throw new ConfigError('smtp-password', 'needs --smtp-server and --smtp-username')
+}
+
 const deepFreeze = <T>(value: T): T => {
   if (typeof value !== 'object' || value === null || Object.isFrozen(value)) return value
   for (const inner of Object.values(value)) deepFreeze(inner)
@@ -170,7 +192,9 @@ const readSettings = (inputs: Inputs, sources: Partial<Record<OptionName, Settin
       recipient: read('backup-recipient'),
       cosignerRecipient: read('cosigner-backup-recipient'),
     },
+    mail: readMail(read, need),
     egress: { allow: read('egress-allow') ?? [], authorityFile: read('egress-ca-file') },
+    profilesDirectory: read('profiles-directory'),
     credentialsDirectory: inputs.environment.CREDENTIALS_DIRECTORY,
     cryptoWorkers: need('crypto-workers'),
     presignatures: {
@@ -185,6 +209,8 @@ const readSettings = (inputs: Inputs, sources: Partial<Record<OptionName, Settin
       maxStreamsPerConnection: need('max-streams-per-connection'),
     },
     chains: (inputs.file?.chains ?? []).map(({ settings }) => settings),
+    tokens: inputs.file?.tokens ?? [],
+    chainConfirmations: need('chain-confirmations'),
     slowSignatureMs: need('slow-signature-milliseconds'),
     logLevel: need('log-level'),
   }
@@ -211,6 +237,7 @@ const readSecrets = (inputs: Inputs, warn: (warning: string) => void): Secrets =
   return Object.freeze({
     rootKeyPassphrase: read('root-key-passphrase'),
     cosignerRootKeyPassphrase: read('cosigner-root-key-passphrase'),
+    smtpPassword: read('smtp-password'),
     chainEndpoints: new Map((file?.chains ?? []).map(({ settings, endpoints }) => [settings.network, endpoints])),
   })
 }
@@ -249,6 +276,7 @@ export const loadConfig = (
   const secrets = readSecrets(inputs, warn)
   const config = deepFreeze(readSettings(inputs, sources))
   refuseContradictions(config)
+  refuseHalfMail(config, secrets)
   warnOfUnknownVariables(environment, warn)
   return { config, secrets, warnings, sources: sources as Record<OptionName, SettingSource>, configFile }
 }

@@ -9,6 +9,9 @@ import {
   parseIntegerWithin,
   parseListenAddress,
   parseLogLevel,
+  parseMailAddress,
+  parseMailSecurity,
+  parseMailText,
   parsePath,
   parseRootKeySource,
   parseSocketPath,
@@ -118,6 +121,11 @@ export const OPTIONS = {
     placeholder: '<path>',
     summary: 'authorities (PEM) the daemon trusts, beside the well-known ones, where it reaches out over TLS',
   }),
+  'profiles-directory': option({
+    parse: parsePath,
+    placeholder: '<dir>',
+    summary: 'exchange profiles of your own, a JSON file each; a file takes the place of the built-in profile of its name',
+  }),
   'allow-export': option({
     parse: parseSwitch,
     summary: "hand over the daemon's share of a private key, sealed to the owner's key (ExportPrivateKey)",
@@ -127,6 +135,27 @@ export const OPTIONS = {
     parse: parseSwitch,
     summary: 'the same for the embedded cosigner, which also asks for a consent that it judges by itself',
     fallback: 'false',
+  }),
+  'smtp-server': option({
+    parse: parseListenAddress,
+    placeholder: '<host:port>',
+    summary: 'mail server that sign-in codes are sent through; off unless given',
+  }),
+  'smtp-security': option({
+    parse: parseMailSecurity,
+    placeholder: '<mode>',
+    summary: 'starttls, tls (from the first byte) or none (only where --egress-allow lists the server)',
+    fallback: 'starttls',
+  }),
+  'smtp-username': option({
+    parse: parseMailText,
+    placeholder: '<name>',
+    summary: 'who the daemon is to the mail server; its password is the secret smtp-password',
+  }),
+  'smtp-from': option({
+    parse: parseMailAddress,
+    placeholder: '<address>',
+    summary: 'address that sign-in codes come from',
   }),
   'allow-import': option({
     parse: parseSwitch,
@@ -192,6 +221,12 @@ export const OPTIONS = {
     summary: 'a signature that takes longer is worth a line in the log',
     fallback: '100',
   }),
+  'chain-confirmations': option({
+    parse: parseIntegerWithin(1, 10_000),
+    placeholder: '<n>',
+    summary: 'blocks that a transaction on a chain must be deep, its own included, before it counts',
+    fallback: '3',
+  }),
   'log-level': option({
     parse: parseLogLevel,
     placeholder: '<level>',
@@ -208,12 +243,13 @@ export const OPTION_NAMES = Object.keys(OPTIONS) as readonly OptionName[]
 /**
  * Names of the secrets. None is a flag or a key of the file itself: both would put it where others can read it.
  */
-export const SECRET_NAMES = ['root-key-passphrase', 'cosigner-root-key-passphrase'] as const
+export const SECRET_NAMES = ['root-key-passphrase', 'cosigner-root-key-passphrase', 'smtp-password'] as const
 export type SecretName = (typeof SECRET_NAMES)[number]
 
 export const SECRET_SUMMARIES: Readonly<Record<SecretName, string>> = {
   'root-key-passphrase': 'passphrase of --root-key passphrase:',
   'cosigner-root-key-passphrase': 'passphrase of --cosigner-root-key passphrase:',
+  'smtp-password': 'password of --smtp-username',
 }
 
 export const environmentName = (name: string): string => `COUNTERSIGN_${name.replaceAll('-', '_').toUpperCase()}`

@@ -6,7 +6,7 @@
 import { isAbsolute, resolve } from 'node:path'
 import { parseApiKeyId, type ApiKeyId } from '../domain/ids.ts'
 import { isHostName, parseNetwork } from '../domain/network-address.ts'
-import { LOG_LEVELS, ROOT_KEY_SCHEMES, type ListenAddress, type LogLevel, type RootKeySource } from './config.ts'
+import { LOG_LEVELS, MAIL_SECURITIES, ROOT_KEY_SCHEMES, type ListenAddress, type LogLevel, type RootKeySource } from './config.ts'
 
 export class SettingProblem extends Error {}
 
@@ -114,6 +114,24 @@ export const parseSwitch: SettingParser<boolean> = (raw) => {
   if (raw === true || raw === 'true' || raw === '1') return true
   if (raw === false || raw === 'false' || raw === '0') return false
   throw new SettingProblem('expected true or false')
+}
+
+export const parseMailSecurity: SettingParser<(typeof MAIL_SECURITIES)[number]> = (raw) => {
+  const security = MAIL_SECURITIES.find((known) => known === raw)
+  if (security === undefined) throw new SettingProblem(`expected one of ${MAIL_SECURITIES.join(', ')}`)
+  return security
+}
+
+export const parseMailText: SettingParser<string> = (raw) => {
+  const text = requireText(raw, 'a name')
+  if (!/^[^\p{C}]{1,256}$/u.test(text)) throw new SettingProblem('expected 1 to 256 characters, none of them a control')
+  return text
+}
+
+export const parseMailAddress: SettingParser<string> = (raw) => {
+  const text = requireText(raw, 'an e-mail address')
+  if (!/^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9.-]{1,253}$/.test(text)) throw new SettingProblem('expected an e-mail address')
+  return text
 }
 
 export const parseLogLevel: SettingParser<LogLevel> = (raw) => {

@@ -65,3 +65,10 @@ const HOST_NAME = /^(?=.{1,253}$)(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)*[
 
 /** A name in lower case, without the dot that may end it. No address in any form is one: the last label has a letter first. */
 export const isHostName = (text: string): boolean => HOST_NAME.test(text)
+
+/** Whom to count one caller's requests under: of IPv6 the network that one customer is usually given. */
+export const networkOf = (address: string | undefined): string => {
+  const ip = address === undefined ? undefined : parseIp(address.split('%', 1)[0] ?? '')
+  if (ip === undefined) return 'local'
+  return ip.length === 4 ? ip.join('.') : `${Buffer.from(ip.subarray(0, 8)).toString('hex')}/64`
+}

@@ -27,7 +27,7 @@ import type { PoolView } from './presignature-pool.ts'
 import { RefreshOrders } from './refresh-orders.ts'
 import { type RefreshTurn, runRefresh } from './refresh-desk.ts'
 import type { SignJob } from './sign-initiator.ts'
-import type { GeneratedWallet, SignerStatus } from './signer.ts'
+import type { Made, SignerStatus } from './signer.ts'
 import { WalletGates } from './wallet-gates.ts'
 
 export type EngineOptions = Omit<PartiesOptions, 'refreshOrders'> & {
@@ -86,9 +86,7 @@ export class TwoPartyEngine {
     }
   }
 
-  async generateWallet(
-    keyType: KeyType,
-  ): Promise<{ readonly sid: Uint8Array; readonly wallet: GeneratedWallet }> {
+  async generateWallet(keyType: KeyType): Promise<Made> {
     const { signer } = await this.#ensure()
     return translated(signer.call('generate', { keyType }, { timeoutMs: CALL_TIMEOUT_MS }))
   }

@@ -78,6 +78,9 @@ const orOwner = (...permissions: [string, ...string[]]): KeyedRule => orEndUsers
 const orOwnerWithSecret = (...permissions: [string, ...string[]]): KeyedRule =>
   orEndUsers(holding(...permissions), 'wallet_secret')
 
+/** What is asked proves itself: a token, a code, a sign-in that was begun. */
+const PUBLIC = { isPublic: true, lane: 'normal' } as const
+
 export const ACCESS = {
   wallet: {
     createWallet: orOwnerWithSecret('wallet:create'),
@@ -94,6 +97,8 @@ export const ACCESS = {
     warmPresignatures: holding('wallet:sign'),
     verifySignature: orOwner('wallet:read'),
     refreshShares: holding('wallet:admin'),
+    getImportKeys: orOwner('wallet:create'),
+    importPrivateKey: orOwnerWithSecret('wallet:create'),
     exportPrivateKey: orOwnerWithSecret('wallet:admin'),
     archiveWallet: orOwnerWithSecret('wallet:admin'),
   },
@@ -103,6 +108,12 @@ export const ACCESS = {
     listGrants: orOwner('wallet:read', 'grant:revoke'),
     // Whoever lost the key of their wallet secret can still take back what they granted.
     revokeGrant: reserved(orOwner('grant:revoke')),
+    getChainConfig: orOwner('delegation:create'),
+    issueDelegationToken: orOwner('delegation:create'),
+    // The owner's message proves whose wallet it is.
+    completeEvmDelegation: orOwner('delegation:create'),
+    listExternalWallets: orOwner('delegation:create'),
+    updateExternalWalletPriorities: orOwner('delegation:create'),
   },
   session: {
     createSessionKey: holding('session:create'),
@@ -124,6 +135,15 @@ export const ACCESS = {
     watchReceipts: holding('session:sign', 'session:admin'),
   },
   endUser: {
+    authenticateWithJwt: PUBLIC,
+    startEmailCode: PUBLIC,
+    verifyEmailCode: PUBLIC,
+    startOidc: PUBLIC,
+    authenticateWithOidc: PUBLIC,
+    refreshAccessToken: PUBLIC,
+    signOut: PUBLIC,
+    validateAccessToken: holding('wallet:read'),
+    getEndUser: orOwner('wallet:read'),
     registerWalletSecret: endUsersOnly('new_wallet_secret'),
     listWalletSecrets: endUsersOnly('token'),
     // The device may be lost, and the key with it.
@@ -164,6 +184,12 @@ export const ACCESS = {
 
 /** `countersign.v1.WalletService/SignMessage` */
 export const methodName = (method: DescMethod): string => `${method.parent.typeName}/${method.name}`
+
+const WITHOUT_SECOND_FACTOR: ReadonlySet<string> = new Set(['wallet:read', 'audit:read', 'admin'])
+
+/** Whether a project that asks for a second factor asks for it here: not to read, to administer or to stop something. */
+export const usesWallets = ({ permissions, lane }: KeyedRule): boolean =>
+  lane === 'normal' && !permissions.some((permission) => WITHOUT_SECOND_FACTOR.has(permission))
 
 /** Throws CALLER_NOT_ALLOWED or PERMISSION_MISSING when the rule keeps this caller out, whatever it shows. */
 export const checkAccess = ({ permissions, endUsers }: KeyedRule, caller: Caller, method: string): void => {

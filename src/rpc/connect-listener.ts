@@ -10,6 +10,7 @@ import { createContextValues } from '@connectrpc/connect'
 import { connectNodeAdapter } from '@connectrpc/connect-node'
 import { arrivalKey, watchArrival } from './arrival.ts'
 import type { CertificateFiles, TlsMaterial } from './certificate-files.ts'
+import { answerWeb, NO_WEB, type WebSettings } from './cross-origin.ts'
 import { explainFrameworkErrors, noteHandlerStarted } from './framework-errors.ts'
 import type { ListenAddress } from './listen-address.ts'
 import { formatAddress, listenFailed } from './listen-address.ts'
@@ -24,6 +25,8 @@ export type ConnectListenerSettings = {
   readonly maxStreamsPerConnection: number
   /** Time for a unary request to arrive whole; absent for BODY_TIMEOUT_MS. */
   readonly bodyTimeoutMs?: number
+  /** Absent: no page may call, and there are no keys. */
+  readonly web?: WebSettings | undefined
   /** Rejects with what the call is to be refused with, before its body is read. */
   readonly gate: (service: MountedService['name'], context: HandlerContext) => Promise<void>
   readonly onMaskedError: (where: string, error: unknown) => void
@@ -100,6 +103,7 @@ const createHandler = (settings: ConnectListenerSettings, identities: Certificat
   )
   return (request: Request, response: Response): void => {
     try {
+      if (answerWeb(settings.web ?? NO_WEB, request, response)) return
       if (isHttp2(request) && !streaming.has(request.url)) limitBody(request, bodyTimeoutMs)
       handle(request, response)
     } catch {

@@ -9,7 +9,8 @@ import type { ApiKeyId } from '../domain/ids.ts'
 import { SERVICES } from './access.ts'
 import { DEFAULT_ADMISSION } from './admission.ts'
 import { createAdminService } from './admin-service.ts'
-import type { ApiKeyDirectory } from './authenticate.ts'
+import { type ApiKeyDirectory, type ApiKeyProofs, SECRETS_ONLY } from './authenticate.ts'
+import type { WebSettings } from './cross-origin.ts'
 import { createEndUserService } from './end-user-service.ts'
 import type { EndUserDirectory } from './end-users.ts'
 import { createAuditService } from './audit-service.ts'
@@ -61,7 +62,11 @@ export type EdgeEvents = CallObserver &
 export type EdgeSettings = {
   readonly useCases: UseCases
   readonly directory: ApiKeyDirectory
+  /** Absent: API keys have secrets and nothing else. */
+  readonly keyProofs?: ApiKeyProofs | undefined
   readonly users: EndUserDirectory
+  /** Absent: no page of another origin may call, and there are no keys to look up. */
+  readonly web?: WebSettings | undefined
   readonly idempotency: IdempotencyStore
   readonly recordDenial: (denial: Denial) => Promise<void>
   readonly events: EdgeEvents
@@ -95,11 +100,12 @@ const ABANDON_MS = 500
 type Listener = GrpcListener | ConnectListener
 
 const createPipeline = (
-  { directory, users, idempotency, recordDenial, events, clock, listen }: EdgeSettings,
+  { directory, keyProofs, users, idempotency, recordDenial, events, clock, listen }: EdgeSettings,
   stop: StopSignals,
 ) =>
   new Pipeline({
     directory,
+    keyProofs: keyProofs ?? SECRETS_ONLY,
     users,
     idempotency,
     recordDenial,
@@ -174,6 +180,7 @@ const openListeners = async (
   const grpc = track(await listenGrpcOnTcp(shared, listen.grpc, certificates, identities))
   const connectSettings = {
     ...shared,
+    web: settings.web,
     gate: async (service: keyof typeof SERVICES, context: Parameters<Pipeline['gate']>[1]): Promise<void> => {
       if (isPiped(service)) await pipeline.gate(service, context)
     },

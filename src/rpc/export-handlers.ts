@@ -6,10 +6,9 @@ import type {
   SealedShareSchema,
 } from '../../gen/countersign/v1/wallet_pb.ts'
 import type { Call } from '../domain/call.ts'
-import { failure } from '../domain/failure.ts'
 import type { ExportedKeyView, ExportRequestArgs, PartyShareView, WalletUseCases } from './use-cases.ts'
 import { toWireWallet } from './wire-wallet.ts'
-import { nothingChosen, toWireReceipt } from './wire-words.ts'
+import { nothingChosen, readExpiry, toWireReceipt } from './wire-words.ts'
 
 const readKey = ({ exportKey }: ExportPrivateKeyRequest): ExportRequestArgs['recipient'] => {
   if (exportKey.case === undefined) throw nothingChosen('export_key')
@@ -21,15 +20,6 @@ const readConsent = ({ consent }: ExportPrivateKeyRequest): ExportRequestArgs['c
   if (consent.case === 'approvalId') return { kind: 'operator', approvalId: consent.value }
   const { secretId, signature } = consent.value
   return { kind: 'wallet_secret', secretId, signature }
-}
-
-/** The signed statement holds whole milliseconds, so a finer time could not be the one that was signed. */
-const readExpiry = ({ expireTime }: ExportPrivateKeyRequest): number => {
-  const { seconds, nanos } = expireTime ?? { seconds: 0n, nanos: 0 }
-  const ms = Number(seconds) * 1_000 + nanos / 1_000_000
-  if (Number.isSafeInteger(ms) && ms >= 0) return ms
-  const violations = [{ field: 'expire_time', description: 'is a time in whole milliseconds' }]
-  throw failure('INVALID_REQUEST', { violations })
 }
 
 const toWireShare = ({ partyId, point, envelope }: PartyShareView): MessageInitShape<typeof SealedShareSchema> => ({
@@ -48,6 +38,6 @@ const toWireExport = (exported: ExportedKeyView): MessageInitShape<typeof Export
 export const exportPrivateKeyHandler =
   (wallets: Pick<WalletUseCases, 'exportPrivateKey'>) => async (request: ExportPrivateKeyRequest, call: Call) => {
     const { wallet: walletRef, walletEpoch, nonce } = request
-    const asked = { recipient: readKey(request), consent: readConsent(request), expireMs: readExpiry(request) }
+    const asked = { recipient: readKey(request), consent: readConsent(request), expireMs: readExpiry(request.expireTime) }
     return toWireExport(await wallets.exportPrivateKey(call, { walletRef, walletEpoch, nonce, ...asked }))
   }

@@ -11,6 +11,7 @@ import type {
 import type { Call, PublicCall } from '../domain/call.ts'
 import type { ACCESS, PublicRule, SERVICES } from './access.ts'
 import type { StreamCall } from './stream-call.ts'
+import type { WebExchange } from './web-exchange.ts'
 
 export type UnaryHandler<I extends DescMessage, O extends DescMessage> = (
   request: MessageShape<I>,
@@ -21,6 +22,7 @@ export type UnaryHandler<I extends DescMessage, O extends DescMessage> = (
 export type PublicHandler<I extends DescMessage, O extends DescMessage> = (
   request: MessageShape<I>,
   call: PublicCall,
+  web: WebExchange,
 ) => Promise<MessageInitShape<O>>
 
 export type StreamHandler<I extends DescMessage, O extends DescMessage> = (

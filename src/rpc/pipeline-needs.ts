@@ -5,7 +5,7 @@ import type { FailureReason } from '../domain/failure.ts'
 import type { RequestId } from '../domain/ids.ts'
 import type { StageTimes } from '../domain/stages.ts'
 import type { AdmissionLimits } from './admission.ts'
-import type { ApiKeyDirectory } from './authenticate.ts'
+import type { ApiKeyDirectory, ApiKeyProofs } from './authenticate.ts'
 import type { EndUserDirectory } from './end-users.ts'
 import type { IdempotencyStore } from './idempotency.ts'
 import type { RequestValidator } from './validate.ts'
@@ -61,11 +61,12 @@ export const DEFAULT_LIMITS: Omit<PipelineLimits, 'admission'> = {
   maxStreamsPerKey: 64,
   maxDenialsPerSecond: 500,
   maxEndUserRequestsPerSecond: 200,
-  maxPublicRequestsPerSecond: 20,
+  maxPublicRequestsPerSecond: 200,
 }
 
 export type PipelineDependencies = {
   readonly directory: ApiKeyDirectory
+  readonly keyProofs: ApiKeyProofs
   readonly users: EndUserDirectory
   readonly idempotency: IdempotencyStore
   readonly validator: RequestValidator

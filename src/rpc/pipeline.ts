@@ -25,6 +25,7 @@ import type { CallEvent, PipelineDependencies } from './pipeline-needs.ts'
 import { RateLimiter } from '../signing/rate-limiter.ts'
 import { toFailure, toStatusError } from './status.ts'
 import { type ItemAnswer, OpenStreamCall } from './stream-call.ts'
+import { webExchangeOf } from './web-exchange.ts'
 import { isUrgentRequest } from './urgent-requests.ts'
 import { fromTimestamp } from './wire-words.ts'
 
@@ -196,7 +197,7 @@ export class Pipeline {
       using limit = new CallLimit({ client: clientOf(context), stopSignal, timeoutMs, kind: 'unary' })
       const timed = { signal: limit.signal, timeoutMs, stages: new StageTimes() }
       const call: PublicCall = { ...this.#openWork(open, request, timed), requestId: undefined, peerAddress }
-      const response = await limit.race(this.#withPlace(rule.lane, call.signal, () => handler(request, call)))
+      const response = await limit.race(this.#withPlace(rule.lane, call.signal, () => handler(request, call, webExchangeOf(context))))
       for (const check of call.releaseChecks) check()
       this.#conclude(method, startMs, undefined)
       return create(desc.output, response)
@@ -338,11 +339,13 @@ export class Pipeline {
     let authenticated: Authenticated | undefined
     try {
       authenticated = await this.#door.identify(context)
+      const { requestsPerSecond, duty } = authenticated
       // Whoever signs a stream signs its first message.
-      const signed = authenticated.caller.kind === 'end_user' ? await afterFirst(requests) : requests
+      const isSigned = authenticated.caller.kind === 'end_user' || duty !== undefined
+      const signed = isSigned ? await afterFirst(requests) : requests
       const caller = await this.#door.letIn({ ...keyed, request: create(keyed.desc.input) }, authenticated, context)
       using _place = this.#door.takeStreamPlace(caller)
-      using stream = this.#openStreamCall(keyed, { ...authenticated, caller }, context, runItem)
+      using stream = this.#openStreamCall(keyed, { caller, requestsPerSecond }, context, runItem)
       yield* handler(signed, stream)
       this.#conclude(keyed.method, startMs, caller.principal)
     } catch (error) {

@@ -3,6 +3,7 @@
  * the use case parses them and refuses what it does not know. Every function may throw a Failure; anything else it
  * throws reaches the caller as `internal error`.
  */
+import type { ApiKeyView as StoredApiKeyView } from '../admin/api-keys.ts'
 import type { AuditEventView, AuditFilter } from '../admin/audit.ts'
 import type { BackupView, KeyRotationView, VaultParty } from '../admin/custody.ts'
 import type { SettingsChange } from '../admin/project-changes.ts'
@@ -11,12 +12,12 @@ import type { Call } from '../domain/call.ts'
 import type { ApiKeyId, ProjectId } from '../domain/ids.ts'
 import type { ProjectSettings } from '../domain/project-settings.ts'
 import type { SessionUseCases } from './session-use-cases.ts'
-import type { WalletView } from '../wallet/wallet-view.ts'
-import type { DelegationUseCases } from './delegation-use-cases.ts'
+import type { NewWalletView, WalletView } from '../wallet/wallet-view.ts'
+import type { DelegationUseCases, SpendingUseCases } from './delegation-use-cases.ts'
 import type { WebhookUseCases } from './webhook-use-cases.ts'
 import type { EndUserUseCases } from './end-user-use-cases.ts'
 
-export type { AuditEventView, AuditFilter, BackupView, KeyRotationView, StatusView, VaultParty, WalletView }
+export type { AuditEventView, AuditFilter, BackupView, KeyRotationView, StatusView, VaultParty, NewWalletView, WalletView }
 
 export type KeyType = 'secp256k1' | 'ed25519'
 export type OwnerType = 'project' | 'end_user'
@@ -40,7 +41,7 @@ export type WalletUseCases = {
       /** Of an end user's first wallet: what the cosigner writes into its own register. */
       readonly walletSecret: { readonly publicKey: Uint8Array; readonly signature: Uint8Array } | undefined
     },
-  ) => Promise<WalletView>
+  ) => Promise<NewWalletView>
   readonly getWallet: (
     call: Call,
     args: { readonly walletRef: string; readonly keyType: KeyType | undefined },
@@ -63,6 +64,8 @@ export type WalletUseCases = {
     readonly refreshTimeMs: number
     readonly receipt: ReceiptView
   }>
+  readonly getImportKeys: (call: Call) => Promise<{ readonly daemon: ImportKeyView; readonly cosigner: ImportKeyView }>
+  readonly importPrivateKey: (call: Call, args: ImportRequestArgs) => Promise<NewWalletView>
   readonly exportPrivateKey: (call: Call, args: ExportRequestArgs) => Promise<ExportedKeyView>
   /** `depth` 0: as deep as the settings say. */
   readonly warmPresignatures: (
@@ -80,6 +83,33 @@ export type ExportRequestArgs = {
   readonly consent:
     | { readonly kind: 'wallet_secret'; readonly secretId: Uint8Array; readonly signature: Uint8Array }
     | { readonly kind: 'operator'; readonly approvalId: Uint8Array }
+}
+
+/** A key in two halves, each sealed to its party. Points as the engine encodes them. */
+export type ImportRequestArgs = {
+  readonly userId: string
+  readonly keyType: KeyType
+  readonly ownerType: OwnerType
+  readonly label: string
+  readonly walletSecret: { readonly publicKey: Uint8Array; readonly signature: Uint8Array } | undefined
+  readonly expireMs: number
+  readonly opening: {
+    readonly importId: Uint8Array
+    readonly publicKey: Uint8Array
+    readonly pointC: Uint8Array
+    readonly pointS: Uint8Array
+    readonly chainCode: Uint8Array
+  }
+  readonly envelopeC: Uint8Array
+  readonly envelopeS: Uint8Array
+}
+
+export type ImportKeyView = {
+  readonly partyId: Uint8Array
+  readonly identityKey: Uint8Array
+  readonly key: Uint8Array
+  readonly expireMs: number
+  readonly signature: Uint8Array
 }
 
 /** A share that its party has sealed to the owner's key. */
@@ -279,22 +309,9 @@ export type PermissionGrantJson = {
   }
 }
 
-export type ApiKeyView = {
-  readonly apiKeyId: ApiKeyId
-  readonly projectId: ProjectId
-  readonly name: string
-  readonly grants: readonly PermissionGrantJson[]
-  readonly allowedCidrs: readonly string[]
-  /** 0: no limit of its own. */
-  readonly requestsPerSecond: number
-  readonly expireTimeMs: number | undefined
-  readonly createTimeMs: number
-  readonly rotateTimeMs: number | undefined
-  readonly revokeTimeMs: number | undefined
-  readonly state: 'active' | 'expired' | 'revoked'
-}
+export type ApiKeyView = Omit<StoredApiKeyView, 'grants'> & { readonly grants: readonly PermissionGrantJson[] }
 
-/** `secret` is the whole text a caller presents: `csk_…`. */
+/** `secret` is the whole text a caller presents: `csk_…`; empty for a key that has a public key. */
 export type ApiKeyWithSecret = { readonly apiKey: ApiKeyView; readonly secret: string }
 
 export type FreezeScope = 'wallet' | 'api_key' | 'session_key' | 'venue_profile' | 'project' | 'all'
@@ -335,6 +352,9 @@ export type AdminUseCases = {
       readonly allowedCidrs: readonly string[]
       readonly requestsPerSecond: number
       readonly expireTimeMs: number | undefined
+      /** Base64 of an SPKI; undefined for a key that is to have a secret. */
+      readonly publicKey: string | undefined
+      readonly needsDeveloperAuth: boolean
     },
   ) => Promise<ApiKeyWithSecret>
   readonly getApiKey: (call: Call, args: { readonly apiKeyId: ApiKeyId }) => Promise<ApiKeyView>
@@ -357,7 +377,7 @@ export type AdminUseCases = {
 export type UseCases = {
   readonly wallets: WalletUseCases
   readonly signing: SigningUseCases
-  readonly delegation: DelegationUseCases
+  readonly delegation: DelegationUseCases & SpendingUseCases
   readonly session: SessionUseCases
   readonly endUsers: EndUserUseCases
   readonly audit: AuditUseCases

@@ -3,6 +3,7 @@ import type { SignTransactionRequest, VerifySignatureRequest } from '../../gen/c
 import { ListWalletsRequestSchema, SignerKind } from '../../gen/countersign/v1/wallet_pb.ts'
 import { fromWireTransaction, toWireAuthorization } from './evm-fields.ts'
 import { exportPrivateKeyHandler } from './export-handlers.ts'
+import { importHandlers } from './import-handlers.ts'
 import type { PageTokens } from './page-token.ts'
 import { listPage } from './paging.ts'
 import type { Handlers } from './pipeline.ts'
@@ -14,7 +15,7 @@ import type {
   VerifiedContent,
   WalletUseCases,
 } from './use-cases.ts'
-import { ownerTypes, toWireWallet, walletStates } from './wire-wallet.ts'
+import { ownerTypes, toWireNewWallet, toWireWallet, walletStates } from './wire-wallet.ts'
 import { keyTypes, nothingChosen, orAbsent, toTimestamp, toWireReceipt, toWireSignature } from './wire-words.ts'
 
 const SIGNER_KINDS = {
@@ -129,7 +130,7 @@ export const createWalletService = (
     const { userId, label, walletSecret: proof } = request
     const walletSecret = proof && { publicKey: proof.publicKey, signature: proof.signature }
     const args = { userId, keyType, ownerType, label, walletSecret }
-    return { wallet: toWireWallet(await wallets.createWallet(call, args)) }
+    return toWireNewWallet(await wallets.createWallet(call, args))
   },
   getWallet: async ({ wallet: walletRef, keyType }, call) => ({
     wallet: toWireWallet(await wallets.getWallet(call, { walletRef, keyType: keyTypes.fromWire(keyType) })),
@@ -147,6 +148,7 @@ export const createWalletService = (
   },
   signStream,
   exportPrivateKey: exportPrivateKeyHandler(wallets),
+  ...importHandlers(wallets),
   warmPresignatures: ({ wallet: walletRef, depth }, call) => wallets.warmPresignatures(call, { walletRef, depth }),
   refreshShares: async ({ wallet: walletRef }, call) => {
     const { wallet, refreshCount, refreshTimeMs, receipt } = await wallets.refreshShares(call, { walletRef })

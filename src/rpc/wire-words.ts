@@ -37,6 +37,15 @@ export const optionalTimestamp = <Name extends string>(name: Name, timeMs: numbe
 export const fromTimestamp = (timestamp: Timestamp | undefined): number | undefined =>
   timestamp === undefined ? undefined : timestampMs(timestamp)
 
+/** What is signed or sealed under a time holds whole milliseconds, so a finer one could not be the one that was meant. */
+export const readExpiry = (expireTime: Timestamp | undefined): number => {
+  const { seconds, nanos } = expireTime ?? { seconds: 0n, nanos: 0 }
+  const ms = Number(seconds) * 1_000 + nanos / 1_000_000
+  if (Number.isSafeInteger(ms) && ms >= 0) return ms
+  const violations = [{ field: 'expire_time', description: 'is a time in whole milliseconds' }]
+  throw failure('INVALID_REQUEST', { violations })
+}
+
 /** On the wire, empty text is absent text. */
 export const orAbsent = (text: string): string | undefined => (text === '' ? undefined : text)
 

@@ -11,6 +11,7 @@ import { findKey } from './find-key.ts'
 import { standingOf } from './key-standing.ts'
 import type { SessionNeeds } from './needs.ts'
 import { type SessionKeyView, viewSessionKey } from './session-key-view.ts'
+import { tellOfRevokedKey } from './tell-keys.ts'
 import { fromStoredTerms } from './terms.ts'
 
 const view = (needs: SessionNeeds, key: SessionKey): SessionKeyView =>
@@ -49,6 +50,7 @@ export const confirmSessionKey = async (
     const kind = args.accepted ? 'session.confirmed' : 'session.refused'
     appendAudit(tx, sessionEvent(call, key, { timeMs: nowMs, kind, details: { answerHash } }))
     if (args.accepted) return activate(tx, call, key, nowMs)
+    tellOfRevokedKey(tx, key, nowMs)
     deleteSessionSecrets(tx, sessionKeyId)
     return updateSessionKey(tx, sessionKeyId, { state: 'REVOKED' }, nowMs)
   })
@@ -74,6 +76,7 @@ export const revokeSessionKey = async (
       if (key.state === 'REVOKED') return key
       deleteSessionSecrets(tx, sessionKeyId)
       appendAudit(tx, sessionEvent(call, key, { timeMs: nowMs, kind: 'session.revoked' }))
+      tellOfRevokedKey(tx, key, nowMs)
       return updateSessionKey(tx, sessionKeyId, { state: 'REVOKED' }, nowMs)
     }),
   )
@@ -81,7 +84,7 @@ export const revokeSessionKey = async (
   return view(needs, revoked)
 }
 
-/** Refuses with PROFILE_INPUT_INVALID a name that the profile does not know, and text that is not of its encoding. */
+/** Refuses with PROFILE_INPUT_INVALID a name that the profile does not know, and text that is not of its form. */
 export const putVenueCredential = async (
   needs: SessionNeeds,
   call: Call,
@@ -89,12 +92,14 @@ export const putVenueCredential = async (
 ): Promise<SessionKeyView> => {
   const { sessionKeyId, state, profile: id } = findKey(needs, call, args.sessionKeyId, ['session:create'])
   if (state === 'REVOKED') throw failure('SESSION_REVOKED', { sessionKeyId })
-  const { profile } = needs.profiles().get(id)
+  const { profile, checkCredential } = needs.profiles().get(id)
   const { name } = args
   if (profile.credentials === undefined || !Object.hasOwn(profile.credentials, name)) {
     throw failure('PROFILE_INPUT_INVALID', { path: name, why: 'the profile has no such credential' })
   }
   const isMac = profile.hmacSecret?.credential === name
+  // What is signed with stays bytes; the others stand in headers and bodies, where a line feed would begin another one.
+  if (!isMac) checkCredential(name, Buffer.from(args.secret).toString('utf8'))
   const recordVersion = nextSecretVersion(needs.vault.read, sessionKeyId, name)
   const place = { sessionKeyId, name, kind: isMac ? 'hmac' : 'text', recordVersion } as const
   const encoding = isMac ? (profile.hmacSecret?.encoding ?? 'utf8') : 'utf8'

@@ -81,15 +81,17 @@ export const readAction = (prepared: PreparedKey, family: string, actionJson: st
     actionJson: Buffer.from(actionJson, 'utf8'),
   })
 
-/** An action of the wallet's own is not signed by a session key, whatever its scope. */
-export const requireSessionFlow = ({ ofWallet, ofCredential, loaded, key }: PreparedKey, needs: SessionNeeds, facts: ActionFacts): void => {
+/**
+ * An action of the wallet's own is not signed by a session key, whatever its scope (SESSION_SIGNER_MISMATCH); one under a
+ * credential waits until all of it was stored (CREDENTIAL_MISSING).
+ */
+export const requireSessionFlow = (prepared: PreparedKey, needs: SessionNeeds, facts: ActionFacts): void => {
+  const { ofWallet, ofCredential, neededCredentials, key } = prepared
   if (ofWallet.has(facts.flow)) {
     throw failure('SESSION_SIGNER_MISMATCH', { why: `${facts.action} is signed by the wallet itself` })
   }
-  const secret = loaded.profile.hmacSecret?.credential
-  if (ofCredential.has(facts.flow) && secret !== undefined) {
-    needs.sessionSecrets.require(key.sessionKeyId, secret, key.publicKey)
-  }
+  if (!ofCredential.has(facts.flow)) return
+  for (const name of neededCredentials) needs.sessionSecrets.require(key.sessionKeyId, name, key.publicKey)
 }
 
 /** What an action charges to its key's day. Refuses with LIMIT_EXCEEDED and MARK_STALE. */

@@ -33,6 +33,8 @@ export type PreparedKey = {
   readonly ofWallet: ReadonlySet<string>
   /** Flows that need the secret that MACs are made with. */
   readonly ofCredential: ReadonlySet<string>
+  /** What such a flow carries beside it: the credentials that the profile does not call optional. */
+  readonly neededCredentials: readonly string[]
 }
 
 /** What was built when the key was made and what later requests need of it. */
@@ -91,6 +93,7 @@ export const prepareKey = (needs: Pick<SessionNeeds, 'profiles'>, reader: Reader
     hasCredentials: loaded.profile.credentials !== undefined,
     ofWallet: flowsSignedBy(loaded, 'wallet'),
     ofCredential: flowsSignedBy(loaded, 'credential'),
+    neededCredentials: Object.entries(loaded.profile.credentials ?? {}).flatMap(([name, shape]) => ('optional' in shape ? [] : [name])),
   }
   known.set(key, prepared)
   return prepared

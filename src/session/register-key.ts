@@ -29,6 +29,7 @@ import { makeKey, type KeyPlan } from './make-key.ts'
 import type { SessionNeeds } from './needs.ts'
 import { registrationOf, type StoredRegistration } from './prepared-key.ts'
 import { type SessionKeyView, viewSessionKey } from './session-key-view.ts'
+import { tellOfNewKey } from './tell-keys.ts'
 import { fromStoredTerms, type JsonRecord } from './terms.ts'
 
 export type RegisteredKey = {
@@ -51,6 +52,7 @@ export const registerKey = async (needs: SessionNeeds, call: Call, plan: () => K
   const behind = [
     { scope: 'venue_profile', id: key.profile },
     { scope: 'session_key', id: key.sessionKeyId },
+    ...(key.grantId === undefined ? [] : [{ scope: 'grant', id: key.grantId } as const]),
   ] as const
   const passage = needs.fences.enter(behind)
   try {
@@ -210,6 +212,7 @@ const store = (needs: SessionNeeds, call: Call, { sessionKeyId }: SessionKey, si
   const payload = Buffer.from((signed?.keep[PAYLOAD] ?? '0x').slice(2), 'hex')
   const stored = { registration: registration as JsonRecord, payload }
   const made = updateSessionKey(tx, sessionKeyId, { ...stored, state: 'PENDING' }, nowMs)
+  tellOfNewKey(tx, made, nowMs)
   return isSent ? made : activate(tx, call, made, nowMs)
 }
 

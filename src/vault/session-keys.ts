@@ -1,5 +1,5 @@
 import { failure } from '../domain/failure.ts'
-import type { ProjectId, RequestId, SessionKeyId, WalletId } from '../domain/ids.ts'
+import type { GrantId, ProjectId, RequestId, SessionKeyId, WalletId } from '../domain/ids.ts'
 import { walletIdFromBytes, walletIdToBytes } from '../domain/ids.ts'
 import { canonicalJson, type JsonValue } from './canonical-json.ts'
 import { requireProject } from './projects.ts'
@@ -244,6 +244,29 @@ export const listActiveOfWallet = (reader: Reader, walletId: WalletId, limit: nu
       limit,
     )
     .map((row) => toKey(reader, row))
+
+/** Not revoked, made under one grant, those that are being made included. */
+export const listKeysOfGrant = (reader: Reader, grantId: GrantId): SessionKey[] =>
+  reader
+    .all<Row>(`SELECT * FROM session_keys WHERE grant_id = ? AND state <> 'REVOKED' ORDER BY number`, grantId)
+    .map((row) => toKey(reader, row))
+
+/** What the index of ends is over. */
+const END = 'min(expire_ms, coalesce(retire_ms, expire_ms))'
+const ENDED = `SELECT * FROM session_keys WHERE state IN ('PENDING', 'ACTIVE') AND ${END} >= ? AND ${END} < ?
+  AND (${END} > ? OR number > ?) ORDER BY ${END}, number LIMIT ?`
+
+export type EndedPage = {
+  /** Those that ended then go on after `afterNumber`. */
+  readonly afterMs: number
+  readonly afterNumber: bigint
+  readonly beforeMs: number
+  readonly limit: number
+}
+
+/** Of any project, keys that ended by time, in the order of their ends. */
+export const listEndedSessionKeys = (reader: Reader, { afterMs, afterNumber, beforeMs, limit }: EndedPage): SessionKey[] =>
+  reader.all<Row>(ENDED, afterMs, beforeMs, afterMs, afterNumber, limit).map((row) => toKey(reader, row))
 
 /** Keys of a project with this address, newest first. */
 export const findSessionKeysByAddress = (reader: Reader, project: ProjectId, address: string): SessionKey[] =>

@@ -8,7 +8,8 @@ import { insertProject } from '../../src/vault/projects.ts'
 import { deliveryBacklog, EVENT_LIFE_MS, pruneWebhooks, redeliver } from '../../src/vault/webhook-deliveries.ts'
 import { deleteWebhook, findWebhook, insertWebhook, updateWebhook, type Webhook } from '../../src/vault/webhooks.ts'
 import { makeVault, NOW, openVaultAt, tamper } from '../vault/fixture.ts'
-import { LOOPBACK, openReceiver, openScene, type Respond, type Scene } from './webhook-scene.ts'
+import type { Respond } from './webhook-receiver.ts'
+import { LOOPBACK, openReceiver, openScene, type Scene } from './webhook-scene.ts'
 
 const states = (scene: Scene, webhook: Webhook) => scene.deliveries(webhook).map(({ state }) => state)
 const all = (count: number, state: string) => Array.from({ length: count }, () => state)

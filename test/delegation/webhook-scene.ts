@@ -1,6 +1,4 @@
 /** Receivers on this machine, a vault, and a dispatcher whose clock goes only when it is told to. */
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { onTestFinished, vi } from 'vitest'
 import { type AttemptReport, type DispatcherNeeds, type Timers, WebhookDispatcher } from '../../src/delegation/webhook-dispatcher.ts'
 import { generateWebhookSecret } from '../../src/delegation/webhook-format.ts'
@@ -13,28 +11,13 @@ import { type Delivery, listDeliveries } from '../../src/vault/webhook-deliverie
 import { recordWebhookEvent } from '../../src/vault/webhook-outbox.ts'
 import { insertWebhook, type Webhook } from '../../src/vault/webhooks.ts'
 import { makeVault, NOW } from '../vault/fixture.ts'
+import { listenReceiver, type Receiver, type Respond } from './webhook-receiver.ts'
 
-export type Received = { readonly headers: IncomingMessage['headers']; readonly body: string; readonly url: string | undefined }
-export type Receiver = { readonly url: string; readonly received: Received[] }
-export type Respond = (response: ServerResponse, index: number, request: IncomingMessage) => void
-
-/** Answers 204 unless told otherwise. */
-export const openReceiver = async (respond: Respond = (response) => response.writeHead(204).end()): Promise<Receiver> => {
-  const received: Received[] = []
-  const server = createServer((request, response) => {
-    let body = ''
-    request.on('data', (chunk: Buffer) => (body += chunk.toString()))
-    request.on('end', () => {
-      received.push({ headers: request.headers, body, url: request.url })
-      respond(response, received.length - 1, request)
-    })
-  })
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  onTestFinished(() => {
-    server.closeAllConnections()
-    server.close()
-  })
-  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/hook`, received }
+/** Until the test ends. */
+export const openReceiver = async (respond?: Respond): Promise<Receiver> => {
+  const receiver = await listenReceiver(respond)
+  onTestFinished(receiver.close)
+  return receiver
 }
 
 type Waiting = { readonly run: () => void; readonly atMs: number }

@@ -41,6 +41,11 @@ describe('types', () => {
     'a-b',
     'a(b)',
     'Mail,Person',
+    ':Mail',
+    'Mail:',
+    'Venue::Mail',
+    'Venue:9Mail',
+    'Venue: Mail',
   ])('refuses a struct named %j', (name) => {
     expect(refusal(withType(name))).toMatchObject({ reason: 'TYPED_DATA_INVALID', facts: { path: 'types' } })
   })

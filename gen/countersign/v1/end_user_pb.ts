@@ -2,18 +2,18 @@
 // @generated from file countersign/v1/end_user.proto (package countersign.v1, syntax proto3)
 /* eslint-disable */
 
-import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
+import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_buf_validate_validate } from "../../buf/validate/validate_pb.ts";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
-import type { Message } from "@bufbuild/protobuf";
+import type { Message, UnknownEnum } from "@bufbuild/protobuf";
 
 /**
  * Describes the file countersign/v1/end_user.proto.
  */
 export const file_countersign_v1_end_user: GenFile = /*@__PURE__*/
-  fileDesc("Ch1jb3VudGVyc2lnbi92MS9lbmRfdXNlci5wcm90bxIOY291bnRlcnNpZ24udjEingEKDFdhbGxldFNlY3JldBIYChB3YWxsZXRfc2VjcmV0X2lkGAEgASgJEhIKCnB1YmxpY19rZXkYAiABKAkSLwoLdmFsaWRfdW50aWwYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC2NyZWF0ZV90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCLQAQobUmVnaXN0ZXJXYWxsZXRTZWNyZXRSZXF1ZXN0EjkKEHdhbGxldF9zZWNyZXRfaWQYASABKAlCH7pIHNgBAXIXMhVeW2EtekEtWjAtOS1dezEsMTAwfSQSHAoKcHVibGljX2tleRgCIAEoCUIIukgFcgOYAXwSNwoLdmFsaWRfdW50aWwYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wQga6SAPIAQESHwoKcmVxdWVzdF9pZBgEIAEoCUILukgI2AEBcgOwAQEiUwocUmVnaXN0ZXJXYWxsZXRTZWNyZXRSZXNwb25zZRIzCg13YWxsZXRfc2VjcmV0GAEgASgLMhwuY291bnRlcnNpZ24udjEuV2FsbGV0U2VjcmV0IhoKGExpc3RXYWxsZXRTZWNyZXRzUmVxdWVzdCJbChlMaXN0V2FsbGV0U2VjcmV0c1Jlc3BvbnNlEj4KDndhbGxldF9zZWNyZXRzGAEgAygLMhwuY291bnRlcnNpZ24udjEuV2FsbGV0U2VjcmV0Qgi6SAWSAQIQBSJ0ChlSZXZva2VXYWxsZXRTZWNyZXRSZXF1ZXN0EjYKEHdhbGxldF9zZWNyZXRfaWQYASABKAlCHLpIGXIXMhVeW2EtekEtWjAtOS1dezEsMTAwfSQSHwoKcmVxdWVzdF9pZBgCIAEoCUILukgI2AEBcgOwAQEiUQoaUmV2b2tlV2FsbGV0U2VjcmV0UmVzcG9uc2USMwoNd2FsbGV0X3NlY3JldBgBIAEoCzIcLmNvdW50ZXJzaWduLnYxLldhbGxldFNlY3JldDLaAgoORW5kVXNlclNlcnZpY2UScQoUUmVnaXN0ZXJXYWxsZXRTZWNyZXQSKy5jb3VudGVyc2lnbi52MS5SZWdpc3RlcldhbGxldFNlY3JldFJlcXVlc3QaLC5jb3VudGVyc2lnbi52MS5SZWdpc3RlcldhbGxldFNlY3JldFJlc3BvbnNlEmgKEUxpc3RXYWxsZXRTZWNyZXRzEiguY291bnRlcnNpZ24udjEuTGlzdFdhbGxldFNlY3JldHNSZXF1ZXN0GikuY291bnRlcnNpZ24udjEuTGlzdFdhbGxldFNlY3JldHNSZXNwb25zZRJrChJSZXZva2VXYWxsZXRTZWNyZXQSKS5jb3VudGVyc2lnbi52MS5SZXZva2VXYWxsZXRTZWNyZXRSZXF1ZXN0GiouY291bnRlcnNpZ24udjEuUmV2b2tlV2FsbGV0U2VjcmV0UmVzcG9uc2VCNVozY291bnRlcnNpZ24uZGV2L2dlbi9nby9jb3VudGVyc2lnbi92MTtjb3VudGVyc2lnbnYxYgZwcm90bzM", [file_buf_validate_validate, file_google_protobuf_timestamp]);
+  fileDesc("Ch1jb3VudGVyc2lnbi92MS9lbmRfdXNlci5wcm90bxIOY291bnRlcnNpZ24udjEingEKDFdhbGxldFNlY3JldBIYChB3YWxsZXRfc2VjcmV0X2lkGAEgASgJEhIKCnB1YmxpY19rZXkYAiABKAkSLwoLdmFsaWRfdW50aWwYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC2NyZWF0ZV90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKYAQoNQ29zaWduZXJPcmRlchIaCglzaWduZWRfYnkYASABKAxCB7pIBHoCaCASGgoJc2lnbmF0dXJlGAIgASgMQge6SAR6AmhAEjcKC2V4cGlyZV90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEIGukgDyAEBEhYKBW5vbmNlGAQgASgMQge6SAR6AmggIocCChtSZWdpc3RlcldhbGxldFNlY3JldFJlcXVlc3QSOQoQd2FsbGV0X3NlY3JldF9pZBgBIAEoCUIfukgc2AEBchcyFV5bYS16QS1aMC05LV17MSwxMDB9JBIcCgpwdWJsaWNfa2V5GAIgASgJQgi6SAVyA5gBfBI3Cgt2YWxpZF91bnRpbBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBCBrpIA8gBARIfCgpyZXF1ZXN0X2lkGAQgASgJQgu6SAjYAQFyA7ABARI1Cg5jb3NpZ25lcl9vcmRlchgFIAEoCzIdLmNvdW50ZXJzaWduLnYxLkNvc2lnbmVyT3JkZXIiUwocUmVnaXN0ZXJXYWxsZXRTZWNyZXRSZXNwb25zZRIzCg13YWxsZXRfc2VjcmV0GAEgASgLMhwuY291bnRlcnNpZ24udjEuV2FsbGV0U2VjcmV0IhoKGExpc3RXYWxsZXRTZWNyZXRzUmVxdWVzdCJbChlMaXN0V2FsbGV0U2VjcmV0c1Jlc3BvbnNlEj4KDndhbGxldF9zZWNyZXRzGAEgAygLMhwuY291bnRlcnNpZ24udjEuV2FsbGV0U2VjcmV0Qgi6SAWSAQIQBSKrAQoZUmV2b2tlV2FsbGV0U2VjcmV0UmVxdWVzdBI2ChB3YWxsZXRfc2VjcmV0X2lkGAEgASgJQhy6SBlyFzIVXlthLXpBLVowLTktXXsxLDEwMH0kEh8KCnJlcXVlc3RfaWQYAiABKAlCC7pICNgBAXIDsAEBEjUKDmNvc2lnbmVyX29yZGVyGAMgASgLMh0uY291bnRlcnNpZ24udjEuQ29zaWduZXJPcmRlciJRChpSZXZva2VXYWxsZXRTZWNyZXRSZXNwb25zZRIzCg13YWxsZXRfc2VjcmV0GAEgASgLMhwuY291bnRlcnNpZ24udjEuV2FsbGV0U2VjcmV0Io0BCgdFbmRVc2VyEg8KB3VzZXJfaWQYASABKAkSEgoKcHJvamVjdF9pZBgCIAEoCRIvCgtjcmVhdGVfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLAoKaWRlbnRpdGllcxgEIAMoCzIYLmNvdW50ZXJzaWduLnYxLklkZW50aXR5InoKCElkZW50aXR5EiwKBm1ldGhvZBgBIAEoDjIcLmNvdW50ZXJzaWduLnYxLlNpZ25Jbk1ldGhvZBIPCgdzdWJqZWN0GAIgASgJEi8KC2NyZWF0ZV90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCL2AQoGU2lnbkluEikKCGVuZF91c2VyGAEgASgLMhcuY291bnRlcnNpZ24udjEuRW5kVXNlchIXCg9pc19uZXdfZW5kX3VzZXIYAiABKAgSFAoMYWNjZXNzX3Rva2VuGAMgASgJEjwKGGFjY2Vzc190b2tlbl9leHBpcmVfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASFQoNcmVmcmVzaF90b2tlbhgFIAEoCRI9ChlyZWZyZXNoX3Rva2VuX2V4cGlyZV90aW1lGAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJoChpBdXRoZW50aWNhdGVXaXRoSnd0UmVxdWVzdBIxCgpwcm9qZWN0X2lkGAEgASgJQh26SBpyGDIWXlthLXpdW2EtejAtOS1dezAsNjJ9JBIXCgNqd3QYAiABKAlCCrpIB3IFEAEYgEAiRgobQXV0aGVudGljYXRlV2l0aEp3dFJlc3BvbnNlEicKB3NpZ25faW4YASABKAsyFi5jb3VudGVyc2lnbi52MS5TaWduSW4iZQoVU3RhcnRFbWFpbENvZGVSZXF1ZXN0EjEKCnByb2plY3RfaWQYASABKAlCHbpIGnIYMhZeW2Etel1bYS16MC05LV17MCw2Mn0kEhkKBWVtYWlsGAIgASgJQgq6SAdyBRADGP4BIloKFlN0YXJ0RW1haWxDb2RlUmVzcG9uc2USDwoHZmxvd19pZBgBIAEoCRIvCgtleHBpcmVfdGltZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiiAEKFlZlcmlmeUVtYWlsQ29kZVJlcXVlc3QSMQoKcHJvamVjdF9pZBgBIAEoCUIdukgachgyFl5bYS16XVthLXowLTktXXswLDYyfSQSGgoHZmxvd19pZBgCIAEoCUIJukgGcgQQARhAEh8KBGNvZGUYAyABKAlCEbpIDnIMMgpeWzAtOV17OH0kIkIKF1ZlcmlmeUVtYWlsQ29kZVJlc3BvbnNlEicKB3NpZ25faW4YASABKAsyFi5jb3VudGVyc2lnbi52MS5TaWduSW4ilgEKEFN0YXJ0T2lkY1JlcXVlc3QSMQoKcHJvamVjdF9pZBgBIAEoCUIdukgachgyFl5bYS16XVthLXowLTktXXswLDYyfSQSLwoIcHJvdmlkZXIYAiABKAlCHbpIGnIYMhZeW2Etel1bYS16MC05LV17MCwzMX0kEh4KDHJlZGlyZWN0X3VyaRgDIAEoCUIIukgFcgMYgAQijgEKEVN0YXJ0T2lkY1Jlc3BvbnNlEg8KB2Zsb3dfaWQYASABKAkSGQoRYXV0aG9yaXphdGlvbl91cmwYAiABKAkSDQoFc3RhdGUYAyABKAkSDQoFbm9uY2UYBCABKAkSLwoLZXhwaXJlX3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIlYKCE9pZGNDb2RlEhgKBGNvZGUYASABKAlCCrpIB3IFEAEYgCASGQoFc3RhdGUYAiABKAlCCrpIB3IFEAEYgAISFQoDaXNzGAMgASgJQgi6SAVyAxiABCLGAQobQXV0aGVudGljYXRlV2l0aE9pZGNSZXF1ZXN0EjEKCnByb2plY3RfaWQYASABKAlCHbpIGnIYMhZeW2Etel1bYS16MC05LV17MCw2Mn0kEhoKB2Zsb3dfaWQYAiABKAlCCbpIBnIEEAEYQBIoCgRjb2RlGAMgASgLMhguY291bnRlcnNpZ24udjEuT2lkY0NvZGVIABIeCghpZF90b2tlbhgEIAEoCUIKukgHcgUQARiAQEgAQg4KBXByb29mEgW6SAIIASJHChxBdXRoZW50aWNhdGVXaXRoT2lkY1Jlc3BvbnNlEicKB3NpZ25faW4YASABKAsyFi5jb3VudGVyc2lnbi52MS5TaWduSW4ikAEKGVJlZnJlc2hBY2Nlc3NUb2tlblJlcXVlc3QSMQoKcHJvamVjdF9pZBgBIAEoCUIdukgachgyFl5bYS16XVthLXowLTktXXswLDYyfSQSHwoNcmVmcmVzaF90b2tlbhgCIAEoCUIIukgFcgMYgAISHwoKcmVxdWVzdF9pZBgDIAEoCUILukgI2AEBcgOwAQEiRQoaUmVmcmVzaEFjY2Vzc1Rva2VuUmVzcG9uc2USJwoHc2lnbl9pbhgBIAEoCzIWLmNvdW50ZXJzaWduLnYxLlNpZ25JbiKEAQoOU2lnbk91dFJlcXVlc3QSMQoKcHJvamVjdF9pZBgBIAEoCUIdukgachgyFl5bYS16XVthLXowLTktXXswLDYyfSQSHwoNcmVmcmVzaF90b2tlbhgCIAEoCUIIukgFcgMYgAISHgoMYWNjZXNzX3Rva2VuGAMgASgJQgi6SAVyAxiAQCIRCg9TaWduT3V0UmVzcG9uc2UiPgoaVmFsaWRhdGVBY2Nlc3NUb2tlblJlcXVlc3QSIAoMYWNjZXNzX3Rva2VuGAEgASgJQgq6SAdyBRABGIBAItYBChtWYWxpZGF0ZUFjY2Vzc1Rva2VuUmVzcG9uc2USKQoIZW5kX3VzZXIYASABKAsyFy5jb3VudGVyc2lnbi52MS5FbmRVc2VyEiwKBm1ldGhvZBgCIAEoDjIcLmNvdW50ZXJzaWduLnYxLlNpZ25Jbk1ldGhvZBItCglhdXRoX3RpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC2V4cGlyZV90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJGChFHZXRFbmRVc2VyUmVxdWVzdBIxCgd1c2VyX2lkGAEgASgJQiC6SB1yGzIZXltBLVphLXowLTkuXzpALV17MCwxMjh9JCI/ChJHZXRFbmRVc2VyUmVzcG9uc2USKQoIZW5kX3VzZXIYASABKAsyFy5jb3VudGVyc2lnbi52MS5FbmRVc2VyKnkKDFNpZ25Jbk1ldGhvZBIeChpTSUdOX0lOX01FVEhPRF9VTlNQRUNJRklFRBAAEhYKElNJR05fSU5fTUVUSE9EX0pXVBABEhgKFFNJR05fSU5fTUVUSE9EX0VNQUlMEAISFwoTU0lHTl9JTl9NRVRIT0RfT0lEQxADMtIJCg5FbmRVc2VyU2VydmljZRJuChNBdXRoZW50aWNhdGVXaXRoSnd0EiouY291bnRlcnNpZ24udjEuQXV0aGVudGljYXRlV2l0aEp3dFJlcXVlc3QaKy5jb3VudGVyc2lnbi52MS5BdXRoZW50aWNhdGVXaXRoSnd0UmVzcG9uc2USXwoOU3RhcnRFbWFpbENvZGUSJS5jb3VudGVyc2lnbi52MS5TdGFydEVtYWlsQ29kZVJlcXVlc3QaJi5jb3VudGVyc2lnbi52MS5TdGFydEVtYWlsQ29kZVJlc3BvbnNlEmIKD1ZlcmlmeUVtYWlsQ29kZRImLmNvdW50ZXJzaWduLnYxLlZlcmlmeUVtYWlsQ29kZVJlcXVlc3QaJy5jb3VudGVyc2lnbi52MS5WZXJpZnlFbWFpbENvZGVSZXNwb25zZRJQCglTdGFydE9pZGMSIC5jb3VudGVyc2lnbi52MS5TdGFydE9pZGNSZXF1ZXN0GiEuY291bnRlcnNpZ24udjEuU3RhcnRPaWRjUmVzcG9uc2UScQoUQXV0aGVudGljYXRlV2l0aE9pZGMSKy5jb3VudGVyc2lnbi52MS5BdXRoZW50aWNhdGVXaXRoT2lkY1JlcXVlc3QaLC5jb3VudGVyc2lnbi52MS5BdXRoZW50aWNhdGVXaXRoT2lkY1Jlc3BvbnNlEmsKElJlZnJlc2hBY2Nlc3NUb2tlbhIpLmNvdW50ZXJzaWduLnYxLlJlZnJlc2hBY2Nlc3NUb2tlblJlcXVlc3QaKi5jb3VudGVyc2lnbi52MS5SZWZyZXNoQWNjZXNzVG9rZW5SZXNwb25zZRJKCgdTaWduT3V0Eh4uY291bnRlcnNpZ24udjEuU2lnbk91dFJlcXVlc3QaHy5jb3VudGVyc2lnbi52MS5TaWduT3V0UmVzcG9uc2USbgoTVmFsaWRhdGVBY2Nlc3NUb2tlbhIqLmNvdW50ZXJzaWduLnYxLlZhbGlkYXRlQWNjZXNzVG9rZW5SZXF1ZXN0GisuY291bnRlcnNpZ24udjEuVmFsaWRhdGVBY2Nlc3NUb2tlblJlc3BvbnNlElMKCkdldEVuZFVzZXISIS5jb3VudGVyc2lnbi52MS5HZXRFbmRVc2VyUmVxdWVzdBoiLmNvdW50ZXJzaWduLnYxLkdldEVuZFVzZXJSZXNwb25zZRJxChRSZWdpc3RlcldhbGxldFNlY3JldBIrLmNvdW50ZXJzaWduLnYxLlJlZ2lzdGVyV2FsbGV0U2VjcmV0UmVxdWVzdBosLmNvdW50ZXJzaWduLnYxLlJlZ2lzdGVyV2FsbGV0U2VjcmV0UmVzcG9uc2USaAoRTGlzdFdhbGxldFNlY3JldHMSKC5jb3VudGVyc2lnbi52MS5MaXN0V2FsbGV0U2VjcmV0c1JlcXVlc3QaKS5jb3VudGVyc2lnbi52MS5MaXN0V2FsbGV0U2VjcmV0c1Jlc3BvbnNlEmsKElJldm9rZVdhbGxldFNlY3JldBIpLmNvdW50ZXJzaWduLnYxLlJldm9rZVdhbGxldFNlY3JldFJlcXVlc3QaKi5jb3VudGVyc2lnbi52MS5SZXZva2VXYWxsZXRTZWNyZXRSZXNwb25zZUI1WjNjb3VudGVyc2lnbi5kZXYvZ2VuL2dvL2NvdW50ZXJzaWduL3YxO2NvdW50ZXJzaWdudjFiBnByb3RvMw", [file_buf_validate_validate, file_google_protobuf_timestamp]);
 
 /**
  * A key on a device of an end user.
@@ -58,6 +58,51 @@ export const WalletSecretSchema: GenMessage<WalletSecret> = /*@__PURE__*/
   messageDesc(file_countersign_v1_end_user, 0);
 
 /**
+ * A change of the cosigner's own register of wallet secrets, which decides what it hands over for an export. Nothing the
+ * daemon does changes that register: the order is signed by a wallet secret that is in it.
+ *
+ * @generated from message countersign.v1.CosignerOrder
+ */
+export type CosignerOrder = Message<"countersign.v1.CosignerOrder"> & {
+  /**
+   * SHA-256 of the SubjectPublicKeyInfo of the wallet secret that signed.
+   *
+   * @generated from field: bytes signed_by = 1;
+   */
+  signedBy: Uint8Array;
+
+  /**
+   * ECDSA over SHA-256, r and s of 32 bytes each, big-endian, of the statement `countersign/wallet-secret/v1` over the
+   * cosigner's id, the project id, the user id, `bind` or `remove`, the public key that it is about, the expiry and the
+   * nonce (docs/protocol.md, section 14).
+   *
+   * @generated from field: bytes signature = 2;
+   */
+  signature: Uint8Array;
+
+  /**
+   * When the order ends: at most five minutes ahead, whole milliseconds.
+   *
+   * @generated from field: google.protobuf.Timestamp expire_time = 3;
+   */
+  expireTime?: Timestamp | undefined;
+
+  /**
+   * 32 random bytes, good once.
+   *
+   * @generated from field: bytes nonce = 4;
+   */
+  nonce: Uint8Array;
+};
+
+/**
+ * Describes the message countersign.v1.CosignerOrder.
+ * Use `create(CosignerOrderSchema)` to create a new message.
+ */
+export const CosignerOrderSchema: GenMessage<CosignerOrder> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_end_user, 1);
+
+/**
  * Asks for a key to be registered.
  *
  * @generated from message countersign.v1.RegisterWalletSecretRequest
@@ -90,6 +135,15 @@ export type RegisterWalletSecretRequest = Message<"countersign.v1.RegisterWallet
    * @generated from field: string request_id = 4;
    */
   requestId: string;
+
+  /**
+   * Takes the key into the cosigner's register as well, where it exports nothing for 24 hours. The first key came there
+   * with the user's first wallet. What the cosigner does not take is WALLET_SECRET_REFUSED, and the key is not registered
+   * here either.
+   *
+   * @generated from field: countersign.v1.CosignerOrder cosigner_order = 5;
+   */
+  cosignerOrder?: CosignerOrder | undefined;
 };
 
 /**
@@ -97,7 +151,7 @@ export type RegisterWalletSecretRequest = Message<"countersign.v1.RegisterWallet
  * Use `create(RegisterWalletSecretRequestSchema)` to create a new message.
  */
 export const RegisterWalletSecretRequestSchema: GenMessage<RegisterWalletSecretRequest> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_end_user, 1);
+  messageDesc(file_countersign_v1_end_user, 2);
 
 /**
  * The key that was registered.
@@ -118,7 +172,7 @@ export type RegisterWalletSecretResponse = Message<"countersign.v1.RegisterWalle
  * Use `create(RegisterWalletSecretResponseSchema)` to create a new message.
  */
 export const RegisterWalletSecretResponseSchema: GenMessage<RegisterWalletSecretResponse> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_end_user, 2);
+  messageDesc(file_countersign_v1_end_user, 3);
 
 /**
  * Asks for the caller's wallet secrets.
@@ -133,7 +187,7 @@ export type ListWalletSecretsRequest = Message<"countersign.v1.ListWalletSecrets
  * Use `create(ListWalletSecretsRequestSchema)` to create a new message.
  */
 export const ListWalletSecretsRequestSchema: GenMessage<ListWalletSecretsRequest> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_end_user, 3);
+  messageDesc(file_countersign_v1_end_user, 4);
 
 /**
  * All of them: there are never more than five.
@@ -154,7 +208,7 @@ export type ListWalletSecretsResponse = Message<"countersign.v1.ListWalletSecret
  * Use `create(ListWalletSecretsResponseSchema)` to create a new message.
  */
 export const ListWalletSecretsResponseSchema: GenMessage<ListWalletSecretsResponse> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_end_user, 4);
+  messageDesc(file_countersign_v1_end_user, 5);
 
 /**
  * Asks for a wallet secret to be taken back.
@@ -175,6 +229,13 @@ export type RevokeWalletSecretRequest = Message<"countersign.v1.RevokeWalletSecr
    * @generated from field: string request_id = 2;
    */
   requestId: string;
+
+  /**
+   * Takes the key out of the cosigner's register as well; without it the key goes on counting there.
+   *
+   * @generated from field: countersign.v1.CosignerOrder cosigner_order = 3;
+   */
+  cosignerOrder?: CosignerOrder | undefined;
 };
 
 /**
@@ -182,7 +243,7 @@ export type RevokeWalletSecretRequest = Message<"countersign.v1.RevokeWalletSecr
  * Use `create(RevokeWalletSecretRequestSchema)` to create a new message.
  */
 export const RevokeWalletSecretRequestSchema: GenMessage<RevokeWalletSecretRequest> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_end_user, 5);
+  messageDesc(file_countersign_v1_end_user, 6);
 
 /**
  * The wallet secret that is gone.
@@ -203,11 +264,760 @@ export type RevokeWalletSecretResponse = Message<"countersign.v1.RevokeWalletSec
  * Use `create(RevokeWalletSecretResponseSchema)` to create a new message.
  */
 export const RevokeWalletSecretResponseSchema: GenMessage<RevokeWalletSecretResponse> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_end_user, 6);
+  messageDesc(file_countersign_v1_end_user, 7);
+
+/**
+ * Somebody who has signed in to a project.
+ *
+ * @generated from message countersign.v1.EndUser
+ */
+export type EndUser = Message<"countersign.v1.EndUser"> & {
+  /**
+   * What their wallets and grants are under: of who signs in with JWTs the id that these name, of others `usr_` and 32
+   * hexadecimal digits.
+   *
+   * @generated from field: string user_id = 1;
+   */
+  userId: string;
+
+  /**
+   * The project.
+   *
+   * @generated from field: string project_id = 2;
+   */
+  projectId: string;
+
+  /**
+   * When they first signed in.
+   *
+   * @generated from field: google.protobuf.Timestamp create_time = 3;
+   */
+  createTime?: Timestamp | undefined;
+
+  /**
+   * What they are known again by, at most 100.
+   *
+   * @generated from field: repeated countersign.v1.Identity identities = 4;
+   */
+  identities: Identity[];
+};
+
+/**
+ * Describes the message countersign.v1.EndUser.
+ * Use `create(EndUserSchema)` to create a new message.
+ */
+export const EndUserSchema: GenMessage<EndUser> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_end_user, 8);
+
+/**
+ * What an end user is known again by.
+ *
+ * @generated from message countersign.v1.Identity
+ */
+export type Identity = Message<"countersign.v1.Identity"> & {
+  /**
+   * How they sign in with it.
+   *
+   * @generated from field: countersign.v1.SignInMethod method = 1;
+   */
+  method: SignInMethod;
+
+  /**
+   * The user id of a JWT, an e-mail address in lower case, or the provider's issuer and its name for the person with a
+   * space between them.
+   *
+   * @generated from field: string subject = 2;
+   */
+  subject: string;
+
+  /**
+   * When they first signed in with it.
+   *
+   * @generated from field: google.protobuf.Timestamp create_time = 3;
+   */
+  createTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message countersign.v1.Identity.
+ * Use `create(IdentitySchema)` to create a new message.
+ */
+export const IdentitySchema: GenMessage<Identity> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_end_user, 9);
+
+/**
+ * What signing in gives.
+ *
+ * @generated from message countersign.v1.SignIn
+ */
+export type SignIn = Message<"countersign.v1.SignIn"> & {
+  /**
+   * Who it is.
+   *
+   * @generated from field: countersign.v1.EndUser end_user = 1;
+   */
+  endUser?: EndUser | undefined;
+
+  /**
+   * It is their first sign-in.
+   *
+   * @generated from field: bool is_new_end_user = 2;
+   */
+  isNewEndUser: boolean;
+
+  /**
+   * Send it as `authorization: Bearer …`.
+   *
+   * @generated from field: string access_token = 3;
+   */
+  accessToken: string;
+
+  /**
+   * When that is over.
+   *
+   * @generated from field: google.protobuf.Timestamp access_token_expire_time = 4;
+   */
+  accessTokenExpireTime?: Timestamp | undefined;
+
+  /**
+   * `crt_` and more, for RefreshAccessToken. Empty after AuthenticateWithJwt, and where it is in a cookie.
+   *
+   * @generated from field: string refresh_token = 5;
+   */
+  refreshToken: string;
+
+  /**
+   * When that is over. Not set where there is none.
+   *
+   * @generated from field: google.protobuf.Timestamp refresh_token_expire_time = 6;
+   */
+  refreshTokenExpireTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message countersign.v1.SignIn.
+ * Use `create(SignInSchema)` to create a new message.
+ */
+export const SignInSchema: GenMessage<SignIn> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_end_user, 10);
+
+/**
+ * Asks to be signed in with a JWT.
+ *
+ * @generated from message countersign.v1.AuthenticateWithJwtRequest
+ */
+export type AuthenticateWithJwtRequest = Message<"countersign.v1.AuthenticateWithJwtRequest"> & {
+  /**
+   * The project.
+   *
+   * @generated from field: string project_id = 1;
+   */
+  projectId: string;
+
+  /**
+   * The JWT, in its compact form.
+   *
+   * @generated from field: string jwt = 2;
+   */
+  jwt: string;
+};
+
+/**
+ * Describes the message countersign.v1.AuthenticateWithJwtRequest.
+ * Use `create(AuthenticateWithJwtRequestSchema)` to create a new message.
+ */
+export const AuthenticateWithJwtRequestSchema: GenMessage<AuthenticateWithJwtRequest> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_end_user, 11);
+
+/**
+ * Signed in.
+ *
+ * @generated from message countersign.v1.AuthenticateWithJwtResponse
+ */
+export type AuthenticateWithJwtResponse = Message<"countersign.v1.AuthenticateWithJwtResponse"> & {
+  /**
+   * With these tokens.
+   *
+   * @generated from field: countersign.v1.SignIn sign_in = 1;
+   */
+  signIn?: SignIn | undefined;
+};
+
+/**
+ * Describes the message countersign.v1.AuthenticateWithJwtResponse.
+ * Use `create(AuthenticateWithJwtResponseSchema)` to create a new message.
+ */
+export const AuthenticateWithJwtResponseSchema: GenMessage<AuthenticateWithJwtResponse> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_end_user, 12);
+
+/**
+ * Asks for a code by e-mail.
+ *
+ * @generated from message countersign.v1.StartEmailCodeRequest
+ */
+export type StartEmailCodeRequest = Message<"countersign.v1.StartEmailCodeRequest"> & {
+  /**
+   * The project.
+   *
+   * @generated from field: string project_id = 1;
+   */
+  projectId: string;
+
+  /**
+   * Where to. ASCII; letter case does not matter.
+   *
+   * @generated from field: string email = 2;
+   */
+  email: string;
+};
+
+/**
+ * Describes the message countersign.v1.StartEmailCodeRequest.
+ * Use `create(StartEmailCodeRequestSchema)` to create a new message.
+ */
+export const StartEmailCodeRequestSchema: GenMessage<StartEmailCodeRequest> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_end_user, 13);
+
+/**
+ * The code is on its way.
+ *
+ * @generated from message countersign.v1.StartEmailCodeResponse
+ */
+export type StartEmailCodeResponse = Message<"countersign.v1.StartEmailCodeResponse"> & {
+  /**
+   * Give it back with the code.
+   *
+   * @generated from field: string flow_id = 1;
+   */
+  flowId: string;
+
+  /**
+   * When the code is over.
+   *
+   * @generated from field: google.protobuf.Timestamp expire_time = 2;
+   */
+  expireTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message countersign.v1.StartEmailCodeResponse.
+ * Use `create(StartEmailCodeResponseSchema)` to create a new message.
+ */
+export const StartEmailCodeResponseSchema: GenMessage<StartEmailCodeResponse> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_end_user, 14);
+
+/**
+ * Asks to be signed in with a code.
+ *
+ * @generated from message countersign.v1.VerifyEmailCodeRequest
+ */
+export type VerifyEmailCodeRequest = Message<"countersign.v1.VerifyEmailCodeRequest"> & {
+  /**
+   * The project.
+   *
+   * @generated from field: string project_id = 1;
+   */
+  projectId: string;
+
+  /**
+   * Of StartEmailCode.
+   *
+   * @generated from field: string flow_id = 2;
+   */
+  flowId: string;
+
+  /**
+   * The eight digits.
+   *
+   * @generated from field: string code = 3;
+   */
+  code: string;
+};
+
+/**
+ * Describes the message countersign.v1.VerifyEmailCodeRequest.
+ * Use `create(VerifyEmailCodeRequestSchema)` to create a new message.
+ */
+export const VerifyEmailCodeRequestSchema: GenMessage<VerifyEmailCodeRequest> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_end_user, 15);
+
+/**
+ * Signed in.
+ *
+ * @generated from message countersign.v1.VerifyEmailCodeResponse
+ */
+export type VerifyEmailCodeResponse = Message<"countersign.v1.VerifyEmailCodeResponse"> & {
+  /**
+   * With these tokens.
+   *
+   * @generated from field: countersign.v1.SignIn sign_in = 1;
+   */
+  signIn?: SignIn | undefined;
+};
+
+/**
+ * Describes the message countersign.v1.VerifyEmailCodeResponse.
+ * Use `create(VerifyEmailCodeResponseSchema)` to create a new message.
+ */
+export const VerifyEmailCodeResponseSchema: GenMessage<VerifyEmailCodeResponse> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_end_user, 16);
+
+/**
+ * Asks to begin a sign-in at a provider.
+ *
+ * @generated from message countersign.v1.StartOidcRequest
+ */
+export type StartOidcRequest = Message<"countersign.v1.StartOidcRequest"> & {
+  /**
+   * The project.
+   *
+   * @generated from field: string project_id = 1;
+   */
+  projectId: string;
+
+  /**
+   * The provider, as the project calls it: `google`, `apple` or another of Project.oidc_providers.
+   *
+   * @generated from field: string provider = 2;
+   */
+  provider: string;
+
+  /**
+   * Where the provider is to send the person back to: one of the provider's `redirect_uris`, letter for letter. Empty for
+   * an app that gets its ID token by itself.
+   *
+   * @generated from field: string redirect_uri = 3;
+   */
+  redirectUri: string;
+};
+
+/**
+ * Describes the message countersign.v1.StartOidcRequest.
+ * Use `create(StartOidcRequestSchema)` to create a new message.
+ */
+export const StartOidcRequestSchema: GenMessage<StartOidcRequest> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_end_user, 17);
+
+/**
+ * The sign-in that was begun.
+ *
+ * @generated from message countersign.v1.StartOidcResponse
+ */
+export type StartOidcResponse = Message<"countersign.v1.StartOidcResponse"> & {
+  /**
+   * Keep it where the page or app keeps its own, and finish with it. It is not in the URL.
+   *
+   * @generated from field: string flow_id = 1;
+   */
+  flowId: string;
+
+  /**
+   * Where to send the person; empty without redirect_uri.
+   *
+   * @generated from field: string authorization_url = 2;
+   */
+  authorizationUrl: string;
+
+  /**
+   * What the provider sends back beside the code: compare it before finishing.
+   *
+   * @generated from field: string state = 3;
+   */
+  state: string;
+
+  /**
+   * What the ID token must hold. An app gives it to the provider.
+   *
+   * @generated from field: string nonce = 4;
+   */
+  nonce: string;
+
+  /**
+   * The sign-in is to be finished by then.
+   *
+   * @generated from field: google.protobuf.Timestamp expire_time = 5;
+   */
+  expireTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message countersign.v1.StartOidcResponse.
+ * Use `create(StartOidcResponseSchema)` to create a new message.
+ */
+export const StartOidcResponseSchema: GenMessage<StartOidcResponse> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_end_user, 18);
+
+/**
+ * What a provider sent the person back with.
+ *
+ * @generated from message countersign.v1.OidcCode
+ */
+export type OidcCode = Message<"countersign.v1.OidcCode"> & {
+  /**
+   * `code`.
+   *
+   * @generated from field: string code = 1;
+   */
+  code: string;
+
+  /**
+   * `state`.
+   *
+   * @generated from field: string state = 2;
+   */
+  state: string;
+
+  /**
+   * `iss`, where it is among the parameters.
+   *
+   * @generated from field: string iss = 3;
+   */
+  iss: string;
+};
+
+/**
+ * Describes the message countersign.v1.OidcCode.
+ * Use `create(OidcCodeSchema)` to create a new message.
+ */
+export const OidcCodeSchema: GenMessage<OidcCode> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_end_user, 19);
+
+/**
+ * Asks to finish a sign-in at a provider.
+ *
+ * @generated from message countersign.v1.AuthenticateWithOidcRequest
+ */
+export type AuthenticateWithOidcRequest = Message<"countersign.v1.AuthenticateWithOidcRequest"> & {
+  /**
+   * The project.
+   *
+   * @generated from field: string project_id = 1;
+   */
+  projectId: string;
+
+  /**
+   * Of StartOidc.
+   *
+   * @generated from field: string flow_id = 2;
+   */
+  flowId: string;
+
+  /**
+   * What shows who it is.
+   *
+   * @generated from oneof countersign.v1.AuthenticateWithOidcRequest.proof
+   */
+  proof: {
+    /**
+     * What the provider sent the person back with.
+     *
+     * @generated from field: countersign.v1.OidcCode code = 3;
+     */
+    value: OidcCode;
+    case: "code";
+  } | {
+    /**
+     * An ID token with the nonce of StartOidc.
+     *
+     * @generated from field: string id_token = 4;
+     */
+    value: string;
+    case: "idToken";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message countersign.v1.AuthenticateWithOidcRequest.
+ * Use `create(AuthenticateWithOidcRequestSchema)` to create a new message.
+ */
+export const AuthenticateWithOidcRequestSchema: GenMessage<AuthenticateWithOidcRequest> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_end_user, 20);
+
+/**
+ * Signed in.
+ *
+ * @generated from message countersign.v1.AuthenticateWithOidcResponse
+ */
+export type AuthenticateWithOidcResponse = Message<"countersign.v1.AuthenticateWithOidcResponse"> & {
+  /**
+   * With these tokens.
+   *
+   * @generated from field: countersign.v1.SignIn sign_in = 1;
+   */
+  signIn?: SignIn | undefined;
+};
+
+/**
+ * Describes the message countersign.v1.AuthenticateWithOidcResponse.
+ * Use `create(AuthenticateWithOidcResponseSchema)` to create a new message.
+ */
+export const AuthenticateWithOidcResponseSchema: GenMessage<AuthenticateWithOidcResponse> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_end_user, 21);
+
+/**
+ * Asks for the next tokens.
+ *
+ * @generated from message countersign.v1.RefreshAccessTokenRequest
+ */
+export type RefreshAccessTokenRequest = Message<"countersign.v1.RefreshAccessTokenRequest"> & {
+  /**
+   * The project.
+   *
+   * @generated from field: string project_id = 1;
+   */
+  projectId: string;
+
+  /**
+   * The refresh token. Empty for a browser: it sends the cookie.
+   *
+   * @generated from field: string refresh_token = 2;
+   */
+  refreshToken: string;
+
+  /**
+   * Optional UUID that makes a repeat safe for a minute: an answer that was lost is made again, with other tokens, and
+   * those in the lost one are worth nothing.
+   *
+   * @generated from field: string request_id = 3;
+   */
+  requestId: string;
+};
+
+/**
+ * Describes the message countersign.v1.RefreshAccessTokenRequest.
+ * Use `create(RefreshAccessTokenRequestSchema)` to create a new message.
+ */
+export const RefreshAccessTokenRequestSchema: GenMessage<RefreshAccessTokenRequest> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_end_user, 22);
+
+/**
+ * The next tokens.
+ *
+ * @generated from message countersign.v1.RefreshAccessTokenResponse
+ */
+export type RefreshAccessTokenResponse = Message<"countersign.v1.RefreshAccessTokenResponse"> & {
+  /**
+   * `is_new_end_user` is false.
+   *
+   * @generated from field: countersign.v1.SignIn sign_in = 1;
+   */
+  signIn?: SignIn | undefined;
+};
+
+/**
+ * Describes the message countersign.v1.RefreshAccessTokenResponse.
+ * Use `create(RefreshAccessTokenResponseSchema)` to create a new message.
+ */
+export const RefreshAccessTokenResponseSchema: GenMessage<RefreshAccessTokenResponse> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_end_user, 23);
+
+/**
+ * Asks for the end of a sign-in.
+ *
+ * @generated from message countersign.v1.SignOutRequest
+ */
+export type SignOutRequest = Message<"countersign.v1.SignOutRequest"> & {
+  /**
+   * The project.
+   *
+   * @generated from field: string project_id = 1;
+   */
+  projectId: string;
+
+  /**
+   * Its refresh token. Empty for a browser, which sends the cookie, and where there is none.
+   *
+   * @generated from field: string refresh_token = 2;
+   */
+  refreshToken: string;
+
+  /**
+   * Its access token, where there is no refresh token.
+   *
+   * @generated from field: string access_token = 3;
+   */
+  accessToken: string;
+};
+
+/**
+ * Describes the message countersign.v1.SignOutRequest.
+ * Use `create(SignOutRequestSchema)` to create a new message.
+ */
+export const SignOutRequestSchema: GenMessage<SignOutRequest> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_end_user, 24);
+
+/**
+ * The sign-in has ended, if it had not before.
+ *
+ * @generated from message countersign.v1.SignOutResponse
+ */
+export type SignOutResponse = Message<"countersign.v1.SignOutResponse"> & {
+};
+
+/**
+ * Describes the message countersign.v1.SignOutResponse.
+ * Use `create(SignOutResponseSchema)` to create a new message.
+ */
+export const SignOutResponseSchema: GenMessage<SignOutResponse> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_end_user, 25);
+
+/**
+ * Asks whose an access token is.
+ *
+ * @generated from message countersign.v1.ValidateAccessTokenRequest
+ */
+export type ValidateAccessTokenRequest = Message<"countersign.v1.ValidateAccessTokenRequest"> & {
+  /**
+   * The access token.
+   *
+   * @generated from field: string access_token = 1;
+   */
+  accessToken: string;
+};
+
+/**
+ * Describes the message countersign.v1.ValidateAccessTokenRequest.
+ * Use `create(ValidateAccessTokenRequestSchema)` to create a new message.
+ */
+export const ValidateAccessTokenRequestSchema: GenMessage<ValidateAccessTokenRequest> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_end_user, 26);
+
+/**
+ * Whose it is.
+ *
+ * @generated from message countersign.v1.ValidateAccessTokenResponse
+ */
+export type ValidateAccessTokenResponse = Message<"countersign.v1.ValidateAccessTokenResponse"> & {
+  /**
+   * Who.
+   *
+   * @generated from field: countersign.v1.EndUser end_user = 1;
+   */
+  endUser?: EndUser | undefined;
+
+  /**
+   * How they signed in.
+   *
+   * @generated from field: countersign.v1.SignInMethod method = 2;
+   */
+  method: SignInMethod;
+
+  /**
+   * When they signed in.
+   *
+   * @generated from field: google.protobuf.Timestamp auth_time = 3;
+   */
+  authTime?: Timestamp | undefined;
+
+  /**
+   * When the token is over.
+   *
+   * @generated from field: google.protobuf.Timestamp expire_time = 4;
+   */
+  expireTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message countersign.v1.ValidateAccessTokenResponse.
+ * Use `create(ValidateAccessTokenResponseSchema)` to create a new message.
+ */
+export const ValidateAccessTokenResponseSchema: GenMessage<ValidateAccessTokenResponse> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_end_user, 27);
+
+/**
+ * Asks for an end user.
+ *
+ * @generated from message countersign.v1.GetEndUserRequest
+ */
+export type GetEndUserRequest = Message<"countersign.v1.GetEndUserRequest"> & {
+  /**
+   * Whom. Empty: the caller, who is an end user.
+   *
+   * @generated from field: string user_id = 1;
+   */
+  userId: string;
+};
+
+/**
+ * Describes the message countersign.v1.GetEndUserRequest.
+ * Use `create(GetEndUserRequestSchema)` to create a new message.
+ */
+export const GetEndUserRequestSchema: GenMessage<GetEndUserRequest> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_end_user, 28);
+
+/**
+ * The end user.
+ *
+ * @generated from message countersign.v1.GetEndUserResponse
+ */
+export type GetEndUserResponse = Message<"countersign.v1.GetEndUserResponse"> & {
+  /**
+   * The record.
+   *
+   * @generated from field: countersign.v1.EndUser end_user = 1;
+   */
+  endUser?: EndUser | undefined;
+};
+
+/**
+ * Describes the message countersign.v1.GetEndUserResponse.
+ * Use `create(GetEndUserResponseSchema)` to create a new message.
+ */
+export const GetEndUserResponseSchema: GenMessage<GetEndUserResponse> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_end_user, 29);
+
+/**
+ * How somebody signed in.
+ *
+ * @generated from enum countersign.v1.SignInMethod
+ */
+export const SignInMethod = {
+  /**
+   * Not stated.
+   *
+   * @generated from enum value: SIGN_IN_METHOD_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * With a JWT of the project's own.
+   *
+   * @generated from enum value: SIGN_IN_METHOD_JWT = 1;
+   */
+  JWT: 1,
+
+  /**
+   * With a code by e-mail.
+   *
+   * @generated from enum value: SIGN_IN_METHOD_EMAIL = 2;
+   */
+  EMAIL: 2,
+
+  /**
+   * At an OpenID provider.
+   *
+   * @generated from enum value: SIGN_IN_METHOD_OIDC = 3;
+   */
+  OIDC: 3,
+} as const;
+
+/**
+ * How somebody signed in.
+ *
+ * @generated from enum countersign.v1.SignInMethod
+ */
+export type SignInMethod = (typeof SignInMethod)[keyof typeof SignInMethod] | UnknownEnum;
+
+/**
+ * Describes the enum countersign.v1.SignInMethod.
+ */
+export const SignInMethodSchema: GenEnum<SignInMethod> = /*@__PURE__*/
+  enumDesc(file_countersign_v1_end_user, 0);
 
 /**
  * End users: the people whose wallets a project keeps. An end user calls with `authorization: Bearer <access token>` and
- * sees, and signs with, only the wallets they own (OWNER_TYPE_END_USER); an API key cannot make these calls.
+ * sees, and signs with, only the wallets they own (OWNER_TYPE_END_USER); an API key cannot make the calls about wallet
+ * secrets.
  *
  * # Wallet secrets
  *
@@ -227,9 +1037,117 @@ export const RevokeWalletSecretResponseSchema: GenMessage<RevokeWalletSecretResp
  * stream of requests the token is over the first message. A token that does not fit is WALLET_AUTH_INVALID, one that
  * comes again WALLET_AUTH_REPLAYED, none at all WALLET_SECRET_REQUIRED. Wherever the metadata is sent it is checked.
  *
+ * # Signing in
+ *
+ * The calls that sign people in come without any key; the project is named in the request. A browser may make them for
+ * pages of the project's `allowed_origins` only (ORIGIN_NOT_ALLOWED). They are limited by the caller's address and by
+ * project (RATE_LIMITED).
+ *
+ * An access token is good for 30 minutes. It is a JWT, ES256, with `iss` and `aud` `countersign`, `sub` the user id,
+ * `project_id`, `auth_type`, `auth_time` and `jti`; anybody can check it with the keys at `/.well-known/jwks.json` on the
+ * Connect port. A refresh token is good for seven days and for one use. To a browser it is given as the cookie
+ * `countersign_refresh_token` (HttpOnly, Secure, SameSite=Strict, for this service's path) and not in the answer.
+ *
  * @generated from service countersign.v1.EndUserService
  */
 export const EndUserService: GenService<{
+  /**
+   * Signs in with a JWT of the project's own (Project.jwt_sign_in). There is no refresh token: whoever issues the JWTs says
+   * for how long somebody is signed in; come back with the next one.
+   *
+   * @generated from rpc countersign.v1.EndUserService.AuthenticateWithJwt
+   */
+  authenticateWithJwt: {
+    methodKind: "unary";
+    input: typeof AuthenticateWithJwtRequestSchema;
+    output: typeof AuthenticateWithJwtResponseSchema;
+  },
+  /**
+   * Sends a code of eight digits to an e-mail address. It is good for ten minutes and five tries. At most five go to one
+   * address in a quarter of an hour. The answer is the same whether or not somebody ever signed in with the address.
+   *
+   * @generated from rpc countersign.v1.EndUserService.StartEmailCode
+   */
+  startEmailCode: {
+    methodKind: "unary";
+    input: typeof StartEmailCodeRequestSchema;
+    output: typeof StartEmailCodeResponseSchema;
+  },
+  /**
+   * Signs in with the code that was sent. Whatever is wrong with it is EMAIL_CODE_INVALID.
+   *
+   * @generated from rpc countersign.v1.EndUserService.VerifyEmailCode
+   */
+  verifyEmailCode: {
+    methodKind: "unary";
+    input: typeof VerifyEmailCodeRequestSchema;
+    output: typeof VerifyEmailCodeResponseSchema;
+  },
+  /**
+   * Begins a sign-in at an OpenID provider of the project's: issues the state and nonce, and the URL to send the person to
+   * (with PKCE). It is to be finished within ten minutes.
+   *
+   * @generated from rpc countersign.v1.EndUserService.StartOidc
+   */
+  startOidc: {
+    methodKind: "unary";
+    input: typeof StartOidcRequestSchema;
+    output: typeof StartOidcResponseSchema;
+  },
+  /**
+   * Finishes it, with the code that the provider sent the person back with or with the ID token that an app got there. A
+   * sign-in that was begun is used up by this, whatever comes of it.
+   *
+   * @generated from rpc countersign.v1.EndUserService.AuthenticateWithOidc
+   */
+  authenticateWithOidc: {
+    methodKind: "unary";
+    input: typeof AuthenticateWithOidcRequestSchema;
+    output: typeof AuthenticateWithOidcResponseSchema;
+  },
+  /**
+   * Gives the next access token and the next refresh token for a refresh token. One that was used before ends the sign-in
+   * and all its tokens (REFRESH_TOKEN_REUSED).
+   *
+   * @generated from rpc countersign.v1.EndUserService.RefreshAccessToken
+   */
+  refreshAccessToken: {
+    methodKind: "unary";
+    input: typeof RefreshAccessTokenRequestSchema;
+    output: typeof RefreshAccessTokenResponseSchema;
+  },
+  /**
+   * Ends a sign-in. Once this is answered none of its tokens is good any more, and nothing is released to them.
+   *
+   * @generated from rpc countersign.v1.EndUserService.SignOut
+   */
+  signOut: {
+    methodKind: "unary";
+    input: typeof SignOutRequestSchema;
+    output: typeof SignOutResponseSchema;
+  },
+  /**
+   * Says whose an access token is, for the project's own servers: an API key with `wallet:read` asks. A token of another
+   * project is ACCESS_TOKEN_INVALID.
+   *
+   * @generated from rpc countersign.v1.EndUserService.ValidateAccessToken
+   */
+  validateAccessToken: {
+    methodKind: "unary";
+    input: typeof ValidateAccessTokenRequestSchema;
+    output: typeof ValidateAccessTokenResponseSchema;
+  },
+  /**
+   * Finds an end user: their own record with an access token, any of the project with an API key that holds
+   * `wallet:read`.
+   *
+   * @generated from rpc countersign.v1.EndUserService.GetEndUser
+   */
+  getEndUser: {
+    methodKind: "unary";
+    input: typeof GetEndUserRequestSchema;
+    output: typeof GetEndUserResponseSchema;
+  },
   /**
    * Registers a wallet secret. The request's `x-wallet-auth` is signed by the new key itself.
    *

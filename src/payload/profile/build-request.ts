@@ -27,7 +27,11 @@ type Finish = (signature: Uint8Array) => SigningStep | SignedRequest
 type CompiledStep = (scope: Scope, finish: Finish) => SigningStep
 
 /** Compiles named values; the names become known as they are computed. */
-const compileBindings = (bindings: Bindings | undefined, known: Set<string>, names: Names): ((scope: Scope) => void) => {
+const compileBindings = (
+  bindings: Bindings | undefined,
+  known: Set<string>,
+  names: Names,
+): ((scope: Scope) => void) => {
   const compiled = (bindings ?? []).map(([name, expression]) => {
     if (known.has(name)) throw new ProfileFault(`${name} is named twice`)
     const evaluate = compileExpression(expression, names)
@@ -79,7 +83,12 @@ const compileStep = (spec: SignSpec, names: Names): CompiledStep => {
   if (spec.scheme === 'eip712') return compileTyped(spec, names)
   const { by, scheme } = spec
   const evaluate = compileExpression(spec.message, names)
-  if (scheme !== 'eip191') return (scope, finish) => ({ kind: 'sign', signer: by, scheme, input: takeBytes(scheme, evaluate(scope)), finish })
+  if (scheme !== 'eip191') {
+    return (scope, finish) => {
+      const input = takeBytes(scheme, evaluate(scope))
+      return { kind: 'sign', signer: by, scheme, input, finish }
+    }
+  }
   return (scope, finish) => {
     const message = Buffer.from(takeText('eip191', evaluate(scope)), 'utf8')
     return { kind: 'sign', signer: by, scheme, input: hashMessage(message), message, finish }
@@ -140,7 +149,13 @@ const compileEnd = (flow: Flow, names: Names): ((scope: Scope) => SignedRequest)
     const rest = net?.['rest']
     const request = http?.request(scope, typeof rest === 'string' ? rest : undefined)
     const signedActionJson = signedAction === undefined ? request?.body : writeJson(signedAction(scope))
-    return { kind: 'done', signedActionJson: signedActionJson ?? '{}', http: request, keep: keep(scope), answer: flow.answer ?? {} }
+    return {
+      kind: 'done',
+      signedActionJson: signedActionJson ?? '{}',
+      http: request,
+      keep: keep(scope),
+      answer: flow.answer ?? {},
+    }
   }
 }
 
@@ -151,7 +166,8 @@ const compileEnd = (flow: Flow, names: Names): ((scope: Scope) => SignedRequest)
 export const compileFlow = (profile: Profile, flow: Flow): BuildRequest => {
   if (flow.sign.length > MAX_STEPS) throw new ProfileFault('a flow has too many signatures')
   const known = new Set(ROOTS)
-  const names: Names = { known, members: new Map([...rootMembers(profile), ['input', new Set(Object.keys(flow.input ?? {}))]]) }
+  const members = new Map([...rootMembers(profile), ['input', new Set(Object.keys(flow.input ?? {}))]])
+  const names: Names = { known, members }
   const bind = compileBindings(flow.let, known, names)
   const steps = flow.sign.map((spec) => {
     const bindStep = compileBindings(spec.let, known, names)

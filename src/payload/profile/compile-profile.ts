@@ -105,7 +105,11 @@ const guardSteps = (refuse: Refuse, run: () => SigningStep | SignedRequest): Sig
   return { ...result, finish: (signature) => guardSteps(refuse, () => result.finish(signature)) }
 }
 
-type CompiledFlow = { readonly build: BuildRequest; readonly uses: Uses; readonly parseInput: (json: Uint8Array) => Parameters }
+type CompiledFlow = {
+  readonly build: BuildRequest
+  readonly uses: Uses
+  readonly parseInput: (json: Uint8Array) => Parameters
+}
 
 const compileFlows = (profile: Profile): ReadonlyMap<string, CompiledFlow> =>
   new Map(
@@ -141,13 +145,19 @@ export const compileProfile = (profile: Profile): LoadedProfile => {
     if (compiled === undefined) throw failure('PROFILE_FLOW_UNKNOWN', { profile: profile.id, flow })
     return compiled
   }
-  const parseCredentials = compileInput(profile.credentials ?? {})
+  const { credentials = {} } = profile
+  const parseCredentials = compileInput(credentials)
   return {
     profile,
     profileHash: hashProfile(profile),
     parseParameters: compileInput(profile.params),
     parseInput: (flow, json) => flowOf(flow).parseInput(json),
     parseCredentials: (json) => parseCredentials(json) as { readonly [name: string]: string },
+    checkCredential: (name, text) => {
+      const member = Object.hasOwn(credentials, name) ? credentials[name] : undefined
+      if (member === undefined) throw inputRefused(name, 'the profile has no such credential')
+      compileInput({ [name]: member })(Buffer.from(JSON.stringify({ [name]: text }), 'utf8'))
+    },
     macKey: macKeyOf(profile),
     readAction: compileActions(profile),
     buildAction: ({ network, facts, value }, context) => {
@@ -164,7 +174,8 @@ export const compileProfile = (profile: Profile): LoadedProfile => {
       return guardSteps((why) => inputRefused(flow, why), () => build(scopeOf(profile, uses, context, undefined)))
     },
     explain: (action) => explainAction(profile, action),
-    decodePayload: (payload) => (profile.payload === undefined ? undefined : decodeDelegatedPayload(profile.payload, payload)),
+    decodePayload: (payload) =>
+      profile.payload === undefined ? undefined : decodeDelegatedPayload(profile.payload, payload),
   }
 }
 

@@ -48,7 +48,9 @@ class Compiler {
     const known = bound.has(root) || this.#names.known.has(root)
     if (!known || !rest.every((name) => NAME.test(name))) throw new ProfileFault(`${text} names nothing`)
     const members = bound.has(root) ? undefined : this.#names.members?.get(root)
-    if (members !== undefined && rest[0] !== undefined && !members.has(rest[0])) throw new ProfileFault(`${text} names nothing`)
+    const [below] = rest
+    if (members !== undefined && below !== undefined && !members.has(below))
+      throw new ProfileFault(`${text} names nothing`)
     const [first, second, ...others] = rest
     if (first === undefined) return (scope) => scope[root]
     if (second === undefined) return (scope) => memberOf(scope[root], first)
@@ -84,7 +86,13 @@ class Compiler {
     return this.#apply(name, operator, rest, bound, depth)
   }
 
-  #apply(name: string, operator: Operator, rest: readonly Expression[], bound: ReadonlySet<string>, depth: number): Evaluate {
+  #apply(
+    name: string,
+    operator: Operator,
+    rest: readonly Expression[],
+    bound: ReadonlySet<string>,
+    depth: number,
+  ): Evaluate {
     const [min, max] = operator.arity
     const given = rest.length - operator.literals
     if (given < min || given > max) throw new ProfileFault(`@${name} takes another number of arguments`)

@@ -1,6 +1,5 @@
 import { failure } from '../../domain/failure.ts'
-import { toHex } from '../bytes.ts'
-import { fromHex } from '../bytes.ts'
+import { fromHex, toHex } from '../bytes.ts'
 import { compileProfile, faultText } from './compile-profile.ts'
 import type { LoadedProfile, Profiles, SignedRequest, SigningStep } from './loaded-profile.ts'
 import { ProfileFault } from './profile-fault.ts'
@@ -10,7 +9,9 @@ import { buildFromJson } from './request-json.ts'
 /** Profiles are offered when their known answers have come out, and not before. */
 
 const signedText = ({ scheme, input }: SigningStep, expected: string): string =>
-  scheme === 'eip712' || scheme === 'eip191' || expected.startsWith('0x') ? toHex(input) : Buffer.from(input).toString('utf8')
+  scheme === 'eip712' || scheme === 'eip191' || expected.startsWith('0x')
+    ? toHex(input)
+    : Buffer.from(input).toString('utf8')
 
 const compare = (test: SelfTest, what: string, found: string | undefined, expected: string | undefined): void => {
   if (expected !== undefined && found !== expected) throw new ProfileFault(`self-test "${test.name}": another ${what}`)
@@ -19,7 +20,8 @@ const compare = (test: SelfTest, what: string, found: string | undefined, expect
 const checkEnd = (test: SelfTest, end: SignedRequest): void => {
   compare(test, 'signed action', end.signedActionJson, test.signedAction)
   compare(test, 'body', end.http?.body, test.body)
-  for (const [name, value] of Object.entries(test.headers ?? {})) compare(test, `header ${name}`, end.http?.headers[name], value)
+  for (const [name, value] of Object.entries(test.headers ?? {}))
+    compare(test, `header ${name}`, end.http?.headers[name], value)
   for (const [name, value] of Object.entries(test.keep ?? {})) compare(test, `kept ${name}`, end.keep[name], value)
 }
 

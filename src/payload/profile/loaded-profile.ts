@@ -112,7 +112,7 @@ export type DecodedPayload = { readonly [name: string]: Uint8Array | bigint | re
 /** A profile that has passed its self-test. Everything here is pure and throws `Failure` for what it refuses. */
 export type LoadedProfile = {
   readonly profile: Profile
-  /** SHA-256 over the canonical text of the profile, 0x hex. */
+  /** SHA-256 over the canonical text of the profile without its self-test, 0x hex. */
   readonly profileHash: string
   /** Refuses (PROFILE_INPUT_INVALID) what the shapes refuse; `json` is an object's bytes. */
   readonly parseParameters: (json: Uint8Array) => Parameters
@@ -120,11 +120,13 @@ export type LoadedProfile = {
   readonly parseInput: (flow: string, json: Uint8Array) => Parameters
   /** What PutVenueCredential may store. Refuses (PROFILE_INPUT_INVALID) what the profile does not know. */
   readonly parseCredentials: (json: Uint8Array) => { readonly [name: string]: string }
+  /** Refuses (PROFILE_INPUT_INVALID) a credential that is not of its shape. `name` is one of the profile's. */
+  readonly checkCredential: (name: string, text: string) => void
   /** The MAC key among the credentials. Undefined for a profile that makes no MACs. */
   readonly macKey: (credentials: { readonly [name: string]: string }) => Uint8Array | undefined
   /**
-   * Reads an action strictly. Refuses PROFILE_NETWORK_UNKNOWN, PROFILE_FAMILY_UNKNOWN, and ACTION_INVALID with the path: also an action
-   * that is not of the family it was sent as.
+   * Reads an action strictly. Refuses PROFILE_NETWORK_UNKNOWN, PROFILE_FAMILY_UNKNOWN, and ACTION_INVALID with the
+   * path: also an action that is not of the family it was sent as.
    */
   readonly readAction: (request: {
     readonly network: string

@@ -55,7 +55,8 @@ const literalCount = (literal: Expression | undefined, max: number): number => {
 }
 
 const literalTable = (literal: Expression | undefined): ReadonlyMap<string, string | number> => {
-  if (typeof literal !== 'object' || literal === null || Array.isArray(literal)) throw new ProfileFault('@map lacks its table')
+  if (typeof literal !== 'object' || literal === null || Array.isArray(literal))
+    throw new ProfileFault('@map lacks its table')
   return new Map(
     Object.entries(literal).map(([from, to]) => {
       if (typeof to !== 'string' && typeof to !== 'number') throw new ProfileFault('@map takes texts and numbers')
@@ -80,7 +81,8 @@ const withLiteral = (
 /** A big-endian unsigned integer of so many bytes. */
 const fixedBytes = (size: number, value: Value): Uint8Array => {
   const integer = takeBigint('u', value)
-  if (integer < 0n || integer >> BigInt(8 * size) !== 0n) throw new OperatorRefused('u', `${integer} does not fit ${size} bytes`)
+  if (integer < 0n || integer >> BigInt(8 * size) !== 0n)
+    throw new OperatorRefused('u', `${integer} does not fit ${size} bytes`)
   return bigintToWord(integer).subarray(32 - size)
 }
 
@@ -102,10 +104,9 @@ const lengthOf = (value: Value): number => {
   return takeList('len', value).length
 }
 
-const isEqual = (a: Value, b: Value): boolean =>
-  a === b || ((typeof a === 'bigint' || typeof b === 'bigint') && typeof a !== 'boolean' && typeof b !== 'boolean'
-    && (typeof a === 'number' || typeof a === 'bigint') && (typeof b === 'number' || typeof b === 'bigint')
-    && BigInt(a) === BigInt(b))
+const isInteger = (value: Value): value is number | bigint => typeof value === 'number' || typeof value === 'bigint'
+
+const isEqual = (a: Value, b: Value): boolean => a === b || (isInteger(a) && isInteger(b) && BigInt(a) === BigInt(b))
 
 const joinTexts = (separator: string, list: Value): string =>
   takeList('join', list)

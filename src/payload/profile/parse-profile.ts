@@ -50,7 +50,8 @@ const object = (required: Members, optional: Members = {}): Check => (value, pat
   if (!isObject(value)) throw fault(path, 'is not an object')
   for (const name of Object.keys(required)) if (!Object.hasOwn(value, name)) throw fault(`${path}.${name}`, 'is missing')
   for (const [name, each] of Object.entries(value)) {
-    const check = Object.hasOwn(required, name) ? required[name] : Object.hasOwn(optional, name) ? optional[name] : undefined
+    const members = Object.hasOwn(required, name) ? required : optional
+    const check = Object.hasOwn(members, name) ? members[name] : undefined
     if (check === undefined) throw fault(`${path}.${name}`, 'is not a known member')
     check(each, path === '' ? name : `${path}.${name}`)
   }

@@ -1,4 +1,5 @@
 import { hash } from 'node:crypto'
+import type { Profile } from './profile.ts'
 
 /** One text for one profile: members sorted by code units, no white space (RFC 8785 for the values profiles have). */
 const canonicalText = (value: unknown): string => {
@@ -10,5 +11,9 @@ const canonicalText = (value: unknown): string => {
   return `{${members.map(([name, member]) => `${JSON.stringify(name)}:${canonicalText(member)}`).join(',')}}`
 }
 
-/** SHA-256 of the profile's canonical text, self-test included: what an approval or an audit row names it by. */
-export const hashProfile = (profile: unknown): string => `0x${hash('sha256', canonicalText(profile), 'hex')}`
+/**
+ * SHA-256 of the profile's canonical text, 0x hex: what a session key and an audit row name it by. The self-test is left
+ * out: one more known answer changes nothing of what is signed.
+ */
+export const hashProfile = ({ selfTest: _, ...signed }: Profile): string =>
+  `0x${hash('sha256', canonicalText(signed), 'hex')}`

@@ -55,8 +55,9 @@ const toLeg = (value: Value): Leg => {
     throw new OperatorRefused('legs', 'have a market, and buy or sell')
   const sizeE18 = toE18(leg['size'])
   const priceE18 = toE18(leg['price'])
-  const product = sizeE18 === undefined || priceE18 === undefined ? undefined : (sizeE18 * priceE18 + E18 - 1n) / E18
-  return { market, side, sizeE18, priceE18, notionalE18: toE18(leg['notional']) ?? product, reduceOnly: leg['reduceOnly'] === true }
+  const priced = sizeE18 !== undefined && priceE18 !== undefined
+  const notionalE18 = toE18(leg['notional']) ?? (priced ? (sizeE18 * priceE18 + E18 - 1n) / E18 : undefined)
+  return { market, side, sizeE18, priceE18, notionalE18, reduceOnly: leg['reduceOnly'] === true }
 }
 
 const NO_LEGS: Evaluate = () => []

@@ -29,7 +29,8 @@ const scopesOf = (scopes: readonly string[] | undefined): readonly (Family | 'un
     return family ?? 'unrestricted'
   })
 
-const jsonBytes = (value: unknown): Uint8Array => Buffer.from(typeof value === 'string' ? value : JSON.stringify(value), 'utf8')
+const jsonBytes = (value: unknown): Uint8Array =>
+  Buffer.from(typeof value === 'string' ? value : JSON.stringify(value), 'utf8')
 
 type Present<T> = { [K in keyof T]: Exclude<T[K], undefined> }
 
@@ -59,7 +60,11 @@ const contextOf = (loaded: LoadedProfile, flow: string, request: RequestJson): R
  * Builds a flow's request. With an action the flow is the one that its action has; naming another is refused
  * (PROFILE_FLOW_UNKNOWN), and without `family` the action's own is taken from the profile by its flow or tag.
  */
-export const buildFromJson = (loaded: LoadedProfile, flow: string, request: RequestJson): SigningStep | SignedRequest => {
+export const buildFromJson = (
+  loaded: LoadedProfile,
+  flow: string,
+  request: RequestJson,
+): SigningStep | SignedRequest => {
   const { profile } = loaded
   if (request.action === undefined) return loaded.buildFlow(flow, contextOf(loaded, flow, request))
   const context = contextOf(loaded, flow, request)
@@ -74,6 +79,6 @@ export const buildFromJson = (loaded: LoadedProfile, flow: string, request: Requ
 const familyOf = ({ profile }: LoadedProfile, flow: string, action: unknown): string => {
   const tag = profile.tag === undefined ? undefined : (action as Record<string, unknown> | null)?.[profile.tag]
   const byTag = typeof tag === 'string' && Object.hasOwn(profile.actions, tag) ? profile.actions[tag] : undefined
-  const byFlow = Object.entries(profile.actions).find(([name, spec]) => spec.flow === flow || name === flow || spec.family === flow)
+  const byFlow = Object.entries(profile.actions).find(([name, spec]) => [name, spec.flow, spec.family].includes(flow))
   return byTag?.family ?? byFlow?.[1].family ?? flow
 }

@@ -13,7 +13,12 @@ export type Shape =
   /** A decimal string of an unsigned integer of so many bits; its value is a bigint. */
   | { readonly kind: 'big'; readonly bits: number; readonly min?: number }
   /** A decimal string: no exponent, no superfluous zeros; so many digits before the point, so many after. */
-  | { readonly kind: 'decimal'; readonly digits: number; readonly places: number; readonly range: 'any' | 'unsigned' | 'positive' }
+  | {
+      readonly kind: 'decimal'
+      readonly digits: number
+      readonly places: number
+      readonly range: 'any' | 'unsigned' | 'positive'
+    }
   /** 0x and 40 hex digits, in mixed case with a valid checksum. Zero is refused unless it is let in. */
   | { readonly kind: 'address'; readonly write: 'lower' | 'checksum'; readonly zero?: boolean }
   /** 0x and hex, written in lower case: exactly `bytes`, or up to `max` bytes. */

@@ -103,7 +103,9 @@ const compileWord = (type: ValueType, structOf: (name: string) => StructHasher):
   }
 }
 
-const compileArray = (item: ValueType, length: number | undefined, structOf: (name: string) => StructHasher): WordWriter => {
+type StructOf = (name: string) => StructHasher
+
+const compileArray = (item: ValueType, length: number | undefined, structOf: StructOf): WordWriter => {
   const write = compileWord(item, structOf)
   return hashedWriter((value) => {
     const items = takeList('typed data', value)
@@ -114,8 +116,9 @@ const compileArray = (item: ValueType, length: number | undefined, structOf: (na
   })
 }
 
-const compileStruct = (name: string, types: ParsedTypes, structOf: (name: string) => StructHasher): StructHasher => {
-  const fields = (types.structs.get(name) ?? []).map((field) => ({ name: field.name, write: compileWord(field.type, structOf) }))
+const compileStruct = (name: string, types: ParsedTypes, structOf: StructOf): StructHasher => {
+  const declared = types.structs.get(name) ?? []
+  const fields = declared.map((field) => ({ name: field.name, write: compileWord(field.type, structOf) }))
   const buffer = Buffer.alloc(32 * (fields.length + 1))
   buffer.set(keccak256(Buffer.from(types.encodeType.get(name) ?? '', 'utf8')), 0)
   return (value) => {
@@ -159,7 +162,8 @@ const parseLists = (lists: TypeLists): ParsedTypes => {
 
 /** The value of one field as typed data JSON has it. */
 const fieldJson = (value: Value, type: ValueType, types: ParsedTypes): Value => {
-  if (type.kind === 'struct') return structJson(takeObject('typed data', value), types.structs.get(type.name) ?? [], types)
+  if (type.kind === 'struct')
+    return structJson(takeObject('typed data', value), types.structs.get(type.name) ?? [], types)
   if (type.kind === 'array') return takeList('typed data', value).map((item) => fieldJson(item, type.item, types))
   if (type.kind === 'integer') return takeBigint('typed data', value).toString()
   if (value instanceof Uint8Array) return `0x${Buffer.from(value).toString('hex')}`
@@ -226,5 +230,11 @@ export const writeTypedData = (plan: TypedPlan, primaryType: string, domainValue
     return [name, type === 'uint256' ? takeBigint('typed data', value) : value]
   })
   const types = `{"EIP712Domain":${writeJson(list)},${plan.typesJson.slice(1)}`
-  return `{"types":${types},"primaryType":${JSON.stringify(primaryType)},"domain":${writeJson(Object.fromEntries(domainJson))},"message":${plan.messageJson(message)}}`
+  const members = [
+    `"types":${types}`,
+    `"primaryType":${JSON.stringify(primaryType)}`,
+    `"domain":${writeJson(Object.fromEntries(domainJson))}`,
+    `"message":${plan.messageJson(message)}`,
+  ]
+  return `{${members.join(',')}}`
 }

@@ -6,7 +6,7 @@ import type { Flow } from '../../../src/payload/profile/profile.ts'
 import { compileTypedPlan, hashDomain } from '../../../src/payload/profile/typed-plan.ts'
 import { DERIVE } from '../../../src/payload/profile/venues/derive.ts'
 import type { ExchangeVector } from './exchange-vectors.ts'
-import { asDone, asStep, expectedSignature, readVectors, signWith } from './exchange-vectors.ts'
+import { asDone, asStep, byName, expectedSignature, readVectors, signWith } from './exchange-vectors.ts'
 import { compileChanged, loadOne, refusalOf, stepOf } from './profile-requests.ts'
 
 /** A test of another library with a type hash that no action has. */
@@ -151,7 +151,7 @@ const check = async (vector: ExchangeVector): Promise<void> => {
 describe('Derive, known answers', () => {
   const vectors = readVectors('derive')
 
-  it.each(vectors.filter(({ name }) => !NOT_COVERED.has(name)))('$name [$provenance]', async (vector) => {
+  it.each(byName(vectors.filter(({ name }) => !NOT_COVERED.has(name))))('%s', async (_, vector) => {
     expect.hasAssertions()
     await check(vector)
   })

@@ -26,6 +26,10 @@ const FOLDER = join(import.meta.dirname, '../../vectors/exchange')
 export const readVectors = (venue: string): readonly ExchangeVector[] =>
   (JSON.parse(readFileSync(join(FOLDER, `${venue}.json`), 'utf8')) as { vectors: ExchangeVector[] }).vectors
 
+/** For `it.each` with `%s`, which prints a name in full. */
+export const byName = (vectors: readonly ExchangeVector[]): (readonly [title: string, vector: ExchangeVector])[] =>
+  vectors.map((vector) => [`${vector.name} [${vector.provenance}]`, vector])
+
 /** A step, or a failure of the test: the flow ended without a signature. */
 export const asStep = (result: SigningStep | SignedRequest): SigningStep => {
   if (result.kind !== 'sign') throw new Error('the flow signs nothing')

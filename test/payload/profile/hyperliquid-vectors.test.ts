@@ -6,7 +6,7 @@ import type { SigningStep } from '../../../src/payload/profile/loaded-profile.ts
 import type { Flow } from '../../../src/payload/profile/profile.ts'
 import { HYPERLIQUID } from '../../../src/payload/profile/venues/hyperliquid.ts'
 import type { ExchangeVector } from './exchange-vectors.ts'
-import { asDone, asStep, expectedSignature, readVectors, recoverLower, signWith } from './exchange-vectors.ts'
+import { asDone, asStep, byName, expectedSignature, readVectors, recoverLower, signWith } from './exchange-vectors.ts'
 
 const profile = builtInProfiles().get('hyperliquid')
 const bytes = (value: unknown) => Buffer.from(JSON.stringify(value), 'utf8')
@@ -113,7 +113,7 @@ const checkVector = async (vector: ExchangeVector): Promise<void> => {
 describe('Hyperliquid, known answers', () => {
   const vectors = readVectors('hyperliquid')
 
-  it.each(vectors.filter(({ name }) => !NOT_COVERED.has(name)))('$name [$provenance]', async (vector) => {
+  it.each(byName(vectors.filter(({ name }) => !NOT_COVERED.has(name))))('%s', async (_, vector) => {
     expect.hasAssertions()
     await checkVector(vector)
   })

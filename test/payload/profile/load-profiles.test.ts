@@ -45,5 +45,7 @@ describe('a profile that is not what it was', () => {
     const [first, second] = loadProfiles([good, { ...good, id: 'other' }]).offered
     expect(first?.profileHash).toMatch(/^0x[0-9a-f]{64}$/)
     expect(first?.profileHash).not.toBe(second?.profileHash)
+    const [fewer] = loadProfiles([{ ...good, selfTest: good.selfTest.slice(1) }]).offered
+    expect(fewer?.profileHash).toBe(first?.profileHash)
   })
 })

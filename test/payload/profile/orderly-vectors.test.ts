@@ -4,7 +4,7 @@ import { toHex } from '../../../src/payload/bytes.ts'
 import type { SigningStep } from '../../../src/payload/profile/loaded-profile.ts'
 import { ORDERLY } from '../../../src/payload/profile/venues/orderly.ts'
 import type { ExchangeVector } from './exchange-vectors.ts'
-import { asDone, asStep, expectedSignature, readVectors, recoverLower, signWith } from './exchange-vectors.ts'
+import { asDone, asStep, byName, expectedSignature, readVectors, recoverLower, signWith } from './exchange-vectors.ts'
 import { compileChanged, loadOne, stepOf } from './profile-requests.ts'
 
 const WALLET = '0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266'
@@ -100,7 +100,7 @@ const ORDER = { order_quantity: '1', order_type: 'MARKET', side: 'BUY', symbol: 
 describe('Orderly, known answers', () => {
   const vectors = readVectors('orderly')
 
-  it.each(vectors)('$name [$provenance]', async (vector) => {
+  it.each(byName(vectors))('%s', async (_, vector) => {
     expect.hasAssertions()
     await check(vector)
   })

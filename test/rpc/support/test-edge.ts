@@ -11,9 +11,10 @@ import type { Call } from '../../../src/domain/call.ts'
 import { failure } from '../../../src/domain/failure.ts'
 import type { ApiKeyId, GrantId, ProjectId, UserId, WalletId, WebhookId } from '../../../src/domain/ids.ts'
 import { readSettings } from '../../../src/domain/project-settings.ts'
-import type { ApiKeyDirectory, ApiKeyRecord } from '../../../src/rpc/authenticate.ts'
+import { Secret } from '../../../src/domain/secret.ts'
+import type { ApiKeyDirectory, ApiKeyProofs, ApiKeyRecord } from '../../../src/rpc/authenticate.ts'
 import type { RegisteredKey, SessionKeyView, SessionUseCases, SignedAction } from '../../../src/rpc/session-use-cases.ts'
-import type { DelegationUseCases, GrantView } from '../../../src/rpc/delegation-use-cases.ts'
+import type { DelegationUseCases, ExternalWalletView, GrantView, SpendingUseCases } from '../../../src/rpc/delegation-use-cases.ts'
 import type { EndUserUseCases, WalletSecretView } from '../../../src/rpc/end-user-use-cases.ts'
 import type { AccessToken, EndUserDirectory } from '../../../src/rpc/end-users.ts'
 import type { Edge, EdgeListen } from '../../../src/rpc/edge.ts'
@@ -153,12 +154,21 @@ export const WALLET: WalletView = {
 const bytes = (length: number, fill: number) => new Uint8Array(length).fill(fill)
 
 const RECEIPT = { sequence: 7n, hash: bytes(32, 4), signature: bytes(64, 5), keyId: 'audit-1' }
+const IMPORT_KEY = { partyId: bytes(32, 6), identityKey: bytes(32, 7), key: bytes(32, 8), expireMs: 1, signature: bytes(64, 9) }
 const SHARE = { partyId: bytes(32, 6), point: bytes(33, 7), envelope: bytes(80, 8) }
 export const SIGNED = {
   signature: { r: bytes(32, 1), s: bytes(32, 2), yParity: 1 },
   digest: bytes(32, 3),
   receipt: RECEIPT,
 } as const satisfies SignedDigest
+
+const SIGNED_IN = {
+  endUser: { projectId: PROJECT, userId: 'alice' as UserId, createTimeMs: 1, identities: [] },
+  isNewEndUser: false,
+  accessToken: 'a.b.c',
+  accessTokenExpireMs: 1_700_000_000_000,
+  refreshToken: { token: new Secret('crt_refresh'), expireMs: 4_000_000_000_000 },
+} as const
 
 const PROJECT_VIEW: ProjectView = {
   projectId: PROJECT,
@@ -179,10 +189,18 @@ const KEY_VIEW: ApiKeyView = {
   createTimeMs: 1,
   rotateTimeMs: undefined,
   revokeTimeMs: undefined,
+  publicKey: undefined,
+  needsDeveloperAuth: false,
   state: 'active',
 }
 const SECRET: WalletSecretView = { walletSecretId: 'device', publicKey: 'MFkw', validUntilMs: 2, createTimeMs: 1 }
 const FREEZE: FreezeView = { scope: 'wallet', id: WALLET.walletId, note: '', actor: 'api_key:x', createTimeMs: 1 }
+
+const EXTERNAL_WALLET: ExternalWalletView = {
+  externalWalletId: `ext_${'ab'.repeat(16)}`, userId: 'alice', network: 'linea', currency: 'usdc', address: `0x${'01'.repeat(20)}`,
+  spenderAddress: `0x${'02'.repeat(20)}`, tokenAddress: `0x${'03'.repeat(20)}`, state: 'active', priority: 1, limit: '5',
+  standing: undefined, createTimeMs: 1_700_000_000_123,
+}
 
 export const GRANT: GrantView = {
   grantId: `grant_${'cd'.repeat(16)}` as GrantId,
@@ -243,6 +261,8 @@ const defaultUseCases = (): UseCases => ({
     getWallet: async () => WALLET,
     listWallets: async () => ({ items: [WALLET], nextCursor: undefined }),
     refreshShares: async () => ({ wallet: WALLET, refreshCount: 1, refreshTimeMs: WALLET.createTimeMs, receipt: RECEIPT }),
+    getImportKeys: async () => ({ daemon: IMPORT_KEY, cosigner: IMPORT_KEY }),
+    importPrivateKey: async () => WALLET,
     exportPrivateKey: async () => ({ wallet: WALLET, daemonShare: SHARE, cosignerShare: SHARE, receipt: RECEIPT }),
     archiveWallet: async () => ({ ...WALLET, state: 'archived' }),
     warmPresignatures: async () => ({ depth: 64, capacity: 4_096, fillRate: 500 }),
@@ -306,8 +326,22 @@ const defaultUseCases = (): UseCases => ({
     getGrant: async () => GRANT,
     listGrants: async () => ({ items: [GRANT], nextCursor: undefined }),
     revokeGrant: async () => ({ ...GRANT, state: 'revoked', revokeTimeMs: 1_700_000_000_456 }),
+    getChainConfig: async () => [],
+    issueDelegationToken: async () => ({ token: 'token', nonce: 'nonce', expireTimeMs: 1_700_000_000_456 }),
+    completeEvmDelegation: async () => EXTERNAL_WALLET,
+    listExternalWallets: async () => [EXTERNAL_WALLET],
+    updateExternalWalletPriorities: async () => [EXTERNAL_WALLET],
   },
   endUsers: {
+    authenticateWithJwt: async () => SIGNED_IN,
+    startEmailCode: async () => ({ flowId: 'flow', expireMs: 1_700_000_000_000 }),
+    verifyEmailCode: async () => SIGNED_IN,
+    startOidc: async () => ({ flowId: 'flow', state: 's', nonce: 'n', authorizationUrl: '', expireMs: 1_700_000_000_000 }),
+    authenticateWithOidc: async () => SIGNED_IN,
+    refreshAccessToken: async () => SIGNED_IN,
+    signOut: async () => {},
+    validateAccessToken: async () => ({ endUser: SIGNED_IN.endUser, method: 'jwt', authTimeMs: 1, expireTimeMs: 2 }),
+    getEndUser: async () => SIGNED_IN.endUser,
     registerWalletSecret: async () => SECRET,
     listWalletSecrets: async () => [SECRET],
     revokeWalletSecret: async () => SECRET,
@@ -412,9 +446,10 @@ export type TestEdgeOptions = {
   /** In place of one that knows `users`. */
   readonly directoryOfUsers?: EndUserDirectory
   readonly endUsers?: Partial<EndUserUseCases>
+  readonly keyProofs?: ApiKeyProofs
   readonly wallets?: Partial<WalletUseCases>
   readonly signing?: Partial<SigningUseCases>
-  readonly delegation?: Partial<DelegationUseCases>
+  readonly delegation?: Partial<DelegationUseCases & SpendingUseCases>
   readonly session?: Partial<SessionUseCases>
   readonly audit?: Partial<AuditUseCases>
   readonly admin?: Partial<AdminUseCases>
@@ -477,6 +512,7 @@ export const openTestEdge = async (options: TestEdgeOptions): Promise<TestEdge> 
       webhooks: recording(base.webhooks, reached),
     },
     directory: directoryOf(options.keys),
+    keyProofs: options.keyProofs,
     users: options.directoryOfUsers ?? usersOf(options.users ?? []),
     idempotency: options.idempotency ?? memoryStore(),
     recordDenial: async (denial) => {

@@ -1,8 +1,9 @@
 import type { Expression } from '../expression.ts'
 import type { Flow, Profile } from '../profile.ts'
 import type { Members, Shape } from '../shape.ts'
-import { ADDRESS, BOOLEAN, HYPERLIQUID_ACTIONS, PRICE, TOKEN } from './hyperliquid-actions.ts'
+import { HYPERLIQUID_ACTIONS, PRICE, TOKEN } from './hyperliquid-actions.ts'
 import { HYPERLIQUID_SELF_TEST } from './hyperliquid-self-test.ts'
+import { ADDRESS, BOOLEAN } from './shapes.ts'
 
 /**
  * Hyperliquid. A session key is an API wallet ("agent") that the account approves with one EIP-712 signature; it signs
@@ -128,11 +129,20 @@ const approveAgent = (purpose: 'register' | 'revoke', agentAddress: Expression, 
     },
   })
 
+const PERCENT: Shape = { kind: 'text', max: 10, pattern: '(?:0|[1-9][0-9]?)(?:\\.[0-9]{1,4})?%' }
+
+type Fields = readonly (readonly [field: string, type: string, shape: Shape])[]
+
+const DESTINATION_AND_AMOUNT: Fields = [
+  ['destination', 'string', ADDRESS],
+  ['amount', 'string', PRICE],
+]
+
 /** A user-signed action whose posted form has the signed fields: `<field>` of the input, then `time` or `nonce`. */
 const walletAction = (
   type: string,
   name: string,
-  fields: readonly (readonly [field: string, type: string, shape: Shape])[],
+  fields: Fields,
   stamp: 'time' | 'nonce',
 ): Flow => {
   const message = Object.fromEntries(fields.map(([field]) => [field, `$input.${field}`]))
@@ -177,19 +187,24 @@ export const HYPERLIQUID: Profile = {
     l1: l1Flow('$action'),
     // The venue wants the nonce in the action too.
     l1_stamped: l1Flow(['@with', '$action', { nonce: '$nonce' }]),
-    usd_send: walletAction('usdSend', 'UsdSend', [['destination', 'string', ADDRESS], ['amount', 'string', PRICE]], 'time'),
-    withdraw: walletAction('withdraw3', 'Withdraw', [['destination', 'string', ADDRESS], ['amount', 'string', PRICE]], 'time'),
+    usd_send: walletAction('usdSend', 'UsdSend', DESTINATION_AND_AMOUNT, 'time'),
+    withdraw: walletAction('withdraw3', 'Withdraw', DESTINATION_AND_AMOUNT, 'time'),
     spot_send: walletAction(
       'spotSend',
       'SpotSend',
       [['destination', 'string', ADDRESS], ['token', 'string', TOKEN], ['amount', 'string', PRICE]],
       'time',
     ),
-    usd_class_transfer: walletAction('usdClassTransfer', 'UsdClassTransfer', [['amount', 'string', PRICE], ['toPerp', 'bool', BOOLEAN]], 'nonce'),
+    usd_class_transfer: walletAction(
+      'usdClassTransfer',
+      'UsdClassTransfer',
+      [['amount', 'string', PRICE], ['toPerp', 'bool', BOOLEAN]],
+      'nonce',
+    ),
     approve_builder_fee: walletAction(
       'approveBuilderFee',
       'ApproveBuilderFee',
-      [['maxFeeRate', 'string', { kind: 'text', max: 10, pattern: '(?:0|[1-9][0-9]?)(?:\\.[0-9]{1,4})?%' }], ['builder', 'address', ADDRESS]],
+      [['maxFeeRate', 'string', PERCENT], ['builder', 'address', ADDRESS]],
       'nonce',
     ),
     keys: {
