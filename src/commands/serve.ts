@@ -138,7 +138,7 @@ export const composeDaemon = async (
     const grants = new GrantCache()
     const grantEnded: GrantEnded = () => undefined
     const send = wireHttpEgress(config)
-    const signIn = wireSignIn({ vault, clock, send, config, secrets })
+    const signIn = wireSignIn({ vault, clock, send, config, secrets, log })
     const sessions = openSessions(vault, clock, (what, detail) => onAlert('daemon', what, detail))
     closing.push(() => sessions.sessionSigner.close())
     const webhooks = wireWebhooks({ config, vault, clock, send, metrics, log })

@@ -111,6 +111,7 @@ beforeAll(async () => {
     keySets: new KeySets(send, clock),
     oidcServers: new OidcServers(send, clock),
     sendMail: undefined,
+    onOutage: () => {},
     rates: new RateLimiter(() => 0),
     windows: new RateWindows(() => 0),
   }
