@@ -13,6 +13,7 @@ import {
 } from '../vault/api-keys.ts'
 import { isHeldTo } from '../policy/permissions.ts'
 import type { GrantCache } from '../signing/grant-cache.ts'
+import { parseApiKeyVerifier } from '../signing/public-keys.ts'
 import { canonicalJson, type JsonValue } from '../vault/canonical-json.ts'
 import { type AdminNeeds, recordChange } from './needs.ts'
 import { requireProjectId } from './projects.ts'
@@ -29,7 +30,11 @@ export type ApiKeyView = {
   readonly rotateTimeMs: number | undefined
   readonly revokeTimeMs: number | undefined
   readonly state: 'active' | 'expired' | 'revoked'
+  /** Base64 of the SPKI; undefined for a key that has a secret. */
+  readonly publicKey: string | undefined
+  readonly needsDeveloperAuth: boolean
 }
+/** `secret` is the whole text a caller presents: `csk_…`; empty for a key that has a public key. */
 export type ApiKeyWithSecret = { readonly apiKey: ApiKeyView; readonly secret: string }
 
 const view = (grants: GrantCache, key: ApiKey, nowMs: number): ApiKeyView => {
@@ -49,6 +54,8 @@ const view = (grants: GrantCache, key: ApiKey, nowMs: number): ApiKeyView => {
     rotateTimeMs: revoked ? undefined : changed,
     revokeTimeMs: revoked ? key.updateMs : undefined,
     state: revoked ? 'revoked' : expired ? 'expired' : 'active',
+    publicKey: policy.verifier && Buffer.from(policy.verifier.spki).toString('base64'),
+    needsDeveloperAuth: policy.needsDeveloperAuth,
   }
 }
 
@@ -73,6 +80,9 @@ export const createApiKey = (
     readonly allowedCidrs: readonly string[]
     readonly requestsPerSecond: number
     readonly expireTimeMs: number | undefined
+    /** Base64 of an SPKI; undefined for a key that is to have a secret. */
+    readonly publicKey: string | undefined
+    readonly needsDeveloperAuth: boolean
   },
 ): Promise<ApiKeyWithSecret> => {
   const { vault, clock, grants } = needs
@@ -89,6 +99,8 @@ export const createApiKey = (
   const permissions = {
     grants: formatPermissionGrants(parsed),
     requests_per_second: args.requestsPerSecond,
+    ...(args.publicKey === undefined ? {} : { public_key: requirePublicKey(args.publicKey) }),
+    ...(args.needsDeveloperAuth ? { developer_auth: true } : {}),
   }
   return vault.commit((tx) => {
     const { name, allowedCidrs } = args
@@ -101,8 +113,15 @@ export const createApiKey = (
       project,
       details: { name, ...permissionsForAudit(permissions) },
     })
-    return { apiKey: view(grants, made.key, nowMs), secret: made.secret.reveal() }
+    // A key that signs has a secret in the vault as well, which nobody is told.
+    return { apiKey: view(grants, made.key, nowMs), secret: args.publicKey === undefined ? made.secret.reveal() : '' }
   })
+}
+
+const requirePublicKey = (text: string): string => {
+  if (parseApiKeyVerifier(text) !== undefined) return text
+  const description = 'is not the base64 of an Ed25519 or P-256 public key in SPKI form (DER)'
+  throw failure('INVALID_REQUEST', { violations: [{ field: 'public_key', description }] })
 }
 
 export const getApiKey = (needs: AdminNeeds, args: { readonly apiKeyId: ApiKeyId }): ApiKeyView =>
@@ -130,7 +149,12 @@ export const rotateApiKey = (
 ): Promise<ApiKeyWithSecret> =>
   vault.commit((tx) => {
     const nowMs = Math.trunc(clock.nowMs())
-    if (requireApiKey(tx, args.apiKeyId).state === 'REVOKED') throw failure('API_KEY_NOT_FOUND', {})
+    const before = requireApiKey(tx, args.apiKeyId)
+    if (before.state === 'REVOKED') throw failure('API_KEY_NOT_FOUND', {})
+    if (grants.policyOf(before).verifier !== undefined) {
+      const description = 'has a public key and no secret; make another API key in its place'
+      throw failure('INVALID_REQUEST', { violations: [{ field: 'api_key_id', description }] })
+    }
     const { key, secret } = rotateStored(tx, args.apiKeyId, { nowMs, overlapMs: args.overlapMs })
     const subject = { type: 'api_key', id: key.keyId }
     const details = { overlapMs: args.overlapMs }

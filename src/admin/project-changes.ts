@@ -1,16 +1,19 @@
 /** A change to a project's settings: what it may say, and what becomes of the secrets that come with it. */
 import { failure } from '../domain/failure.ts'
-import type { ProjectId } from '../domain/ids.ts'
+import { parseWalletId, type ProjectId } from '../domain/ids.ts'
 import {
   type EmailSignIn,
   type JwtSignIn,
   KNOWN_ISSUERS,
   type OidcProvider,
   type ProjectSettings,
+  type Spender,
 } from '../domain/project-settings.ts'
+import { parseP256Key } from '../signing/public-keys.ts'
 import type { DaemonVault } from '../vault/daemon-vault.ts'
 import { oidcClientSecretName } from '../vault/secret-names.ts'
 import type { Tx } from '../vault/store.ts'
+import { getWallet } from '../vault/wallets.ts'
 
 /** `clientSecret` undefined: the one it has stays. */
 export type OidcProviderChange = Omit<OidcProvider, 'hasClientSecret'> & { readonly clientSecret: string | undefined }
@@ -22,6 +25,10 @@ export type SettingsChange = {
   readonly jwtSignIn?: JwtSignIn | null
   readonly emailSignIn?: EmailSignIn | null
   readonly oidcProviders?: readonly OidcProviderChange[]
+  readonly developerPublicKey?: string
+  readonly developerAuthRequired?: boolean
+  readonly siweDomains?: readonly string[]
+  readonly spenders?: readonly { readonly network: string; readonly walletId: string }[]
 }
 
 const refuse = (field: string, description: string): never => {
@@ -53,7 +60,9 @@ const checkProvider = ({ provider, issuer, redirectUris }: OidcProviderChange): 
   for (const uri of redirectUris) checkUrl(`${field}.redirect_uris`, uri)
 }
 
-const checkChange = ({ allowedOrigins, jwtSignIn, oidcProviders }: SettingsChange): void => {
+const checkChange = ({ allowedOrigins, jwtSignIn, oidcProviders, developerPublicKey }: SettingsChange): void => {
+  if (developerPublicKey !== undefined && developerPublicKey !== '' && parseP256Key(developerPublicKey) === undefined)
+    refuse('developer_public_key', 'is not the base64 of a P-256 public key in SPKI form (DER, uncompressed)')
   for (const origin of allowedOrigins ?? [])
     if (!URL.canParse(origin) || new URL(origin).origin !== origin)
       refuse('allowed_origins', `${origin} is not written as a browser writes it`)
@@ -86,6 +95,20 @@ const changeSecrets = (
   })
 }
 
+/** A spender is a wallet the project can sign with by itself: anything else would take approvals that nobody can use. */
+const readSpenders = (tx: Tx, projectId: ProjectId, spenders: NonNullable<SettingsChange['spenders']>): Spender[] => {
+  const networks = spenders.map(({ network }) => network)
+  if (new Set(networks).size !== networks.length) refuse('spenders', 'must not name a network twice')
+  return spenders.map(({ network, walletId }) => {
+    const id = parseWalletId(walletId)
+    const wallet = id === undefined ? undefined : getWallet(tx, id)
+    if (wallet?.project !== projectId) throw failure('WALLET_NOT_FOUND', {})
+    const isUsable = wallet.ownerType === 'project' && wallet.keyType === 'secp256k1' && wallet.state === 'ACTIVE'
+    if (!isUsable) refuse('spenders', `${walletId} is not an active secp256k1 wallet of the project`)
+    return { network, walletId: wallet.walletId }
+  })
+}
+
 /** The settings with the change. Refuses with INVALID_REQUEST what the wire's own rules cannot say. */
 export const changeSettings = (
   vault: DaemonVault,
@@ -95,8 +118,13 @@ export const changeSettings = (
   change: SettingsChange,
 ): ProjectSettings => {
   checkChange(change)
-  const { delegationEnabled, allowedOrigins, jwtSignIn, emailSignIn, oidcProviders } = change
+  const { delegationEnabled, allowedOrigins, jwtSignIn, emailSignIn, oidcProviders, siweDomains, spenders } = change
+  const developerPublicKey = change.developerPublicKey ?? before.developerPublicKey
+  const developerAuthRequired = change.developerAuthRequired ?? before.developerAuthRequired
+  if (developerAuthRequired && developerPublicKey === '') refuse('developer_auth_required', 'needs a developer_public_key')
   return {
+    developerPublicKey,
+    developerAuthRequired,
     delegationEnabled: delegationEnabled ?? before.delegationEnabled,
     allowedOrigins: allowedOrigins ?? before.allowedOrigins,
     jwtSignIn: jwtSignIn === undefined ? before.jwtSignIn : (jwtSignIn ?? undefined),
@@ -105,5 +133,7 @@ export const changeSettings = (
       oidcProviders === undefined
         ? before.oidcProviders
         : changeSecrets(vault, tx, projectId, before.oidcProviders, oidcProviders),
+    siweDomains: siweDomains ?? before.siweDomains,
+    spenders: spenders === undefined ? before.spenders : readSpenders(tx, projectId, spenders),
   }
 }

@@ -19,6 +19,19 @@ export type EvmCall = {
   readonly gas: bigint
 }
 
+/** What a receipt says of a transaction that is in a block. Hexadecimal in lower case, without 0x. */
+export type Receipt = {
+  readonly succeeded: boolean
+  readonly block: bigint
+  readonly blockHash: string
+  readonly logs: readonly {
+    readonly address: string
+    readonly topics: readonly string[]
+    readonly data: string
+    readonly index: bigint
+  }[]
+}
+
 const hexOf = (bytes: Uint8Array): string => `0x${Buffer.from(bytes).toString('hex')}`
 const quantityOf = (value: bigint): string => `0x${value.toString(16)}`
 
@@ -29,6 +42,52 @@ const readQuantity = (result: unknown): string | undefined =>
   typeof result === 'string' && QUANTITY.test(result.toLowerCase()) ? result.toLowerCase() : undefined
 const readData = (result: unknown): string | undefined =>
   typeof result === 'string' && DATA.test(result.toLowerCase()) ? result.toLowerCase() : undefined
+
+const HASH = /^0x[0-9a-f]{64}$/
+const MAX_LOGS = 2_000
+
+const asText = (value: unknown, pattern: RegExp): string => {
+  const text = typeof value === 'string' ? value.toLowerCase() : ''
+  if (!pattern.test(text)) throw new Error('a field that is not what it should be')
+  return text
+}
+
+const readLog = (log: unknown) => {
+  const { address, topics, data, logIndex } = (log ?? {}) as { readonly [name: string]: unknown }
+  if (!Array.isArray(topics) || topics.length > 4) throw new Error('topics that are none')
+  return [
+    asText(address, /^0x[0-9a-f]{40}$/).slice(2),
+    topics.map((topic) => asText(topic, HASH).slice(2)),
+    asText(data, DATA).slice(2),
+    asText(logIndex, QUANTITY),
+  ]
+}
+
+/** As text, so that two of them can be compared; `null` while the transaction is in no block. */
+const readReceipt =
+  (hash: string) =>
+  (result: unknown): string => {
+    if (result === null) return 'null'
+    const { transactionHash, status, blockNumber, blockHash, logs } = result as { readonly [name: string]: unknown }
+    if (asText(transactionHash, HASH) !== hash) throw new Error('the receipt of another transaction')
+    if (!Array.isArray(logs) || logs.length > MAX_LOGS) throw new Error('logs that are none')
+    const parts = [asText(status, /^0x[01]$/), asText(blockNumber, QUANTITY), asText(blockHash, HASH).slice(2), logs.map(readLog)]
+    return JSON.stringify(parts)
+  }
+
+const parseReceipt = (text: string): Receipt | undefined => {
+  if (text === 'null') return undefined
+  const [status, block, blockHash, logs] = JSON.parse(text) as [string, string, string, [string, string[], string, string][]]
+  return {
+    succeeded: status === '0x1',
+    block: BigInt(block),
+    blockHash,
+    logs: logs.map(([address, topics, data, index]) => ({ address, topics, data, index: BigInt(index) })),
+  }
+}
+
+const readBlockHash = (result: unknown): string =>
+  result === null ? '' : asText((result as { readonly hash?: unknown }).hash, HASH).slice(2)
 
 const bytesOf = (data: string): Uint8Array => new Uint8Array(Buffer.from(data.slice(2), 'hex'))
 
@@ -51,6 +110,17 @@ export class EvmChain {
   /** The newest block's number, of one provider. */
   async blockNumber(signal?: AbortSignal): Promise<bigint> {
     return BigInt(await this.#providers.ask('eth_blockNumber', [], readQuantity, signal))
+  }
+
+  /** Undefined while the transaction is in no block that two providers know. */
+  async receipt(txHash: Uint8Array, signal?: AbortSignal): Promise<Receipt | undefined> {
+    const hash = hexOf(txHash)
+    return parseReceipt(await this.#providers.agree('eth_getTransactionReceipt', [hash], readReceipt(hash), signal))
+  }
+
+  /** The hash of the chain's block of that number, in lower-case hexadecimal; empty where it has none. */
+  blockHash(block: bigint, signal?: AbortSignal): Promise<string> {
+    return this.#providers.agree('eth_getBlockByNumber', [quantityOf(block), false], readBlockHash, signal)
   }
 
   /** The code at an address at a block, as two providers see it; empty where there is none. */

@@ -7,7 +7,7 @@ import { type Failure, failure } from '../domain/failure.ts'
 import { CallReverted } from './call-reverted.ts'
 import { type AskProvider, ProviderFault } from './json-rpc.ts'
 
-/** What decides whether two answers are the same, and what is left of one: undefined refuses the answer. */
+/** What decides whether two answers are the same, and what is left of one: undefined, or a throw, refuses the answer. */
 export type ReadResult<T> = (result: unknown) => T | undefined
 
 export type ProviderSetOptions = {
@@ -124,7 +124,7 @@ export class ProviderSet {
   ): Promise<Said<T> | undefined> {
     try {
       await this.#identify(breaker, signal)
-      const value = read(await breaker.ask(method, params, signal))
+      const value = readOr(read, await breaker.ask(method, params, signal))
       if (value === undefined) throw new ProviderFault('not an answer to this question')
       breaker.succeeded()
       return { value }
@@ -152,6 +152,14 @@ export class ProviderSet {
 
   #nowMs(): number {
     return Number(this.#options.clock.monotonicNs() / 1_000_000n)
+  }
+}
+
+const readOr = <T>(read: ReadResult<T>, result: unknown): T | undefined => {
+  try {
+    return read(result)
+  } catch {
+    return undefined
   }
 }
 

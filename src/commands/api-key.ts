@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { closeSync, fsyncSync, openSync, readFileSync, writeSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { create, fromJson, type JsonValue } from '@bufbuild/protobuf'
 import { timestampFromMs } from '@bufbuild/protobuf/wkt'
 import {
@@ -14,7 +14,8 @@ import { withDaemon } from './daemon-client.ts'
 import { listPages } from './list-pages.ts'
 import { enumText, jsonArray, jsonText, timeText } from './message-text.ts'
 import { formatFacts, formatTable } from './print-table.ts'
-import { CommandRefusal, UsageRefusal, type Terminal } from './terminal.ts'
+import { openSecretFile, type SecretFile } from './secret-file.ts'
+import { UsageRefusal, type Terminal } from './terminal.ts'
 
 const DAY_MS = 86_400_000
 
@@ -97,31 +98,14 @@ const permissionsOf = (settings: ApiKeySettings): Permission[] => {
   return permissions
 }
 
-type Opened = { readonly path: string; readonly descriptor: number }
-
-/** Opened before the key is made: a key whose secret cannot be kept is worse than none. */
-const openSecretFile = (path: string | undefined): Opened | undefined => {
-  if (path === undefined) return undefined
-  try {
-    return { path, descriptor: openSync(path, 'wx', 0o600) }
-  } catch (error) {
-    throw new CommandRefusal(
-      `--secret-file: ${path} cannot be made (${(error as NodeJS.ErrnoException).code ?? 'error'})`,
-    )
-  }
-}
-
 const handOver = (
   terminal: Terminal,
   flags: Flags,
-  opened: Opened | undefined,
+  opened: SecretFile | undefined,
   key: ApiKey | undefined,
   secret: string,
 ): void => {
-  if (opened !== undefined) {
-    writeSync(opened.descriptor, `${secret}\n`)
-    fsyncSync(opened.descriptor)
-  }
+  opened?.write(secret)
   const shown = opened === undefined ? secret : ''
   if (flags.json === true) {
     const answer = create(CreateApiKeyResponseSchema, { secret: shown })
@@ -141,21 +125,17 @@ export const createApiKey = async (settings: ApiKeySettings, flags: Flags, termi
   const expiry =
     expiresInDays === undefined ? {} : { expireTime: timestampFromMs(Date.now() + expiresInDays * DAY_MS) }
   await withDaemon(flags, terminal, async ({ admin }) => {
-    const opened = openSecretFile(settings.secretFile)
-    try {
-      const answer = await admin.createApiKey({
-        projectId: settings.projectId,
-        name: settings.name,
-        permissions,
-        allowedCidrs: [...settings.cidrs],
-        requestsPerSecond: settings.requestsPerSecond,
-        requestId: randomUUID(),
-        ...expiry,
-      })
-      handOver(terminal, flags, opened, answer.apiKey, answer.secret)
-    } finally {
-      if (opened !== undefined) closeSync(opened.descriptor)
-    }
+    using opened = openSecretFile(settings.secretFile)
+    const answer = await admin.createApiKey({
+      projectId: settings.projectId,
+      name: settings.name,
+      permissions,
+      allowedCidrs: [...settings.cidrs],
+      requestsPerSecond: settings.requestsPerSecond,
+      requestId: randomUUID(),
+      ...expiry,
+    })
+    handOver(terminal, flags, opened, answer.apiKey, answer.secret)
   })
 }
 
@@ -167,13 +147,9 @@ export const rotateApiKey = async (
   terminal: Terminal,
 ): Promise<void> =>
   withDaemon(flags, terminal, async ({ admin }) => {
-    const opened = openSecretFile(secretFile)
-    try {
-      const answer = await admin.rotateApiKey({ apiKeyId, overlapSeconds, requestId: randomUUID() })
-      handOver(terminal, flags, opened, answer.apiKey, answer.secret)
-    } finally {
-      if (opened !== undefined) closeSync(opened.descriptor)
-    }
+    using opened = openSecretFile(secretFile)
+    const answer = await admin.rotateApiKey({ apiKeyId, overlapSeconds, requestId: randomUUID() })
+    handOver(terminal, flags, opened, answer.apiKey, answer.secret)
   })
 
 const printApiKey = (terminal: Terminal, flags: Flags, key: ApiKey | undefined): void => {

@@ -11,6 +11,7 @@ import {
   declareStatusCommands,
 } from './declare-operator.ts'
 import { declareWalletCommands } from './declare-wallet.ts'
+import { declareWebhookCommands } from './declare-webhook.ts'
 import type { Terminal } from './terminal.ts'
 import { VERSION } from './version.ts'
 
@@ -35,6 +36,7 @@ export const createProgram = (terminal: Terminal): Command => {
   declareDaemonCommands(program, terminal)
   declareWalletCommands(program, terminal)
   declareApiKeyCommands(program, terminal)
+  declareWebhookCommands(program, terminal)
   declareAuditCommands(program, terminal)
   declareFreezeCommands(program, terminal)
   declareStatusCommands(program, terminal)

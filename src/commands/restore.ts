@@ -9,11 +9,13 @@ import { type ApiKeyId, walletIdFromBytes } from '../domain/ids.ts'
 import type { RestoredVaults } from '../party/settle-restored.ts'
 import { type ApiKey, listLiveApiKeys, revokeApiKey } from '../vault/api-keys.ts'
 import { appendAudit } from '../vault/audit-chain.ts'
+import { endKeysOfGrant } from '../session/end-with-grant.ts'
 import { readIdentityFile } from '../vault/backup-keys.ts'
 import { openCosignerVault } from '../vault/cosigner-vault.ts'
 import { openDaemonVault } from '../vault/daemon-vault.ts'
 import { listFreezes } from '../vault/freezes.ts'
 import { revokeAllGrants } from '../vault/grants.ts'
+import { disableAllWebhooks } from '../vault/webhooks.ts'
 import { listLinks } from '../vault/links.ts'
 import { listUnrefreshedSince } from '../vault/refreshes.ts'
 import { acknowledgeRestore, findSeal, getRestoreState } from '../vault/restore-state.ts'
@@ -102,7 +104,8 @@ const printRestored = ({ daemon, cosigner }: RestoredVaults, terminal: Terminal)
     `Everything done after ${timeOf(seal.backupMs)} is forgotten: API keys and permissions that were revoked since, ` +
       'secrets of API keys that were rotated (the old ones work again, the new ones do not), freezes and archived ' +
       'wallets, burned links, what was spent of daily limits. Keys and wallets made since are gone. Grants of end users ' +
-      'end with the acknowledgement: they give them anew.',
+      'end with the acknowledgement: they give them anew. Webhooks are off until you turn them on: some may have been ' +
+      'deleted since, and their secrets are again what they were.',
   )
   return keys
 }
@@ -144,7 +147,17 @@ const revokeOthers = (tx: Tx, keys: readonly ApiKey[], kept: ReadonlySet<string>
 /** Which of them their end users took back since, nobody knows: they are asked again. */
 const endGrants = (tx: Tx, nowMs: number): void => {
   const by = { actor: { kind: 'operator', id: '' }, reason: 'restore' } as const
-  for (const grant of revokeAllGrants(tx, nowMs)) recordEnd(tx, grant, by, () => undefined)
+  for (const grant of revokeAllGrants(tx, nowMs)) recordEnd(tx, grant, by, endKeysOfGrant)
+}
+
+/** Which of them were deleted since, or had their secret rotated, nobody knows. */
+const disableWebhooks = (tx: Tx, nowMs: number): void => {
+  for (const { webhookId, project } of disableAllWebhooks(tx, nowMs)) {
+    const subject = { type: 'webhook', id: webhookId }
+    const actor = { kind: 'operator', id: '' } as const
+    const details = { state: 'disabled' }
+    appendAudit(tx, { timeMs: nowMs, kind: 'webhook.updated', project, actor, subject, details, reason: 'restore' })
+  }
 }
 
 const CHOOSE =
@@ -172,6 +185,7 @@ export const acknowledge = async (choice: Acknowledgement, flags: Flags, termina
     const revoked = await daemon.commit((tx) => {
       const others = revokeOthers(tx, keys, kept, nowMs)
       endGrants(tx, nowMs)
+      disableWebhooks(tx, nowMs)
       acknowledgeRestore(tx, nowMs)
       return others
     })

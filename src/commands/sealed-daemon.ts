@@ -17,7 +17,7 @@ import type { BackupPlace } from '../party/cosigner-custody.ts'
 const READS: { readonly [G in keyof UseCases]: readonly (keyof UseCases[G])[] } = {
   wallets: ['getWallet', 'listWallets'],
   signing: ['verifySignature'],
-  delegation: ['getGrant', 'listGrants'],
+  delegation: ['getGrant', 'listGrants', 'getChainConfig'],
   session: ['getSessionKey', 'listSessionKeys', 'listProfiles'],
   webhooks: ['listWebhooks', 'listWebhookDeliveries'],
   endUsers: [],

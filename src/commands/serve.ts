@@ -6,9 +6,10 @@ import { renameSync, rmSync, writeFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { CustodyTurns } from '../admin/custody.ts'
 import { linkViews, worstLinkState } from '../admin/status.ts'
+import { Currencies } from '../chain/currencies.ts'
 import type { Config, Secrets } from '../config/config.ts'
 import { dataDirPaths } from '../config/load-config.ts'
-import { endExpiredGrants, type GrantEnded } from '../delegation/end-grants.ts'
+import { endExpiredGrants } from '../delegation/end-grants.ts'
 import { walletIdFromBytes } from '../domain/ids.ts'
 import {
   logAuditUnavailable,
@@ -32,7 +33,9 @@ import { type EngineOptions, TwoPartyEngine } from '../party/two-party-engine.ts
 import { type FenceKey, Fences } from '../signing/fences.ts'
 import { GrantCache } from '../signing/grant-cache.ts'
 import { RateLimiter } from '../signing/rate-limiter.ts'
+import { endKeysOfGrant } from '../session/end-with-grant.ts'
 import { auditHead } from '../vault/audit-chain.ts'
+import { pruneDelegationTokens } from '../vault/delegation-tokens.ts'
 import { type DaemonVault, openDaemonVault } from '../vault/daemon-vault.ts'
 import { listFreezes } from '../vault/freezes.ts'
 import { pruneSessionRequests, pruneSessionUsage } from '../vault/session-marks.ts'
@@ -50,7 +53,7 @@ import { deliveryBacklog, pruneWebhooks } from '../vault/webhook-deliveries.ts'
 import { watchParties } from './watch-parties.ts'
 import { wireChains } from './wire-chains.ts'
 import { createEndUserDirectory } from './wire-end-users.ts'
-import { createDirectory, createIdempotencyStore, denialRecorder } from './wire-directory.ts'
+import { createDirectory, createIdempotencyStore, createKeyProofs, denialRecorder } from './wire-directory.ts'
 import { startSweep } from './sweep.ts'
 import { type Edge, type Endpoints, startEdge } from './wire-edge.ts'
 import { openSessions } from './wire-session.ts'
@@ -136,10 +139,9 @@ export const composeDaemon = async (
     verifyStateIndex(vault.read)
     await joining
     const grants = new GrantCache()
-    const grantEnded: GrantEnded = () => undefined
     const send = wireHttpEgress(config)
     const signIn = wireSignIn({ vault, clock, send, config, secrets, log })
-    const sessions = openSessions(vault, clock, (what, detail) => onAlert('daemon', what, detail))
+    const sessions = openSessions(vault, clock, config.profilesDirectory, (what, detail) => onAlert('daemon', what, detail))
     closing.push(() => sessions.sessionSigner.close())
     const webhooks = wireWebhooks({ config, vault, clock, send, metrics, log })
     closing.push(webhooks.stop)
@@ -160,9 +162,11 @@ export const composeDaemon = async (
       custody: new CustodyTurns(),
       sessions,
       chains: wireChains(config, secrets, send, clock),
+      currencies: new Currencies(config.tokens),
+      confirmations: config.chainConfirmations,
       signIn,
       maxGrantMs: config.maxGrantDays * DAY_MS,
-      grantEnded,
+      grantEnded: endKeysOfGrant,
       judgeUrl: webhooks.judgeUrl,
       webhookCounts: webhooks.webhookCounts,
     }
@@ -173,6 +177,7 @@ export const composeDaemon = async (
       metrics,
       useCases: sealUseCases(vault, wireUseCases(needs)),
       directory: sealDirectory(vault, createDirectory(vault, grants, clock)),
+      keyProofs: createKeyProofs(vault, grants, clock),
       users: sealUsers(vault, createEndUserDirectory(vault, signIn.tokens, clock)),
       web: wireWeb(vault, signIn.tokens, clock),
       idempotency: createIdempotencyStore(vault, clock),
@@ -181,7 +186,7 @@ export const composeDaemon = async (
     })
     const served = edge
     closing.push(startHousekeeping(vault, engine, log))
-    closing.push(startSweep(vault, clock, (nowMs) => endExpiredGrants(vault, nowMs, grantEnded)))
+    closing.push(startSweep(vault, clock, (nowMs) => endExpiredGrants(vault, nowMs, endKeysOfGrant)))
     closing.push(startSweep(vault, clock, (nowMs) => tellOfEndedKeys(vault, nowMs)))
     webhooks.start()
     closing.push(() => served.stop(STOP_WAIT_MS))
@@ -280,6 +285,7 @@ const startHousekeeping = (vault: DaemonVault, engine: SigningEngine, log: Logge
         pruneSessionUsage(tx, utcDay(nowMs) - USAGE_DAYS, PRUNE_AT_ONCE),
         pruneSessionRequests(tx, nowMs, PRUNE_AT_ONCE),
         pruneWebhooks(tx, nowMs, PRUNE_AT_ONCE),
+        pruneDelegationTokens(tx, nowMs, PRUNE_AT_ONCE),
       ) === PRUNE_AT_ONCE
     // As long as there is more, with a pause for everybody else's commits, or a busy day would never be forgotten.
     while (await vault.commit(pruneSome).catch(() => false)) {

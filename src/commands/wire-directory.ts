@@ -2,8 +2,10 @@
 import { actorOf } from '../domain/call.ts'
 import type { Clock } from '../domain/clock.ts'
 import { isFailure } from '../domain/failure.ts'
+import type { ProjectId } from '../domain/ids.ts'
+import { readSettings } from '../domain/project-settings.ts'
 import { isHeldTo } from '../policy/permissions.ts'
-import type { ApiKeyDirectory, ApiKeyRecord } from '../rpc/authenticate.ts'
+import type { ApiKeyDirectory, ApiKeyProofs, ApiKeyRecord } from '../rpc/authenticate.ts'
 import type { IdempotencyStore } from '../rpc/idempotency.ts'
 import type { Denial } from '../rpc/pipeline.ts'
 import type { GrantCache } from '../signing/grant-cache.ts'
@@ -12,7 +14,39 @@ import { parseApiKeySecret } from '../vault/api-key-secret.ts'
 import { type ApiKey, authenticateApiKey, getApiKey } from '../vault/api-keys.ts'
 import { appendAudit } from '../vault/audit-chain.ts'
 import type { DaemonVault } from '../vault/daemon-vault.ts'
+import { proveDeveloper } from '../user/prove-request.ts'
+import { getProject } from '../vault/projects.ts'
+import { useToken } from '../vault/used-token-ids.ts'
 import { abandonRequest, claimRequest, finishRequest, interruptRequest } from '../vault/requests.ts'
+
+/** Which projects ask for a second factor, looked up again only after something was written to them. */
+const developerAuthOf = (vault: DaemonVault): ((projectId: ProjectId) => boolean) => {
+  const known = new Map<ProjectId, boolean>()
+  let writes = -1
+  return (projectId) => {
+    const now = vault.read.writesTo('projects')
+    if (now !== writes) known.clear()
+    writes = now
+    const found = known.get(projectId)
+    if (found !== undefined) return found
+    const project = getProject(vault.read, projectId)
+    const isRequired = project !== undefined && readSettings(project.settings).developerAuthRequired
+    known.set(projectId, isRequired)
+    return isRequired
+  }
+}
+
+export const createKeyProofs = (vault: DaemonVault, grants: GrantCache, clock: Clock): ApiKeyProofs => {
+  const needs = { vault, clock }
+  return {
+    findVerifier: (apiKeyId) => {
+      const key = getApiKey(vault.read, apiKeyId)
+      return key && grants.policyOf(key).verifier
+    },
+    useToken: (token) => vault.commit((tx) => useToken(tx, token, clock.nowMs())),
+    proveDeveloper: (projectId, proof) => proveDeveloper(needs, projectId, proof),
+  }
+}
 
 export const createDirectory = (vault: DaemonVault, grants: GrantCache, clock: Clock): ApiKeyDirectory => {
   const records = new WeakMap<object, ReadonlySet<string>>()
@@ -24,7 +58,9 @@ export const createDirectory = (vault: DaemonVault, grants: GrantCache, clock: C
     records.set(list, names)
     return names
   }
+  const asksForDeveloperAuth = developerAuthOf(vault)
   const record = (key: ApiKey): ApiKeyRecord => ({
+    needsDeveloperAuth: grants.policyOf(key).needsDeveloperAuth || asksForDeveloperAuth(key.project),
     apiKeyId: key.keyId,
     projectId: key.project,
     permissions: permissionsOf(key),

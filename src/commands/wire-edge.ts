@@ -13,7 +13,7 @@ import {
 import type { Logger } from '../observe/logger.ts'
 import type { Metrics } from '../observe/metrics.ts'
 import { PacedWarning } from '../observe/paced-warning.ts'
-import type { ApiKeyDirectory } from '../rpc/authenticate.ts'
+import type { ApiKeyDirectory, ApiKeyProofs } from '../rpc/authenticate.ts'
 import type { WebSettings } from '../rpc/cross-origin.ts'
 import type { EndUserDirectory } from '../rpc/end-users.ts'
 import { type EdgeEvents, openEdge } from '../rpc/edge.ts'
@@ -28,6 +28,7 @@ export type EdgeNeeds = {
   readonly useCases: UseCases
   readonly metrics: Metrics
   readonly directory: ApiKeyDirectory
+  readonly keyProofs: ApiKeyProofs
   readonly users: EndUserDirectory
   readonly web: WebSettings
   readonly idempotency: IdempotencyStore

@@ -1,7 +1,6 @@
 /** Session keys: their thread, nonces, marks and clock, and the use cases over them. */
 import type { Clock } from '../domain/clock.ts'
 import { SessionSigner } from '../party/session-signer.ts'
-import { builtInProfiles } from '../payload/profile/built-in-profiles.ts'
 import type { Profiles } from '../payload/profile/loaded-profile.ts'
 import type { SessionUseCases } from '../rpc/session-use-cases.ts'
 import { confirmSessionKey, putVenueCredential, revokeSessionKey } from '../session/change-key.ts'
@@ -19,26 +18,38 @@ import { verifyAction } from '../session/verify-action.ts'
 import { newestAuditMs } from '../vault/audit-chain.ts'
 import { canonicalJson } from '../vault/canonical-json.ts'
 import type { DaemonVault } from '../vault/daemon-vault.ts'
+import { openProfiles } from './open-profiles.ts'
 
 export type Sessions = Pick<
   SessionNeeds,
   'sessionSigner' | 'sessionSecrets' | 'profiles' | 'nonces' | 'marks' | 'clockWatch' | 'requireSessionFlow'
 >
 
+/**
+ * The built-in profiles are opened when they are first needed; a directory at once, so that one that cannot be read is
+ * said at the start.
+ */
+const profilesOf = (directory: string | undefined, onAlert: (what: string, detail: string) => void): (() => Profiles) => {
+  let opened: Profiles | undefined
+  const open = (): Profiles => {
+    if (opened !== undefined) return opened
+    opened = openProfiles(directory)
+    for (const { id, why } of opened.broken) onAlert('profile', `${id} is not offered: ${why}`)
+    return opened
+  }
+  if (directory !== undefined) open()
+  return open
+}
+
 /** Everything of session keys that lives as long as the daemon. */
 export const openSessions = (
   vault: DaemonVault,
   clock: Clock,
+  profilesDirectory: string | undefined,
   onAlert: (what: string, detail: string) => void,
 ): Sessions => {
   const sessionSigner = new SessionSigner(vault, onAlert)
-  let told = false
-  const profiles = (): Profiles => {
-    const loaded = builtInProfiles()
-    if (!told) for (const { id, why } of loaded.broken) onAlert('profile', `${id} is not offered: ${why}`)
-    told = true
-    return loaded
-  }
+  const profiles = profilesOf(profilesDirectory, onAlert)
   return {
     sessionSigner,
     sessionSecrets: new SessionSecrets(vault.read, sessionSigner),

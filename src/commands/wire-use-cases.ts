@@ -1,5 +1,8 @@
 /** The use cases as the edge calls them, over one vault and one pair of parties. */
 import type { Chains } from '../chain/chains.ts'
+import type { Currencies } from '../chain/currencies.ts'
+import { completeEvm } from '../delegation/complete-evm.ts'
+import { getChainConfig, issueToken, listExternalWallets, updatePriorities } from '../delegation/external-wallets.ts'
 import type { Call } from '../domain/call.ts'
 import type { ProjectId } from '../domain/ids.ts'
 import { archiveWallet } from '../wallet/archive-wallet.ts'
@@ -46,6 +49,8 @@ export type UseCaseNeeds = CustodyNeeds &
   readonly rates: RateLimiter
   readonly sessions: Sessions
   readonly chains: Chains
+  readonly currencies: Currencies
+  readonly confirmations: number
   readonly onAlert: SignNeeds['onAlert']
   readonly signIn: SignInNeeds
   readonly allowExport: boolean
@@ -84,6 +89,11 @@ export const wireUseCases = (needs: UseCaseNeeds): UseCases => {
     },
     delegation: {
       createGrant: async (call, args) => createGrant(needs, call, args),
+      getChainConfig: async (call, args) => getChainConfig(needs, call, args),
+      issueDelegationToken: async (call, args) => issueToken(needs, call, args),
+      completeEvmDelegation: (call, args) => completeEvm(needs, call, args),
+      listExternalWallets: async (call, args) => listExternalWallets(needs, call, args),
+      updateExternalWalletPriorities: (call, args) => updatePriorities(needs, call, args),
       getGrant: async (call, args) => getGrant(needs, call, args),
       listGrants: async (call, args) => listGrants(needs, call, args),
       revokeGrant: (call, args) => revokeGrant(needs, call, args),

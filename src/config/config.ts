@@ -50,6 +50,14 @@ export type ChainSettings = {
   readonly hosts: readonly string[]
 }
 
+/** A token by its name on a network. */
+export type TokenSettings = {
+  readonly network: string
+  readonly currency: string
+  readonly tokenAddress: string
+  readonly decimals: number
+}
+
 /** Everything the daemon is told, without secrets: safe to print whole. */
 export type Config = {
   readonly dataDir: string
@@ -71,6 +79,8 @@ export type Config = {
   }
   /** Where the daemon may reach out to beyond the public Internet, and whom it trusts there. */
   readonly egress: { readonly allow: readonly string[]; readonly authorityFile: string | undefined }
+  /** Exchange profiles beside and in the place of the built-in ones. */
+  readonly profilesDirectory: string | undefined
   /** How e-mail is sent; undefined where it is not. */
   readonly mail: MailServer | undefined
   /** Where systemd puts credentials; `systemd-cred:` reads them there. */
@@ -91,6 +101,10 @@ export type Config = {
   readonly maxGrantDays: number
   readonly limits: { readonly maxConcurrentRequests: number; readonly maxStreamsPerConnection: number }
   readonly chains: readonly ChainSettings[]
+  /** Beside those that are known, or in their place. */
+  readonly tokens: readonly TokenSettings[]
+  /** Blocks that a transaction must be deep before it counts. */
+  readonly chainConfirmations: number
   readonly slowSignatureMs: number
   readonly logLevel: LogLevel
 }

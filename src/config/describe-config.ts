@@ -34,6 +34,7 @@ export const describeConfig = ({ config, secrets, sources }: LoadedConfig): read
     'allow-plaintext-beyond-loopback': config.allowPlaintextBeyondLoopback,
     'egress-allow': config.egress.allow.join(','),
     'egress-ca-file': config.egress.authorityFile,
+    'profiles-directory': config.profilesDirectory,
     'allow-export': config.allowExport.daemon,
     'cosigner-allow-export': config.allowExport.cosigner,
     'smtp-server': config.mail && formatListenAddress(config.mail.server),
@@ -51,6 +52,7 @@ export const describeConfig = ({ config, secrets, sources }: LoadedConfig): read
     'max-concurrent-requests': config.limits.maxConcurrentRequests,
     'max-streams-per-connection': config.limits.maxStreamsPerConnection,
     'slow-signature-milliseconds': config.slowSignatureMs,
+    'chain-confirmations': config.chainConfirmations,
     'log-level': config.logLevel,
   }
   const isSet = (secret: unknown): string => (secret === undefined ? 'not set' : 'set')
@@ -73,6 +75,11 @@ export const describeConfig = ({ config, secrets, sources }: LoadedConfig): read
     ...config.chains.map(({ network, chainId, hosts }) => ({
       name: '[[chain]]',
       value: `${network} (${chainId}) → ${hosts.join(', ')}`,
+      source: 'file' as const,
+    })),
+    ...config.tokens.map(({ network, currency, tokenAddress, decimals }) => ({
+      name: '[[token]]',
+      value: `${currency} on ${network} → ${tokenAddress} (${decimals} decimals)`,
       source: 'file' as const,
     })),
     { name: 'root-key-passphrase', value: isSet(secrets.rootKeyPassphrase), source: '' },

@@ -194,6 +194,7 @@ const readSettings = (inputs: Inputs, sources: Partial<Record<OptionName, Settin
     },
     mail: readMail(read, need),
     egress: { allow: read('egress-allow') ?? [], authorityFile: read('egress-ca-file') },
+    profilesDirectory: read('profiles-directory'),
     credentialsDirectory: inputs.environment.CREDENTIALS_DIRECTORY,
     cryptoWorkers: need('crypto-workers'),
     presignatures: {
@@ -208,6 +209,8 @@ const readSettings = (inputs: Inputs, sources: Partial<Record<OptionName, Settin
       maxStreamsPerConnection: need('max-streams-per-connection'),
     },
     chains: (inputs.file?.chains ?? []).map(({ settings }) => settings),
+    tokens: inputs.file?.tokens ?? [],
+    chainConfirmations: need('chain-confirmations'),
     slowSignatureMs: need('slow-signature-milliseconds'),
     logLevel: need('log-level'),
   }

@@ -121,6 +121,11 @@ export const OPTIONS = {
     placeholder: '<path>',
     summary: 'authorities (PEM) the daemon trusts, beside the well-known ones, where it reaches out over TLS',
   }),
+  'profiles-directory': option({
+    parse: parsePath,
+    placeholder: '<dir>',
+    summary: 'exchange profiles of your own, a JSON file each; a file takes the place of the built-in profile of its name',
+  }),
   'allow-export': option({
     parse: parseSwitch,
     summary: "hand over the daemon's share of a private key, sealed to the owner's key (ExportPrivateKey)",
@@ -215,6 +220,12 @@ export const OPTIONS = {
     placeholder: '<ms>',
     summary: 'a signature that takes longer is worth a line in the log',
     fallback: '100',
+  }),
+  'chain-confirmations': option({
+    parse: parseIntegerWithin(1, 10_000),
+    placeholder: '<n>',
+    summary: 'blocks that a transaction on a chain must be deep, its own included, before it counts',
+    fallback: '3',
   }),
   'log-level': option({
     parse: parseLogLevel,

@@ -1,10 +1,14 @@
-/** `[[chain]]`: where a chain is read. Endpoints are secrets: providers put the account's key into the URL. */
+/**
+ * `[[chain]]`: where a chain is read; its endpoints are secrets, because providers put the account's key into the URL.
+ * `[[token]]`: what a currency is on a network.
+ */
 import { readFileSync } from 'node:fs'
 import { Secret } from '../domain/secret.ts'
-import type { ChainSettings } from './config.ts'
+import type { ChainSettings, TokenSettings } from './config.ts'
 import { ConfigError } from './config-error.ts'
 import { parseIntegerWithin, parsePath, type RawSetting, SettingProblem } from './parse-setting.ts'
 
+export const TOKEN_KEYS = ['network', 'currency', 'address', 'decimals'] as const
 export const CHAIN_KEYS = ['network', 'chain_id', 'rpc', 'rpc_file'] as const
 
 export type ReadChain = { readonly settings: ChainSettings; readonly endpoints: readonly Secret<string>[] }
@@ -69,4 +73,27 @@ export const requireDistinct = (chains: readonly ReadChain[], path: string): voi
   const names = chains.map(({ settings }) => settings.network)
   const twice = names.find((name, index) => names.indexOf(name) !== index)
   if (twice !== undefined) throw new ConfigError(path, `[[chain]] ${twice} is there twice`)
+}
+
+const parseCurrency = (raw: RawSetting): string => {
+  if (typeof raw !== 'string' || !/^[a-z0-9]{1,16}$/.test(raw)) throw new SettingProblem('expected a currency: lower-case letters and digits')
+  return raw
+}
+
+const parseTokenAddress = (raw: RawSetting): string => {
+  if (typeof raw !== 'string' || !/^0x[0-9a-fA-F]{40}$/.test(raw)) throw new SettingProblem('expected a contract address: 0x and 40 hex digits')
+  return raw
+}
+
+const MAX_DECIMALS = 36
+
+/** Reads one table. Throws ConfigError, SettingProblem. */
+export const readToken = (table: Table, where: string): TokenSettings => {
+  const network = table('network', parseNetwork)
+  const currency = table('currency', parseCurrency)
+  const tokenAddress = table('address', parseTokenAddress)
+  const decimals = table('decimals', parseIntegerWithin(0, MAX_DECIMALS) as (raw: RawSetting) => number)
+  if (network === undefined || currency === undefined || tokenAddress === undefined || decimals === undefined)
+    throw new ConfigError(where, 'has network, currency, address and decimals')
+  return { network, currency, tokenAddress, decimals }
 }

@@ -1,14 +1,14 @@
 /**
- * The config file: flat keys, one an option, and three kinds of table, `[[socket]]`, `[[tls_identity]]` and `[[chain]]`. What
+ * The config file: flat keys, one an option, and tables: `[[socket]]`, `[[tls_identity]]`, `[[chain]]`, `[[token]]`. What
  * is not known is refused with its place, because a misspelt limit that is ignored is a limit that does not
  * hold.
  */
 import { readFileSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { parse, TomlError } from 'smol-toml'
-import type { BoundSocket, TlsIdentity } from './config.ts'
+import type { BoundSocket, TlsIdentity, TokenSettings } from './config.ts'
 import { ConfigError } from './config-error.ts'
-import { CHAIN_KEYS, readChain, type ReadChain, requireDistinct } from './read-chains.ts'
+import { CHAIN_KEYS, readChain, type ReadChain, readToken, requireDistinct, TOKEN_KEYS } from './read-chains.ts'
 import { OPTION_NAMES, SECRET_NAMES, tomlKey } from './options.ts'
 import {
   parseIdentity,
@@ -29,12 +29,14 @@ export type FileSettings = {
   readonly sockets: readonly BoundSocket[]
   readonly tlsIdentities: readonly TlsIdentity[]
   readonly chains: readonly ReadChain[]
+  readonly tokens: readonly TokenSettings[]
 }
 
 const FLAT_KEYS: ReadonlySet<string> = new Set([
   ...OPTION_NAMES.map(tomlKey),
   ...SECRET_NAMES.map((name) => `${tomlKey(name)}_file`),
 ])
+const TABLES: ReadonlySet<string> = new Set(['tls_identity', 'chain', 'token'])
 const SECRET_KEYS: ReadonlySet<string> = new Set(SECRET_NAMES.map(tomlKey))
 
 const readBounded = (path: string): string => {
@@ -166,7 +168,7 @@ const readChains = (file: File, baseDir: string, value: unknown): ReadChain[] =>
 
 const refuseUnknown = (file: File, document: Record<string, unknown>): void => {
   for (const key of Object.keys(document)) {
-    if (FLAT_KEYS.has(key) || key === 'tls_identity' || key === 'chain') continue
+    if (FLAT_KEYS.has(key) || TABLES.has(key)) continue
     const where = placeOf(file.path, file.text, key)
     if (SECRET_KEYS.has(key)) throw new ConfigError(where, `${key} is a secret: name a file with ${key}_file`)
     throw new ConfigError(where, `unknown ${typeof document[key] === 'object' ? 'section' : 'key'} ${key}`)
@@ -191,5 +193,6 @@ export const readTomlFile = (path: string): FileSettings => {
   }
   const tlsIdentities = readTlsIdentities(file, baseDir, document.tls_identity)
   const chains = readChains(file, baseDir, document.chain)
-  return { path, baseDir, values, sockets: sockets.bound, tlsIdentities, chains }
+  const tokens = readTables(file, 'token', TOKEN_KEYS, document.token, readToken)
+  return { path, baseDir, values, sockets: sockets.bound, tlsIdentities, chains, tokens }
 }

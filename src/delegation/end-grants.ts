@@ -7,8 +7,11 @@ import { expireGrants, type Grant, isGrantDue } from '../vault/grants.ts'
 import type { Tx } from '../vault/store.ts'
 import { recordWebhookEvent } from '../vault/webhook-outbox.ts'
 
-/** Called in the transaction that ends a grant, for what was made under it. */
-export type GrantEnded = (tx: Tx, grant: Grant, nowMs: number) => void
+/**
+ * Ends what was made under a grant, in the transaction that ends the grant. Answers whether secrets went with it, which
+ * are then to be erased from the vault's files.
+ */
+export type GrantEnded = (tx: Tx, grant: Grant, nowMs: number) => boolean
 
 export const grantDetails = ({ userId, address, expireMs }: Grant): AuditEvent['details'] => ({
   userId,
@@ -37,8 +40,8 @@ type Ending = Pick<AuditEvent, 'actor' | 'method' | 'requestId' | 'decision' | '
 
 const BY_TIME: Ending = { actor: { kind: 'daemon', id: '' } }
 
-/** Writes down that a grant has ended, as its row in the same transaction says. */
-export const recordEnd = (tx: Tx, grant: Grant, by: Ending, ended: GrantEnded): void => {
+/** Writes down that a grant has ended, as its row in the same transaction says. Answers as `GrantEnded`. */
+export const recordEnd = (tx: Tx, grant: Grant, by: Ending, ended: GrantEnded): boolean => {
   const timeMs = grant.endMs ?? grant.expireMs
   appendAudit(tx, {
     ...by,
@@ -49,12 +52,12 @@ export const recordEnd = (tx: Tx, grant: Grant, by: Ending, ended: GrantEnded): 
     details: grantDetails(grant),
   })
   tellOfEnd(tx, grant, timeMs)
-  ended(tx, grant, timeMs)
+  return ended(tx, grant, timeMs)
 }
 
-export const recordExpiry = (tx: Tx, grants: readonly Grant[], ended: GrantEnded): void => {
-  for (const grant of grants) recordEnd(tx, grant, BY_TIME, ended)
-}
+/** As `recordEnd`, of grants whose time is over. */
+export const recordExpiry = (tx: Tx, grants: readonly Grant[], ended: GrantEnded): boolean =>
+  grants.map((grant) => recordEnd(tx, grant, BY_TIME, ended)).includes(true)
 
 const AT_ONCE = 100
 
@@ -67,11 +70,11 @@ export const endExpiredGrants = async (vault: DaemonVault, nowMs: number, ended:
   while (isGrantDue(vault.read, nowMs)) {
     const done = await vault.commit((tx) => {
       const grants = expireGrants(tx, nowMs, AT_ONCE)
-      recordExpiry(tx, grants, ended)
-      return grants.length
+      return { ended: grants.length, erases: recordExpiry(tx, grants, ended) }
     })
-    if (done === 0) break
-    count += done
+    if (done.erases) vault.eraseDeleted()
+    if (done.ended === 0) break
+    count += done.ended
   }
   return count
 }

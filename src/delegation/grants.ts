@@ -48,9 +48,10 @@ const invalid = (field: string, description: string) =>
  * a time that has passed or lies too far ahead; WALLET_NOT_FOUND for an address that is not the caller's own;
  * GRANT_ALREADY_EXISTS.
  */
-export const createGrant = (needs: GrantNeeds, call: Call, request: NewGrantRequest): Promise<GrantView> => {
+export const createGrant = async (needs: GrantNeeds, call: Call, request: NewGrantRequest): Promise<GrantView> => {
   const { projectId, userId } = endUserOf(call.caller)
-  return needs.vault.commit((tx) => {
+  let erases = false
+  const granted = await needs.vault.commit((tx) => {
     const nowMs = Math.trunc(needs.clock.nowMs())
     // The wallet secret may have been taken back since it signed.
     liveGrantsOf(tx, needs, call.caller, nowMs)
@@ -63,11 +64,13 @@ export const createGrant = (needs: GrantNeeds, call: Call, request: NewGrantRequ
     if (expireMs > nowMs + needs.maxGrantMs) {
       throw invalid('expire_time', `is more than ${needs.maxGrantMs / 86_400_000} days ahead`)
     }
-    recordExpiry(tx, expireGrantsOfUser(tx, projectId, userId, nowMs), needs.grantEnded)
+    erases = recordExpiry(tx, expireGrantsOfUser(tx, projectId, userId, nowMs), needs.grantEnded)
     const grant = insertGrant(tx, { project: projectId, userId, address, expireMs, nowMs })
     recordCreated(tx, call, grant)
     return viewGrant(grant, nowMs)
   })
+  if (erases) needs.vault.eraseDeleted()
+  return granted
 }
 
 const recordCreated = (tx: Tx, call: Call, grant: Grant): void => {
@@ -208,16 +211,20 @@ export const revokeGrant = async (needs: GrantNeeds, call: Call, args: { readonl
   const grant = visibleGrant(vault.read, needs, call, args.grantId)
   authorizeRevoking(vault.read, needs, call, grant)
   if (stateAt(grant, clock.nowMs()) !== 'ACTIVE') return viewGrant(grant, clock.nowMs())
-  return fences.during({ scope: 'grant', id: grant.grantId }, () =>
-    vault.commit((tx) => endByRequest(tx, needs, call, grant.grantId)),
+  const { view, erases } = await fences.during({ scope: 'grant', id: grant.grantId }, () =>
+    vault.commitFirst((tx) => endByRequest(tx, needs, call, grant.grantId)),
   )
+  if (erases) vault.eraseDeleted()
+  return view
 }
 
-const endByRequest = (tx: Tx, needs: GrantNeeds, call: Call, grantId: GrantId): GrantView => {
+type EndedByRequest = { readonly view: GrantView; readonly erases: boolean }
+
+const endByRequest = (tx: Tx, needs: GrantNeeds, call: Call, grantId: GrantId): EndedByRequest => {
   const nowMs = Math.trunc(needs.clock.nowMs())
   const { grant, ended } = revokeStored(tx, grantId, nowMs)
   const by = { actor: actorOf(call.caller), method: 'RevokeGrant', requestId: call.requestId, decision: 'allow' } as const
-  if (ended) recordEnd(tx, grant, by, needs.grantEnded)
-  return viewGrant(grant, nowMs)
+  const erases = ended && recordEnd(tx, grant, by, needs.grantEnded)
+  return { view: viewGrant(grant, nowMs), erases }
 }
 

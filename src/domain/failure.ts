@@ -17,6 +17,11 @@ export type FailureFacts = {
   WALLET_SECRET_EXPIRED: { validUntil: string }
   WALLET_AUTH_INVALID: { detail: string }
   WALLET_AUTH_REPLAYED: NoFacts
+  API_KEY_TOKEN_INVALID: { detail: string }
+  API_KEY_TOKEN_REPLAYED: NoFacts
+  DEVELOPER_AUTH_REQUIRED: NoFacts
+  DEVELOPER_AUTH_INVALID: { detail: string }
+  DEVELOPER_AUTH_REPLAYED: NoFacts
   CALLER_NOT_ALLOWED: { method: string }
   PERMISSION_MISSING: { permission: string; narrowedBy?: string }
   LIMIT_EXCEEDED: { limit: string; seen: string; allowed: string }
@@ -136,6 +141,29 @@ export type FailureFacts = {
   CHAIN_NOT_CONFIGURED: { network: string }
   CHAIN_UNAVAILABLE: { network: string; why: string }
   CHAIN_DISAGREEMENT: { network: string }
+  // Spending delegations
+  TRANSACTION_NOT_FOUND: { retryAfterMs: number }
+  TRANSACTION_NOT_CONFIRMED: { confirmations: string; required: string; retryAfterMs: number }
+  TRANSACTION_REVERTED: NoFacts
+  TRANSACTION_WRONG_NETWORK: { network: string }
+  APPROVAL_MISSING: NoFacts
+  APPROVAL_TOO_SMALL: { approved: string; requested: string }
+  SIWE_INVALID: { why: string }
+  SIWE_EXPIRED: NoFacts
+  SIWE_NOT_YET_VALID: NoFacts
+  SIWE_CHAIN_MISMATCH: { expected: string; found: string }
+  SIWE_ADDRESS_MISMATCH: NoFacts
+  SIWE_DOMAIN_MISMATCH: NoFacts
+  SIWE_NONCE_MISMATCH: NoFacts
+  SIGNATURE_MISMATCH: NoFacts
+  TOKEN_INVALID: NoFacts
+  TOKEN_EXPIRED: { expireTime: string }
+  TOKEN_USED: NoFacts
+  EXTERNAL_WALLET_TAKEN: NoFacts
+  EXTERNAL_WALLET_NOT_FOUND: NoFacts
+  PRIORITIES_INVALID: { why: string }
+  SPENDER_NOT_CONFIGURED: { network: string }
+  CURRENCY_NOT_CONFIGURED: { network: string; currency: string }
   // Exchange profiles
   PROFILE_NOT_FOUND: { profile: string }
   PROFILE_NETWORK_UNKNOWN: { profile: string; network: string }
@@ -166,6 +194,11 @@ const SENTENCES: { [R in FailureReason]: (facts: FailureFacts[R]) => string } = 
   WALLET_SECRET_EXPIRED: ({ validUntil }) => `the wallet secret was valid until ${validUntil}`,
   WALLET_AUTH_INVALID: ({ detail }) => `the x-wallet-auth does not sign this request: ${detail}`,
   WALLET_AUTH_REPLAYED: () => 'the x-wallet-auth was used before',
+  API_KEY_TOKEN_INVALID: ({ detail }) => `the token of the API key is not for this request: ${detail}`,
+  API_KEY_TOKEN_REPLAYED: () => 'the token of the API key was used before',
+  DEVELOPER_AUTH_REQUIRED: () => "the call needs an x-developer-auth that the project's signing key signed",
+  DEVELOPER_AUTH_INVALID: ({ detail }) => `the x-developer-auth does not sign this request: ${detail}`,
+  DEVELOPER_AUTH_REPLAYED: () => 'the x-developer-auth was used before',
   SIGN_IN_NOT_ENABLED: ({ method }) => `the project has not turned sign-in by ${method} on`,
   ORIGIN_NOT_ALLOWED: () => 'the page that calls is of an origin the project has not listed',
   ID_TOKEN_INVALID: ({ detail }) => `the token that was presented to sign in is not accepted: ${detail}`,
@@ -285,6 +318,28 @@ const SENTENCES: { [R in FailureReason]: (facts: FailureFacts[R]) => string } = 
   CHAIN_NOT_CONFIGURED: ({ network }) => `no endpoint of ${network} is configured`,
   CHAIN_UNAVAILABLE: ({ network, why }) => `${network} cannot be read: ${why}`,
   CHAIN_DISAGREEMENT: ({ network }) => `two providers of ${network} say different things, so neither is believed`,
+  TRANSACTION_NOT_FOUND: () => 'no block of the chain has the transaction',
+  TRANSACTION_NOT_CONFIRMED: ({ confirmations, required }) => `the transaction has ${confirmations} of ${required} confirmations`,
+  TRANSACTION_REVERTED: () => 'the transaction failed on the chain',
+  TRANSACTION_WRONG_NETWORK: ({ network }) => `the transaction is on ${network}`,
+  APPROVAL_MISSING: () => 'the transaction approves nothing by this owner, of this token, to the spender',
+  APPROVAL_TOO_SMALL: ({ approved, requested }) => `${approved} base units are approved, ${requested} were named`,
+  SIWE_INVALID: ({ why }) => `the message is no EIP-4361 message that counts: ${why}`,
+  SIWE_EXPIRED: () => 'the message has expired',
+  SIWE_NOT_YET_VALID: () => 'the message is not valid yet',
+  SIWE_CHAIN_MISMATCH: ({ expected, found }) => `the message is for chain ${found}, the network is chain ${expected}`,
+  SIWE_ADDRESS_MISMATCH: () => 'the message names another address',
+  SIWE_DOMAIN_MISMATCH: () => 'the message was made for a page that the project has not listed',
+  SIWE_NONCE_MISMATCH: () => "the message does not name the token's nonce",
+  SIGNATURE_MISMATCH: () => 'the signature is not by the address, over the message',
+  TOKEN_INVALID: () => 'no such delegation token, for this network and address',
+  TOKEN_EXPIRED: ({ expireTime }) => `the delegation token expired at ${expireTime}`,
+  TOKEN_USED: () => 'the delegation token was used',
+  EXTERNAL_WALLET_TAKEN: () => 'the address is registered for another user',
+  EXTERNAL_WALLET_NOT_FOUND: () => 'no such external wallet',
+  PRIORITIES_INVALID: ({ why }) => `the priorities are not an order: ${why}`,
+  SPENDER_NOT_CONFIGURED: ({ network }) => `the project has no spender on ${network}`,
+  CURRENCY_NOT_CONFIGURED: ({ network, currency }) => `${currency} is not known on ${network}`,
   PROFILE_NOT_FOUND: ({ profile }) => `there is no profile ${profile}`,
   PROFILE_NETWORK_UNKNOWN: ({ profile, network }) => `profile ${profile} has no network ${network}`,
   PROFILE_FAMILY_UNKNOWN: ({ profile, family }) => `profile ${profile} has no actions of the family ${family}`,

@@ -1,4 +1,5 @@
 /** What a project decides about its end users, as it is stored with the project. */
+import type { WalletId } from './ids.ts'
 
 export const SIGNATURE_ALGORITHMS = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'EdDSA'] as const
 export type SignatureAlgorithm = (typeof SIGNATURE_ALGORITHMS)[number]
@@ -29,12 +30,23 @@ export type OidcProvider = {
   readonly idTokenAudiences: readonly string[]
 }
 
+/** The wallet that people approve on a network, to be spent by. */
+export type Spender = { readonly network: string; readonly walletId: WalletId }
+
 export type ProjectSettings = {
   readonly delegationEnabled: boolean
   readonly allowedOrigins: readonly string[]
   readonly jwtSignIn: JwtSignIn | undefined
   readonly emailSignIn: EmailSignIn | undefined
   readonly oidcProviders: readonly OidcProvider[]
+  /** Base64 of the SPKI of the project's signing key, P-256; '' where it has none. */
+  readonly developerPublicKey: string
+  /** Its API keys use wallets only with an `x-developer-auth`. */
+  readonly developerAuthRequired: boolean
+  /** Hosts, with ports where they are not the usual ones, of pages that ask people to sign in with Ethereum. */
+  readonly siweDomains: readonly string[]
+  /** One a network. */
+  readonly spenders: readonly Spender[]
 }
 
 /** As stored; whatever is absent is as in a new project. */
@@ -44,6 +56,10 @@ export type StoredSettings = {
   readonly jwt_sign_in?: JwtSignIn | undefined
   readonly email_sign_in?: EmailSignIn | undefined
   readonly oidc_providers?: readonly OidcProvider[] | undefined
+  readonly developer_public_key?: string | undefined
+  readonly developer_auth_required?: boolean | undefined
+  readonly siwe_domains?: readonly string[] | undefined
+  readonly spenders?: readonly Spender[] | undefined
 }
 
 /** `stored`: what `storeSettings` made and the vault kept under a MAC. */
@@ -55,6 +71,10 @@ export const readSettings = (stored: unknown): ProjectSettings => {
     jwtSignIn: known.jwt_sign_in,
     emailSignIn: known.email_sign_in,
     oidcProviders: known.oidc_providers ?? [],
+    developerPublicKey: known.developer_public_key ?? '',
+    developerAuthRequired: known.developer_auth_required === true,
+    siweDomains: known.siwe_domains ?? [],
+    spenders: known.spenders ?? [],
   }
 }
 
@@ -64,6 +84,10 @@ export const storeSettings = (settings: ProjectSettings) => ({
   ...(settings.jwtSignIn === undefined ? {} : { jwt_sign_in: settings.jwtSignIn }),
   ...(settings.emailSignIn === undefined ? {} : { email_sign_in: settings.emailSignIn }),
   ...(settings.oidcProviders.length > 0 ? { oidc_providers: settings.oidcProviders } : {}),
+  ...(settings.developerPublicKey === '' ? {} : { developer_public_key: settings.developerPublicKey }),
+  ...(settings.developerAuthRequired ? { developer_auth_required: true } : {}),
+  ...(settings.siweDomains.length > 0 ? { siwe_domains: settings.siweDomains } : {}),
+  ...(settings.spenders.length > 0 ? { spenders: settings.spenders } : {}),
 })
 
 /** Issuers that are known by a name. Each issues tokens under the first, and some under the others too. */

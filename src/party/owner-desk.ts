@@ -108,7 +108,10 @@ export class OwnerDesk {
     })
   }
 
-  /** A later secret, or the end of one. Durable when it resolves. Refuses with WALLET_SECRET_REFUSED. */
+  /**
+   * A later secret, or the end of one; what is so already stays so. Durable when it resolves. Refuses with
+   * WALLET_SECRET_REFUSED.
+   */
   async changeSecret(order: SecretOrder): Promise<void> {
     const { partyId, vault } = this.#needs
     const timeMs = this.#nowMs()
@@ -118,6 +121,9 @@ export class OwnerDesk {
       if (signer === undefined || !isSignedBy(signer.publicKey, signed, order.signature)) {
         throw refused('no wallet secret of this user signed it')
       }
+      // The same order again, by whom the answer did not reach.
+      const isThere = getOwnerSecret(tx, order, secretIdOf(order.publicKey)) !== undefined
+      if (isThere === (order.change === 'bind')) return
       if (!this.#isTimely(order.expireMs)) throw refused('it has expired, or is good for more than five minutes')
       if (!spendConsent(tx, order.nonce, order.expireMs, timeMs)) throw refused('its nonce was used before')
       if (order.change === 'bind') bindSecret(tx, order, order.publicKey, 'wallet_secret', timeMs)

@@ -108,6 +108,12 @@ export const ACCESS = {
     listGrants: orOwner('wallet:read', 'grant:revoke'),
     // Whoever lost the key of their wallet secret can still take back what they granted.
     revokeGrant: reserved(orOwner('grant:revoke')),
+    getChainConfig: orOwner('delegation:create'),
+    issueDelegationToken: orOwner('delegation:create'),
+    // The owner's message proves whose wallet it is.
+    completeEvmDelegation: orOwner('delegation:create'),
+    listExternalWallets: orOwner('delegation:create'),
+    updateExternalWalletPriorities: orOwner('delegation:create'),
   },
   session: {
     createSessionKey: holding('session:create'),
@@ -178,6 +184,12 @@ export const ACCESS = {
 
 /** `countersign.v1.WalletService/SignMessage` */
 export const methodName = (method: DescMethod): string => `${method.parent.typeName}/${method.name}`
+
+const WITHOUT_SECOND_FACTOR: ReadonlySet<string> = new Set(['wallet:read', 'audit:read', 'admin'])
+
+/** Whether a project that asks for a second factor asks for it here: not to read, to administer or to stop something. */
+export const usesWallets = ({ permissions, lane }: KeyedRule): boolean =>
+  lane === 'normal' && !permissions.some((permission) => WITHOUT_SECOND_FACTOR.has(permission))
 
 /** Throws CALLER_NOT_ALLOWED or PERMISSION_MISSING when the rule keeps this caller out, whatever it shows. */
 export const checkAccess = ({ permissions, endUsers }: KeyedRule, caller: Caller, method: string): void => {

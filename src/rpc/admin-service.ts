@@ -89,6 +89,8 @@ const toWireApiKey = (key: ApiKeyView): MessageInitShape<typeof ApiKeySchema> =>
   requestsPerSecond: key.requestsPerSecond,
   createTime: toTimestamp(key.createTimeMs),
   state: KEY_STATES[key.state],
+  publicKey: key.publicKey ?? '',
+  developerAuthRequired: key.needsDeveloperAuth,
   ...optionalTimestamp('expireTime', key.expireTimeMs),
   ...optionalTimestamp('rotateTime', key.rotateTimeMs),
   ...optionalTimestamp('revokeTime', key.revokeTimeMs),
@@ -212,6 +214,8 @@ const apiKeyHandlers = (admin: AdminUseCases, tokens: PageTokens) =>
         allowedCidrs: request.allowedCidrs,
         requestsPerSecond: request.requestsPerSecond,
         expireTimeMs: fromTimestamp(request.expireTime),
+        publicKey: orAbsent(request.publicKey),
+        needsDeveloperAuth: request.developerAuthRequired,
       })
       return { apiKey: toWireApiKey(apiKey), secret }
     },

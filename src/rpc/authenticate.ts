@@ -4,6 +4,10 @@ import type { ApiKeyCaller, ApiKeyCallerKind, Caller } from '../domain/call.ts'
 import type { Failure } from '../domain/failure.ts'
 import { failure } from '../domain/failure.ts'
 import type { ApiKeyId, ProjectId } from '../domain/ids.ts'
+import type { ApiKeyVerifier } from '../signing/public-keys.ts'
+import { type ApiKeyToken, apiKeyIdOf, isApiKeyTokenHeader, verifyApiKeyToken } from '../user/api-key-token.ts'
+import type { CompactJwt } from '../user/compact-jwt.ts'
+import type { ShownToken, UsedToken } from '../user/prove-request.ts'
 import type { Peer } from './peer.ts'
 
 /** What is known of an API key that exists and is not revoked. */
@@ -17,6 +21,8 @@ export type ApiKeyRecord = {
   /** Empty: from anywhere. */
   readonly allowedCidrs: readonly string[]
   readonly expireTimeMs: number | undefined
+  /** By its own setting or its project's; absent for no. */
+  readonly needsDeveloperAuth?: boolean
 }
 
 /** Where API keys are kept. Answers reflect every revocation that was acknowledged. */
@@ -30,10 +36,28 @@ export type ApiKeyDirectory = {
   readonly findById: (apiKeyId: ApiKeyId) => ApiKeyRecord | undefined
 }
 
+/** What API keys and their projects prove themselves with beside secrets. */
+export type ApiKeyProofs = {
+  /** What the JWTs of a key are verified with; undefined for a key that has a secret. */
+  readonly findVerifier: (apiKeyId: ApiKeyId) => ApiKeyVerifier | undefined
+  /** Remembers, durably, that a token was used. Answers false when it was used before. */
+  readonly useToken: (token: UsedToken) => Promise<boolean>
+  /** That the project's signing key signed a request; using the proof up. Refuses as user/prove-request.ts does. */
+  readonly proveDeveloper: (projectId: ProjectId, proof: ShownToken) => Promise<void>
+}
+
 export type Authenticated<C extends Caller = Caller> = {
   readonly caller: C
   /** 0: no limit of its own. */
   readonly requestsPerSecond: number
+  /** What an API key still has to show or pass before it is let in; absent for nothing. */
+  readonly duty?: KeyDuty
+}
+
+export type KeyDuty = {
+  readonly needsDeveloperAuth: boolean
+  /** The JWT that the key showed, and the SPKI of the key that signed it. */
+  readonly token: (ApiKeyToken & { readonly publicKey: Uint8Array }) | undefined
 }
 
 const BEARER = /^Bearer +(?<token>[A-Za-z0-9_-]{1,256})$/i
@@ -102,6 +126,28 @@ export const authenticate = (
   return letKeyIn(record, peer, nowMs)
 }
 
+/**
+ * As `authenticate`, for an API key that shows a JWT it signed for the request to `uri`. Throws API_KEY_INVALID also for
+ * one it did not sign, and API_KEY_TOKEN_INVALID for one that is not for this request; whether it was used before, and is
+ * for this body, is left to do.
+ */
+export const authenticateToken = (
+  { directory, keyProofs }: { readonly directory: ApiKeyDirectory; readonly keyProofs: ApiKeyProofs },
+  peer: Peer,
+  { jwt, uri }: { readonly jwt: CompactJwt; readonly uri: string },
+  nowMs: number,
+): Authenticated<ApiKeyCaller> => {
+  const apiKeyId = isApiKeyTokenHeader(jwt) ? apiKeyIdOf(jwt) : undefined
+  const record = apiKeyId && directory.findById(apiKeyId)
+  const verifier = apiKeyId && keyProofs.findVerifier(apiKeyId)
+  const verdict = verifier && verifyApiKeyToken(jwt, verifier, uri, nowMs)
+  if (record === undefined || verifier === undefined || verdict === undefined) throw failure('API_KEY_INVALID', {})
+  const known = letKeyIn(record, peer, nowMs)
+  if (typeof verdict === 'string') throw failure('API_KEY_TOKEN_INVALID', { detail: verdict })
+  const { needsDeveloperAuth = false } = record
+  return { ...known, duty: { needsDeveloperAuth, token: { ...verdict, publicKey: verifier.spki } } }
+}
+
 /** The caller that a key's holder is, where it may be used from and while it lasts. */
 const letKeyIn = (record: ApiKeyRecord, peer: Peer, nowMs: number): Authenticated<ApiKeyCaller> => {
   if (peer.transport === 'tcp' && !isAddressAllowed(record.allowedCidrs, peer.address))
@@ -110,5 +156,16 @@ const letKeyIn = (record: ApiKeyRecord, peer: Peer, nowMs: number): Authenticate
     throw failure('API_KEY_EXPIRED', { expireTime: new Date(record.expireTimeMs).toISOString() })
   const { apiKeyId, projectId, permissions, requestsPerSecond } = record
   const caller: ApiKeyCaller = { kind: kindOf(record, peer), principal: apiKeyId, apiKeyId, projectId, permissions }
-  return { caller, requestsPerSecond }
+  return record.needsDeveloperAuth === true
+    ? { caller, requestsPerSecond, duty: { needsDeveloperAuth: true, token: undefined } }
+    : { caller, requestsPerSecond }
+}
+
+/** Where API keys have secrets and nothing else. */
+export const SECRETS_ONLY: ApiKeyProofs = {
+  findVerifier: () => undefined,
+  useToken: async () => false,
+  proveDeveloper: async () => {
+    throw failure('DEVELOPER_AUTH_INVALID', { detail: 'signature' })
+  },
 }

@@ -3,10 +3,11 @@ import type { MessageInitShape } from '@bufbuild/protobuf'
 import { failure } from '../domain/failure.ts'
 import type { CreateGrantRequest, GrantSchema } from '../../gen/countersign/v1/delegation_pb.ts'
 import { GrantState as WireState, ListGrantsRequestSchema } from '../../gen/countersign/v1/delegation_pb.ts'
-import type { DelegationUseCases, GrantState, GrantView, NewGrantRequest } from './delegation-use-cases.ts'
+import type { DelegationUseCases, GrantState, GrantView, NewGrantRequest, SpendingUseCases } from './delegation-use-cases.ts'
 import type { PageTokens } from './page-token.ts'
 import { listPage } from './paging.ts'
 import type { Handlers } from './pipeline.ts'
+import { spendingHandlers } from './spending-handlers.ts'
 import { bothWays, fromTimestamp, optionalTimestamp, orAbsent, toTimestamp } from './wire-words.ts'
 
 const states = bothWays<GrantState, WireState>({
@@ -41,9 +42,10 @@ const readNewGrant = ({ scope, expireTime }: CreateGrantRequest): NewGrantReques
 }
 
 export const createDelegationService = (
-  delegation: DelegationUseCases,
+  delegation: DelegationUseCases & SpendingUseCases,
   tokens: PageTokens,
 ): Handlers<'delegation'> => ({
+  ...spendingHandlers(delegation),
   createGrant: async (request, call) => ({
     grant: toWireGrant(await delegation.createGrant(call, readNewGrant(request))),
   }),

@@ -1,9 +1,13 @@
 import type { GrantView } from '../delegation/grant-view.ts'
 import type { NewGrantRequest } from '../delegation/grants.ts'
+import type { ExternalWalletView } from '../delegation/external-wallet-view.ts'
+import type { CompleteRequest } from '../delegation/complete-evm.ts'
+import type { ChainConfigRequest, IssuedToken, PriorityRequest, TokenRequest } from '../delegation/external-wallets.ts'
+import type { ChainConfigView } from '../delegation/spenders.ts'
 import type { Call } from '../domain/call.ts'
 import type { Page, PageRequest } from './use-cases.ts'
 
-export type { GrantView, NewGrantRequest }
+export type { ExternalWalletView, GrantView, NewGrantRequest }
 export type GrantState = GrantView['state']
 
 export type DelegationUseCases = {
@@ -18,4 +22,12 @@ export type DelegationUseCases = {
     },
   ) => Promise<Page<GrantView>>
   readonly revokeGrant: (call: Call, args: { readonly grantId: string }) => Promise<GrantView>
+}
+
+export type SpendingUseCases = {
+  readonly getChainConfig: (call: Call, args: ChainConfigRequest) => Promise<readonly ChainConfigView[]>
+  readonly issueDelegationToken: (call: Call, args: TokenRequest) => Promise<IssuedToken>
+  readonly completeEvmDelegation: (call: Call, args: CompleteRequest) => Promise<ExternalWalletView>
+  readonly listExternalWallets: (call: Call, args: { readonly userId: string }) => Promise<readonly ExternalWalletView[]>
+  readonly updateExternalWalletPriorities: (call: Call, args: PriorityRequest) => Promise<readonly ExternalWalletView[]>
 }

@@ -4,14 +4,17 @@
  */
 import type { Message } from '@bufbuild/protobuf'
 import type { HandlerContext } from '@connectrpc/connect'
-import type { Caller, EndUserCaller } from '../domain/call.ts'
+import type { ApiKeyCaller, Caller, EndUserCaller } from '../domain/call.ts'
 import { failure, isFailure } from '../domain/failure.ts'
 import { parseRequestId, type RequestId } from '../domain/ids.ts'
 import { networkOf } from '../domain/network-address.ts'
 import type { RateLimiter } from '../signing/rate-limiter.ts'
+import { apiKeyIdOf } from '../user/api-key-token.ts'
+import { readCompactJwt } from '../user/compact-jwt.ts'
 import type { ShownProof } from '../user/prove-request.ts'
-import { checkAccess, type KeyedRule } from './access.ts'
-import { type Authenticated, authenticate } from './authenticate.ts'
+import { isHashOf } from '../user/request-hash.ts'
+import { checkAccess, type KeyedRule, methodName, usesWallets } from './access.ts'
+import { type Authenticated, authenticate, authenticateToken, type KeyDuty } from './authenticate.ts'
 import { readAuthority, readAuthorization, readHeader, readRawRequest } from './call-transport.ts'
 import { bearerJwtOf, toEndUser } from './end-users.ts'
 import { peerKey } from './peer.ts'
@@ -32,6 +35,8 @@ export const readRequestId = (request: Message): RequestId | undefined => {
   return typeof text === 'string' ? parseRequestId(text) : undefined
 }
 
+const uriOf = (context: HandlerContext, method: string): string => `POST ${readAuthority(context)}/${method}`
+
 /** What came with a request beside who calls, and the request as it came. */
 const readProof = (context: HandlerContext, method: string): ShownProof | undefined => {
   const token = readHeader(context, 'x-wallet-auth')
@@ -39,14 +44,14 @@ const readProof = (context: HandlerContext, method: string): ShownProof | undefi
   return {
     token,
     walletSecretId: readHeader(context, 'x-wallet-secret-id') ?? undefined,
-    uri: `POST ${readAuthority(context)}/${method}`,
+    uri: uriOf(context, method),
     raw: readRawRequest(context),
   }
 }
 
 type DoorNeeds = Pick<
   PipelineDependencies,
-  'directory' | 'users' | 'recordDenial' | 'clock' | 'stopSignal' | 'limits'
+  'directory' | 'keyProofs' | 'users' | 'recordDenial' | 'clock' | 'stopSignal' | 'limits'
 >
 
 export class Door {
@@ -68,7 +73,10 @@ export class Door {
     const isTold = peer.boundApiKeyId !== undefined || peer.needsCertificateIdentity
     const token = isTold ? undefined : bearerJwtOf(authorization)
     if (token === undefined) return authenticate(directory, peer, authorization, clock.nowMs())
-    return this.#identifyEndUser(token)
+    const jwt = readCompactJwt(token)
+    if (jwt === undefined || apiKeyIdOf(jwt) === undefined) return this.#identifyEndUser(token)
+    const uri = uriOf(context, methodName(context.method))
+    return authenticateToken(this.#needs, peer, { jwt, uri }, clock.nowMs())
   }
 
   async #identifyEndUser(token: string): Promise<Authenticated> {
@@ -81,8 +89,9 @@ export class Door {
    * Lets a caller in who may call this, at their rate, and who shows what the call asks for: the caller as proven. An item
    * of a stream shows nothing of its own (`context` absent): its caller was proven when the stream was opened.
    */
-  async letIn(asked: Asked, { caller, requestsPerSecond }: Authenticated, context?: HandlerContext): Promise<Caller> {
+  async letIn(asked: Asked, known: Authenticated, context?: HandlerContext): Promise<Caller> {
     const { rule, method } = asked
+    const { caller, requestsPerSecond, duty } = known
     try {
       checkAccess(rule, caller, method)
     } catch (error) {
@@ -90,9 +99,11 @@ export class Door {
     }
     // What stops things is not held up by how much was asked before.
     if (rule.lane === 'normal' && requestsPerSecond > 0) this.#rates.take(`calls ${caller.principal}`, requestsPerSecond)
-    if (caller.kind !== 'end_user') return caller
+    if (caller.kind !== 'end_user' && duty === undefined) return caller
     try {
-      return await this.#prove(asked, caller, context)
+      if (caller.kind === 'end_user') return await this.#prove(asked, caller, context)
+      if (duty !== undefined && context !== undefined) await this.#doDuty(asked, caller, duty, context)
+      return caller
     } catch (error) {
       return isFailure(error) ? this.#deny(asked, caller, error) : Promise.reject(error)
     }
@@ -112,6 +123,24 @@ export class Door {
     const { publicKey } = request as { readonly publicKey?: unknown }
     await users.proveNewWalletSecret(typeof publicKey === 'string' ? publicKey : '', proof)
     return caller
+  }
+
+  /** What an API key has to show beside itself, or shows of itself that counts once. */
+  async #doDuty({ rule, method }: Asked, { projectId }: ApiKeyCaller, duty: KeyDuty, context: HandlerContext): Promise<void> {
+    const { keyProofs } = this.#needs
+    const { token, needsDeveloperAuth } = duty
+    if (token !== undefined) {
+      const { reqHash, publicKey, tokenId, expireMs } = token
+      const raw = reqHash === undefined ? undefined : readRawRequest(context)
+      if (reqHash !== undefined && (raw === undefined || !isHashOf(reqHash, raw)))
+        throw failure('API_KEY_TOKEN_INVALID', { detail: 'body' })
+      if (!(await keyProofs.useToken({ publicKey, tokenId, untilMs: expireMs }))) throw failure('API_KEY_TOKEN_REPLAYED', {})
+    }
+    if (!needsDeveloperAuth || !usesWallets(rule)) return
+    const shown = readHeader(context, 'x-developer-auth')
+    if (shown === null || shown === '') throw failure('DEVELOPER_AUTH_REQUIRED', {})
+    const request = { uri: uriOf(context, method), raw: readRawRequest(context) }
+    await keyProofs.proveDeveloper(projectId, { token: shown, ...request })
   }
 
   async #deny({ method, request }: Asked, caller: Caller, error: unknown): Promise<never> {

@@ -9,7 +9,7 @@ import type { ApiKeyId } from '../domain/ids.ts'
 import { SERVICES } from './access.ts'
 import { DEFAULT_ADMISSION } from './admission.ts'
 import { createAdminService } from './admin-service.ts'
-import type { ApiKeyDirectory } from './authenticate.ts'
+import { type ApiKeyDirectory, type ApiKeyProofs, SECRETS_ONLY } from './authenticate.ts'
 import type { WebSettings } from './cross-origin.ts'
 import { createEndUserService } from './end-user-service.ts'
 import type { EndUserDirectory } from './end-users.ts'
@@ -62,6 +62,8 @@ export type EdgeEvents = CallObserver &
 export type EdgeSettings = {
   readonly useCases: UseCases
   readonly directory: ApiKeyDirectory
+  /** Absent: API keys have secrets and nothing else. */
+  readonly keyProofs?: ApiKeyProofs | undefined
   readonly users: EndUserDirectory
   /** Absent: no page of another origin may call, and there are no keys to look up. */
   readonly web?: WebSettings | undefined
@@ -98,11 +100,12 @@ const ABANDON_MS = 500
 type Listener = GrpcListener | ConnectListener
 
 const createPipeline = (
-  { directory, users, idempotency, recordDenial, events, clock, listen }: EdgeSettings,
+  { directory, keyProofs, users, idempotency, recordDenial, events, clock, listen }: EdgeSettings,
   stop: StopSignals,
 ) =>
   new Pipeline({
     directory,
+    keyProofs: keyProofs ?? SECRETS_ONLY,
     users,
     idempotency,
     recordDenial,

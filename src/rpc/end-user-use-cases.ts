@@ -6,9 +6,9 @@ import type { EndUserView, IdentityView } from '../user/end-user-view.ts'
 import type { OidcProof, OidcStart } from '../user/oidc.ts'
 import type { ValidatedToken } from '../user/read-end-users.ts'
 import type { Visitor } from '../user/sign-in-needs.ts'
-import type { WalletSecretRequest, WalletSecretView } from '../user/wallet-secrets.ts'
+import type { CosignerOrder, WalletSecretRequest, WalletSecretView } from '../user/wallet-secrets.ts'
 
-export type { EndUserView, IdentityView, OidcProof, OidcStart, SignedIn, ValidatedToken, Visitor, WalletSecretRequest, WalletSecretView }
+export type { CosignerOrder, EndUserView, IdentityView, OidcProof, OidcStart, SignedIn, ValidatedToken, Visitor, WalletSecretRequest, WalletSecretView }
 
 export type EndUserUseCases = {
   readonly authenticateWithJwt: (visitor: Visitor, args: { readonly jwt: string }) => Promise<SignedIn>
@@ -31,5 +31,8 @@ export type EndUserUseCases = {
   readonly getEndUser: (call: Call, args: { readonly userId: string }) => Promise<EndUserView>
   readonly registerWalletSecret: (call: Call, args: WalletSecretRequest) => Promise<WalletSecretView>
   readonly listWalletSecrets: (call: Call) => Promise<readonly WalletSecretView[]>
-  readonly revokeWalletSecret: (call: Call, args: { readonly walletSecretId: string }) => Promise<WalletSecretView>
+  readonly revokeWalletSecret: (
+    call: Call,
+    args: { readonly walletSecretId: string; readonly cosignerOrder: CosignerOrder | undefined },
+  ) => Promise<WalletSecretView>
 }

@@ -5,7 +5,7 @@ import type { FailureReason } from '../domain/failure.ts'
 import type { RequestId } from '../domain/ids.ts'
 import type { StageTimes } from '../domain/stages.ts'
 import type { AdmissionLimits } from './admission.ts'
-import type { ApiKeyDirectory } from './authenticate.ts'
+import type { ApiKeyDirectory, ApiKeyProofs } from './authenticate.ts'
 import type { EndUserDirectory } from './end-users.ts'
 import type { IdempotencyStore } from './idempotency.ts'
 import type { RequestValidator } from './validate.ts'
@@ -66,6 +66,7 @@ export const DEFAULT_LIMITS: Omit<PipelineLimits, 'admission'> = {
 
 export type PipelineDependencies = {
   readonly directory: ApiKeyDirectory
+  readonly keyProofs: ApiKeyProofs
   readonly users: EndUserDirectory
   readonly idempotency: IdempotencyStore
   readonly validator: RequestValidator

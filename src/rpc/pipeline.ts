@@ -335,11 +335,13 @@ export class Pipeline {
     let authenticated: Authenticated | undefined
     try {
       authenticated = await this.#door.identify(context)
+      const { requestsPerSecond, duty } = authenticated
       // Whoever signs a stream signs its first message.
-      const signed = authenticated.caller.kind === 'end_user' ? await afterFirst(requests) : requests
+      const isSigned = authenticated.caller.kind === 'end_user' || duty !== undefined
+      const signed = isSigned ? await afterFirst(requests) : requests
       const caller = await this.#door.letIn({ ...keyed, request: create(keyed.desc.input) }, authenticated, context)
       using _place = this.#door.takeStreamPlace(caller)
-      using stream = this.#openStreamCall(keyed, { ...authenticated, caller }, context, runItem)
+      using stream = this.#openStreamCall(keyed, { caller, requestsPerSecond }, context, runItem)
       yield* handler(signed, stream)
       this.#conclude(keyed.method, startMs, caller.principal)
     } catch (error) {

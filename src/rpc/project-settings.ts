@@ -15,6 +15,8 @@ import type {
 import { orAbsent } from './wire-words.ts'
 
 export const toWireSettings = (settings: ProjectSettings) => ({
+  developerPublicKey: settings.developerPublicKey,
+  developerAuthRequired: settings.developerAuthRequired,
   delegationEnabled: settings.delegationEnabled,
   allowedOrigins: [...settings.allowedOrigins],
   ...(settings.jwtSignIn === undefined
@@ -27,6 +29,8 @@ export const toWireSettings = (settings: ProjectSettings) => ({
         },
       }),
   ...(settings.emailSignIn === undefined ? {} : { emailSignIn: settings.emailSignIn }),
+  siweDomains: [...settings.siweDomains],
+  spenders: settings.spenders.map((spender) => ({ ...spender })),
   oidcProviders: settings.oidcProviders.map((provider) => ({
     ...provider,
     redirectUris: [...provider.redirectUris],
@@ -64,5 +68,9 @@ export const readSettingsChange = (project: Project, isNamed: (path: string) => 
   ...(isNamed('email_sign_in')
     ? { emailSignIn: project.emailSignIn === undefined ? null : { senderName: project.emailSignIn.senderName } }
     : {}),
+  ...(isNamed('siwe_domains') ? { siweDomains: project.siweDomains } : {}),
+  ...(isNamed('spenders') ? { spenders: project.spenders.map(({ network, walletId }) => ({ network, walletId })) } : {}),
   ...(isNamed('oidc_providers') ? { oidcProviders: project.oidcProviders.map(readProvider) } : {}),
+  ...(isNamed('developer_public_key') ? { developerPublicKey: project.developerPublicKey } : {}),
+  ...(isNamed('developer_auth_required') ? { developerAuthRequired: project.developerAuthRequired } : {}),
 })

@@ -3,6 +3,7 @@
  * the use case parses them and refuses what it does not know. Every function may throw a Failure; anything else it
  * throws reaches the caller as `internal error`.
  */
+import type { ApiKeyView as StoredApiKeyView } from '../admin/api-keys.ts'
 import type { AuditEventView, AuditFilter } from '../admin/audit.ts'
 import type { BackupView, KeyRotationView, VaultParty } from '../admin/custody.ts'
 import type { SettingsChange } from '../admin/project-changes.ts'
@@ -12,7 +13,7 @@ import type { ApiKeyId, ProjectId } from '../domain/ids.ts'
 import type { ProjectSettings } from '../domain/project-settings.ts'
 import type { SessionUseCases } from './session-use-cases.ts'
 import type { WalletView } from '../wallet/wallet-view.ts'
-import type { DelegationUseCases } from './delegation-use-cases.ts'
+import type { DelegationUseCases, SpendingUseCases } from './delegation-use-cases.ts'
 import type { WebhookUseCases } from './webhook-use-cases.ts'
 import type { EndUserUseCases } from './end-user-use-cases.ts'
 
@@ -308,22 +309,9 @@ export type PermissionGrantJson = {
   }
 }
 
-export type ApiKeyView = {
-  readonly apiKeyId: ApiKeyId
-  readonly projectId: ProjectId
-  readonly name: string
-  readonly grants: readonly PermissionGrantJson[]
-  readonly allowedCidrs: readonly string[]
-  /** 0: no limit of its own. */
-  readonly requestsPerSecond: number
-  readonly expireTimeMs: number | undefined
-  readonly createTimeMs: number
-  readonly rotateTimeMs: number | undefined
-  readonly revokeTimeMs: number | undefined
-  readonly state: 'active' | 'expired' | 'revoked'
-}
+export type ApiKeyView = Omit<StoredApiKeyView, 'grants'> & { readonly grants: readonly PermissionGrantJson[] }
 
-/** `secret` is the whole text a caller presents: `csk_…`. */
+/** `secret` is the whole text a caller presents: `csk_…`; empty for a key that has a public key. */
 export type ApiKeyWithSecret = { readonly apiKey: ApiKeyView; readonly secret: string }
 
 export type FreezeScope = 'wallet' | 'api_key' | 'session_key' | 'venue_profile' | 'project' | 'all'
@@ -364,6 +352,9 @@ export type AdminUseCases = {
       readonly allowedCidrs: readonly string[]
       readonly requestsPerSecond: number
       readonly expireTimeMs: number | undefined
+      /** Base64 of an SPKI; undefined for a key that is to have a secret. */
+      readonly publicKey: string | undefined
+      readonly needsDeveloperAuth: boolean
     },
   ) => Promise<ApiKeyWithSecret>
   readonly getApiKey: (call: Call, args: { readonly apiKeyId: ApiKeyId }) => Promise<ApiKeyView>
@@ -386,7 +377,7 @@ export type AdminUseCases = {
 export type UseCases = {
   readonly wallets: WalletUseCases
   readonly signing: SigningUseCases
-  readonly delegation: DelegationUseCases
+  readonly delegation: DelegationUseCases & SpendingUseCases
   readonly session: SessionUseCases
   readonly endUsers: EndUserUseCases
   readonly audit: AuditUseCases

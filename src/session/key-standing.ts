@@ -17,11 +17,13 @@ export const standingOf = (key: SessionKey, nowMs: number): KeyStanding => {
 }
 
 /**
- * Refuses: SESSION_REVOKED; SESSION_KEY_NOT_READY before the venue has confirmed it; SESSION_UNAUTHORIZED (expired) once
- * it is later than its end; GRANT_REVOKED or GRANT_EXPIRED with the grant it was made under.
+ * Refuses: GRANT_REVOKED or GRANT_EXPIRED with the grant it was made under; SESSION_REVOKED; SESSION_KEY_NOT_READY before
+ * the venue has confirmed it; SESSION_UNAUTHORIZED (expired) once it is later than its end.
  */
 export const requireStanding = (reader: Reader, key: SessionKey, nowMs: number): void => {
   const { sessionKeyId } = key
+  // First: with its grant the key is revoked, and the grant is why.
+  if (key.grantId !== undefined) requireGrantOf(reader, key.grantId, nowMs)
   const standing = standingOf(key, nowMs)
   if (standing === 'revoked') throw failure('SESSION_REVOKED', { sessionKeyId })
   if (standing === 'expired') {
@@ -29,7 +31,6 @@ export const requireStanding = (reader: Reader, key: SessionKey, nowMs: number):
     throw failure('SESSION_UNAUTHORIZED', { detail: 'expired', why: `session key ${sessionKeyId} ended at ${endTime}` })
   }
   if (standing === 'pending') throw failure('SESSION_KEY_NOT_READY', { sessionKeyId, state: 'not confirmed by the venue' })
-  if (key.grantId !== undefined) requireGrantOf(reader, key.grantId, nowMs)
 }
 
 const requireGrantOf = (reader: Reader, id: string, nowMs: number): void => {

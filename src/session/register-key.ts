@@ -52,6 +52,7 @@ export const registerKey = async (needs: SessionNeeds, call: Call, plan: () => K
   const behind = [
     { scope: 'venue_profile', id: key.profile },
     { scope: 'session_key', id: key.sessionKeyId },
+    ...(key.grantId === undefined ? [] : [{ scope: 'grant', id: key.grantId } as const]),
   ] as const
   const passage = needs.fences.enter(behind)
   try {

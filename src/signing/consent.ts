@@ -2,7 +2,7 @@
 import type { Caller } from '../domain/call.ts'
 import { assert, failure } from '../domain/failure.ts'
 import type { GrantId } from '../domain/ids.ts'
-import { failureOfEnded, getGrant, type Grant, requireActiveGrant } from '../vault/grants.ts'
+import { failureOfEnded, getGrant, type Grant, requireActiveGrant, stateAt } from '../vault/grants.ts'
 import type { Reader } from '../vault/store.ts'
 import type { Wallet } from '../vault/wallets.ts'
 
@@ -22,7 +22,8 @@ export const requireConsent = (reader: Reader, caller: Caller, wallet: Wallet, n
 }
 
 /**
- * As `requireConsent`, for work that was begun under a grant: it ends with that one, whatever was granted since.
+ * As `requireConsent`, for what was begun or made under a grant: it ends with that one, whatever was granted since. What
+ * was made without one goes on under whichever stands.
  */
 export const requireConsentStill = (
   reader: Reader,
@@ -32,8 +33,10 @@ export const requireConsentStill = (
   begunUnder: GrantId | undefined,
 ): void => {
   const grant = requireConsent(reader, caller, wallet, nowMs)
-  if (grant?.grantId === begunUnder) return
-  const before = begunUnder && getGrant(reader, begunUnder)
-  assert(before, 'who owns a wallet never changes')
+  if (begunUnder === undefined || grant?.grantId === begunUnder) return
+  const before = getGrant(reader, begunUnder)
+  assert(before, 'grants stay when they end')
+  // The owner needs none to use what their project made.
+  if (grant === undefined && stateAt(before, nowMs) === 'ACTIVE') return
   throw failureOfEnded(before)
 }

@@ -1,6 +1,7 @@
 import { parsePermissionGrants } from '../policy/parse-grants.ts'
 import type { PermissionGrant } from '../policy/permissions.ts'
 import type { ApiKey } from '../vault/api-keys.ts'
+import { type ApiKeyVerifier, parseApiKeyVerifier } from './public-keys.ts'
 
 const MAX_KEYS = 10_000
 
@@ -9,12 +10,31 @@ export type KeyPolicy = {
   readonly grants: readonly PermissionGrant[]
   /** 0: no limit of its own. */
   readonly requestsPerSecond: number
+  /** What its JWTs are verified with; undefined for a key that has a secret. */
+  readonly verifier: ApiKeyVerifier | undefined
+  /** It needs an `x-developer-auth` beside it. */
+  readonly needsDeveloperAuth: boolean
+}
+
+type Stored = {
+  readonly grants: unknown
+  readonly requests_per_second: unknown
+  readonly public_key: unknown
+  readonly developer_auth: unknown
 }
 
 const parseKeyPolicy = (stored: unknown): KeyPolicy => {
-  if (Array.isArray(stored)) return { grants: parsePermissionGrants(stored), requestsPerSecond: 0 }
-  const { grants, requests_per_second: rate } = stored as { grants: unknown; requests_per_second: unknown }
-  return { grants: parsePermissionGrants(grants), requestsPerSecond: typeof rate === 'number' ? rate : 0 }
+  if (Array.isArray(stored)) {
+    const plain = { requestsPerSecond: 0, verifier: undefined, needsDeveloperAuth: false }
+    return { grants: parsePermissionGrants(stored), ...plain }
+  }
+  const { grants, requests_per_second: rate, public_key: publicKey, developer_auth: developerAuth } = stored as Stored
+  return {
+    grants: parsePermissionGrants(grants),
+    requestsPerSecond: typeof rate === 'number' ? rate : 0,
+    verifier: typeof publicKey === 'string' ? parseApiKeyVerifier(publicKey) : undefined,
+    needsDeveloperAuth: developerAuth === true,
+  }
 }
 
 /** The parsed policies of API keys, by key and revision, so that a hot key is parsed once. */

@@ -35,7 +35,7 @@ const TOKEN_ID = /^[A-Za-z0-9_-]{8,128}$/
 const REQUEST_HASH = /^[0-9a-f]{64}$/
 
 /** Host names are the same in any letter case; methods are not. */
-const sameUri = (uri: string): string => {
+export const sameUri = (uri: string): string => {
   const [, verb = '', host = '', path = ''] = /^([A-Z]+) ([^/ ]+)(\/[^ ]*)$/.exec(uri) ?? []
   return `${verb} ${host.toLowerCase()}${path}`
 }

@@ -3,6 +3,8 @@ import { randomBytes } from 'node:crypto'
 import { actorOf, type Call, endUserOf } from '../domain/call.ts'
 import type { Clock } from '../domain/clock.ts'
 import { failure } from '../domain/failure.ts'
+import type { SecretOrder } from '../party/owner-calls.ts'
+import type { SigningEngine } from '../party/signing-engine.ts'
 import { appendAudit } from '../vault/audit-chain.ts'
 import type { DaemonVault } from '../vault/daemon-vault.ts'
 import type { Tx } from '../vault/store.ts'
@@ -16,7 +18,14 @@ import {
 } from '../vault/wallet-secrets.ts'
 import { requireP256Key } from './prove-request.ts'
 
-export type WalletSecretNeeds = { readonly vault: DaemonVault; readonly clock: Clock }
+export type WalletSecretNeeds = {
+  readonly vault: DaemonVault
+  readonly clock: Clock
+  readonly engine: Pick<SigningEngine, 'owners'>
+}
+
+/** What a wallet secret in the cosigner's own register has signed, to have another taken in there, or out. */
+export type CosignerOrder = Pick<SecretOrder, 'signedBy' | 'signature' | 'nonce' | 'expireMs'>
 
 export type WalletSecretView = {
   readonly walletSecretId: string
@@ -41,6 +50,7 @@ export type WalletSecretRequest = {
   readonly walletSecretId: string
   readonly publicKey: string
   readonly validUntilMs: number
+  readonly cosignerOrder: CosignerOrder | undefined
 }
 
 const checkValidUntil = (validUntilMs: number, nowMs: number): void => {
@@ -70,17 +80,21 @@ const record = (tx: Tx, call: Call, { kind, secret, timeMs }: Change): void => {
 }
 
 /**
- * Registers a key the caller has proven to hold. One of the same id is replaced; of more than five the oldest go.
- * Refuses: INVALID_REQUEST.
+ * Registers a key the caller has proven to hold. One of the same id is replaced; of more than five the oldest go. With an
+ * order the cosigner takes it into its own register, first. Refuses: INVALID_REQUEST, WALLET_SECRET_REFUSED.
  */
 export const registerWalletSecret = async (
-  { vault, clock }: WalletSecretNeeds,
+  { vault, clock, engine }: WalletSecretNeeds,
   call: Call,
   request: WalletSecretRequest,
 ): Promise<WalletSecretView> => {
   const { projectId: project, userId } = endUserOf(call.caller)
   const { spki } = requireP256Key(request.publicKey)
   const walletSecretId = request.walletSecretId === '' ? randomBytes(16).toString('hex') : request.walletSecretId
+  checkValidUntil(request.validUntilMs, clock.nowMs())
+  if (request.cosignerOrder !== undefined) {
+    await engine.owners.changeSecret({ ...request.cosignerOrder, project, userId, change: 'bind', publicKey: spki })
+  }
   return vault.commit((tx) => {
     const timeMs = Math.trunc(clock.nowMs())
     checkValidUntil(request.validUntilMs, timeMs)
@@ -105,14 +119,19 @@ export const listWalletSecrets = ({ vault }: WalletSecretNeeds, call: Call): rea
 
 /**
  * Takes a wallet secret back: once this is acknowledged nothing is released that it signed for, work in flight included.
- * Refuses: WALLET_SECRET_NOT_FOUND.
+ * With an order it ends at the cosigner too, first. Refuses: WALLET_SECRET_NOT_FOUND, WALLET_SECRET_REFUSED.
  */
 export const revokeWalletSecret = async (
-  { vault, clock }: WalletSecretNeeds,
+  { vault, clock, engine }: WalletSecretNeeds,
   call: Call,
-  { walletSecretId }: { readonly walletSecretId: string },
+  { walletSecretId, cosignerOrder }: { readonly walletSecretId: string; readonly cosignerOrder: CosignerOrder | undefined },
 ): Promise<WalletSecretView> => {
   const { projectId: project, userId, walletSecret } = endUserOf(call.caller)
+  if (cosignerOrder !== undefined) {
+    const held = listStored(vault.read, { project, userId }).find((one) => one.walletSecretId === walletSecretId)
+    if (held === undefined) throw failure('WALLET_SECRET_NOT_FOUND', {})
+    await engine.owners.changeSecret({ ...cosignerOrder, project, userId, change: 'remove', publicKey: held.publicKey })
+  }
   return vault.commit((tx) => {
     const timeMs = Math.trunc(clock.nowMs())
     // What asks for this may have been taken back itself since it was shown.

@@ -42,6 +42,10 @@ const secretItems = (row: Omit<SecretRow, 'mac'>) => [
   row.project, row.user_id, row.secret_id, row.public_key, row.bound_by, u64(row.bind_ms),
 ]
 
+/** With whose it is, because that is looked for without reading the row. */
+const leafOfOwner = (reader: Reader, row: OwnerRow) =>
+  rowLeaf(reader, 'wallet_owners', [row.wallet_id, row.project, row.user_id, row.mac])
+
 const toSecret = (reader: Reader, row: SecretRow): OwnerSecret => {
   requireRowMac(reader, 'owner_secrets', secretItems(row), row.mac)
   const { project, user_id: userId, secret_id: secretId, public_key: publicKey } = row
@@ -77,7 +81,7 @@ export const insertWalletOwner = (tx: Tx, owner: WalletOwner): void => {
     timeMs: owner.createMs,
     subject: { type: 'wallet', id: walletIdFromBytes(owner.walletId) },
     removed: [],
-    added: [rowLeaf(tx, 'wallet_owners', [row.wallet_id, mac])],
+    added: [leafOfOwner(tx, { ...row, mac })],
     details: { owner: 'CLAIMED' },
   })
 }
@@ -152,7 +156,7 @@ export const forgetWalletOwner = (tx: Tx, walletId: Uint8Array, timeMs: number):
   moveStateIndex(tx, {
     timeMs,
     subject: { type: 'wallet', id: walletIdFromBytes(walletId) },
-    removed: [rowLeaf(tx, 'wallet_owners', [row.wallet_id, row.mac])],
+    removed: [leafOfOwner(tx, row)],
     added: [],
     details: { owner: 'FORGOTTEN' },
   })

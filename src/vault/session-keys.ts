@@ -1,5 +1,5 @@
 import { failure } from '../domain/failure.ts'
-import type { ProjectId, RequestId, SessionKeyId, WalletId } from '../domain/ids.ts'
+import type { GrantId, ProjectId, RequestId, SessionKeyId, WalletId } from '../domain/ids.ts'
 import { walletIdFromBytes, walletIdToBytes } from '../domain/ids.ts'
 import { canonicalJson, type JsonValue } from './canonical-json.ts'
 import { requireProject } from './projects.ts'
@@ -243,6 +243,12 @@ export const listActiveOfWallet = (reader: Reader, walletId: WalletId, limit: nu
       walletIdToBytes(walletId),
       limit,
     )
+    .map((row) => toKey(reader, row))
+
+/** Not revoked, made under one grant, those that are being made included. */
+export const listKeysOfGrant = (reader: Reader, grantId: GrantId): SessionKey[] =>
+  reader
+    .all<Row>(`SELECT * FROM session_keys WHERE grant_id = ? AND state <> 'REVOKED' ORDER BY number`, grantId)
     .map((row) => toKey(reader, row))
 
 /** What the index of ends is over. */

@@ -32,6 +32,7 @@ CREATE TABLE session_keys (
 ) STRICT;
 CREATE INDEX session_keys_by_project ON session_keys (project, number);
 CREATE INDEX session_keys_by_wallet ON session_keys (wallet_id, number);
+CREATE INDEX session_keys_by_grant ON session_keys (grant_id) WHERE grant_id IS NOT NULL;
 CREATE INDEX session_keys_by_address ON session_keys (address, project);
 CREATE UNIQUE INDEX session_keys_by_request ON session_keys (caller, request_id) WHERE request_id <> '';
 CREATE INDEX session_keys_by_end ON session_keys (min(expire_ms, coalesce(retire_ms, expire_ms)), number)

@@ -186,7 +186,7 @@ const INDEXED: { readonly [kind in Reader['kind']]: readonly (readonly [string, 
   cosigner: [
     ['links', 'link_id, mac'],
     ['freezes', 'scope, id, reason, actor_kind, actor_id'],
-    ['wallet_owners', 'wallet_id, mac'],
+    ['wallet_owners', 'wallet_id, project, user_id, mac'],
     ['owner_secrets', 'project, user_id, secret_id, mac'],
     ['operator_approvals', 'approval_id, mac'],
   ],

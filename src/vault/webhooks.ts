@@ -208,6 +208,12 @@ export const updateWebhook = (tx: Tx, webhookId: WebhookId, edit: WebhookChange,
     previous_until_ms: edit.previousUntilMs === undefined ? row.previous_until_ms : BigInt(edit.previousUntilMs),
   }))
 
+const ALL_ACTIVE = `SELECT * FROM webhooks WHERE state = 'ACTIVE' ORDER BY number`
+
+/** Turns every webhook off that is told; answers them. */
+export const disableAllWebhooks = (tx: Tx, nowMs: number): Webhook[] =>
+  tx.all<Row>(ALL_ACTIVE).map((row) => updateWebhook(tx, toWebhook(tx, row).webhookId, { state: 'DISABLED' }, { nowMs }))
+
 /** Its deliveries are erased later (`pruneWebhooks`). Refuses: WEBHOOK_NOT_FOUND; ETAG_MISMATCH. */
 export const deleteWebhook = (tx: Tx, webhookId: WebhookId, at: At): Webhook =>
   change(tx, webhookId, at, () => ({ state: 'DELETED', url: '', name: '', subscriptions: '[]' }))

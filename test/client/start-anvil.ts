@@ -1,14 +1,19 @@
 import { spawn } from 'node:child_process'
 import { createRequire } from 'node:module'
-import { createPublicClient, createTestClient, http, type Address, type PublicClient } from 'viem'
+import { createPublicClient, createTestClient, http, type Address, type Chain, type Hex, type PublicClient } from 'viem'
 import { foundry } from 'viem/chains'
 
 export type Anvil = {
   readonly rpcUrl: string
   readonly chainId: number
+  readonly chain: Chain
   readonly node: PublicClient
   /** Gives an address that many wei. */
   readonly fund: (address: Address, wei: bigint) => Promise<void>
+  readonly mine: (blocks: number) => Promise<void>
+  /** What `revert` goes back to: a reorganisation, as far as anybody who asks can tell. */
+  readonly snapshot: () => Promise<Hex>
+  readonly revert: (id: Hex) => Promise<void>
   readonly [Symbol.asyncDispose]: () => Promise<void>
 }
 
@@ -21,8 +26,8 @@ const binaryPath = (): string => {
 }
 
 /** Starts an EVM node on a free port and waits until it listens. */
-export const startAnvil = async (): Promise<Anvil> => {
-  const child = spawn(binaryPath(), ['--host', '127.0.0.1', '--port', '0'], { stdio: ['ignore', 'pipe', 'pipe'] })
+export const startAnvil = async (chainId: number = foundry.id): Promise<Anvil> => {
+  const child = spawn(binaryPath(), ['--host', '127.0.0.1', '--port', '0', '--chain-id', String(chainId)], { stdio: ['ignore', 'pipe', 'pipe'] })
   const ended = new Promise<void>((done) => child.once('close', () => done()))
   let output = ''
   const address = await new Promise<string>((listening, failed) => {
@@ -38,12 +43,17 @@ export const startAnvil = async (): Promise<Anvil> => {
   })
   const rpcUrl = `http://${address}`
   const transport = http(rpcUrl)
-  const test = createTestClient({ mode: 'anvil', chain: foundry, transport })
+  const chain = { ...foundry, id: chainId }
+  const test = createTestClient({ mode: 'anvil', chain, transport })
   return {
     rpcUrl,
-    chainId: foundry.id,
-    node: createPublicClient({ chain: foundry, transport, pollingInterval: 20 }),
+    chainId,
+    chain,
+    node: createPublicClient({ chain, transport, pollingInterval: 20 }),
     fund: (to, wei) => test.setBalance({ address: to, value: wei }),
+    mine: (blocks) => test.mine({ blocks }),
+    snapshot: () => test.snapshot(),
+    revert: (id) => test.revert({ id }),
     [Symbol.asyncDispose]: async () => {
       child.kill('SIGTERM')
       await ended

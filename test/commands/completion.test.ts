@@ -53,6 +53,8 @@ describe.each(['bash', 'zsh', 'fish'])('the %s script', (shell) => {
       'refresh',
       'sign-message',
       'api-key',
+      'webhook',
+      'redeliver',
       'audit',
       'relink',
       'completion',

@@ -201,6 +201,29 @@ describe('commands against the daemon', () => {
     expect((await cli('api-key', 'list')).out).toBe(before)
   })
 
+  it('make a webhook whose secret goes into a file, look at it, turn it off and on, rotate and delete it', async () => {
+    const secretFile = join(dir, 'hook.secret')
+    const made = await cli('webhook', 'create', 'https://receiver.example/', '--event', 'wallet.*', '--secret-file', secretFile, '--json')
+    expect(made.exitCode).toBe(0)
+    const secret = readFileSync(secretFile, 'utf8').trim()
+    expect(secret).toMatch(/^whsec_/)
+    expect(made.out + made.notes).not.toContain(secret)
+    const { webhookId } = (JSON.parse(made.out) as { webhook: { webhookId: string } }).webhook
+    expect((await cli('webhook', 'disable', webhookId)).out).toMatch(/^state +disabled$/m)
+    await cli('wallet', 'create', 'hooked')
+    expect((await cli('webhook', 'list')).out).toContain(`${webhookId}        countersign  disabled  wallet.*  https://receiver.example/`)
+    const [, row] = (await cli('webhook', 'deliveries', webhookId, '--state', 'pending')).out.split('\n')
+    expect(row).toContain('wallet.created')
+    const [eventId = ''] = row?.split(' ') ?? []
+    expect((await cli('webhook', 'redeliver', webhookId, eventId)).out).toContain(eventId)
+    const rotated = await cli('webhook', 'rotate', webhookId, '--overlap-seconds', '60')
+    expect(rotated.out).toMatch(/^secret +whsec_/m)
+    expect((await cli('webhook', 'list', '--project', 'nowhere')).notes).toContain('(PROJECT_NOT_FOUND)')
+    expect((await cli('webhook', 'create', 'https://127.0.0.1/')).notes).toContain('(WEBHOOK_URL_REFUSED)')
+    expect((await cli('webhook', 'delete', webhookId)).out).toContain('is deleted')
+    expect((await cli('webhook', 'enable', webhookId)).notes).toContain('(WEBHOOK_NOT_FOUND)')
+  })
+
   it('freeze and unfreeze', async () => {
     await cli('wallet', 'create', 'erin')
     expect((await cli('freeze', 'everything', '--note', 'drill')).out).toMatch(/^frozen +everything$/m)

@@ -29,6 +29,7 @@ const REASONS: Record<string, string> = {
   '@coinbase/cdp-sdk': 'its wallet JWTs are accepted as they are, tested',
   '@nktkas/hyperliquid': 'second opinion on Hyperliquid actions',
   'smtp-server': 'a real SMTP server for tests',
+  siwe: 'second opinion on Sign-In with Ethereum messages',
   standardwebhooks: 'second opinion on webhook signatures',
   '@types/nodemailer': 'types',
   '@types/smtp-server': 'types',

@@ -68,7 +68,10 @@ const scene = async () => {
   })
   let nowMs = NOW
   const ended: Grant[] = []
-  const grantEnded: GrantEnded = (_tx, grant) => void ended.push(grant)
+  const grantEnded: GrantEnded = (_tx, grant) => {
+    ended.push(grant)
+    return false
+  }
   const needs: GrantNeeds = {
     vault,
     fences: new Fences(),

@@ -3,7 +3,7 @@ import { chmodSync, cpSync, readFileSync, rmSync, statSync, writeFileSync } from
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
-import { FreezeScope, VaultParty } from '../../gen/countersign/v1/admin_pb.ts'
+import { FreezeScope, VaultParty, WebhookState } from '../../gen/countersign/v1/admin_pb.ts'
 import { KeyType } from '../../gen/countersign/v1/common_pb.ts'
 import type { Wallet } from '../../gen/countersign/v1/wallet_pb.ts'
 import type { CountersignClient } from '../../src/client/countersign-client.ts'
@@ -65,6 +65,7 @@ beforeAll(async () => {
   sol = await newWallet(client, 's', '', KeyType.ED25519)
   revoked = await newKey(client, [{ name: 'wallet:sign' }, { name: 'wallet:read' }])
   kept = await newKey(client, [{ name: 'wallet:sign' }, { name: 'wallet:read' }])
+  await client.admin.createWebhook({ url: 'https://receiver.example/' })
 })
 afterAll(async () => {
   client.close()
@@ -244,6 +245,7 @@ describe('a restore', () => {
       expect(await reasonOf(connect(restored, secret).wallets.getWallet({ wallet: evm.walletId }))).toBe('API_KEY_INVALID')
     }
     expect(await outcomeOf(caller.wallets.getWallet({ wallet: 'after' }))).toBe('WALLET_NOT_FOUND')
+    expect((await operator.admin.listWebhooks({})).webhooks).toMatchObject([{ state: WebhookState.DISABLED }])
     const { status } = await operator.admin.getStatus({})
     expect(status?.restore).toMatchObject({ vaultEpoch: 2, unrefreshedWalletCount: status?.walletCount })
     expect(status?.restore?.acknowledgeTime).toBeDefined()

@@ -29,7 +29,8 @@ let odd: Hex
 let factory: Hex
 
 const deploy = async (from: ReturnType<typeof deployer>, nonce: number, code: Hex, args: Hex = '0x'): Promise<Hex> => {
-  await from.sendTransaction({ data: `${code}${args.slice(2)}`, nonce, gas: 5_000_000n })
+  const hash = await from.sendTransaction({ data: `${code}${args.slice(2)}`, nonce, gas: 5_000_000n })
+  await anvil.node.waitForTransactionReceipt({ hash })
   return getContractAddress({ from: from.account.address, nonce: BigInt(nonce) })
 }
 

@@ -2,12 +2,14 @@
 import { randomUUID } from 'node:crypto'
 import { rmSync } from 'node:fs'
 import { timestampFromMs } from '@bufbuild/protobuf/wkt'
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
 import { KeyType } from '../../gen/countersign/v1/common_pb.ts'
 import { type Grant, GrantState } from '../../gen/countersign/v1/delegation_pb.ts'
+import { SessionKeyState } from '../../gen/countersign/v1/session_key_pb.ts'
 import { OwnerType, type Wallet } from '../../gen/countersign/v1/wallet_pb.ts'
 import type { CountersignClient } from '../../src/client/countersign-client.ts'
 import { openSignStream } from '../../src/client/sign-stream.ts'
+import { activeKey, createKey, hlOrder } from '../session/session-daemon.ts'
 import { detailOf, headSequence, rowsOfKind } from './audit-rows.ts'
 import { connect, newKey, newWallet, outcomeOf, reasonOf, refusalOf, sha256 } from './callers.ts'
 import { connectAs, connectWithDevice, makePeople, type Person } from './end-users.ts'
@@ -55,6 +57,12 @@ afterAll(async () => {
   rmSync(base, { recursive: true, force: true })
 })
 
+/** What a test that failed has left. */
+afterEach(async () => {
+  const { grants } = await project.delegation.listGrants({ state: GrantState.ACTIVE })
+  for (const { grantId } of grants) await project.delegation.revokeGrant({ grantId })
+})
+
 const inMs = (ms: number) => timestampFromMs(Date.now() + ms)
 const all = (userId = 'alice') => ({ case: 'userId', value: userId }) as const
 const over = (address: string) => ({ case: 'address', value: address }) as const
@@ -88,8 +96,7 @@ const everyPath = async (client: CountersignClient): Promise<readonly string[]> 
   ]
   const outcomes = await Promise.all([...unary, ...onSolana, ...streamed])
   await stream.close()
-  const warmed = await outcomeOf(client.wallets.warmPresignatures({ wallet: evm.walletId, depth: 1 }))
-  return [...outcomes, warmed]
+  return outcomes
 }
 
 describe('without a grant', () => {
@@ -102,6 +109,8 @@ describe('without a grant', () => {
 
   it('the project signs on no path, and the owner on each', async () => {
     expect(new Set(await everyPath(project))).toEqual(new Set(['GRANT_NOT_FOUND']))
+    const other = [project.wallets.warmPresignatures({ wallet: evm.walletId, depth: 1 }), createKey(project, { wallet: evm.walletId })]
+    expect(await Promise.all(other.map(reasonOf))).toEqual(['GRANT_NOT_FOUND', 'GRANT_NOT_FOUND'])
     expect(new Set(await everyPath(alice))).toEqual(new Set(['signed']))
     expect(await refusalOf(hello(project, evm))).toMatchObject({ code: 'NOT_FOUND', retryable: 'no' })
   })
@@ -170,7 +179,7 @@ describe('under a grant', () => {
     const outcomes = await everyPath(project)
     expect(new Set(outcomes)).toEqual(new Set(['signed']))
     const intents = await rowsOfKind(project, 'sign.intent', after)
-    expect(intents).toHaveLength(outcomes.length - 1)
+    expect(intents).toHaveLength(outcomes.length)
     expect(new Set(intents.map((row) => detailOf(row, 'grant')))).toEqual(new Set([grant.grantId]))
     await takeBack(grant)
   })
@@ -259,6 +268,37 @@ describe('the end of a grant', () => {
     await enable(true)
     expect(await outcomeOf(hello(project, evm))).toBe('signed')
     await takeBack(grant)
+  })
+})
+
+describe('session keys', () => {
+  const act = (sessionKeyId: string) => project.sessionKeys.signAction({ sessionKeyId, family: 'order', actionJson: hlOrder() })
+
+  it('are made under a grant, and end with it for good', async () => {
+    expect(await reasonOf(createKey(project, { wallet: evm.walletId }))).toMatch(/^GRANT_(REVOKED|NOT_FOUND)$/)
+    const grant = await give()
+    const { sessionKeyId } = await activeKey(project, { wallet: evm.walletId })
+    expect(await outcomeOf(act(sessionKeyId))).toBe('signed')
+    const after = await headSequence(project)
+    await takeBack(grant)
+    expect(await reasonOf(act(sessionKeyId))).toBe('GRANT_REVOKED')
+    const { sessionKey } = await project.sessionKeys.getSessionKey({ sessionKeyId })
+    expect(sessionKey?.state).toBe(SessionKeyState.REVOKED)
+    const [ended] = await rowsOfKind(project, 'session.revoked', after)
+    expect(detailOf(ended!, 'grant')).toBe(grant.grantId)
+    const again = await give()
+    expect(await reasonOf(act(sessionKeyId))).toBe('GRANT_REVOKED')
+    const { sessionKeyId: second } = await activeKey(project, { wallet: evm.walletId })
+    expect(await outcomeOf(act(second))).toBe('signed')
+    await takeBack(again)
+  })
+
+  it('end with the time of a grant', async () => {
+    const grant = await give(alice, over(evm.address), 3_000)
+    const { sessionKeyId } = await activeKey(project, { wallet: evm.walletId })
+    const state = async () => (await project.sessionKeys.getSessionKey({ sessionKeyId })).sessionKey?.state
+    await vi.waitUntil(async () => (await state()) === SessionKeyState.REVOKED, { timeout: 20_000, interval: 200 })
+    expect(await refusalOf(act(sessionKeyId))).toMatchObject({ reason: 'GRANT_EXPIRED', metadata: { grantId: grant.grantId } })
   })
 })
 

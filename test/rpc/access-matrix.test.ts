@@ -123,6 +123,14 @@ const REQUESTS: { readonly [S in keyof typeof ACCESS]: { readonly [M in keyof (t
     getGrant: { grantId: `grant_${'ab'.repeat(16)}` },
     listGrants: {},
     revokeGrant: { grantId: `grant_${'ab'.repeat(16)}` },
+    getChainConfig: {},
+    issueDelegationToken: { userId: 'alice', network: 'linea', address: `0x${'ab'.repeat(20)}` },
+    completeEvmDelegation: {
+      address: `0x${'ab'.repeat(20)}`, network: 'linea', currency: 'usdc', amount: '5', txHash: `0x${'ab'.repeat(32)}`,
+      sigHash: `0x${'ab'.repeat(65)}`, sigMessage: 'x'.repeat(20), token: '00000000-0000-4000-8000-000000000000',
+    },
+    listExternalWallets: { userId: 'alice' },
+    updateExternalWalletPriorities: { userId: 'alice', priorities: [{ externalWalletId: `ext_${'ab'.repeat(16)}`, priority: 1 }] },
   },
   endUser: {
     authenticateWithJwt: { projectId: 'default', jwt: 'a.b.c' },

@@ -42,6 +42,8 @@ describe('a repeat with the same request_id', () => {
               createTimeMs: made,
               rotateTimeMs: undefined,
               revokeTimeMs: undefined,
+              publicKey: undefined,
+              needsDeveloperAuth: false,
               state: 'active',
             },
           }

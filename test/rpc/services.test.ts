@@ -357,6 +357,8 @@ describe('AdminService', () => {
               createTimeMs: 1,
               rotateTimeMs: undefined,
               revokeTimeMs: undefined,
+              publicKey: undefined,
+              needsDeveloperAuth: false,
               state: 'active',
             },
           }

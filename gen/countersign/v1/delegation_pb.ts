@@ -13,7 +13,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file countersign/v1/delegation.proto.
  */
 export const file_countersign_v1_delegation: GenFile = /*@__PURE__*/
-  fileDesc("Ch9jb3VudGVyc2lnbi92MS9kZWxlZ2F0aW9uLnByb3RvEg5jb3VudGVyc2lnbi52MSL5AQoFR3JhbnQSEAoIZ3JhbnRfaWQYASABKAkSDwoHdXNlcl9pZBgCIAEoCRIPCgdhZGRyZXNzGAMgASgJEikKBXN0YXRlGAQgASgOMhouY291bnRlcnNpZ24udjEuR3JhbnRTdGF0ZRIvCgtleHBpcmVfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLY3JlYXRlX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC3Jldm9rZV90aW1lGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKAAgoSQ3JlYXRlR3JhbnRSZXF1ZXN0EjMKB3VzZXJfaWQYASABKAlCILpIHXIbMhleW0EtWmEtejAtOS5fOkAtXXsxLDEyOH0kSAASSwoHYWRkcmVzcxgCIAEoCUI4ukg1cjMyMV4oMHhbMC05YS1mQS1GXXs0MH18WzEtOUEtSEotTlAtWmEta20tel17MzIsNDR9KSRIABI3CgtleHBpcmVfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBCBrpIA8gBARIfCgpyZXF1ZXN0X2lkGAQgASgJQgu6SAjYAQFyA7ABAUIOCgVzY29wZRIFukgCCAEiOwoTQ3JlYXRlR3JhbnRSZXNwb25zZRIkCgVncmFudBgBIAEoCzIVLmNvdW50ZXJzaWduLnYxLkdyYW50IkAKD0dldEdyYW50UmVxdWVzdBItCghncmFudF9pZBgBIAEoCUIbukgYchYyFF5ncmFudF9bMC05YS1mXXszMn0kIjgKEEdldEdyYW50UmVzcG9uc2USJAoFZ3JhbnQYASABKAsyFS5jb3VudGVyc2lnbi52MS5HcmFudCKEAgoRTGlzdEdyYW50c1JlcXVlc3QSHQoJcGFnZV9zaXplGAEgASgFQgq6SAcaBRj0AygAEhwKCnBhZ2VfdG9rZW4YAiABKAlCCLpIBXIDGIAIEjEKB3VzZXJfaWQYAyABKAlCILpIHXIbMhleW0EtWmEtejAtOS5fOkAtXXswLDEyOH0kEkoKB2FkZHJlc3MYBCABKAlCObpINnI0MjJeKHwweFswLTlhLWZBLUZdezQwfXxbMS05QS1ISi1OUC1aYS1rbS16XXszMiw0NH0pJBIzCgVzdGF0ZRgFIAEoDjIaLmNvdW50ZXJzaWduLnYxLkdyYW50U3RhdGVCCLpIBYIBAhABIlQKEkxpc3RHcmFudHNSZXNwb25zZRIlCgZncmFudHMYASADKAsyFS5jb3VudGVyc2lnbi52MS5HcmFudBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiZAoSUmV2b2tlR3JhbnRSZXF1ZXN0Ei0KCGdyYW50X2lkGAEgASgJQhu6SBhyFjIUXmdyYW50X1swLTlhLWZdezMyfSQSHwoKcmVxdWVzdF9pZBgCIAEoCUILukgI2AEBcgOwAQEiOwoTUmV2b2tlR3JhbnRSZXNwb25zZRIkCgVncmFudBgBIAEoCzIVLmNvdW50ZXJzaWduLnYxLkdyYW50KnMKCkdyYW50U3RhdGUSGwoXR1JBTlRfU1RBVEVfVU5TUEVDSUZJRUQQABIWChJHUkFOVF9TVEFURV9BQ1RJVkUQARIXChNHUkFOVF9TVEFURV9FWFBJUkVEEAISFwoTR1JBTlRfU1RBVEVfUkVWT0tFRBADMucCChFEZWxlZ2F0aW9uU2VydmljZRJWCgtDcmVhdGVHcmFudBIiLmNvdW50ZXJzaWduLnYxLkNyZWF0ZUdyYW50UmVxdWVzdBojLmNvdW50ZXJzaWduLnYxLkNyZWF0ZUdyYW50UmVzcG9uc2USTQoIR2V0R3JhbnQSHy5jb3VudGVyc2lnbi52MS5HZXRHcmFudFJlcXVlc3QaIC5jb3VudGVyc2lnbi52MS5HZXRHcmFudFJlc3BvbnNlElMKCkxpc3RHcmFudHMSIS5jb3VudGVyc2lnbi52MS5MaXN0R3JhbnRzUmVxdWVzdBoiLmNvdW50ZXJzaWduLnYxLkxpc3RHcmFudHNSZXNwb25zZRJWCgtSZXZva2VHcmFudBIiLmNvdW50ZXJzaWduLnYxLlJldm9rZUdyYW50UmVxdWVzdBojLmNvdW50ZXJzaWduLnYxLlJldm9rZUdyYW50UmVzcG9uc2VCNVozY291bnRlcnNpZ24uZGV2L2dlbi9nby9jb3VudGVyc2lnbi92MTtjb3VudGVyc2lnbnYxYgZwcm90bzM", [file_buf_validate_validate, file_google_protobuf_timestamp]);
+  fileDesc("Ch9jb3VudGVyc2lnbi92MS9kZWxlZ2F0aW9uLnByb3RvEg5jb3VudGVyc2lnbi52MSL5AQoFR3JhbnQSEAoIZ3JhbnRfaWQYASABKAkSDwoHdXNlcl9pZBgCIAEoCRIPCgdhZGRyZXNzGAMgASgJEikKBXN0YXRlGAQgASgOMhouY291bnRlcnNpZ24udjEuR3JhbnRTdGF0ZRIvCgtleHBpcmVfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLY3JlYXRlX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC3Jldm9rZV90aW1lGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKAAgoSQ3JlYXRlR3JhbnRSZXF1ZXN0EjMKB3VzZXJfaWQYASABKAlCILpIHXIbMhleW0EtWmEtejAtOS5fOkAtXXsxLDEyOH0kSAASSwoHYWRkcmVzcxgCIAEoCUI4ukg1cjMyMV4oMHhbMC05YS1mQS1GXXs0MH18WzEtOUEtSEotTlAtWmEta20tel17MzIsNDR9KSRIABI3CgtleHBpcmVfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBCBrpIA8gBARIfCgpyZXF1ZXN0X2lkGAQgASgJQgu6SAjYAQFyA7ABAUIOCgVzY29wZRIFukgCCAEiOwoTQ3JlYXRlR3JhbnRSZXNwb25zZRIkCgVncmFudBgBIAEoCzIVLmNvdW50ZXJzaWduLnYxLkdyYW50IkAKD0dldEdyYW50UmVxdWVzdBItCghncmFudF9pZBgBIAEoCUIbukgYchYyFF5ncmFudF9bMC05YS1mXXszMn0kIjgKEEdldEdyYW50UmVzcG9uc2USJAoFZ3JhbnQYASABKAsyFS5jb3VudGVyc2lnbi52MS5HcmFudCKEAgoRTGlzdEdyYW50c1JlcXVlc3QSHQoJcGFnZV9zaXplGAEgASgFQgq6SAcaBRj0AygAEhwKCnBhZ2VfdG9rZW4YAiABKAlCCLpIBXIDGIAIEjEKB3VzZXJfaWQYAyABKAlCILpIHXIbMhleW0EtWmEtejAtOS5fOkAtXXswLDEyOH0kEkoKB2FkZHJlc3MYBCABKAlCObpINnI0MjJeKHwweFswLTlhLWZBLUZdezQwfXxbMS05QS1ISi1OUC1aYS1rbS16XXszMiw0NH0pJBIzCgVzdGF0ZRgFIAEoDjIaLmNvdW50ZXJzaWduLnYxLkdyYW50U3RhdGVCCLpIBYIBAhABIlQKEkxpc3RHcmFudHNSZXNwb25zZRIlCgZncmFudHMYASADKAsyFS5jb3VudGVyc2lnbi52MS5HcmFudBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiZAoSUmV2b2tlR3JhbnRSZXF1ZXN0Ei0KCGdyYW50X2lkGAEgASgJQhu6SBhyFjIUXmdyYW50X1swLTlhLWZdezMyfSQSHwoKcmVxdWVzdF9pZBgCIAEoCUILukgI2AEBcgOwAQEiOwoTUmV2b2tlR3JhbnRSZXNwb25zZRIkCgVncmFudBgBIAEoCzIVLmNvdW50ZXJzaWduLnYxLkdyYW50ImcKFUdldENoYWluQ29uZmlnUmVxdWVzdBIxCgduZXR3b3JrGAEgASgJQiC6SB1yGzIZXihbYS16XVthLXowLTktXXswLDMxfSk/JBIbCgZyZWdpb24YAiABKAlCC7pICHIGUgBSAnVzIksKFkdldENoYWluQ29uZmlnUmVzcG9uc2USMQoIbmV0d29ya3MYASADKAsyHy5jb3VudGVyc2lnbi52MS5TcGVuZGluZ05ldHdvcmsifAoPU3BlbmRpbmdOZXR3b3JrEg8KB25ldHdvcmsYASABKAkSEAoIY2hhaW5faWQYAiABKAQSFwoPc3BlbmRlcl9hZGRyZXNzGAMgASgJEi0KBnRva2VucxgEIAMoCzIdLmNvdW50ZXJzaWduLnYxLlNwZW5kaW5nVG9rZW4iRAoNU3BlbmRpbmdUb2tlbhIQCghjdXJyZW5jeRgBIAEoCRIPCgdhZGRyZXNzGAIgASgJEhAKCGRlY2ltYWxzGAMgASgNIusBChtJc3N1ZURlbGVnYXRpb25Ub2tlblJlcXVlc3QSMQoHdXNlcl9pZBgBIAEoCUIgukgdchsyGV5bQS1aYS16MC05Ll86QC1dezAsMTI4fSQSLgoHbmV0d29yaxgCIAEoCUIdukgachgyFl5bYS16XVthLXowLTktXXswLDMxfSQSKwoHYWRkcmVzcxgDIAEoCUIaukgXchUyE14weFswLTlhLWZBLUZdezQwfSQSGwoGcmVnaW9uGAQgASgJQgu6SAhyBlIAUgJ1cxIfCgpyZXF1ZXN0X2lkGAUgASgJQgu6SAjYAQFyA7ABASJtChxJc3N1ZURlbGVnYXRpb25Ub2tlblJlc3BvbnNlEg0KBXRva2VuGAEgASgJEg0KBW5vbmNlGAIgASgJEi8KC2V4cGlyZV90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCLhAwocQ29tcGxldGVFdm1EZWxlZ2F0aW9uUmVxdWVzdBIrCgdhZGRyZXNzGAEgASgJQhq6SBdyFTITXjB4WzAtOWEtZkEtRl17NDB9JBIuCgduZXR3b3JrGAIgASgJQh26SBpyGDIWXlthLXpdW2EtejAtOS1dezAsMzF9JBIbCgZyZWdpb24YAyABKAlCC7pICHIGUgBSAnVzEikKCGN1cnJlbmN5GAQgASgJQhe6SBRyEjIQXlthLXowLTldezEsMTZ9JBImCgZhbW91bnQYBSABKAlCFrpIE3IRGGQyDV5cZCsoXC5cZCspPyQSKwoHdHhfaGFzaBgGIAEoCUIaukgXchUyE14weFswLTlhLWZBLUZdezY0fSQSPAoIc2lnX2hhc2gYByABKAlCKrpIJ3IlEIQBGIJAMh1eMHgoWzAtOWEtZkEtRl1bMC05YS1mQS1GXSkrJBIfCgtzaWdfbWVzc2FnZRgIIAEoCUIKukgHcgUQFBiAIBIXCgV0b2tlbhgJIAEoCUIIukgFcgOwAQESLgoIcmVwbGFjZXMYCiABKAlCHLpIGXIXMhVeKGV4dF9bMC05YS1mXXszMn0pPyQSHwoKcmVxdWVzdF9pZBgLIAEoCUILukgI2AEBcgOwAQEiUwodQ29tcGxldGVFdm1EZWxlZ2F0aW9uUmVzcG9uc2USMgoKZGVsZWdhdGlvbhgBIAEoCzIeLmNvdW50ZXJzaWduLnYxLkV4dGVybmFsV2FsbGV0ItgCCg5FeHRlcm5hbFdhbGxldBIaChJleHRlcm5hbF93YWxsZXRfaWQYASABKAkSDwoHdXNlcl9pZBgCIAEoCRIPCgduZXR3b3JrGAMgASgJEhAKCGN1cnJlbmN5GAQgASgJEg8KB2FkZHJlc3MYBSABKAkSFwoPc3BlbmRlcl9hZGRyZXNzGAYgASgJEhUKDXRva2VuX2FkZHJlc3MYByABKAkSMgoFc3RhdGUYCCABKA4yIy5jb3VudGVyc2lnbi52MS5FeHRlcm5hbFdhbGxldFN0YXRlEhAKCHByaW9yaXR5GAkgASgNEg0KBWxpbWl0GAogASgJEi8KCHN0YW5kaW5nGAsgASgLMh0uY291bnRlcnNpZ24udjEuQ2hhaW5TdGFuZGluZxIvCgtjcmVhdGVfdGltZRgMIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiSQoNQ2hhaW5TdGFuZGluZxIRCglhbGxvd2FuY2UYASABKAkSDwoHYmFsYW5jZRgCIAEoCRIUCgxibG9ja19udW1iZXIYAyABKAQiTwoaTGlzdEV4dGVybmFsV2FsbGV0c1JlcXVlc3QSMQoHdXNlcl9pZBgBIAEoCUIgukgdchsyGV5bQS1aYS16MC05Ll86QC1dezAsMTI4fSQiVwobTGlzdEV4dGVybmFsV2FsbGV0c1Jlc3BvbnNlEjgKEGV4dGVybmFsX3dhbGxldHMYASADKAsyHi5jb3VudGVyc2lnbi52MS5FeHRlcm5hbFdhbGxldCJsChZFeHRlcm5hbFdhbGxldFByaW9yaXR5EjUKEmV4dGVybmFsX3dhbGxldF9pZBgBIAEoCUIZukgWchQyEl5leHRfWzAtOWEtZl17MzJ9JBIbCghwcmlvcml0eRgCIAEoDUIJukgGKgQYwIQ9IsMBCiVVcGRhdGVFeHRlcm5hbFdhbGxldFByaW9yaXRpZXNSZXF1ZXN0EjEKB3VzZXJfaWQYASABKAlCILpIHXIbMhleW0EtWmEtejAtOS5fOkAtXXswLDEyOH0kEkYKCnByaW9yaXRpZXMYAiADKAsyJi5jb3VudGVyc2lnbi52MS5FeHRlcm5hbFdhbGxldFByaW9yaXR5Qgq6SAeSAQQIARAyEh8KCnJlcXVlc3RfaWQYAyABKAlCC7pICNgBAXIDsAEBImIKJlVwZGF0ZUV4dGVybmFsV2FsbGV0UHJpb3JpdGllc1Jlc3BvbnNlEjgKEGV4dGVybmFsX3dhbGxldHMYASADKAsyHi5jb3VudGVyc2lnbi52MS5FeHRlcm5hbFdhbGxldCpzCgpHcmFudFN0YXRlEhsKF0dSQU5UX1NUQVRFX1VOU1BFQ0lGSUVEEAASFgoSR1JBTlRfU1RBVEVfQUNUSVZFEAESFwoTR1JBTlRfU1RBVEVfRVhQSVJFRBACEhcKE0dSQU5UX1NUQVRFX1JFVk9LRUQQAyqBAQoTRXh0ZXJuYWxXYWxsZXRTdGF0ZRIlCiFFWFRFUk5BTF9XQUxMRVRfU1RBVEVfVU5TUEVDSUZJRUQQABIgChxFWFRFUk5BTF9XQUxMRVRfU1RBVEVfQUNUSVZFEAESIQodRVhURVJOQUxfV0FMTEVUX1NUQVRFX1JFVk9LRUQQAjKzBwoRRGVsZWdhdGlvblNlcnZpY2USVgoLQ3JlYXRlR3JhbnQSIi5jb3VudGVyc2lnbi52MS5DcmVhdGVHcmFudFJlcXVlc3QaIy5jb3VudGVyc2lnbi52MS5DcmVhdGVHcmFudFJlc3BvbnNlEk0KCEdldEdyYW50Eh8uY291bnRlcnNpZ24udjEuR2V0R3JhbnRSZXF1ZXN0GiAuY291bnRlcnNpZ24udjEuR2V0R3JhbnRSZXNwb25zZRJTCgpMaXN0R3JhbnRzEiEuY291bnRlcnNpZ24udjEuTGlzdEdyYW50c1JlcXVlc3QaIi5jb3VudGVyc2lnbi52MS5MaXN0R3JhbnRzUmVzcG9uc2USVgoLUmV2b2tlR3JhbnQSIi5jb3VudGVyc2lnbi52MS5SZXZva2VHcmFudFJlcXVlc3QaIy5jb3VudGVyc2lnbi52MS5SZXZva2VHcmFudFJlc3BvbnNlEl8KDkdldENoYWluQ29uZmlnEiUuY291bnRlcnNpZ24udjEuR2V0Q2hhaW5Db25maWdSZXF1ZXN0GiYuY291bnRlcnNpZ24udjEuR2V0Q2hhaW5Db25maWdSZXNwb25zZRJxChRJc3N1ZURlbGVnYXRpb25Ub2tlbhIrLmNvdW50ZXJzaWduLnYxLklzc3VlRGVsZWdhdGlvblRva2VuUmVxdWVzdBosLmNvdW50ZXJzaWduLnYxLklzc3VlRGVsZWdhdGlvblRva2VuUmVzcG9uc2USdAoVQ29tcGxldGVFdm1EZWxlZ2F0aW9uEiwuY291bnRlcnNpZ24udjEuQ29tcGxldGVFdm1EZWxlZ2F0aW9uUmVxdWVzdBotLmNvdW50ZXJzaWduLnYxLkNvbXBsZXRlRXZtRGVsZWdhdGlvblJlc3BvbnNlEm4KE0xpc3RFeHRlcm5hbFdhbGxldHMSKi5jb3VudGVyc2lnbi52MS5MaXN0RXh0ZXJuYWxXYWxsZXRzUmVxdWVzdBorLmNvdW50ZXJzaWduLnYxLkxpc3RFeHRlcm5hbFdhbGxldHNSZXNwb25zZRKPAQoeVXBkYXRlRXh0ZXJuYWxXYWxsZXRQcmlvcml0aWVzEjUuY291bnRlcnNpZ24udjEuVXBkYXRlRXh0ZXJuYWxXYWxsZXRQcmlvcml0aWVzUmVxdWVzdBo2LmNvdW50ZXJzaWduLnYxLlVwZGF0ZUV4dGVybmFsV2FsbGV0UHJpb3JpdGllc1Jlc3BvbnNlQjVaM2NvdW50ZXJzaWduLmRldi9nZW4vZ28vY291bnRlcnNpZ24vdjE7Y291bnRlcnNpZ252MWIGcHJvdG8z", [file_buf_validate_validate, file_google_protobuf_timestamp]);
 
 /**
  * An end user's permission for their project to sign without them.
@@ -319,6 +319,589 @@ export const RevokeGrantResponseSchema: GenMessage<RevokeGrantResponse> = /*@__P
   messageDesc(file_countersign_v1_delegation, 8);
 
 /**
+ * Asks where spending delegations are taken.
+ *
+ * @generated from message countersign.v1.GetChainConfigRequest
+ */
+export type GetChainConfigRequest = Message<"countersign.v1.GetChainConfigRequest"> & {
+  /**
+   * Only this network, when not empty. One that is not configured is CHAIN_NOT_CONFIGURED or SPENDER_NOT_CONFIGURED.
+   *
+   * @generated from field: string network = 1;
+   */
+  network: string;
+
+  /**
+   * `us` leads from `linea` to `linea-us`; empty otherwise.
+   *
+   * @generated from field: string region = 2;
+   */
+  region: string;
+};
+
+/**
+ * Describes the message countersign.v1.GetChainConfigRequest.
+ * Use `create(GetChainConfigRequestSchema)` to create a new message.
+ */
+export const GetChainConfigRequestSchema: GenMessage<GetChainConfigRequest> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_delegation, 9);
+
+/**
+ * Where spending delegations are taken.
+ *
+ * @generated from message countersign.v1.GetChainConfigResponse
+ */
+export type GetChainConfigResponse = Message<"countersign.v1.GetChainConfigResponse"> & {
+  /**
+   * The networks on which the project has a spender.
+   *
+   * @generated from field: repeated countersign.v1.SpendingNetwork networks = 1;
+   */
+  networks: SpendingNetwork[];
+};
+
+/**
+ * Describes the message countersign.v1.GetChainConfigResponse.
+ * Use `create(GetChainConfigResponseSchema)` to create a new message.
+ */
+export const GetChainConfigResponseSchema: GenMessage<GetChainConfigResponse> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_delegation, 10);
+
+/**
+ * A network on which external wallets can let the project spend.
+ *
+ * @generated from message countersign.v1.SpendingNetwork
+ */
+export type SpendingNetwork = Message<"countersign.v1.SpendingNetwork"> & {
+  /**
+   * Its name: `ethereum`, `linea`, `linea-us`, or another of the daemon's configuration.
+   *
+   * @generated from field: string network = 1;
+   */
+  network: string;
+
+  /**
+   * The EIP-155 id of its chain.
+   *
+   * @generated from field: uint64 chain_id = 2;
+   */
+  chainId: bigint;
+
+  /**
+   * Whom to approve, with its checksum.
+   *
+   * @generated from field: string spender_address = 3;
+   */
+  spenderAddress: string;
+
+  /**
+   * What can be approved.
+   *
+   * @generated from field: repeated countersign.v1.SpendingToken tokens = 4;
+   */
+  tokens: SpendingToken[];
+};
+
+/**
+ * Describes the message countersign.v1.SpendingNetwork.
+ * Use `create(SpendingNetworkSchema)` to create a new message.
+ */
+export const SpendingNetworkSchema: GenMessage<SpendingNetwork> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_delegation, 11);
+
+/**
+ * A token that can be approved.
+ *
+ * @generated from message countersign.v1.SpendingToken
+ */
+export type SpendingToken = Message<"countersign.v1.SpendingToken"> & {
+  /**
+   * `usdc`, `usdt`, or another of the daemon's configuration.
+   *
+   * @generated from field: string currency = 1;
+   */
+  currency: string;
+
+  /**
+   * The token's contract, with its checksum.
+   *
+   * @generated from field: string address = 2;
+   */
+  address: string;
+
+  /**
+   * How many decimals an amount has.
+   *
+   * @generated from field: uint32 decimals = 3;
+   */
+  decimals: number;
+};
+
+/**
+ * Describes the message countersign.v1.SpendingToken.
+ * Use `create(SpendingTokenSchema)` to create a new message.
+ */
+export const SpendingTokenSchema: GenMessage<SpendingToken> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_delegation, 12);
+
+/**
+ * Begins a spending delegation.
+ *
+ * @generated from message countersign.v1.IssueDelegationTokenRequest
+ */
+export type IssueDelegationTokenRequest = Message<"countersign.v1.IssueDelegationTokenRequest"> & {
+  /**
+   * Whom the wallet will belong to. An end user may leave it empty.
+   *
+   * @generated from field: string user_id = 1;
+   */
+  userId: string;
+
+  /**
+   * The network.
+   *
+   * @generated from field: string network = 2;
+   */
+  network: string;
+
+  /**
+   * The external wallet, any letter case.
+   *
+   * @generated from field: string address = 3;
+   */
+  address: string;
+
+  /**
+   * `us` leads from `linea` to `linea-us`; empty otherwise.
+   *
+   * @generated from field: string region = 4;
+   */
+  region: string;
+
+  /**
+   * Optional UUID that makes a repeat safe.
+   *
+   * @generated from field: string request_id = 5;
+   */
+  requestId: string;
+};
+
+/**
+ * Describes the message countersign.v1.IssueDelegationTokenRequest.
+ * Use `create(IssueDelegationTokenRequestSchema)` to create a new message.
+ */
+export const IssueDelegationTokenRequestSchema: GenMessage<IssueDelegationTokenRequest> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_delegation, 13);
+
+/**
+ * A token for one completion.
+ *
+ * @generated from message countersign.v1.IssueDelegationTokenResponse
+ */
+export type IssueDelegationTokenResponse = Message<"countersign.v1.IssueDelegationTokenResponse"> & {
+  /**
+   * A UUID. Shown once.
+   *
+   * @generated from field: string token = 1;
+   */
+  token: string;
+
+  /**
+   * 24 hexadecimal digits: the nonce of the owner's message.
+   *
+   * @generated from field: string nonce = 2;
+   */
+  nonce: string;
+
+  /**
+   * When the token ends.
+   *
+   * @generated from field: google.protobuf.Timestamp expire_time = 3;
+   */
+  expireTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message countersign.v1.IssueDelegationTokenResponse.
+ * Use `create(IssueDelegationTokenResponseSchema)` to create a new message.
+ */
+export const IssueDelegationTokenResponseSchema: GenMessage<IssueDelegationTokenResponse> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_delegation, 14);
+
+/**
+ * Completes a spending delegation.
+ *
+ * @generated from message countersign.v1.CompleteEvmDelegationRequest
+ */
+export type CompleteEvmDelegationRequest = Message<"countersign.v1.CompleteEvmDelegationRequest"> & {
+  /**
+   * The external wallet that approved, any letter case: who signed the message, and who is the owner in the Approval.
+   *
+   * @generated from field: string address = 1;
+   */
+  address: string;
+
+  /**
+   * The network of the approval.
+   *
+   * @generated from field: string network = 2;
+   */
+  network: string;
+
+  /**
+   * `us` leads from `linea` to `linea-us`; empty otherwise.
+   *
+   * @generated from field: string region = 3;
+   */
+  region: string;
+
+  /**
+   * What was approved: `usdc`, `usdt`, or another of the daemon's configuration.
+   *
+   * @generated from field: string currency = 4;
+   */
+  currency: string;
+
+  /**
+   * The limit, in whole tokens: `5000`, `5000.50`. At least so much must be approved.
+   *
+   * @generated from field: string amount = 5;
+   */
+  amount: string;
+
+  /**
+   * The transaction of the approval.
+   *
+   * @generated from field: string tx_hash = 6;
+   */
+  txHash: string;
+
+  /**
+   * The signature over `sig_message` (EIP-191): r, s, v as 130 hexadecimal digits; of a contract account whatever it takes
+   * (ERC-1271, ERC-6492).
+   *
+   * @generated from field: string sig_hash = 7;
+   */
+  sigHash: string;
+
+  /**
+   * The message, as EIP-4361 has it: domain one of the project's `siwe_domains`, URI of that domain and https, the chain's
+   * id, the token's nonce, Issued At not older than the token, Expiration Time within an hour of it.
+   *
+   * @generated from field: string sig_message = 8;
+   */
+  sigMessage: string;
+
+  /**
+   * The token.
+   *
+   * @generated from field: string token = 9;
+   */
+  token: string;
+
+  /**
+   * The id of another external wallet of the user's whose place this one takes, when not empty.
+   *
+   * @generated from field: string replaces = 10;
+   */
+  replaces: string;
+
+  /**
+   * Optional UUID that makes a repeat safe.
+   *
+   * @generated from field: string request_id = 11;
+   */
+  requestId: string;
+};
+
+/**
+ * Describes the message countersign.v1.CompleteEvmDelegationRequest.
+ * Use `create(CompleteEvmDelegationRequestSchema)` to create a new message.
+ */
+export const CompleteEvmDelegationRequestSchema: GenMessage<CompleteEvmDelegationRequest> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_delegation, 15);
+
+/**
+ * The delegation that was completed.
+ *
+ * @generated from message countersign.v1.CompleteEvmDelegationResponse
+ */
+export type CompleteEvmDelegationResponse = Message<"countersign.v1.CompleteEvmDelegationResponse"> & {
+  /**
+   * The wallet as it is registered now.
+   *
+   * @generated from field: countersign.v1.ExternalWallet delegation = 1;
+   */
+  delegation?: ExternalWallet | undefined;
+};
+
+/**
+ * Describes the message countersign.v1.CompleteEvmDelegationResponse.
+ * Use `create(CompleteEvmDelegationResponseSchema)` to create a new message.
+ */
+export const CompleteEvmDelegationResponseSchema: GenMessage<CompleteEvmDelegationResponse> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_delegation, 16);
+
+/**
+ * A wallet of somebody's own that lets the project spend.
+ *
+ * @generated from message countersign.v1.ExternalWallet
+ */
+export type ExternalWallet = Message<"countersign.v1.ExternalWallet"> & {
+  /**
+   * `ext_` and 32 hexadecimal digits.
+   *
+   * @generated from field: string external_wallet_id = 1;
+   */
+  externalWalletId: string;
+
+  /**
+   * Whose it is.
+   *
+   * @generated from field: string user_id = 2;
+   */
+  userId: string;
+
+  /**
+   * The network of the approval.
+   *
+   * @generated from field: string network = 3;
+   */
+  network: string;
+
+  /**
+   * What can be spent.
+   *
+   * @generated from field: string currency = 4;
+   */
+  currency: string;
+
+  /**
+   * The wallet's address, with its checksum.
+   *
+   * @generated from field: string address = 5;
+   */
+  address: string;
+
+  /**
+   * Who may spend, with its checksum.
+   *
+   * @generated from field: string spender_address = 6;
+   */
+  spenderAddress: string;
+
+  /**
+   * The token's contract, with its checksum.
+   *
+   * @generated from field: string token_address = 7;
+   */
+  tokenAddress: string;
+
+  /**
+   * What it is, as far as the chain was last read.
+   *
+   * @generated from field: countersign.v1.ExternalWalletState state = 8;
+   */
+  state: ExternalWalletState;
+
+  /**
+   * Lower is spent from first.
+   *
+   * @generated from field: uint32 priority = 9;
+   */
+  priority: number;
+
+  /**
+   * The limit that was named when it was registered, in whole tokens.
+   *
+   * @generated from field: string limit = 10;
+   */
+  limit: string;
+
+  /**
+   * What the chain says now; absent while it cannot be read.
+   *
+   * @generated from field: countersign.v1.ChainStanding standing = 11;
+   */
+  standing?: ChainStanding | undefined;
+
+  /**
+   * When it was registered.
+   *
+   * @generated from field: google.protobuf.Timestamp create_time = 12;
+   */
+  createTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message countersign.v1.ExternalWallet.
+ * Use `create(ExternalWalletSchema)` to create a new message.
+ */
+export const ExternalWalletSchema: GenMessage<ExternalWallet> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_delegation, 17);
+
+/**
+ * What a chain says of an external wallet.
+ *
+ * @generated from message countersign.v1.ChainStanding
+ */
+export type ChainStanding = Message<"countersign.v1.ChainStanding"> & {
+  /**
+   * What is still approved, in whole tokens.
+   *
+   * @generated from field: string allowance = 1;
+   */
+  allowance: string;
+
+  /**
+   * What the wallet has, in whole tokens.
+   *
+   * @generated from field: string balance = 2;
+   */
+  balance: string;
+
+  /**
+   * The block in which it said so.
+   *
+   * @generated from field: uint64 block_number = 3;
+   */
+  blockNumber: bigint;
+};
+
+/**
+ * Describes the message countersign.v1.ChainStanding.
+ * Use `create(ChainStandingSchema)` to create a new message.
+ */
+export const ChainStandingSchema: GenMessage<ChainStanding> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_delegation, 18);
+
+/**
+ * Asks for a user's external wallets.
+ *
+ * @generated from message countersign.v1.ListExternalWalletsRequest
+ */
+export type ListExternalWalletsRequest = Message<"countersign.v1.ListExternalWalletsRequest"> & {
+  /**
+   * Whose. An end user may leave it empty.
+   *
+   * @generated from field: string user_id = 1;
+   */
+  userId: string;
+};
+
+/**
+ * Describes the message countersign.v1.ListExternalWalletsRequest.
+ * Use `create(ListExternalWalletsRequestSchema)` to create a new message.
+ */
+export const ListExternalWalletsRequestSchema: GenMessage<ListExternalWalletsRequest> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_delegation, 19);
+
+/**
+ * A user's external wallets.
+ *
+ * @generated from message countersign.v1.ListExternalWalletsResponse
+ */
+export type ListExternalWalletsResponse = Message<"countersign.v1.ListExternalWalletsResponse"> & {
+  /**
+   * The first choice first. A user has 50 at most.
+   *
+   * @generated from field: repeated countersign.v1.ExternalWallet external_wallets = 1;
+   */
+  externalWallets: ExternalWallet[];
+};
+
+/**
+ * Describes the message countersign.v1.ListExternalWalletsResponse.
+ * Use `create(ListExternalWalletsResponseSchema)` to create a new message.
+ */
+export const ListExternalWalletsResponseSchema: GenMessage<ListExternalWalletsResponse> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_delegation, 20);
+
+/**
+ * One place in the order.
+ *
+ * @generated from message countersign.v1.ExternalWalletPriority
+ */
+export type ExternalWalletPriority = Message<"countersign.v1.ExternalWalletPriority"> & {
+  /**
+   * The wallet.
+   *
+   * @generated from field: string external_wallet_id = 1;
+   */
+  externalWalletId: string;
+
+  /**
+   * Its place; lower comes first.
+   *
+   * @generated from field: uint32 priority = 2;
+   */
+  priority: number;
+};
+
+/**
+ * Describes the message countersign.v1.ExternalWalletPriority.
+ * Use `create(ExternalWalletPrioritySchema)` to create a new message.
+ */
+export const ExternalWalletPrioritySchema: GenMessage<ExternalWalletPriority> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_delegation, 21);
+
+/**
+ * Puts a user's external wallets into an order.
+ *
+ * @generated from message countersign.v1.UpdateExternalWalletPrioritiesRequest
+ */
+export type UpdateExternalWalletPrioritiesRequest = Message<"countersign.v1.UpdateExternalWalletPrioritiesRequest"> & {
+  /**
+   * Whose. An end user may leave it empty.
+   *
+   * @generated from field: string user_id = 1;
+   */
+  userId: string;
+
+  /**
+   * Every wallet of the user, once.
+   *
+   * @generated from field: repeated countersign.v1.ExternalWalletPriority priorities = 2;
+   */
+  priorities: ExternalWalletPriority[];
+
+  /**
+   * Optional UUID that makes a repeat safe.
+   *
+   * @generated from field: string request_id = 3;
+   */
+  requestId: string;
+};
+
+/**
+ * Describes the message countersign.v1.UpdateExternalWalletPrioritiesRequest.
+ * Use `create(UpdateExternalWalletPrioritiesRequestSchema)` to create a new message.
+ */
+export const UpdateExternalWalletPrioritiesRequestSchema: GenMessage<UpdateExternalWalletPrioritiesRequest> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_delegation, 22);
+
+/**
+ * The order as it is now.
+ *
+ * @generated from message countersign.v1.UpdateExternalWalletPrioritiesResponse
+ */
+export type UpdateExternalWalletPrioritiesResponse = Message<"countersign.v1.UpdateExternalWalletPrioritiesResponse"> & {
+  /**
+   * The first choice first, without `standing`.
+   *
+   * @generated from field: repeated countersign.v1.ExternalWallet external_wallets = 1;
+   */
+  externalWallets: ExternalWallet[];
+};
+
+/**
+ * Describes the message countersign.v1.UpdateExternalWalletPrioritiesResponse.
+ * Use `create(UpdateExternalWalletPrioritiesResponseSchema)` to create a new message.
+ */
+export const UpdateExternalWalletPrioritiesResponseSchema: GenMessage<UpdateExternalWalletPrioritiesResponse> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_delegation, 23);
+
+/**
  * Where a grant is in its life.
  *
  * @generated from enum countersign.v1.GrantState
@@ -367,6 +950,47 @@ export const GrantStateSchema: GenEnum<GrantState> = /*@__PURE__*/
   enumDesc(file_countersign_v1_delegation, 0);
 
 /**
+ * Whether an external wallet can be spent from.
+ *
+ * @generated from enum countersign.v1.ExternalWalletState
+ */
+export const ExternalWalletState = {
+  /**
+   * Not stated.
+   *
+   * @generated from enum value: EXTERNAL_WALLET_STATE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * Something is approved.
+   *
+   * @generated from enum value: EXTERNAL_WALLET_STATE_ACTIVE = 1;
+   */
+  ACTIVE: 1,
+
+  /**
+   * Nothing is approved any more: it was spent, or taken back on the chain.
+   *
+   * @generated from enum value: EXTERNAL_WALLET_STATE_REVOKED = 2;
+   */
+  REVOKED: 2,
+} as const;
+
+/**
+ * Whether an external wallet can be spent from.
+ *
+ * @generated from enum countersign.v1.ExternalWalletState
+ */
+export type ExternalWalletState = (typeof ExternalWalletState)[keyof typeof ExternalWalletState] | UnknownEnum;
+
+/**
+ * Describes the enum countersign.v1.ExternalWalletState.
+ */
+export const ExternalWalletStateSchema: GenEnum<ExternalWalletState> = /*@__PURE__*/
+  enumDesc(file_countersign_v1_delegation, 1);
+
+/**
  * Lets a project sign without the person a wallet belongs to, for a while, and lets that be taken back.
  *
  * A grant is an end user's permission for their project to use wallets of OWNER_TYPE_END_USER while they are absent:
@@ -380,6 +1004,10 @@ export const GrantStateSchema: GenEnum<GrantState> = /*@__PURE__*/
  * wallet once, as the newest of them ended; GRANT_NOT_AUTHORIZED where the end user has granted other addresses only;
  * GRANT_NOT_FOUND. It is asked when a request is decided, in the transaction that records it, and once more when its
  * answer leaves.
+ *
+ * A spending delegation lets the project spend tokens of an external wallet, one that is none of this daemon's: its owner
+ * approves the project's spender on a chain (ERC-20 `approve`) and signs a Sign-In with Ethereum message (EIP-4361).
+ * What may be spent is always what the chain says, never what was registered.
  *
  * Grants that end stay readable. Grants of another project, or to an end user those of another, do not exist:
  * GRANT_NOT_FOUND.
@@ -436,6 +1064,72 @@ export const DelegationService: GenService<{
     methodKind: "unary";
     input: typeof RevokeGrantRequestSchema;
     output: typeof RevokeGrantResponseSchema;
+  },
+  /**
+   * The networks on which external wallets can let the project spend: chain, spender and tokens. Permission
+   * `delegation:create`, or an end user.
+   *
+   * @generated from rpc countersign.v1.DelegationService.GetChainConfig
+   */
+  getChainConfig: {
+    methodKind: "unary";
+    input: typeof GetChainConfigRequestSchema;
+    output: typeof GetChainConfigResponseSchema;
+  },
+  /**
+   * Begins a spending delegation: a token for one completion, by one user, on one network, of one address, and the nonce
+   * that the owner's message must name. Good for ten minutes, and used up by a completion that succeeds only. Permission
+   * `delegation:create`, or the end user it is for.
+   *
+   * @generated from rpc countersign.v1.DelegationService.IssueDelegationToken
+   */
+  issueDelegationToken: {
+    methodKind: "unary";
+    input: typeof IssueDelegationTokenRequestSchema;
+    output: typeof IssueDelegationTokenResponseSchema;
+  },
+  /**
+   * Registers an external wallet that approved the project's spender. Permission `delegation:create`, or the end user that
+   * the token was issued for. It is checked, in this order: the token (TOKEN_INVALID, TOKEN_USED, TOKEN_EXPIRED); the
+   * message, by EIP-4361's own grammar (SIWE_INVALID, SIWE_DOMAIN_MISMATCH, SIWE_ADDRESS_MISMATCH, SIWE_CHAIN_MISMATCH,
+   * SIWE_NONCE_MISMATCH, SIWE_EXPIRED, SIWE_NOT_YET_VALID); its signature, of a key, or of a contract account
+   * (SIGNATURE_MISMATCH); the transaction on the chain (TRANSACTION_NOT_FOUND, TRANSACTION_WRONG_NETWORK,
+   * TRANSACTION_NOT_CONFIRMED, TRANSACTION_REVERTED, APPROVAL_MISSING, APPROVAL_TOO_SMALL). Not found and not confirmed
+   * are worth another try with the same token. Amounts with more decimals than the token has are INVALID_REQUEST.
+   *
+   * A wallet is known by its project, network, currency and address. Completing again replaces it and keeps its priority;
+   * `replaces` names one elsewhere whose place it takes. A new one comes last. An address that is another user's is
+   * EXTERNAL_WALLET_TAKEN.
+   *
+   * @generated from rpc countersign.v1.DelegationService.CompleteEvmDelegation
+   */
+  completeEvmDelegation: {
+    methodKind: "unary";
+    input: typeof CompleteEvmDelegationRequestSchema;
+    output: typeof CompleteEvmDelegationResponseSchema;
+  },
+  /**
+   * A user's external wallets, the first choice first, with what their chains say now. An allowance of zero is REVOKED, and
+   * ACTIVE again when it is approved again. A chain that cannot be read leaves `standing` out. Permission
+   * `delegation:create`, or the end user.
+   *
+   * @generated from rpc countersign.v1.DelegationService.ListExternalWallets
+   */
+  listExternalWallets: {
+    methodKind: "unary";
+    input: typeof ListExternalWalletsRequestSchema;
+    output: typeof ListExternalWalletsResponseSchema;
+  },
+  /**
+   * Puts a user's external wallets into an order. The list names each of them once, with numbers that differ; lower comes
+   * first; anything else is PRIORITIES_INVALID. Permission `delegation:create`, or the end user.
+   *
+   * @generated from rpc countersign.v1.DelegationService.UpdateExternalWalletPriorities
+   */
+  updateExternalWalletPriorities: {
+    methodKind: "unary";
+    input: typeof UpdateExternalWalletPrioritiesRequestSchema;
+    output: typeof UpdateExternalWalletPrioritiesResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_countersign_v1_delegation, 0);

@@ -13,7 +13,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file countersign/v1/end_user.proto.
  */
 export const file_countersign_v1_end_user: GenFile = /*@__PURE__*/
-  fileDesc("Ch1jb3VudGVyc2lnbi92MS9lbmRfdXNlci5wcm90bxIOY291bnRlcnNpZ24udjEingEKDFdhbGxldFNlY3JldBIYChB3YWxsZXRfc2VjcmV0X2lkGAEgASgJEhIKCnB1YmxpY19rZXkYAiABKAkSLwoLdmFsaWRfdW50aWwYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC2NyZWF0ZV90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCLQAQobUmVnaXN0ZXJXYWxsZXRTZWNyZXRSZXF1ZXN0EjkKEHdhbGxldF9zZWNyZXRfaWQYASABKAlCH7pIHNgBAXIXMhVeW2EtekEtWjAtOS1dezEsMTAwfSQSHAoKcHVibGljX2tleRgCIAEoCUIIukgFcgOYAXwSNwoLdmFsaWRfdW50aWwYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wQga6SAPIAQESHwoKcmVxdWVzdF9pZBgEIAEoCUILukgI2AEBcgOwAQEiUwocUmVnaXN0ZXJXYWxsZXRTZWNyZXRSZXNwb25zZRIzCg13YWxsZXRfc2VjcmV0GAEgASgLMhwuY291bnRlcnNpZ24udjEuV2FsbGV0U2VjcmV0IhoKGExpc3RXYWxsZXRTZWNyZXRzUmVxdWVzdCJbChlMaXN0V2FsbGV0U2VjcmV0c1Jlc3BvbnNlEj4KDndhbGxldF9zZWNyZXRzGAEgAygLMhwuY291bnRlcnNpZ24udjEuV2FsbGV0U2VjcmV0Qgi6SAWSAQIQBSJ0ChlSZXZva2VXYWxsZXRTZWNyZXRSZXF1ZXN0EjYKEHdhbGxldF9zZWNyZXRfaWQYASABKAlCHLpIGXIXMhVeW2EtekEtWjAtOS1dezEsMTAwfSQSHwoKcmVxdWVzdF9pZBgCIAEoCUILukgI2AEBcgOwAQEiUQoaUmV2b2tlV2FsbGV0U2VjcmV0UmVzcG9uc2USMwoNd2FsbGV0X3NlY3JldBgBIAEoCzIcLmNvdW50ZXJzaWduLnYxLldhbGxldFNlY3JldCKNAQoHRW5kVXNlchIPCgd1c2VyX2lkGAEgASgJEhIKCnByb2plY3RfaWQYAiABKAkSLwoLY3JlYXRlX3RpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiwKCmlkZW50aXRpZXMYBCADKAsyGC5jb3VudGVyc2lnbi52MS5JZGVudGl0eSJ6CghJZGVudGl0eRIsCgZtZXRob2QYASABKA4yHC5jb3VudGVyc2lnbi52MS5TaWduSW5NZXRob2QSDwoHc3ViamVjdBgCIAEoCRIvCgtjcmVhdGVfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAi9gEKBlNpZ25JbhIpCghlbmRfdXNlchgBIAEoCzIXLmNvdW50ZXJzaWduLnYxLkVuZFVzZXISFwoPaXNfbmV3X2VuZF91c2VyGAIgASgIEhQKDGFjY2Vzc190b2tlbhgDIAEoCRI8ChhhY2Nlc3NfdG9rZW5fZXhwaXJlX3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhUKDXJlZnJlc2hfdG9rZW4YBSABKAkSPQoZcmVmcmVzaF90b2tlbl9leHBpcmVfdGltZRgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiaAoaQXV0aGVudGljYXRlV2l0aEp3dFJlcXVlc3QSMQoKcHJvamVjdF9pZBgBIAEoCUIdukgachgyFl5bYS16XVthLXowLTktXXswLDYyfSQSFwoDand0GAIgASgJQgq6SAdyBRABGIBAIkYKG0F1dGhlbnRpY2F0ZVdpdGhKd3RSZXNwb25zZRInCgdzaWduX2luGAEgASgLMhYuY291bnRlcnNpZ24udjEuU2lnbkluImUKFVN0YXJ0RW1haWxDb2RlUmVxdWVzdBIxCgpwcm9qZWN0X2lkGAEgASgJQh26SBpyGDIWXlthLXpdW2EtejAtOS1dezAsNjJ9JBIZCgVlbWFpbBgCIAEoCUIKukgHcgUQAxj+ASJaChZTdGFydEVtYWlsQ29kZVJlc3BvbnNlEg8KB2Zsb3dfaWQYASABKAkSLwoLZXhwaXJlX3RpbWUYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIogBChZWZXJpZnlFbWFpbENvZGVSZXF1ZXN0EjEKCnByb2plY3RfaWQYASABKAlCHbpIGnIYMhZeW2Etel1bYS16MC05LV17MCw2Mn0kEhoKB2Zsb3dfaWQYAiABKAlCCbpIBnIEEAEYQBIfCgRjb2RlGAMgASgJQhG6SA5yDDIKXlswLTldezh9JCJCChdWZXJpZnlFbWFpbENvZGVSZXNwb25zZRInCgdzaWduX2luGAEgASgLMhYuY291bnRlcnNpZ24udjEuU2lnbkluIpYBChBTdGFydE9pZGNSZXF1ZXN0EjEKCnByb2plY3RfaWQYASABKAlCHbpIGnIYMhZeW2Etel1bYS16MC05LV17MCw2Mn0kEi8KCHByb3ZpZGVyGAIgASgJQh26SBpyGDIWXlthLXpdW2EtejAtOS1dezAsMzF9JBIeCgxyZWRpcmVjdF91cmkYAyABKAlCCLpIBXIDGIAEIo4BChFTdGFydE9pZGNSZXNwb25zZRIPCgdmbG93X2lkGAEgASgJEhkKEWF1dGhvcml6YXRpb25fdXJsGAIgASgJEg0KBXN0YXRlGAMgASgJEg0KBW5vbmNlGAQgASgJEi8KC2V4cGlyZV90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJWCghPaWRjQ29kZRIYCgRjb2RlGAEgASgJQgq6SAdyBRABGIAgEhkKBXN0YXRlGAIgASgJQgq6SAdyBRABGIACEhUKA2lzcxgDIAEoCUIIukgFcgMYgAQixgEKG0F1dGhlbnRpY2F0ZVdpdGhPaWRjUmVxdWVzdBIxCgpwcm9qZWN0X2lkGAEgASgJQh26SBpyGDIWXlthLXpdW2EtejAtOS1dezAsNjJ9JBIaCgdmbG93X2lkGAIgASgJQgm6SAZyBBABGEASKAoEY29kZRgDIAEoCzIYLmNvdW50ZXJzaWduLnYxLk9pZGNDb2RlSAASHgoIaWRfdG9rZW4YBCABKAlCCrpIB3IFEAEYgEBIAEIOCgVwcm9vZhIFukgCCAEiRwocQXV0aGVudGljYXRlV2l0aE9pZGNSZXNwb25zZRInCgdzaWduX2luGAEgASgLMhYuY291bnRlcnNpZ24udjEuU2lnbkluIpABChlSZWZyZXNoQWNjZXNzVG9rZW5SZXF1ZXN0EjEKCnByb2plY3RfaWQYASABKAlCHbpIGnIYMhZeW2Etel1bYS16MC05LV17MCw2Mn0kEh8KDXJlZnJlc2hfdG9rZW4YAiABKAlCCLpIBXIDGIACEh8KCnJlcXVlc3RfaWQYAyABKAlCC7pICNgBAXIDsAEBIkUKGlJlZnJlc2hBY2Nlc3NUb2tlblJlc3BvbnNlEicKB3NpZ25faW4YASABKAsyFi5jb3VudGVyc2lnbi52MS5TaWduSW4ihAEKDlNpZ25PdXRSZXF1ZXN0EjEKCnByb2plY3RfaWQYASABKAlCHbpIGnIYMhZeW2Etel1bYS16MC05LV17MCw2Mn0kEh8KDXJlZnJlc2hfdG9rZW4YAiABKAlCCLpIBXIDGIACEh4KDGFjY2Vzc190b2tlbhgDIAEoCUIIukgFcgMYgEAiEQoPU2lnbk91dFJlc3BvbnNlIj4KGlZhbGlkYXRlQWNjZXNzVG9rZW5SZXF1ZXN0EiAKDGFjY2Vzc190b2tlbhgBIAEoCUIKukgHcgUQARiAQCLWAQobVmFsaWRhdGVBY2Nlc3NUb2tlblJlc3BvbnNlEikKCGVuZF91c2VyGAEgASgLMhcuY291bnRlcnNpZ24udjEuRW5kVXNlchIsCgZtZXRob2QYAiABKA4yHC5jb3VudGVyc2lnbi52MS5TaWduSW5NZXRob2QSLQoJYXV0aF90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtleHBpcmVfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiRgoRR2V0RW5kVXNlclJlcXVlc3QSMQoHdXNlcl9pZBgBIAEoCUIgukgdchsyGV5bQS1aYS16MC05Ll86QC1dezAsMTI4fSQiPwoSR2V0RW5kVXNlclJlc3BvbnNlEikKCGVuZF91c2VyGAEgASgLMhcuY291bnRlcnNpZ24udjEuRW5kVXNlcip5CgxTaWduSW5NZXRob2QSHgoaU0lHTl9JTl9NRVRIT0RfVU5TUEVDSUZJRUQQABIWChJTSUdOX0lOX01FVEhPRF9KV1QQARIYChRTSUdOX0lOX01FVEhPRF9FTUFJTBACEhcKE1NJR05fSU5fTUVUSE9EX09JREMQAzLSCQoORW5kVXNlclNlcnZpY2USbgoTQXV0aGVudGljYXRlV2l0aEp3dBIqLmNvdW50ZXJzaWduLnYxLkF1dGhlbnRpY2F0ZVdpdGhKd3RSZXF1ZXN0GisuY291bnRlcnNpZ24udjEuQXV0aGVudGljYXRlV2l0aEp3dFJlc3BvbnNlEl8KDlN0YXJ0RW1haWxDb2RlEiUuY291bnRlcnNpZ24udjEuU3RhcnRFbWFpbENvZGVSZXF1ZXN0GiYuY291bnRlcnNpZ24udjEuU3RhcnRFbWFpbENvZGVSZXNwb25zZRJiCg9WZXJpZnlFbWFpbENvZGUSJi5jb3VudGVyc2lnbi52MS5WZXJpZnlFbWFpbENvZGVSZXF1ZXN0GicuY291bnRlcnNpZ24udjEuVmVyaWZ5RW1haWxDb2RlUmVzcG9uc2USUAoJU3RhcnRPaWRjEiAuY291bnRlcnNpZ24udjEuU3RhcnRPaWRjUmVxdWVzdBohLmNvdW50ZXJzaWduLnYxLlN0YXJ0T2lkY1Jlc3BvbnNlEnEKFEF1dGhlbnRpY2F0ZVdpdGhPaWRjEisuY291bnRlcnNpZ24udjEuQXV0aGVudGljYXRlV2l0aE9pZGNSZXF1ZXN0GiwuY291bnRlcnNpZ24udjEuQXV0aGVudGljYXRlV2l0aE9pZGNSZXNwb25zZRJrChJSZWZyZXNoQWNjZXNzVG9rZW4SKS5jb3VudGVyc2lnbi52MS5SZWZyZXNoQWNjZXNzVG9rZW5SZXF1ZXN0GiouY291bnRlcnNpZ24udjEuUmVmcmVzaEFjY2Vzc1Rva2VuUmVzcG9uc2USSgoHU2lnbk91dBIeLmNvdW50ZXJzaWduLnYxLlNpZ25PdXRSZXF1ZXN0Gh8uY291bnRlcnNpZ24udjEuU2lnbk91dFJlc3BvbnNlEm4KE1ZhbGlkYXRlQWNjZXNzVG9rZW4SKi5jb3VudGVyc2lnbi52MS5WYWxpZGF0ZUFjY2Vzc1Rva2VuUmVxdWVzdBorLmNvdW50ZXJzaWduLnYxLlZhbGlkYXRlQWNjZXNzVG9rZW5SZXNwb25zZRJTCgpHZXRFbmRVc2VyEiEuY291bnRlcnNpZ24udjEuR2V0RW5kVXNlclJlcXVlc3QaIi5jb3VudGVyc2lnbi52MS5HZXRFbmRVc2VyUmVzcG9uc2UScQoUUmVnaXN0ZXJXYWxsZXRTZWNyZXQSKy5jb3VudGVyc2lnbi52MS5SZWdpc3RlcldhbGxldFNlY3JldFJlcXVlc3QaLC5jb3VudGVyc2lnbi52MS5SZWdpc3RlcldhbGxldFNlY3JldFJlc3BvbnNlEmgKEUxpc3RXYWxsZXRTZWNyZXRzEiguY291bnRlcnNpZ24udjEuTGlzdFdhbGxldFNlY3JldHNSZXF1ZXN0GikuY291bnRlcnNpZ24udjEuTGlzdFdhbGxldFNlY3JldHNSZXNwb25zZRJrChJSZXZva2VXYWxsZXRTZWNyZXQSKS5jb3VudGVyc2lnbi52MS5SZXZva2VXYWxsZXRTZWNyZXRSZXF1ZXN0GiouY291bnRlcnNpZ24udjEuUmV2b2tlV2FsbGV0U2VjcmV0UmVzcG9uc2VCNVozY291bnRlcnNpZ24uZGV2L2dlbi9nby9jb3VudGVyc2lnbi92MTtjb3VudGVyc2lnbnYxYgZwcm90bzM", [file_buf_validate_validate, file_google_protobuf_timestamp]);
+  fileDesc("Ch1jb3VudGVyc2lnbi92MS9lbmRfdXNlci5wcm90bxIOY291bnRlcnNpZ24udjEingEKDFdhbGxldFNlY3JldBIYChB3YWxsZXRfc2VjcmV0X2lkGAEgASgJEhIKCnB1YmxpY19rZXkYAiABKAkSLwoLdmFsaWRfdW50aWwYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC2NyZWF0ZV90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKYAQoNQ29zaWduZXJPcmRlchIaCglzaWduZWRfYnkYASABKAxCB7pIBHoCaCASGgoJc2lnbmF0dXJlGAIgASgMQge6SAR6AmhAEjcKC2V4cGlyZV90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEIGukgDyAEBEhYKBW5vbmNlGAQgASgMQge6SAR6AmggIocCChtSZWdpc3RlcldhbGxldFNlY3JldFJlcXVlc3QSOQoQd2FsbGV0X3NlY3JldF9pZBgBIAEoCUIfukgc2AEBchcyFV5bYS16QS1aMC05LV17MSwxMDB9JBIcCgpwdWJsaWNfa2V5GAIgASgJQgi6SAVyA5gBfBI3Cgt2YWxpZF91bnRpbBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBCBrpIA8gBARIfCgpyZXF1ZXN0X2lkGAQgASgJQgu6SAjYAQFyA7ABARI1Cg5jb3NpZ25lcl9vcmRlchgFIAEoCzIdLmNvdW50ZXJzaWduLnYxLkNvc2lnbmVyT3JkZXIiUwocUmVnaXN0ZXJXYWxsZXRTZWNyZXRSZXNwb25zZRIzCg13YWxsZXRfc2VjcmV0GAEgASgLMhwuY291bnRlcnNpZ24udjEuV2FsbGV0U2VjcmV0IhoKGExpc3RXYWxsZXRTZWNyZXRzUmVxdWVzdCJbChlMaXN0V2FsbGV0U2VjcmV0c1Jlc3BvbnNlEj4KDndhbGxldF9zZWNyZXRzGAEgAygLMhwuY291bnRlcnNpZ24udjEuV2FsbGV0U2VjcmV0Qgi6SAWSAQIQBSKrAQoZUmV2b2tlV2FsbGV0U2VjcmV0UmVxdWVzdBI2ChB3YWxsZXRfc2VjcmV0X2lkGAEgASgJQhy6SBlyFzIVXlthLXpBLVowLTktXXsxLDEwMH0kEh8KCnJlcXVlc3RfaWQYAiABKAlCC7pICNgBAXIDsAEBEjUKDmNvc2lnbmVyX29yZGVyGAMgASgLMh0uY291bnRlcnNpZ24udjEuQ29zaWduZXJPcmRlciJRChpSZXZva2VXYWxsZXRTZWNyZXRSZXNwb25zZRIzCg13YWxsZXRfc2VjcmV0GAEgASgLMhwuY291bnRlcnNpZ24udjEuV2FsbGV0U2VjcmV0Io0BCgdFbmRVc2VyEg8KB3VzZXJfaWQYASABKAkSEgoKcHJvamVjdF9pZBgCIAEoCRIvCgtjcmVhdGVfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLAoKaWRlbnRpdGllcxgEIAMoCzIYLmNvdW50ZXJzaWduLnYxLklkZW50aXR5InoKCElkZW50aXR5EiwKBm1ldGhvZBgBIAEoDjIcLmNvdW50ZXJzaWduLnYxLlNpZ25Jbk1ldGhvZBIPCgdzdWJqZWN0GAIgASgJEi8KC2NyZWF0ZV90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCL2AQoGU2lnbkluEikKCGVuZF91c2VyGAEgASgLMhcuY291bnRlcnNpZ24udjEuRW5kVXNlchIXCg9pc19uZXdfZW5kX3VzZXIYAiABKAgSFAoMYWNjZXNzX3Rva2VuGAMgASgJEjwKGGFjY2Vzc190b2tlbl9leHBpcmVfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASFQoNcmVmcmVzaF90b2tlbhgFIAEoCRI9ChlyZWZyZXNoX3Rva2VuX2V4cGlyZV90aW1lGAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJoChpBdXRoZW50aWNhdGVXaXRoSnd0UmVxdWVzdBIxCgpwcm9qZWN0X2lkGAEgASgJQh26SBpyGDIWXlthLXpdW2EtejAtOS1dezAsNjJ9JBIXCgNqd3QYAiABKAlCCrpIB3IFEAEYgEAiRgobQXV0aGVudGljYXRlV2l0aEp3dFJlc3BvbnNlEicKB3NpZ25faW4YASABKAsyFi5jb3VudGVyc2lnbi52MS5TaWduSW4iZQoVU3RhcnRFbWFpbENvZGVSZXF1ZXN0EjEKCnByb2plY3RfaWQYASABKAlCHbpIGnIYMhZeW2Etel1bYS16MC05LV17MCw2Mn0kEhkKBWVtYWlsGAIgASgJQgq6SAdyBRADGP4BIloKFlN0YXJ0RW1haWxDb2RlUmVzcG9uc2USDwoHZmxvd19pZBgBIAEoCRIvCgtleHBpcmVfdGltZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiiAEKFlZlcmlmeUVtYWlsQ29kZVJlcXVlc3QSMQoKcHJvamVjdF9pZBgBIAEoCUIdukgachgyFl5bYS16XVthLXowLTktXXswLDYyfSQSGgoHZmxvd19pZBgCIAEoCUIJukgGcgQQARhAEh8KBGNvZGUYAyABKAlCEbpIDnIMMgpeWzAtOV17OH0kIkIKF1ZlcmlmeUVtYWlsQ29kZVJlc3BvbnNlEicKB3NpZ25faW4YASABKAsyFi5jb3VudGVyc2lnbi52MS5TaWduSW4ilgEKEFN0YXJ0T2lkY1JlcXVlc3QSMQoKcHJvamVjdF9pZBgBIAEoCUIdukgachgyFl5bYS16XVthLXowLTktXXswLDYyfSQSLwoIcHJvdmlkZXIYAiABKAlCHbpIGnIYMhZeW2Etel1bYS16MC05LV17MCwzMX0kEh4KDHJlZGlyZWN0X3VyaRgDIAEoCUIIukgFcgMYgAQijgEKEVN0YXJ0T2lkY1Jlc3BvbnNlEg8KB2Zsb3dfaWQYASABKAkSGQoRYXV0aG9yaXphdGlvbl91cmwYAiABKAkSDQoFc3RhdGUYAyABKAkSDQoFbm9uY2UYBCABKAkSLwoLZXhwaXJlX3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIlYKCE9pZGNDb2RlEhgKBGNvZGUYASABKAlCCrpIB3IFEAEYgCASGQoFc3RhdGUYAiABKAlCCrpIB3IFEAEYgAISFQoDaXNzGAMgASgJQgi6SAVyAxiABCLGAQobQXV0aGVudGljYXRlV2l0aE9pZGNSZXF1ZXN0EjEKCnByb2plY3RfaWQYASABKAlCHbpIGnIYMhZeW2Etel1bYS16MC05LV17MCw2Mn0kEhoKB2Zsb3dfaWQYAiABKAlCCbpIBnIEEAEYQBIoCgRjb2RlGAMgASgLMhguY291bnRlcnNpZ24udjEuT2lkY0NvZGVIABIeCghpZF90b2tlbhgEIAEoCUIKukgHcgUQARiAQEgAQg4KBXByb29mEgW6SAIIASJHChxBdXRoZW50aWNhdGVXaXRoT2lkY1Jlc3BvbnNlEicKB3NpZ25faW4YASABKAsyFi5jb3VudGVyc2lnbi52MS5TaWduSW4ikAEKGVJlZnJlc2hBY2Nlc3NUb2tlblJlcXVlc3QSMQoKcHJvamVjdF9pZBgBIAEoCUIdukgachgyFl5bYS16XVthLXowLTktXXswLDYyfSQSHwoNcmVmcmVzaF90b2tlbhgCIAEoCUIIukgFcgMYgAISHwoKcmVxdWVzdF9pZBgDIAEoCUILukgI2AEBcgOwAQEiRQoaUmVmcmVzaEFjY2Vzc1Rva2VuUmVzcG9uc2USJwoHc2lnbl9pbhgBIAEoCzIWLmNvdW50ZXJzaWduLnYxLlNpZ25JbiKEAQoOU2lnbk91dFJlcXVlc3QSMQoKcHJvamVjdF9pZBgBIAEoCUIdukgachgyFl5bYS16XVthLXowLTktXXswLDYyfSQSHwoNcmVmcmVzaF90b2tlbhgCIAEoCUIIukgFcgMYgAISHgoMYWNjZXNzX3Rva2VuGAMgASgJQgi6SAVyAxiAQCIRCg9TaWduT3V0UmVzcG9uc2UiPgoaVmFsaWRhdGVBY2Nlc3NUb2tlblJlcXVlc3QSIAoMYWNjZXNzX3Rva2VuGAEgASgJQgq6SAdyBRABGIBAItYBChtWYWxpZGF0ZUFjY2Vzc1Rva2VuUmVzcG9uc2USKQoIZW5kX3VzZXIYASABKAsyFy5jb3VudGVyc2lnbi52MS5FbmRVc2VyEiwKBm1ldGhvZBgCIAEoDjIcLmNvdW50ZXJzaWduLnYxLlNpZ25Jbk1ldGhvZBItCglhdXRoX3RpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC2V4cGlyZV90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJGChFHZXRFbmRVc2VyUmVxdWVzdBIxCgd1c2VyX2lkGAEgASgJQiC6SB1yGzIZXltBLVphLXowLTkuXzpALV17MCwxMjh9JCI/ChJHZXRFbmRVc2VyUmVzcG9uc2USKQoIZW5kX3VzZXIYASABKAsyFy5jb3VudGVyc2lnbi52MS5FbmRVc2VyKnkKDFNpZ25Jbk1ldGhvZBIeChpTSUdOX0lOX01FVEhPRF9VTlNQRUNJRklFRBAAEhYKElNJR05fSU5fTUVUSE9EX0pXVBABEhgKFFNJR05fSU5fTUVUSE9EX0VNQUlMEAISFwoTU0lHTl9JTl9NRVRIT0RfT0lEQxADMtIJCg5FbmRVc2VyU2VydmljZRJuChNBdXRoZW50aWNhdGVXaXRoSnd0EiouY291bnRlcnNpZ24udjEuQXV0aGVudGljYXRlV2l0aEp3dFJlcXVlc3QaKy5jb3VudGVyc2lnbi52MS5BdXRoZW50aWNhdGVXaXRoSnd0UmVzcG9uc2USXwoOU3RhcnRFbWFpbENvZGUSJS5jb3VudGVyc2lnbi52MS5TdGFydEVtYWlsQ29kZVJlcXVlc3QaJi5jb3VudGVyc2lnbi52MS5TdGFydEVtYWlsQ29kZVJlc3BvbnNlEmIKD1ZlcmlmeUVtYWlsQ29kZRImLmNvdW50ZXJzaWduLnYxLlZlcmlmeUVtYWlsQ29kZVJlcXVlc3QaJy5jb3VudGVyc2lnbi52MS5WZXJpZnlFbWFpbENvZGVSZXNwb25zZRJQCglTdGFydE9pZGMSIC5jb3VudGVyc2lnbi52MS5TdGFydE9pZGNSZXF1ZXN0GiEuY291bnRlcnNpZ24udjEuU3RhcnRPaWRjUmVzcG9uc2UScQoUQXV0aGVudGljYXRlV2l0aE9pZGMSKy5jb3VudGVyc2lnbi52MS5BdXRoZW50aWNhdGVXaXRoT2lkY1JlcXVlc3QaLC5jb3VudGVyc2lnbi52MS5BdXRoZW50aWNhdGVXaXRoT2lkY1Jlc3BvbnNlEmsKElJlZnJlc2hBY2Nlc3NUb2tlbhIpLmNvdW50ZXJzaWduLnYxLlJlZnJlc2hBY2Nlc3NUb2tlblJlcXVlc3QaKi5jb3VudGVyc2lnbi52MS5SZWZyZXNoQWNjZXNzVG9rZW5SZXNwb25zZRJKCgdTaWduT3V0Eh4uY291bnRlcnNpZ24udjEuU2lnbk91dFJlcXVlc3QaHy5jb3VudGVyc2lnbi52MS5TaWduT3V0UmVzcG9uc2USbgoTVmFsaWRhdGVBY2Nlc3NUb2tlbhIqLmNvdW50ZXJzaWduLnYxLlZhbGlkYXRlQWNjZXNzVG9rZW5SZXF1ZXN0GisuY291bnRlcnNpZ24udjEuVmFsaWRhdGVBY2Nlc3NUb2tlblJlc3BvbnNlElMKCkdldEVuZFVzZXISIS5jb3VudGVyc2lnbi52MS5HZXRFbmRVc2VyUmVxdWVzdBoiLmNvdW50ZXJzaWduLnYxLkdldEVuZFVzZXJSZXNwb25zZRJxChRSZWdpc3RlcldhbGxldFNlY3JldBIrLmNvdW50ZXJzaWduLnYxLlJlZ2lzdGVyV2FsbGV0U2VjcmV0UmVxdWVzdBosLmNvdW50ZXJzaWduLnYxLlJlZ2lzdGVyV2FsbGV0U2VjcmV0UmVzcG9uc2USaAoRTGlzdFdhbGxldFNlY3JldHMSKC5jb3VudGVyc2lnbi52MS5MaXN0V2FsbGV0U2VjcmV0c1JlcXVlc3QaKS5jb3VudGVyc2lnbi52MS5MaXN0V2FsbGV0U2VjcmV0c1Jlc3BvbnNlEmsKElJldm9rZVdhbGxldFNlY3JldBIpLmNvdW50ZXJzaWduLnYxLlJldm9rZVdhbGxldFNlY3JldFJlcXVlc3QaKi5jb3VudGVyc2lnbi52MS5SZXZva2VXYWxsZXRTZWNyZXRSZXNwb25zZUI1WjNjb3VudGVyc2lnbi5kZXYvZ2VuL2dvL2NvdW50ZXJzaWduL3YxO2NvdW50ZXJzaWdudjFiBnByb3RvMw", [file_buf_validate_validate, file_google_protobuf_timestamp]);
 
 /**
  * A key on a device of an end user.
@@ -58,6 +58,51 @@ export const WalletSecretSchema: GenMessage<WalletSecret> = /*@__PURE__*/
   messageDesc(file_countersign_v1_end_user, 0);
 
 /**
+ * A change of the cosigner's own register of wallet secrets, which decides what it hands over for an export. Nothing the
+ * daemon does changes that register: the order is signed by a wallet secret that is in it.
+ *
+ * @generated from message countersign.v1.CosignerOrder
+ */
+export type CosignerOrder = Message<"countersign.v1.CosignerOrder"> & {
+  /**
+   * SHA-256 of the SubjectPublicKeyInfo of the wallet secret that signed.
+   *
+   * @generated from field: bytes signed_by = 1;
+   */
+  signedBy: Uint8Array;
+
+  /**
+   * ECDSA over SHA-256, r and s of 32 bytes each, big-endian, of the statement `countersign/wallet-secret/v1` over the
+   * cosigner's id, the project id, the user id, `bind` or `remove`, the public key that it is about, the expiry and the
+   * nonce (docs/protocol.md, section 14).
+   *
+   * @generated from field: bytes signature = 2;
+   */
+  signature: Uint8Array;
+
+  /**
+   * When the order ends: at most five minutes ahead, whole milliseconds.
+   *
+   * @generated from field: google.protobuf.Timestamp expire_time = 3;
+   */
+  expireTime?: Timestamp | undefined;
+
+  /**
+   * 32 random bytes, good once.
+   *
+   * @generated from field: bytes nonce = 4;
+   */
+  nonce: Uint8Array;
+};
+
+/**
+ * Describes the message countersign.v1.CosignerOrder.
+ * Use `create(CosignerOrderSchema)` to create a new message.
+ */
+export const CosignerOrderSchema: GenMessage<CosignerOrder> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_end_user, 1);
+
+/**
  * Asks for a key to be registered.
  *
  * @generated from message countersign.v1.RegisterWalletSecretRequest
@@ -90,6 +135,15 @@ export type RegisterWalletSecretRequest = Message<"countersign.v1.RegisterWallet
    * @generated from field: string request_id = 4;
    */
   requestId: string;
+
+  /**
+   * Takes the key into the cosigner's register as well, where it exports nothing for 24 hours. The first key came there
+   * with the user's first wallet. What the cosigner does not take is WALLET_SECRET_REFUSED, and the key is not registered
+   * here either.
+   *
+   * @generated from field: countersign.v1.CosignerOrder cosigner_order = 5;
+   */
+  cosignerOrder?: CosignerOrder | undefined;
 };
 
 /**
@@ -97,7 +151,7 @@ export type RegisterWalletSecretRequest = Message<"countersign.v1.RegisterWallet
  * Use `create(RegisterWalletSecretRequestSchema)` to create a new message.
  */
 export const RegisterWalletSecretRequestSchema: GenMessage<RegisterWalletSecretRequest> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_end_user, 1);
+  messageDesc(file_countersign_v1_end_user, 2);
 
 /**
  * The key that was registered.
@@ -118,7 +172,7 @@ export type RegisterWalletSecretResponse = Message<"countersign.v1.RegisterWalle
  * Use `create(RegisterWalletSecretResponseSchema)` to create a new message.
  */
 export const RegisterWalletSecretResponseSchema: GenMessage<RegisterWalletSecretResponse> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_end_user, 2);
+  messageDesc(file_countersign_v1_end_user, 3);
 
 /**
  * Asks for the caller's wallet secrets.
@@ -133,7 +187,7 @@ export type ListWalletSecretsRequest = Message<"countersign.v1.ListWalletSecrets
  * Use `create(ListWalletSecretsRequestSchema)` to create a new message.
  */
 export const ListWalletSecretsRequestSchema: GenMessage<ListWalletSecretsRequest> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_end_user, 3);
+  messageDesc(file_countersign_v1_end_user, 4);
 
 /**
  * All of them: there are never more than five.
@@ -154,7 +208,7 @@ export type ListWalletSecretsResponse = Message<"countersign.v1.ListWalletSecret
  * Use `create(ListWalletSecretsResponseSchema)` to create a new message.
  */
 export const ListWalletSecretsResponseSchema: GenMessage<ListWalletSecretsResponse> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_end_user, 4);
+  messageDesc(file_countersign_v1_end_user, 5);
 
 /**
  * Asks for a wallet secret to be taken back.
@@ -175,6 +229,13 @@ export type RevokeWalletSecretRequest = Message<"countersign.v1.RevokeWalletSecr
    * @generated from field: string request_id = 2;
    */
   requestId: string;
+
+  /**
+   * Takes the key out of the cosigner's register as well; without it the key goes on counting there.
+   *
+   * @generated from field: countersign.v1.CosignerOrder cosigner_order = 3;
+   */
+  cosignerOrder?: CosignerOrder | undefined;
 };
 
 /**
@@ -182,7 +243,7 @@ export type RevokeWalletSecretRequest = Message<"countersign.v1.RevokeWalletSecr
  * Use `create(RevokeWalletSecretRequestSchema)` to create a new message.
  */
 export const RevokeWalletSecretRequestSchema: GenMessage<RevokeWalletSecretRequest> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_end_user, 5);
+  messageDesc(file_countersign_v1_end_user, 6);
 
 /**
  * The wallet secret that is gone.
@@ -203,7 +264,7 @@ export type RevokeWalletSecretResponse = Message<"countersign.v1.RevokeWalletSec
  * Use `create(RevokeWalletSecretResponseSchema)` to create a new message.
  */
 export const RevokeWalletSecretResponseSchema: GenMessage<RevokeWalletSecretResponse> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_end_user, 6);
+  messageDesc(file_countersign_v1_end_user, 7);
 
 /**
  * Somebody who has signed in to a project.
@@ -246,7 +307,7 @@ export type EndUser = Message<"countersign.v1.EndUser"> & {
  * Use `create(EndUserSchema)` to create a new message.
  */
 export const EndUserSchema: GenMessage<EndUser> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_end_user, 7);
+  messageDesc(file_countersign_v1_end_user, 8);
 
 /**
  * What an end user is known again by.
@@ -282,7 +343,7 @@ export type Identity = Message<"countersign.v1.Identity"> & {
  * Use `create(IdentitySchema)` to create a new message.
  */
 export const IdentitySchema: GenMessage<Identity> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_end_user, 8);
+  messageDesc(file_countersign_v1_end_user, 9);
 
 /**
  * What signing in gives.
@@ -338,7 +399,7 @@ export type SignIn = Message<"countersign.v1.SignIn"> & {
  * Use `create(SignInSchema)` to create a new message.
  */
 export const SignInSchema: GenMessage<SignIn> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_end_user, 9);
+  messageDesc(file_countersign_v1_end_user, 10);
 
 /**
  * Asks to be signed in with a JWT.
@@ -366,7 +427,7 @@ export type AuthenticateWithJwtRequest = Message<"countersign.v1.AuthenticateWit
  * Use `create(AuthenticateWithJwtRequestSchema)` to create a new message.
  */
 export const AuthenticateWithJwtRequestSchema: GenMessage<AuthenticateWithJwtRequest> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_end_user, 10);
+  messageDesc(file_countersign_v1_end_user, 11);
 
 /**
  * Signed in.
@@ -387,7 +448,7 @@ export type AuthenticateWithJwtResponse = Message<"countersign.v1.AuthenticateWi
  * Use `create(AuthenticateWithJwtResponseSchema)` to create a new message.
  */
 export const AuthenticateWithJwtResponseSchema: GenMessage<AuthenticateWithJwtResponse> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_end_user, 11);
+  messageDesc(file_countersign_v1_end_user, 12);
 
 /**
  * Asks for a code by e-mail.
@@ -415,7 +476,7 @@ export type StartEmailCodeRequest = Message<"countersign.v1.StartEmailCodeReques
  * Use `create(StartEmailCodeRequestSchema)` to create a new message.
  */
 export const StartEmailCodeRequestSchema: GenMessage<StartEmailCodeRequest> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_end_user, 12);
+  messageDesc(file_countersign_v1_end_user, 13);
 
 /**
  * The code is on its way.
@@ -443,7 +504,7 @@ export type StartEmailCodeResponse = Message<"countersign.v1.StartEmailCodeRespo
  * Use `create(StartEmailCodeResponseSchema)` to create a new message.
  */
 export const StartEmailCodeResponseSchema: GenMessage<StartEmailCodeResponse> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_end_user, 13);
+  messageDesc(file_countersign_v1_end_user, 14);
 
 /**
  * Asks to be signed in with a code.
@@ -478,7 +539,7 @@ export type VerifyEmailCodeRequest = Message<"countersign.v1.VerifyEmailCodeRequ
  * Use `create(VerifyEmailCodeRequestSchema)` to create a new message.
  */
 export const VerifyEmailCodeRequestSchema: GenMessage<VerifyEmailCodeRequest> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_end_user, 14);
+  messageDesc(file_countersign_v1_end_user, 15);
 
 /**
  * Signed in.
@@ -499,7 +560,7 @@ export type VerifyEmailCodeResponse = Message<"countersign.v1.VerifyEmailCodeRes
  * Use `create(VerifyEmailCodeResponseSchema)` to create a new message.
  */
 export const VerifyEmailCodeResponseSchema: GenMessage<VerifyEmailCodeResponse> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_end_user, 15);
+  messageDesc(file_countersign_v1_end_user, 16);
 
 /**
  * Asks to begin a sign-in at a provider.
@@ -535,7 +596,7 @@ export type StartOidcRequest = Message<"countersign.v1.StartOidcRequest"> & {
  * Use `create(StartOidcRequestSchema)` to create a new message.
  */
 export const StartOidcRequestSchema: GenMessage<StartOidcRequest> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_end_user, 16);
+  messageDesc(file_countersign_v1_end_user, 17);
 
 /**
  * The sign-in that was begun.
@@ -584,7 +645,7 @@ export type StartOidcResponse = Message<"countersign.v1.StartOidcResponse"> & {
  * Use `create(StartOidcResponseSchema)` to create a new message.
  */
 export const StartOidcResponseSchema: GenMessage<StartOidcResponse> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_end_user, 17);
+  messageDesc(file_countersign_v1_end_user, 18);
 
 /**
  * What a provider sent the person back with.
@@ -619,7 +680,7 @@ export type OidcCode = Message<"countersign.v1.OidcCode"> & {
  * Use `create(OidcCodeSchema)` to create a new message.
  */
 export const OidcCodeSchema: GenMessage<OidcCode> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_end_user, 18);
+  messageDesc(file_countersign_v1_end_user, 19);
 
 /**
  * Asks to finish a sign-in at a provider.
@@ -670,7 +731,7 @@ export type AuthenticateWithOidcRequest = Message<"countersign.v1.AuthenticateWi
  * Use `create(AuthenticateWithOidcRequestSchema)` to create a new message.
  */
 export const AuthenticateWithOidcRequestSchema: GenMessage<AuthenticateWithOidcRequest> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_end_user, 19);
+  messageDesc(file_countersign_v1_end_user, 20);
 
 /**
  * Signed in.
@@ -691,7 +752,7 @@ export type AuthenticateWithOidcResponse = Message<"countersign.v1.AuthenticateW
  * Use `create(AuthenticateWithOidcResponseSchema)` to create a new message.
  */
 export const AuthenticateWithOidcResponseSchema: GenMessage<AuthenticateWithOidcResponse> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_end_user, 20);
+  messageDesc(file_countersign_v1_end_user, 21);
 
 /**
  * Asks for the next tokens.
@@ -727,7 +788,7 @@ export type RefreshAccessTokenRequest = Message<"countersign.v1.RefreshAccessTok
  * Use `create(RefreshAccessTokenRequestSchema)` to create a new message.
  */
 export const RefreshAccessTokenRequestSchema: GenMessage<RefreshAccessTokenRequest> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_end_user, 21);
+  messageDesc(file_countersign_v1_end_user, 22);
 
 /**
  * The next tokens.
@@ -748,7 +809,7 @@ export type RefreshAccessTokenResponse = Message<"countersign.v1.RefreshAccessTo
  * Use `create(RefreshAccessTokenResponseSchema)` to create a new message.
  */
 export const RefreshAccessTokenResponseSchema: GenMessage<RefreshAccessTokenResponse> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_end_user, 22);
+  messageDesc(file_countersign_v1_end_user, 23);
 
 /**
  * Asks for the end of a sign-in.
@@ -783,7 +844,7 @@ export type SignOutRequest = Message<"countersign.v1.SignOutRequest"> & {
  * Use `create(SignOutRequestSchema)` to create a new message.
  */
 export const SignOutRequestSchema: GenMessage<SignOutRequest> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_end_user, 23);
+  messageDesc(file_countersign_v1_end_user, 24);
 
 /**
  * The sign-in has ended, if it had not before.
@@ -798,7 +859,7 @@ export type SignOutResponse = Message<"countersign.v1.SignOutResponse"> & {
  * Use `create(SignOutResponseSchema)` to create a new message.
  */
 export const SignOutResponseSchema: GenMessage<SignOutResponse> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_end_user, 24);
+  messageDesc(file_countersign_v1_end_user, 25);
 
 /**
  * Asks whose an access token is.
@@ -819,7 +880,7 @@ export type ValidateAccessTokenRequest = Message<"countersign.v1.ValidateAccessT
  * Use `create(ValidateAccessTokenRequestSchema)` to create a new message.
  */
 export const ValidateAccessTokenRequestSchema: GenMessage<ValidateAccessTokenRequest> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_end_user, 25);
+  messageDesc(file_countersign_v1_end_user, 26);
 
 /**
  * Whose it is.
@@ -861,7 +922,7 @@ export type ValidateAccessTokenResponse = Message<"countersign.v1.ValidateAccess
  * Use `create(ValidateAccessTokenResponseSchema)` to create a new message.
  */
 export const ValidateAccessTokenResponseSchema: GenMessage<ValidateAccessTokenResponse> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_end_user, 26);
+  messageDesc(file_countersign_v1_end_user, 27);
 
 /**
  * Asks for an end user.
@@ -882,7 +943,7 @@ export type GetEndUserRequest = Message<"countersign.v1.GetEndUserRequest"> & {
  * Use `create(GetEndUserRequestSchema)` to create a new message.
  */
 export const GetEndUserRequestSchema: GenMessage<GetEndUserRequest> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_end_user, 27);
+  messageDesc(file_countersign_v1_end_user, 28);
 
 /**
  * The end user.
@@ -903,7 +964,7 @@ export type GetEndUserResponse = Message<"countersign.v1.GetEndUserResponse"> & 
  * Use `create(GetEndUserResponseSchema)` to create a new message.
  */
 export const GetEndUserResponseSchema: GenMessage<GetEndUserResponse> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_end_user, 28);
+  messageDesc(file_countersign_v1_end_user, 29);
 
 /**
  * How somebody signed in.

@@ -6,6 +6,7 @@ import { createClient } from '@connectrpc/connect'
 import { createConnectTransport, createGrpcTransport, createGrpcWebTransport } from '@connectrpc/connect-node'
 import { createEndUserDirectory } from '../../../src/commands/wire-end-users.ts'
 import type { UserId } from '../../../src/domain/ids.ts'
+import type { SigningEngine } from '../../../src/party/signing-engine.ts'
 import { createAccessTokens } from '../../../src/user/access-tokens.ts'
 import { listWalletSecrets, registerWalletSecret, revokeWalletSecret } from '../../../src/user/wallet-secrets.ts'
 import type { DaemonVault } from '../../../src/vault/daemon-vault.ts'
@@ -30,7 +31,9 @@ export const signIn = async (vault: DaemonVault, name: string): Promise<string> 
 }
 
 export const openSignedEdge = (vault: DaemonVault, options: Partial<TestEdgeOptions> = {}): Promise<TestEdge> => {
-  const needs = { vault, clock: CLOCK }
+  // No cosigner is asked here.
+  const engine = { owners: {} } as Pick<SigningEngine, 'owners'>
+  const needs = { vault, clock: CLOCK, engine }
   return openTestEdge({
     keys: [],
     directoryOfUsers: createEndUserDirectory(vault, createAccessTokens(vault), CLOCK),

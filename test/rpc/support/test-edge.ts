@@ -12,9 +12,9 @@ import { failure } from '../../../src/domain/failure.ts'
 import type { ApiKeyId, GrantId, ProjectId, UserId, WalletId, WebhookId } from '../../../src/domain/ids.ts'
 import { readSettings } from '../../../src/domain/project-settings.ts'
 import { Secret } from '../../../src/domain/secret.ts'
-import type { ApiKeyDirectory, ApiKeyRecord } from '../../../src/rpc/authenticate.ts'
+import type { ApiKeyDirectory, ApiKeyProofs, ApiKeyRecord } from '../../../src/rpc/authenticate.ts'
 import type { RegisteredKey, SessionKeyView, SessionUseCases, SignedAction } from '../../../src/rpc/session-use-cases.ts'
-import type { DelegationUseCases, GrantView } from '../../../src/rpc/delegation-use-cases.ts'
+import type { DelegationUseCases, ExternalWalletView, GrantView, SpendingUseCases } from '../../../src/rpc/delegation-use-cases.ts'
 import type { EndUserUseCases, WalletSecretView } from '../../../src/rpc/end-user-use-cases.ts'
 import type { AccessToken, EndUserDirectory } from '../../../src/rpc/end-users.ts'
 import type { Edge, EdgeListen } from '../../../src/rpc/edge.ts'
@@ -189,10 +189,18 @@ const KEY_VIEW: ApiKeyView = {
   createTimeMs: 1,
   rotateTimeMs: undefined,
   revokeTimeMs: undefined,
+  publicKey: undefined,
+  needsDeveloperAuth: false,
   state: 'active',
 }
 const SECRET: WalletSecretView = { walletSecretId: 'device', publicKey: 'MFkw', validUntilMs: 2, createTimeMs: 1 }
 const FREEZE: FreezeView = { scope: 'wallet', id: WALLET.walletId, note: '', actor: 'api_key:x', createTimeMs: 1 }
+
+const EXTERNAL_WALLET: ExternalWalletView = {
+  externalWalletId: `ext_${'ab'.repeat(16)}`, userId: 'alice', network: 'linea', currency: 'usdc', address: `0x${'01'.repeat(20)}`,
+  spenderAddress: `0x${'02'.repeat(20)}`, tokenAddress: `0x${'03'.repeat(20)}`, state: 'active', priority: 1, limit: '5',
+  standing: undefined, createTimeMs: 1_700_000_000_123,
+}
 
 export const GRANT: GrantView = {
   grantId: `grant_${'cd'.repeat(16)}` as GrantId,
@@ -318,6 +326,11 @@ const defaultUseCases = (): UseCases => ({
     getGrant: async () => GRANT,
     listGrants: async () => ({ items: [GRANT], nextCursor: undefined }),
     revokeGrant: async () => ({ ...GRANT, state: 'revoked', revokeTimeMs: 1_700_000_000_456 }),
+    getChainConfig: async () => [],
+    issueDelegationToken: async () => ({ token: 'token', nonce: 'nonce', expireTimeMs: 1_700_000_000_456 }),
+    completeEvmDelegation: async () => EXTERNAL_WALLET,
+    listExternalWallets: async () => [EXTERNAL_WALLET],
+    updateExternalWalletPriorities: async () => [EXTERNAL_WALLET],
   },
   endUsers: {
     authenticateWithJwt: async () => SIGNED_IN,
@@ -433,9 +446,10 @@ export type TestEdgeOptions = {
   /** In place of one that knows `users`. */
   readonly directoryOfUsers?: EndUserDirectory
   readonly endUsers?: Partial<EndUserUseCases>
+  readonly keyProofs?: ApiKeyProofs
   readonly wallets?: Partial<WalletUseCases>
   readonly signing?: Partial<SigningUseCases>
-  readonly delegation?: Partial<DelegationUseCases>
+  readonly delegation?: Partial<DelegationUseCases & SpendingUseCases>
   readonly session?: Partial<SessionUseCases>
   readonly audit?: Partial<AuditUseCases>
   readonly admin?: Partial<AdminUseCases>
@@ -498,6 +512,7 @@ export const openTestEdge = async (options: TestEdgeOptions): Promise<TestEdge> 
       webhooks: recording(base.webhooks, reached),
     },
     directory: directoryOf(options.keys),
+    keyProofs: options.keyProofs,
     users: options.directoryOfUsers ?? usersOf(options.users ?? []),
     idempotency: options.idempotency ?? memoryStore(),
     recordDenial: async (denial) => {

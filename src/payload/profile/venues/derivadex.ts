@@ -1,6 +1,7 @@
 import type { Expression } from '../expression.ts'
 import type { Flow, LegSpec, Profile, SelfTest } from '../profile.ts'
 import type { Members, Shape } from '../shape.ts'
+import { object } from './shapes.ts'
 
 /**
  * DerivaDEX. The wallet signs a delegated payload — session key, expiry, scope — and every request of the session key
@@ -26,8 +27,6 @@ const ORDER: Members = {
   price: AMOUNT,
   stopPrice: AMOUNT,
 }
-
-const object = (members: Members): Shape => ({ kind: 'object', members })
 
 /** Text as 32 bytes: its length in one byte, then its UTF-8, then zeros. */
 const word = (text: string): Expression => ['@padr', 32, ['@cat', ['@u', 1, ['@len', ['@utf8', text]]], ['@utf8', text]]]

@@ -1,5 +1,6 @@
 import type { LegSpec, Profile } from '../profile.ts'
 import type { Members, Shape } from '../shape.ts'
+import { ADDRESS, BOOLEAN, object } from './shapes.ts'
 
 /** The L1 actions of Hyperliquid that a session key may sign, with their fields in the order that is hashed. */
 
@@ -7,17 +8,14 @@ const ASSET: Shape = { kind: 'integer', min: 0, max: 0xffff_ffff }
 const ORDER_ID: Shape = { kind: 'integer', min: 0, max: Number.MAX_SAFE_INTEGER }
 const CLIENT_ID: Shape = { kind: 'hex', bytes: 16 }
 const EITHER_ID: Shape = { kind: 'either', of: [ORDER_ID, CLIENT_ID] }
-export const BOOLEAN: Shape = { kind: 'boolean' }
 export const PRICE: Shape = { kind: 'decimal', digits: 18, places: 8, range: 'positive' }
 const SIZE: Shape = { kind: 'decimal', digits: 18, places: 8, range: 'unsigned' }
-export const ADDRESS: Shape = { kind: 'address', write: 'lower' }
 const MICRO_USD: Shape = { kind: 'integer', min: 1, max: Number.MAX_SAFE_INTEGER }
 /** `USDC:0x…`; a dex is a short name, empty for the first one. */
 export const TOKEN: Shape = { kind: 'text', max: 60, pattern: '[A-Za-z0-9]{1,24}(?::0x[0-9a-f]{32})?' }
 const DEX: Shape = { kind: 'text', max: 16, pattern: '[a-z0-9]{0,16}' }
 const TRUE: Shape = { kind: 'constant', value: true }
 
-const object = (members: Members): Shape => ({ kind: 'object', members })
 const list = (of: Shape): Shape => ({ kind: 'list', of, min: 1, max: 100 })
 const action = (type: string, members: Members): Shape => object({ type: { kind: 'constant', value: type }, ...members })
 

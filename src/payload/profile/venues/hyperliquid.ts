@@ -1,8 +1,9 @@
 import type { Expression } from '../expression.ts'
 import type { Flow, Profile } from '../profile.ts'
 import type { Members, Shape } from '../shape.ts'
-import { ADDRESS, BOOLEAN, HYPERLIQUID_ACTIONS, PRICE, TOKEN } from './hyperliquid-actions.ts'
+import { HYPERLIQUID_ACTIONS, PRICE, TOKEN } from './hyperliquid-actions.ts'
 import { HYPERLIQUID_SELF_TEST } from './hyperliquid-self-test.ts'
+import { ADDRESS, BOOLEAN } from './shapes.ts'
 
 /**
  * Hyperliquid. A session key is an API wallet ("agent") that the account approves with one EIP-712 signature; it signs

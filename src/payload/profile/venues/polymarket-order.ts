@@ -1,5 +1,5 @@
 import type { Expression } from '../expression.ts'
-import type { Bindings, SignSpec } from '../profile.ts'
+import type { Bindings, Confidence, Flow, FlowPurpose, SignSpec } from '../profile.ts'
 import type { Members } from '../shape.ts'
 import { BOOLEAN, big, integer, text, words } from './shapes.ts'
 
@@ -164,6 +164,15 @@ export const requestHeaders = (address: Expression): { readonly [name: string]: 
   POLY_API_KEY: '$cred.apiKey',
   POLY_PASSPHRASE: '$cred.passphrase',
 })
+
+/** A request that its headers alone sign; `address` is whose the credential is. */
+export const byCredential = (address: Expression, confidence: Confidence) =>
+  (purpose: FlowPurpose, method: 'GET' | 'DELETE', path: Expression, body?: '$action'): Flow => ({
+    purpose,
+    confidence,
+    sign: [signRequest(requestBindings(method, path, body))],
+    http: { method, path: '$path', headers: requestHeaders(address), ...(body === undefined ? {} : { body: '$body' }) },
+  })
 
 /** ClobAuth: who signs it gets credentials of the address (L1). */
 export const signClobAuth = (by: 'wallet' | 'session', address: Expression): SignSpec => ({

@@ -1,6 +1,7 @@
 import type { Expression } from '../expression.ts'
 import type { Flow, Profile } from '../profile.ts'
 import {
+  byCredential,
   CANCEL,
   CLOB_AUTH_INPUT,
   clobAuthHeaders,
@@ -105,12 +106,7 @@ const batch = (purpose: 'register' | 'revoke', path: string, call: Expression): 
   },
 })
 
-const byCredential = (purpose: Flow['purpose'], method: 'GET' | 'DELETE', path: Expression, body?: '$action'): Flow => ({
-  purpose,
-  confidence: 'rule',
-  sign: [signRequest(requestBindings(method, path, body))],
-  http: { method, path: '$path', headers: requestHeaders(SESSION), ...(body === undefined ? {} : { body: '$body' }) },
-})
+const request = byCredential(SESSION, 'rule')
 
 export const POLYMARKET_SESSION: Profile = {
   id: 'polymarket-session',
@@ -168,9 +164,9 @@ export const POLYMARKET_SESSION: Profile = {
       ],
       http: { method: 'POST', path: '$path', headers: requestHeaders(SESSION), body: '$body' },
     },
-    cancel: byCredential('action', 'DELETE', '/order', '$action'),
-    cancel_all: byCredential('action', 'DELETE', '/cancel-all'),
-    get: byCredential('action', 'GET', '$action.path'),
+    cancel: request('action', 'DELETE', '/order', '$action'),
+    cancel_all: request('action', 'DELETE', '/cancel-all'),
+    get: request('action', 'GET', '$action.path'),
   },
   selfTest: POLYMARKET_SESSION_SELF_TEST,
 }

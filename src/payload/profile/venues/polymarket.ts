@@ -1,5 +1,6 @@
 import type { Flow, Profile } from '../profile.ts'
 import {
+  byCredential,
   CANCEL,
   CLOB_AUTH_INPUT,
   clobAuthHeaders,
@@ -30,12 +31,7 @@ import { ADDRESS, integer, object, words } from './shapes.ts'
  * Known from: Polymarket/clob-client, clob-client-v2, py-clob-client-v2, rs-clob-client; nautechsystems/nautilus_trader.
  */
 
-const byCredential = (purpose: Flow['purpose'], method: 'GET' | 'DELETE', path: string, body?: '$action'): Flow => ({
-  purpose,
-  confidence: 'published',
-  sign: [signRequest(requestBindings(method, path, body))],
-  http: { method, path: '$path', headers: requestHeaders('$wallet'), ...(body === undefined ? {} : { body: '$body' }) },
-})
+const request = byCredential('$wallet', 'published')
 
 /** EOA, proxy or Safe: the wallet signs for whoever holds the funds. */
 const MESSAGE = orderMessage('$input', ['@or', '$params.funder', '$wallet'], '$wallet', [
@@ -127,16 +123,11 @@ export const POLYMARKET: Profile = {
       http: { method: 'GET', path: '/auth/derive-api-key', headers: clobAuthHeaders('$wallet') },
       answer: CREDENTIAL_ANSWER,
     },
-    remove_key: byCredential('revoke', 'DELETE', '/auth/api-key'),
-    cancel: byCredential('action', 'DELETE', '/order', '$action'),
-    cancel_all: byCredential('action', 'DELETE', '/cancel-all'),
-    get: {
-      purpose: 'action',
-      confidence: 'published',
-      sign: [signRequest(requestBindings('GET', '$action.path'))],
-      http: { method: 'GET', path: '$path', headers: requestHeaders('$wallet') },
-    },
-    keys: byCredential('query', 'GET', '/auth/api-keys'),
+    remove_key: request('revoke', 'DELETE', '/auth/api-key'),
+    cancel: request('action', 'DELETE', '/order', '$action'),
+    cancel_all: request('action', 'DELETE', '/cancel-all'),
+    get: request('action', 'GET', '$action.path'),
+    keys: request('query', 'GET', '/auth/api-keys'),
     order: ORDER,
     deposit_order: DEPOSIT_ORDER,
   },

@@ -1,0 +1,44 @@
+/** Spending delegations, of countersign.v1.DelegationService: from the wire to a use case and back. */
+import type { MessageInitShape } from '@bufbuild/protobuf'
+import type { ExternalWalletSchema } from '../../gen/countersign/v1/delegation_pb.ts'
+import { ExternalWalletState } from '../../gen/countersign/v1/delegation_pb.ts'
+import type { ExternalWalletView, SpendingUseCases } from './delegation-use-cases.ts'
+import type { Handlers } from './pipeline.ts'
+import { orAbsent, toTimestamp } from './wire-words.ts'
+
+const toWireExternalWallet = (wallet: ExternalWalletView): MessageInitShape<typeof ExternalWalletSchema> => {
+  const { state, standing, createTimeMs, ...rest } = wallet
+  return {
+    ...rest,
+    state: state === 'active' ? ExternalWalletState.ACTIVE : ExternalWalletState.REVOKED,
+    ...(standing === undefined
+      ? {}
+      : { standing: { allowance: standing.allowance, balance: standing.balance, blockNumber: standing.block } }),
+    createTime: toTimestamp(createTimeMs),
+  }
+}
+
+export const spendingHandlers = (spending: SpendingUseCases) =>
+  ({
+    getChainConfig: async ({ network, region }, call) => ({
+      networks: (await spending.getChainConfig(call, { network, region })).map(({ tokens, ...one }) => ({
+        ...one,
+        tokens: tokens.map(({ currency, tokenAddress, decimals }) => ({ currency, address: tokenAddress, decimals })),
+      })),
+    }),
+    issueDelegationToken: async ({ userId, network, address, region }, call) => {
+      const { token, nonce, expireTimeMs } = await spending.issueDelegationToken(call, { userId, network, address, region })
+      return { token, nonce, expireTime: toTimestamp(expireTimeMs) }
+    },
+    completeEvmDelegation: async (request, call) => {
+      const { address, network, region, currency, amount, txHash, sigHash, sigMessage, token } = request
+      const asked = { address, network, region, currency, amount, txHash, sigHash, sigMessage, token, replaces: orAbsent(request.replaces) }
+      return { delegation: toWireExternalWallet(await spending.completeEvmDelegation(call, asked)) }
+    },
+    listExternalWallets: async ({ userId }, call) => ({
+      externalWallets: (await spending.listExternalWallets(call, { userId })).map(toWireExternalWallet),
+    }),
+    updateExternalWalletPriorities: async ({ userId, priorities }, call) => ({
+      externalWallets: (await spending.updateExternalWalletPriorities(call, { userId, priorities })).map(toWireExternalWallet),
+    }),
+  }) satisfies Partial<Handlers<'delegation'>>

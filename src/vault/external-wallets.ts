@@ -1,0 +1,207 @@
+import { randomBytes } from 'node:crypto'
+import { failure } from '../domain/failure.ts'
+import type { ProjectId, UserId } from '../domain/ids.ts'
+import { requireRowMac, rowMac } from './row-mac.ts'
+import type { Reader, Tx } from './store.ts'
+import { u64 } from './tagged-encoding.ts'
+
+/**
+ * Wallets of other people's that let a project's spender spend. One is known by (project, network, currency, address);
+ * what it was once stays as a REPLACED row. What may be spent is the chain's to say: `limitUnits` is what was shown when
+ * the wallet was registered. Rows are under a MAC.
+ */
+export type ExternalWalletState = 'ACTIVE' | 'REVOKED' | 'REPLACED'
+
+export type ExternalWallet = {
+  readonly externalWalletId: string
+  readonly project: ProjectId
+  readonly userId: UserId
+  readonly network: string
+  readonly currency: string
+  /** With its checksum. */
+  readonly address: string
+  readonly tokenAddress: string
+  readonly decimals: number
+  readonly spender: string
+  readonly limitUnits: bigint
+  readonly transactionHash: string
+  readonly state: ExternalWalletState
+  /** Lower comes first. */
+  readonly priority: number
+  readonly createMs: number
+  readonly updateMs: number
+  /** Pages go on after this. */
+  readonly number: bigint
+}
+
+type Row = {
+  number: bigint
+  external_wallet_id: string
+  project: string
+  user_id: string
+  network: string
+  currency: string
+  address: string
+  address_key: string
+  token_address: string
+  decimals: bigint
+  spender: string
+  limit_units: string
+  transaction_hash: string
+  state: string
+  priority: bigint
+  create_ms: bigint
+  update_ms: bigint
+  mac: Buffer
+}
+
+/** Of one user. */
+export const EXTERNAL_WALLETS_MAX = 50
+
+const TABLE = 'external_wallets'
+
+const macItems = (row: Omit<Row, 'mac' | 'number'>) => [
+  row.external_wallet_id, row.project, row.user_id, row.network, row.currency, row.address, row.address_key,
+  row.token_address, u64(row.decimals), row.spender, row.limit_units, row.transaction_hash, row.state, u64(row.priority),
+  u64(row.create_ms), u64(row.update_ms),
+]
+
+/** VAULT_CORRUPT for an altered row. */
+const toWallet = (reader: Reader, row: Row): ExternalWallet => {
+  requireRowMac(reader, TABLE, macItems(row), row.mac)
+  return {
+    externalWalletId: row.external_wallet_id,
+    project: row.project as ProjectId,
+    userId: row.user_id as UserId,
+    network: row.network,
+    currency: row.currency,
+    address: row.address,
+    tokenAddress: row.token_address,
+    decimals: Number(row.decimals),
+    spender: row.spender,
+    limitUnits: BigInt(row.limit_units),
+    transactionHash: row.transaction_hash,
+    state: row.state as ExternalWalletState,
+    priority: Number(row.priority),
+    createMs: Number(row.create_ms),
+    updateMs: Number(row.update_ms),
+    number: row.number,
+  }
+}
+
+/** EVM addresses are one in any letter case. */
+export const addressKeyOf = (address: string): string => (address.startsWith('0x') ? address.toLowerCase() : address)
+
+const write = (tx: Tx, row: Row, change: Partial<Pick<Row, 'state' | 'priority'>>, nowMs: number): void => {
+  const next = { ...row, ...change, update_ms: BigInt(nowMs) }
+  tx.run(
+    'UPDATE external_wallets SET state = ?, priority = ?, update_ms = ?, mac = ? WHERE number = ?',
+    next.state, next.priority, next.update_ms, rowMac(tx, TABLE, macItems(next)), row.number,
+  )
+}
+
+const LIVE_OF_USER = `SELECT * FROM external_wallets WHERE project = ? AND user_id = ? AND state <> 'REPLACED' ORDER BY priority, number`
+
+/** Of one user, those that count, the first choice first. */
+export const externalWalletsOf = (reader: Reader, project: ProjectId, userId: UserId): ExternalWallet[] =>
+  reader.all<Row>(LIVE_OF_USER, project, userId).map((row) => toWallet(reader, row))
+
+export type NewExternalWallet = Omit<
+  ExternalWallet, 'externalWalletId' | 'state' | 'priority' | 'createMs' | 'updateMs' | 'number'
+> & {
+  /** The id of another wallet of the user's whose place this takes. */
+  readonly replaces: string | undefined
+  readonly nowMs: number
+}
+
+const requireOwn = (tx: Tx, { project, userId, replaces }: NewExternalWallet): Row | undefined => {
+  if (replaces === undefined) return undefined
+  const row = tx.one<Row>('SELECT * FROM external_wallets WHERE external_wallet_id = ?', replaces)
+  const isOwn = row !== undefined && row.project === project && row.user_id === userId && row.state !== 'REPLACED'
+  if (!isOwn) throw failure('EXTERNAL_WALLET_NOT_FOUND', {})
+  toWallet(tx, row)
+  return row
+}
+
+/**
+ * Registers a wallet, in the place of the one it is (same network, currency and address) or `replaces`; a new one comes
+ * last. Refuses with EXTERNAL_WALLET_TAKEN an address that is another user's of the project, with EXTERNAL_WALLET_NOT_FOUND
+ * a `replaces` that is not the user's, with LIMIT_EXCEEDED more than 50 of a user.
+ */
+export const registerExternalWallet = (tx: Tx, wallet: NewExternalWallet): ExternalWallet => {
+  const { project, userId, network, currency, address, nowMs } = wallet
+  const addressKey = addressKeyOf(address)
+  const known = tx.all<Row>(
+    `SELECT * FROM external_wallets WHERE project = ? AND address_key = ? AND state <> 'REPLACED'`, project, addressKey,
+  )
+  if (known.some((row) => row.user_id !== userId)) throw failure('EXTERNAL_WALLET_TAKEN', {})
+  const same = known.find((row) => row.network === network && row.currency === currency)
+  const replaced = requireOwn(tx, wallet)
+  const place = replaced ?? same
+  const held = externalWalletsOf(tx, project, userId).length
+  if (place === undefined && held >= EXTERNAL_WALLETS_MAX) {
+    throw failure('LIMIT_EXCEEDED', { limit: 'external wallets of a user', seen: String(held + 1), allowed: String(EXTERNAL_WALLETS_MAX) })
+  }
+  for (const row of new Set([same, replaced])) if (row !== undefined) write(tx, row, { state: 'REPLACED' }, nowMs)
+  const last = tx.one<{ last: bigint | null }>(
+    `SELECT max(priority) AS last FROM external_wallets WHERE project = ? AND user_id = ? AND state <> 'REPLACED'`, project, userId,
+  )?.last
+  const row = {
+    external_wallet_id: `ext_${randomBytes(16).toString('hex')}`,
+    project,
+    user_id: userId,
+    network,
+    currency,
+    address,
+    address_key: addressKey,
+    token_address: wallet.tokenAddress,
+    decimals: BigInt(wallet.decimals),
+    spender: wallet.spender,
+    limit_units: wallet.limitUnits.toString(),
+    transaction_hash: wallet.transactionHash,
+    state: 'ACTIVE',
+    priority: place?.priority ?? (last ?? 0n) + 1n,
+    create_ms: BigInt(nowMs),
+    update_ms: BigInt(nowMs),
+  }
+  tx.run(
+    `INSERT INTO external_wallets (external_wallet_id, project, user_id, network, currency, address, address_key, token_address,
+       decimals, spender, limit_units, transaction_hash, state, priority, create_ms, update_ms, mac)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+    row.external_wallet_id, row.project, row.user_id, row.network, row.currency, row.address, row.address_key, row.token_address,
+    row.decimals, row.spender, row.limit_units, row.transaction_hash, row.state, row.priority, row.create_ms, row.update_ms,
+    rowMac(tx, TABLE, macItems(row)),
+  )
+  const made = tx.one<Row>('SELECT * FROM external_wallets WHERE external_wallet_id = ?', row.external_wallet_id)
+  return toWallet(tx, made as Row)
+}
+
+/**
+ * Puts a user's wallets into an order. Refuses with PRIORITIES_INVALID a list that leaves one out, names one that is not
+ * the user's, or says a number twice.
+ */
+export const reorderExternalWallets = (
+  tx: Tx,
+  { project, userId, nowMs }: { readonly project: ProjectId; readonly userId: UserId; readonly nowMs: number },
+  priorities: ReadonlyMap<string, number>,
+): ExternalWallet[] => {
+  const rows = tx.all<Row>(LIVE_OF_USER, project, userId)
+  for (const row of rows) toWallet(tx, row)
+  const isComplete = rows.length === priorities.size && rows.every((row) => priorities.has(row.external_wallet_id))
+  if (!isComplete) throw failure('PRIORITIES_INVALID', { why: 'the list names every wallet of the user, and no other' })
+  if (new Set(priorities.values()).size !== priorities.size) throw failure('PRIORITIES_INVALID', { why: 'two wallets have the same priority' })
+  for (const row of rows) {
+    const priority = BigInt(priorities.get(row.external_wallet_id) ?? 0)
+    if (priority !== row.priority) write(tx, row, { priority }, nowMs)
+  }
+  return externalWalletsOf(tx, project, userId)
+}
+
+/** What the chain says of it now. Answers whether that is news. */
+export const setExternalWalletState = (tx: Tx, externalWalletId: string, state: 'ACTIVE' | 'REVOKED', nowMs: number): boolean => {
+  const row = tx.one<Row>('SELECT * FROM external_wallets WHERE external_wallet_id = ?', externalWalletId)
+  if (row === undefined || row.state === 'REPLACED' || row.state === state) return false
+  toWallet(tx, row)
+  write(tx, row, { state }, nowMs)
+  return true
+}
