@@ -4,6 +4,7 @@
  */
 import { benchCompare } from './compare.ts'
 import { FULL, QUICK } from './compare-sizes.ts'
+import { benchProfiles, FULL_PROFILES, QUICK_PROFILES } from './profiles.ts'
 import { benchLoad, FULL_LOAD, QUICK_LOAD } from './h2load.ts'
 import { benchEngine } from './engine.ts'
 import { benchScale, FULL_SCALE, QUICK_SCALE } from './scale.ts'
@@ -17,6 +18,7 @@ const wanted = words.filter((word) => word !== QUICK_FLAG)
 const PARTS: { readonly [name: string]: () => Promise<void> } = {
   engine: benchEngine,
   rpc: benchRpc,
+  '--profiles': () => benchProfiles(isQuick ? QUICK_PROFILES : FULL_PROFILES),
   '--compare': () => benchCompare(isQuick ? QUICK : FULL),
   '--load': () => benchLoad(isQuick ? QUICK_LOAD : FULL_LOAD),
   '--scale': () => benchScale(isQuick ? QUICK_SCALE : FULL_SCALE),

@@ -59,6 +59,14 @@ describe('npm run bench', () => {
     for (const when of ['before', 'during', 'after']) expect(valueOf(figures, `load.c8_rss_${when}_mb`)).toBeGreaterThan(10)
   }, 60_000)
 
+  it('-- --profiles prints what an action of every venue costs', async () => {
+    const { code, errors, figures } = await runBench(['--profiles', '--quick'])
+    expect(code, errors).toBe(0)
+    expectSound(figures)
+    for (const name of ['hyperliquid_order.signed', 'orderly.post_order', 'polymarket.cancel'])
+      expect(valueOf(figures, `profile.${name}_us`)).toBeGreaterThan(0)
+  }, 60_000)
+
   it('-- --scale makes wallets in bulk that are found, listed and signed with like any other', async () => {
     const { code, errors, figures } = await runBench(['--scale', '--quick'])
     expect(code, errors).toBe(0)
