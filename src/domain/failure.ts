@@ -259,7 +259,7 @@ const SENTENCES: { [R in FailureReason]: (facts: FailureFacts[R]) => string } = 
   NONCE_WINDOW_EXHAUSTED: () => 'the nonces that the venue takes at this time are used up',
   CREDENTIAL_MISSING: ({ name }) => `the session key has no credential ${name}: store it with PutVenueCredential`,
   DELEGATION_NOT_ENABLED: () => 'the project has not turned delegation on',
-  GRANT_NOT_FOUND: () => 'there is no such grant',
+  GRANT_NOT_FOUND: () => 'there is no grant',
   GRANT_EXPIRED: ({ grantId, expireTime }) => `grant ${grantId} expired at ${expireTime}`,
   GRANT_REVOKED: ({ grantId }) => `grant ${grantId} is revoked`,
   GRANT_NOT_AUTHORIZED: ({ walletId }) => `no grant of the end user covers wallet ${walletId}`,
