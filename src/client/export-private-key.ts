@@ -13,6 +13,7 @@ import { KIND_X25519, openShareOf } from '../engine/sealing/share-envelope.ts'
 import { KeyType } from '../../gen/countersign/v1/common_pb.ts'
 import type { ExportPrivateKeyResponse, SealedShare, Wallet } from '../../gen/countersign/v1/wallet_pb.ts'
 import type { CountersignClient } from './countersign-client.ts'
+import { publicKeyOf, walletIdOf } from './wallet-key.ts'
 import { newConsent, parsePin, type WalletSecret } from './wallet-secret.ts'
 
 /** An X25519 key pair that a private key is sealed to. The secret is the caller's to wipe. */
@@ -93,16 +94,13 @@ type WalletKey = {
   readonly publicKey: Uint8Array
 }
 
-const bytesOf = (digits: string): Uint8Array => Uint8Array.from(digits.match(/../g) ?? [], (two) => Number.parseInt(two, 16))
-
-const keyOf = async ({ keyType, walletId, walletEpoch, publicKey }: Wallet): Promise<WalletKey> => {
-  const alg: Alg = keyType === KeyType.ED25519 ? ALG_ED25519 : ALG_SECP256K1
+const keyOf = async (wallet: Wallet): Promise<WalletKey> => {
+  const alg: Alg = wallet.keyType === KeyType.ED25519 ? ALG_ED25519 : ALG_SECP256K1
   if (alg === ALG_ED25519) await ed25519Ready()
-  const shown = bytesOf(publicKey)
-  const point = alg === ALG_ED25519 ? shown : Uint8Array.of(2 + ((shown[64] ?? 0) & 1), ...shown.subarray(1, 33))
+  const point = publicKeyOf(wallet)
   const group = groupOf(alg)
   if (!group.isPoint(point)) throw new ExportMismatch('the public key is no point')
-  return { alg, group, walletId: bytesOf(walletId.slice('wal_'.length)), wEpoch: walletEpoch, publicKey: point }
+  return { alg, group, walletId: walletIdOf(wallet), wEpoch: wallet.walletEpoch, publicKey: point }
 }
 
 const signed = async ({ publicKey, sign }: WalletSecret, asked: Parameters<typeof exportStatement>[0]) => ({

@@ -30,6 +30,7 @@ if (parentPort !== null) {
       unfreeze: forward('unfreeze'),
       importKey: forward('importKey'),
       claimWallet: forward('claimWallet'),
+      ownerWord: forward('ownerWord'),
       changeSecret: forward('changeSecret'),
       stopWallet: forward('stopWallet'),
       discard: forward('discard'),

@@ -21,6 +21,7 @@ import { createEntropy, systemClock } from './entropy.ts'
 import type { PeerEpochs } from './epoch-check.ts'
 import { vouchedImportKey } from './import-key-voucher.ts'
 import { ImportKeys } from './import-keys.ts'
+import { ownerWord } from './owner-word.ts'
 import { OwnerDesk, type SecretOrder, type WalletClaim } from './owner-desk.ts'
 import { partyIdOf } from './party-id.ts'
 import { openPortEnd, type PortEnd } from './port-calls.ts'
@@ -151,6 +152,8 @@ export const createCosigner = async (data: CosignerWorkerData, main: () => PortE
     importKey: () => vouchedImportKey(importKeys, vault),
     /** Whose a wallet is that is being made. */
     claimWallet: (claim: WalletClaim) => desk.claimWallet(claim),
+    /** The word of this party on whose a wallet is. */
+    ownerWord: ({ walletId }: { readonly walletId: Uint8Array }) => ownerWord(vault, seal, walletId),
     /** A change of a user's register of wallet secrets, which the user has signed. */
     changeSecret: (order: SecretOrder) => desk.changeSecret(order),
     /** The wallet signs nothing here from now on. */

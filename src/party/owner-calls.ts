@@ -10,11 +10,12 @@ import type { ExportedParts, SealedPart } from './export-initiator.ts'
 import type { OwnImportKey } from './import-keys.ts'
 import type { JoinedParties } from './open-parties.ts'
 import type { SecretOrder, WalletClaim } from './owner-desk.ts'
+import type { OwnerWord } from './owner-word.ts'
 import { translated } from './party-failure.ts'
 import type { Made } from './signer.ts'
 import type { WalletGates } from './wallet-gates.ts'
 
-export type { ExportConsent, ImportKey as ImportKeyView, Made, SealedPart, SecretOrder, WalletClaim }
+export type { ExportConsent, ImportKey as ImportKeyView, Made, OwnerWord, SealedPart, SecretOrder, WalletClaim }
 
 export type ExportAsked = {
   readonly walletId: Uint8Array
@@ -57,6 +58,12 @@ export class OwnerCalls {
   async claimWallet(claim: WalletClaim): Promise<void> {
     const { cosigner } = await this.#joined()
     await translated(cosigner.call('claimWallet', claim, CALL))
+  }
+
+  /** The cosigner's signed word on whose a wallet is; undefined for a project's, or while the cosigner is away. */
+  async ownerWord(walletId: Uint8Array): Promise<OwnerWord | undefined> {
+    const { cosigner } = await this.#joined()
+    return cosigner.call('ownerWord', { walletId }, CALL).catch(() => undefined)
   }
 
   /** A change of the cosigner's register of wallet secrets, signed by the user. Refuses: WALLET_SECRET_REFUSED. */

@@ -3,7 +3,7 @@ import type { MessageInitShape } from '@bufbuild/protobuf'
 import type { ImportKeySchema, ImportPrivateKeyRequest } from '../../gen/countersign/v1/wallet_pb.ts'
 import type { Call } from '../domain/call.ts'
 import type { ImportKeyView, ImportRequestArgs, WalletUseCases } from './use-cases.ts'
-import { ownerTypes, toWireWallet } from './wire-wallet.ts'
+import { ownerTypes, toWireNewWallet } from './wire-wallet.ts'
 import { keyTypes, nothingChosen, readExpiry, toTimestamp } from './wire-words.ts'
 
 const toWireKey = ({ expireMs, ...key }: ImportKeyView): MessageInitShape<typeof ImportKeySchema> => ({
@@ -33,7 +33,6 @@ export const importHandlers = (wallets: Pick<WalletUseCases, 'getImportKeys' | '
     const { daemon, cosigner } = await wallets.getImportKeys(call)
     return { daemon: toWireKey(daemon), cosigner: toWireKey(cosigner) }
   },
-  importPrivateKey: async (request: ImportPrivateKeyRequest, call: Call) => ({
-    wallet: toWireWallet(await wallets.importPrivateKey(call, readImport(request))),
-  }),
+  importPrivateKey: async (request: ImportPrivateKeyRequest, call: Call) =>
+    toWireNewWallet(await wallets.importPrivateKey(call, readImport(request))),
 })

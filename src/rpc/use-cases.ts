@@ -12,12 +12,12 @@ import type { Call } from '../domain/call.ts'
 import type { ApiKeyId, ProjectId } from '../domain/ids.ts'
 import type { ProjectSettings } from '../domain/project-settings.ts'
 import type { SessionUseCases } from './session-use-cases.ts'
-import type { WalletView } from '../wallet/wallet-view.ts'
+import type { NewWalletView, WalletView } from '../wallet/wallet-view.ts'
 import type { DelegationUseCases, SpendingUseCases } from './delegation-use-cases.ts'
 import type { WebhookUseCases } from './webhook-use-cases.ts'
 import type { EndUserUseCases } from './end-user-use-cases.ts'
 
-export type { AuditEventView, AuditFilter, BackupView, KeyRotationView, StatusView, VaultParty, WalletView }
+export type { AuditEventView, AuditFilter, BackupView, KeyRotationView, StatusView, VaultParty, NewWalletView, WalletView }
 
 export type KeyType = 'secp256k1' | 'ed25519'
 export type OwnerType = 'project' | 'end_user'
@@ -41,7 +41,7 @@ export type WalletUseCases = {
       /** Of an end user's first wallet: what the cosigner writes into its own register. */
       readonly walletSecret: { readonly publicKey: Uint8Array; readonly signature: Uint8Array } | undefined
     },
-  ) => Promise<WalletView>
+  ) => Promise<NewWalletView>
   readonly getWallet: (
     call: Call,
     args: { readonly walletRef: string; readonly keyType: KeyType | undefined },
@@ -65,7 +65,7 @@ export type WalletUseCases = {
     readonly receipt: ReceiptView
   }>
   readonly getImportKeys: (call: Call) => Promise<{ readonly daemon: ImportKeyView; readonly cosigner: ImportKeyView }>
-  readonly importPrivateKey: (call: Call, args: ImportRequestArgs) => Promise<WalletView>
+  readonly importPrivateKey: (call: Call, args: ImportRequestArgs) => Promise<NewWalletView>
   readonly exportPrivateKey: (call: Call, args: ExportRequestArgs) => Promise<ExportedKeyView>
   /** `depth` 0: as deep as the settings say. */
   readonly warmPresignatures: (

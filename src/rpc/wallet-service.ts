@@ -15,7 +15,7 @@ import type {
   VerifiedContent,
   WalletUseCases,
 } from './use-cases.ts'
-import { ownerTypes, toWireWallet, walletStates } from './wire-wallet.ts'
+import { ownerTypes, toWireNewWallet, toWireWallet, walletStates } from './wire-wallet.ts'
 import { keyTypes, nothingChosen, orAbsent, toTimestamp, toWireReceipt, toWireSignature } from './wire-words.ts'
 
 const SIGNER_KINDS = {
@@ -130,7 +130,7 @@ export const createWalletService = (
     const { userId, label, walletSecret: proof } = request
     const walletSecret = proof && { publicKey: proof.publicKey, signature: proof.signature }
     const args = { userId, keyType, ownerType, label, walletSecret }
-    return { wallet: toWireWallet(await wallets.createWallet(call, args)) }
+    return toWireNewWallet(await wallets.createWallet(call, args))
   },
   getWallet: async ({ wallet: walletRef, keyType }, call) => ({
     wallet: toWireWallet(await wallets.getWallet(call, { walletRef, keyType: keyTypes.fromWire(keyType) })),

@@ -6,7 +6,7 @@ import {
   WalletOrigin as WireOrigin,
   WalletState as WireState,
 } from '../../gen/countersign/v1/wallet_pb.ts'
-import type { OwnerType, WalletOrigin, WalletState, WalletView } from './use-cases.ts'
+import type { NewWalletView, OwnerType, WalletOrigin, WalletState, WalletView } from './use-cases.ts'
 import { bothWays, keyTypes, optionalTimestamp, toTimestamp } from './wire-words.ts'
 
 export const ownerTypes = bothWays<OwnerType, WireOwnerType>({
@@ -40,4 +40,10 @@ export const toWireWallet = (wallet: WalletView): MessageInitShape<typeof Wallet
   createTime: toTimestamp(wallet.createTimeMs),
   walletEpoch: wallet.walletEpoch,
   ...optionalTimestamp('exportTime', wallet.exportTimeMs),
+})
+
+/** A wallet that was just made; an end user's with the cosigner's word on whose it is. */
+export const toWireNewWallet = ({ ownerWord, ...wallet }: NewWalletView) => ({
+  wallet: toWireWallet(wallet),
+  ...(ownerWord && { ownerStatement: { ...ownerWord, secretIds: [...ownerWord.secretIds] } }),
 })

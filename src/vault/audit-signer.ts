@@ -28,13 +28,15 @@ export type AuditSigner = {
   readonly publicKey: Uint8Array
   /** 64 bytes. */
   readonly signReceipt: (head: AuditHead) => Uint8Array
-  /** Of a statement that vouches for an import key (docs/protocol.md, section 14), and of nothing else. */
-  readonly signImportKey: (statement: Uint8Array) => Uint8Array
+  /** Of a statement that vouches for an import key or says whose a wallet is (docs/protocol.md, section 14); no other. */
+  readonly signStatement: (statement: Uint8Array) => Uint8Array
   readonly signCheckpoint: (head: AuditHead, timeMs: number) => Checkpoint
 }
 
-/** How encodeTagged begins what vouches for an import key; receipts and checkpoints begin otherwise. */
-const IMPORT_KEY_HEAD = Buffer.from('\x19countersign/import-key/v1', 'latin1')
+/** How statements begin: the length of their type, and it. Receipts and checkpoints begin otherwise. */
+const STATEMENT_HEADS = ['countersign/import-key/v1', 'countersign/wallet-owner/v1'].map((type) =>
+  Buffer.from(`${String.fromCharCode(type.length)}${type}`, 'latin1'),
+)
 
 /** PKCS #8 of a new key, for sealing; the caller wipes it. */
 export const generateAuditKey = (): Uint8Array =>
@@ -48,9 +50,9 @@ export const createAuditSigner = (vaultId: Uint8Array, pkcs8: Uint8Array): Audit
   return {
     keyId,
     publicKey,
-    signImportKey: (statement) => {
-      const isOne = statement.subarray(0, IMPORT_KEY_HEAD.length).every((byte, at) => byte === IMPORT_KEY_HEAD[at])
-      assert(isOne && statement.length > IMPORT_KEY_HEAD.length, 'a statement about an import key')
+    signStatement: (statement) => {
+      const isOne = STATEMENT_HEADS.some((head) => head.equals(statement.subarray(0, head.length)))
+      assert(isOne, 'a statement about an import key or an owner')
       return sign(null, statement, key)
     },
     signReceipt: (head) => sign(null, receiptBytes(vaultId, head), key),

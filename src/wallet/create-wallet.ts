@@ -6,7 +6,7 @@ import { listAudit } from '../vault/audit-chain.ts'
 import { findWalletInSlot, type Wallet, type WalletSlot } from '../vault/wallets.ts'
 import { recordWebhookEvent } from '../vault/webhook-outbox.ts'
 import { type FillNeeds, fillSlot, type NewWalletRequest, parseSlot } from './fill-slot.ts'
-import { viewWallet, walletEvent, type WalletView } from './wallet-view.ts'
+import { type NewWalletView, viewNewWallet, walletEvent } from './wallet-view.ts'
 
 export type CreateWalletNeeds = FillNeeds & {
   readonly engine: Pick<SigningEngine, 'generateWallet' | 'acknowledge'>
@@ -20,13 +20,13 @@ export const createWallet = async (
   needs: CreateWalletNeeds,
   call: Call,
   request: NewWalletRequest,
-): Promise<WalletView> => {
+): Promise<NewWalletView> => {
   const { vault, engine } = needs
   authorize(vault.read, needs, call, 'wallet:create')
   const slot = parseSlot(call, request)
   const { keyType } = slot
   const repeated = call.isRepeat ? madeBefore(needs, call, slot) : undefined
-  if (repeated !== undefined) return viewWallet(repeated, vault.read)
+  if (repeated !== undefined) return viewNewWallet(needs, repeated)
   const wallet = await fillSlot(needs, call, { slot, secret: request.walletSecret }, {
     kind: 'wallet.created',
     method: 'CreateWallet',
@@ -39,7 +39,7 @@ export const createWallet = async (
     },
     acknowledge: (sid, walletId) => engine.acknowledge(sid, { walletId, keyType }),
   })
-  return viewWallet(wallet, vault.read)
+  return viewNewWallet(needs, wallet)
 }
 
 /** The wallet that an interrupted run of the same request made, when it came that far. */

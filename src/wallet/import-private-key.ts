@@ -20,7 +20,7 @@ import { useImport, walletOfImport } from '../vault/used-imports.ts'
 import { getWallet, reaches, requireWallet, setWalletState, type Wallet } from '../vault/wallets.ts'
 import { recordWebhookEvent } from '../vault/webhook-outbox.ts'
 import { type FillNeeds, fillSlot, type NewWalletRequest, parseSlot } from './fill-slot.ts'
-import { viewWallet, walletEvent, type WalletView } from './wallet-view.ts'
+import { type NewWalletView, viewNewWallet, walletEvent } from './wallet-view.ts'
 
 export type ImportNeeds = FillNeeds & {
   readonly engine: Pick<SigningEngine, 'owners' | 'refreshShares'>
@@ -54,13 +54,13 @@ export const getImportKeys = async (
  * what an interrupted one has left to do. Refuses: IMPORT_NOT_ENABLED, IMPORT_REFUSED, RATE_LIMITED, and as `createWallet`
  * and `RefreshShares` do.
  */
-export const importPrivateKey = async (needs: ImportNeeds, call: Call, args: ImportArgs): Promise<WalletView> => {
+export const importPrivateKey = async (needs: ImportNeeds, call: Call, args: ImportArgs): Promise<NewWalletView> => {
   const { vault } = needs
   authorize(vault.read, needs, call, 'wallet:create')
   if (!needs.allowImport) throw failure('IMPORT_NOT_ENABLED', {})
   const made = importedBefore(needs, call, args) ?? (await takeIn(needs, call, args))
   if (made.state === 'PENDING') await changeShares(needs, call, made)
-  return viewWallet(requireWallet(vault.read, made.walletId), vault.read)
+  return viewNewWallet(needs, requireWallet(vault.read, made.walletId))
 }
 
 /** The wallet that this very import made. Refuses with IMPORT_REFUSED where that is not what is asked for. */

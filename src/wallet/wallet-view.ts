@@ -1,5 +1,8 @@
 import { type ProjectId, type WalletId, walletIdToBytes } from '../domain/ids.ts'
 import type { WalletEventData } from '../domain/webhook-events.ts'
+import type { OwnerWord } from '../party/owner-calls.ts'
+import type { SigningEngine } from '../party/signing-engine.ts'
+import type { DaemonVault } from '../vault/daemon-vault.ts'
 import { exportTimeOf } from '../vault/exports.ts'
 import type { Reader } from '../vault/store.ts'
 import { shareEpochOf } from '../vault/wallet-shares.ts'
@@ -45,6 +48,19 @@ const standingOf = (reader: Reader, walletId: Uint8Array): Pick<WalletView, 'wal
   walletEpoch: shareEpochOf(reader, walletId),
   exportTimeMs: exportTimeOf(reader, walletId),
 })
+
+/** A wallet that was just made, with the cosigner's word on whose it is where an end user owns it. */
+export type NewWalletView = WalletView & { readonly ownerWord?: OwnerWord | undefined }
+
+/** The word is asked for afterwards: the wallet is there, with it or without. */
+export const viewNewWallet = async (
+  { vault, engine }: { readonly vault: DaemonVault; readonly engine: Pick<SigningEngine, 'owners'> },
+  wallet: Wallet,
+): Promise<NewWalletView> => {
+  const isOwned = wallet.ownerType === 'end_user'
+  const ownerWord = isOwned ? await engine.owners.ownerWord(walletIdToBytes(wallet.walletId)) : undefined
+  return { ...viewWallet(wallet, vault.read), ownerWord }
+}
 
 /** A wallet as webhooks tell of it. */
 export const walletEvent = (wallet: Wallet): WalletEventData => ({

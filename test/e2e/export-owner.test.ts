@@ -5,9 +5,10 @@ import { timestampFromMs } from '@bufbuild/protobuf/wkt'
 import { privateKeyToAccount } from 'viem/accounts'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { KeyType } from '../../gen/countersign/v1/common_pb.ts'
-import { OwnerType, type Wallet } from '../../gen/countersign/v1/wallet_pb.ts'
+import { type CreateWalletResponse, OwnerType, type Wallet } from '../../gen/countersign/v1/wallet_pb.ts'
 import type { CountersignClient } from '../../src/client/countersign-client.ts'
 import { exportPrivateKey } from '../../src/client/export-private-key.ts'
+import { OwnerMismatch, verifyWalletOwner } from '../../src/client/verify-wallet-owner.ts'
 import { proveWalletSecret, signSecretChange, type WalletSecret } from '../../src/client/wallet-secret.ts'
 import { createRootKeyProvider } from '../../src/vault/root-key-provider.ts'
 import { openCosignerVault } from '../../src/vault/cosigner-vault.ts'
@@ -24,6 +25,7 @@ let daemon: TestDaemon
 let people: readonly Person[]
 let cosignerId: string
 let anna: CountersignClient
+let created: CreateWalletResponse
 let wallet: Wallet
 
 const secretOf = ({ publicKey, sign }: Device): WalletSecret => ({ publicKey: new Uint8Array(Buffer.from(publicKey, 'base64')), sign })
@@ -64,7 +66,8 @@ beforeAll(async () => {
   await anna.endUsers.registerWalletSecret({ publicKey: laptop.publicKey, validUntil: validUntil() })
   const walletSecret = await proveWalletSecret({ cosignerId, projectId: 'default', userId: 'anna' }, secretOf(laptop))
   const request = { userId: 'anna', keyType: KeyType.SECP256K1, ownerType: OwnerType.END_USER, walletSecret }
-  wallet = (await anna.wallets.createWallet(request)).wallet as Wallet
+  created = await anna.wallets.createWallet(request)
+  wallet = created.wallet as Wallet
 }, 60_000)
 afterAll(async () => {
   await daemon[Symbol.asyncDispose]()
@@ -72,6 +75,24 @@ afterAll(async () => {
 })
 
 describe('an end user and their key', () => {
+  it('the pinned cosigner says whose the wallet is, and which secrets speak for them', () => {
+    const entry = { cosignerId, projectId: 'default', userId: 'anna' }
+    const own = [secretOf(laptop).publicKey]
+    verifyWalletOwner(created, entry, own)
+    const { ownerStatement } = created
+    const lies = [
+      () => verifyWalletOwner(created, entry, [secretOf(phone).publicKey]),
+      () => verifyWalletOwner(created, entry, [...own, secretOf(phone).publicKey]),
+      () => verifyWalletOwner(created, entry, []),
+      () => verifyWalletOwner(created, { ...entry, userId: 'bert' }, own),
+      () => verifyWalletOwner(created, { ...entry, projectId: 'other' }, own),
+      () => verifyWalletOwner(created, { ...entry, cosignerId: 'ab'.repeat(32) }, own),
+      () => verifyWalletOwner({ wallet: { ...wallet, walletId: `wal_${'00'.repeat(16)}` }, ownerStatement }, entry, own),
+      () => verifyWalletOwner({ wallet }, entry, own),
+    ]
+    for (const lie of lies) expect(lie).toThrow(OwnerMismatch)
+  })
+
   it('not within a day of the first wallet', async () => {
     expect(await reasonOf(take(anna, laptop))).toBe('EXPORT_REFUSED')
   })

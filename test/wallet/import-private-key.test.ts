@@ -11,6 +11,9 @@ import { importPrivateKey, type ImportNeeds } from '../../src/wallet/import-priv
 import { NOW, reasonOf } from '../vault/fixture.ts'
 import { ownerStage, PROJECT } from './owner-stage.ts'
 
+/** A public key that is one. */
+const GENERATOR =
+  '0479be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798483ada7726a3c4655da4fbfc0e1108a8fd17b448a68554199c47d08ffb10d4b8'
 const bytes = (length: number): Uint8Array => new Uint8Array(randomBytes(length))
 
 const stage = async () => {
@@ -24,7 +27,7 @@ const stage = async () => {
     parties.made += 1
     const [walletId, linkId, sid] = [bytes(16), bytes(16), bytes(32)]
     await vault.commit((tx) => savePendingShare(tx, { share: seal(walletId, 1n), linkId, sid, timeMs: NOW }))
-    const shownPublicKey = Uint8Array.from(Buffer.from('04' + '79be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798' + '483ada7726a3c4655da4fbfc0e1108a8fd17b448a68554199c47d08ffb10d4b8', 'hex'))
+    const shownPublicKey = Uint8Array.from(Buffer.from(GENERATOR, 'hex'))
     return { sid, wallet: { walletId, linkId, shownPublicKey, active: seal(walletId, 2n) } as unknown as Made['wallet'] }
   }
   const owners = { importShares, acknowledgeImport: async () => void (parties.acknowledged += 1) }

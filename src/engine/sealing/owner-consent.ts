@@ -73,6 +73,28 @@ export const secretChangeStatement = ({ partyId, project, userId }: RegisterOwne
     asked.nonce,
   ])
 
+/** The first item of what a cosigner signs about an owner. */
+export const WALLET_OWNER_STATEMENT = 'countersign/wallet-owner/v1'
+
+export type OwnedWallet = RegisterOwner & {
+  readonly walletId: Uint8Array
+  /** As the engine encodes it. */
+  readonly publicKey: Uint8Array
+  /** All that are in the register. */
+  readonly secretIds: readonly Uint8Array[]
+}
+
+/** "countersign/wallet-owner/v1", by the party's identity: whose this key is there, and which secrets speak for them. */
+export const walletOwnerStatement = (owned: OwnedWallet): Uint8Array =>
+  statement(WALLET_OWNER_STATEMENT, [
+    owned.partyId,
+    owned.walletId,
+    owned.publicKey,
+    ascii(owned.project),
+    ascii(owned.userId),
+    concatBytes(...owned.secretIds.toSorted((a, b) => Buffer.compare(a, b))),
+  ])
+
 /** SHA-256 of the SubjectPublicKeyInfo: how a secret is named. */
 export const secretIdOf = (publicKey: Uint8Array): Uint8Array => new Uint8Array(hash('sha256', publicKey, 'buffer'))
 
