@@ -140,7 +140,7 @@ export const composeDaemon = async (
     await joining
     const grants = new GrantCache()
     const send = wireHttpEgress(config)
-    const signIn = wireSignIn({ vault, clock, send, config, secrets })
+    const signIn = wireSignIn({ vault, clock, send, config, secrets, log })
     const sessions = openSessions(vault, clock, config.profilesDirectory, (what, detail) => onAlert('daemon', what, detail))
     closing.push(() => sessions.sessionSigner.close())
     const webhooks = wireWebhooks({ config, vault, clock, send, metrics, log })

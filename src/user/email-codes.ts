@@ -42,6 +42,7 @@ const deliver = async (needs: SignInNeeds, sender: string, email: string, { code
     await needs.sendMail?.({ senderName: sender, to: email, subject: `Sign in to ${sender}`, text: textOf(sender, code.reveal()), signal })
   } catch (error) {
     if (!(error instanceof EgressError)) throw error
+    needs.onOutage('email', error.fault)
     throw failure('EMAIL_UNAVAILABLE', {})
   }
 }

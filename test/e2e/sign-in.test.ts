@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { connect as connectHttp2 } from 'node:http2'
 import { createRemoteJWKSet, decodeJwt, jwtVerify } from 'jose'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { agreeAt, type Issuer, newSigningKey, OIDC_CLIENT, startIssuer } from '../user/support/issuer.ts'
@@ -278,6 +279,31 @@ describe('sign-in at an OpenID provider', () => {
     expect((await finish(begun['flowId'], { idToken })).reason).toBe('OIDC_STATE_INVALID')
   })
 
+  it('is refused while the provider does not answer', async () => {
+    using admin = connect(daemon, daemon.adminKey)
+    await using other = await startIssuer()
+    const oidcProviders = [{ provider: 'gone', issuer: other.url, clientId: OIDC_CLIENT.id, clientSecret: OIDC_CLIENT.secret, redirectUris: [BACK] }]
+    await admin.admin.updateProject({ project: { projectId: 'bare', oidcProviders }, updateMask: { paths: ['oidc_providers'] } })
+    const start = () => call('StartOidc', { projectId: 'bare', provider: 'gone', redirectUri: BACK })
+    const { message: begun } = (await start()) as { message: Record<string, string> }
+    other.instead.set('/token', (_request, response) => response.writeHead(301, { location: 'https://evil.example/' }).end())
+    const proof = { code: agreeAt(other, begun['authorizationUrl'] ?? '') }
+    expect((await call('AuthenticateWithOidc', { projectId: 'bare', flowId: begun['flowId'], ...proof })).reason).toBe('OIDC_REFUSED')
+    other.instead.set('/token', (request) => request.destroy())
+    const { message: again } = (await start()) as { message: Record<string, string> }
+    const late = { code: agreeAt(other, again['authorizationUrl'] ?? '') }
+    expect((await call('AuthenticateWithOidc', { projectId: 'bare', flowId: again['flowId'], ...late })).reason).toBe('OIDC_PROVIDER_UNAVAILABLE')
+    const [first] = oidcProviders
+    await admin.admin.updateProject({
+      project: { projectId: 'bare', oidcProviders: [{ ...first, issuer: 'https://169.254.169.254/' }] },
+      updateMask: { paths: ['oidc_providers'] },
+    })
+    expect((await start()).reason).toBe('OIDC_PROVIDER_UNAVAILABLE')
+    expect(daemon.output()).toContain('address_refused')
+    await admin.admin.updateProject({ project: { projectId: 'bare' }, updateMask: { paths: ['oidc_providers'] } })
+    expect((await start()).reason).toBe('SIGN_IN_NOT_ENABLED')
+  })
+
   it('is refused with anything of another sign-in, client or provider', async () => {
     const refusalOf = async (proofOf: (begun: Record<string, string>) => Promise<object> | object) => {
       const begun = await begin()
@@ -396,6 +422,31 @@ describe('a browser', () => {
     expect((await ask('http://localhost:3000')).status).toBe(403)
   })
 
+  it('is told the same over HTTP/2', async () => {
+    const session = connectHttp2(`http://${daemon.endpoints.connect}`)
+    try {
+      const ask = (path: string, method: string, headers: Record<string, string>, body = '') =>
+        new Promise<Record<string, unknown>>((resolve, reject) => {
+          const stream = session.request({ ':path': path, ':method': method, ...headers })
+          stream.on('response', (found) => {
+            stream.resume()
+            resolve(found)
+          })
+          stream.on('error', reject)
+          if (method !== 'GET') stream.end(body)
+        })
+      const path = '/countersign.v1.EndUserService/SignOut'
+      const preflight = await ask(path, 'OPTIONS', { origin: ORIGIN, 'access-control-request-method': 'POST' })
+      expect([preflight[':status'], preflight['access-control-allow-origin']]).toEqual([204, ORIGIN])
+      const answer = await ask(path, 'POST', { origin: ORIGIN, 'content-type': 'application/json' }, JSON.stringify({ projectId: PROJECT }))
+      expect([answer[':status'], answer['access-control-allow-origin'], answer['vary']]).toEqual([200, ORIGIN, 'Origin'])
+      expect(String(answer['set-cookie'])).toContain('countersign_refresh_token=; Max-Age=0')
+      expect((await ask('/.well-known/jwks.json', 'GET', {}))[':status']).toBe(200)
+    } finally {
+      session.destroy()
+    }
+  })
+
   it('finds the keys of access tokens, and nothing to change there', async () => {
     const { status, headers, text } = await sendWeb(daemon, '/.well-known/jwks.json')
     expect([status, headers['content-type'], headers['access-control-allow-origin']]).toEqual([200, 'application/json', '*'])
@@ -434,4 +485,5 @@ it('knows users, sessions and keys again after it was killed', async () => {
 it('sends no mail without a server, and says so', async () => {
   await mail[Symbol.asyncDispose]()
   expect((await call('StartEmailCode', { email: anEmail() })).reason).toBe('EMAIL_UNAVAILABLE')
+  expect(daemon.output()).toMatch(/"event":"sign_in\.outage".*"what":"email","why":"connect_failed"/)
 })

@@ -7,7 +7,7 @@ import { decodeExportAnswer, encodeExportRequest, exportAad } from '../../src/en
 import { FRAME_TYPES } from '../../src/engine/dkls23/frame.ts'
 import { ALG_ED25519, ALG_SECP256K1, ROLE_C, ROLE_S } from '../../src/engine/dkls23/suite.ts'
 import { KIND_RSA, KIND_X25519, openShareOf } from '../../src/engine/sealing/share-envelope.ts'
-import { digestOfKey } from '../../src/party/owner-desk.ts'
+import { bindSecret, digestOfKey } from '../../src/party/owner-desk.ts'
 import { hexOf } from '../../src/party/presignature-map.ts'
 import { listAudit } from '../../src/vault/audit-chain.ts'
 import { addApproval } from '../../src/vault/consents.ts'
@@ -204,6 +204,13 @@ describe("the cosigner's register of wallet secrets", () => {
     const second = await scene.begin()
     expect(await refusalOf(scene.desk.claimWallet(claimOf(second.wallet.walletId, 'bert', mine)))).toContain('signed by one')
     expect(await refusalOf(scene.desk.changeSecret(scene.change('anna', mine, 'bind', mine)))).toContain('no wallet secret')
+    const twice = await scene.begin()
+    await scene.desk.claimWallet(claimOf(twice.wallet.walletId, 'cora', newDevice()))
+    expect(await refusalOf(scene.desk.claimWallet(claimOf(twice.wallet.walletId, 'cora', mine)))).toContain('signed by one')
+    const byOperator = { project: 'default', userId: 'dora' }
+    await scene.vault.commit((tx) => bindSecret(tx, byOperator, newDevice().publicKey, 'operator', 1))
+    const first = await scene.begin()
+    expect(await refusalOf(scene.desk.claimWallet(claimOf(first.wallet.walletId, 'dora', mine)))).toContain('signed by one')
   })
 
   it('the daemon moves no wallet to another user, and claims none whose address is out', async () => {
