@@ -3,6 +3,7 @@ import { connect as connectHttp2 } from 'node:http2'
 import { createRemoteJWKSet, decodeJwt, jwtVerify } from 'jose'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { VaultParty } from '../../gen/countersign/v1/admin_pb.ts'
 import { createAccessTokens } from '../../src/user/access-tokens.ts'
 import { openDaemonVault } from '../../src/vault/daemon-vault.ts'
 import { createRootKeyProvider } from '../../src/vault/root-key-provider.ts'
@@ -491,6 +492,19 @@ it('leaves an audit row of everything, and no secret anywhere in it or in the lo
   const everything = daemon.output()
   for (const secret of [accessToken, refreshToken, email, OIDC_CLIENT.secret, codeIn(mail.mails.at(-1) ?? { from: '', to: [], text: '', isSecure: false, user: '' })])
     expect(everything).not.toContain(secret)
+})
+
+it('goes on under a new root key, with the same keys and secrets', async () => {
+  using admin = connect(daemon, daemon.adminKey)
+  const { accessToken, refreshToken } = tokensOf(await signInByEmail(anEmail()))
+  const { text: keys } = await sendWeb(daemon, '/.well-known/jwks.json')
+  const begun = (await call('StartOidc', { provider: 'local', redirectUri: BACK })).message as Record<string, string>
+  await admin.admin.rotateVaultKey({ vault: VaultParty.DAEMON })
+  expect((await asUser(accessToken, 'GetEndUser')).reason).toBe('')
+  expect((await call('RefreshAccessToken', { refreshToken })).reason).toBe('')
+  const code = agreeAt(issuer, begun['authorizationUrl'] ?? '')
+  expect((await call('AuthenticateWithOidc', { flowId: begun['flowId'], code })).reason).toBe('')
+  expect((await sendWeb(daemon, '/.well-known/jwks.json')).text).toBe(keys)
 })
 
 /** On the stopped daemon's vault: an access token of an hour ago, and an end to the refresh token a while ago. */
