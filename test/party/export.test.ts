@@ -201,6 +201,8 @@ describe('what the daemon takes for the other share', () => {
     const good = scene.request(wallet, device)
     const odd = (length: number) => new Uint8Array(randomBytes(length))
     for (let i = 0; i < 200; i++) {
+      const secret = { kind: 'wallet_secret', secretId: odd(32), signature: odd(64) } as const
+      const consent = i % 3 === 0 ? ({ kind: 'operator', approvalId: odd(16) } as const) : secret
       const recipient: Recipient = i % 2 === 0 ? { kind: KIND_X25519, key: odd(32) } : { kind: KIND_RSA, key: odd(256 + i) }
       const asked = {
         ...good,
@@ -208,8 +210,8 @@ describe('what the daemon takes for the other share', () => {
         expireMs: Math.floor(Math.random() * 2 ** (1 + (i % 52))),
         wEpoch: Math.floor(Math.random() * 3),
         recipient,
-        consent: i % 3 === 0 ? { kind: 'operator', approvalId: odd(16) } : { kind: 'wallet_secret', secretId: odd(32), signature: odd(64) },
-      } as const
+        consent,
+      }
       await expect(scene.c.export(asked)).rejects.toBeDefined()
       expect(await scene.export(asked)).toBe('policy_denied')
     }
