@@ -11,6 +11,7 @@ import { type ApiKey, listLiveApiKeys, revokeApiKey } from '../vault/api-keys.ts
 import { appendAudit } from '../vault/audit-chain.ts'
 import { endKeysOfGrant } from '../session/end-with-grant.ts'
 import { readIdentityFile } from '../vault/backup-keys.ts'
+import { dropApprovals } from '../vault/consents.ts'
 import { openCosignerVault } from '../vault/cosigner-vault.ts'
 import { openDaemonVault } from '../vault/daemon-vault.ts'
 import { listFreezes } from '../vault/freezes.ts'
@@ -18,6 +19,7 @@ import { revokeAllGrants } from '../vault/grants.ts'
 import { deleteEveryWalletSecret } from '../vault/wallet-secrets.ts'
 import { disableAllWebhooks } from '../vault/webhooks.ts'
 import { listLinks } from '../vault/links.ts'
+import { rebindOwnerSecrets } from '../vault/owner-register.ts'
 import { listUnrefreshedSince } from '../vault/refreshes.ts'
 import { acknowledgeRestore, findSeal, getRestoreState } from '../vault/restore-state.ts'
 import type { Tx } from '../vault/store.ts'
@@ -105,8 +107,10 @@ const printRestored = ({ daemon, cosigner }: RestoredVaults, terminal: Terminal)
     `Everything done after ${timeOf(seal.backupMs)} is forgotten: API keys and permissions that were revoked since, ` +
       'secrets of API keys that were rotated (the old ones work again, the new ones do not), freezes and archived ' +
       'wallets, burned links, what was spent of daily limits. Keys and wallets made since are gone. Grants of end users ' +
-      'end with the acknowledgement, and their wallet secrets go: they give and register them anew. Webhooks are off until you turn them on: some may have been ' +
-      'deleted since, and their secrets are again what they were.',
+      'end with the acknowledgement, and their wallet secrets go: they give and register them anew. Those that they took ' +
+      "out of the cosigner's register are back there; none of it exports a key for 24 hours, and approvals of exports " +
+      'are gone. Webhooks are off until you turn them on: some may have been deleted since, and their secrets are again ' +
+      'what they were.',
   )
   return keys
 }
@@ -192,7 +196,11 @@ export const acknowledge = async (choice: Acknowledgement, flags: Flags, termina
       terminal.print(`admin API key    ${path}`)
     }
     // The daemon's seal comes off last: a crash in between leaves it on, and the same command goes on from there.
-    await cosigner.commit((tx) => acknowledgeRestore(tx, nowMs))
+    await cosigner.commit((tx) => {
+      rebindOwnerSecrets(tx, nowMs)
+      dropApprovals(tx, nowMs)
+      acknowledgeRestore(tx, nowMs)
+    })
     const revoked = await daemon.commit((tx) => {
       const others = revokeOthers(tx, keys, kept, nowMs)
       endGrants(tx, nowMs)
