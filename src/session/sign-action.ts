@@ -8,7 +8,7 @@ import type { Call } from '../domain/call.ts'
 import { failure, isFailure } from '../domain/failure.ts'
 import { parseSessionKeyId } from '../domain/ids.ts'
 import type { HttpRequest, ReadAction, SignedRequest, SigningStep } from '../payload/profile/loaded-profile.ts'
-import type { Passage } from '../signing/fences.ts'
+import { failureOfFence, type Passage } from '../signing/fences.ts'
 import { appendAudit, type AuditHead, auditHashAt } from '../vault/audit-chain.ts'
 import type { SessionKey } from '../vault/session-keys.ts'
 import { requireSessionKey } from '../vault/session-keys.ts'
@@ -17,7 +17,7 @@ import { KEY_SECRET } from '../vault/session-secrets.ts'
 import type { Tx } from '../vault/store.ts'
 import { actionEvent, recordSessionDenial } from './action-rows.ts'
 import { hashAction, judgeLimits, readAction, requireInScope, requireOpen, requireSessionFlow } from './decide-action.ts'
-import { requireStanding } from './key-standing.ts'
+import { requireGrantOf, requireStanding } from './key-standing.ts'
 import { isUrgent } from './limits.ts'
 import type { SessionNeeds } from './needs.ts'
 import { fencesBefore, prepareKey, type PreparedKey } from './prepared-key.ts'
@@ -148,9 +148,11 @@ const assertInTime = ({ clock }: SessionNeeds, { signal, deadlineMs }: Call): vo
 /** The answer may have waited for its reader: it leaves only if it could still be made. */
 const checkRelease = (needs: SessionNeeds, { call, prepared }: ActionJob, raises: number): void => {
   assertInTime(needs, call)
+  // A grant ends by its time, too, which raises no fence.
+  requireGrantOf(needs.vault.read, prepared.key, needs.clockWatch.laterMs())
   if (needs.fences.raises === raises) return
   const fence = needs.fences.blocking(fencesBefore(prepared, call.caller))
-  if (fence !== undefined) throw failure('FROZEN', fence)
+  if (fence !== undefined) throw failureOfFence(fence)
   requireOpen(needs.vault.read, needs, call, prepared)
 }
 
