@@ -1,5 +1,5 @@
 /**
- * `npm run bench`: one JSON object a line. `engine` and `rpc` name its halves; `--compare`, `--load` and `--scale` are
+ * `npm run bench`: one JSON object a line. `engine` and `rpc` name its halves; `--compare`, `--load`, `--scale` and `--session` are
  * runs of their own. `--quick` does next to nothing of each, to see whether it works.
  */
 import { benchCompare } from './compare.ts'
@@ -8,6 +8,7 @@ import { benchProfiles, FULL_PROFILES, QUICK_PROFILES } from './profiles.ts'
 import { benchLoad, FULL_LOAD, QUICK_LOAD } from './h2load.ts'
 import { benchEngine } from './engine.ts'
 import { benchScale, FULL_SCALE, QUICK_SCALE } from './scale.ts'
+import { benchSession, FULL_SESSION, QUICK_SESSION } from './session.ts'
 import { benchRpc } from './rpc.ts'
 
 const QUICK_FLAG = '--quick'
@@ -21,6 +22,7 @@ const PARTS: { readonly [name: string]: () => Promise<void> } = {
   '--profiles': () => benchProfiles(isQuick ? QUICK_PROFILES : FULL_PROFILES),
   '--compare': () => benchCompare(isQuick ? QUICK : FULL),
   '--load': () => benchLoad(isQuick ? QUICK_LOAD : FULL_LOAD),
+  '--session': () => benchSession(isQuick ? QUICK_SESSION : FULL_SESSION),
   '--scale': () => benchScale(isQuick ? QUICK_SCALE : FULL_SCALE),
 }
 

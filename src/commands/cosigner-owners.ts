@@ -26,7 +26,7 @@ const atCosigner = async <T>(flags: Flags, terminal: Terminal, work: (vault: Cos
   const { cosigner: provider } = rootKeyProviders(config, await completeSecrets(config, secrets, askAtTerminal(false)))
   const path = dataDirPaths(config.dataDir).cosignerVault
   await using vault = await openCosignerVault({ path, provider, nowMs: Date.now() })
-  return work(vault)
+  return await work(vault)
 }
 
 /** What clients pin, so that no daemon can put another party in the cosigner's place. */

@@ -99,7 +99,7 @@ export const declareApiKeyCommands = (program: Command, terminal: Terminal): voi
 export const declareFreezeCommands = (program: Command, terminal: Terminal): void => {
   withClientOptions(program.command('freeze'))
     .description('Stops signing. When it answers, nothing is released under the freeze.')
-    .argument('<what>', 'wallet, api-key, project or everything')
+    .argument('<what>', 'wallet, api-key, session-key, venue-profile, project or everything')
     .argument('[id]', 'its id; none for everything')
     .option('--note <text>', 'why, for those who find it frozen')
     .action(async (what: string, id: string | undefined, _options: unknown, command: Command) => {
@@ -108,7 +108,7 @@ export const declareFreezeCommands = (program: Command, terminal: Terminal): voi
     })
   withClientOptions(program.command('unfreeze'))
     .description('Takes a freeze back.')
-    .argument('<what>', 'wallet, api-key, project or everything')
+    .argument('<what>', 'wallet, api-key, session-key, venue-profile, project or everything')
     .argument('[id]', 'its id; none for everything')
     .action(async (what: string, id: string | undefined, _options: unknown, command: Command) => {
       const { unfreeze } = await import('./freeze.ts')

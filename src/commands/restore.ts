@@ -11,12 +11,15 @@ import { type ApiKey, listLiveApiKeys, revokeApiKey } from '../vault/api-keys.ts
 import { appendAudit } from '../vault/audit-chain.ts'
 import { endKeysOfGrant } from '../session/end-with-grant.ts'
 import { readIdentityFile } from '../vault/backup-keys.ts'
+import { dropApprovals } from '../vault/consents.ts'
 import { openCosignerVault } from '../vault/cosigner-vault.ts'
 import { openDaemonVault } from '../vault/daemon-vault.ts'
 import { listFreezes } from '../vault/freezes.ts'
 import { revokeAllGrants } from '../vault/grants.ts'
+import { deleteEveryWalletSecret } from '../vault/wallet-secrets.ts'
 import { disableAllWebhooks } from '../vault/webhooks.ts'
 import { listLinks } from '../vault/links.ts'
+import { rebindOwnerSecrets } from '../vault/owner-register.ts'
 import { listUnrefreshedSince } from '../vault/refreshes.ts'
 import { acknowledgeRestore, findSeal, getRestoreState } from '../vault/restore-state.ts'
 import type { Tx } from '../vault/store.ts'
@@ -104,8 +107,10 @@ const printRestored = ({ daemon, cosigner }: RestoredVaults, terminal: Terminal)
     `Everything done after ${timeOf(seal.backupMs)} is forgotten: API keys and permissions that were revoked since, ` +
       'secrets of API keys that were rotated (the old ones work again, the new ones do not), freezes and archived ' +
       'wallets, burned links, what was spent of daily limits. Keys and wallets made since are gone. Grants of end users ' +
-      'end with the acknowledgement: they give them anew. Webhooks are off until you turn them on: some may have been ' +
-      'deleted since, and their secrets are again what they were.',
+      'end with the acknowledgement, and their wallet secrets go: they give and register them anew. Those that they took ' +
+      "out of the cosigner's register are back there; none of it exports a key for 24 hours, and approvals of exports " +
+      'are gone. Webhooks are off until you turn them on: some may have been deleted since, and their secrets are again ' +
+      'what they were.',
   )
   return keys
 }
@@ -150,6 +155,16 @@ const endGrants = (tx: Tx, nowMs: number): void => {
   for (const grant of revokeAllGrants(tx, nowMs)) recordEnd(tx, grant, by, endKeysOfGrant)
 }
 
+/** A device that was lost since must not sign again: every device registers anew, with an access token. */
+const revokeWalletSecrets = (tx: Tx, nowMs: number): void => {
+  for (const { project, userId, walletSecretId, keyHash } of deleteEveryWalletSecret(tx)) {
+    const subject = { type: 'wallet_secret', id: walletSecretId }
+    const actor = { kind: 'operator', id: '' } as const
+    const details = { user: userId, keyHash }
+    appendAudit(tx, { timeMs: nowMs, kind: 'wallet_secret.revoked', project, actor, subject, details, reason: 'restore' })
+  }
+}
+
 /** Which of them were deleted since, or had their secret rotated, nobody knows. */
 const disableWebhooks = (tx: Tx, nowMs: number): void => {
   for (const { webhookId, project } of disableAllWebhooks(tx, nowMs)) {
@@ -181,10 +196,15 @@ export const acknowledge = async (choice: Acknowledgement, flags: Flags, termina
       terminal.print(`admin API key    ${path}`)
     }
     // The daemon's seal comes off last: a crash in between leaves it on, and the same command goes on from there.
-    await cosigner.commit((tx) => acknowledgeRestore(tx, nowMs))
+    await cosigner.commit((tx) => {
+      rebindOwnerSecrets(tx, nowMs)
+      dropApprovals(tx, nowMs)
+      acknowledgeRestore(tx, nowMs)
+    })
     const revoked = await daemon.commit((tx) => {
       const others = revokeOthers(tx, keys, kept, nowMs)
       endGrants(tx, nowMs)
+      revokeWalletSecrets(tx, nowMs)
       disableWebhooks(tx, nowMs)
       acknowledgeRestore(tx, nowMs)
       return others

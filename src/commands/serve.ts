@@ -9,6 +9,7 @@ import { linkViews, worstLinkState } from '../admin/status.ts'
 import { Currencies } from '../chain/currencies.ts'
 import type { Config, Secrets } from '../config/config.ts'
 import { dataDirPaths } from '../config/load-config.ts'
+import { eraseLapsedSecrets } from '../delegation/webhook-secrets.ts'
 import { endExpiredGrants } from '../delegation/end-grants.ts'
 import { walletIdFromBytes } from '../domain/ids.ts'
 import {
@@ -140,7 +141,7 @@ export const composeDaemon = async (
     await joining
     const grants = new GrantCache()
     const send = wireHttpEgress(config)
-    const signIn = wireSignIn({ vault, clock, send, config, secrets })
+    const signIn = wireSignIn({ vault, clock, send, config, secrets, log })
     const sessions = openSessions(vault, clock, config.profilesDirectory, (what, detail) => onAlert('daemon', what, detail))
     closing.push(() => sessions.sessionSigner.close())
     const webhooks = wireWebhooks({ config, vault, clock, send, metrics, log })
@@ -287,6 +288,7 @@ const startHousekeeping = (vault: DaemonVault, engine: SigningEngine, log: Logge
         pruneWebhooks(tx, nowMs, PRUNE_AT_ONCE),
         pruneDelegationTokens(tx, nowMs, PRUNE_AT_ONCE),
       ) === PRUNE_AT_ONCE
+    await eraseLapsedSecrets(vault, nowMs).catch(() => 0)
     // As long as there is more, with a pause for everybody else's commits, or a busy day would never be forgotten.
     while (await vault.commit(pruneSome).catch(() => false)) {
       await sleep(PRUNE_PAUSE_MS, undefined, { signal: ending.signal }).catch(() => undefined)

@@ -9,10 +9,12 @@ import type { ApiKeyDirectory, ApiKeyProofs, ApiKeyRecord } from '../rpc/authent
 import type { IdempotencyStore } from '../rpc/idempotency.ts'
 import type { Denial } from '../rpc/pipeline.ts'
 import type { GrantCache } from '../signing/grant-cache.ts'
-import { requireReleasable } from '../signing/release-again.ts'
+import { requireSessionReleasable } from '../session/release-again.ts'
+import { type KeptAnswer, requireReleasable } from '../signing/release-again.ts'
 import { parseApiKeySecret } from '../vault/api-key-secret.ts'
 import { type ApiKey, authenticateApiKey, getApiKey } from '../vault/api-keys.ts'
 import { appendAudit } from '../vault/audit-chain.ts'
+import type { Reader } from '../vault/store.ts'
 import type { DaemonVault } from '../vault/daemon-vault.ts'
 import { proveDeveloper } from '../user/prove-request.ts'
 import { getProject } from '../vault/projects.ts'
@@ -91,17 +93,21 @@ export const createDirectory = (vault: DaemonVault, grants: GrantCache, clock: C
 
 export const createIdempotencyStore = (vault: DaemonVault, clock: Clock): IdempotencyStore => {
   const nowMs = (): number => Math.trunc(clock.nowMs())
+  const assertReleasable = (reader: Reader, key: KeptAnswer): void => {
+    requireReleasable(reader, key, nowMs())
+    requireSessionReleasable(reader, key, nowMs())
+  }
   return {
     claim: (key, bodyHash) =>
       vault.commit((tx) => {
         const claim = claimRequest(tx, key, bodyHash, nowMs())
-        if (claim.kind === 'done') requireReleasable(tx, key, nowMs())
+        if (claim.kind === 'done') assertReleasable(tx, key)
         return claim
       }),
     finish: (key, response) => vault.commit((tx) => finishRequest(tx, key, response)),
     abandon: (key) => vault.commit((tx) => abandonRequest(tx, key)),
     interrupt: (key) => vault.commit((tx) => interruptRequest(tx, key)),
-    assertReleasable: (key) => requireReleasable(vault.read, key, nowMs()),
+    assertReleasable: (key) => assertReleasable(vault.read, key),
   }
 }
 

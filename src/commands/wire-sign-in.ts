@@ -4,11 +4,15 @@ import type { Clock } from '../domain/clock.ts'
 import { readSettings } from '../domain/project-settings.ts'
 import type { SendHttp } from '../egress/http.ts'
 import { createMailEgress, type SendMail } from '../egress/mail.ts'
+import { logSignInOutage } from '../observe/events.ts'
+import type { Logger } from '../observe/logger.ts'
+import { PacedWarning } from '../observe/paced-warning.ts'
 import type { WebSettings } from '../rpc/cross-origin.ts'
 import { RateLimiter } from '../signing/rate-limiter.ts'
 import { type AccessTokens, createAccessTokens } from '../user/access-tokens.ts'
 import { KeySets } from '../user/key-sets.ts'
 import { OidcServers } from '../user/oidc-servers.ts'
+import type { OnOutage } from '../user/outage.ts'
 import { RateWindows } from '../user/rate-windows.ts'
 import type { SignInNeeds } from '../user/sign-in-needs.ts'
 import type { DaemonVault } from '../vault/daemon-vault.ts'
@@ -34,17 +38,31 @@ export type SignInWiring = {
   readonly send: SendHttp
   readonly config: Config
   readonly secrets: Secrets
+  readonly log: Logger
 }
 
-export const wireSignIn = ({ vault, clock, send, config, secrets }: SignInWiring): SignInNeeds => {
+const OUTAGE_WARNING_MS = 10_000
+
+/** A line in ten seconds of each: what does not answer is asked again and again. */
+const outageReporter = (log: Logger): OnOutage => {
+  const paced = { key_set: new PacedWarning(OUTAGE_WARNING_MS), oidc_provider: new PacedWarning(OUTAGE_WARNING_MS), email: new PacedWarning(OUTAGE_WARNING_MS) }
+  return (what, why) => {
+    const keptBack = paced[what].admit(performance.now())
+    if (keptBack !== undefined) logSignInOutage(log, { what, why, keptBack })
+  }
+}
+
+export const wireSignIn = ({ vault, clock, send, config, secrets, log }: SignInWiring): SignInNeeds => {
+  const onOutage = outageReporter(log)
   const monotonicMs = (): number => Number(clock.monotonicNs() / 1_000n) / 1_000
   return {
     vault,
     clock,
     tokens: createAccessTokens(vault),
-    keySets: new KeySets(send, clock),
-    oidcServers: new OidcServers(send, clock),
+    keySets: new KeySets(send, clock, onOutage),
+    oidcServers: new OidcServers(send, clock, onOutage),
     sendMail: wireMail(config, secrets),
+    onOutage,
     rates: new RateLimiter(monotonicMs),
     windows: new RateWindows(monotonicMs),
   }

@@ -1,7 +1,7 @@
 /** The signing secrets of endpoints: kept by the vault under its root, opened for one attempt. */
 import type { DaemonVault } from '../vault/daemon-vault.ts'
 import type { Tx } from '../vault/store.ts'
-import type { Webhook } from '../vault/webhooks.ts'
+import { listLapsedWebhooks, type Webhook } from '../vault/webhooks.ts'
 import type { SigningSecrets } from './webhook-format.ts'
 
 type Named = Pick<Webhook, 'webhookId'>
@@ -35,6 +35,17 @@ export const writeSecret = (vault: Keeper, tx: Tx, webhook: Named, secret: strin
   if (before === undefined) vault.secrets.remove(tx, previousName(webhook))
   else write(vault, tx, previousName(webhook), before)
   write(vault, tx, currentName(webhook), secret)
+}
+
+/** Erases older secrets whose time is over. They count no longer whether or not this has run. */
+export const eraseLapsedSecrets = async (vault: Pick<DaemonVault, 'read' | 'commit' | 'secrets'>, nowMs: number): Promise<number> => {
+  const lapsed = listLapsedWebhooks(vault.read, nowMs).filter((webhook) => read(vault, previousName(webhook)) !== undefined)
+  if (lapsed.length === 0) return 0
+  return vault.commit((tx) => {
+    const still = listLapsedWebhooks(tx, nowMs)
+    for (const webhook of still) vault.secrets.remove(tx, previousName(webhook))
+    return still.length
+  })
 }
 
 export const removeSecrets = (vault: Keeper, tx: Tx, webhook: Named): void => {

@@ -52,6 +52,9 @@ export type Caller = ApiKeyCaller | EndUserCaller
 
 export const endUserPrincipal = (projectId: ProjectId, userId: UserId): string => `user:${projectId}/${userId}`
 
+/** Of what is stored: whether a principal is a person's. */
+export const isEndUserPrincipal = (principal: string): boolean => principal.startsWith('user:')
+
 /** Who an audit row names as the one who acted. */
 export const actorOf = ({ kind, principal }: Caller): { readonly kind: 'api_key' | 'end_user'; readonly id: string } => ({
   kind: kind === 'end_user' ? 'end_user' : 'api_key',

@@ -119,6 +119,12 @@ export const logWebhookFailed = (
     keptBack: facts.keptBack,
   })
 
+/** Somebody else's server that sign-ins need did not answer as it should, or may not be asked. */
+export const logSignInOutage = (
+  log: Logger,
+  facts: { readonly what: 'key_set' | 'oidc_provider' | 'email'; readonly why: string; readonly keptBack: number },
+): void => log.write('warn', 'sign_in.outage', { what: facts.what, why: facts.why, keptBack: facts.keptBack })
+
 /** Something at one of the two parties that an operator should look at. */
 export const logPartyAlert = (
   log: Logger,

@@ -78,15 +78,16 @@ export const createCosigner = async (data: CosignerWorkerData, main: () => PortE
   const inode = statSync(data.path).ino
   const ownId = partyIdOf(vault.signer.publicKey)
   const seal = new ShareSeal(vault.shareKey(), vault.vaultId)
-  const desk = new OwnerDesk({ vault, clock, partyId: ownId, allowExport: data.allowExport, allowImport: data.allowImport })
+  const alert = (what: string, detail: string): void => {
+    void main().call('alert', { what, detail }).catch(() => undefined)
+  }
+  const { allowExport, allowImport } = data
+  const desk = new OwnerDesk({ vault, clock, partyId: ownId, allowExport, allowImport, alert })
   const store = createCosignerStore(vault, seal, clock, desk)
   const entropy = createEntropy(clock)
   const importKeys = new ImportKeys(entropy, clock)
   contextRandomize(entropy.nonce32())
   setInterval(() => contextRandomize(entropy.nonce32()), RANDOMIZE_MS).unref()
-  const alert = (what: string, detail: string): void => {
-    void main().call('alert', { what, detail }).catch(() => undefined)
-  }
   let links: CosignerLinks | undefined
   let peerId: Uint8Array | undefined
 

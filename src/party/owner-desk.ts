@@ -69,6 +69,8 @@ export type OwnerDeskNeeds = {
   readonly partyId: Uint8Array
   readonly allowExport: boolean
   readonly allowImport: boolean
+  /** For this party's operator. */
+  readonly alert: (what: string, detail: string) => void
 }
 
 /** What an operator's approval is for: one kind and key. */
@@ -92,7 +94,8 @@ export class OwnerDesk {
    */
   async claimWallet(claim: WalletClaim): Promise<void> {
     const timeMs = this.#nowMs()
-    await this.#needs.vault.commit((tx) => {
+    const { vault, alert } = this.#needs
+    await vault.commit((tx) => {
       const { walletId, project, userId } = claim
       const held = getWalletOwner(tx, walletId)
       const isSame = held?.project === project && held.userId === userId
@@ -106,6 +109,7 @@ export class OwnerDesk {
       insertWalletOwner(tx, { walletId, project, userId, createMs: timeMs })
       appendAudit(tx, ownerEvent('wallet.claimed', claim, { type: 'wallet', id: walletIdFromBytes(walletId) }, timeMs))
     })
+    if (claim.secret !== undefined) alert('wallet_secret', `bound for ${claim.project}/${claim.userId} with a wallet`)
   }
 
   /**
@@ -113,7 +117,7 @@ export class OwnerDesk {
    * WALLET_SECRET_REFUSED.
    */
   async changeSecret(order: SecretOrder): Promise<void> {
-    const { partyId, vault } = this.#needs
+    const { partyId, vault, alert } = this.#needs
     const timeMs = this.#nowMs()
     await vault.commit((tx) => {
       const signer = getOwnerSecret(tx, order, order.signedBy)
@@ -129,6 +133,7 @@ export class OwnerDesk {
       if (order.change === 'bind') bindSecret(tx, order, order.publicKey, 'wallet_secret', timeMs)
       else removeSecret(tx, order, order.publicKey, { kind: 'end_user', timeMs })
     })
+    alert('wallet_secret', `${order.change} for ${order.project}/${order.userId} by one of theirs`)
   }
 
   /**
@@ -181,7 +186,8 @@ export class OwnerDesk {
     const signed = firstSecretStatement({ ...claim, partyId: this.#needs.partyId }, publicKey)
     if (!isSignedBy(publicKey, signed, signature)) throw refused('the wallet secret did not sign for itself')
     if (getOwnerSecret(tx, claim, secretIdOf(publicKey)) !== undefined) return
-    if (!isFirst) throw refused('a later wallet secret is signed by one that is in the register')
+    const isLater = !isFirst || listOwnerSecrets(tx, claim).length > 0
+    if (isLater) throw refused('a later wallet secret is signed by one that is in the register')
     bindSecret(tx, claim, publicKey, 'first_wallet', timeMs)
   }
 

@@ -12,7 +12,7 @@ if (parentPort !== null) {
     switch (order.op) {
       case 'sign':
         signing.learn(order.learn)
-        return answer({ id: order.id, value: signing.sign(order.orders) })
+        return answer({ id: order.id, value: signing.sign(order) })
       case 'make':
         return answer({ id: order.id, value: signing.make(order.sessionKeyId, order.kind) })
       case 'seal':

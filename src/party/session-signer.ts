@@ -6,13 +6,14 @@ import { Worker } from 'node:worker_threads'
 import { failure } from '../domain/failure.ts'
 import type { SessionKeyId } from '../domain/ids.ts'
 import type { SealedSecret, SessionSecretPlace } from '../vault/session-secrets.ts'
-import type { KnownSecret, MadeKey, SecretEncoding, SignOrder, SignResult } from './session-signing.ts'
+import { packBytes, unpackBytes } from './packed-bytes.ts'
+import type { KnownSecret, MadeKey, SecretEncoding, SignOrders, SignResults } from './session-signing.ts'
 
 export type SessionSignerData = { readonly vaultId: Uint8Array; readonly ring: Uint8Array }
 
 type Ordered<Op extends string, Args> = { readonly op: Op; readonly id: number } & Args
 export type SessionOrder =
-  | Ordered<'sign', { readonly learn: readonly KnownSecret[]; readonly orders: readonly SignOrder[] }>
+  | Ordered<'sign', SignOrders & { readonly learn: readonly KnownSecret[] }>
   | Ordered<'make', { readonly sessionKeyId: SessionKeyId; readonly kind: 'secp256k1' | 'ed25519' }>
   | Ordered<'seal', { readonly place: SessionSecretPlace; readonly text: Uint8Array; readonly encoding: SecretEncoding }>
   | Ordered<'reveal', { readonly sealed: SealedSecret }>
@@ -26,14 +27,21 @@ export type SessionAnswer = { readonly id: number; readonly value: unknown }
 export type SessionSecret = { readonly sealed: SealedSecret; readonly publicKey: Uint8Array }
 
 type Pending = { readonly resolve: (signature: Uint8Array) => void; readonly reject: (error: Error) => void }
-type Batch = { readonly orders: SignOrder[]; readonly waiting: Pending[]; readonly learn: KnownSecret[] }
+type Batch = {
+  readonly secrets: number[]
+  readonly inputs: Uint8Array[]
+  readonly waiting: Pending[]
+  readonly learn: KnownSecret[]
+}
 type Call = { readonly resolve: (value: never) => void; readonly reject: (error: Error) => void }
 
-const newBatch = (): Batch => ({ orders: [], waiting: [], learn: [] })
+const newBatch = (): Batch => ({ secrets: [], inputs: [], waiting: [], learn: [] })
 const nameOf = ({ sessionKeyId, name, recordVersion }: SessionSecretPlace): string => `${sessionKeyId} ${name} ${recordVersion}`
 
 /** More than any busy set; beyond it all are forgotten and handed over again. */
 const MAX_KNOWN = 10_000
+/** One that it signs and one that waits for it. */
+const MAX_IN_FLIGHT = 2
 const END_WAIT_MS = 1_000
 const LIMITS = { maxOldGenerationSizeMb: 64, maxYoungGenerationSizeMb: 8 }
 
@@ -50,6 +58,7 @@ export class SessionSigner {
   #nextSecret = 1
   #batch = newBatch()
   #isSending = false
+  #inFlight = 0
   #closed = false
 
   /** `shareKey`: a fresh copy at each call, which the thread owns. */
@@ -69,12 +78,10 @@ export class SessionSigner {
   sign({ sealed, publicKey }: SessionSecret, input: Uint8Array): Promise<Uint8Array> {
     return new Promise((resolve, reject) => {
       const secret = this.#numberOf(sealed, publicKey)
-      this.#batch.orders.push({ secret, input })
+      this.#batch.secrets.push(secret)
+      this.#batch.inputs.push(input)
       this.#batch.waiting.push({ resolve, reject })
-      if (this.#isSending) return
-      this.#isSending = true
-      // After every promise of the commit has told whoever waited for it.
-      process.nextTick(() => this.#send())
+      this.#sendSoon()
     })
   }
 
@@ -93,9 +100,10 @@ export class SessionSigner {
     return this.#call({ op: 'reveal', id: this.#next++, sealed })
   }
 
-  /** After the vault's root was rotated. */
+  /** After the vault's root was rotated. Secrets are handed over again, as they are sealed by then. */
   renewShareKey(): void {
     if (this.#worker === undefined) return
+    this.#forgetAll()
     const ring = this.#shareKey()
     this.#worker.postMessage({ op: 'ring', ring } satisfies SessionOrder, [])
     ring.fill(0)
@@ -130,31 +138,52 @@ export class SessionSigner {
 
   #forgetAll(): void {
     // Orders of the batch that is being gathered name them still.
-    if (this.#batch.orders.length > 0) this.#send()
+    if (this.#batch.secrets.length > 0) this.#send()
     this.#worker?.postMessage({ op: 'forget', numbers: [...this.#known.values()] } satisfies SessionOrder, [])
     this.#known.clear()
   }
 
+  /** Sends what was asked for so far, instead of at the end of the turn. */
+  sendNow(): void {
+    if (this.#inFlight < MAX_IN_FLIGHT) this.#send()
+  }
+
+  /** What comes while the thread has enough to do travels together when it has not. */
+  #sendSoon(): void {
+    if (this.#isSending || this.#inFlight >= MAX_IN_FLIGHT) return
+    this.#isSending = true
+    // After every promise of the commit has told whoever waited for it.
+    process.nextTick(() => this.#send())
+  }
+
   #send(): void {
-    const { orders, waiting, learn } = this.#batch
+    const { secrets, inputs, waiting, learn } = this.#batch
     this.#batch = newBatch()
     this.#isSending = false
-    if (orders.length === 0) return
-    const order: SessionOrder = { op: 'sign', id: this.#next++, learn, orders }
-    this.#call<SignResult[]>(order).then(
-      (results) => {
-        for (const [at, { resolve, reject }] of waiting.entries()) {
-          const signature = results[at]
-          if (signature === undefined) {
-            this.#onAlert('session_key', 'a stored session secret does not open or does not sign')
-            reject(gone())
-          } else resolve(signature)
-        }
-      },
-      (error: Error) => {
-        for (const { reject } of waiting) reject(error)
-      },
-    )
+    if (secrets.length === 0) return
+    this.#inFlight += 1
+    const order: SessionOrder = { op: 'sign', id: this.#next++, learn, secrets, inputs: packBytes(inputs) }
+    this.#call<SignResults>(order)
+      .finally(() => {
+        this.#inFlight -= 1
+        if (this.#batch.secrets.length > 0) this.#sendSoon()
+      })
+      .then(
+        (results) => this.#settle(waiting, unpackBytes(results)),
+        (error: Error) => {
+          for (const { reject } of waiting) reject(error)
+        },
+      )
+  }
+
+  #settle(waiting: readonly Pending[], signatures: readonly Uint8Array[]): void {
+    for (const [at, { resolve, reject }] of waiting.entries()) {
+      const signature = signatures[at]
+      if (signature === undefined || signature.length === 0) {
+        this.#onAlert('session_key', 'a stored session secret does not open or does not sign')
+        reject(gone())
+      } else resolve(signature)
+    }
   }
 
   #call<T>(order: Exclude<SessionOrder, { readonly op: 'forget' | 'ring' | 'end' }>, transfer: ArrayBuffer[] = []): Promise<T> {

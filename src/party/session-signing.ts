@@ -3,8 +3,9 @@
  * the last signature of one batch, in buffers that are overwritten then; nothing secret leaves the thread.
  */
 import { createHmac, createPrivateKey, createPublicKey, randomBytes, sign, type KeyObject } from 'node:crypto'
-import { isSecretKey, publicKeyOf, signRecoverable } from '../engine/curve/ecdsa.ts'
+import { isSecretKey, publicKeyOf, signRecoverable, uncompressedKey } from '../engine/curve/ecdsa.ts'
 import type { SessionKeyId } from '../domain/ids.ts'
+import { packBytes, type PackedBytes, unpackBytes } from './packed-bytes.ts'
 import { decodeBase64, decodeHex } from './secret-text.ts'
 import {
   KEY_SECRET,
@@ -17,14 +18,15 @@ import {
 
 /** A secret that was handed over once and is named by its number from then on. */
 export type KnownSecret = { readonly number: number; readonly sealed: SealedSecret; readonly publicKey: Uint8Array }
-/** `input`: 32 bytes of digest for secp256k1, otherwise the message. */
-export type SignOrder = { readonly secret: number; readonly input: Uint8Array }
-/** r ‖ s ‖ v, an Ed25519 signature, or a MAC; `undefined` where the secret does not open or does not sign. */
-export type SignResult = Uint8Array | undefined
+/** What each of some orders is signed with, and their inputs: 32 bytes of digest for secp256k1, otherwise the message. */
+export type SignOrders = { readonly secrets: readonly number[]; readonly inputs: PackedBytes }
+/** r ‖ s ‖ v, Ed25519 signatures, or MACs, in the order of the orders; empty where the secret does not open or sign. */
+export type SignResults = PackedBytes
 
 export type MadeKey = { readonly publicKey: Uint8Array; readonly sealed: SealedSecret }
 export type SecretEncoding = 'base64' | 'hex' | 'utf8'
 
+const NOTHING = new Uint8Array(0)
 const ED25519_PKCS8 = Buffer.from('302e020100300506032b657004220420', 'hex')
 const SEED_BYTES = 32
 
@@ -118,7 +120,10 @@ export class SessionSigning {
   }
 
   learn(secrets: readonly KnownSecret[]): void {
-    for (const secret of secrets) this.#known.set(secret.number, secret)
+    for (const secret of secrets) {
+      const isPoint = secret.sealed.kind === 'secp256k1'
+      this.#known.set(secret.number, isPoint ? { ...secret, publicKey: uncompressedKey(secret.publicKey) } : secret)
+    }
   }
 
   forget(numbers: readonly number[]): void {
@@ -126,26 +131,27 @@ export class SessionSigning {
   }
 
   /** In the order of `orders`. Each secret is opened once for all of its orders. */
-  sign(orders: readonly SignOrder[]): SignResult[] {
-    const results: SignResult[] = Array.from({ length: orders.length })
+  sign({ secrets, inputs }: SignOrders): SignResults {
+    const messages = unpackBytes(inputs)
+    const results: Uint8Array[] = secrets.map(() => NOTHING)
     const bySecret = new Map<number, number[]>()
-    for (const [at, { secret }] of orders.entries()) {
+    for (const [at, secret] of secrets.entries()) {
       const places = bySecret.get(secret)
       if (places === undefined) bySecret.set(secret, [at])
       else places.push(at)
     }
-    for (const [number, places] of bySecret) this.#signWith(number, places, orders, results)
-    return results
+    for (const [number, places] of bySecret) this.#signWith(number, places, messages, results)
+    return packBytes(results)
   }
 
-  #signWith(number: number, places: readonly number[], orders: readonly SignOrder[], results: SignResult[]): void {
+  #signWith(number: number, places: readonly number[], messages: readonly Uint8Array[], results: Uint8Array[]): void {
     const known = this.#known.get(number)
     if (known === undefined || known.sealed.kind === 'text') return
     let secret: Uint8Array | undefined
     try {
       secret = openSessionSecret(this.#ring, this.#vaultId, known.sealed)
       const signOne = openSignerOf(known.sealed.kind, secret, known.publicKey)
-      for (const at of places) results[at] = signOne((orders[at] as SignOrder).input)
+      for (const at of places) results[at] = signOne(messages[at] ?? NOTHING)
     } catch {
       // What has no result is refused by who asked; the secret itself is never part of an error.
     } finally {

@@ -17,6 +17,8 @@ type Response = MessageInitShape<typeof SignActionStreamResponseSchema>
 
 const { signAction } = SessionKeyService.method
 const ID_MAX_BYTES = 128
+/** More than the other fields of an action can have. */
+const OTHER_FIELDS_BYTES = 256
 
 const refusal = (itemId: string, error: unknown, timing = ''): Response => ({
   itemId,
@@ -36,14 +38,16 @@ const openItem =
       const missing = violation('action', 'is required')
       return { id: itemId, bytes: 0, work: async () => () => refusal(itemId, missing) }
     }
-    const bytes = toBinary(signAction.input, action)
+    // Only a request that may come again is compared with itself.
+    const bytes = action.requestId === '' ? undefined : toBinary(signAction.input, action)
+    const size = bytes?.length ?? Buffer.byteLength(action.actionJson) + OTHER_FIELDS_BYTES
     return {
       id: itemId,
-      bytes: bytes.length,
+      bytes: size,
       work: async () => {
         try {
           const limitBytes = maxRequestBytes(signAction)
-          if (bytes.length > limitBytes) throw failure('REQUEST_TOO_LARGE', { limitBytes })
+          if (size > limitBytes) throw failure('REQUEST_TOO_LARGE', { limitBytes })
           const answer = await stream.run(signAction, action, bytes)
           const { timing } = answer
           if ('refusal' in answer) return () => refusal(itemId, answer.refusal, timing)

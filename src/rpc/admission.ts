@@ -19,6 +19,9 @@ export const DEFAULT_ADMISSION: Omit<AdmissionLimits, 'maxInFlight'> = {
   queueWaitMs: 250,
 }
 
+/** Reserved places that cancels do not take. */
+const KEPT_PLACES = 16
+
 type Waiting = { readonly admit: () => void; readonly timer: NodeJS.Timeout }
 
 const overloaded = (retryAfterMs: number) => failure('OVERLOADED', { retryAfterMs })
@@ -35,6 +38,11 @@ export class Admission {
 
   get inFlight(): number {
     return this.#inFlight + this.#reservedInFlight
+  }
+
+  /** Where a cancel goes: a reserved place, as long as enough of those are left for what stops more than an order. */
+  laneOfUrgent(): Lane {
+    return this.#reservedInFlight < this.#limits.maxReservedInFlight - KEPT_PLACES ? 'reserved' : 'normal'
   }
 
   /** Resolves, or returns undefined at once, when the call may run; `leave` must follow. Throws OVERLOADED. */

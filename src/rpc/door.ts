@@ -130,11 +130,11 @@ export class Door {
     const { keyProofs } = this.#needs
     const { token, needsDeveloperAuth } = duty
     if (token !== undefined) {
-      const { reqHash, publicKey, tokenId, expireMs } = token
+      const { reqHash, publicKey, tokenId, issuedMs, expireMs: untilMs } = token
       const raw = reqHash === undefined ? undefined : readRawRequest(context)
       if (reqHash !== undefined && (raw === undefined || !isHashOf(reqHash, raw)))
         throw failure('API_KEY_TOKEN_INVALID', { detail: 'body' })
-      if (!(await keyProofs.useToken({ publicKey, tokenId, untilMs: expireMs }))) throw failure('API_KEY_TOKEN_REPLAYED', {})
+      if (!(await keyProofs.useToken({ publicKey, tokenId, issuedMs, untilMs }))) throw failure('API_KEY_TOKEN_REPLAYED', {})
     }
     if (!needsDeveloperAuth || !usesWallets(rule)) return
     const shown = readHeader(context, 'x-developer-auth')

@@ -52,7 +52,7 @@ type Origin = {
   readonly timeoutMs: number | undefined
   readonly stages: StageTimes
   /** The serialized request, where it is at hand. */
-  readonly bytes?: Uint8Array
+  readonly bytes?: Uint8Array | undefined
 }
 
 /** Every request for a signature says what to do without a presignature, or which action it is of. */
@@ -70,6 +70,8 @@ const ruleOf = (service: KeyedService, desc: DescMethod): PublicRule | KeyedRule
 }
 
 type Timed = { readonly signal: AbortSignal; readonly timeoutMs: number; readonly stages: StageTimes }
+const inLane = (keyed: Keyed, lane: Lane): Keyed => ({ ...keyed, rule: { ...keyed.rule, lane } })
+
 type RunItem = (desc: DescMethod, request: AnyRequest, origin: Origin) => Promise<ItemAnswer>
 type SigningFields = { readonly poolMode?: PoolMode; readonly notAfter?: Parameters<typeof fromTimestamp>[0] }
 
@@ -208,7 +210,9 @@ export class Pipeline {
   /** What one request passes between authentication and release, whether it came alone or on a stream. */
   async #perform(keyed: Keyed, handler: AnyUnary, request: AnyRequest, origin: Origin) {
     const { authenticated, client, stages } = origin
-    const laned = isUrgentRequest(keyed.desc, request) ? { ...keyed, rule: { ...keyed.rule, lane: 'reserved' as const } } : keyed
+    const isUrgent = isUrgentRequest(keyed.desc, request)
+    const laned = isUrgent ? inLane(keyed, 'reserved') : keyed
+    const placed = isUrgent ? inLane(keyed, this.#admission.laneOfUrgent()) : keyed
     const caller = await this.#door.letIn({ ...laned, request }, authenticated, origin.context)
     const notAfterMs = fromTimestamp((request as SigningFields).notAfter) ?? Infinity
     const leftMs = Math.min(origin.timeoutMs ?? Infinity, notAfterMs - this.#needs.clock.nowMs())
@@ -217,7 +221,7 @@ export class Pipeline {
     const { abandonSignal: stopSignal } = this.#needs
     using limit = new CallLimit({ client, stopSignal, timeoutMs, kind: 'unary' })
     const call = this.#openCall(keyed, caller, request, { signal: limit.signal, timeoutMs, stages })
-    return { response: await limit.race(this.#work(laned, handler, request, call, origin.bytes)), call }
+    return { response: await limit.race(this.#work(placed, handler, request, call, origin.bytes)), call }
   }
 
   /** One item of a stream. Never rejects; what it may be released on is the stream's to check. */

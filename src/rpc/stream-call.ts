@@ -23,7 +23,7 @@ export type ItemAnswer = {
 
 export type StreamCall = {
   /** Runs a request as the unary RPC it belongs to, under the same rules. Never rejects. */
-  readonly run: (method: DescMethod, request: Message, bytes: Uint8Array) => Promise<ItemAnswer>
+  readonly run: (method: DescMethod, request: Message, bytes: Uint8Array | undefined) => Promise<ItemAnswer>
   /** Something was read or answered. */
   readonly touch: () => void
   /** Why nothing more is to be read. */

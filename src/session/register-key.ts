@@ -5,7 +5,7 @@
  */
 import { createHash } from 'node:crypto'
 import type { Call } from '../domain/call.ts'
-import { failure } from '../domain/failure.ts'
+import { failure, type FailureReason, isFailure } from '../domain/failure.ts'
 import type { LoadedProfile, RequestContext, SignedRequest, SigningStep } from '../payload/profile/loaded-profile.ts'
 import type { NoncePolicy } from '../payload/profile/profile.ts'
 import type { SigningContent } from '../payload/signing-payload.ts'
@@ -62,13 +62,25 @@ export const registerKey = async (needs: SessionNeeds, call: Call, plan: () => K
     passage.check()
     return answerOf(needs, made)
   } catch (error) {
-    // Whether the wallet has signed may be in doubt: under a request id the key waits for the repeat, otherwise it goes.
-    if (call.requestId === undefined) await vault.commit((tx) => deleteCreatingSessionKey(tx, key.sessionKeyId)).catch(() => false)
+    // Where the wallet may have signed, the key waits for the repeat, if there can be one; otherwise it goes.
+    if (call.requestId === undefined || !isInDoubt(error)) await vault.commit((tx) => deleteCreatingSessionKey(tx, key.sessionKeyId)).catch(() => false)
     throw error
   } finally {
     passage.leave()
   }
 }
+
+const IN_DOUBT: ReadonlySet<FailureReason> = new Set([
+  'OUTCOME_UNKNOWN',
+  'COSIGNER_UNAVAILABLE',
+  'DEADLINE_EXCEEDED',
+  'CANCELLED',
+  'SHUTTING_DOWN',
+  'AUDIT_UNAVAILABLE',
+  'INTERNAL',
+])
+
+const isInDoubt = (error: unknown): boolean => !isFailure(error) || IN_DOUBT.has(error.reason)
 
 const answerOf = ({ vault, clock }: SessionNeeds, key: SessionKey): RegisteredKey => {
   const { http, sequence } = registrationOf(key)

@@ -2,8 +2,9 @@
  * An answer that is kept for repetitions leaves the daemon once more when it is asked for again. A signature is then
  * released under what stands now: behind a freeze, or of a wallet that was archived or suspended since, it stays.
  */
+import { isEndUserPrincipal } from '../domain/call.ts'
 import { failure } from '../domain/failure.ts'
-import { parseApiKeyId, type RequestId, walletIdFromBytes } from '../domain/ids.ts'
+import { type RequestId, walletIdFromBytes } from '../domain/ids.ts'
 import { requireNotFrozen } from '../vault/freezes.ts'
 import { requireActiveGrant } from '../vault/grants.ts'
 import { findIntent } from '../vault/intents.ts'
@@ -27,8 +28,8 @@ export const requireReleasable = (reader: Reader, { caller, method, requestId }:
     { scope: 'wallet', id: walletId },
     { scope: 'api_key', id: caller },
   ])
-  // An end user is named as such; an API key uses another's wallet under a grant that stands now.
-  if (wallet.ownerType === 'end_user' && parseApiKeyId(caller) !== undefined) requireActiveGrant(reader, wallet, nowMs)
+  // Its owner signs with it by themselves; everybody else under a grant that stands now.
+  if (wallet.ownerType === 'end_user' && !isEndUserPrincipal(caller)) requireActiveGrant(reader, wallet, nowMs)
   if (wallet.state === 'ARCHIVED') throw failure('WALLET_ARCHIVED', { walletId })
   if (wallet.state === 'SUSPENDED') throw failure('WALLET_SUSPENDED', { walletId })
 }

@@ -16,7 +16,7 @@ import {
   readText,
   readTime,
 } from './compact-jwt.ts'
-import { MAX_AHEAD_MS, sameUri } from './request-token.ts'
+import { isSameUri, MAX_AHEAD_MS } from './request-token.ts'
 
 const isKeyId = (value: JsonValue): boolean => typeof value === 'string' && parseApiKeyId(value) !== undefined
 
@@ -28,6 +28,7 @@ export type ApiKeyTokenFlaw = 'malformed' | 'audience' | 'uris' | 'expired' | 'n
 
 export type ApiKeyToken = {
   readonly tokenId: string
+  readonly issuedMs: number
   readonly expireMs: number
   /** Undefined where the token is for any body. */
   readonly reqHash: string | undefined
@@ -44,13 +45,15 @@ const isForUs = (claims: JsonObject): boolean => {
   return isJsonArray(audience) ? audience.includes(AUDIENCE) : audience === AUDIENCE
 }
 
-const readExpiry = (claims: JsonObject, nowMs: number): number | ApiKeyTokenFlaw => {
+type Times = Pick<ApiKeyToken, 'issuedMs' | 'expireMs'>
+
+const readTimes = (claims: JsonObject, nowMs: number): Times | ApiKeyTokenFlaw => {
   const [notBeforeMs, expireMs] = [readTime(claims, 'nbf'), readTime(claims, 'exp')]
   const issuedMs = claims.has('iat') ? readTime(claims, 'iat') : notBeforeMs
   if (notBeforeMs === undefined || expireMs === undefined || issuedMs === undefined) return 'malformed'
   if (expireMs - Math.min(issuedMs, notBeforeMs) > MAX_LIFE_MS) return 'malformed'
   if (notBeforeMs > nowMs + MAX_AHEAD_MS || issuedMs > nowMs + MAX_AHEAD_MS) return 'not_yet_valid'
-  return expireMs <= nowMs ? 'expired' : expireMs
+  return expireMs <= nowMs ? 'expired' : { issuedMs: Math.min(issuedMs, notBeforeMs), expireMs }
 }
 
 const isSigned = (token: CompactJwt, { algorithm, key }: ApiKeyVerifier): boolean =>
@@ -82,8 +85,8 @@ export const verifyApiKeyToken = (
   const isWhole = readText(claims, 'sub') === readText(header, 'kid') && readText(claims, 'iss') !== undefined
   if (!isWhole || isHashMalformed || shownUri === undefined) return 'malformed'
   if (!isForUs(claims)) return 'audience'
-  const expireMs = readExpiry(claims, nowMs)
-  if (typeof expireMs === 'string') return expireMs
-  if (sameUri(shownUri) !== sameUri(uri)) return 'uris'
-  return { tokenId: readText(header, 'nonce') ?? '', expireMs, reqHash }
+  const times = readTimes(claims, nowMs)
+  if (typeof times === 'string') return times
+  if (!isSameUri(shownUri, uri)) return 'uris'
+  return { tokenId: readText(header, 'nonce') ?? '', ...times, reqHash }
 }

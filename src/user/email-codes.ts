@@ -12,6 +12,11 @@ const MINUTE_MS = 60_000
 const PER_PROJECT_AND_MINUTE = 300
 const PER_PEER_AND_MINUTE = 30
 const TRIES_PER_PEER_AND_MINUTE = 60
+/** To one address, from one peer: so that one who asks in another's name does not use up what the other may ask. */
+const PER_ADDRESS = [
+  { name: 'emails_per_address', most: 5, windowMs: 15 * MINUTE_MS },
+  { name: 'emails_per_address_and_day', most: 20, windowMs: 1_440 * MINUTE_MS },
+] as const
 
 /** ASCII only: what looks like another letter is none. Longer local parts and quoted ones are nobody's. */
 const EMAIL = /^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z]{2,63}$/
@@ -26,8 +31,10 @@ const parseEmail = (text: string): string => {
 }
 
 /** Begins nothing without a place in every limit, so that one who has none left learns nothing of the others. */
-const takeRoom = ({ windows }: SignInNeeds, { projectId }: VisitedProject, peerAddress: string | undefined): void => {
-  windows.take(`emails_per_peer ${networkOf(peerAddress)}`, PER_PEER_AND_MINUTE, MINUTE_MS)
+const takeRoom = ({ windows }: SignInNeeds, { projectId }: VisitedProject, peerAddress: string | undefined, email: string): void => {
+  const peer = networkOf(peerAddress)
+  windows.take(`emails_per_peer ${peer}`, PER_PEER_AND_MINUTE, MINUTE_MS)
+  for (const { name, most, windowMs } of PER_ADDRESS) windows.take(`${name} ${peer} ${projectId} ${email}`, most, windowMs)
   windows.take(`emails_per_project ${projectId}`, PER_PROJECT_AND_MINUTE, MINUTE_MS)
 }
 
@@ -42,6 +49,7 @@ const deliver = async (needs: SignInNeeds, sender: string, email: string, { code
     await needs.sendMail?.({ senderName: sender, to: email, subject: `Sign in to ${sender}`, text: textOf(sender, code.reveal()), signal })
   } catch (error) {
     if (!(error instanceof EgressError)) throw error
+    needs.onOutage('email', error.fault)
     throw failure('EMAIL_UNAVAILABLE', {})
   }
 }
@@ -61,7 +69,7 @@ export const startEmailCode = async (
   if (settings.emailSignIn === undefined) throw failure('SIGN_IN_NOT_ENABLED', { method: 'email' })
   if (needs.sendMail === undefined) throw failure('EMAIL_UNAVAILABLE', {})
   const email = parseEmail(args.email)
-  takeRoom(needs, visited, visitor.peerAddress)
+  takeRoom(needs, visited, visitor.peerAddress, email)
   const flow = await needs.vault.commit((tx) => {
     const nowMs = Math.trunc(needs.clock.nowMs())
     const waitMs = emailFlowWaitMs(tx, { project, email, nowMs })

@@ -7,6 +7,7 @@ import type { Clock } from '../domain/clock.ts'
 import { failure } from '../domain/failure.ts'
 import type { SignatureAlgorithm } from '../domain/project-settings.ts'
 import type { SendHttp } from '../egress/http.ts'
+import { faultIn, type OnOutage } from './outage.ts'
 import { JwtRefused } from './strict-jwt.ts'
 
 /** A key and what it may be used for. */
@@ -92,12 +93,14 @@ type Known = {
 
 export class KeySets {
   readonly #send: SendHttp
+  readonly #onOutage: OnOutage
   readonly #nowMs: () => number
   readonly #sets = new Map<string, Known>()
   #fetches = 0
 
-  constructor(send: SendHttp, clock: Clock) {
+  constructor(send: SendHttp, clock: Clock, onOutage: OnOutage = () => {}) {
     this.#send = send
+    this.#onOutage = onOutage
     this.#nowMs = () => Number(clock.monotonicNs() / 1_000_000n)
   }
 
@@ -141,11 +144,15 @@ export class KeySets {
       const { status, body } = await this.#send({ ...request, timeoutMs: FETCH_MS, maxResponseBytes: MAX_BYTES })
       const keys = status === 200 ? parseKeySet(body) : undefined
       // A set without a single usable key is somebody's mistake; what was there before is kept for its hour.
-      if (keys === undefined || keys.length === 0) return
+      if (keys === undefined || keys.length === 0) {
+        this.#onOutage('key_set', status === 200 ? 'no usable key' : `status ${status}`)
+        return
+      }
       known.keys = keys
       known.readMs = this.#nowMs()
-    } catch {
+    } catch (error) {
       // Whether what is known will do is decided by its age.
+      this.#onOutage('key_set', faultIn(error))
     }
   }
 }

@@ -17,6 +17,7 @@ import type { Clock } from '../domain/clock.ts'
 import { failure } from '../domain/failure.ts'
 import { EgressError } from '../egress/egress-error.ts'
 import type { SendHttp } from '../egress/http.ts'
+import { faultIn, type OnOutage } from './outage.ts'
 
 const TIMEOUT_MS = 5_000
 const MAX_BYTES = 65_536
@@ -77,11 +78,13 @@ const isFromEgress = (error: unknown): boolean =>
 
 export class OidcServers {
   readonly #fetch: CustomFetch
+  readonly #onOutage: OnOutage
   readonly #nowMs: () => number
   readonly #servers = new Map<string, Known>()
 
-  constructor(send: SendHttp, clock: Clock) {
+  constructor(send: SendHttp, clock: Clock, onOutage: OnOutage = () => {}) {
     this.#fetch = guardedFetch(send)
+    this.#onOutage = onOutage
     this.#nowMs = () => Number(clock.monotonicNs() / 1_000_000n)
   }
 
@@ -113,7 +116,10 @@ export class OidcServers {
       if (idToken === undefined) throw failure('OIDC_REFUSED', { provider, detail: 'no_id_token' })
       return idToken
     } catch (error) {
-      if (isFromEgress(error)) throw failure('OIDC_PROVIDER_UNAVAILABLE', { provider })
+      if (isFromEgress(error)) {
+        this.#onOutage('oidc_provider', faultIn(error))
+        throw failure('OIDC_PROVIDER_UNAVAILABLE', { provider })
+      }
       if (error instanceof ResponseBodyError) throw failure('OIDC_REFUSED', { provider, detail: nameOf(error.error) })
       if (error instanceof Error && error.name !== 'Failure') throw failure('OIDC_REFUSED', { provider, detail: 'response' })
       throw error
@@ -147,8 +153,9 @@ export class OidcServers {
       const configuration = await discovery(new URL(issuer), 'discovery', undefined, None(), options)
       known.metadata = configuration.serverMetadata()
       known.readMs = this.#nowMs()
-    } catch {
+    } catch (error) {
       // What was read before stays; without it the provider is unavailable.
+      this.#onOutage('oidc_provider', faultIn(error))
     }
   }
 }

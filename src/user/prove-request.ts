@@ -45,7 +45,7 @@ const useProof = async <S extends Signer>(
   const verified = verifyRequestToken(proof.token, signers, proof, nowMs)
   if (typeof verified === 'string') throw failure(invalid, { detail: verified })
   const { signer, tokenId, issuedMs } = verified
-  const used = { publicKey: signer.spki, tokenId, untilMs: useUntilMs(issuedMs) }
+  const used = { publicKey: signer.spki, tokenId, issuedMs, untilMs: useUntilMs(issuedMs) }
   const isNew = await needs.vault.commit((tx) => useToken(tx, used, nowMs))
   if (!isNew) throw failure(replayed, {})
   return signer

@@ -1,6 +1,7 @@
 /** Going on with a session, and ending it. */
 import { failure } from '../domain/failure.ts'
-import type { ProjectId, RequestId } from '../domain/ids.ts'
+import type { RequestId } from '../domain/ids.ts'
+import type { ProjectSettings } from '../domain/project-settings.ts'
 import type { Tx } from '../vault/store.ts'
 import {
   endSession,
@@ -13,7 +14,7 @@ import {
 import type { AccessTokenDraft } from './access-tokens.ts'
 import { recordUserEvent, REFRESH_TOKEN_LIFE_MS, type SignedIn } from './begin-session.ts'
 import { requireEndUser } from './end-user-view.ts'
-import { type SignInNeeds, type Visitor, visitProject } from './sign-in-needs.ts'
+import { type SignInNeeds, type VisitedProject, type Visitor, visitProject } from './sign-in-needs.ts'
 
 type Refreshing = { readonly refreshToken: string; readonly requestId: RequestId | undefined }
 
@@ -31,13 +32,21 @@ const endReused = (tx: Tx, session: UserSession, nowMs: number): Outcome => {
   return { kind: 'reused' }
 }
 
-const refresh = (needs: SignInNeeds, tx: Tx, project: ProjectId, { refreshToken: text, requestId }: Refreshing): Outcome => {
+/** What a project turned off nobody goes on with, either. */
+const requireMethod = (settings: ProjectSettings, { method }: UserSession): void => {
+  const isOn = method === 'email' ? settings.emailSignIn !== undefined : method === 'oidc' && settings.oidcProviders.length > 0
+  if (!isOn) throw failure('SIGN_IN_NOT_ENABLED', { method })
+}
+
+const refresh = (needs: SignInNeeds, tx: Tx, visited: VisitedProject, { refreshToken: text, requestId }: Refreshing): Outcome => {
+  const { projectId: project, settings } = visited
   const nowMs = Math.trunc(needs.clock.nowMs())
   const by = { project, requestId, nowMs }
   const found = findRefreshToken(tx, text, by)
   if (found.kind === 'unknown' || found.kind === 'ended') throw failure('REFRESH_TOKEN_INVALID', {})
   if (found.kind === 'expired') throw failure('REFRESH_TOKEN_EXPIRED', { expireTime: new Date(found.expireMs).toISOString() })
   if (found.kind === 'used' && !found.isRepeat) return endReused(tx, found.session, nowMs)
+  requireMethod(settings, found.session)
   const rotated = rotateRefreshToken(tx, found.session, { ...by, text, expireMs: nowMs + REFRESH_TOKEN_LIFE_MS })
   const { session } = rotated
   const details = { session: session.sessionId }
@@ -46,12 +55,13 @@ const refresh = (needs: SignInNeeds, tx: Tx, project: ProjectId, { refreshToken:
 }
 
 /**
- * Refuses: REFRESH_TOKEN_INVALID, REFRESH_TOKEN_EXPIRED, REFRESH_TOKEN_REUSED, and as `visitProject`. A request whose
+ * Refuses: REFRESH_TOKEN_INVALID, REFRESH_TOKEN_EXPIRED, REFRESH_TOKEN_REUSED, SIGN_IN_NOT_ENABLED, and as `visitProject`. A request whose
  * answer was lost may be asked again under its request id within a minute.
  */
 export const refreshAccessToken = async (needs: SignInNeeds, visitor: Visitor, args: Refreshing): Promise<SignedIn> => {
-  const { projectId: project } = visitProject(needs, visitor)
-  const outcome = await needs.vault.commit((tx) => refresh(needs, tx, project, args))
+  const visited = visitProject(needs, visitor)
+  const { projectId: project } = visited
+  const outcome = await needs.vault.commit((tx) => refresh(needs, tx, visited, args))
   if (outcome.kind === 'reused') throw failure('REFRESH_TOKEN_REUSED', {})
   return {
     endUser: requireEndUser(needs.vault.read, project, outcome.session.userId),

@@ -9,6 +9,7 @@ import { getProject } from '../vault/projects.ts'
 import type { AccessTokens } from './access-tokens.ts'
 import type { KeySets } from './key-sets.ts'
 import type { OidcServers } from './oidc-servers.ts'
+import type { OnOutage } from './outage.ts'
 import type { RateWindows } from './rate-windows.ts'
 
 export type SignInNeeds = {
@@ -19,6 +20,7 @@ export type SignInNeeds = {
   readonly oidcServers: OidcServers
   /** Undefined where the daemon was not told how. */
   readonly sendMail: SendMail | undefined
+  readonly onOutage: OnOutage
   readonly rates: RateLimiter
   readonly windows: RateWindows
 }

@@ -37,6 +37,11 @@ export const addApproval = (tx: Tx, approval: OperatorApproval, timeMs: number):
   moved(tx, row.wallet_id, { removed: [], added: [leafOf(tx, { ...row, mac })] }, 'GIVEN', timeMs)
 }
 
+/** After a restore: which were used since, nobody knows. */
+export const dropApprovals = (tx: Tx, timeMs: number): void => {
+  for (const { approval_id } of tx.all<Row>('SELECT * FROM operator_approvals')) takeApproval(tx, approval_id, timeMs)
+}
+
 /** The approval, which is used up once the transaction stands; the caller refuses by throwing. */
 export const takeApproval = (tx: Tx, approvalId: Uint8Array, timeMs: number): OperatorApproval | undefined => {
   const row = tx.one<Row>('SELECT * FROM operator_approvals WHERE approval_id = ?', approvalId)

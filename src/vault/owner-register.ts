@@ -146,6 +146,19 @@ export const deleteOwnerSecret = (tx: Tx, { project, userId }: Owner, secretId: 
 }
 
 /**
+ * After a restore: every secret is as if it had been bound now, so that whoever took one out since has the time to do it
+ * again before it exports. Answers how many.
+ */
+export const rebindOwnerSecrets = (tx: Tx, timeMs: number): number => {
+  const secrets = tx.all<SecretRow>('SELECT * FROM owner_secrets').map((row) => toSecret(tx, row))
+  for (const secret of secrets) {
+    deleteOwnerSecret(tx, secret, secret.secretId, timeMs)
+    insertOwnerSecret(tx, { ...secret, bindMs: timeMs })
+  }
+  return secrets.length
+}
+
+/**
  * The wallet never came to be, so its owner has it not. The secrets that came with the user's only wallet go too: the
  * next wallet is the first again.
  */

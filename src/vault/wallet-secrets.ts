@@ -146,6 +146,10 @@ export const putWalletSecret = (tx: Tx, secret: NewWalletSecret): readonly Walle
   return gone
 }
 
+/** Takes away every user's; answers them. */
+export const deleteEveryWalletSecret = (tx: Tx): readonly WalletSecret[] =>
+  tx.all<Row>('SELECT * FROM wallet_secrets ORDER BY number').map((row) => remove(tx, row))
+
 /** Takes one away for good; answers it. Refuses: WALLET_SECRET_NOT_FOUND. */
 export const deleteWalletSecret = (tx: Tx, { project, userId }: WalletSecretHolder, walletSecretId: string): WalletSecret => {
   const row = tx.all<Row>(READ, project, userId).find((one) => one.wallet_secret_id === walletSecretId)

@@ -208,6 +208,12 @@ export const updateWebhook = (tx: Tx, webhookId: WebhookId, edit: WebhookChange,
     previous_until_ms: edit.previousUntilMs === undefined ? row.previous_until_ms : BigInt(edit.previousUntilMs),
   }))
 
+const LAPSED = 'SELECT * FROM webhooks WHERE previous_until_ms > 0 AND previous_until_ms <= ? ORDER BY number'
+
+/** Those whose secret before the newest counts no longer. */
+export const listLapsedWebhooks = (reader: Reader, nowMs: number): Webhook[] =>
+  reader.all<Row>(LAPSED, nowMs).map((row) => toWebhook(reader, row))
+
 const ALL_ACTIVE = `SELECT * FROM webhooks WHERE state = 'ACTIVE' ORDER BY number`
 
 /** Turns every webhook off that is told; answers them. */

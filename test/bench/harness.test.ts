@@ -67,6 +67,16 @@ describe('npm run bench', () => {
       expect(valueOf(figures, `profile.${name}_us`)).toBeGreaterThan(0)
   }, 60_000)
 
+  it('-- --session prints what each scheme does, alone and on a stream, beside the echo', async () => {
+    const { code, errors, figures } = await runBench(['--session', '--quick'])
+    expect(code, errors).toBe(0)
+    expectSound(figures)
+    for (const scheme of ['secp256k1', 'ed25519', 'hmac']) {
+      for (const figure of ['c1_p50_ms', 'c128_rps', 'of_echo', 'stream_rps'])
+        expect(valueOf(figures, `session.${scheme}.${figure}`)).toBeGreaterThan(0)
+    }
+  }, 60_000)
+
   it('-- --scale makes wallets in bulk that are found, listed and signed with like any other', async () => {
     const { code, errors, figures } = await runBench(['--scale', '--quick'])
     expect(code, errors).toBe(0)

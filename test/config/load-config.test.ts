@@ -126,6 +126,28 @@ describe('contradictions', () => {
       expect(() => load({ 'egress-allow': bad }), bad).toThrow('--egress-allow')
   })
 
+  it('reads how e-mail is sent, and refuses half of it', () => {
+    const server = { 'smtp-server': 'mail.example:587', 'smtp-from': 'a@mail.example' }
+    expect(load().config.mail).toBeUndefined()
+    expect(load(server).config.mail).toEqual({
+      server: { host: 'mail.example', port: 587 },
+      security: 'starttls',
+      username: undefined,
+      from: 'a@mail.example',
+    })
+    const password = tempFile('password', 'word\n')
+    const { config, secrets } = load({ ...server, 'smtp-username': 'daemon', 'smtp-password-file': password })
+    expect(config.mail?.username).toBe('daemon')
+    expect(Buffer.from(secrets.smtpPassword?.reveal() ?? []).toString()).toBe('word')
+    expect(refusal(() => load({ 'smtp-server': 'mail.example:587' }))).toContain('--smtp-from')
+    expect(refusal(() => load({ ...server, 'smtp-username': 'daemon' }))).toContain('--smtp-password-file')
+    expect(refusal(() => load({ ...server, 'smtp-password-file': password }))).toContain('--smtp-username')
+    const plain = { ...server, 'smtp-security': 'none', 'smtp-username': 'daemon', 'smtp-password-file': password }
+    expect(refusal(() => load(plain))).toContain('plain text')
+    for (const [name, bad] of [['smtp-server', 'mail.example'], ['smtp-server', 'mail.example:0'], ['smtp-security', 'ssl'], ['smtp-from', 'a'], ['smtp-username', '']])
+      expect(refusal(() => load({ ...server, [name as string]: bad }))).toContain(`--${name}`)
+  })
+
   it('refuses half a TLS configuration', () => {
     expect(refusal(() => load({ 'tls-cert-file': 'c' }))).toContain('--tls-key-file')
     expect(refusal(() => load({ 'tls-key-file': 'k' }))).toContain('--tls-cert-file')

@@ -1,14 +1,15 @@
 /** Grants of end users at the running daemon: given, used on every path, raced, taken back, and kept over kill -9. */
 import { randomUUID } from 'node:crypto'
 import { rmSync } from 'node:fs'
+import { create } from '@bufbuild/protobuf'
 import { timestampFromMs } from '@bufbuild/protobuf/wkt'
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
 import { KeyType } from '../../gen/countersign/v1/common_pb.ts'
 import { type Grant, GrantState } from '../../gen/countersign/v1/delegation_pb.ts'
-import { SessionKeyState } from '../../gen/countersign/v1/session_key_pb.ts'
+import { SessionKeyState, SignActionRequestSchema, SignActionStreamRequestSchema } from '../../gen/countersign/v1/session_key_pb.ts'
 import { OwnerType, type Wallet } from '../../gen/countersign/v1/wallet_pb.ts'
 import type { CountersignClient } from '../../src/client/countersign-client.ts'
-import { openSignStream } from '../../src/client/sign-stream.ts'
+import { decodeItemError, openSignStream } from '../../src/client/sign-stream.ts'
 import { activeKey, createKey, hlOrder } from '../session/session-daemon.ts'
 import { detailOf, headSequence, rowsOfKind } from './audit-rows.ts'
 import { connect, newKey, newWallet, outcomeOf, reasonOf, refusalOf, sha256 } from './callers.ts'
@@ -78,6 +79,13 @@ const enable = (delegationEnabled: boolean) =>
 
 const hello = (client: CountersignClient, wallet: Wallet, rest: object = {}) =>
   client.wallets.signMessage({ wallet: wallet.walletId, content: { case: 'text', value: 'hello' }, ...rest })
+
+async function* actions(sessionKeyId: string, count: number) {
+  for (let at = 0; at < count; at++) {
+    const action = create(SignActionRequestSchema, { sessionKeyId, family: 'order', actionJson: hlOrder({ p: String(100 + at) }) })
+    yield create(SignActionStreamRequestSchema, { itemId: String(at), action })
+  }
+}
 
 /** Every way to have something signed, over unary RPCs and on a stream. */
 const everyPath = async (client: CountersignClient): Promise<readonly string[]> => {
@@ -158,14 +166,17 @@ describe('granting', () => {
   })
 
   it('of a hundred at once leaves one, and a repeat gets that one', async () => {
-    const ids = Array.from({ length: 100 }, () => randomUUID())
-    const grants = await Promise.allSettled(
-      ids.map((requestId, at) =>
-        alice.delegation.createGrant({ scope: at % 2 === 0 ? all() : over(evm.address), expireTime: inMs(DAY_MS), requestId }),
-      ),
-    )
+    const requests = Array.from({ length: 100 }, (_, at) => ({
+      scope: at % 2 === 0 ? all() : over(evm.address),
+      expireTime: inMs(DAY_MS),
+      requestId: randomUUID(),
+    }))
+    const grants = await Promise.allSettled(requests.map((request) => alice.delegation.createGrant(request)))
     const made = grants.flatMap((one) => (one.status === 'fulfilled' ? [one.value.grant] : []))
     expect(made).toHaveLength(1)
+    const winner = grants.findIndex(({ status }) => status === 'fulfilled')
+    expect((await alice.delegation.createGrant(requests[winner]!)).grant).toEqual(made[0])
+    expect(await reasonOf(alice.delegation.createGrant(requests[winner === 0 ? 1 : 0]!))).toBe('GRANT_ALREADY_EXISTS')
     const { grants: active } = await alice.delegation.listGrants({ state: GrantState.ACTIVE })
     expect(active.map(({ grantId }) => grantId)).toEqual([made[0]?.grantId])
     await takeBack(active[0]!)
@@ -211,7 +222,6 @@ describe('the end of a grant', () => {
     expect(revoked.metadata).toMatchObject({ grantId: first.grantId })
     const after = await headSequence(project)
     const second = await give(alice, all(), 1_500)
-    expect(await outcomeOf(hello(project, evm))).toBe('signed')
     await vi.waitUntil(async () => (await rowsOfKind(project, 'grant.expired', after)).length === 1, { timeout: 20_000, interval: 200 })
     const expired = await refusalOf(hello(project, evm))
     expect(expired).toMatchObject({ reason: 'GRANT_EXPIRED', code: 'PERMISSION_DENIED' })
@@ -235,22 +245,25 @@ describe('the end of a grant', () => {
     const grant = await give()
     const stream = openSignStream(project.wallets)
     let signed = 0
+    const hundredth = Promise.withResolvers<void>()
     const asked = Array.from({ length: 1_000 }, async (_, at) => {
       const content = { case: 'text', value: `race ${at}` } as const
       const answer = await stream.sign('signMessage', { wallet: evm.walletId, content })
       signed += 1
+      if (signed === 100) hundredth.resolve()
       return answer.receipt?.sequence ?? 0n
     })
     const settled = Promise.allSettled(asked)
-    await vi.waitUntil(() => signed >= 100, { timeout: 30_000, interval: 1 })
+    await hundredth.promise
     expect((await takeBack(grant))?.state).toBe(GrantState.REVOKED)
     const outcomes = await settled
     await stream.close()
     const sequences = outcomes.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []))
     const reasons = outcomes.flatMap((one) => (one.status === 'rejected' ? [(one.reason as { reason?: string }).reason] : []))
     expect(sequences.length).toBeGreaterThanOrEqual(100)
-    expect(reasons.length).toBeGreaterThan(0)
-    expect(new Set(reasons)).toEqual(new Set(['GRANT_REVOKED']))
+    // A caller is told of so many refusals a second; the rest is RATE_LIMITED.
+    expect(reasons).toContain('GRANT_REVOKED')
+    expect(reasons.filter((reason) => reason !== 'GRANT_REVOKED' && reason !== 'RATE_LIMITED')).toEqual([])
     const [revoked] = (await rowsOfKind(project, 'grant.revoked', 0n)).filter(({ subject }) => subject.endsWith(grant.grantId))
     const latest = sequences.reduce((one, other) => (one > other ? one : other))
     expect(latest).toBeLessThan(revoked!.sequence)
@@ -259,6 +272,29 @@ describe('the end of a grant', () => {
     const completed = await rowsOfKind(project, 'sign.completed', revoked!.sequence)
     const released = new Set(sequences.map(String))
     expect(completed.filter((row) => released.has(String(detailOf(row, 'intent'))))).toEqual([])
+  })
+
+  it('leaves no action of a session key released after it was acknowledged, of a thousand streamed', async () => {
+    const grant = await give()
+    const { sessionKeyId } = await activeKey(project, { wallet: evm.walletId })
+    const released: bigint[] = []
+    const reasons = new Set<string>()
+    const hundredth = Promise.withResolvers<void>()
+    const answers = project.sessionKeys.signActionStream(actions(sessionKeyId, 1_000))
+    const reading = (async () => {
+      for await (const { result } of answers) {
+        if (result.case === 'action') released.push(result.value.receipt?.sequence ?? 0n)
+        else if (result.case === 'error') reasons.add(decodeItemError(result.value).reason ?? '')
+        if (released.length === 100) hundredth.resolve()
+      }
+    })()
+    await hundredth.promise
+    await takeBack(grant)
+    await reading
+    const [revoked] = (await rowsOfKind(project, 'grant.revoked', 0n)).filter(({ subject }) => subject.endsWith(grant.grantId))
+    expect(reasons).toContain('GRANT_REVOKED')
+    for (const sequence of released) expect(sequence).toBeLessThan(revoked!.sequence)
+    expect(await rowsOfKind(project, 'session.action', revoked!.sequence)).toEqual([])
   })
 
   it('comes with the switch of the project, and goes with it', async () => {
@@ -273,6 +309,18 @@ describe('the end of a grant', () => {
 
 describe('session keys', () => {
   const act = (sessionKeyId: string) => project.sessionKeys.signAction({ sessionKeyId, family: 'order', actionJson: hlOrder() })
+
+  /** A grant that is nearly over, and a key that was made in time: a busy machine gets a longer one. */
+  const keyOfShortGrant = async (ms = 2_000): Promise<{ readonly grant: Grant; readonly sessionKeyId: string }> => {
+    const grant = await give(alice, over(evm.address), ms)
+    try {
+      const { sessionKeyId } = await activeKey(project, { wallet: evm.walletId })
+      return { grant, sessionKeyId }
+    } catch (error) {
+      if (ms > 20_000) throw error
+      return keyOfShortGrant(ms * 3)
+    }
+  }
 
   it('are made under a grant, and end with it for good', async () => {
     expect(await reasonOf(createKey(project, { wallet: evm.walletId }))).toMatch(/^GRANT_(REVOKED|NOT_FOUND)$/)
@@ -294,10 +342,9 @@ describe('session keys', () => {
   })
 
   it('end with the time of a grant', async () => {
-    const grant = await give(alice, over(evm.address), 3_000)
-    const { sessionKeyId } = await activeKey(project, { wallet: evm.walletId })
+    const { grant, sessionKeyId } = await keyOfShortGrant()
     const state = async () => (await project.sessionKeys.getSessionKey({ sessionKeyId })).sessionKey?.state
-    await vi.waitUntil(async () => (await state()) === SessionKeyState.REVOKED, { timeout: 20_000, interval: 200 })
+    await vi.waitUntil(async () => (await state()) === SessionKeyState.REVOKED, { timeout: 50_000, interval: 200 })
     expect(await refusalOf(act(sessionKeyId))).toMatchObject({ reason: 'GRANT_EXPIRED', metadata: { grantId: grant.grantId } })
   })
 })

@@ -140,8 +140,10 @@ describe('ImportPrivateKey', () => {
     expect(await reasonOf(patiently(() => client.wallets.importPrivateKey({ ...asked, userId: 'frieda' })))).toBe('IMPORT_REFUSED')
   })
 
-  it.each([15, 60])('killed %i ms after it was asked: the wallet is whole, or there is none', async (delayMs) => {
-    const userId = `gina-${delayMs}`
+  it('killed soon after it was asked: the wallet is whole, or there is none', async () => {
+    const userId = 'gina'
+    // At any moment of the some fifty milliseconds that it takes.
+    const delayMs = Math.floor(Math.random() * 60)
     const privateKey = generatePrivateKey()
     const asked = await recorded(userId, bytesOf(privateKey))
     const answer = client.wallets.importPrivateKey(asked).catch(() => undefined)
@@ -162,10 +164,7 @@ describe('ImportPrivateKey', () => {
     expect(signed.signature).toBeDefined()
   }, 30_000)
 
-  it('is off unless both sides allow it', async () => {
-    await daemon.kill('SIGTERM')
-    await start(['--allow-import'])
-    expect(await reasonOf(take('hans', { secp256k1: bytesOf(generatePrivateKey()) }))).toBe('IMPORT_REFUSED')
+  it('is off unless it was switched on', async () => {
     await daemon.kill('SIGTERM')
     await start(['--cosigner-allow-import'])
     expect(await reasonOf(client.wallets.getImportKeys({}))).toBe('IMPORT_NOT_ENABLED')

@@ -1,8 +1,16 @@
 import { randomUUID } from 'node:crypto'
+import { connect as connectHttp2 } from 'node:http2'
 import { createRemoteJWKSet, decodeJwt, jwtVerify } from 'jose'
+import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { VaultParty } from '../../gen/countersign/v1/admin_pb.ts'
+import { createAccessTokens } from '../../src/user/access-tokens.ts'
+import { openDaemonVault } from '../../src/vault/daemon-vault.ts'
+import { createRootKeyProvider } from '../../src/vault/root-key-provider.ts'
+import { getSession } from '../../src/vault/user-sessions.ts'
 import { agreeAt, type Issuer, newSigningKey, OIDC_CLIENT, startIssuer } from '../user/support/issuer.ts'
 import { codeIn, type MailServer, startMailServer } from '../user/support/mail-server.ts'
+import { tamper } from '../vault/fixture.ts'
 import { rowsOfKind } from './audit-rows.ts'
 import { connect, newKey } from './callers.ts'
 import { makeDataDir, startDaemon, type TestDaemon } from './start-daemon.ts'
@@ -237,6 +245,15 @@ describe('sign-in with a code by e-mail', () => {
       expect((await call('StartEmailCode', { email: text })).reason, text).toBe('INVALID_REQUEST')
   })
 
+  it('goes to one address five times, however it is written', async () => {
+    const email = anEmail()
+    for (let number = 0; number < 5; number++) expect((await call('StartEmailCode', { email })).reason).toBe('')
+    const refused = await call('StartEmailCode', { email: email.toUpperCase() })
+    expect([refused.reason, refused.metadata['limit']]).toEqual(['RATE_LIMITED', 'emails_per_address'])
+    expect(Number(refused.metadata['retryAfterMs'])).toBeGreaterThan(600_000)
+    expect((await call('StartEmailCode', { email: anEmail() })).reason).toBe('')
+  })
+
   it('is refused in a project without it', async () => {
     expect((await call('StartEmailCode', { projectId: 'bare', email: anEmail() })).reason).toBe('SIGN_IN_NOT_ENABLED')
   })
@@ -276,6 +293,31 @@ describe('sign-in at an OpenID provider', () => {
     const idToken = await issuer.token({ aud: 'app', nonce: begun['nonce'], sub: 'carol' })
     expect(tokensOf(await finish(begun['flowId'], { idToken })).isNew).toBe(true)
     expect((await finish(begun['flowId'], { idToken })).reason).toBe('OIDC_STATE_INVALID')
+  })
+
+  it('is refused while the provider does not answer', async () => {
+    using admin = connect(daemon, daemon.adminKey)
+    await using other = await startIssuer()
+    const oidcProviders = [{ provider: 'gone', issuer: other.url, clientId: OIDC_CLIENT.id, clientSecret: OIDC_CLIENT.secret, redirectUris: [BACK] }]
+    await admin.admin.updateProject({ project: { projectId: 'bare', oidcProviders }, updateMask: { paths: ['oidc_providers'] } })
+    const start = () => call('StartOidc', { projectId: 'bare', provider: 'gone', redirectUri: BACK })
+    const { message: begun } = (await start()) as { message: Record<string, string> }
+    other.instead.set('/token', (_request, response) => response.writeHead(301, { location: 'https://evil.example/' }).end())
+    const proof = { code: agreeAt(other, begun['authorizationUrl'] ?? '') }
+    expect((await call('AuthenticateWithOidc', { projectId: 'bare', flowId: begun['flowId'], ...proof })).reason).toBe('OIDC_REFUSED')
+    other.instead.set('/token', (request) => request.destroy())
+    const { message: again } = (await start()) as { message: Record<string, string> }
+    const late = { code: agreeAt(other, again['authorizationUrl'] ?? '') }
+    expect((await call('AuthenticateWithOidc', { projectId: 'bare', flowId: again['flowId'], ...late })).reason).toBe('OIDC_PROVIDER_UNAVAILABLE')
+    const [first] = oidcProviders
+    await admin.admin.updateProject({
+      project: { projectId: 'bare', oidcProviders: [{ ...first, issuer: 'https://169.254.169.254/' }] },
+      updateMask: { paths: ['oidc_providers'] },
+    })
+    expect((await start()).reason).toBe('OIDC_PROVIDER_UNAVAILABLE')
+    expect(daemon.output()).toContain('address_refused')
+    await admin.admin.updateProject({ project: { projectId: 'bare' }, updateMask: { paths: ['oidc_providers'] } })
+    expect((await start()).reason).toBe('SIGN_IN_NOT_ENABLED')
   })
 
   it('is refused with anything of another sign-in, client or provider', async () => {
@@ -324,6 +366,17 @@ describe('refresh tokens', () => {
     const won = answers.find(({ reason }) => reason === '')
     if (won === undefined) throw new Error('nobody won')
     expect((await refresh(tokensOf(won).refreshToken)).reason).toBe('REFRESH_TOKEN_INVALID')
+  })
+
+  it('are of no use where the project has turned that way of signing in off', async () => {
+    using admin = connect(daemon, daemon.adminKey)
+    const change = (emailSignIn?: object) =>
+      admin.admin.updateProject({ project: { projectId: PROJECT, ...(emailSignIn === undefined ? {} : { emailSignIn }) }, updateMask: { paths: ['email_sign_in'] } })
+    const { refreshToken } = tokensOf(await signInByEmail(anEmail()))
+    await change()
+    expect((await refresh(refreshToken)).reason).toBe('SIGN_IN_NOT_ENABLED')
+    await change({})
+    expect((await refresh(refreshToken)).reason).toBe('')
   })
 
   it('survive a lost answer: the same request again gets other tokens', async () => {
@@ -396,6 +449,31 @@ describe('a browser', () => {
     expect((await ask('http://localhost:3000')).status).toBe(403)
   })
 
+  it('is told the same over HTTP/2', async () => {
+    const session = connectHttp2(`http://${daemon.endpoints.connect}`)
+    try {
+      const ask = (path: string, method: string, headers: Record<string, string>, body = '') =>
+        new Promise<Record<string, unknown>>((resolve, reject) => {
+          const stream = session.request({ ':path': path, ':method': method, ...headers })
+          stream.on('response', (found) => {
+            stream.resume()
+            resolve(found)
+          })
+          stream.on('error', reject)
+          if (method !== 'GET') stream.end(body)
+        })
+      const path = '/countersign.v1.EndUserService/SignOut'
+      const preflight = await ask(path, 'OPTIONS', { origin: ORIGIN, 'access-control-request-method': 'POST' })
+      expect([preflight[':status'], preflight['access-control-allow-origin']]).toEqual([204, ORIGIN])
+      const answer = await ask(path, 'POST', { origin: ORIGIN, 'content-type': 'application/json' }, JSON.stringify({ projectId: PROJECT }))
+      expect([answer[':status'], answer['access-control-allow-origin'], answer['vary']]).toEqual([200, ORIGIN, 'Origin'])
+      expect(String(answer['set-cookie'])).toContain('countersign_refresh_token=; Max-Age=0')
+      expect((await ask('/.well-known/jwks.json', 'GET', {}))[':status']).toBe(200)
+    } finally {
+      session.destroy()
+    }
+  })
+
   it('finds the keys of access tokens, and nothing to change there', async () => {
     const { status, headers, text } = await sendWeb(daemon, '/.well-known/jwks.json')
     expect([status, headers['content-type'], headers['access-control-allow-origin']]).toEqual([200, 'application/json', '*'])
@@ -416,13 +494,45 @@ it('leaves an audit row of everything, and no secret anywhere in it or in the lo
     expect(everything).not.toContain(secret)
 })
 
+it('goes on under a new root key, with the same keys and secrets', async () => {
+  using admin = connect(daemon, daemon.adminKey)
+  const { accessToken, refreshToken } = tokensOf(await signInByEmail(anEmail()))
+  const { text: keys } = await sendWeb(daemon, '/.well-known/jwks.json')
+  const begun = (await call('StartOidc', { provider: 'local', redirectUri: BACK })).message as Record<string, string>
+  await admin.admin.rotateVaultKey({ vault: VaultParty.DAEMON })
+  expect((await asUser(accessToken, 'GetEndUser')).reason).toBe('')
+  expect((await call('RefreshAccessToken', { refreshToken })).reason).toBe('')
+  const code = agreeAt(issuer, begun['authorizationUrl'] ?? '')
+  expect((await call('AuthenticateWithOidc', { flowId: begun['flowId'], code })).reason).toBe('')
+  expect((await sendWeb(daemon, '/.well-known/jwks.json')).text).toBe(keys)
+})
+
+/** On the stopped daemon's vault: an access token of an hour ago, and an end to the refresh token a while ago. */
+const makeOverdue = async ({ accessToken }: Tokens): Promise<string> => {
+  const provider = createRootKeyProvider(`file:${join(daemon.dataDir, 'root.key')}`)
+  const path = join(daemon.dataDir, 'vault.db')
+  const vault = await openDaemonVault({ path, provider, nowMs: Date.now() })
+  const session = getSession(vault.read, (decodeJwt(accessToken).jti ?? '').split('.', 1)[0] ?? '')
+  if (session === undefined) throw new Error('no session')
+  const tokens = createAccessTokens(vault)
+  const token = await tokens.sign(await vault.commit((tx) => tokens.draft(tx, session, Date.now() - 3_600_000)))
+  await vault.close()
+  tamper(path, (db) => db.prepare('UPDATE refresh_tokens SET expire_ms = ? WHERE session_id = ?').run(Date.now() - 1_000, session.sessionId))
+  return token
+}
+
 it('knows users, sessions and keys again after it was killed', async () => {
   const first = tokensOf(await signInByEmail(anEmail()))
   const second = tokensOf(await call('RefreshAccessToken', { refreshToken: first.refreshToken }))
   const out = tokensOf(await signInByEmail(anEmail()))
   await call('SignOut', { refreshToken: out.refreshToken })
+  const overdue = tokensOf(await signInByEmail(anEmail()))
   await daemon.kill('SIGKILL')
+  const [oldToken, oldUserToken] = [await makeOverdue(overdue), out.accessToken]
   daemon = await start()
+  expect((await asUser(oldToken, 'GetEndUser')).reason).toBe('ACCESS_TOKEN_EXPIRED')
+  expect((await call('RefreshAccessToken', { refreshToken: overdue.refreshToken })).reason).toBe('REFRESH_TOKEN_EXPIRED')
+  expect((await asUser(oldUserToken, 'GetEndUser')).reason).toBe('ACCESS_TOKEN_INVALID')
   expect((await asUser(first.accessToken, 'GetEndUser')).reason).toBe('')
   expect((await asUser(out.accessToken, 'GetEndUser')).reason).toBe('ACCESS_TOKEN_INVALID')
   expect((await call('RefreshAccessToken', { refreshToken: first.refreshToken })).reason).toBe('REFRESH_TOKEN_REUSED')
@@ -434,4 +544,5 @@ it('knows users, sessions and keys again after it was killed', async () => {
 it('sends no mail without a server, and says so', async () => {
   await mail[Symbol.asyncDispose]()
   expect((await call('StartEmailCode', { email: anEmail() })).reason).toBe('EMAIL_UNAVAILABLE')
+  expect(daemon.output()).toMatch(/"event":"sign_in\.outage".*"what":"email","why":"connect_failed"/)
 })

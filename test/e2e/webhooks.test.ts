@@ -14,6 +14,7 @@ import { listenReceiver, type Received, type Receiver, type Respond } from '../d
 import { rowsOfKind } from './audit-rows.ts'
 import { createKey, inMs } from '../session/session-daemon.ts'
 import { connect, newKey, newWallet, refusalOf } from './callers.ts'
+import { connectWithDevice, makePeople, type Person } from './end-users.ts'
 import { makeDataDir, startDaemon, type TestDaemon } from './start-daemon.ts'
 
 vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 })
@@ -25,6 +26,7 @@ const base = makeDataDir()
 const receivers: Receiver[] = []
 let daemon: TestDaemon
 let admin: CountersignClient
+let people: readonly Person[] = []
 
 const receive = async (respond?: Respond): Promise<Receiver> => {
   const receiver = await listenReceiver(respond)
@@ -48,6 +50,7 @@ const deliveriesOf = async ({ webhookId }: Webhook, rest: object = {}) =>
   (await admin.admin.listWebhookDeliveries({ webhookId, ...rest })).deliveries
 
 beforeAll(async () => {
+  people = await makePeople(base, ['alice'])
   daemon = await startDaemon({ dataDir: base, keepData: true, args: ARGS })
   admin = connect(daemon, daemon.adminKey)
 })
@@ -93,7 +96,7 @@ describe('a webhook', () => {
     const { webhook, secret } = await make(receiver.url, { eventTypes: ['session_key.*'] })
     const wallet = await newWallet(admin)
     const kept = await createKey(admin, { wallet: wallet.walletId })
-    const brief = await createKey(admin, { wallet: wallet.walletId, expireTime: inMs(3_000) })
+    const brief = await createKey(admin, { wallet: wallet.walletId, expireTime: inMs(5_000) })
     const { sessionKeyId = '' } = kept.sessionKey ?? {}
     for (let time = 0; time < 2; time++) await admin.sessionKeys.revokeSessionKey({ sessionKeyId })
     await vi.waitFor(() => expect(receiver.received).toHaveLength(4), WAIT)
@@ -113,6 +116,35 @@ describe('a webhook', () => {
     await sleep(1_500)
     expect(receiver.received).toHaveLength(4)
     await admin.admin.deleteWebhook({ webhookId: webhook.webhookId })
+  })
+
+  it('is told of grants made, revoked and over, in the words of its format', async () => {
+    const [own, cdp] = [await receive(), await receive()]
+    const { webhook, secret } = await make(own.url, { eventTypes: ['grant.*'] })
+    const asCdp = await make(cdp.url, { format: WebhookFormat.CDP })
+    await admin.admin.updateProject({ project: { projectId: 'default', delegationEnabled: true }, updateMask: { paths: ['delegation_enabled'] } })
+    const alice = await connectWithDevice(daemon, people[0]!)
+    const scope = { case: 'userId', value: 'alice' } as const
+    const { grant } = await alice.delegation.createGrant({ scope, expireTime: inMs(60_000) })
+    const grantId = grant?.grantId ?? ''
+    for (let time = 0; time < 2; time++) await alice.delegation.revokeGrant({ grantId })
+    const { grant: brief } = await alice.delegation.createGrant({ scope, expireTime: inMs(4_000) })
+    alice.close()
+    await vi.waitFor(() => expect([own.received.length, cdp.received.length]).toEqual([4, 3]), WAIT)
+    const told = own.received.map((received) => readBy([secret], received))
+    const briefId = brief?.grantId ?? ''
+    expect(new Set(told.map(({ type, data }) => `${type} ${String(data['grant_id'])}`))).toEqual(
+      new Set([`grant.created ${grantId}`, `grant.revoked ${grantId}`, `grant.created ${briefId}`, `grant.expired ${briefId}`]),
+    )
+    expect(told.find(({ type }) => type === 'grant.revoked')?.data).toMatchObject({ user_id: 'alice', revoke_time: expect.any(String) })
+    const inCdp = cdp.received.map(({ headers, body }) => [headers['x-event-type'], Object.keys(JSON.parse(body) as object).toSorted()])
+    const [created, revoked] = [['created_at', 'delegation_id', 'expires_at', 'user_id'], ['delegation_id', 'revoked_at', 'user_id']]
+    expect(inCdp.filter(([name]) => name === 'wallet.delegation.created').map(([, members]) => members)).toEqual([created, created])
+    expect(inCdp.filter(([name]) => name === 'wallet.delegation.revoked').map(([, members]) => members)).toEqual([revoked])
+    // An event has one id, whoever is told of it.
+    const ids = new Set(told.map(({ eventId }) => eventId))
+    for (const { headers } of cdp.received) expect(ids.has(String(headers['x-event-id']))).toBe(true)
+    for (const { webhookId } of [webhook, asCdp.webhook]) await admin.admin.deleteWebhook({ webhookId })
   })
 
   it('of format DYNAMIC is pinged when it is made', async () => {

@@ -52,7 +52,11 @@ describe('metrics', () => {
     metrics.noteCall({ method, reason: undefined, tookMs: 4, isItem: false, stages: signed() })
     metrics.noteCall({ method, reason: 'FROZEN', tookMs: 1, isItem: true, stages: signed() })
     metrics.noteLowPool()
+    for (const outcome of ['delivered', 'retrying', 'retrying'] as const) metrics.noteWebhookAttempt(outcome)
     const text = await metrics.scrape(sources)
+    expect(text).toContain('countersign_webhook_attempts_total{outcome="retrying"} 2')
+    expect(text).toContain('countersign_webhook_pending 3')
+    expect(text).toMatch(/^countersign_webhook_oldest_pending_seconds (?:89|9\d)(?:\.\d+)?$/m)
     for (const line of [
       'countersign_calls_total{method="SignMessage",reason="OK",item="false"} 1',
       'countersign_calls_total{method="SignMessage",reason="FROZEN",item="true"} 1',

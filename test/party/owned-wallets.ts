@@ -93,7 +93,7 @@ export const ownedWallets = async (options: { readonly allowExport?: boolean; re
   const recordS = newLinkRecord(parties, ROLE_S, nowMs)
   const keys = { c: new ImportKeys(entropy, clock), s: new ImportKeys(entropy, clock) }
   const open = async (record = recordS) => {
-    const desk = new OwnerDesk({ vault, clock, partyId: PARTY_S, allowExport: options.allowExport ?? true, allowImport: options.allowImport ?? true })
+    const desk = new OwnerDesk({ vault, clock, partyId: PARTY_S, allowExport: options.allowExport ?? true, allowImport: options.allowImport ?? true, alert })
     const store = createCosignerStore(vault, new ShareSeal(vault.shareKey(), vault.vaultId), clock, desk)
     const link = new Link(parties, record, store, clock, events)
     const s = new Responder({

@@ -195,16 +195,16 @@ describe('e-mailed codes', () => {
     expect(await attempt(vault, flowId, code.reveal())).toMatchObject({ kind: 'wrong' })
   })
 
-  it('go to one address five times in a quarter of an hour and twenty times a day', async () => {
+  it('go to one address twenty times in a quarter of an hour and a hundred times a day', async () => {
     const vault = await makeVault()
     const wait = (nowMs: number, email = address.email) => emailFlowWaitMs(vault.read, { ...address, email, nowMs })
-    for (let number = 0; number < 5; number++) {
+    for (let number = 0; number < 20; number++) {
       expect(wait(NOW + number)).toBeUndefined()
       await start(vault, NOW + number)
     }
-    expect(wait(NOW + 5)).toBe(900_000 - 5)
-    expect(wait(NOW + 5, 'b@x.example')).toBeUndefined()
-    for (let number = 5; number < 20; number++) await start(vault, NOW + number)
+    expect(wait(NOW + 20)).toBe(900_000 - 20)
+    expect(wait(NOW + 20, 'b@x.example')).toBeUndefined()
+    for (let number = 20; number < 100; number++) await start(vault, NOW + number)
     expect(wait(NOW + 3_600_000)).toBe(DAY - 3_600_000)
     expect(wait(NOW + DAY + 1)).toBeUndefined()
     expect(await vault.commit((tx) => pruneFlows(tx, NOW + DAY + 100, 7))).toBe(7)

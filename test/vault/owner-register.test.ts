@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import type Database from 'better-sqlite3'
 import { expect, test } from 'vitest'
-import { addApproval, spendConsent, takeApproval } from '../../src/vault/consents.ts'
+import { addApproval, dropApprovals, spendConsent, takeApproval } from '../../src/vault/consents.ts'
 import { openCosignerVault, type CosignerVault } from '../../src/vault/cosigner-vault.ts'
 import {
   deleteOwnerSecret,
@@ -11,7 +11,9 @@ import {
   insertOwnerSecret,
   insertWalletOwner,
   listOwnerSecrets,
+  rebindOwnerSecrets,
 } from '../../src/vault/owner-register.ts'
+import { verifyStateIndex } from '../../src/vault/state-index.ts'
 import { event, makeCosignerVault, makePlace, NOW, type Place, reasonOf, tamper } from './fixture.ts'
 
 const OWNER = { project: 'default', userId: 'anna' }
@@ -88,6 +90,17 @@ test('the register goes on under a new root, and a nonce or approval that was us
   expect(listOwnerSecrets(opened.read, OWNER)).toHaveLength(1)
   expect(await opened.commit((tx) => spendConsent(tx, nonce, NOW + 1, NOW))).toBe(false)
   expect(await opened.commit((tx) => takeApproval(tx, new Uint8Array(16), NOW))).toBeUndefined()
+})
+
+test('after a restore every secret waits anew and no approval is left', async () => {
+  const { vault } = await filled()
+  await vault.commit((tx) => {
+    expect(rebindOwnerSecrets(tx, NOW + 7)).toBe(1)
+    dropApprovals(tx, NOW + 7)
+  })
+  expect(listOwnerSecrets(vault.read, OWNER)).toMatchObject([{ ...OWNER, boundBy: 'first_wallet', bindMs: NOW + 7 }])
+  expect(await vault.commit((tx) => takeApproval(tx, new Uint8Array(16), NOW))).toBeUndefined()
+  verifyStateIndex(vault.read)
 })
 
 test('a nonce is remembered for a day after its consent has ended', async () => {

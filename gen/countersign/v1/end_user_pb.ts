@@ -1046,7 +1046,8 @@ export const SignInMethodSchema: GenEnum<SignInMethod> = /*@__PURE__*/
  * An access token is good for 30 minutes. It is a JWT, ES256, with `iss` and `aud` `countersign`, `sub` the user id,
  * `project_id`, `auth_type`, `auth_time` and `jti`; anybody can check it with the keys at `/.well-known/jwks.json` on the
  * Connect port. A refresh token is good for seven days and for one use. To a browser it is given as the cookie
- * `countersign_refresh_token` (HttpOnly, Secure, SameSite=Strict, for this service's path) and not in the answer.
+ * `countersign_refresh_token` (HttpOnly, Secure, SameSite=Strict, for this service's path) and not in the answer. At most 32
+ * sign-ins of one end user stand at once; another one ends the oldest.
  *
  * @generated from service countersign.v1.EndUserService
  */
@@ -1063,8 +1064,8 @@ export const EndUserService: GenService<{
     output: typeof AuthenticateWithJwtResponseSchema;
   },
   /**
-   * Sends a code of eight digits to an e-mail address. It is good for ten minutes and five tries. At most five go to one
-   * address in a quarter of an hour. The answer is the same whether or not somebody ever signed in with the address.
+   * Sends a code of eight digits to an e-mail address. It is good for ten minutes and five tries. One caller has at most
+   * five sent to one address in a quarter of an hour. The answer is the same whether or not somebody ever signed in with the address.
    *
    * @generated from rpc countersign.v1.EndUserService.StartEmailCode
    */
@@ -1107,7 +1108,8 @@ export const EndUserService: GenService<{
   },
   /**
    * Gives the next access token and the next refresh token for a refresh token. One that was used before ends the sign-in
-   * and all its tokens (REFRESH_TOKEN_REUSED).
+   * and all its tokens (REFRESH_TOKEN_REUSED). Where the project has turned that way of signing in off, nobody goes on
+   * with it (SIGN_IN_NOT_ENABLED).
    *
    * @generated from rpc countersign.v1.EndUserService.RefreshAccessToken
    */
