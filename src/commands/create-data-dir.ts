@@ -14,6 +14,7 @@ import { createCosignerVault } from '../vault/cosigner-vault.ts'
 import { createDaemonVault, type DaemonVault } from '../vault/daemon-vault.ts'
 import { writePrivateFile } from '../vault/private-file.ts'
 import { DEFAULT_PROJECT } from '../vault/projects.ts'
+import { makeIdentity } from '../party/remote/identity-files.ts'
 import { createRootKeyFile } from '../vault/root-key-provider.ts'
 import { rootKeyProviders } from './root-keys.ts'
 import { type StagedVaults, stageVaults } from './staged-vaults.ts'
@@ -68,15 +69,15 @@ const makeVaults = async (
   const providers = rootKeyProviders(config, secrets)
   const nowMs = Date.now()
   clear()
-  const cosigner = await createCosignerVault({
-    path: stagedAs(paths.cosignerVault),
-    provider: providers.cosigner,
-    nowMs,
-  })
-  await cosigner.close()
+  if (config.cosigner === undefined) {
+    const path = stagedAs(paths.cosignerVault)
+    const cosigner = await createCosignerVault({ path, provider: providers.cosigner, nowMs })
+    await cosigner.close()
+  }
   const daemon = await createDaemonVault({ path: stagedAs(paths.daemonVault), provider: providers.daemon, nowMs })
   try {
     await makeAdminKey(daemon, reach, paths.adminKey, nowMs)
+    if (config.cosigner !== undefined) makeIdentity(config.dataDir, 'daemon', daemon.signer)
   } finally {
     await daemon.close()
   }
@@ -87,10 +88,14 @@ const makeVaults = async (
  * step is finished. Refuses: VAULT_EXISTS when either vault is there; VAULT_LOCKED while somebody else is at work there;
  * VAULT_UNWRITABLE, ROOT_KEY_UNREADABLE.
  */
-export const createDataDir = (config: Config, secrets: Secrets, reach: FirstKeyReach): Promise<string[]> =>
-  stageVaults(config.dataDir, 'new', async (staged, isCutOff) => {
+export const createDataDir = (config: Config, secrets: Secrets, reach: FirstKeyReach): Promise<string[]> => {
+  const isRemote = config.cosigner !== undefined
+  const make = async (staged: StagedVaults, isCutOff: boolean): Promise<string[]> => {
     if (isCutOff) return []
-    const made = [config.rootKey, config.cosignerRootKey].filter(makeKeyFile).map(({ reference }) => reference)
+    const sources = isRemote ? [config.rootKey] : [config.rootKey, config.cosignerRootKey]
+    const made = sources.filter(makeKeyFile).map(({ reference }) => reference)
     await makeVaults(config, secrets, reach, staged)
     return made
-  })
+  }
+  return stageVaults(config.dataDir, 'new', make, isRemote ? 'daemon' : 'both')
+}

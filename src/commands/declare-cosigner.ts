@@ -30,6 +30,28 @@ const declareLinkCommands = (cosigner: Command, terminal: Terminal): void => {
     })
 }
 
+const declareProcessCommands = (cosigner: Command, terminal: Terminal): void => {
+  withDaemonOptions(cosigner.command('init'))
+    .description('Makes the vault, root key and channel key of a cosigner on a host of its own.')
+    .action(async (_options: unknown, command: Command) => {
+      const { initialiseCosigner } = await import('./cosigner-init.ts')
+      await initialiseCosigner(flagsOf(command), terminal)
+    })
+  withDaemonOptions(cosigner.command('serve'))
+    .description('Serves the vault that cosigner init made to the daemon that it was paired with.')
+    .action(async (_options: unknown, command: Command) => {
+      const { runCosigner } = await import('./cosigner-serve.ts')
+      await runCosigner(flagsOf(command), terminal)
+    })
+  withDaemonOptions(cosigner.command('pair'))
+    .argument('[pairing]', "the other host's pairing text, or a file with it; without one the own is printed")
+    .description('Pairs a daemon and a cosigner, once on each host. What serves the data directory must be stopped.')
+    .action(async (pairing: string | undefined, _options: unknown, command: Command) => {
+      const { pairParties } = await import('./cosigner-pair.ts')
+      await pairParties(pairing, flagsOf(command), terminal)
+    })
+}
+
 const declareApproveExport = (cosigner: Command, terminal: Terminal): void => {
   withDaemonOptions(cosigner.command('approve-export'))
     .description(`Lets the cosigner seal its share of one wallet to one key, once, and prints the approval's id. ${STOPPED}`)
@@ -75,6 +97,7 @@ const declareSecretCommands = (cosigner: Command, terminal: Terminal): void => {
 
 export const declareCosignerCommands = (program: Command, terminal: Terminal): void => {
   const cosigner = program.command('cosigner').summary('the second party: its link, and what only its operator decides')
+  declareProcessCommands(cosigner, terminal)
   declareLinkCommands(cosigner, terminal)
   declareApproveExport(cosigner, terminal)
   declareSecretCommands(cosigner, terminal)

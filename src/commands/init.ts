@@ -1,6 +1,7 @@
 import { dataDirPaths, loadConfig, type Flags } from '../config/load-config.ts'
 import { refuseUnsafeProcess } from '../config/refuse-unsafe-process.ts'
 import { askAtTerminal, completeSecrets } from './ask-passphrase.ts'
+import { pairParties } from './cosigner-pair.ts'
 import { createDataDir } from './create-data-dir.ts'
 import type { Terminal } from './terminal.ts'
 
@@ -19,9 +20,10 @@ export const initialise = async (flags: Flags, terminal: Terminal): Promise<void
   )
   const paths = dataDirPaths(config.dataDir)
   terminal.print(`vault            ${paths.daemonVault}`)
-  terminal.print(`cosigner vault   ${paths.cosignerVault}`)
+  if (config.cosigner === undefined) terminal.print(`cosigner vault   ${paths.cosignerVault}`)
   for (const path of madeKeyFiles) terminal.print(`root key made    ${path}`)
   terminal.print(`admin API key    ${paths.adminKey}`)
+  if (config.cosigner !== undefined) await pairParties(undefined, flags, terminal)
   if (madeKeyFiles.length > 0) {
     terminal.note('keep each root key away from the vaults and from the other: with its vault it opens one share')
   }

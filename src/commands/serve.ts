@@ -52,6 +52,7 @@ import { backupPlaces, sealDirectory, sealUseCases, sealUsers } from './sealed-d
 import { VERSION } from './version.ts'
 import { deliveryBacklog, pruneWebhooks } from '../vault/webhook-deliveries.ts'
 import { watchParties } from './watch-parties.ts'
+import { cosignerOf } from './wire-cosigner.ts'
 import { wireChains } from './wire-chains.ts'
 import { createEndUserDirectory } from './wire-end-users.ts'
 import { createDirectory, createIdempotencyStore, createKeyProofs, denialRecorder } from './wire-directory.ts'
@@ -115,15 +116,7 @@ export const composeDaemon = async (
       clock,
       pool: config.presignatures,
       cryptoWorkers: config.cryptoWorkers,
-      cosigner: {
-        path: paths.cosignerVault,
-        rootKey: config.cosignerRootKey.uri,
-        passphrase: secrets.cosignerRootKeyPassphrase?.reveal(),
-        credentialsDirectory: config.credentialsDirectory,
-        backup: backups.cosigner,
-        allowExport: config.allowExport.cosigner,
-        allowImport: config.allowImport.cosigner,
-      },
+      cosigner: cosignerOf(config, secrets, backups.cosigner),
       onAlert,
       onAvailability: (available, why) => {
         if (!available) logCosignerGone(log, { why })

@@ -22,28 +22,32 @@ export type StagedVaults = {
 /**
  * Makes what is missing and gives both vaults their names.
  * @param infix what the other names carry: `vault.<infix>.db`.
- * @param make stages both vaults; with `isCutOff` they are complete, and the cosigner's has its name already.
+ * @param which the daemon's alone where its cosigner is on a host of its own.
+ * @param make stages the vaults; with `isCutOff` they are complete, and the cosigner's has its name already.
  * Refuses: VAULT_EXISTS when either vault is there; VAULT_LOCKED while somebody else is at work there; VAULT_UNWRITABLE.
  */
 export const stageVaults = async <T>(
   dataDir: string,
   infix: 'new' | 'restored',
   make: (staged: StagedVaults, isCutOff: boolean) => Promise<T>,
+  which: 'both' | 'daemon' = 'both',
 ): Promise<T> => {
   const paths = dataDirPaths(dataDir)
-  const vaults = [paths.cosignerVault, paths.daemonVault] as const
+  const both = [paths.cosignerVault, paths.daemonVault] as const
+  const vaults = which === 'both' ? both : both.slice(1)
   const stagedAs = (path: string): string => path.replace(/\.db$/, `.${infix}.db`)
   const clear = (): void => vaults.forEach((path) => removeVault(stagedAs(path)))
   const isCutOff = (): boolean =>
+    which === 'both' &&
     existsSync(paths.cosignerVault) && !existsSync(paths.daemonVault) && existsSync(stagedAs(paths.daemonVault))
-  if (!isCutOff()) refuseExisting(vaults)
+  if (!isCutOff()) refuseExisting(both)
   preparePrivateDirectory(dataDir)
   // The lock of the daemon itself: what is staged is cleared, so nobody else may be staging it.
   const lock = acquireVaultLock(lockPath(paths.daemonVault))
   try {
     vaults.forEach(refuseStrayLog)
     const cutOff = isCutOff()
-    if (!cutOff) refuseExisting(vaults)
+    if (!cutOff) refuseExisting(both)
     const made = await make({ paths, stagedAs, clear }, cutOff)
     for (const path of vaults) {
       // Each name is durable before the next: the daemon's vault never stands there alone.

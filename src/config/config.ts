@@ -71,6 +71,10 @@ export type Config = {
   readonly allowPlaintextBeyondLoopback: boolean
   readonly rootKey: RootKeySource
   readonly cosignerRootKey: RootKeySource
+  /** Of a cosigner on a host of its own; undefined: it is embedded. */
+  readonly cosigner: ListenAddress | undefined
+  /** Where `cosigner serve` listens. */
+  readonly cosignerListen: ListenAddress
   readonly backup: {
     readonly directory: string
     /** age recipients, checked in form only. */

@@ -25,6 +25,8 @@ export const describeConfig = ({ config, secrets, sources }: LoadedConfig): read
     socket: config.socket,
     'root-key': config.rootKey.uri,
     'cosigner-root-key': config.cosignerRootKey.uri,
+    cosigner: config.cosigner && formatListenAddress(config.cosigner),
+    'cosigner-listen': formatListenAddress(config.cosignerListen),
     'backup-directory': config.backup.directory,
     'backup-recipient': config.backup.recipient,
     'cosigner-backup-recipient': config.backup.cosignerRecipient,

@@ -187,6 +187,8 @@ const readSettings = (inputs: Inputs, sources: Partial<Record<OptionName, Settin
     allowExport: { daemon: need('allow-export'), cosigner: need('cosigner-allow-export') },
     rootKey: need('root-key'),
     cosignerRootKey: need('cosigner-root-key'),
+    cosigner: read('cosigner'),
+    cosignerListen: need('cosigner-listen'),
     backup: {
       directory: need('backup-directory'),
       recipient: read('backup-recipient'),

@@ -75,6 +75,17 @@ export const OPTIONS = {
     summary: "root key of the embedded cosigner's vault: file:<path>, passphrase:, systemd-cred:<name>",
     fallback: 'file:<data-dir>/cosigner-root.key',
   }),
+  cosigner: option({
+    parse: parseListenAddress,
+    placeholder: '<host:port>',
+    summary: 'a cosigner on a host of its own, which this daemon was paired with; it is embedded unless given',
+  }),
+  'cosigner-listen': option({
+    parse: parseListenAddress,
+    placeholder: '<host:port>',
+    summary: 'where `countersign cosigner serve` is served, with mutual TLS; port 0 takes a free one',
+    fallback: '127.0.0.1:50061',
+  }),
   'backup-directory': option({
     parse: parsePath,
     placeholder: '<dir>',

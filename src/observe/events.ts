@@ -130,3 +130,11 @@ export const logPartyAlert = (
   log: Logger,
   facts: { readonly party: 'daemon' | 'cosigner'; readonly what: string; readonly detail: string },
 ): void => log.write('error', `party.${facts.what}`, { party: facts.party, detail: facts.detail })
+
+/** A cosigner on a host of its own. */
+export const logCosignerServing = (log: Logger, facts: { readonly address: string; readonly isPaired: boolean }): void =>
+  log.write('info', 'cosigner.serving', { address: facts.address, isPaired: facts.isPaired })
+
+/** What happens between it and its daemon. */
+export const logCosignerChannel = (log: Logger, facts: { readonly what: string; readonly detail: string }): void =>
+  log.write('info', 'cosigner.channel', { what: facts.what, detail: facts.detail })

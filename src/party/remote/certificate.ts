@@ -14,7 +14,6 @@ const tlv = (tag: number, ...parts: readonly Uint8Array[]): Buffer => {
 
 const sequence = (...parts: readonly Uint8Array[]): Buffer => tlv(0x30, ...parts)
 const oid = (hex: string): Buffer => tlv(0x06, Buffer.from(hex, 'hex'))
-const generalizedTime = (digits: string): Buffer => tlv(0x18, Buffer.from(`${digits}Z`))
 
 const ECDSA_WITH_SHA256 = sequence(oid('2a8648ce3d040302'))
 const VERSION_3 = tlv(0xa0, tlv(0x02, Uint8Array.of(2)))
@@ -24,7 +23,7 @@ const NO_AUTHORITY = tlv(
   sequence(sequence(oid('551d13'), tlv(0x01, Uint8Array.of(0xff)), tlv(0x04, sequence()))),
 )
 /** RFC 5280, 4.1.2.5: of what has no well-defined end. The beginning is long past, whatever the peer's clock says. */
-const VALIDITY = sequence(generalizedTime('20200101000000'), generalizedTime('99991231235959'))
+const VALIDITY = sequence(tlv(0x17, Buffer.from('200101000000Z')), tlv(0x18, Buffer.from('99991231235959Z')))
 
 const nameOf = (commonName: string): Buffer =>
   sequence(tlv(0x31, sequence(oid('550403'), tlv(0x0c, Buffer.from(commonName)))))
