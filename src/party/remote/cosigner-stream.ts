@@ -34,6 +34,9 @@ export type StreamEvents = {
   readonly ended: (why: Failure) => void
 }
 
+/** TLS wants a name, and an address is none; it counts for nothing. */
+const CLIENT_OPTIONS = { ...KEEP_ALIVE, 'grpc.enable_retries': 0, 'grpc.ssl_target_name_override': 'cosigner.countersign' }
+
 type Waiting = {
   /** Whether that was all. @throws CosignerMisspoke */
   readonly take: (answer: Answered) => boolean
@@ -61,7 +64,7 @@ export class CosignerStream {
 
   constructor(address: string, identity: ClientIdentity, events: StreamEvents) {
     this.#events = events
-    this.#client = new Client(address, pinnedClient(identity), { ...KEEP_ALIVE, 'grpc.enable_retries': 0 })
+    this.#client = new Client(address, pinnedClient(identity), CLIENT_OPTIONS)
     const { path, requestSerialize, responseDeserialize } = COSIGNER_RPCS.open
     this.#stream = this.#client.makeBidiStreamRequest(path, requestSerialize, responseDeserialize)
     this.#stream.on('data', (response) => this.#take(response))
