@@ -7,6 +7,7 @@ import type { Config, Secrets } from '../config/config.ts'
 import { dataDirPaths, loadConfig, type Flags } from '../config/load-config.ts'
 import { decodeLinkRecord } from '../engine/dkls23/records.ts'
 import { MAX_BURNS } from '../party/link.ts'
+import { loadIdentity } from '../party/remote/identity-files.ts'
 import { grantRelink } from '../party/relink-grant.ts'
 import { appendAudit } from '../vault/audit-chain.ts'
 import { openCosignerVault } from '../vault/cosigner-vault.ts'
@@ -45,27 +46,29 @@ const mendLinks = (tx: Tx, party: string, nowMs: number): Mended[] =>
     return [{ party, linkId: linkIdHex, done: state === 'BURNED' ? 'may be set up anew' : 'suspension cleared' }]
   })
 
-const mendBoth = async (config: Config, secrets: Secrets): Promise<Mended[]> => {
+/** A party whose peer is on another host is mended there too, by the same command. */
+const mendHere = async (config: Config, secrets: Secrets): Promise<Mended[]> => {
   const paths = dataDirPaths(config.dataDir)
   const providers = rootKeyProviders(config, secrets)
   const nowMs = Date.now()
-  await using daemon = await openDaemonVault({ path: paths.daemonVault, provider: providers.daemon, nowMs })
-  await using cosigner = await openCosignerVault({
-    path: paths.cosignerVault,
-    provider: providers.cosigner,
-    nowMs,
-  })
-  refuseBeyondMending(daemon)
-  refuseBeyondMending(cosigner)
-  const atCosigner = await cosigner.commit((tx) => mendLinks(tx, 'cosigner', nowMs))
-  const atDaemon = await daemon.commit((tx) => mendLinks(tx, 'daemon', nowMs))
-  return [...atDaemon, ...atCosigner]
+  const isAlone = (role: 'daemon' | 'cosigner'): boolean => loadIdentity(config.dataDir, role) !== undefined
+  await using daemon = isAlone('cosigner')
+    ? undefined
+    : await openDaemonVault({ path: paths.daemonVault, provider: providers.daemon, nowMs })
+  await using cosigner = isAlone('daemon')
+    ? undefined
+    : await openCosignerVault({ path: paths.cosignerVault, provider: providers.cosigner, nowMs })
+  if (daemon !== undefined) refuseBeyondMending(daemon)
+  if (cosigner !== undefined) refuseBeyondMending(cosigner)
+  const atCosigner = await cosigner?.commit((tx) => mendLinks(tx, 'cosigner', nowMs))
+  const atDaemon = await daemon?.commit((tx) => mendLinks(tx, 'daemon', nowMs))
+  return [...(atDaemon ?? []), ...(atCosigner ?? [])]
 }
 
 export const relinkCosigner = async (flags: Flags, terminal: Terminal): Promise<void> => {
   const { config, secrets, warnings } = loadConfig(flags)
   for (const warning of warnings) terminal.note(`warning: ${warning}`)
-  const mended = await mendBoth(config, await completeSecrets(config, secrets, askAtTerminal(false)))
+  const mended = await mendHere(config, await completeSecrets(config, secrets, askAtTerminal(false)))
   if (mended.length === 0) return terminal.print('no link is burned or suspended; nothing was changed')
   const rows = mended.map(({ party, linkId, done }) => [party, linkId, done])
   terminal.print(formatTable(['PARTY', 'LINK', 'NOW'], rows))

@@ -1,5 +1,6 @@
 /** Commands of the cosigner's operator: over a running daemon its status, over a stopped one what only they decide. */
 import type { Command } from 'commander'
+import type { FreezeOptions } from './cosigner-operator.ts'
 import type { ApproveOptions, OwnerOptions, SecretOptions } from './cosigner-owners.ts'
 import { flagsOf, parseCount, withClientOptions, withDaemonOptions } from './shared-options.ts'
 import type { Terminal } from './terminal.ts'
@@ -52,6 +53,34 @@ const declareProcessCommands = (cosigner: Command, terminal: Terminal): void => 
     })
 }
 
+const withSubject = (command: Command): Command =>
+  withDaemonOptions(command)
+    .option('--wallet <id>', 'one wallet')
+    .option('--project <id>', 'one project')
+    .option('--everything', 'every wallet')
+
+const declareOperatorCommands = (cosigner: Command, terminal: Terminal): void => {
+  withSubject(cosigner.command('freeze'))
+    .description('Stops signing at a running cosigner, on its own host; its daemon cannot take that back.')
+    .option('--note <text>', 'why')
+    .action(async (options: FreezeOptions, command: Command) => {
+      const { freezeAtCosigner } = await import('./cosigner-operator.ts')
+      await freezeAtCosigner(options, flagsOf(command), terminal)
+    })
+  withSubject(cosigner.command('unfreeze'))
+    .description("Takes a freeze of the cosigner's operator back.")
+    .action(async (options: FreezeOptions, command: Command) => {
+      const { unfreezeAtCosigner } = await import('./cosigner-operator.ts')
+      await unfreezeAtCosigner(options, flagsOf(command), terminal)
+    })
+  withDaemonOptions(cosigner.command('info'))
+    .description('How a running cosigner is, on its own host.')
+    .action(async (_options: unknown, command: Command) => {
+      const { printCosignerInfo } = await import('./cosigner-operator.ts')
+      await printCosignerInfo(flagsOf(command), terminal)
+    })
+}
+
 const declareApproveExport = (cosigner: Command, terminal: Terminal): void => {
   withDaemonOptions(cosigner.command('approve-export'))
     .description(`Lets the cosigner seal its share of one wallet to one key, once, and prints the approval's id. ${STOPPED}`)
@@ -98,6 +127,7 @@ const declareSecretCommands = (cosigner: Command, terminal: Terminal): void => {
 export const declareCosignerCommands = (program: Command, terminal: Terminal): void => {
   const cosigner = program.command('cosigner').summary('the second party: its link, and what only its operator decides')
   declareProcessCommands(cosigner, terminal)
+  declareOperatorCommands(cosigner, terminal)
   declareLinkCommands(cosigner, terminal)
   declareApproveExport(cosigner, terminal)
   declareSecretCommands(cosigner, terminal)

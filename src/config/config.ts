@@ -39,6 +39,14 @@ export type BoundSocket = { readonly path: string; readonly apiKeyId: ApiKeyId }
 /** A client certificate's SPIFFE URI or common name, mapped to one API key. */
 export type TlsIdentity = { readonly identity: string; readonly apiKeyId: ApiKeyId }
 
+export const COSIGNER_METHODS = [
+  'SignMessage',
+  'SignTypedData',
+  'SignTransaction',
+  'SignAuthorization',
+  'SignDigest',
+] as const
+
 export const LOG_LEVELS = ['debug', 'info', 'warn', 'error', 'silent'] as const
 export type LogLevel = (typeof LOG_LEVELS)[number]
 
@@ -75,6 +83,13 @@ export type Config = {
   readonly cosigner: ListenAddress | undefined
   /** Where `cosigner serve` listens. */
   readonly cosignerListen: ListenAddress
+  /** What the cosigner signs, whatever its daemon allows; undefined: no such rule. */
+  readonly cosignerRules: {
+    readonly methods: readonly (typeof COSIGNER_METHODS)[number][] | undefined
+    readonly chains: readonly string[] | undefined
+    readonly perMinute: number | undefined
+    readonly walletPerMinute: number | undefined
+  }
   readonly backup: {
     readonly directory: string
     /** age recipients, checked in form only. */

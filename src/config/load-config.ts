@@ -189,6 +189,12 @@ const readSettings = (inputs: Inputs, sources: Partial<Record<OptionName, Settin
     cosignerRootKey: need('cosigner-root-key'),
     cosigner: read('cosigner'),
     cosignerListen: need('cosigner-listen'),
+    cosignerRules: {
+      methods: read('cosigner-allow-methods'),
+      chains: read('cosigner-allow-chains'),
+      perMinute: read('cosigner-max-per-minute'),
+      walletPerMinute: read('cosigner-max-per-minute-wallet'),
+    },
     backup: {
       directory: need('backup-directory'),
       recipient: read('backup-recipient'),

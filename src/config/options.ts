@@ -5,6 +5,8 @@
  */
 import {
   parseBackupRecipient,
+  parseCosignerChains,
+  parseCosignerMethods,
   parseEgressAllow,
   parseIntegerWithin,
   parseListenAddress,
@@ -85,6 +87,26 @@ export const OPTIONS = {
     placeholder: '<host:port>',
     summary: 'where `countersign cosigner serve` is served, with mutual TLS; port 0 takes a free one',
     fallback: '127.0.0.1:50061',
+  }),
+  'cosigner-allow-methods': option({
+    parse: parseCosignerMethods,
+    placeholder: '<methods>',
+    summary: 'what the cosigner signs, with commas between: SignMessage, SignTypedData, SignTransaction, SignAuthorization, SignDigest; all unless given',
+  }),
+  'cosigner-allow-chains': option({
+    parse: parseCosignerChains,
+    placeholder: '<chains>',
+    summary: 'chains the cosigner signs for, with commas between: eip155:<id> and solana; all unless given',
+  }),
+  'cosigner-max-per-minute': option({
+    parse: parseIntegerWithin(1, 10_000),
+    placeholder: '<count>',
+    summary: 'signatures the cosigner makes in any minute; no limit unless given',
+  }),
+  'cosigner-max-per-minute-wallet': option({
+    parse: parseIntegerWithin(1, 10_000),
+    placeholder: '<count>',
+    summary: 'the same for each wallet',
   }),
   'backup-directory': option({
     parse: parsePath,

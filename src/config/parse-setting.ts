@@ -6,7 +6,7 @@
 import { isAbsolute, resolve } from 'node:path'
 import { parseApiKeyId, type ApiKeyId } from '../domain/ids.ts'
 import { isHostName, parseNetwork } from '../domain/network-address.ts'
-import { LOG_LEVELS, MAIL_SECURITIES, ROOT_KEY_SCHEMES, type ListenAddress, type LogLevel, type RootKeySource } from './config.ts'
+import { COSIGNER_METHODS, LOG_LEVELS, MAIL_SECURITIES, ROOT_KEY_SCHEMES, type ListenAddress, type LogLevel, type RootKeySource } from './config.ts'
 
 export class SettingProblem extends Error {}
 
@@ -67,6 +67,24 @@ export const parseEgressAllow: SettingParser<readonly string[]> = (raw) => {
     throw new SettingProblem('expected host names, addresses and networks such as 10.1.0.0/16, with commas between them')
   if (entries.length > MAX_ALLOWED) throw new SettingProblem(`expected at most ${MAX_ALLOWED} hosts and networks`)
   return entries
+}
+
+const listOf = (raw: RawSetting, expected: string): readonly string[] =>
+  requireText(raw, expected).split(',').map((entry) => entry.trim())
+
+export const parseCosignerMethods: SettingParser<readonly (typeof COSIGNER_METHODS)[number][]> = (raw) =>
+  listOf(raw, 'methods').map((entry) => {
+    const method = COSIGNER_METHODS.find((known) => known === entry)
+    if (method === undefined) throw new SettingProblem(`expected some of ${COSIGNER_METHODS.join(', ')}, with commas between`)
+    return method
+  })
+
+export const parseCosignerChains: SettingParser<readonly string[]> = (raw) => {
+  const chains = listOf(raw, 'chains')
+  const isChain = (entry: string): boolean => entry === 'solana' || /^eip155:(0|[1-9]\d{0,18})$/.test(entry)
+  if (chains.length > MAX_ALLOWED || !chains.every(isChain))
+    throw new SettingProblem('expected eip155:<chain id> and solana, with commas between')
+  return chains
 }
 
 /** age's form; whether its checksum is right is seen where keys are. A secret key in its place is not repeated. */

@@ -29,6 +29,7 @@ import {
   setShareState,
 } from '../vault/wallet-shares.ts'
 import { findAnyFreeze } from './cosigner-freezes.ts'
+import { type CosignerRules, RuleBook, type RuleName } from './cosigner-rules.ts'
 import type { OwnerDesk } from './owner-desk.ts'
 import type { CosignerIntent, CosignerStore, PendingWallet } from './party-store.ts'
 import { hexOf } from './presignature-map.ts'
@@ -56,10 +57,12 @@ export const createCosignerStore = (
   seal: ShareSeal,
   clock: Clock,
   desk?: OwnerDesk,
+  rules: CosignerRules = {},
 ): OwnCosignerStore => {
   const nowMs = (): number => Math.trunc(clock.nowMs())
   const noted = new Map<string, number>()
   const undecided = loadPending(vault.read)
+  const book = new RuleBook(rules, vault.read, nowMs())
   const running = new Map<string, { sequence: bigint; requestKey: Uint8Array }>()
 
   const saveLinks: CosignerStore['saveLinks'] = (records) =>
@@ -150,13 +153,21 @@ export const createCosignerStore = (
       await desk.authorizeExport(asked)
     },
     mayRefresh: (walletId) => findAnyFreeze(vault.read, fencesOfWallet(walletId)) === undefined,
-    admits: ({ payload }) => findAnyFreeze(vault.read, fencesOf(parseSigningPayload(payload))) === undefined,
+    admits: ({ payload }) => {
+      const read = parseSigningPayload(payload)
+      return findAnyFreeze(vault.read, fencesOf(read)) === undefined && book.refusesContent(read) === undefined
+    },
     findReply: (walletId, reqId) => findReply(vault.read, walletId, reqId, nowMs()),
     commitIntent: async (intent) => {
       const payload = parseSigningPayload(intent.payload)
       try {
         return await vault.commit((tx) => {
           if (findAnyFreeze(tx, fencesOf(payload)) !== undefined) return 'denied'
+          const rule = book.refuses(payload, intent.walletId, nowMs())
+          if (rule !== undefined) {
+            appendAudit(tx, deniedEvent(payload, rule, nowMs()))
+            return 'denied'
+          }
           if (claimReply(tx, intent, nowMs()).kind !== 'claimed') return 'denied'
           pruneReplies(tx, nowMs(), PRUNE_AT_ONCE)
           const head = beginIntent(tx, {
@@ -168,6 +179,7 @@ export const createCosignerStore = (
             method: payload.method,
             event: intentEvent(payload, intent, nowMs()),
           })
+          book.count(intent.walletId, nowMs())
           running.set(keyOf(intent), { sequence: head.sequence, requestKey: intent.requestKey })
           return 'committed'
         })
@@ -267,6 +279,17 @@ const intentEvent = (payload: SigningPayload, intent: CosignerIntent, timeMs: nu
     reqId: hexOf(intent.reqId),
     summary: intent.summary,
   },
+})
+
+const deniedEvent = ({ projectId, walletId, method }: SigningPayload, rule: RuleName, timeMs: number): AuditEvent => ({
+  timeMs,
+  kind: 'sign.denied',
+  project: projectId,
+  actor: { kind: 'daemon', id: '' },
+  subject: { type: 'wallet', id: walletId },
+  method,
+  decision: 'refuse',
+  reason: rule,
 })
 
 const resultEvent = (intent: CosignerIntent, sequence: bigint, kind: string, timeMs: number): AuditEvent => ({

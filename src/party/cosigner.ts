@@ -16,6 +16,7 @@ import { getShare, listRefreshedShares, setShareState } from '../vault/wallet-sh
 import { createCosignerCustody, type CustodyData } from './cosigner-custody.ts'
 import { createFreezeCalls, listAllFreezes } from './cosigner-freezes.ts'
 import { CosignerLinks, type LostMaterial } from './cosigner-links.ts'
+import type { CosignerRules } from './cosigner-rules.ts'
 import { createCosignerStore } from './cosigner-store.ts'
 import { createEntropy, systemClock } from './entropy.ts'
 import type { PeerEpochs } from './epoch-check.ts'
@@ -37,6 +38,7 @@ export type CosignerWorkerData = CustodyData & {
   readonly allowExport: boolean
   /** Whether this party takes halves of other keys in. */
   readonly allowImport: boolean
+  readonly rules: CosignerRules
 }
 
 /** What the main thread serves to the cosigner. */
@@ -83,7 +85,7 @@ export const createCosigner = async (data: CosignerWorkerData, main: () => PortE
   }
   const { allowExport, allowImport } = data
   const desk = new OwnerDesk({ vault, clock, partyId: ownId, allowExport, allowImport, alert })
-  const store = createCosignerStore(vault, seal, clock, desk)
+  const store = createCosignerStore(vault, seal, clock, desk, data.rules)
   const entropy = createEntropy(clock)
   const importKeys = new ImportKeys(entropy, clock)
   contextRandomize(entropy.nonce32())

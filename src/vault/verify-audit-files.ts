@@ -67,3 +67,13 @@ export const verifyAuditFiles = async (daemonPath: string, cosignerPath: string)
     daemon.close()
   }
 }
+
+/** The chain of a party whose peer is on another host: there is no head of the peer's to compare it with. */
+export const verifyAuditFile = async (path: string, party: 'daemon' | 'cosigner'): Promise<ChainVerdict> => {
+  const file = openFile(path, party === 'daemon' ? DAEMON_SCHEMA : COSIGNER_SCHEMA)
+  try {
+    return await verifyAuditChain(file.reader)
+  } finally {
+    file.close()
+  }
+}

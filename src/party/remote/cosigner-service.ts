@@ -16,6 +16,9 @@ export const KEEP_ALIVE = {
   'grpc.enable_channelz': 0,
 } as const
 
+/** TLS wants a name, and an address is none; it counts for nothing. */
+export const CLIENT_OPTIONS = { ...KEEP_ALIVE, 'grpc.enable_retries': 0, 'grpc.ssl_target_name_override': 'cosigner.countersign' }
+
 const asBuffer = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 
 const definition = <I extends DescMessage, O extends DescMessage>(

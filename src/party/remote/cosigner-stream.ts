@@ -22,7 +22,7 @@ import {
   type WireCall,
 } from './asked-calls.ts'
 import { type ClientIdentity, pinnedClient } from './channel-credentials.ts'
-import { COSIGNER_RPCS, KEEP_ALIVE } from './cosigner-service.ts'
+import { CLIENT_OPTIONS, COSIGNER_RPCS } from './cosigner-service.ts'
 import type { CosignerCalls } from '../cosigner.ts'
 import type { LostMaterial } from '../cosigner-links.ts'
 import type { PeerEpochs } from '../epoch-check.ts'
@@ -33,9 +33,6 @@ export type StreamEvents = {
   readonly lost: (lost: LostMaterial) => void
   readonly ended: (why: Failure) => void
 }
-
-/** TLS wants a name, and an address is none; it counts for nothing. */
-const CLIENT_OPTIONS = { ...KEEP_ALIVE, 'grpc.enable_retries': 0, 'grpc.ssl_target_name_override': 'cosigner.countersign' }
 
 type Waiting = {
   /** Whether that was all. @throws CosignerMisspoke */

@@ -1,0 +1,105 @@
+/** A daemon and its cosigner as two processes with two vaults, over mutual TLS. */
+import { setTimeout as sleep } from 'node:timers/promises'
+import { ed25519 } from '@noble/curves/ed25519.js'
+import { verifyMessage } from 'viem'
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
+import { KeyType } from '../../gen/countersign/v1/common_pb.ts'
+import type { Wallet } from '../../gen/countersign/v1/wallet_pb.ts'
+import type { CountersignClient } from '../../src/client/countersign-client.ts'
+import { connect, newWallet, outcomeOf, refusalOf } from './callers.ts'
+import { healthOf } from './health.ts'
+import { makePair, startCosigner, startPaired, type TestCosigner, type TestPair } from './start-cosigner.ts'
+import { runCli, type TestDaemon } from './start-daemon.ts'
+
+vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 })
+
+let pair: TestPair
+let cosigner: TestCosigner
+let daemon: TestDaemon
+let client: CountersignClient
+let evm: Wallet
+let sol: Wallet
+
+beforeAll(async () => {
+  pair = await makePair()
+  cosigner = await startCosigner(pair.cosignerDir)
+  daemon = await startPaired(pair, cosigner.address)
+  client = connect(daemon, daemon.adminKey)
+  evm = await newWallet(client, 'remote')
+  sol = await newWallet(client, 'remote', '', KeyType.ED25519)
+})
+afterAll(async () => {
+  client?.close()
+  await daemon?.kill('SIGKILL')
+  await cosigner?.kill('SIGKILL')
+  pair?.remove()
+})
+
+const text = (value: string) => ({ case: 'text', value }) as const
+const sign = (wallet: Wallet, value = 'x') => client.wallets.signMessage({ wallet: wallet.walletId, content: text(value) })
+
+const expectBothSign = async (value: string): Promise<void> => {
+  const { signature } = await sign(evm, value)
+  const args = { address: evm.address, message: value, signature: signature?.hex } as Parameters<typeof verifyMessage>[0]
+  expect(await verifyMessage(args)).toBe(true)
+  const { signature: other } = await sign(sol, value)
+  const key = new Uint8Array(Buffer.from(sol.publicKey, 'hex'))
+  expect(ed25519.verify(other?.raw ?? new Uint8Array(), Buffer.from(value), key, { zip215: false })).toBe(true)
+}
+
+const until = async (what: () => Promise<boolean>): Promise<void> => {
+  const deadline = Date.now() + 40_000
+  while (!(await what())) {
+    if (Date.now() > deadline) throw new Error(`it did not come to be:\n${daemon.output()}\n${cosigner.output()}`)
+    await sleep(100)
+  }
+}
+const untilServing = () => until(async () => (await healthOf(daemon)) === 'SERVING')
+
+const restartDaemon = async (): Promise<void> => {
+  client.close()
+  daemon = await startPaired(pair, cosigner.address)
+  client = connect(daemon, daemon.adminKey)
+}
+
+describe('a cosigner on a host of its own', () => {
+  it('signs for both curves, and after new shares', async () => {
+    await expectBothSign('before')
+    const { refreshCount } = await client.wallets.refreshShares({ wallet: sol.walletId })
+    expect(refreshCount).toBe(1)
+    await expectBothSign('after')
+  })
+
+  it('is missed when it is killed, and found again by itself', async () => {
+    const { address } = cosigner
+    await cosigner.kill('SIGKILL')
+    await until(async () => (await healthOf(daemon)) === 'NOT_SERVING')
+    const refusal = await refusalOf(sign(evm))
+    expect(refusal).toMatchObject({ code: 'UNAVAILABLE', reason: 'COSIGNER_UNAVAILABLE' })
+    cosigner = await startCosigner(pair.cosignerDir, { address })
+    await untilServing()
+    await expectBothSign('again')
+  })
+
+  it('takes a daemon that was killed in the middle of its work back', async () => {
+    const asked = Array.from({ length: 8 }, (_, i) => outcomeOf(sign(i % 2 === 0 ? evm : sol, `m${i}`)))
+    await daemon.kill('SIGKILL')
+    await Promise.all(asked)
+    await restartDaemon()
+    await untilServing()
+    await expectBothSign('still')
+  })
+})
+
+describe('what is on the disks', () => {
+  it('is two chains that verify, each on its own host', async () => {
+    client.close()
+    await daemon.kill('SIGTERM')
+    await cosigner.kill('SIGTERM')
+    for (const directory of [pair.daemonDir, pair.cosignerDir]) {
+      const { code, stdout, stderr } = await runCli(['audit', 'verify', '--data-dir', directory])
+      expect([code, stderr]).toEqual([0, ''])
+      expect(stdout).toContain('intact')
+    }
+  })
+})
