@@ -3,10 +3,11 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { ed25519 } from '@noble/curves/ed25519.js'
 import { verifyMessage } from 'viem'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
+import { FreezeScope, VaultParty } from '../../gen/countersign/v1/admin_pb.ts'
 import { KeyType } from '../../gen/countersign/v1/common_pb.ts'
 import type { Wallet } from '../../gen/countersign/v1/wallet_pb.ts'
 import type { CountersignClient } from '../../src/client/countersign-client.ts'
-import { connect, newWallet, outcomeOf, refusalOf } from './callers.ts'
+import { connect, newWallet, outcomeOf, refusalOf, sha256 } from './callers.ts'
 import { healthOf } from './health.ts'
 import { makePair, startCosigner, startPaired, type TestCosigner, type TestPair } from './start-cosigner.ts'
 import { runCli, type TestDaemon } from './start-daemon.ts'
@@ -76,9 +77,32 @@ describe('a cosigner on a host of its own', () => {
     await until(async () => (await healthOf(daemon)) === 'NOT_SERVING')
     const refusal = await refusalOf(sign(evm))
     expect(refusal).toMatchObject({ code: 'UNAVAILABLE', reason: 'COSIGNER_UNAVAILABLE' })
-    cosigner = await startCosigner(pair.cosignerDir, { address })
+    cosigner = await startCosigner(pair.cosignerDir, { address, args: ['--cosigner-allow-methods', 'SignMessage,SignTypedData'] })
     await untilServing()
     await expectBothSign('again')
+  })
+
+  it('has rules of its own, and says the same of each that refuses', async () => {
+    const refusal = await refusalOf(client.wallets.signDigest({ wallet: evm.walletId, digest: sha256('x') }))
+    expect(refusal).toMatchObject({ reason: 'COSIGNER_REFUSED', metadata: { why: 'policy_denied' } })
+    await expectBothSign('allowed')
+  })
+
+  it('has a freeze of its own, which its daemon does not lift', async () => {
+    const at = ['--data-dir', pair.cosignerDir, '--everything']
+    expect((await runCli(['cosigner', 'freeze', ...at])).stdout).toBe('frozen\n')
+    const scope = FreezeScope.EVERYTHING
+    await client.admin.freeze({ scope })
+    await client.admin.unfreeze({ scope })
+    expect(await refusalOf(sign(evm))).toMatchObject({ reason: 'COSIGNER_REFUSED', metadata: { why: 'policy_denied' } })
+    expect((await runCli(['cosigner', 'info', '--data-dir', pair.cosignerDir])).stdout).toMatch(/joined[^]*everything +operator/)
+    await runCli(['cosigner', 'unfreeze', ...at])
+    await expectBothSign('thawed')
+  })
+
+  it('makes its own backups and root keys: its daemon cannot ask for them', async () => {
+    const refusal = await refusalOf(client.admin.rotateVaultKey({ vault: VaultParty.COSIGNER }))
+    expect(refusal.reason).toBe('COSIGNER_REFUSED')
   })
 
   it('takes a daemon that was killed in the middle of its work back', async () => {
