@@ -48,7 +48,7 @@ const readPeerText = (text: string): string => {
 }
 
 /** Refuses another party than the one that the vault knows: shares belong to a pair of parties for good. */
-const pinPeer = async (vault: Vault, peer: PairedParty): Promise<void> => {
+export const pinPeer = async (vault: Vault, peer: PairedParty): Promise<void> => {
   const known = getSetting(vault.read, PEER_SETTING)?.value
   if (known !== undefined && !Buffer.from(known).equals(peer.partyId)) {
     throw new CommandRefusal(`this vault belongs with another ${peer.role}: ${Buffer.from(known).toString('hex')}`)

@@ -53,6 +53,16 @@ const declareProcessCommands = (cosigner: Command, terminal: Terminal): void => 
     })
 }
 
+const declareMove = (cosigner: Command, terminal: Terminal): void => {
+  withDaemonOptions(cosigner.command('move'))
+    .description(`Makes the embedded cosigner one for a host of its own. ${STOPPED}`)
+    .requiredOption('--to <dir>', "where the cosigner's own data directory is made")
+    .action(async ({ to }: { to: string }, command: Command) => {
+      const { moveCosigner } = await import('./cosigner-move.ts')
+      await moveCosigner(to, flagsOf(command), terminal)
+    })
+}
+
 const withSubject = (command: Command): Command =>
   withDaemonOptions(command)
     .option('--wallet <id>', 'one wallet')
@@ -127,6 +137,7 @@ const declareSecretCommands = (cosigner: Command, terminal: Terminal): void => {
 export const declareCosignerCommands = (program: Command, terminal: Terminal): void => {
   const cosigner = program.command('cosigner').summary('the second party: its link, and what only its operator decides')
   declareProcessCommands(cosigner, terminal)
+  declareMove(cosigner, terminal)
   declareOperatorCommands(cosigner, terminal)
   declareLinkCommands(cosigner, terminal)
   declareApproveExport(cosigner, terminal)

@@ -1,6 +1,6 @@
 import { Option, type Command } from 'commander'
 import { flagsOf, limitOption, requestIdOption, withClientOptions } from './shared-options.ts'
-import type { Terminal } from './terminal.ts'
+import { type Terminal, UsageRefusal } from './terminal.ts'
 
 const keyTypeOption = (): Option =>
   new Option('--key-type <type>', 'kind of key').choices(['secp256k1', 'ed25519'])
@@ -38,11 +38,15 @@ export const declareWalletCommands = (program: Command, terminal: Terminal): voi
     })
   withClientOptions(wallet.command('refresh'))
     .description('Changes both parties\' shares of a wallet; its key and address stay, older copies of a share are useless.')
-    .argument('<wallet>', 'wallet id, address or user id')
+    .argument('[wallet]', 'wallet id, address or user id')
+    .option('--all', 'every wallet of the project, one after the other')
     .addOption(requestIdOption())
-    .action(async (reference: string, _options: unknown, command: Command) => {
+    .action(async (reference: string | undefined, { all }: { all?: boolean }, command: Command) => {
+      if ((reference === undefined) === (all !== true)) throw new UsageRefusal('name a wallet, or --all')
       const { refreshShares } = await import('./wallet.ts')
-      await refreshShares(reference, flagsOf(command), terminal)
+      const { refreshAll } = await import('./refresh-all.ts')
+      if (reference === undefined) await refreshAll(flagsOf(command), terminal)
+      else await refreshShares(reference, flagsOf(command), terminal)
     })
   withClientOptions(wallet.command('sign-message'))
     .description('Signs a message: EIP-191, or for Ed25519 wallets the bytes as they are.')

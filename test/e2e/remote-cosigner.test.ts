@@ -1,4 +1,6 @@
 /** A daemon and its cosigner as two processes with two vaults, over mutual TLS. */
+import { renameSync } from 'node:fs'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { ed25519 } from '@noble/curves/ed25519.js'
 import { verifyMessage } from 'viem'
@@ -10,7 +12,7 @@ import type { CountersignClient } from '../../src/client/countersign-client.ts'
 import { connect, newWallet, outcomeOf, refusalOf, sha256 } from './callers.ts'
 import { healthOf } from './health.ts'
 import { makePair, startCosigner, startPaired, type TestCosigner, type TestPair } from './start-cosigner.ts'
-import { runCli, type TestDaemon } from './start-daemon.ts'
+import { makeDataDir, runCli, startDaemon, type TestDaemon } from './start-daemon.ts'
 
 vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 })
 
@@ -125,5 +127,38 @@ describe('what is on the disks', () => {
       expect([code, stderr]).toEqual([0, ''])
       expect(stdout).toContain('intact')
     }
+  })
+})
+
+describe('an embedded cosigner', () => {
+  it('moves to a host of its own, and what it leaves behind signs nothing', async () => {
+    const base = makeDataDir()
+    const [dataDir, to] = [join(base, 'data'), join(base, 'cosigner')]
+    const embedded = await startDaemon({ dataDir: base, keepData: true })
+    const before = connect(embedded, embedded.adminKey)
+    const wallet = await newWallet(before, 'mover')
+    await before.wallets.signMessage({ wallet: 'mover', content: text('x') })
+    before.close()
+    await embedded.kill('SIGTERM')
+    const { code, stderr } = await runCli(['cosigner', 'move', '--data-dir', dataDir, '--to', to])
+    expect([code, stderr]).toEqual([0, expect.stringContaining('wallet refresh --all')])
+    const own = await startCosigner(to)
+    const joined = await startDaemon({ dataDir: base, keepData: true, args: ['--cosigner', own.address] })
+    const after = connect(joined, joined.adminKey)
+    try {
+      const { signature } = await after.wallets.signMessage({ wallet: 'mover', content: text('moved') })
+      const args = { address: wallet.address, message: 'moved', signature: signature?.hex } as Parameters<typeof verifyMessage>[0]
+      expect(await verifyMessage(args)).toBe(true)
+      const refreshed = await runCli(['wallet', 'refresh', '--all', '--data-dir', dataDir])
+      expect(refreshed.stdout).toBe('1 of 1 wallets have new shares\n')
+    } finally {
+      after.close()
+      await joined.kill('SIGTERM')
+      await own.kill('SIGTERM')
+    }
+    renameSync(join(dataDir, 'cosigner.db.moved'), join(dataDir, 'cosigner.db'))
+    await using old = await startDaemon({ dataDir: base })
+    expect(await healthOf(old)).toBe('NOT_SERVING')
+    expect(old.output()).toContain('its vault is older than the one last seen')
   })
 })

@@ -122,7 +122,7 @@ const joined = async (identity = daemon): Promise<{ stream: CosignerStream; ende
   }
   const stream = new CosignerStream(address, as(identity), events)
   open.push(() => stream.close())
-  await stream.call('open', undefined as never)
+  await stream.call('open', undefined)
   await stream.call('pair', { idC: identity.own.partyId, shards: [0, 1] })
   return { stream, ended }
 }
@@ -168,7 +168,7 @@ describe('a stream', () => {
   })
 
   it('ends where the daemon says what it may not', async () => {
-    const cases: [string, (raw: Raw) => Promise<unknown> | unknown][] = [
+    const cases: [string, (raw: Raw) => unknown][] = [
       ['a call before it is paired', (raw) => say(raw, 1, { content: { case: 'getStatus', value: {} } })],
       ['an id that is not of its certificate', async (raw) => {
         say(raw, 1, OPEN)
@@ -206,7 +206,7 @@ describe('a stream', () => {
     say(raw, 1, { content: { case: 'frame', value: new Uint8Array(5 * 1024 * 1024) } })
     expect((await raw.ended).code).toBe(status.RESOURCE_EXHAUSTED)
     const { stream } = await joined()
-    expect((await stream.call('status', undefined as never)).links).toHaveLength(2)
+    expect((await stream.call('status', undefined)).links).toHaveLength(2)
   })
 
   it('survives frames that are none, and answers what the protocol says', async () => {
@@ -217,14 +217,14 @@ describe('a stream', () => {
       if (answer instanceof Uint8Array) expect(answer[5]).toBe(ERROR_FRAME)
       else expect(answer === undefined || answer instanceof Error).toBe(true)
     }
-    expect((await stream.call('status', undefined as never)).links).toHaveLength(2)
+    expect((await stream.call('status', undefined)).links).toHaveLength(2)
   })
 
   it('is the only one while it answers, and gives way when it does not', async () => {
     const first = await joined()
     const second = rawAs(daemon)
     expect((await second.ended).code).toBe(status.ALREADY_EXISTS)
-    await first.stream.call('status', undefined as never)
+    await first.stream.call('status', undefined)
     first.stream.close()
     await vi.waitFor(() => expect(listener.session).toBeUndefined(), 10_000)
     const mute = rawAs(daemon)
@@ -232,7 +232,7 @@ describe('a stream', () => {
     await heard(mute)
     const { stream } = await joined()
     expect((await mute.ended).code).toBe(status.ABORTED)
-    expect((await stream.call('status', undefined as never)).links).toHaveLength(2)
+    expect((await stream.call('status', undefined)).links).toHaveLength(2)
   })
 })
 
@@ -247,7 +247,7 @@ describe('freezes', () => {
     const { stream } = await joined()
     await expect(stream.call('unfreeze', { subject: everything, timeMs: 0 })).rejects.toMatchObject({ reason: 'FREEZE_NOT_FOUND' })
     await other.freeze(everything, 'by the daemon')
-    expect((await frozen()).toSorted()).toEqual([false, true])
+    expect(new Set(await frozen())).toEqual(new Set([false, true]))
     await operator.unfreeze(everything)
     expect(await frozen()).toEqual([false])
     await other.unfreeze(everything)

@@ -213,7 +213,7 @@ const MAX_WHY = 512
 
 /** The cosigner's refusal as one that this daemon knows, with no more facts than belong to it. */
 export const readRefusal = ({ reason, facts }: PartyRefusal): Error => {
-  const fact = (name: string): string => String(facts[name] ?? '').slice(0, MAX_WHY)
+  const fact = (name: string): string => (facts[name] ?? '').slice(0, MAX_WHY)
   switch (reason) {
     case 'COSIGNER_UNAVAILABLE':
     case 'COSIGNER_REFUSED':

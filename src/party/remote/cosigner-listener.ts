@@ -73,7 +73,7 @@ export class CosignerListener {
   /** The address that it listens at. @throws LISTEN_FAILED */
   listen(): Promise<string> {
     const { identity, listen } = this.#options
-    const address = `${listen.host.includes(':') ? `[${listen.host}]` : listen.host}`
+    const address = listen.host.includes(':') ? `[${listen.host}]` : listen.host
     return new Promise((resolve, reject) => {
       this.#server.bindAsync(`${address}:${listen.port}`, pinnedServer(identity, this.#pinned), (error, port) => {
         if (error === null) resolve(`${address}:${port}`)
@@ -112,7 +112,7 @@ export class CosignerListener {
 
   #unary(answer: (caller: Caller, request: unknown) => Promise<unknown>): Unary {
     return (call, done) => {
-      const caller = this.#callerOf(call as unknown as Named)
+      const caller = this.#callerOf(call)
       if (caller === undefined) return done({ code: status.UNAUTHENTICATED, details: 'not a party that is known' })
       answer(caller, call.request).then(
         (response) => done(null, response),
@@ -126,7 +126,7 @@ export class CosignerListener {
     stream.on('error', () => undefined)
     const refuse = (code: status, details: string): void => void stream.emit('error', { code, details })
     const { daemon, host, log } = this.#options
-    if (daemon === undefined || this.#callerOf(stream as unknown as Named) !== 'daemon') {
+    if (daemon === undefined || this.#callerOf(stream) !== 'daemon') {
       refuse(status.PERMISSION_DENIED, 'for the daemon that it is paired with')
       return Promise.resolve()
     }

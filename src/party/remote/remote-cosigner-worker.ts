@@ -34,12 +34,10 @@ function serve(port: MessagePort, data: RemoteCosignerData): void {
       process.exit(0)
     }, END_AFTER_MS)
   }
-  const tell = <M extends keyof CosignerEvents & string>(event: M, args: Parameters<CosignerEvents[M]>[0]): void =>
-    main.tell(event, args as never)
   const stream = new CosignerStream(data.address, data, {
     question: (frame) => frames.call('question', frame, { timeoutMs: 10_000 }),
-    alert: (what, detail) => tell('alert', { what, detail }),
-    lost: (lost) => tell('lost', lost),
+    alert: (what, detail) => main.tell('alert', { what, detail }),
+    lost: (lost) => main.tell('lost', lost),
     ended: end,
   })
   const forward = Object.fromEntries(
@@ -47,12 +45,12 @@ function serve(port: MessagePort, data: RemoteCosignerData): void {
   )
   const open = async () => {
     const late = setTimeout(() => stream.close(), OPEN_WITHIN_MS)
-    const opened = await stream.call('open', undefined as never).finally(() => clearTimeout(late))
+    const opened = await stream.call('open', undefined).finally(() => clearTimeout(late))
     if (hexOf(opened.ownId) === hexOf(data.partyId)) return opened
     stream.close()
     throw failure('COSIGNER_UNAVAILABLE', { why: 'it is another than its certificate was pinned for' })
   }
-  const onBug = (error: unknown): void => tell('alert', { what: 'internal', detail: String(error) })
+  const onBug = (error: unknown): void => main.tell('alert', { what: 'internal', detail: String(error) })
   const table = {
     ...forward,
     open,
