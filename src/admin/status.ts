@@ -5,8 +5,8 @@ import { type CustodyStatus, custodyStatus } from './custody.ts'
 import { type FreezeView, listFreezes } from './freezes.ts'
 import type { AdminNeeds } from './needs.ts'
 
-/** What the embedded cosigner is: two shares under two keys in two files, and one host that could read both. */
-export const EMBEDDED_MODE = 'split at rest, one host'
+/** Two shares under two keys in two files; embedded, on one host that could read both. */
+export const PARTIES_MODE = { embedded: 'split at rest, one host', remote: 'split over two hosts' } as const
 
 /** Version of the two-party protocol's suite. */
 const PROTOCOL_VERSION = 1
@@ -68,14 +68,14 @@ export const worstLinkState = (links: readonly LinkView[]): LinkState =>
 
 export const getStatus = async (
   needs: AdminNeeds & { readonly webhookCounts: () => Omit<WebhookStatusView, keyof DeliveryBacklog> },
-  started: { readonly version: string; readonly timeMs: number },
+  started: { readonly version: string; readonly timeMs: number; readonly isRemote?: boolean },
 ): Promise<StatusView> => {
   const { vault, engine } = needs
   const { available, cosignerId, cosigner, signer } = await engine.status()
   const presignatureCount = BigInt(engine.presignatureCount)
   const custody = await custodyStatus(needs)
   return {
-    mode: EMBEDDED_MODE,
+    mode: PARTIES_MODE[started.isRemote === true ? 'remote' : 'embedded'],
     version: started.version,
     protocolVersion: PROTOCOL_VERSION,
     vaultSchemaVersion: vault.schemaVersion,

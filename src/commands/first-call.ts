@@ -15,7 +15,7 @@ const shown = (path: string, cwd: string): string => {
 /** The commands and the snippet work by copy and paste from `cwd`; the key itself is never printed. */
 export const firstCall = (
   endpoints: EndpointsFile,
-  config: Pick<Config, 'dataDir' | 'tls'>,
+  config: Pick<Config, 'dataDir' | 'tls'> & { readonly cosigner?: Config['cosigner'] },
   cwd: string = process.cwd(),
 ): string => {
   const keyFile = shellWord(shown(join(config.dataDir, 'admin.key'), cwd))
@@ -26,7 +26,7 @@ export const firstCall = (
   const dataDirFlag =
     shown(config.dataDir, cwd) === '.countersign' ? '' : ` --data-dir ${shellWord(config.dataDir)}`
   return `
-Countersign serves (split at rest, one host):
+Countersign serves (${config.cosigner === undefined ? 'split at rest, one host' : 'split over two hosts'}):
   gRPC      ${endpoints.grpc}
   gRPC      unix:${shown(endpoints.socket, cwd)}
   Connect   ${scheme}://${endpoints.connect}

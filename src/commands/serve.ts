@@ -93,7 +93,7 @@ export const composeDaemon = async (
 ): Promise<RunningDaemon> => {
   const clock = systemClock
   const startedMs = clock.nowMs()
-  logDaemonStarting(log, { version: VERSION, dataDir: config.dataDir, mode })
+  logDaemonStarting(log, { version: VERSION, dataDir: config.dataDir, mode, isRemote: config.cosigner !== undefined })
   const paths = dataDirPaths(config.dataDir)
   const providers = rootKeyProviders(config, secrets)
   const backups = backupPlaces(config)
@@ -147,7 +147,7 @@ export const composeDaemon = async (
       fences,
       rates: new RateLimiter(() => Number(clock.monotonicNs() / 1_000n) / 1_000),
       onAlert: (what: string, detail: string) => onAlert('daemon', what, detail),
-      started: { version: VERSION, timeMs: startedMs },
+      started: { version: VERSION, timeMs: startedMs, isRemote: config.cosigner !== undefined },
       backup: backups.daemon,
       allowExport: config.allowExport.daemon,
       allowImport: config.allowImport.daemon,

@@ -55,7 +55,7 @@ export type UseCaseNeeds = CustodyNeeds &
   readonly signIn: SignInNeeds
   readonly allowExport: boolean
   readonly allowImport: boolean
-  readonly started: { readonly version: string; readonly timeMs: number }
+  readonly started: { readonly version: string; readonly timeMs: number; readonly isRemote: boolean }
 }
 
 export const wireUseCases = (needs: UseCaseNeeds): UseCases => {

@@ -16,13 +16,13 @@ export const logConfigWarning = (log: Logger, warning: string): void =>
 
 export const logDaemonStarting = (
   log: Logger,
-  facts: { readonly version: string; readonly dataDir: string; readonly mode: string },
+  facts: { readonly version: string; readonly dataDir: string; readonly mode: string; readonly isRemote: boolean },
 ): void =>
   log.write('info', 'daemon.starting', {
     version: facts.version,
     dataDir: facts.dataDir,
     mode: facts.mode,
-    parties: 'split at rest, one host',
+    parties: facts.isRemote ? 'split over two hosts' : 'split at rest, one host',
   })
 
 export const logDaemonServing = (log: Logger, facts: Where): void =>

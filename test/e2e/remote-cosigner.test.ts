@@ -67,6 +67,7 @@ const restartDaemon = async (): Promise<void> => {
 
 describe('a cosigner on a host of its own', () => {
   it('signs for both curves, and after new shares', async () => {
+    expect((await client.admin.getStatus({})).status?.mode).toBe('split over two hosts')
     await expectBothSign('before')
     const { refreshCount } = await client.wallets.refreshShares({ wallet: sol.walletId })
     expect(refreshCount).toBe(1)
@@ -131,7 +132,7 @@ describe('what is on the disks', () => {
 })
 
 describe('an embedded cosigner', () => {
-  it('moves to a host of its own, and what it leaves behind signs nothing', async () => {
+  it('moves to a host of its own, and what it leaves behind signs nothing', { timeout: 120_000 }, async () => {
     const base = makeDataDir()
     const [dataDir, to] = [join(base, 'data'), join(base, 'cosigner')]
     const embedded = await startDaemon({ dataDir: base, keepData: true })

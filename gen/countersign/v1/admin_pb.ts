@@ -1953,7 +1953,7 @@ export const GetStatusResponseSchema: GenMessage<GetStatusResponse> = /*@__PURE_
 export type Status = Message<"countersign.v1.Status"> & {
   /**
    * Where the two parties are. `split at rest, one host` for the embedded cosigner: two vaults under two root keys,
-   * but one machine, which while running can reach both.
+   * but one machine, which while running can reach both. `split over two hosts` for a separate cosigner.
    *
    * @generated from field: string mode = 1;
    */
