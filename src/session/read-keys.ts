@@ -8,7 +8,6 @@ import { listSessionKeys as listStored, type SessionKey } from '../vault/session
 import { judgeLimits, readAction, requireInScope, requireOpen, requireSessionFlow } from './decide-action.ts'
 import { findKey, READING, refusalFor } from './find-key.ts'
 import { requireStanding } from './key-standing.ts'
-import { isUrgent } from './limits.ts'
 import type { SessionNeeds } from './needs.ts'
 import { prepareKey } from './prepared-key.ts'
 import { type SessionKeyView, viewSessionKey } from './session-key-view.ts'
@@ -108,7 +107,7 @@ export const explainAction = (
     requireOpen(read, needs, call, prepared)
     requireInScope(prepared, args.family)
     requireSessionFlow(prepared, needs, action.facts)
-    if (!isUrgent(action.facts)) judgeLimits(read, needs, prepared, action.facts, needs.clock.nowMs())
+    judgeLimits(read, needs, prepared, action.facts, needs.clock.nowMs())
   })
   return { sentence, canonicalJson, unsignedFields, ...verdict }
 }
