@@ -1,14 +1,14 @@
 /**
  * Signing one action with a session key. Everything that can refuse comes first; then one transaction decides again,
- * takes the nonce, builds what will be signed and writes the audit row; then the key signs, and the answer leaves if
- * nothing has been raised in its way meanwhile.
+ * takes the nonce, builds what will be signed and writes the audit row; the key signs while that is made durable, and the
+ * answer leaves when it is, if nothing has been raised in its way meanwhile.
  */
 import { hash } from 'node:crypto'
 import type { Call } from '../domain/call.ts'
 import { failure, isFailure } from '../domain/failure.ts'
 import { parseSessionKeyId } from '../domain/ids.ts'
 import type { HttpRequest, ReadAction, SignedRequest, SigningStep } from '../payload/profile/loaded-profile.ts'
-import type { Passage } from '../signing/fences.ts'
+import { failureOfFence, type Passage } from '../signing/fences.ts'
 import { appendAudit, type AuditHead, auditHashAt } from '../vault/audit-chain.ts'
 import type { SessionKey } from '../vault/session-keys.ts'
 import { requireSessionKey } from '../vault/session-keys.ts'
@@ -17,7 +17,7 @@ import { KEY_SECRET } from '../vault/session-secrets.ts'
 import type { Tx } from '../vault/store.ts'
 import { actionEvent, recordSessionDenial } from './action-rows.ts'
 import { hashAction, judgeLimits, readAction, requireInScope, requireOpen, requireSessionFlow } from './decide-action.ts'
-import { requireStanding } from './key-standing.ts'
+import { requireGrantOf, requireStanding } from './key-standing.ts'
 import { isUrgent } from './limits.ts'
 import type { SessionNeeds } from './needs.ts'
 import { fencesBefore, prepareKey, type PreparedKey } from './prepared-key.ts'
@@ -53,7 +53,14 @@ export type ActionJob = {
 }
 
 /** The first of an action's signatures, ready to be made, behind its durable row. */
-type Recorded = { readonly step: SigningStep; readonly nonce: bigint | undefined; readonly head: AuditHead; readonly digest: Uint8Array }
+type Recorded = {
+  readonly step: SigningStep
+  readonly nonce: bigint | undefined
+  readonly head: AuditHead
+  readonly digest: Uint8Array
+  /** Being made while the row is being written; released when that is durable. */
+  readonly signature: Promise<Uint8Array>
+}
 
 /**
  * Signs, or refuses with the reason; nothing is signed and no nonce is used by a refusal. Refuses as `requireOpen`,
@@ -141,9 +148,11 @@ const assertInTime = ({ clock }: SessionNeeds, { signal, deadlineMs }: Call): vo
 /** The answer may have waited for its reader: it leaves only if it could still be made. */
 const checkRelease = (needs: SessionNeeds, { call, prepared }: ActionJob, raises: number): void => {
   assertInTime(needs, call)
+  // A grant ends by its time, too, which raises no fence.
+  requireGrantOf(needs.vault.read, prepared.key, needs.clockWatch.laterMs())
   if (needs.fences.raises === raises) return
   const fence = needs.fences.blocking(fencesBefore(prepared, call.caller))
-  if (fence !== undefined) throw failure('FROZEN', fence)
+  if (fence !== undefined) throw failureOfFence(fence)
   requireOpen(needs.vault.read, needs, call, prepared)
 }
 
@@ -158,8 +167,8 @@ const runSigning = async (
   const recorded = repeated === undefined ? await record(needs, job, passage) : again(needs, job, repeated)
   const { head } = recorded
   passage.check()
-  const finishing = stages.wait('rounds', () => finish(needs, prepared, recorded.step))
-  // While the other thread signs: the row is on disk.
+  const finishing = stages.wait('rounds', () => finish(needs, prepared, recorded))
+  // While the other thread signs.
   const receipt = { ...head, signature: needs.vault.signer.signReceipt(head), keyId: needs.vault.signer.keyId }
   const { signature, done } = await finishing
   passage.check()
@@ -200,7 +209,7 @@ const recordInside = (needs: SessionNeeds, job: ActionJob, passage: Passage, tx:
       timeMs,
     })
   }
-  return { step, nonce, head, digest }
+  return { step, nonce, head, digest, signature: beginSignature(needs, prepared, step) }
 }
 
 /** The same bytes as before, under the row that authorised them then. */
@@ -210,7 +219,8 @@ const again = (needs: SessionNeeds, job: ActionJob, before: SessionRequest): Rec
   const step = buildStep(job, before.timeMs, nonce)
   const hashed = auditHashAt(needs.vault.read, before.sequence)
   if (hashed === undefined) throw failure('VAULT_CORRUPT', { where: `audit row ${before.sequence}` })
-  return { step, nonce, head: { sequence: before.sequence, hash: hashed }, digest: digestOf(step) }
+  const head = { sequence: before.sequence, hash: hashed }
+  return { step, nonce, head, digest: digestOf(step), signature: beginSignature(needs, job.prepared, step) }
 }
 
 const buildStep = ({ prepared, action, request, credentials }: ActionJob, timeMs: number, nonce: bigint | undefined): SigningStep => {
@@ -238,18 +248,23 @@ const digestOf = ({ scheme, input }: SigningStep): Uint8Array =>
 const finish = async (
   needs: SessionNeeds,
   prepared: PreparedKey,
-  first: SigningStep,
+  recorded: Recorded,
 ): Promise<{ readonly signature: Uint8Array; readonly done: SignedRequest }> => {
-  const { key, loaded } = prepared
-  let own: Uint8Array | undefined
-  let step: SigningStep | SignedRequest = first
-  while (step.kind === 'sign') {
-    const name = step.signer === 'credential' ? (loaded.profile.hmacSecret?.credential ?? '') : KEY_SECRET
-    const secret = needs.sessionSecrets.require(key.sessionKeyId, name, key.publicKey)
-    const signature: Uint8Array = await needs.sessionSigner.sign(secret, step.input)
-    own ??= signature
-    step = step.finish(signature)
-  }
-  return { signature: own ?? new Uint8Array(0), done: step }
+  const signature = await recorded.signature
+  let step = recorded.step.finish(signature)
+  while (step.kind === 'sign') step = step.finish(await signStep(needs, prepared, step))
+  return { signature, done: step }
+}
+
+const signStep = (needs: SessionNeeds, { key, loaded }: PreparedKey, { signer, input }: SigningStep): Promise<Uint8Array> => {
+  const name = signer === 'credential' ? (loaded.profile.hmacSecret?.credential ?? '') : KEY_SECRET
+  return needs.sessionSigner.sign(needs.sessionSecrets.require(key.sessionKeyId, name, key.publicKey), input)
+}
+
+/** One that nobody waits for any more, because its row did not come to be, fails alone. */
+const beginSignature = (needs: SessionNeeds, prepared: PreparedKey, step: SigningStep): Promise<Uint8Array> => {
+  const signature = signStep(needs, prepared, step)
+  signature.catch(() => undefined)
+  return signature
 }
 
