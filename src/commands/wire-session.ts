@@ -49,6 +49,8 @@ export const openSessions = (
   onAlert: (what: string, detail: string) => void,
 ): Sessions => {
   const sessionSigner = new SessionSigner(vault, onAlert)
+  // The thread signs while the disk writes: a signature is released when its row is durable, and not before.
+  vault.onCommitting(() => sessionSigner.sendNow())
   const profiles = profilesOf(profilesDirectory, onAlert)
   return {
     sessionSigner,

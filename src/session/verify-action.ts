@@ -71,6 +71,7 @@ export const verifyAction = async (needs: SessionNeeds, call: Call, request: Ver
   const { vault } = needs
   authorize(vault.read, needs, call, 'session:sign')
   const loaded = needs.profiles().get(request.profile)
+  requireRecoverable(loaded)
   const parameters = loaded.parseParameters(Buffer.from(canonicalJson(request.parameters as JsonValue)))
   const { network, family } = request
   const action = loaded.readAction({ network, family, parameters, actionJson: Buffer.from(request.actionJson, 'utf8') })
@@ -83,6 +84,12 @@ const walletAddressOf = ({ vault }: SessionNeeds, call: Call, text: string): str
   if (isEvmAddress(text)) return formatEvmAddress(Buffer.from(text.slice(2), 'hex'))
   const sought = { keyType: 'secp256k1', operation: 'verifying a session' } as const
   return resolveWalletOfKind(vault.read, call.caller, text, sought).address
+}
+
+/** Who signed is recovered from the signature, which only ECDSA allows. */
+const requireRecoverable = ({ profile }: LoadedProfile): void => {
+  const { curve } = profile.sessionKey
+  if (curve !== 'secp256k1') throw failure('KEY_TYPE_UNSUPPORTED', { keyType: curve, operation: 'verifying an action' })
 }
 
 const stepOf = ({ request, loaded, parameters, action, walletAddress }: Case, nowMs: number, key?: Uint8Array): SigningStep =>

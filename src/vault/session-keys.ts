@@ -251,6 +251,10 @@ export const listKeysOfGrant = (reader: Reader, grantId: GrantId): SessionKey[] 
     .all<Row>(`SELECT * FROM session_keys WHERE grant_id = ? AND state <> 'REVOKED' ORDER BY number`, grantId)
     .map((row) => toKey(reader, row))
 
+/** Of every project, not revoked. */
+export const listLiveSessionKeys = (reader: Reader): SessionKey[] =>
+  reader.all<Row>(`SELECT * FROM session_keys WHERE state <> 'REVOKED' ORDER BY number`).map((row) => toKey(reader, row))
+
 /** What the index of ends is over. */
 const END = 'min(expire_ms, coalesce(retire_ms, expire_ms))'
 const ENDED = `SELECT * FROM session_keys WHERE state IN ('PENDING', 'ACTIVE') AND ${END} >= ? AND ${END} < ?

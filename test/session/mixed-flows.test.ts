@@ -134,6 +134,11 @@ describe('VerifyAction', () => {
     expect(counted?.payloadLessCount).toBe(2n)
   })
 
+  it('is not offered where a signature does not tell who signed', async () => {
+    const request = { profile: 'orderly', network: 'testnet', parameters: { brokerId: 'woofi', chainId: 1 }, signature: new Uint8Array(64) }
+    expect(await reasonOf(verify(request))).toBe('KEY_TYPE_UNSUPPORTED')
+  })
+
   it('takes a key that the venue knows by itself, within its scope', async () => {
     const key = await activeKey(client, { wallet: wallet.walletId, scopes: [SessionScope.ORDER] })
     const { signature, nonce } = await sign(key, hlOrder())

@@ -2142,6 +2142,8 @@ export const SessionKeyService: GenService<{
    * own when the wallet signed it; it is counted for the wallet's active session keys of that profile, because flows that
    * mix both fail now and then at the venue. Signed by a session key it is SESSION_UNAUTHORIZED with payload_missing.
    *
+   * For profiles of secp256k1 keys, whose signatures tell who signed; others are KEY_TYPE_UNSUPPORTED.
+   *
    * @generated from rpc countersign.v1.SessionKeyService.VerifyAction
    */
   verifyAction: {
