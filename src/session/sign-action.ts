@@ -108,9 +108,9 @@ const signWith = async (needs: SessionNeeds, call: Call, request: ActionRequest,
     const credentials = prepared.hasCredentials ? await needs.sessionSecrets.texts(sessionKeyId) : undefined
     const job: ActionJob = { call, request, prepared, action, urgent, credentials }
     const repeated = findRepeat(needs, job)
-    if (!urgent && repeated === undefined) {
+    if (repeated === undefined) judgeLimits(read, needs, prepared, action.facts, needs.clock.nowMs())
+    if (repeated === undefined && !urgent) {
       needs.clockWatch.check(prepared.loaded.profile.nonce, request.venueTimeMs)
-      judgeLimits(read, needs, prepared, action.facts, needs.clock.nowMs())
       takeRates(needs, job, decision.rates)
     }
     call.releaseChecks.push(() => checkRelease(needs, job, raises))
@@ -190,13 +190,13 @@ const recordInside = (needs: SessionNeeds, job: ActionJob, passage: Passage, tx:
   assertInTime(needs, call)
   requireOpen(tx, needs, call, prepared)
   const timeMs = Math.trunc(needs.clock.nowMs())
-  const charge = urgent ? undefined : judgeLimits(tx, needs, prepared, action.facts, timeMs)
+  const charge = judgeLimits(tx, needs, prepared, action.facts, timeMs)
   const turn = { nowMs: timeMs, isUrgent: urgent, random: randomNonce }
   const nonce = needs.nonces.take(tx, key.sessionKeyId, loaded.profile.nonce, turn)
   const step = buildStep(job, timeMs, nonce)
   const digest = digestOf(step)
   const head = appendAudit(tx, actionEvent(job, { timeMs, nonce, digest }))
-  if (charge !== undefined && charge.chargeE18 > 0n && limits.maxNotionalPerDayE18 !== undefined) {
+  if (charge.chargeE18 > 0n && limits.maxNotionalPerDayE18 !== undefined) {
     writeSessionUsage(tx, key.sessionKeyId, charge.day, charge.usedE18 + charge.chargeE18)
   }
   if (call.requestId !== undefined) {

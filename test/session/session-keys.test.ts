@@ -248,6 +248,8 @@ describe('limits', () => {
     expect((await refusalOf(sign(key, hlOrder({ p: '126' })))).metadata['limit']).toBe('max_notional')
     for (let i = 0; i < 5; i++) await sign(key, hlCancel(i + 1), 'cancel_order')
     await sign(key, hlOrder({ r: true, s: '9', b: true }))
+    // Amounts do not hold it back; where it may trade does.
+    expect((await refusalOf(sign(key, hlOrder({ r: true, a: 2 })))).metadata['limit']).toBe('markets')
     await sign(key, hlOrder({ r: true, s: '9' }), 'order', { reduceOnly: true })
     expect(await reasonOf(sign(key, hlOrder(), 'order', { reduceOnly: true }))).toBe('ACTION_INVALID')
   })
