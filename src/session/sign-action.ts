@@ -113,6 +113,7 @@ const signWith = async (needs: SessionNeeds, call: Call, request: ActionRequest,
       needs.clockWatch.check(prepared.loaded.profile.nonce, request.venueTimeMs)
       takeRates(needs, job, decision.rates)
     }
+    if (urgent && request.venueTimeMs !== undefined) needs.clockWatch.hear(request.venueTimeMs)
     call.releaseChecks.push(() => checkRelease(needs, job, raises))
     return await runSigning(needs, job, passage, repeated)
   } finally {
@@ -191,7 +192,7 @@ const recordInside = (needs: SessionNeeds, job: ActionJob, passage: Passage, tx:
   requireOpen(tx, needs, call, prepared)
   const timeMs = Math.trunc(needs.clock.nowMs())
   const charge = judgeLimits(tx, needs, prepared, action.facts, timeMs)
-  const turn = { nowMs: timeMs, isUrgent: urgent, random: randomNonce }
+  const turn = { nowMs: needs.clockWatch.nonceMs(), isUrgent: urgent, random: randomNonce }
   const nonce = needs.nonces.take(tx, key.sessionKeyId, loaded.profile.nonce, turn)
   const step = buildStep(job, timeMs, nonce)
   const digest = digestOf(step)
