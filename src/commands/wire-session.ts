@@ -54,6 +54,7 @@ export const openSessions = (
   const sessionSigner = new SessionSigner(vault, onAlert)
   // The thread signs while the disk writes: a signature is released when its row is durable, and not before.
   vault.onCommitting(() => sessionSigner.sendNow())
+  const clockWatch = new ClockWatch(clock, newestAuditMs(vault.read))
   const profiles = profilesOf(profilesDirectory, onAlert)
   return {
     sessionSigner,
@@ -61,8 +62,8 @@ export const openSessions = (
     profiles,
     nonces: new SessionNonces(),
     marks: new Marks(() => Number(clock.monotonicNs() / 1_000n) / 1_000),
-    clockWatch: new ClockWatch(clock, newestAuditMs(vault.read)),
-    requireSessionFlow: sessionGuard(profiles, () => clock.nowMs()),
+    clockWatch,
+    requireSessionFlow: sessionGuard(profiles, () => clockWatch.earlierMs()),
   }
 }
 

@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto'
 import { secp256k1 } from '@noble/curves/secp256k1.js'
 import { recoverAddress } from 'viem'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import {
+import { RegistrationOutcome,
   ActionOutcome,
   type SessionKey,
   SessionKeyState,
@@ -53,15 +53,16 @@ describe('a session key', () => {
     const { sessionKeyId } = sessionKey ?? { sessionKeyId: '' }
     const refused = await refusalOf(client.sessionKeys.signAction({ sessionKeyId, family: 'order', actionJson: hlOrder() }))
     expect(refused.reason).toBe('SESSION_KEY_NOT_READY')
-    const { sessionKey: confirmed } = await client.sessionKeys.confirmSessionKey({ sessionKeyId, accepted: true })
+    const { sessionKey: confirmed } = await client.sessionKeys.confirmSessionKey({ sessionKeyId, outcome: RegistrationOutcome.ACCEPTED })
     expect(confirmed?.state).toBe(SessionKeyState.ACTIVE)
-    expect(await reasonOf(client.sessionKeys.confirmSessionKey({ sessionKeyId, accepted: true }))).toBe('SESSION_KEY_NOT_READY')
+    expect(await reasonOf(client.sessionKeys.confirmSessionKey({ sessionKeyId, outcome: RegistrationOutcome.ACCEPTED }))).toBe('SESSION_KEY_NOT_READY')
   })
 
   it('that the venue refused is revoked', async () => {
     const { sessionKey } = await createKey(client, { wallet: wallet.walletId })
     const { sessionKeyId } = sessionKey ?? { sessionKeyId: '' }
-    const { sessionKey: refused } = await client.sessionKeys.confirmSessionKey({ sessionKeyId, accepted: false, venueAnswer: 'no' })
+    expect(await reasonOf(client.sessionKeys.confirmSessionKey({ sessionKeyId })), 'an answer that says nothing').toBe('INVALID_REQUEST')
+    const { sessionKey: refused } = await client.sessionKeys.confirmSessionKey({ sessionKeyId, outcome: RegistrationOutcome.REFUSED, venueAnswer: 'no' })
     expect(refused?.state).toBe(SessionKeyState.REVOKED)
     expect(await reasonOf(client.sessionKeys.signAction({ sessionKeyId, family: 'order', actionJson: hlOrder() }))).toBe('SESSION_REVOKED')
   })
@@ -389,7 +390,7 @@ describe('a rotation', () => {
     const { sessionKey: next } = await client.sessionKeys.rotateSessionKey(request)
     expect(next).toMatchObject({ replaces: old.sessionKeyId, scopes: old.scopes, parameters: { label: 'b' } })
     await sign(old)
-    await client.sessionKeys.confirmSessionKey({ sessionKeyId: next?.sessionKeyId ?? '', accepted: true })
+    await client.sessionKeys.confirmSessionKey({ sessionKeyId: next?.sessionKeyId ?? '', outcome: RegistrationOutcome.ACCEPTED })
     await sign(old)
     if (next !== undefined) await sign(next)
     expect(await reasonOf(client.sessionKeys.rotateSessionKey(request))).toBe('SESSION_KEY_NOT_READY')
