@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { MessageInitShape } from '@bufbuild/protobuf'
-import { type CreateSessionKeyRequestSchema, SessionKeyState, SessionScope } from '../../gen/countersign/v1/session_key_pb.ts'
+import { RegistrationOutcome, type CreateSessionKeyRequestSchema, SessionKeyState, SessionScope } from '../../gen/countersign/v1/session_key_pb.ts'
 import type { CountersignClient } from '../../src/client/countersign-client.ts'
 import { connect, newWallet } from '../e2e/callers.ts'
 import { startDaemon, type TestDaemon } from '../e2e/start-daemon.ts'
@@ -135,7 +135,7 @@ describe('a session key of', () => {
     const isActive = venue.isActiveAtOnce === true
     expect(sessionKey?.state).toBe(isActive ? SessionKeyState.ACTIVE : SessionKeyState.PENDING)
     expect(registration !== undefined).toBe(!isActive)
-    if (!isActive) await client.sessionKeys.confirmSessionKey({ sessionKeyId, accepted: true })
+    if (!isActive) await client.sessionKeys.confirmSessionKey({ sessionKeyId, outcome: RegistrationOutcome.ACCEPTED })
     for (const [name, secret] of Object.entries(venue.credentials ?? {})) {
       await client.sessionKeys.putVenueCredential({ sessionKeyId, name, secret: new Uint8Array(Buffer.from(secret)) })
     }
