@@ -143,6 +143,11 @@ export class SessionSigner {
     this.#known.clear()
   }
 
+  /** Sends what was asked for so far, instead of at the end of the turn. */
+  sendNow(): void {
+    if (this.#inFlight < MAX_IN_FLIGHT) this.#send()
+  }
+
   /** What comes while the thread has enough to do travels together when it has not. */
   #sendSoon(): void {
     if (this.#isSending || this.#inFlight >= MAX_IN_FLIGHT) return

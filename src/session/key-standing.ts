@@ -23,7 +23,7 @@ export const standingOf = (key: SessionKey, nowMs: number): KeyStanding => {
 export const requireStanding = (reader: Reader, key: SessionKey, nowMs: number): void => {
   const { sessionKeyId } = key
   // First: with its grant the key is revoked, and the grant is why.
-  if (key.grantId !== undefined) requireGrantOf(reader, key.grantId, nowMs)
+  requireGrantOf(reader, key, nowMs)
   const standing = standingOf(key, nowMs)
   if (standing === 'revoked') throw failure('SESSION_REVOKED', { sessionKeyId })
   if (standing === 'expired') {
@@ -33,8 +33,10 @@ export const requireStanding = (reader: Reader, key: SessionKey, nowMs: number):
   if (standing === 'pending') throw failure('SESSION_KEY_NOT_READY', { sessionKeyId, state: 'not confirmed by the venue' })
 }
 
-const requireGrantOf = (reader: Reader, id: string, nowMs: number): void => {
-  const grantId = parseGrantId(id)
+/** Refuses with GRANT_REVOKED or GRANT_EXPIRED a key whose grant has ended. */
+export const requireGrantOf = (reader: Reader, key: SessionKey, nowMs: number): void => {
+  if (key.grantId === undefined) return
+  const grantId = parseGrantId(key.grantId)
   const grant = grantId && getGrant(reader, grantId)
   if (grant === undefined) throw failure('GRANT_NOT_FOUND', {})
   if (stateAt(grant, nowMs) !== 'ACTIVE') throw failureOfEnded(grant)

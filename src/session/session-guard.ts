@@ -12,7 +12,6 @@ import type { Wallet } from '../vault/wallets.ts'
 import { endOf } from './key-standing.ts'
 import { fromStoredTerms } from './terms.ts'
 
-const MAX_KEYS = 256
 const MAX_WALLETS = 10_000
 
 type Document = { readonly domainName: string; readonly primaryType: string; readonly family: string }
@@ -31,7 +30,7 @@ const documentsOf = ({ profile }: LoadedProfile): readonly Document[] =>
 /** Keys that ask for it, by wallet; looked up again only after a session key was written. */
 const kept = new OfStore(() => ({ writes: -1, of: new Map<string, readonly SessionKey[]>() }))
 
-const askingKeys = (reader: Reader, { walletId }: Wallet): readonly SessionKey[] => {
+const askingKeys = (reader: Reader, { walletId }: Wallet, nowMs: number): readonly SessionKey[] => {
   const known = kept.of(reader)
   const writes = reader.writesTo('session_keys')
   if (known.writes !== writes || known.of.size >= MAX_WALLETS) {
@@ -40,7 +39,7 @@ const askingKeys = (reader: Reader, { walletId }: Wallet): readonly SessionKey[]
   }
   const before = known.of.get(walletId)
   if (before !== undefined) return before
-  const keys = listActiveOfWallet(reader, walletId, MAX_KEYS).filter(({ terms }) => fromStoredTerms(terms).requireSession)
+  const keys = listActiveOfWallet(reader, walletId, nowMs).filter(({ terms }) => fromStoredTerms(terms).requireSession)
   known.of.set(walletId, keys)
   return keys
 }
@@ -53,8 +52,9 @@ export const sessionGuard =
   (profiles: () => Profiles, nowMs: () => number) =>
   (reader: Reader, wallet: Wallet, facts: SigningFacts): void => {
     if (wallet.keyType !== 'secp256k1') return
-    for (const key of askingKeys(reader, wallet)) {
-      if (nowMs() > endOf(key)) continue
+    const atMs = nowMs()
+    for (const key of askingKeys(reader, wallet, atMs)) {
+      if (atMs > endOf(key)) continue
       const { sessionKeyId } = key
       if (facts.operation === 'digest') throw failure('SESSION_REQUIRED', { sessionKeyId, family: 'digest' })
       const { typedData } = facts

@@ -1,14 +1,14 @@
 /**
  * Signing one action with a session key. Everything that can refuse comes first; then one transaction decides again,
- * takes the nonce, builds what will be signed and writes the audit row; then the key signs, and the answer leaves if
- * nothing has been raised in its way meanwhile.
+ * takes the nonce, builds what will be signed and writes the audit row; the key signs while that is made durable, and the
+ * answer leaves when it is, if nothing has been raised in its way meanwhile.
  */
 import { hash } from 'node:crypto'
 import type { Call } from '../domain/call.ts'
 import { failure, isFailure } from '../domain/failure.ts'
 import { parseSessionKeyId } from '../domain/ids.ts'
 import type { HttpRequest, ReadAction, SignedRequest, SigningStep } from '../payload/profile/loaded-profile.ts'
-import type { Passage } from '../signing/fences.ts'
+import { failureOfFence, type Passage } from '../signing/fences.ts'
 import { appendAudit, type AuditHead, auditHashAt } from '../vault/audit-chain.ts'
 import type { SessionKey } from '../vault/session-keys.ts'
 import { requireSessionKey } from '../vault/session-keys.ts'
@@ -53,7 +53,14 @@ export type ActionJob = {
 }
 
 /** The first of an action's signatures, ready to be made, behind its durable row. */
-type Recorded = { readonly step: SigningStep; readonly nonce: bigint | undefined; readonly head: AuditHead; readonly digest: Uint8Array }
+type Recorded = {
+  readonly step: SigningStep
+  readonly nonce: bigint | undefined
+  readonly head: AuditHead
+  readonly digest: Uint8Array
+  /** Being made while the row is being written; released when that is durable. */
+  readonly signature: Promise<Uint8Array>
+}
 
 /**
  * Signs, or refuses with the reason; nothing is signed and no nonce is used by a refusal. Refuses as `requireOpen`,
@@ -101,11 +108,12 @@ const signWith = async (needs: SessionNeeds, call: Call, request: ActionRequest,
     const credentials = prepared.hasCredentials ? await needs.sessionSecrets.texts(sessionKeyId) : undefined
     const job: ActionJob = { call, request, prepared, action, urgent, credentials }
     const repeated = findRepeat(needs, job)
-    if (!urgent && repeated === undefined) {
+    if (repeated === undefined) judgeLimits(read, needs, prepared, action.facts, needs.clock.nowMs())
+    if (repeated === undefined && !urgent) {
       needs.clockWatch.check(prepared.loaded.profile.nonce, request.venueTimeMs)
-      judgeLimits(read, needs, prepared, action.facts, needs.clock.nowMs())
       takeRates(needs, job, decision.rates)
     }
+    if (urgent && request.venueTimeMs !== undefined) needs.clockWatch.hear(request.venueTimeMs)
     call.releaseChecks.push(() => checkRelease(needs, job, raises))
     return await runSigning(needs, job, passage, repeated)
   } finally {
@@ -141,9 +149,10 @@ const assertInTime = ({ clock }: SessionNeeds, { signal, deadlineMs }: Call): vo
 /** The answer may have waited for its reader: it leaves only if it could still be made. */
 const checkRelease = (needs: SessionNeeds, { call, prepared }: ActionJob, raises: number): void => {
   assertInTime(needs, call)
-  if (needs.fences.raises === raises) return
+  // A grant ends by its time, too, or with what its project may do; neither raises a fence.
+  if (needs.fences.raises === raises && prepared.key.grantId === undefined) return
   const fence = needs.fences.blocking(fencesBefore(prepared, call.caller))
-  if (fence !== undefined) throw failure('FROZEN', fence)
+  if (fence !== undefined) throw failureOfFence(fence)
   requireOpen(needs.vault.read, needs, call, prepared)
 }
 
@@ -158,8 +167,8 @@ const runSigning = async (
   const recorded = repeated === undefined ? await record(needs, job, passage) : again(needs, job, repeated)
   const { head } = recorded
   passage.check()
-  const finishing = stages.wait('rounds', () => finish(needs, prepared, recorded.step))
-  // While the other thread signs: the row is on disk.
+  const finishing = stages.wait('rounds', () => finish(needs, prepared, recorded))
+  // While the other thread signs.
   const receipt = { ...head, signature: needs.vault.signer.signReceipt(head), keyId: needs.vault.signer.keyId }
   const { signature, done } = await finishing
   passage.check()
@@ -182,13 +191,13 @@ const recordInside = (needs: SessionNeeds, job: ActionJob, passage: Passage, tx:
   assertInTime(needs, call)
   requireOpen(tx, needs, call, prepared)
   const timeMs = Math.trunc(needs.clock.nowMs())
-  const charge = urgent ? undefined : judgeLimits(tx, needs, prepared, action.facts, timeMs)
-  const turn = { nowMs: timeMs, isUrgent: urgent, random: randomNonce }
+  const charge = judgeLimits(tx, needs, prepared, action.facts, timeMs)
+  const turn = { nowMs: needs.clockWatch.nonceMs(), isUrgent: urgent, random: randomNonce }
   const nonce = needs.nonces.take(tx, key.sessionKeyId, loaded.profile.nonce, turn)
   const step = buildStep(job, timeMs, nonce)
   const digest = digestOf(step)
   const head = appendAudit(tx, actionEvent(job, { timeMs, nonce, digest }))
-  if (charge !== undefined && charge.chargeE18 > 0n && limits.maxNotionalPerDayE18 !== undefined) {
+  if (charge.chargeE18 > 0n && limits.maxNotionalPerDayE18 !== undefined) {
     writeSessionUsage(tx, key.sessionKeyId, charge.day, charge.usedE18 + charge.chargeE18)
   }
   if (call.requestId !== undefined) {
@@ -200,7 +209,7 @@ const recordInside = (needs: SessionNeeds, job: ActionJob, passage: Passage, tx:
       timeMs,
     })
   }
-  return { step, nonce, head, digest }
+  return { step, nonce, head, digest, signature: beginSignature(needs, prepared, step) }
 }
 
 /** The same bytes as before, under the row that authorised them then. */
@@ -210,7 +219,8 @@ const again = (needs: SessionNeeds, job: ActionJob, before: SessionRequest): Rec
   const step = buildStep(job, before.timeMs, nonce)
   const hashed = auditHashAt(needs.vault.read, before.sequence)
   if (hashed === undefined) throw failure('VAULT_CORRUPT', { where: `audit row ${before.sequence}` })
-  return { step, nonce, head: { sequence: before.sequence, hash: hashed }, digest: digestOf(step) }
+  const head = { sequence: before.sequence, hash: hashed }
+  return { step, nonce, head, digest: digestOf(step), signature: beginSignature(needs, job.prepared, step) }
 }
 
 const buildStep = ({ prepared, action, request, credentials }: ActionJob, timeMs: number, nonce: bigint | undefined): SigningStep => {
@@ -238,18 +248,23 @@ const digestOf = ({ scheme, input }: SigningStep): Uint8Array =>
 const finish = async (
   needs: SessionNeeds,
   prepared: PreparedKey,
-  first: SigningStep,
+  recorded: Recorded,
 ): Promise<{ readonly signature: Uint8Array; readonly done: SignedRequest }> => {
-  const { key, loaded } = prepared
-  let own: Uint8Array | undefined
-  let step: SigningStep | SignedRequest = first
-  while (step.kind === 'sign') {
-    const name = step.signer === 'credential' ? (loaded.profile.hmacSecret?.credential ?? '') : KEY_SECRET
-    const secret = needs.sessionSecrets.require(key.sessionKeyId, name, key.publicKey)
-    const signature: Uint8Array = await needs.sessionSigner.sign(secret, step.input)
-    own ??= signature
-    step = step.finish(signature)
-  }
-  return { signature: own ?? new Uint8Array(0), done: step }
+  const signature = await recorded.signature
+  let step = recorded.step.finish(signature)
+  while (step.kind === 'sign') step = step.finish(await signStep(needs, prepared, step))
+  return { signature, done: step }
+}
+
+const signStep = (needs: SessionNeeds, { key, loaded }: PreparedKey, { signer, input }: SigningStep): Promise<Uint8Array> => {
+  const name = signer === 'credential' ? (loaded.profile.hmacSecret?.credential ?? '') : KEY_SECRET
+  return needs.sessionSigner.sign(needs.sessionSecrets.require(key.sessionKeyId, name, key.publicKey), input)
+}
+
+/** One that nobody waits for any more, because its row did not come to be, fails alone. */
+const beginSignature = (needs: SessionNeeds, prepared: PreparedKey, step: SigningStep): Promise<Uint8Array> => {
+  const signature = signStep(needs, prepared, step)
+  signature.catch(() => undefined)
+  return signature
 }
 

@@ -16,7 +16,7 @@ import {
   readText,
   readTime,
 } from './compact-jwt.ts'
-import { MAX_AHEAD_MS, sameUri } from './request-token.ts'
+import { isSameUri, MAX_AHEAD_MS } from './request-token.ts'
 
 const isKeyId = (value: JsonValue): boolean => typeof value === 'string' && parseApiKeyId(value) !== undefined
 
@@ -87,6 +87,6 @@ export const verifyApiKeyToken = (
   if (!isForUs(claims)) return 'audience'
   const times = readTimes(claims, nowMs)
   if (typeof times === 'string') return times
-  if (sameUri(shownUri) !== sameUri(uri)) return 'uris'
+  if (!isSameUri(shownUri, uri)) return 'uris'
   return { tokenId: readText(header, 'nonce') ?? '', ...times, reqHash }
 }

@@ -34,10 +34,14 @@ export const useUntilMs = (issuedMs: number): number => issuedMs + MAX_AGE_MS + 
 const TOKEN_ID = /^[A-Za-z0-9_-]{8,128}$/
 const REQUEST_HASH = /^[0-9a-f]{64}$/
 
-/** Host names are the same in any letter case; methods are not. */
-export const sameUri = (uri: string): string => {
-  const [, verb = '', host = '', path = ''] = /^([A-Z]+) ([^/ ]+)(\/[^ ]*)$/.exec(uri) ?? []
-  return `${verb} ${host.toLowerCase()}${path}`
+const URI = /^([A-Z]+) ([^/ ]+)(\/[^ ]*)$/
+
+/** Host names are the same in any letter case; methods are not. What is no URI is the same as nothing. */
+export const isSameUri = (one: string, other: string): boolean => {
+  const [, verb, host, path] = URI.exec(one) ?? []
+  const [, otherVerb, otherHost, otherPath] = URI.exec(other) ?? []
+  if (verb === undefined || host === undefined) return false
+  return verb === otherVerb && host.toLowerCase() === otherHost?.toLowerCase() && path === otherPath
 }
 
 type Checked = { readonly tokenId: string; readonly issuedMs: number }
@@ -60,7 +64,7 @@ const checkClaims = (token: CompactJwt, request: SignedRequest, nowMs: number): 
   if (tokenId === undefined || !TOKEN_ID.test(tokenId) || uri === undefined || isHashMalformed) return 'malformed'
   const times = checkTimes(token, nowMs)
   if (typeof times === 'string') return times
-  if (sameUri(uri) !== sameUri(request.uri)) return 'uris'
+  if (!isSameUri(uri, request.uri)) return 'uris'
   if (request.raw === undefined || !isHashOf(reqHash, request.raw)) return 'body'
   return { tokenId, issuedMs: times.issuedMs }
 }

@@ -33,6 +33,11 @@ export type GroupCommit = {
   readonly close: () => Promise<void>
   /** Called after every commit, outside any transaction. Answers how to stop. */
   readonly onCommitted: (listener: () => void) => () => void
+  /**
+   * Called when all work of a batch has run and is about to be made durable, inside the transaction. For handing other
+   * threads what they may begin with; nothing of it leaves the process before the commit. Answers how to stop.
+   */
+  readonly onCommitting: (listener: () => void) => () => void
   /** The SQLite code of the disk fault that stopped the vault. */
   readonly fault: () => string | undefined
 }
@@ -65,6 +70,7 @@ export const createGroupCommit = (db: Database.Database, store: Store): GroupCom
   const release = db.prepare('RELEASE work')
   const undo = db.prepare('ROLLBACK TO work')
   const listeners = new Set<() => void>()
+  const committing = new Set<() => void>()
   let queue: Job[] = []
   let first: Job[] = []
   let scheduled = false
@@ -110,6 +116,8 @@ export const createGroupCommit = (db: Database.Database, store: Store): GroupCom
     try {
       begin.run()
       const settlements = jobs.map(runJob)
+      // The disk takes its time: what others can do meanwhile is begun now.
+      for (const listener of committing) listener()
       commitBatch.run()
       return settlements
     } catch (error) {
@@ -218,6 +226,10 @@ export const createGroupCommit = (db: Database.Database, store: Store): GroupCom
     onCommitted: (listener) => {
       listeners.add(listener)
       return () => listeners.delete(listener)
+    },
+    onCommitting: (listener) => {
+      committing.add(listener)
+      return () => committing.delete(listener)
     },
     fault: () => fault,
   }

@@ -10,7 +10,7 @@ import type { CountersignClient } from '../../src/client/countersign-client.ts'
 import { makeToken, requestClaims, walletKey } from '../user/tokens.ts'
 import { reasonOf as reasonOfCall } from '../rpc/support/refusal.ts'
 import { connect, newKey, newWallet, reasonOf } from './callers.ts'
-import { startDaemon, type TestDaemon } from './start-daemon.ts'
+import { runCli, startDaemon, type TestDaemon } from './start-daemon.ts'
 import { callWeb } from './web-call.ts'
 
 vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 })
@@ -117,6 +117,17 @@ describe('an API key with a public key', () => {
     expect((await callWeb(daemon, SIGN, text(), bearer(jwt))).reason).toBe('API_KEY_INVALID')
     for (const publicKey of ['AAAA', walletKey('secp256k1').spki, `${key.publicKey}=`])
       expect(await reasonOf(newKey(admin, PERMISSIONS, { publicKey }))).toBe('INVALID_REQUEST')
+  })
+
+  it('is made from the command line', async () => {
+    const key = ed25519()
+    const create = (...args: string[]) => runCli(['api-key', 'create', '--data-dir', daemon.dataDir, '--permission', 'wallet:read', ...args])
+    const made = await create('--public-key', key.publicKey, '--developer-auth', '--json')
+    expect(made.code).toBe(0)
+    const { apiKey, secret } = JSON.parse(made.stdout) as { apiKey: Record<string, unknown>; secret?: string }
+    expect([apiKey['publicKey'], apiKey['developerAuthRequired'], secret]).toEqual([key.publicKey, true, undefined])
+    expect((await create('--public-key', key.publicKey, '--secret-file', '/nowhere')).code).toBe(2)
+    expect((await create('--public-key', 'AAAA')).stderr).toContain('INVALID_REQUEST')
   })
 
   it('is held to its networks', async () => {

@@ -1,12 +1,12 @@
 /** The cosigner hands a share over on its own judgement: what a lying daemon, or somebody with a stolen sign-in, does not get. */
-import { randomBytes } from 'node:crypto'
+import { generateKeyPairSync, randomBytes } from 'node:crypto'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { isFailure } from '../../src/domain/failure.ts'
 import { groupOf } from '../../src/engine/curve/group.ts'
 import { decodeExportAnswer, encodeExportRequest, exportAad } from '../../src/engine/dkls23/export.ts'
 import { FRAME_TYPES } from '../../src/engine/dkls23/frame.ts'
 import { ALG_ED25519, ALG_SECP256K1, ROLE_C, ROLE_S } from '../../src/engine/dkls23/suite.ts'
-import { KIND_RSA, KIND_X25519, openShareOf } from '../../src/engine/sealing/share-envelope.ts'
+import { KIND_RSA, KIND_X25519, openShareOf, type Recipient } from '../../src/engine/sealing/share-envelope.ts'
 import { bindSecret, digestOfKey } from '../../src/party/owner-desk.ts'
 import { hexOf } from '../../src/party/presignature-map.ts'
 import { listAudit } from '../../src/vault/audit-chain.ts'
@@ -171,6 +171,53 @@ describe('an export with the consent of the owner', () => {
 })
 
 describe('what the daemon takes for the other share', () => {
+  it('a share that is not the pinned one costs the cosigner a strike, and the own share is not sealed', async () => {
+    const { device, wallet } = await grown()
+    const other = groupOf(ALG_SECP256K1).mulBase(new Uint8Array(32).fill(1))
+    scene.wire.toC = (frame) => {
+      const bent = frame?.slice()
+      bent?.set(other, 64 + 38)
+      return bent
+    }
+    await expect(scene.c.export(scene.request(wallet, device))).rejects.toThrow('class C')
+    scene.wire.toC = (frame) => frame
+    const parts = await scene.c.export(scene.request(wallet, device))
+    expect(hexOf(parts.cosigner.point)).toBe(hexOf(wallet.pointS))
+  })
+
+  it('RSA: an envelope of the length of its modulus, under the same data', async () => {
+    const { device, wallet } = await grown()
+    const pair = generateKeyPairSync('rsa', { modulusLength: 3_072 })
+    const key = new Uint8Array(pair.publicKey.export({ format: 'der', type: 'spki' }))
+    const parts = await scene.c.export(scene.request(wallet, device, { kind: KIND_RSA, key }))
+    expect(parts.cosigner.envelope).toHaveLength(384)
+    const opener = { kind: KIND_RSA, key: pair.privateKey } as const
+    const share = openShareOf(opener, { purpose: 'export', aad: exportAad(wallet, ROLE_S) }, parts.cosigner.envelope)
+    expect(hexOf(groupOf(ALG_SECP256K1).mulBase(share!))).toBe(hexOf(wallet.pointS))
+  })
+
+  it('T54 whatever an API caller chooses, an honest daemon costs nobody a strike with it', async () => {
+    const { device, wallet } = await grown()
+    const good = scene.request(wallet, device)
+    const odd = (length: number) => new Uint8Array(randomBytes(length))
+    for (let i = 0; i < 200; i++) {
+      const secret = { kind: 'wallet_secret', secretId: odd(32), signature: odd(64) } as const
+      const consent = i % 3 === 0 ? ({ kind: 'operator', approvalId: odd(16) } as const) : secret
+      const recipient: Recipient = i % 2 === 0 ? { kind: KIND_X25519, key: odd(32) } : { kind: KIND_RSA, key: odd(256 + i) }
+      const asked = {
+        ...good,
+        nonce: odd(32),
+        expireMs: Math.floor(Math.random() * 2 ** (1 + (i % 52))),
+        wEpoch: Math.floor(Math.random() * 3),
+        recipient,
+        consent,
+      }
+      await expect(scene.c.export(asked)).rejects.toBeDefined()
+      expect(await scene.export(asked)).toBe('policy_denied')
+    }
+    expect(scene.link.record.strikeAtMs).toEqual([0n, 0n, 0n])
+  })
+
   it('an answer with another share, or about another wallet, is a violation of the cosigner', async () => {
     const { device, wallet } = await grown()
     const asked = scene.request(wallet, device)

@@ -71,6 +71,11 @@ describe('a token over a request', () => {
     expect(judge(token(changes))).toBe('uris')
   })
 
+  it('is for nothing where the request names no host', () => {
+    const uri = 'POST /countersign.v1.WalletService/SignMessage'
+    for (const shown of [uri, 'nonsense', ' ', '', URI]) expect(judge(token({ uris: [shown] }), { uri })).toBe('uris')
+  })
+
   it('knows its host in any letter case', () => {
     expect(judge(token({ uris: [URI.replace('daemon', 'DAEMON')] }))).toBe('device')
   })

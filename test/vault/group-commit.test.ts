@@ -36,6 +36,28 @@ test('work queued together shares a commit and keeps its order', async () => {
   expect(order).toEqual(Array.from({ length: 40 }, (_, n) => n))
 })
 
+test('what stops things goes before all that waits, in its own order', async () => {
+  const { group } = bare()
+  const order: string[] = []
+  const noting = (name: string) => () => void order.push(name)
+  const work = Array.from({ length: 200 }, (_, n) => group.commit(noting(`order ${n}`)))
+  const ahead = [group.commitFirst(noting('cancel 1')), group.commitFirst(noting('cancel 2'))]
+  await Promise.all([...work, ...ahead])
+  expect(order.slice(0, 3)).toEqual(['cancel 1', 'cancel 2', 'order 0'])
+  expect(order).toHaveLength(202)
+})
+
+test('before a batch is made durable whoever can begin with it is told, inside the transaction', async () => {
+  const { db, group, rows } = bare()
+  const seen: (readonly [boolean, number])[] = []
+  const stop = group.onCommitting(() => void seen.push([db.inTransaction, rows()]))
+  await Promise.all([group.commit(insert(1)), group.commit(insert(2))])
+  expect(seen).toEqual([[true, 2]])
+  stop()
+  await group.commit(insert(3))
+  expect(seen).toHaveLength(1)
+})
+
 test('work that can wait joins the next commit, in its place in the order', async () => {
   const { db, group, commits } = bare()
   const later = group.commitLater(insert(1))
