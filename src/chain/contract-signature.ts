@@ -22,7 +22,7 @@ const word = (value: bigint): Buffer => Buffer.from(value.toString(16).padStart(
 const abiBytes = (bytes: Uint8Array): Buffer =>
   Buffer.concat([word(BigInt(bytes.length)), bytes, Buffer.alloc((WORD - (bytes.length % WORD)) % WORD)])
 
-export const isWrappedSignature = (signature: Uint8Array): boolean =>
+const isWrappedSignature = (signature: Uint8Array): boolean =>
   signature.length > WORD && Buffer.from(signature.subarray(-WORD)).equals(WRAPPED_TAIL)
 
 /** `(address, bytes32, bytes)`, the arguments of the validator's constructor. */
@@ -42,8 +42,8 @@ const orReverted = async (asked: Promise<Uint8Array>): Promise<Uint8Array> =>
   })
 
 /**
- * Whether the contract account takes the signature over the digest, at the newest block that the first provider knows,
- * asked of two providers where there are two. A wrapped signature is judged by ERC-6492's reference validator inside one
+ * Whether the contract account takes the signature over the digest, at the newest block that two providers know,
+ * asked of both where there are two. A wrapped signature is judged by ERC-6492's reference validator inside one
  * `eth_call`: the account is deployed in there and nowhere else. Throws CHAIN_UNAVAILABLE, CHAIN_DISAGREEMENT.
  */
 export const verifyContractSignature = async (

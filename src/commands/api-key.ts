@@ -31,6 +31,9 @@ export type ApiKeySettings = {
   readonly requestsPerSecond: number
   readonly expiresInDays: number | undefined
   readonly secretFile: string | undefined
+  /** Base64 of an SPKI; undefined for a key that is to have a secret. */
+  readonly publicKey: string | undefined
+  readonly needsDeveloperAuth: boolean
 }
 
 const narrowedText = (permission: Permission): string => {
@@ -57,6 +60,8 @@ const describeApiKey = (key: ApiKey): string =>
     ['state', enumText(ApiKeyStateSchema, key.state)],
     ['permissions', key.permissions.map(narrowedText).join('; ')],
     ['allowed_cidrs', key.allowedCidrs.join(', ')],
+    ['public_key', key.publicKey],
+    ['developer_auth', key.developerAuthRequired ? 'required' : ''],
     ['requests_per_second', key.requestsPerSecond === 0 ? '' : String(key.requestsPerSecond)],
     ['expire_time', timeText(key.expireTime)],
     ['create_time', timeText(key.createTime)],
@@ -105,7 +110,7 @@ const handOver = (
   key: ApiKey | undefined,
   secret: string,
 ): void => {
-  opened?.write(secret)
+  if (secret !== '') opened?.write(secret)
   const shown = opened === undefined ? secret : ''
   if (flags.json === true) {
     const answer = create(CreateApiKeyResponseSchema, { secret: shown })
@@ -113,6 +118,7 @@ const handOver = (
     return terminal.print(jsonText(CreateApiKeyResponseSchema, answer))
   }
   if (key !== undefined) terminal.print(describeApiKey(key))
+  if (secret === '') return terminal.note('it has no secret: its holder signs a JWT for each request')
   if (opened === undefined) terminal.print(`secret               ${shown}`)
   terminal.note(
     opened === undefined ? 'the secret is shown this once; keep it now' : `the secret is in ${opened.path}`,
@@ -121,7 +127,9 @@ const handOver = (
 
 export const createApiKey = async (settings: ApiKeySettings, flags: Flags, terminal: Terminal): Promise<void> => {
   const permissions = permissionsOf(settings)
-  const { expiresInDays } = settings
+  const { expiresInDays, publicKey = '' } = settings
+  if (publicKey !== '' && settings.secretFile !== undefined)
+    throw new UsageRefusal('--public-key: the key has no secret that --secret-file could hold')
   const expiry =
     expiresInDays === undefined ? {} : { expireTime: timestampFromMs(Date.now() + expiresInDays * DAY_MS) }
   await withDaemon(flags, terminal, async ({ admin }) => {
@@ -133,6 +141,8 @@ export const createApiKey = async (settings: ApiKeySettings, flags: Flags, termi
       allowedCidrs: [...settings.cidrs],
       requestsPerSecond: settings.requestsPerSecond,
       requestId: randomUUID(),
+      publicKey,
+      developerAuthRequired: settings.needsDeveloperAuth,
       ...expiry,
     })
     handOver(terminal, flags, opened, answer.apiKey, answer.secret)

@@ -25,6 +25,8 @@ type CreateOptions = {
   readonly requestsPerSecond: number
   readonly expiresInDays?: number
   readonly secretFile?: string
+  readonly publicKey?: string
+  readonly developerAuth?: boolean
 }
 
 const declareApiKeyCreate = (apiKey: Command, terminal: Terminal): void => {
@@ -41,6 +43,8 @@ const declareApiKeyCreate = (apiKey: Command, terminal: Terminal): void => {
     .option('--requests-per-second <count>', 'rate of the key, 0 for none of its own', parseCount(0, 1_000_000), 0)
     .option('--expires-in-days <count>', 'when it ends', parseCount(1, 3_650))
     .option('--secret-file <path>', SECRET_FILE)
+    .option('--public-key <base64>', 'Ed25519 or P-256 (SPKI): its holder signs JWTs, and it has no secret')
+    .option('--developer-auth', "needs an x-developer-auth of the project's signing key beside it")
     .action(async (options: CreateOptions, command: Command) => {
       const { createApiKey } = await import('./api-key.ts')
       const settings = {
@@ -55,6 +59,8 @@ const declareApiKeyCreate = (apiKey: Command, terminal: Terminal): void => {
         requestsPerSecond: options.requestsPerSecond,
         expiresInDays: options.expiresInDays,
         secretFile: options.secretFile,
+        publicKey: options.publicKey,
+        needsDeveloperAuth: options.developerAuth === true,
       }
       await createApiKey(settings, flagsOf(command), terminal)
     })

@@ -9,7 +9,7 @@ import { type ApiKeyId, walletIdFromBytes } from '../domain/ids.ts'
 import type { RestoredVaults } from '../party/settle-restored.ts'
 import { type ApiKey, listLiveApiKeys, revokeApiKey } from '../vault/api-keys.ts'
 import { appendAudit } from '../vault/audit-chain.ts'
-import { endKeysOfGrant } from '../session/end-with-grant.ts'
+import { endKeysOfGrant, endKeysOfRestore } from '../session/end-with-grant.ts'
 import { readIdentityFile } from '../vault/backup-keys.ts'
 import { dropApprovals } from '../vault/consents.ts'
 import { openCosignerVault } from '../vault/cosigner-vault.ts'
@@ -204,6 +204,7 @@ export const acknowledge = async (choice: Acknowledgement, flags: Flags, termina
     const revoked = await daemon.commit((tx) => {
       const others = revokeOthers(tx, keys, kept, nowMs)
       endGrants(tx, nowMs)
+      endKeysOfRestore(tx, nowMs)
       revokeWalletSecrets(tx, nowMs)
       disableWebhooks(tx, nowMs)
       acknowledgeRestore(tx, nowMs)

@@ -31,6 +31,8 @@ export type KeyedRule = {
   readonly permissions: readonly string[]
   readonly endUsers: EndUserRule
   readonly lane: Lane
+  /** It changes and signs nothing. */
+  readonly isRead?: true
 }
 
 /** Anybody may call, under the limits of their address: what is asked proves itself. */
@@ -66,6 +68,8 @@ const holding = (...permissions: [string, ...string[]]): KeyedRule => ({
 /** End users as well. */
 const orEndUsers = (keyed: KeyedRule, endUsers: EndUserRule): KeyedRule => ({ ...keyed, endUsers })
 
+const reading = (keyed: KeyedRule): KeyedRule => ({ ...keyed, isRead: true })
+
 const reserved = (keyed: KeyedRule): KeyedRule => ({ ...keyed, lane: 'reserved' })
 
 /** End users, and no API key whatever it holds. */
@@ -84,8 +88,8 @@ const PUBLIC = { isPublic: true, lane: 'normal' } as const
 export const ACCESS = {
   wallet: {
     createWallet: orOwnerWithSecret('wallet:create'),
-    getWallet: orOwner('wallet:read'),
-    listWallets: orOwner('wallet:read'),
+    getWallet: reading(orOwner('wallet:read')),
+    listWallets: reading(orOwner('wallet:read')),
     signMessage: orOwnerWithSecret('wallet:sign', 'sign:digest'),
     signTypedData: orOwnerWithSecret('wallet:sign'),
     signTransaction: orOwnerWithSecret('wallet:sign'),
@@ -95,44 +99,44 @@ export const ACCESS = {
     signStream: orOwnerWithSecret('wallet:sign', 'sign:digest', 'sign:authorization'),
     // Room for presignatures is the project's to give.
     warmPresignatures: holding('wallet:sign'),
-    verifySignature: orOwner('wallet:read'),
+    verifySignature: reading(orOwner('wallet:read')),
     refreshShares: holding('wallet:admin'),
-    getImportKeys: orOwner('wallet:create'),
+    getImportKeys: reading(orOwner('wallet:create')),
     importPrivateKey: orOwnerWithSecret('wallet:create'),
     exportPrivateKey: orOwnerWithSecret('wallet:admin'),
     archiveWallet: orOwnerWithSecret('wallet:admin'),
   },
   delegation: {
     createGrant: endUsersOnly('wallet_secret'),
-    getGrant: orOwner('wallet:read', 'grant:revoke'),
-    listGrants: orOwner('wallet:read', 'grant:revoke'),
+    getGrant: reading(orOwner('wallet:read', 'grant:revoke')),
+    listGrants: reading(orOwner('wallet:read', 'grant:revoke')),
     // Whoever lost the key of their wallet secret can still take back what they granted.
     revokeGrant: reserved(orOwner('grant:revoke')),
-    getChainConfig: orOwner('delegation:create'),
+    getChainConfig: reading(orOwner('delegation:create')),
     issueDelegationToken: orOwner('delegation:create'),
     // The owner's message proves whose wallet it is.
     completeEvmDelegation: orOwner('delegation:create'),
-    listExternalWallets: orOwner('delegation:create'),
+    listExternalWallets: reading(orOwner('delegation:create')),
     updateExternalWalletPriorities: orOwner('delegation:create'),
   },
   session: {
     createSessionKey: holding('session:create'),
     confirmSessionKey: holding('session:create'),
-    getSessionKey: holding('session:sign', 'session:create', 'session:admin'),
-    listSessionKeys: holding('session:sign', 'session:create', 'session:admin'),
+    getSessionKey: reading(holding('session:sign', 'session:create', 'session:admin')),
+    listSessionKeys: reading(holding('session:sign', 'session:create', 'session:admin')),
     rotateSessionKey: holding('session:create'),
     revokeSessionKey: reserved(holding('session:admin')),
     // Cancels pass in the reserved lane: urgent-requests.ts.
     signAction: holding('session:sign'),
     signActionStream: holding('session:sign'),
-    verifyAction: holding('session:sign'),
-    testScope: holding('session:sign'),
-    listProfiles: holding('session:sign', 'session:create', 'session:admin'),
-    explainAction: holding('session:sign'),
+    verifyAction: reading(holding('session:sign')),
+    testScope: reading(holding('session:sign')),
+    listProfiles: reading(holding('session:sign', 'session:create', 'session:admin')),
+    explainAction: reading(holding('session:sign')),
     putVenueCredential: holding('session:create'),
     setMarkPrices: holding('marks:write'),
     recordOutcome: holding('session:sign'),
-    watchReceipts: holding('session:sign', 'session:admin'),
+    watchReceipts: reading(holding('session:sign', 'session:admin')),
   },
   endUser: {
     authenticateWithJwt: PUBLIC,
@@ -142,18 +146,18 @@ export const ACCESS = {
     authenticateWithOidc: PUBLIC,
     refreshAccessToken: PUBLIC,
     signOut: PUBLIC,
-    validateAccessToken: holding('wallet:read'),
-    getEndUser: orOwner('wallet:read'),
+    validateAccessToken: reading(holding('wallet:read')),
+    getEndUser: reading(orOwner('wallet:read')),
     registerWalletSecret: endUsersOnly('new_wallet_secret'),
     listWalletSecrets: endUsersOnly('token'),
     // The device may be lost, and the key with it.
     revokeWalletSecret: reserved(endUsersOnly('token')),
   },
   audit: {
-    listEvents: holding('audit:read'),
-    watchEvents: holding('audit:read'),
-    verifyChain: holding('audit:read'),
-    getCheckpoint: holding('audit:read'),
+    listEvents: reading(holding('audit:read')),
+    watchEvents: reading(holding('audit:read')),
+    verifyChain: reading(holding('audit:read')),
+    getCheckpoint: reading(holding('audit:read')),
   },
   admin: {
     createProject: holding('admin'),
@@ -185,11 +189,9 @@ export const ACCESS = {
 /** `countersign.v1.WalletService/SignMessage` */
 export const methodName = (method: DescMethod): string => `${method.parent.typeName}/${method.name}`
 
-const WITHOUT_SECOND_FACTOR: ReadonlySet<string> = new Set(['wallet:read', 'audit:read', 'admin'])
-
 /** Whether a project that asks for a second factor asks for it here: not to read, to administer or to stop something. */
-export const usesWallets = ({ permissions, lane }: KeyedRule): boolean =>
-  lane === 'normal' && !permissions.some((permission) => WITHOUT_SECOND_FACTOR.has(permission))
+export const usesWallets = ({ permissions, lane, isRead }: KeyedRule): boolean =>
+  lane === 'normal' && isRead !== true && !permissions.includes('admin')
 
 /** Throws CALLER_NOT_ALLOWED or PERMISSION_MISSING when the rule keeps this caller out, whatever it shows. */
 export const checkAccess = ({ permissions, endUsers }: KeyedRule, caller: Caller, method: string): void => {

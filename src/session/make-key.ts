@@ -4,6 +4,7 @@ import type { Call } from '../domain/call.ts'
 import { Failure, failure } from '../domain/failure.ts'
 import type { RequestId, SessionKeyId } from '../domain/ids.ts'
 import type { LoadedProfile } from '../payload/profile/loaded-profile.ts'
+import type { Family } from '../payload/profile/profile.ts'
 import { decide } from '../policy/decide.ts'
 import type { Permission } from '../policy/permissions.ts'
 import { liveGrantsOf } from '../signing/authorize.ts'
@@ -23,7 +24,7 @@ import { putSessionSecret } from '../vault/session-secrets.ts'
 import type { Wallet } from '../vault/wallets.ts'
 import type { SessionNeeds } from './needs.ts'
 import { isPublicKey, sessionAddressOf } from './public-key.ts'
-import { type JsonRecord, parseFamilies, parseScopes, type SessionLimits, type SessionScope, type Terms, toStoredTerms } from './terms.ts'
+import { familiesOf, type JsonRecord, parseFamilies, parseScopes, type SessionLimits, type SessionScope, type Terms, toStoredTerms } from './terms.ts'
 
 export type KeyRequest = {
   readonly walletRef: string
@@ -53,11 +54,9 @@ export type KeyPlan = {
 
 const refuse = (path: string, why: string) => failure('PROFILE_INPUT_INVALID', { path, why })
 
-const requirePermissions = (needs: SessionNeeds, call: Call, wallet: Wallet, scopes: readonly SessionScope[]): void => {
+const requirePermissions = (needs: SessionNeeds, call: Call, wallet: Wallet, isUnrestricted: boolean): void => {
   const grants = liveGrantsOf(needs.vault.read, needs, call.caller, needs.clock.nowMs())
-  const permissions: readonly Permission[] = scopes.includes('unrestricted')
-    ? ['session:create', 'session:unrestricted']
-    : ['session:create']
+  const permissions: readonly Permission[] = isUnrestricted ? ['session:create', 'session:unrestricted'] : ['session:create']
   const decision = decide(grants, { permissions, walletId: wallet.walletId }, () => undefined)
   if (decision.verdict === 'refuse') throw new Failure(decision.reason, decision.facts)
 }
@@ -69,6 +68,18 @@ const checkEnd = (needs: SessionNeeds, { profile }: LoadedProfile, expireMs: num
   if (maxLifeMs !== undefined && expireMs - nowMs > maxLifeMs) {
     throw refuse('expire_time', `is more than ${Math.floor(maxLifeMs / 86_400_000)} days away, the longest the venue takes`)
   }
+}
+
+/**
+ * Whether the venue itself lets a key do no more than what it is for. With a key that the client holds nobody else does:
+ * a venue without scopes, or with one code for several families, makes it as good as unrestricted.
+ */
+const keepsScope = ({ profile }: LoadedProfile, terms: Pick<Terms, 'scopes' | 'extraFamilies'>): boolean => {
+  const { scopeCodes, enforcedBy } = profile
+  if (scopeCodes === undefined || enforcedBy.scope === 'daemon') return false
+  const meant: ReadonlySet<string> = familiesOf(terms)
+  const codes = [...meant].map((family) => scopeCodes[family as Family])
+  return !Object.entries(scopeCodes).some(([family, code]) => family !== 'unrestricted' && !meant.has(family) && codes.includes(code))
 }
 
 /** What is stored comes out of the same text again, whatever was sent. */
@@ -89,7 +100,7 @@ export const planKey = (needs: SessionNeeds, call: Call, request: KeyRequest, re
   const sought = { keyType: 'secp256k1', operation: 'authorising a session key' } as const
   const wallet = resolveWalletOfKind(read, call.caller, request.walletRef, sought)
   const scopes = parseScopes(request.scopes)
-  requirePermissions(needs, call, wallet, scopes)
+  requirePermissions(needs, call, wallet, scopes.includes('unrestricted'))
   assertSigns(wallet)
   const grant = requireConsent(read, call.caller, wallet, needs.clock.nowMs())
   const loaded = needs.profiles().get(request.profile)
@@ -105,6 +116,8 @@ export const planKey = (needs: SessionNeeds, call: Call, request: KeyRequest, re
   const expireTimeMs = Math.floor(request.expireTimeMs / 1000) * 1000
   checkEnd(needs, loaded, expireTimeMs)
   checkPublicKey(needs, call, loaded, request.publicKey)
+  const isHeldToScope = request.publicKey.length === 0 || keepsScope(loaded, { scopes, extraFamilies })
+  requirePermissions(needs, call, wallet, !isHeldToScope || scopes.includes('unrestricted'))
   const terms: Terms = {
     scopes,
     extraFamilies,

@@ -6,9 +6,8 @@ import type { LoadedProfile } from '../payload/profile/loaded-profile.ts'
 import { FAMILIES } from '../payload/profile/profile.ts'
 import { listSessionKeys as listStored, type SessionKey } from '../vault/session-keys.ts'
 import { judgeLimits, readAction, requireInScope, requireOpen, requireSessionFlow } from './decide-action.ts'
-import { findKey, READING, refusalFor } from './find-key.ts'
+import { findKey, READING, reach } from './find-key.ts'
 import { requireStanding } from './key-standing.ts'
-import { isUrgent } from './limits.ts'
 import type { SessionNeeds } from './needs.ts'
 import { prepareKey } from './prepared-key.ts'
 import { type SessionKeyView, viewSessionKey } from './session-key-view.ts'
@@ -47,7 +46,7 @@ export const listSessionKeys = (
     limit: args.pageSize + 1,
   })
   const page = rows.slice(0, args.pageSize)
-  const isSeen = (key: SessionKey): boolean => refusalFor(read, needs, call, READING, key) === undefined
+  const isSeen = (key: SessionKey): boolean => !isFailure(reach(read, needs, call, READING, key))
   const nowMs = needs.clock.nowMs()
   return {
     items: page.filter(isSeen).map((key) => viewSessionKey(read, key, nowMs)),
@@ -108,7 +107,7 @@ export const explainAction = (
     requireOpen(read, needs, call, prepared)
     requireInScope(prepared, args.family)
     requireSessionFlow(prepared, needs, action.facts)
-    if (!isUrgent(action.facts)) judgeLimits(read, needs, prepared, action.facts, needs.clock.nowMs())
+    judgeLimits(read, needs, prepared, action.facts, needs.clock.nowMs())
   })
   return { sentence, canonicalJson, unsignedFields, ...verdict }
 }

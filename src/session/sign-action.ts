@@ -17,7 +17,7 @@ import { KEY_SECRET } from '../vault/session-secrets.ts'
 import type { Tx } from '../vault/store.ts'
 import { actionEvent, recordSessionDenial } from './action-rows.ts'
 import { hashAction, judgeLimits, readAction, requireInScope, requireOpen, requireSessionFlow } from './decide-action.ts'
-import { requireGrantOf, requireStanding } from './key-standing.ts'
+import { requireStanding } from './key-standing.ts'
 import { isUrgent } from './limits.ts'
 import type { SessionNeeds } from './needs.ts'
 import { fencesBefore, prepareKey, type PreparedKey } from './prepared-key.ts'
@@ -108,11 +108,12 @@ const signWith = async (needs: SessionNeeds, call: Call, request: ActionRequest,
     const credentials = prepared.hasCredentials ? await needs.sessionSecrets.texts(sessionKeyId) : undefined
     const job: ActionJob = { call, request, prepared, action, urgent, credentials }
     const repeated = findRepeat(needs, job)
-    if (!urgent && repeated === undefined) {
+    if (repeated === undefined) judgeLimits(read, needs, prepared, action.facts, needs.clock.nowMs())
+    if (repeated === undefined && !urgent) {
       needs.clockWatch.check(prepared.loaded.profile.nonce, request.venueTimeMs)
-      judgeLimits(read, needs, prepared, action.facts, needs.clock.nowMs())
       takeRates(needs, job, decision.rates)
     }
+    if (urgent && request.venueTimeMs !== undefined) needs.clockWatch.hear(request.venueTimeMs)
     call.releaseChecks.push(() => checkRelease(needs, job, raises))
     return await runSigning(needs, job, passage, repeated)
   } finally {
@@ -148,9 +149,11 @@ const assertInTime = ({ clock }: SessionNeeds, { signal, deadlineMs }: Call): vo
 /** The answer may have waited for its reader: it leaves only if it could still be made. */
 const checkRelease = (needs: SessionNeeds, { call, prepared }: ActionJob, raises: number): void => {
   assertInTime(needs, call)
-  // A grant ends by its time, too, which raises no fence.
-  requireGrantOf(needs.vault.read, prepared.key, needs.clockWatch.laterMs())
-  if (needs.fences.raises === raises) return
+  // A key ends by its time, too, which raises no fence.
+  const { sessionKeyId } = prepared.key
+  requireStanding(needs.vault.read, requireSessionKey(needs.vault.read, sessionKeyId), needs.clockWatch.laterMs())
+  // What a grant lets the project do may end otherwise: it is asked again.
+  if (needs.fences.raises === raises && prepared.key.grantId === undefined) return
   const fence = needs.fences.blocking(fencesBefore(prepared, call.caller))
   if (fence !== undefined) throw failureOfFence(fence)
   requireOpen(needs.vault.read, needs, call, prepared)
@@ -191,13 +194,13 @@ const recordInside = (needs: SessionNeeds, job: ActionJob, passage: Passage, tx:
   assertInTime(needs, call)
   requireOpen(tx, needs, call, prepared)
   const timeMs = Math.trunc(needs.clock.nowMs())
-  const charge = urgent ? undefined : judgeLimits(tx, needs, prepared, action.facts, timeMs)
-  const turn = { nowMs: timeMs, isUrgent: urgent, random: randomNonce }
+  const charge = judgeLimits(tx, needs, prepared, action.facts, timeMs)
+  const turn = { nowMs: needs.clockWatch.nonceMs(), isUrgent: urgent, random: randomNonce }
   const nonce = needs.nonces.take(tx, key.sessionKeyId, loaded.profile.nonce, turn)
   const step = buildStep(job, timeMs, nonce)
   const digest = digestOf(step)
   const head = appendAudit(tx, actionEvent(job, { timeMs, nonce, digest }))
-  if (charge !== undefined && charge.chargeE18 > 0n && limits.maxNotionalPerDayE18 !== undefined) {
+  if (charge.chargeE18 > 0n && limits.maxNotionalPerDayE18 !== undefined) {
     writeSessionUsage(tx, key.sessionKeyId, charge.day, charge.usedE18 + charge.chargeE18)
   }
   if (call.requestId !== undefined) {

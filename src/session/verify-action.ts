@@ -18,9 +18,9 @@ import { canonicalJson, type JsonValue } from '../vault/canonical-json.ts'
 import { requireNotFrozen } from '../vault/freezes.ts'
 import { findSessionKeysByAddress, listActiveOfWallet, type SessionKey } from '../vault/session-keys.ts'
 import { noteWithoutPayload } from '../vault/session-marks.ts'
-import { findWalletsByAddress } from '../vault/wallets.ts'
+import { findWalletsByAddress, type Wallet } from '../vault/wallets.ts'
 import type { SessionNeeds } from './needs.ts'
-import { endOf } from './key-standing.ts'
+import { endOf, requireGrantOf } from './key-standing.ts'
 import { sessionAddressOf, isPublicKey } from './public-key.ts'
 import type { ReceiptView } from './records.ts'
 import { registerFlowOf } from './register-key.ts'
@@ -170,8 +170,10 @@ const judgePayload = async (needs: SessionNeeds, call: Call, one: Case): Promise
   const address = sessionAddressOf(one.loaded.profile.sessionKey.curve, payload.publicKey)
   const signer = await signerOf(stepOf(one, nowMs, payload.publicKey).input, request.signature)
   if (signer !== address) throw failure('SESSION_SIGNER_MISMATCH', { why: 'it is not the key of the payload' })
-  const own = ownKey(needs, call, one, address)
-  if (own !== undefined) requireUnstopped(needs, own)
+  const keys = ownKeys(needs, call, one, address)
+  // A key that was made again has another payload: what became of this one counts.
+  const own = keys.find((key) => Buffer.compare(key.payload, request.payload) === 0) ?? keys[0]
+  if (own !== undefined) requireUnstopped(needs, own, nowMs)
   return {
     signerKind: 'session',
     signer: address,
@@ -187,19 +189,29 @@ const requireCovered = (scopes: readonly (Family | 'unrestricted')[], family: Fa
   throw failure('SESSION_ACL_VIOLATION', { family, needed: neededFor(family) })
 }
 
-const requireUnstopped = ({ vault }: SessionNeeds, { state, sessionKeyId, profile }: SessionKey): void => {
+const requireUnstopped = ({ vault }: SessionNeeds, key: SessionKey, nowMs: number): void => {
+  const { state, sessionKeyId, profile, project, walletId, retireMs } = key
   if (state === 'REVOKED') throw failure('SESSION_REVOKED', { sessionKeyId })
+  requireGrantOf(vault.read, key, nowMs)
+  if (retireMs !== undefined && nowMs > retireMs) {
+    throw unauthorized('expired', `the session key was replaced at ${new Date(retireMs).toISOString()}`)
+  }
   requireNotFrozen(vault.read, [
+    { scope: 'project', id: project },
+    { scope: 'wallet', id: walletId },
     { scope: 'session_key', id: sessionKeyId },
     { scope: 'venue_profile', id: profile },
   ])
 }
 
-/** The session key of the caller's project that has this address at this venue. */
-const ownKey = ({ vault }: SessionNeeds, { caller }: Call, { request }: Case, address: string): SessionKey | undefined =>
-  findSessionKeysByAddress(vault.read, caller.projectId, address).find(
-    ({ profile, network }) => profile === request.profile && network === request.network,
-  )
+/** The wallet's session keys that have this address at this venue, newest first. Keys of other wallets do not count. */
+const ownKeys = (needs: SessionNeeds, call: Call, { request, walletAddress }: Case, address: string): readonly SessionKey[] =>
+  walletsOf(needs, call, walletAddress)
+    .flatMap(({ walletId }) => findSessionKeysByAddress(needs.vault.read, call.caller.projectId, address, walletId))
+    .filter(({ profile, network }) => profile === request.profile && network === request.network)
+
+const walletsOf = ({ vault }: SessionNeeds, { caller }: Call, address: string): readonly Wallet[] =>
+  findWalletsByAddress(vault.read, { project: caller.projectId }, address)
 
 /** A request without a payload: the wallet's own, or a key's that the venue knows by itself. */
 const judgeBare = async (needs: SessionNeeds, call: Call, one: Case): Promise<Finding> => {
@@ -211,7 +223,7 @@ const judgeBare = async (needs: SessionNeeds, call: Call, one: Case): Promise<Fi
     const withoutPayload = activeKeys(needs, call, one, nowMs)
     return { signerKind: 'wallet', signer, sessionKeyId: '', expireTimeMs: undefined, withoutPayload }
   }
-  const own = signer === undefined ? undefined : ownKey(needs, call, one, signer)
+  const own = signer === undefined ? undefined : ownKeys(needs, call, one, signer)[0]
   if (carriesPayload) {
     if (own !== undefined) await needs.vault.commit((tx) => noteWithoutPayload(tx, own.sessionKeyId))
     throw unauthorized('payload_missing', 'it is not signed by the wallet, and carries no payload')
@@ -219,7 +231,7 @@ const judgeBare = async (needs: SessionNeeds, call: Call, one: Case): Promise<Fi
   if (own === undefined || signer === undefined) {
     throw failure('SESSION_SIGNER_MISMATCH', { why: 'it is signed by neither the wallet nor a session key of it' })
   }
-  requireUnstopped(needs, own)
+  requireUnstopped(needs, own, nowMs)
   if (nowMs > endOf(own)) throw unauthorized('expired', `the session key ended at ${new Date(endOf(own)).toISOString()}`)
   const { family } = action.facts
   if (!familiesOf(fromStoredTerms(own.terms)).has(family)) {
@@ -228,14 +240,11 @@ const judgeBare = async (needs: SessionNeeds, call: Call, one: Case): Promise<Fi
   return { signerKind: 'session', signer, sessionKeyId: own.sessionKeyId, expireTimeMs: endOf(own), withoutPayload: [] }
 }
 
-const MAX_KEYS = 64
-
-const activeKeys = ({ vault }: SessionNeeds, { caller }: Call, one: Case, nowMs: number): readonly SessionKey[] => {
+const activeKeys = (needs: SessionNeeds, call: Call, one: Case, nowMs: number): readonly SessionKey[] => {
   if (one.loaded.profile.payload === undefined) return []
-  const wallets = findWalletsByAddress(vault.read, { project: caller.projectId }, one.walletAddress)
-  return wallets
-    .flatMap(({ walletId }) => listActiveOfWallet(vault.read, walletId, MAX_KEYS))
-    .filter((key) => key.profile === one.request.profile && key.network === one.request.network && nowMs <= endOf(key))
+  return walletsOf(needs, call, one.walletAddress)
+    .flatMap(({ walletId }) => listActiveOfWallet(needs.vault.read, walletId, nowMs))
+    .filter((key) => key.profile === one.request.profile && key.network === one.request.network)
 }
 
 const record = async (needs: SessionNeeds, call: Call, one: Case, finding: Finding): Promise<VerifiedAction> => {

@@ -16,7 +16,7 @@ export type CompactJwt = {
 const MAX_CHARS = 8_192
 const SEGMENT = /^[A-Za-z0-9_-]+$/
 
-/** The bytes of a base64url text in its one proper form. */
+/** The bytes of a base64url text in its one proper form: bits to spare that are not zero would make a second text. */
 const decodeSegment = (text: string): Uint8Array | undefined => {
   if (!SEGMENT.test(text)) return undefined
   const bytes = Buffer.from(text, 'base64url')

@@ -2,7 +2,8 @@
  * Reads a compact JWS (RFC 7515) that holds a JWT, more strictly than the libraries do that check its signature: one text
  * for one token, nothing in it that says where a key is to be had, no member twice. Says nothing about the signature.
  */
-import { isJsonNumber, isJsonObject, type JsonObject, JsonRefused, parseJson } from '../payload/json.ts'
+import { isJsonNumber, type JsonObject } from '../payload/json.ts'
+import { readCompactJwt } from './compact-jwt.ts'
 
 /** Why a token is not accepted; the caller may learn it, it says nothing that the token's holder does not know. */
 export type JwtFault =
@@ -39,9 +40,7 @@ export type StrictJwt = {
   readonly claims: JsonObject
 }
 
-const MAX_CHARACTERS = 8_192
 const MAX_KID_CHARACTERS = 256
-const SEGMENT = /^[A-Za-z0-9_-]+$/
 
 /**
  * They would choose the key, change what is signed, or name a token within the token. `x5t` names a certificate and is of
@@ -50,23 +49,6 @@ const SEGMENT = /^[A-Za-z0-9_-]+$/
 const REFUSED_HEADERS = ['crit', 'b64', 'jwk', 'jku', 'x5u', 'x5c', 'cty', 'zip', 'enc', 'epk', 'apu', 'apv', 'p2s', 'p2c']
 /** What a token is for; one that is typed as something else (a logout token, a proof of possession) is no sign-in. */
 const TYPES: ReadonlySet<string> = new Set(['jwt', 'at+jwt'])
-
-const decodeSegment = (segment: string): Uint8Array => {
-  const bytes = Buffer.from(segment, 'base64url')
-  // Padding bits that are not zero would make a second text for the same token.
-  if (!SEGMENT.test(segment) || bytes.toString('base64url') !== segment) throw new JwtRefused('malformed')
-  return bytes
-}
-
-const parseObject = (bytes: Uint8Array): JsonObject => {
-  try {
-    const value = parseJson(bytes)
-    if (isJsonObject(value)) return value
-  } catch (error) {
-    if (!(error instanceof JsonRefused)) throw error
-  }
-  throw new JwtRefused('malformed')
-}
 
 const checkHeader = (header: JsonObject): { readonly alg: string; readonly kid: string | undefined } => {
   if (REFUSED_HEADERS.some((name) => header.has(name))) throw new JwtRefused('malformed')
@@ -80,13 +62,10 @@ const checkHeader = (header: JsonObject): { readonly alg: string; readonly kid: 
 
 /** Throws JwtRefused. */
 export const parseStrictJwt = (text: string): StrictJwt => {
-  const segments = text.length <= MAX_CHARACTERS ? text.split('.') : []
-  const [header, payload, signature] = segments
-  if (segments.length !== 3 || header === undefined || payload === undefined || signature === undefined)
-    throw new JwtRefused('malformed')
-  decodeSegment(signature)
-  const { alg, kid } = checkHeader(parseObject(decodeSegment(header)))
-  return { text, alg, kid, claims: parseObject(decodeSegment(payload)) }
+  const jwt = readCompactJwt(text)
+  if (jwt === undefined) throw new JwtRefused('malformed')
+  const { alg, kid } = checkHeader(jwt.header)
+  return { text, alg, kid, claims: jwt.claims }
 }
 
 /** Seconds since 1970, as far as year 9999; fractions are cut off. */

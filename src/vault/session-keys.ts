@@ -2,6 +2,7 @@ import { failure } from '../domain/failure.ts'
 import type { GrantId, ProjectId, RequestId, SessionKeyId, WalletId } from '../domain/ids.ts'
 import { walletIdFromBytes, walletIdToBytes } from '../domain/ids.ts'
 import { canonicalJson, type JsonValue } from './canonical-json.ts'
+import { REQUEST_LIFE_MS } from './intents.ts'
 import { requireProject } from './projects.ts'
 import { requireRowMac, rowMac } from './row-mac.ts'
 import { etagOf } from './settings.ts'
@@ -206,6 +207,19 @@ export const deleteCreatingSessionKey = (tx: Tx, id: SessionKeyId): boolean => {
   return true
 }
 
+/** What the index of ends is over. */
+const END = 'min(expire_ms, coalesce(retire_ms, expire_ms))'
+
+/** Keys whose making was cut off and that no repeat comes back for. Answers how many. */
+export const dropAbandonedSessionKeys = (tx: Tx, nowMs: number): number => {
+  const abandoned = tx.all<{ session_key_id: string }>(
+    `SELECT session_key_id FROM session_keys WHERE state = 'CREATING' AND (request_id = '' OR create_ms <= ?)`,
+    nowMs - REQUEST_LIFE_MS,
+  )
+  for (const { session_key_id: id } of abandoned) deleteCreatingSessionKey(tx, id as SessionKeyId)
+  return abandoned.length
+}
+
 const verifiedKeys = new VerifiedRows<SessionKey>('session_keys')
 
 /** Of any project. VAULT_CORRUPT for an altered row. */
@@ -235,13 +249,13 @@ export const findSessionKeyOfRequest = (reader: Reader, caller: string, requestI
   return row && toKey(reader, row)
 }
 
-/** Not revoked, of one wallet, in order of creation; ends are the caller's to look at. */
-export const listActiveOfWallet = (reader: Reader, walletId: WalletId, limit: number): SessionKey[] =>
+/** Active keys of one wallet that have not ended by time before `nowMs`, every one of them, in order of creation. */
+export const listActiveOfWallet = (reader: Reader, walletId: WalletId, nowMs: number): SessionKey[] =>
   reader
     .all<Row>(
-      `SELECT * FROM session_keys WHERE wallet_id = ? AND state = 'ACTIVE' ORDER BY number LIMIT ?`,
+      `SELECT * FROM session_keys WHERE wallet_id = ? AND state = 'ACTIVE' AND ${END} >= ? ORDER BY number`,
       walletIdToBytes(walletId),
-      limit,
+      Math.trunc(nowMs),
     )
     .map((row) => toKey(reader, row))
 
@@ -251,8 +265,10 @@ export const listKeysOfGrant = (reader: Reader, grantId: GrantId): SessionKey[] 
     .all<Row>(`SELECT * FROM session_keys WHERE grant_id = ? AND state <> 'REVOKED' ORDER BY number`, grantId)
     .map((row) => toKey(reader, row))
 
-/** What the index of ends is over. */
-const END = 'min(expire_ms, coalesce(retire_ms, expire_ms))'
+/** Of every project, not revoked. */
+export const listLiveSessionKeys = (reader: Reader): SessionKey[] =>
+  reader.all<Row>(`SELECT * FROM session_keys WHERE state <> 'REVOKED' ORDER BY number`).map((row) => toKey(reader, row))
+
 const ENDED = `SELECT * FROM session_keys WHERE state IN ('PENDING', 'ACTIVE') AND ${END} >= ? AND ${END} < ?
   AND (${END} > ? OR number > ?) ORDER BY ${END}, number LIMIT ?`
 
@@ -268,22 +284,19 @@ export type EndedPage = {
 export const listEndedSessionKeys = (reader: Reader, { afterMs, afterNumber, beforeMs, limit }: EndedPage): SessionKey[] =>
   reader.all<Row>(ENDED, afterMs, beforeMs, afterMs, afterNumber, limit).map((row) => toKey(reader, row))
 
-/** Keys of a project with this address, newest first. */
-export const findSessionKeysByAddress = (reader: Reader, project: ProjectId, address: string): SessionKey[] =>
-  reader
-    .all<Row>(
-      `SELECT * FROM session_keys WHERE address = ? AND project = ? AND state <> 'CREATING' ORDER BY number DESC LIMIT 16`,
-      address,
-      project,
-    )
-    .map((row) => toKey(reader, row))
+/** Keys of a project with this address, of one wallet where one is given, newest first. */
+export const findSessionKeysByAddress = (reader: Reader, project: ProjectId, address: string, walletId?: WalletId): SessionKey[] => {
+  const ofWallet = walletId === undefined ? [] : [walletIdToBytes(walletId)]
+  const narrowed = walletId === undefined ? '' : 'AND wallet_id = ?'
+  const sql = `SELECT * FROM session_keys WHERE address = ? AND project = ? ${narrowed} AND state <> 'CREATING'
+    ORDER BY number DESC LIMIT 256`
+  return reader.all<Row>(sql, address, project, ...ofWallet).map((row) => toKey(reader, row))
+}
 
 export type SessionKeyPage = {
   readonly project: ProjectId
   readonly walletId?: WalletId | undefined
   readonly profile?: string | undefined
-  /** Only these. */
-  readonly among?: readonly string[] | undefined
   readonly after?: bigint | undefined
   readonly limit: number
 }
@@ -299,7 +312,6 @@ export const listSessionKeys = (reader: Reader, page: SessionKeyPage): SessionKe
   }
   narrow('wallet_id = ?', page.walletId && walletIdToBytes(page.walletId))
   narrow('profile = ?', page.profile)
-  narrow('session_key_id IN (SELECT value FROM json_each(?))', page.among && JSON.stringify(page.among))
   const sql = `SELECT * FROM session_keys WHERE ${conditions.join(' AND ')} ORDER BY number LIMIT ?`
   return reader.all<Row>(sql, ...params, page.limit).map((row) => toKey(reader, row))
 }

@@ -10,7 +10,7 @@ import type { CountersignClient } from '../../src/client/countersign-client.ts'
 import { makeToken, requestClaims, walletKey } from '../user/tokens.ts'
 import { reasonOf as reasonOfCall } from '../rpc/support/refusal.ts'
 import { connect, newKey, newWallet, reasonOf } from './callers.ts'
-import { startDaemon, type TestDaemon } from './start-daemon.ts'
+import { runCli, startDaemon, type TestDaemon } from './start-daemon.ts'
 import { callWeb } from './web-call.ts'
 
 vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 })
@@ -119,6 +119,17 @@ describe('an API key with a public key', () => {
       expect(await reasonOf(newKey(admin, PERMISSIONS, { publicKey }))).toBe('INVALID_REQUEST')
   })
 
+  it('is made from the command line', async () => {
+    const key = ed25519()
+    const create = (...args: string[]) => runCli(['api-key', 'create', '--data-dir', daemon.dataDir, '--permission', 'wallet:read', ...args])
+    const made = await create('--public-key', key.publicKey, '--developer-auth', '--json')
+    expect(made.code).toBe(0)
+    const { apiKey, secret } = JSON.parse(made.stdout) as { apiKey: Record<string, unknown>; secret?: string }
+    expect([apiKey['publicKey'], apiKey['developerAuthRequired'], secret]).toEqual([key.publicKey, true, undefined])
+    expect((await create('--public-key', key.publicKey, '--secret-file', '/nowhere')).code).toBe(2)
+    expect((await create('--public-key', 'AAAA')).stderr).toContain('INVALID_REQUEST')
+  })
+
   it('is held to its networks', async () => {
     const key = ed25519()
     const apiKeyId = await signingKey(key.publicKey, { allowedCidrs: ['192.0.2.0/24'] })
@@ -155,6 +166,14 @@ describe('a second signature by the project', () => {
     expect((await ask({ 'x-developer-auth': await secondFactor(body, walletKey()) })).reason).toBe('DEVELOPER_AUTH_INVALID')
     expect((await callWeb(daemon, 'WalletService/GetWallet', { wallet }, bearer(secret))).reason).toBe('')
     expect((await callWeb(daemon, SIGN, body, bearer(plain.secret))).reason).toBe('')
+    // An order, also one that is said to reduce a position only, but no cancel: that stops something.
+    const bot = await newKey(admin, [{ name: 'session:sign' }], { developerAuthRequired: true })
+    const act = async (family: string, reduceOnly: boolean) => {
+      const action = { sessionKeyId: `ses_${'0'.repeat(32)}`, family, actionJson: '{}', reduceOnly }
+      return (await callWeb(daemon, 'SessionKeyService/SignAction', action, bearer(bot.secret))).reason
+    }
+    expect([await act('order', false), await act('order', true)]).toEqual(['DEVELOPER_AUTH_REQUIRED', 'DEVELOPER_AUTH_REQUIRED'])
+    expect(await act('cancel_order', false)).toBe('SESSION_KEY_NOT_FOUND')
   })
 
   it('is asked of every key of a project that asks for it', async () => {

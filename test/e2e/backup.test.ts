@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { FreezeScope, VaultParty, WebhookState } from '../../gen/countersign/v1/admin_pb.ts'
 import { KeyType } from '../../gen/countersign/v1/common_pb.ts'
+import type { SessionKey } from '../../gen/countersign/v1/session_key_pb.ts'
 import type { Wallet } from '../../gen/countersign/v1/wallet_pb.ts'
 import type { CountersignClient } from '../../src/client/countersign-client.ts'
 import { openCosignerVault } from '../../src/vault/cosigner-vault.ts'
@@ -20,6 +21,7 @@ import {
   startBackedUp,
   vaultFilesIn,
 } from './backup-places.ts'
+import { activeKey, hlOrder } from '../session/session-daemon.ts'
 import { connect, newKey, newWallet, outcomeOf, reasonOf, refusalOf } from './callers.ts'
 import { healthOf } from './health.ts'
 import { signAs } from './signing-calls.ts'
@@ -37,6 +39,7 @@ let sol: Wallet
 /** Revoked, and made, after the backup. */
 let revoked: { apiKeyId: string; secret: string }
 let kept: { apiKeyId: string; secret: string }
+let session: SessionKey
 let pair: BackupPair
 
 const signs = (by: CountersignClient, wallet: string) => outcomeOf(signAs('SignMessage text', by, { wallet }))
@@ -65,6 +68,7 @@ beforeAll(async () => {
   sol = await newWallet(client, 's', '', KeyType.ED25519)
   revoked = await newKey(client, [{ name: 'wallet:sign' }, { name: 'wallet:read' }])
   kept = await newKey(client, [{ name: 'wallet:sign' }, { name: 'wallet:read' }])
+  session = await activeKey(client, { wallet: evm.walletId })
   await client.admin.createWebhook({ url: 'https://receiver.example/' })
 })
 afterAll(async () => {
@@ -249,6 +253,10 @@ describe('a restore', () => {
     const { status } = await operator.admin.getStatus({})
     expect(status?.restore).toMatchObject({ vaultEpoch: 2, unrefreshedWalletCount: status?.walletCount })
     expect(status?.restore?.acknowledgeTime).toBeDefined()
+    const bot = connect(restored, (await newKey(operator, [{ name: 'session:sign' }])).secret)
+    const action = { sessionKeyId: session.sessionKeyId, family: 'order', actionJson: hlOrder() }
+    expect(await reasonOf(bot.sessionKeys.signAction(action))).toBe('SESSION_REVOKED')
+    bot.close()
     const left = status?.restore?.unrefreshedWalletCount ?? 0n
     expect(await outcomeOf(operator.wallets.refreshShares({ wallet: evm.walletId }))).toBe('PERMISSION_MISSING')
     const refresher = await newKey(operator, [{ name: 'wallet:admin' }])

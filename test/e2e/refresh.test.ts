@@ -50,7 +50,7 @@ describe('a running daemon', () => {
     const answers = await Promise.all([first, second].map(({ walletId }) => refresh(walletId)))
     expect(answers.map(({ refreshCount }) => refreshCount)).toEqual([1, 1])
     for (const [i, before] of [first, second].entries()) {
-      expect(answers[i]?.wallet).toEqual(before)
+      expect(answers[i]?.wallet).toEqual({ ...before, walletEpoch: 1 })
       const { signature } = await signWith(client, before.walletId, 'after')
       const args = { address: before.address, message: 'after', signature: signature?.hex } as Parameters<typeof verifyMessage>[0]
       expect(await verifyMessage(args)).toBe(true)
@@ -68,7 +68,7 @@ describe('a running daemon', () => {
     const wallet = await newWallet(client, 'stays', '', KeyType.ED25519)
     for (let count = 1; count <= 3; count++) {
       const answer = await refresh(wallet.walletId)
-      expect(answer).toMatchObject({ wallet, refreshCount: count })
+      expect(answer).toMatchObject({ wallet: { ...wallet, walletEpoch: count }, refreshCount: count })
       expect(answer.refreshTime).toBeDefined()
       const { signature } = await signWith(client, wallet.walletId, 'after')
       const key = createPublicKey({ key: { kty: 'OKP', crv: 'Ed25519', x: Buffer.from(wallet.publicKey, 'hex').toString('base64url') }, format: 'jwk' })

@@ -10,7 +10,7 @@ import { tmpdir } from 'node:os'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { PERMISSIONS } from '../../src/policy/permissions.ts'
 import type { AccessRule } from '../../src/rpc/access.ts'
-import { ACCESS, isPublic, SERVICES } from '../../src/rpc/access.ts'
+import { ACCESS, isPublic, SERVICES, usesWallets } from '../../src/rpc/access.ts'
 import { reasonOf } from './support/refusal.ts'
 import type { TestEdge } from './support/test-edge.ts'
 import { openTestEdge, testKey, testUser, WALLET_AUTH } from './support/test-edge.ts'
@@ -95,7 +95,7 @@ const REQUESTS: { readonly [S in keyof typeof ACCESS]: { readonly [M in keyof (t
       scopes: [1],
       expireTime: { seconds: 4_000_000_000n },
     },
-    confirmSessionKey: { sessionKeyId: SESSION_KEY },
+    confirmSessionKey: { sessionKeyId: SESSION_KEY, outcome: 1 },
     getSessionKey: { sessionKeyId: SESSION_KEY },
     listSessionKeys: {},
     rotateSessionKey: { sessionKeyId: SESSION_KEY, expireTime: { seconds: 4_000_000_000n } },
@@ -224,6 +224,19 @@ describe('the access table', () => {
     const reserved = Object.entries(ACCESS.admin).filter(([, rule]) => rule.lane === 'reserved')
     expect(reserved.map(([name]) => name)).toEqual(['revokeApiKey', 'freeze', 'unfreeze', 'getStatus'])
   })
+})
+
+it('asks for a second factor where wallets are used', () => {
+  const asked = (service: keyof typeof ACCESS): string[] =>
+    Object.entries<AccessRule>(ACCESS[service]).flatMap(([name, rule]) =>
+      rule !== 'anyone' && !isPublic(rule) && rule.permissions.length > 0 && usesWallets(rule) ? [name] : [],
+    )
+  const reads = /^(?:get|list|verify|watch|explain|test|validate)[A-Z]/
+  for (const service of ['wallet', 'delegation', 'session', 'endUser', 'audit'] as const)
+    for (const [name, rule] of Object.entries<AccessRule>(ACCESS[service]))
+      if (rule !== 'anyone' && !isPublic(rule) && rule.permissions.length > 0 && rule.lane === 'normal')
+        expect(asked(service).includes(name), name).toBe(!reads.test(name))
+  expect(asked('admin')).toEqual([])
 })
 
 describe('each caller at each RPC', () => {
