@@ -2,7 +2,7 @@
 import { create, toBinary } from '@bufbuild/protobuf'
 import { timestampFromMs } from '@bufbuild/protobuf/wkt'
 import { KeyType } from '../gen/countersign/v1/common_pb.ts'
-import {
+import { RegistrationOutcome,
   SessionKeyService,
   SessionKeyState,
   SessionScope,
@@ -75,7 +75,7 @@ const makeKey = async (client: LoadClient, wallet: string, scheme: Scheme): Prom
   const { sessionKey } = await client.call(SessionKeyService.method.createSessionKey, { wallet, expireTime, ...make })
   const sessionKeyId = sessionKey?.sessionKeyId ?? ''
   if (sessionKey?.state !== SessionKeyState.ACTIVE) {
-    await client.call(SessionKeyService.method.confirmSessionKey, { sessionKeyId, accepted: true })
+    await client.call(SessionKeyService.method.confirmSessionKey, { sessionKeyId, outcome: RegistrationOutcome.ACCEPTED })
   }
   if (scheme === 'hmac') {
     for (const [name, secret] of Object.entries(CREDENTIALS)) {

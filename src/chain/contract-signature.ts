@@ -42,8 +42,8 @@ const orReverted = async (asked: Promise<Uint8Array>): Promise<Uint8Array> =>
   })
 
 /**
- * Whether the contract account takes the signature over the digest, at the newest block that the first provider knows,
- * asked of two providers where there are two. A wrapped signature is judged by ERC-6492's reference validator inside one
+ * Whether the contract account takes the signature over the digest, at the newest block that two providers know,
+ * asked of both where there are two. A wrapped signature is judged by ERC-6492's reference validator inside one
  * `eth_call`: the account is deployed in there and nowhere else. Throws CHAIN_UNAVAILABLE, CHAIN_DISAGREEMENT.
  */
 export const verifyContractSignature = async (

@@ -107,9 +107,13 @@ export class EvmChain {
     })
   }
 
-  /** The newest block's number, of one provider. */
+  /**
+   * The number of the newest block that two providers know. A number from one alone could be that of a block which only it
+   * has: then nobody else would be heard on what is asked about that block.
+   */
   async blockNumber(signal?: AbortSignal): Promise<bigint> {
-    return BigInt(await this.#providers.ask('eth_blockNumber', [], readQuantity, signal))
+    const heads = await this.#providers.hear('eth_blockNumber', [], readQuantity, signal)
+    return heads.map(BigInt).reduce((lowest, head) => (head < lowest ? head : lowest))
   }
 
   /** Undefined while the transaction is in no block that two providers know. */

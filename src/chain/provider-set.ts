@@ -61,15 +61,9 @@ export class ProviderSet {
     this.#breakers = options.providers.map((ask) => new Breaker(ask))
   }
 
-  /** The answer of the first provider that gives one. Throws CHAIN_UNAVAILABLE, CallReverted. */
-  async ask<T>(method: string, params: readonly unknown[], read: ReadResult<T>, signal?: AbortSignal): Promise<T> {
-    const [said] = await this.#collect(1, method, params, read, signal)
-    return this.#valueOf(said)
-  }
-
   /**
-   * As `ask`, of two providers at once where there are two: CHAIN_DISAGREEMENT when their answers differ. A second one
-   * that is away leaves the word of the first.
+   * The answer of two providers, asked at once, where there are two: CHAIN_DISAGREEMENT when their answers differ. A second
+   * one that is away leaves the word of the first. Throws CHAIN_UNAVAILABLE, CallReverted.
    */
   async agree<T extends string>(
     method: string,
@@ -80,6 +74,12 @@ export class ProviderSet {
     const [one, other] = await this.#collect(2, method, params, read, signal)
     if (one !== undefined && other !== undefined && !isSame(one, other)) throw failure('CHAIN_DISAGREEMENT', { network: this.#options.network })
     return this.#valueOf(one)
+  }
+
+  /** What two providers say where there are two, or the one that answers. Throws CHAIN_UNAVAILABLE, CallReverted. */
+  async hear<T>(method: string, params: readonly unknown[], read: ReadResult<T>, signal?: AbortSignal): Promise<readonly [T, ...T[]]> {
+    const [one, ...others] = await this.#collect(2, method, params, read, signal)
+    return [this.#valueOf(one), ...others.map((said) => this.#valueOf(said))]
   }
 
   #unavailable(): Failure {

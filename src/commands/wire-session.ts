@@ -17,6 +17,8 @@ import { signAction } from '../session/sign-action.ts'
 import { verifyAction } from '../session/verify-action.ts'
 import { newestAuditMs } from '../vault/audit-chain.ts'
 import { canonicalJson } from '../vault/canonical-json.ts'
+import { findSeal } from '../vault/restore-state.ts'
+import { dropAbandonedSessionKeys } from '../vault/session-keys.ts'
 import type { DaemonVault } from '../vault/daemon-vault.ts'
 import { openProfiles } from './open-profiles.ts'
 
@@ -48,9 +50,11 @@ export const openSessions = (
   profilesDirectory: string | undefined,
   onAlert: (what: string, detail: string) => void,
 ): Sessions => {
+  if (findSeal(vault.read) === undefined) vault.commitNow((tx) => dropAbandonedSessionKeys(tx, clock.nowMs()))
   const sessionSigner = new SessionSigner(vault, onAlert)
   // The thread signs while the disk writes: a signature is released when its row is durable, and not before.
   vault.onCommitting(() => sessionSigner.sendNow())
+  const clockWatch = new ClockWatch(clock, newestAuditMs(vault.read))
   const profiles = profilesOf(profilesDirectory, onAlert)
   return {
     sessionSigner,
@@ -58,8 +62,8 @@ export const openSessions = (
     profiles,
     nonces: new SessionNonces(),
     marks: new Marks(() => Number(clock.monotonicNs() / 1_000n) / 1_000),
-    clockWatch: new ClockWatch(clock, newestAuditMs(vault.read)),
-    requireSessionFlow: sessionGuard(profiles, () => clock.nowMs()),
+    clockWatch,
+    requireSessionFlow: sessionGuard(profiles, () => clockWatch.earlierMs()),
   }
 }
 

@@ -15,6 +15,7 @@ import type {
 } from '../../gen/countersign/v1/session_key_pb.ts'
 import {
   ActionOutcome,
+  RegistrationOutcome,
   ActionSignerKind,
   ListSessionKeysRequestSchema,
   SessionKeyState as WireState,
@@ -225,8 +226,10 @@ const lifeHandlers = (session: SessionUseCases, tokens: PageTokens) =>
       })
       return toWireRegistered(rotated)
     },
-    confirmSessionKey: async ({ sessionKeyId, accepted, venueAnswer }, call) => ({
-      sessionKey: toWireSessionKey(await session.confirmSessionKey(call, { sessionKeyId, accepted, venueAnswer })),
+    confirmSessionKey: async ({ sessionKeyId, outcome, venueAnswer }, call) => ({
+      sessionKey: toWireSessionKey(
+        await session.confirmSessionKey(call, { sessionKeyId, accepted: outcome === RegistrationOutcome.ACCEPTED, venueAnswer }),
+      ),
     }),
     getSessionKey: async ({ sessionKeyId }, call) => ({
       sessionKey: toWireSessionKey(await session.getSessionKey(call, { sessionKeyId })),

@@ -33,6 +33,11 @@ export class ClockWatch {
     return Math.max(this.#clock.nowMs(), this.#steadyMs())
   }
 
+  /** The earlier of both clocks: what keeps somebody from something does not end because one is set forward. */
+  earlierMs(): number {
+    return Math.min(this.#clock.nowMs(), this.#steadyMs())
+  }
+
   /** Refuses with CLOCK_OFFSET when the clock stepped, or is beyond the venue's window around `venueMs`. */
   check(policy: NoncePolicy, venueMs: number | undefined): void {
     const nowMs = this.#clock.nowMs()
@@ -41,11 +46,27 @@ export class ClockWatch {
       const offsetMs = Math.round(nowMs - venueMs)
       const allowedMs = offsetMs > 0 ? window.aheadMs : window.backMs
       if (Math.abs(offsetMs) > allowedMs) throw failure('CLOCK_OFFSET', { offsetMs, allowedMs })
-      return this.#believe(nowMs)
+      return this.hear(venueMs)
     }
     const offsetMs = Math.round(nowMs - this.#steadyMs())
     if (Math.abs(offsetMs) > STEP_MS) throw failure('CLOCK_OFFSET', { offsetMs, allowedMs: STEP_MS })
     this.#believe(nowMs)
+  }
+
+  /** A venue's time that agrees shows the clock to be right. One that a wide window merely allows shows nothing to others. */
+  hear(venueMs: number): void {
+    const nowMs = this.#clock.nowMs()
+    if (Math.abs(nowMs - venueMs) <= STEP_MS) this.#believe(nowMs)
+  }
+
+  /**
+   * What nonces are made of. After a step forward that no venue has agreed with it is where the time was: a cancel is
+   * signed all the same, and all later nonces would have to follow one of the future.
+   */
+  nonceMs(): number {
+    const nowMs = this.#clock.nowMs()
+    const steadyMs = this.#steadyMs()
+    return nowMs - steadyMs > STEP_MS ? steadyMs : nowMs
   }
 
   #believe(nowMs: number): void {

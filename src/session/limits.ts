@@ -62,6 +62,8 @@ const checkPlace = (limits: ReadLimits, facts: ActionFacts): void => {
 }
 
 const notionalOf = (leg: Leg, markE18: bigint): bigint => {
+  // A size of zero is no size: venues take it for all there is.
+  if (leg.sizeE18 === 0n) throw over('max_notional', UNREADABLE, 'a size')
   if (leg.sizeE18 === undefined) {
     if (leg.notionalE18 === undefined) throw over('max_notional', UNREADABLE, 'a size')
     return leg.notionalE18
@@ -85,7 +87,7 @@ export const checkLimits = (limits: ReadLimits, facts: ActionFacts, mark: (marke
   let totalE18 = 0n
   for (const leg of facts.legs) {
     if (maxSizeE18 !== undefined) {
-      if (leg.sizeE18 === undefined) throw over('max_size', UNREADABLE, formatE18(maxSizeE18))
+      if (!leg.sizeE18) throw over('max_size', UNREADABLE, formatE18(maxSizeE18))
       if (leg.sizeE18 > maxSizeE18) throw over('max_size', formatE18(leg.sizeE18), formatE18(maxSizeE18))
     }
     if (!isCounted) continue

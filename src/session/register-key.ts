@@ -99,6 +99,9 @@ const answerOf = ({ vault, clock }: SessionNeeds, key: SessionKey): RegisteredKe
 export const registerFlowOf = ({ profile }: LoadedProfile): string | undefined =>
   Object.entries(profile.flows).find(([, { purpose }]) => purpose === 'register')?.[0]
 
+/** How long the venue may take a registration, where it has a field for that. */
+const REGISTRATION_MS = 30 * 60_000
+
 /** The same for every try of one key: what the wallet signs is derived from the row alone. */
 const contextOf = (needs: SessionNeeds, loaded: LoadedProfile, key: SessionKey, flow: string): RequestContext => {
   const { parameters, scopes, extraFamilies } = fromStoredTerms(key.terms)
@@ -111,6 +114,7 @@ const contextOf = (needs: SessionNeeds, loaded: LoadedProfile, key: SessionKey, 
     timeMs: key.createMs,
     ...(nonce === undefined ? {} : { nonce }),
     expireTimeMs: key.expireMs,
+    notAfterMs: key.createMs + REGISTRATION_MS,
     scopes: [...scopes, ...extraFamilies],
     walletAddress: wallet.address.toLowerCase(),
     sessionPublicKey: key.publicKey,
@@ -132,8 +136,11 @@ const runRegistration = async (needs: SessionNeeds, call: Call, key: SessionKey)
   const flow = registerFlowOf(loaded)
   if (flow === undefined) return undefined
   let step: SigningStep | SignedRequest = loaded.buildFlow(flow, contextOf(needs, loaded, key, flow))
-  while (step.kind === 'sign') {
-    const signature: Uint8Array = step.signer === 'wallet' ? await signByWallet(needs, call, key, step) : await signByKey(needs, key, step)
+  for (let at = 0; step.kind === 'sign'; at++) {
+    // A request id stands for one signature at the cosigner, so each of several has a name of its own.
+    const named = at === 0 ? call : { ...call, method: `${call.method} ${at}` }
+    const signing = step.signer === 'wallet' ? signByWallet(needs, named, key, step) : signByKey(needs, key, step)
+    const signature: Uint8Array = await signing
     step = step.finish(signature)
   }
   return step

@@ -17,7 +17,7 @@ import { KEY_SECRET } from '../vault/session-secrets.ts'
 import type { Tx } from '../vault/store.ts'
 import { actionEvent, recordSessionDenial } from './action-rows.ts'
 import { hashAction, judgeLimits, readAction, requireInScope, requireOpen, requireSessionFlow } from './decide-action.ts'
-import { requireGrantOf, requireStanding } from './key-standing.ts'
+import { requireStanding } from './key-standing.ts'
 import { isUrgent } from './limits.ts'
 import type { SessionNeeds } from './needs.ts'
 import { fencesBefore, prepareKey, type PreparedKey } from './prepared-key.ts'
@@ -113,6 +113,7 @@ const signWith = async (needs: SessionNeeds, call: Call, request: ActionRequest,
       needs.clockWatch.check(prepared.loaded.profile.nonce, request.venueTimeMs)
       takeRates(needs, job, decision.rates)
     }
+    if (urgent && request.venueTimeMs !== undefined) needs.clockWatch.hear(request.venueTimeMs)
     call.releaseChecks.push(() => checkRelease(needs, job, raises))
     return await runSigning(needs, job, passage, repeated)
   } finally {
@@ -148,9 +149,8 @@ const assertInTime = ({ clock }: SessionNeeds, { signal, deadlineMs }: Call): vo
 /** The answer may have waited for its reader: it leaves only if it could still be made. */
 const checkRelease = (needs: SessionNeeds, { call, prepared }: ActionJob, raises: number): void => {
   assertInTime(needs, call)
-  // A grant ends by its time, too, which raises no fence.
-  requireGrantOf(needs.vault.read, prepared.key, needs.clockWatch.laterMs())
-  if (needs.fences.raises === raises) return
+  // A grant ends by its time, too, or with what its project may do; neither raises a fence.
+  if (needs.fences.raises === raises && prepared.key.grantId === undefined) return
   const fence = needs.fences.blocking(fencesBefore(prepared, call.caller))
   if (fence !== undefined) throw failureOfFence(fence)
   requireOpen(needs.vault.read, needs, call, prepared)
@@ -192,7 +192,7 @@ const recordInside = (needs: SessionNeeds, job: ActionJob, passage: Passage, tx:
   requireOpen(tx, needs, call, prepared)
   const timeMs = Math.trunc(needs.clock.nowMs())
   const charge = judgeLimits(tx, needs, prepared, action.facts, timeMs)
-  const turn = { nowMs: timeMs, isUrgent: urgent, random: randomNonce }
+  const turn = { nowMs: needs.clockWatch.nonceMs(), isUrgent: urgent, random: randomNonce }
   const nonce = needs.nonces.take(tx, key.sessionKeyId, loaded.profile.nonce, turn)
   const step = buildStep(job, timeMs, nonce)
   const digest = digestOf(step)

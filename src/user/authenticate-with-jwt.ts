@@ -4,7 +4,7 @@ import { isReservedUserId, parseUserId, type UserId } from '../domain/ids.ts'
 import type { JwtSignIn, SignatureAlgorithm } from '../domain/project-settings.ts'
 import { GENERATED_USER_ID } from '../vault/end-users.ts'
 import { answerSession, beginSession, type SignedIn } from './begin-session.ts'
-import { chooseKey, parseKeySet } from './key-sets.ts'
+import { chooseKey } from './key-sets.ts'
 import { type SignInNeeds, type Visitor, visitProject } from './sign-in-needs.ts'
 import { JwtRefused, textClaim } from './strict-jwt.ts'
 import { verifyIssuedToken, withJwtReasons } from './verify-issued-token.ts'
@@ -12,9 +12,7 @@ import { verifyIssuedToken, withJwtReasons } from './verify-issued-token.ts'
 const findKeyOf =
   ({ keySets }: SignInNeeds, { jwksUrl, jwksJson }: JwtSignIn) =>
   async (kid: string | undefined, algorithm: SignatureAlgorithm) =>
-    jwksUrl === ''
-      ? chooseKey(parseKeySet(new TextEncoder().encode(jwksJson)) ?? [], kid, algorithm)
-      : keySets.find(jwksUrl, kid, algorithm)
+    jwksUrl === '' ? chooseKey(keySets.ofText(jwksJson), kid, algorithm) : keySets.find(jwksUrl, kid, algorithm)
 
 /** The project's own word for a person. One that could be taken for something else is refused, not changed. */
 const userIdOf = (text: string): UserId => {

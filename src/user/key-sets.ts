@@ -80,6 +80,7 @@ const COOLDOWN_MS = 30_000
 const FETCH_MS = 5_000
 const MAX_BYTES = 65_536
 const MAX_SETS = 1_000
+const MAX_TEXTS = 256
 /** Fetches at once, of all sets. */
 const MAX_FETCHES = 16
 
@@ -96,6 +97,7 @@ export class KeySets {
   readonly #onOutage: OnOutage
   readonly #nowMs: () => number
   readonly #sets = new Map<string, Known>()
+  readonly #texts = new Map<string, IssuerKeys>()
   #fetches = 0
 
   constructor(send: SendHttp, clock: Clock, onOutage: OnOutage = () => {}) {
@@ -113,6 +115,17 @@ export class KeySets {
     if (age >= STALE_MS)
       throw failure('KEY_SET_UNAVAILABLE', { retryAfterMs: Math.max(1, known.triedMs + COOLDOWN_MS - this.#nowMs()) })
     return chooseKey(known.keys, kid, algorithm)
+  }
+
+  /** The keys of a set that is at hand. Reading a hundred takes milliseconds, and anybody may have it done: it is done once. */
+  ofText(json: string): IssuerKeys {
+    const known = this.#texts.get(json)
+    if (known !== undefined) return known
+    const keys = parseKeySet(new TextEncoder().encode(json)) ?? []
+    const [oldest] = this.#texts.keys()
+    if (this.#texts.size >= MAX_TEXTS && oldest !== undefined) this.#texts.delete(oldest)
+    this.#texts.set(json, keys)
+    return keys
   }
 
   #knownOf(url: string): Known {

@@ -2,6 +2,7 @@ import { failure } from '../domain/failure.ts'
 import type { GrantId, ProjectId, RequestId, SessionKeyId, WalletId } from '../domain/ids.ts'
 import { walletIdFromBytes, walletIdToBytes } from '../domain/ids.ts'
 import { canonicalJson, type JsonValue } from './canonical-json.ts'
+import { REQUEST_LIFE_MS } from './intents.ts'
 import { requireProject } from './projects.ts'
 import { requireRowMac, rowMac } from './row-mac.ts'
 import { etagOf } from './settings.ts'
@@ -209,6 +210,16 @@ export const deleteCreatingSessionKey = (tx: Tx, id: SessionKeyId): boolean => {
 /** What the index of ends is over. */
 const END = 'min(expire_ms, coalesce(retire_ms, expire_ms))'
 
+/** Keys whose making was cut off and that no repeat comes back for. Answers how many. */
+export const dropAbandonedSessionKeys = (tx: Tx, nowMs: number): number => {
+  const abandoned = tx.all<{ session_key_id: string }>(
+    `SELECT session_key_id FROM session_keys WHERE state = 'CREATING' AND (request_id = '' OR create_ms <= ?)`,
+    nowMs - REQUEST_LIFE_MS,
+  )
+  for (const { session_key_id: id } of abandoned) deleteCreatingSessionKey(tx, id as SessionKeyId)
+  return abandoned.length
+}
+
 const verifiedKeys = new VerifiedRows<SessionKey>('session_keys')
 
 /** Of any project. VAULT_CORRUPT for an altered row. */
@@ -286,8 +297,6 @@ export type SessionKeyPage = {
   readonly project: ProjectId
   readonly walletId?: WalletId | undefined
   readonly profile?: string | undefined
-  /** Only these. */
-  readonly among?: readonly string[] | undefined
   readonly after?: bigint | undefined
   readonly limit: number
 }
@@ -303,7 +312,6 @@ export const listSessionKeys = (reader: Reader, page: SessionKeyPage): SessionKe
   }
   narrow('wallet_id = ?', page.walletId && walletIdToBytes(page.walletId))
   narrow('profile = ?', page.profile)
-  narrow('session_key_id IN (SELECT value FROM json_each(?))', page.among && JSON.stringify(page.among))
   const sql = `SELECT * FROM session_keys WHERE ${conditions.join(' AND ')} ORDER BY number LIMIT ?`
   return reader.all<Row>(sql, ...params, page.limit).map((row) => toKey(reader, row))
 }

@@ -36,8 +36,11 @@ export const emailFlowWaitMs = (reader: Reader, { project, email, nowMs }: Email
   return wait > 0 ? wait : undefined
 }
 
-const codeMac = (reader: Reader, flowId: string, code: string): Buffer =>
-  macTagged(reader.keys.apiKeyPepper, 'countersign/email-code/v1', [flowId, code])
+type CodeRow = { project: string; email: string; code_mac: Buffer; attempts: bigint; state: string; expire_ms: bigint }
+
+/** Of the code and of whose it is: with another address in its row a code is wrong. */
+const codeMac = (reader: Reader, flowId: string, { project, email }: Pick<CodeRow, 'project' | 'email'>, code: string): Buffer =>
+  macTagged(reader.keys.apiKeyPepper, 'countersign/email-code/v1', [flowId, project, email, code])
 
 export type EmailFlow = { readonly flowId: string; readonly code: Secret<string>; readonly expireMs: number }
 
@@ -48,12 +51,10 @@ export const startEmailFlow = (tx: Tx, { project, email, nowMs }: EmailAddressee
   tx.run(
     `INSERT INTO email_codes (flow_id, project, email, code_mac, attempts, state, create_ms, expire_ms)
      VALUES (?, ?, ?, ?, 0, 'OPEN', ?, ?)`,
-    flowId, project, email, codeMac(tx, flowId, code), nowMs, expireMs,
+    flowId, project, email, codeMac(tx, flowId, { project, email }, code), nowMs, expireMs,
   )
   return { flowId, code: new Secret(code), expireMs }
 }
-
-type CodeRow = { project: string; email: string; code_mac: Buffer; attempts: bigint; state: string; expire_ms: bigint }
 
 const NO_MAC = Buffer.alloc(32)
 
@@ -68,7 +69,7 @@ export const tryEmailCode = (
   { project, flowId, code, nowMs }: { readonly project: ProjectId; readonly flowId: string; readonly code: string; readonly nowMs: number },
 ): EmailVerdict => {
   const row = tx.one<CodeRow>('SELECT * FROM email_codes WHERE flow_id = ?', flowId)
-  const isRight = timingSafeEqual(codeMac(tx, flowId, code), row?.code_mac ?? NO_MAC)
+  const isRight = timingSafeEqual(codeMac(tx, flowId, row ?? { project, email: '' }, code), row?.code_mac ?? NO_MAC)
   if (row === undefined || row.project !== project) return { kind: 'wrong', email: undefined }
   if (row.state !== 'OPEN' || nowMs >= Number(row.expire_ms)) return { kind: 'wrong', email: row.email }
   const attempts = Number(row.attempts) + 1

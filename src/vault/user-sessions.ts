@@ -11,7 +11,8 @@ import { macTagged, u64 } from './tagged-encoding.ts'
  * refresh tokens along, at once and for good.
  *
  * A refresh token is good for one use: using it makes the next. One that was used before says that two hold it, and
- * which of them is the thief cannot be told, so the session ends. Tokens are kept as MACs under a key of the vault.
+ * which of them is the thief cannot be told, so the session ends. Tokens are kept as MACs under a key of the vault, in rows
+ * under a MAC: a token that was moved to another session in the file is nobody's.
  */
 export type SignInMethod = 'jwt' | 'email' | 'oidc'
 export type SessionState = 'ACTIVE' | 'SIGNED_OUT' | 'REUSED' | 'EVICTED'
@@ -124,12 +125,33 @@ const tokenMac = (reader: Reader, token: string): Buffer =>
 
 export type IssuedRefreshToken = { readonly token: Secret<string>; readonly expireMs: number }
 
+type TokenRow = {
+  token_mac: Buffer
+  session_id: string
+  state: string
+  expire_ms: bigint
+  use_ms: bigint | null
+  use_request_id: string
+  mac: Buffer
+}
+
+const tokenMacItems = (row: Omit<TokenRow, 'mac'>) => [
+  row.token_mac, row.session_id, row.state, u64(row.expire_ms), row.use_ms === null ? '' : u64(row.use_ms), row.use_request_id,
+]
+
+/** VAULT_CORRUPT for an altered row. */
+const checkToken = (reader: Reader, row: TokenRow): void =>
+  requireRowMac(reader, 'refresh_tokens', tokenMacItems(row), row.mac)
+
 const insertToken = (tx: Tx, sessionId: string, expireMs: number): IssuedRefreshToken => {
   const token = `crt_${randomBytes(32).toString('base64url')}`
+  const fresh = { token_mac: tokenMac(tx, token), session_id: sessionId, state: 'CURRENT', expire_ms: BigInt(expireMs) }
+  const row = { ...fresh, use_ms: null, use_request_id: '' }
   tx.run(
-    `INSERT INTO refresh_tokens (token_mac, session_id, state, expire_ms, use_ms, use_request_id)
-     VALUES (?, ?, 'CURRENT', ?, NULL, '')`,
-    tokenMac(tx, token), sessionId, expireMs,
+    `INSERT INTO refresh_tokens (token_mac, session_id, state, expire_ms, use_ms, use_request_id, mac)
+     VALUES (?, ?, ?, ?, ?, ?, ?)`,
+    row.token_mac, row.session_id, row.state, row.expire_ms, row.use_ms, row.use_request_id,
+    rowMac(tx, 'refresh_tokens', tokenMacItems(row)),
   )
   return { token: new Secret(token), expireMs }
 }
@@ -138,20 +160,11 @@ const insertToken = (tx: Tx, sessionId: string, expireMs: number): IssuedRefresh
 export const issueRefreshToken = (tx: Tx, { sessionId, expireMs }: UserSession): IssuedRefreshToken =>
   insertToken(tx, sessionId, expireMs)
 
-type TokenRow = {
-  token_mac: Buffer
-  session_id: string
-  state: string
-  expire_ms: bigint
-  use_ms: bigint | null
-  use_request_id: string
-}
-
 export type Presented =
   | { readonly kind: 'unknown' }
   | { readonly kind: 'ended' }
   | { readonly kind: 'expired'; readonly expireMs: number }
-  /** It was used before; `isRepeat`: by the same request, whose answer may never have arrived. */
+  /** It was used before, or another took its place; `isRepeat`: by the same request, whose answer may never have arrived. */
   | { readonly kind: 'used'; readonly session: UserSession; readonly isRepeat: boolean }
   | { readonly kind: 'current'; readonly session: UserSession }
 
@@ -164,16 +177,23 @@ export type PresentedBy = {
   readonly nowMs: number
 }
 
+const LATER = `SELECT 1 FROM refresh_tokens WHERE session_id = ? AND state = 'USED' AND use_ms >= ? AND token_mac <> ?`
+
+/** Whether a token that came of this one was used: then its answer did arrive. */
+const isAnswered = (reader: Reader, row: TokenRow): boolean =>
+  reader.one(LATER, row.session_id, row.use_ms, row.token_mac) !== undefined
+
 /** What a text that is presented as a refresh token is. Another project's is unknown. */
 export const findRefreshToken = (reader: Reader, text: string, { project, requestId, nowMs }: PresentedBy): Presented => {
   if (!REFRESH_TOKEN.test(text)) return { kind: 'unknown' }
   const row = reader.one<TokenRow>('SELECT * FROM refresh_tokens WHERE token_mac = ?', tokenMac(reader, text))
   const session = row === undefined ? undefined : getSession(reader, row.session_id)
   if (row === undefined || session === undefined || session.project !== project) return { kind: 'unknown' }
+  checkToken(reader, row)
   if (session.state !== 'ACTIVE') return { kind: 'ended' }
   if (row.state === 'USED') {
-    const isRepeat = requestId !== undefined && requestId === row.use_request_id && nowMs < Number(row.use_ms) + REPEAT_MS
-    return { kind: 'used', session, isRepeat }
+    const isSame = requestId !== undefined && requestId === row.use_request_id && nowMs < Number(row.use_ms) + REPEAT_MS
+    return { kind: 'used', session, isRepeat: isSame && !isAnswered(reader, row) }
   }
   const expireMs = Number(row.expire_ms)
   return nowMs >= expireMs ? { kind: 'expired', expireMs } : { kind: 'current', session }
@@ -181,20 +201,32 @@ export const findRefreshToken = (reader: Reader, text: string, { project, reques
 
 export type Rotation = PresentedBy & { readonly text: string; readonly expireMs: number }
 
+const writeToken = (tx: Tx, row: TokenRow, change: Pick<TokenRow, 'use_ms' | 'use_request_id'>): void => {
+  checkToken(tx, row)
+  const next = { ...row, ...change, state: 'USED' }
+  tx.run(
+    'UPDATE refresh_tokens SET state = ?, use_ms = ?, use_request_id = ?, mac = ? WHERE token_mac = ?',
+    next.state, next.use_ms, next.use_request_id, rowMac(tx, 'refresh_tokens', tokenMacItems(next)), row.token_mac,
+  )
+}
+
+const CURRENT = `SELECT * FROM refresh_tokens WHERE session_id = ? AND state = 'CURRENT'`
+
 /**
  * Puts the next token in the place of the presented one, which `findRefreshToken` found to be `current`, or `used` by the
- * same request: then in the place of the one that the lost answer held.
+ * same request: then in the place of the one that the lost answer held. That one counts as used from then on: who shows
+ * it has the answer, and somebody else has the other.
  */
 export const rotateRefreshToken = (
   tx: Tx,
   { sessionId }: UserSession,
   { text, requestId, nowMs, expireMs }: Rotation,
 ): { readonly session: UserSession; readonly issued: IssuedRefreshToken } => {
-  tx.run(
-    `UPDATE refresh_tokens SET state = 'USED', use_ms = ?, use_request_id = ? WHERE token_mac = ? AND state = 'CURRENT'`,
-    nowMs, requestId ?? '', tokenMac(tx, text),
-  )
-  tx.run(`DELETE FROM refresh_tokens WHERE session_id = ? AND state = 'CURRENT'`, sessionId)
+  const presented = tokenMac(tx, text)
+  for (const row of tx.all<TokenRow>(CURRENT, sessionId)) {
+    const isPresented = row.token_mac.equals(presented)
+    writeToken(tx, row, isPresented ? { use_ms: BigInt(nowMs), use_request_id: requestId ?? '' } : { use_ms: null, use_request_id: '' })
+  }
   const row = tx.one<Row>(READ, sessionId)
   if (row === undefined) throw failure('REFRESH_TOKEN_INVALID', {})
   toSession(tx, row)

@@ -48,7 +48,8 @@ CREATE TABLE refresh_tokens (
   state TEXT NOT NULL CHECK (state IN ('CURRENT', 'USED')),
   expire_ms INTEGER NOT NULL,
   use_ms INTEGER,
-  use_request_id TEXT NOT NULL
+  use_request_id TEXT NOT NULL,
+  mac BLOB NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE UNIQUE INDEX refresh_tokens_one_current ON refresh_tokens (session_id) WHERE state = 'CURRENT';
 CREATE INDEX refresh_tokens_by_session ON refresh_tokens (session_id);

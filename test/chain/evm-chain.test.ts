@@ -112,6 +112,13 @@ describe('two providers', () => {
     expect(await refusalOf(chain.call(call, 1n))).toBe('CHAIN_DISAGREEMENT')
   })
 
+  it('that know different heads are asked about the older, which both know', async () => {
+    for (const heads of [['0x10', '0xffffff'], ['0xffffff', '0x10']]) {
+      const { chain } = await chainOver(...heads.map((head) => saying('eth_blockNumber', { result: head })))
+      expect(await chain.blockNumber()).toBe(16n)
+    }
+  })
+
   it('the second answers where the first does not', async () => {
     const { chain } = await chainOver(() => 'pong', usual)
     expect(await chain.blockNumber()).toBe(16n)

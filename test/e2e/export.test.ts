@@ -1,6 +1,7 @@
 /** A private key leaves through the running daemon: in two sealed parts, with a consent that the cosigner judges by itself. */
 import { ed25519 } from '@noble/curves/ed25519.js'
 import { createHash, randomBytes, verify } from 'node:crypto'
+import { rmSync } from 'node:fs'
 import { privateKeyToAccount } from 'viem/accounts'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { KeyType } from '../../gen/countersign/v1/common_pb.ts'
@@ -78,6 +79,7 @@ beforeAll(async () => {
 }, 60_000)
 afterAll(async () => {
   await daemon.kill('SIGKILL')
+  rmSync(base, { recursive: true, force: true })
 })
 
 describe('ExportPrivateKey', () => {

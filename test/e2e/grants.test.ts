@@ -341,6 +341,25 @@ describe('session keys', () => {
     await takeBack(again)
   })
 
+  it('are told of, and their actions given, again only while the project may act for people', async () => {
+    await enable(true)
+    const grant = await give()
+    const [making, acting] = [randomUUID(), randomUUID()]
+    const asked = { wallet: evm.walletId, expireTime: inMs(3_600_000), requestId: making }
+    const { sessionKeyId } = await activeKey(project, asked)
+    const act = () => project.sessionKeys.signAction({ sessionKeyId, family: 'order', actionJson: hlOrder(), requestId: acting })
+    const make = () => createKey(project, asked)
+    const { nonce } = await act()
+    expect((await act()).nonce).toBe(nonce)
+    expect((await make()).sessionKey?.sessionKeyId).toBe(sessionKeyId)
+    await enable(false)
+    for (const again of [act, make]) expect(await reasonOf(again())).toBe('DELEGATION_NOT_ENABLED')
+    await enable(true)
+    for (const again of [act, make]) expect(await outcomeOf(again())).toBe('signed')
+    await takeBack(grant)
+    for (const again of [act, make]) expect(await reasonOf(again())).toBe('GRANT_REVOKED')
+  })
+
   it('end with the time of a grant', async () => {
     const { grant, sessionKeyId } = await keyOfShortGrant()
     const state = async () => (await project.sessionKeys.getSessionKey({ sessionKeyId })).sessionKey?.state

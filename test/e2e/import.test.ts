@@ -1,5 +1,6 @@
 /** A private key comes in through the running daemon, in two halves that the client library makes. */
 import { createPublicKey, generateKeyPairSync, randomBytes, verify } from 'node:crypto'
+import { rmSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { verifyMessage } from 'viem'
 import { generatePrivateKey, privateKeyToAccount } from 'viem/accounts'
@@ -29,6 +30,7 @@ beforeAll(async () => {
 })
 afterAll(async () => {
   await daemon.kill('SIGKILL')
+  rmSync(base, { recursive: true, force: true })
 })
 
 const bytesOf = (hex: string): Uint8Array => new Uint8Array(Buffer.from(hex.replace('0x', ''), 'hex'))
@@ -142,7 +144,7 @@ describe('ImportPrivateKey', () => {
 
   it('killed soon after it was asked: the wallet is whole, or there is none', async () => {
     const userId = 'gina'
-    // At any moment of the some fifty milliseconds that it takes.
+    // At some moment of the tens of milliseconds that it takes.
     const delayMs = Math.floor(Math.random() * 60)
     const privateKey = generatePrivateKey()
     const asked = await recorded(userId, bytesOf(privateKey))

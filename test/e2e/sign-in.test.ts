@@ -7,10 +7,9 @@ import { VaultParty } from '../../gen/countersign/v1/admin_pb.ts'
 import { createAccessTokens } from '../../src/user/access-tokens.ts'
 import { openDaemonVault } from '../../src/vault/daemon-vault.ts'
 import { createRootKeyProvider } from '../../src/vault/root-key-provider.ts'
-import { getSession } from '../../src/vault/user-sessions.ts'
+import { getSession, rotateRefreshToken } from '../../src/vault/user-sessions.ts'
 import { agreeAt, type Issuer, newSigningKey, OIDC_CLIENT, startIssuer } from '../user/support/issuer.ts'
 import { codeIn, type MailServer, startMailServer } from '../user/support/mail-server.ts'
-import { tamper } from '../vault/fixture.ts'
 import { rowsOfKind } from './audit-rows.ts'
 import { connect, newKey } from './callers.ts'
 import { makeDataDir, startDaemon, type TestDaemon } from './start-daemon.ts'
@@ -384,8 +383,10 @@ describe('refresh tokens', () => {
     const requestId = randomUUID()
     const lost = tokensOf(await refresh(refreshToken, { requestId }))
     const again = tokensOf(await refresh(refreshToken, { requestId }))
-    expect((await refresh(lost.refreshToken)).reason).toBe('REFRESH_TOKEN_INVALID')
     expect((await refresh(again.refreshToken)).reason).toBe('')
+    // Where the answer was not lost, two go on with one token.
+    expect((await refresh(lost.refreshToken)).reason).toBe('REFRESH_TOKEN_REUSED')
+    expect((await asUser(again.accessToken, 'GetEndUser')).reason).toBe('ACCESS_TOKEN_INVALID')
   })
 
   it('end with the sign-in, by either token', async () => {
@@ -507,8 +508,8 @@ it('goes on under a new root key, with the same keys and secrets', async () => {
   expect((await sendWeb(daemon, '/.well-known/jwks.json')).text).toBe(keys)
 })
 
-/** On the stopped daemon's vault: an access token of an hour ago, and an end to the refresh token a while ago. */
-const makeOverdue = async ({ accessToken }: Tokens): Promise<string> => {
+/** On the stopped daemon's vault: an access token of an hour ago, and the next refresh token, which ended a while ago. */
+const makeOverdue = async ({ accessToken, refreshToken: text }: Tokens): Promise<readonly [string, string]> => {
   const provider = createRootKeyProvider(`file:${join(daemon.dataDir, 'root.key')}`)
   const path = join(daemon.dataDir, 'vault.db')
   const vault = await openDaemonVault({ path, provider, nowMs: Date.now() })
@@ -516,9 +517,10 @@ const makeOverdue = async ({ accessToken }: Tokens): Promise<string> => {
   if (session === undefined) throw new Error('no session')
   const tokens = createAccessTokens(vault)
   const token = await tokens.sign(await vault.commit((tx) => tokens.draft(tx, session, Date.now() - 3_600_000)))
+  const ended = { project: session.project, requestId: undefined, text, nowMs: Date.now() - 3_600_000, expireMs: Date.now() - 1_000 }
+  const { issued } = await vault.commit((tx) => rotateRefreshToken(tx, session, ended))
   await vault.close()
-  tamper(path, (db) => db.prepare('UPDATE refresh_tokens SET expire_ms = ? WHERE session_id = ?').run(Date.now() - 1_000, session.sessionId))
-  return token
+  return [token, issued.token.reveal()]
 }
 
 it('knows users, sessions and keys again after it was killed', async () => {
@@ -528,10 +530,10 @@ it('knows users, sessions and keys again after it was killed', async () => {
   await call('SignOut', { refreshToken: out.refreshToken })
   const overdue = tokensOf(await signInByEmail(anEmail()))
   await daemon.kill('SIGKILL')
-  const [oldToken, oldUserToken] = [await makeOverdue(overdue), out.accessToken]
+  const [[oldToken, oldRefreshToken], oldUserToken] = [await makeOverdue(overdue), out.accessToken]
   daemon = await start()
   expect((await asUser(oldToken, 'GetEndUser')).reason).toBe('ACCESS_TOKEN_EXPIRED')
-  expect((await call('RefreshAccessToken', { refreshToken: overdue.refreshToken })).reason).toBe('REFRESH_TOKEN_EXPIRED')
+  expect((await call('RefreshAccessToken', { refreshToken: oldRefreshToken })).reason).toBe('REFRESH_TOKEN_EXPIRED')
   expect((await asUser(oldUserToken, 'GetEndUser')).reason).toBe('ACCESS_TOKEN_INVALID')
   expect((await asUser(first.accessToken, 'GetEndUser')).reason).toBe('')
   expect((await asUser(out.accessToken, 'GetEndUser')).reason).toBe('ACCESS_TOKEN_INVALID')

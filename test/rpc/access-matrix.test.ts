@@ -95,7 +95,7 @@ const REQUESTS: { readonly [S in keyof typeof ACCESS]: { readonly [M in keyof (t
       scopes: [1],
       expireTime: { seconds: 4_000_000_000n },
     },
-    confirmSessionKey: { sessionKeyId: SESSION_KEY },
+    confirmSessionKey: { sessionKeyId: SESSION_KEY, outcome: 1 },
     getSessionKey: { sessionKeyId: SESSION_KEY },
     listSessionKeys: {},
     rotateSessionKey: { sessionKeyId: SESSION_KEY, expireTime: { seconds: 4_000_000_000n } },

@@ -81,6 +81,13 @@ describe('limits', () => {
     expect(refusal(() => check({ maxSize: '2' }, facts([leg({ sizeE18: undefined })])))).toEqual(['LIMIT_EXCEEDED', 'max_size'])
   })
 
+  it('take a size of zero for one that cannot be read', () => {
+    const whole = facts([leg({ sizeE18: 0n })])
+    expect(check({}, whole)).toBe(0n)
+    expect(refusal(() => check({ maxSize: '1' }, whole))).toEqual(['LIMIT_EXCEEDED', 'max_size'])
+    expect(refusal(() => check({ maxNotional: '1' }, whole, marks('1')))).toEqual(['LIMIT_EXCEEDED', 'max_notional'])
+  })
+
   it('measure notional by the higher of price and mark', () => {
     expect(check({ maxNotional: '200' }, facts([leg()]), marks('90'))).toBe(0n)
     expect(refusal(() => check({ maxNotional: '200' }, facts([leg()]), marks('100.01')))).toEqual(['LIMIT_EXCEEDED', 'max_notional'])

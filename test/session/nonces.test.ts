@@ -136,6 +136,30 @@ describe('the clock', () => {
     watch.check(MS, undefined)
   })
 
+  it('is not believed on the word of a venue that lets clocks differ widely', async () => {
+    const { watch, pass, time } = setUp()
+    pass(7_200_000, 0)
+    const wide = { style: 'clock', unit: 'ms', rule: 'unique', backMs: 172_800_000, aheadMs: 86_400_000 } as const
+    watch.check(wide, time.wallMs - 7_200_000)
+    expect(await reasonOf(() => watch.check(MS, undefined))).toBe('CLOCK_OFFSET')
+    expect(watch.nonceMs()).toBe(NOW)
+    watch.hear(time.wallMs - 1_000)
+    watch.check(MS, undefined)
+    expect(watch.nonceMs()).toBe(time.wallMs)
+  })
+
+  it('gives cancels no nonce of the future after a step forward, nor one of the past after a step back', () => {
+    const { watch, pass } = setUp()
+    pass(1_000)
+    watch.check(MS, undefined)
+    pass(365 * 86_400_000, 0)
+    const cancel = nextNonce(MS, BigInt(NOW), { ...turn(watch.nonceMs()), isUrgent: true })
+    expect(cancel).toBe(BigInt(NOW + 1_000))
+    pass(-365 * 86_400_000, 500)
+    expect(nextNonce(MS, cancel, turn(watch.nonceMs()))).toBe(BigInt(NOW + 1_001))
+    expect([watch.earlierMs(), watch.laterMs()]).toEqual([NOW + 1_000, NOW + 1_500])
+  })
+
   it('ends nothing later because it was set back', () => {
     const { watch, pass } = setUp()
     pass(10_000)

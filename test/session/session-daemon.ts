@@ -2,7 +2,7 @@
 import { timestampFromMs } from '@bufbuild/protobuf/wkt'
 import type { MessageInitShape } from '@bufbuild/protobuf'
 import type { CreateSessionKeyRequestSchema, CreateSessionKeyResponse, SessionKey } from '../../gen/countersign/v1/session_key_pb.ts'
-import { SessionScope } from '../../gen/countersign/v1/session_key_pb.ts'
+import { RegistrationOutcome, SessionScope } from '../../gen/countersign/v1/session_key_pb.ts'
 import type { CountersignClient } from '../../src/client/countersign-client.ts'
 import { newWallet } from '../e2e/callers.ts'
 
@@ -27,7 +27,7 @@ export const activeKey = async (client: CountersignClient, request: Partial<Requ
   if (sessionKey === undefined) throw new Error('no session key in the answer')
   if (sessionKey.state === 2) return sessionKey
   const { sessionKeyId } = sessionKey
-  const confirmed = await client.sessionKeys.confirmSessionKey({ sessionKeyId, accepted: true })
+  const confirmed = await client.sessionKeys.confirmSessionKey({ sessionKeyId, outcome: RegistrationOutcome.ACCEPTED })
   if (confirmed.sessionKey === undefined) throw new Error('no session key in the answer')
   return confirmed.sessionKey
 }

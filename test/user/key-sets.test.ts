@@ -54,6 +54,17 @@ describe('a key set', () => {
     expect(asked()).toBe(2)
   })
 
+  it('that is at hand is read once for many tokens', () => {
+    const sets = new KeySets(async () => down(), { nowMs: () => 0, monotonicNs: () => 0n })
+    const json = JSON.stringify({ keys: [newSigningKey('one').jwk] })
+    const keys = sets.ofText(json)
+    expect(keys).toHaveLength(1)
+    expect(sets.ofText(json.slice())).toBe(keys)
+    expect(sets.ofText('no set')).toEqual([])
+    for (let number = 0; number < 300; number++) sets.ofText(String(number))
+    expect(sets.ofText(json)).toEqual(keys)
+  })
+
   it('is asked at most twice a minute, whatever tokens say', async () => {
     const { find, asked, pass } = scene(() => answering(newSigningKey('one')))
     for (let second = 0; second < 60; second++) {

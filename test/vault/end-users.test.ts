@@ -116,8 +116,31 @@ describe('refresh tokens', () => {
     for (const at of [by(NOW + 60_000, requestId), by(NOW, randomUUID()), by(NOW)])
       expect(findRefreshToken(vault.read, token, at)).toMatchObject({ kind: 'used', isRepeat: false })
     const again = await rotate(vault, session, token, by(NOW, requestId))
-    expect(findRefreshToken(vault.read, lost, by())).toEqual({ kind: 'unknown' })
+    // Who shows it has the answer that was said to be lost.
+    expect(findRefreshToken(vault.read, lost, by())).toMatchObject({ kind: 'used', isRepeat: false })
     expect(findRefreshToken(vault.read, again, by())).toMatchObject({ kind: 'current' })
+    expect(findRefreshToken(vault.read, token, by(NOW + 1, requestId))).toMatchObject({ kind: 'used', isRepeat: true })
+    await rotate(vault, session, again, by(NOW + 1, randomUUID()))
+    expect(findRefreshToken(vault.read, token, by(NOW + 2, requestId))).toMatchObject({ kind: 'used', isRepeat: false })
+  })
+
+  it('are of the session they were given out for, whatever the file says', async () => {
+    const place = makePlace()
+    const vault = await makeVault(place)
+    const victim = await signIn(vault)
+    const thief = await signIn(vault)
+    const spent = await signIn(vault)
+    await rotate(vault, spent.session, spent.token)
+    await vault.close()
+    tamper(place.path, (db) => {
+      db.prepare('DELETE FROM refresh_tokens WHERE session_id = ?').run(victim.session.sessionId)
+      db.prepare('UPDATE refresh_tokens SET session_id = ? WHERE session_id = ?').run(victim.session.sessionId, thief.session.sessionId)
+      db.prepare(`DELETE FROM refresh_tokens WHERE session_id = ? AND state = 'CURRENT'`).run(spent.session.sessionId)
+      db.prepare(`UPDATE refresh_tokens SET state = 'CURRENT' WHERE session_id = ?`).run(spent.session.sessionId)
+    })
+    const opened = await openVaultAt(place)
+    for (const { token } of [thief, spent])
+      expect(await reasonOf(() => findRefreshToken(opened.read, token, by()))).toBe('VAULT_CORRUPT')
   })
 
   it('leave no trace of themselves in the file', async () => {
@@ -186,6 +209,16 @@ describe('e-mailed codes', () => {
     expect(await attempt(vault, two.flowId, one.code.reveal())).toMatchObject({ kind: 'wrong' })
     expect(await attempt(vault, 'flow_unknown', one.code.reveal())).toEqual({ kind: 'wrong', email: undefined })
     expect(await attempt(vault, one.flowId, one.code.reveal())).toMatchObject({ kind: 'right' })
+  })
+
+  it('are the address owner\'s, whatever the file says', async () => {
+    const place = makePlace()
+    const vault = await makeVault(place)
+    const { flowId, code } = await start(vault)
+    await vault.close()
+    tamper(place.path, (db) => db.prepare('UPDATE email_codes SET email = ?').run('victim@x.example'))
+    const opened = await openVaultAt(place)
+    expect(await attempt(opened, flowId, code.reveal())).toMatchObject({ kind: 'wrong' })
   })
 
   it('may be guessed five times, also all at once', async () => {

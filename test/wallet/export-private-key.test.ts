@@ -1,8 +1,9 @@
 /** What was true when an export was asked for may not be when both parts are there: then nothing leaves. */
-import { randomBytes } from 'node:crypto'
+import { randomBytes, randomUUID } from 'node:crypto'
 import { expect, it } from 'vitest'
-import { walletIdToBytes } from '../../src/domain/ids.ts'
+import { parseRequestId, type RequestId, walletIdToBytes } from '../../src/domain/ids.ts'
 import { x25519PublicKey } from '../../src/engine/sealing/hpke.ts'
+import { requireReleasable } from '../../src/signing/release-again.ts'
 import { revokeApiKey } from '../../src/vault/api-keys.ts'
 import { listAudit } from '../../src/vault/audit-chain.ts'
 import { exportTimeOf } from '../../src/vault/exports.ts'
@@ -35,10 +36,12 @@ const stage = async () => {
     consent: { kind: 'operator', approvalId: new Uint8Array(16) },
   } as const
   const called = call()
-  const take = () => exportPrivateKey(needs, called, args)
+  const take = (requestId?: RequestId) => exportPrivateKey(needs, { ...called, requestId }, args)
   const exported = () => listAudit(vault.read, 0n, 100, { kind: 'wallet.exported' }).length
   return { ...shared, called, meanwhile, take, exported }
 }
+
+type Stage = Awaited<ReturnType<typeof stage>>
 
 it('answers when the audit row and the time of the export are on disk', async () => {
   const { vault, walletId, take, exported } = await stage()
@@ -52,21 +55,21 @@ it('answers when the audit row and the time of the export are on disk', async ()
 it('lets nothing out under a key that was revoked or ended, or a wallet that was stopped, while the parties worked', async () => {
   const revoked = await stage()
   revoked.meanwhile.working = async () => void (await revoked.vault.commit((tx) => revokeApiKey(tx, revoked.key.keyId, { nowMs: NOW })))
-  expect(await reasonOf(revoked.take)).toBe('API_KEY_INVALID')
+  expect(await reasonOf(() => revoked.take())).toBe('API_KEY_INVALID')
   const ended = await stage()
   ended.meanwhile.working = async () => void (ended.time.nowMs = NOW + 6_000)
-  expect(await reasonOf(ended.take)).toBe('API_KEY_EXPIRED')
+  expect(await reasonOf(() => ended.take())).toBe('API_KEY_EXPIRED')
   const late = await stage()
   late.meanwhile.working = async () => void (late.time.nowMs = NOW + 10_000)
-  expect(await reasonOf(late.take)).toBe('DEADLINE_EXCEEDED')
+  expect(await reasonOf(() => late.take())).toBe('DEADLINE_EXCEEDED')
   const archived = await stage()
   archived.meanwhile.working = async () => void (await archived.vault.commit((tx) => setWalletState(tx, archived.walletId, 'ARCHIVED')))
-  expect(await reasonOf(archived.take)).toBe('WALLET_ARCHIVED')
+  expect(await reasonOf(() => archived.take())).toBe('WALLET_ARCHIVED')
   const frozen = await stage()
   const actor = { kind: 'operator', id: '' } as const
   const row = { scope: 'wallet', id: frozen.walletId, reason: '', actor, createMs: NOW } as const
   frozen.meanwhile.working = async () => void (await frozen.vault.commit((tx) => addFreeze(tx, row)))
-  expect(await reasonOf(frozen.take)).toBe('FROZEN')
+  expect(await reasonOf(() => frozen.take())).toBe('FROZEN')
   for (const { exported } of [revoked, ended, late, archived, frozen]) expect(exported()).toBe(0)
 })
 
@@ -77,11 +80,30 @@ it('is stopped by a freeze that came and went meanwhile, and by one that comes b
     void fences.raise(fence)
     fences.lower(fence)
   }
-  expect(await reasonOf(take)).toBe('FROZEN')
+  expect(await reasonOf(() => take())).toBe('FROZEN')
   expect(exported()).toBe(0)
   const late = await stage()
   await late.take()
   void late.fences.raise({ scope: 'wallet', id: late.walletId })
   expect(await reasonOf(() => late.called.releaseChecks.forEach((check) => check()))).toBe('FROZEN')
   expect(called.releaseChecks.length).toBeGreaterThan(0)
+})
+
+it('keeps an answer for repetitions that leaves no more behind a freeze, nor of a wallet that was archived', async () => {
+  const frozen = { scope: 'wallet', reason: '', actor: { kind: 'operator', id: '' }, createMs: NOW } as const
+  for (const [stop, reason] of [
+    [({ vault, walletId }: Stage) => vault.commit((tx) => void addFreeze(tx, { ...frozen, id: walletId })), 'FROZEN'],
+    [({ vault, walletId }: Stage) => vault.commit((tx) => void setWalletState(tx, walletId, 'ARCHIVED')), 'WALLET_ARCHIVED'],
+  ] as const) {
+    const scene = await stage()
+    const requestId = parseRequestId(randomUUID())!
+    await scene.take(requestId)
+    const kept = { caller: scene.key.keyId, method: scene.called.method, requestId }
+    const release = () => requireReleasable(scene.vault.read, kept, NOW + 1_000)
+    expect(release).not.toThrow()
+    await stop(scene)
+    expect(await reasonOf(release)).toBe(reason)
+    const other = { ...kept, requestId: parseRequestId(randomUUID())! }
+    expect(() => requireReleasable(scene.vault.read, other, NOW)).not.toThrow()
+  }
 })

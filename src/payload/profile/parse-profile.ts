@@ -128,7 +128,7 @@ const flow = object(
   },
 )
 
-const leg = object({ market: any }, { side: any, size: any, price: any, notional: any, reduceOnly: any })
+const leg = object({ market: any }, { side: any, size: any, price: any, trigger: any, notional: any, reduceOnly: any })
 
 const action = object(
   { family: word(...FAMILIES), shape, flow: text },

@@ -137,6 +137,8 @@ export type LegSpec = {
   readonly side?: Expression
   readonly size?: Expression
   readonly price?: Expression
+  /** Where a stop starts. It counts as the price when it is higher: the order is filled from there. */
+  readonly trigger?: Expression
   /** Where it is not size × price. */
   readonly notional?: Expression
   readonly reduceOnly?: Expression

@@ -48,13 +48,16 @@ const toE18 = (value: Value): bigint | undefined => {
   throw new OperatorRefused('legs', 'take amounts as decimal text')
 }
 
+const higher = (a: bigint | undefined, b: bigint | undefined): bigint | undefined =>
+  a === undefined || (b !== undefined && b > a) ? b : a
+
 const toLeg = (value: Value): Leg => {
   const leg = takeObject('legs', value)
   const { market, side } = leg
   if (typeof market !== 'string' || (side !== undefined && side !== 'buy' && side !== 'sell'))
     throw new OperatorRefused('legs', 'have a market, and buy or sell')
   const sizeE18 = toE18(leg['size'])
-  const priceE18 = toE18(leg['price'])
+  const priceE18 = higher(toE18(leg['price']), toE18(leg['trigger']))
   const priced = sizeE18 !== undefined && priceE18 !== undefined
   const notionalE18 = toE18(leg['notional']) ?? (priced ? (sizeE18 * priceE18 + E18 - 1n) / E18 : undefined)
   return { market, side, sizeE18, priceE18, notionalE18, reduceOnly: leg['reduceOnly'] === true }

@@ -38,6 +38,7 @@ const LEG: LegSpec = {
   side: ['@lower', '$action.side'],
   size: '$action.quantity',
   price: '$action.price',
+  trigger: '$action.stopPrice',
   reduceOnly: '$action.reduceOnly',
 }
 

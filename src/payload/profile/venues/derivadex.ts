@@ -66,6 +66,7 @@ const LEG: LegSpec = {
   size: '$action.amount',
   // A market order has no price of its own.
   price: ['@when', ['@not', ['@eq', '$action.orderType', 'Market']], '$action.price'],
+  trigger: ['@when', ['@not', ['@eq', '$action.stopPrice', '0']], '$action.stopPrice'],
 }
 
 const DOMAIN: Expression = {

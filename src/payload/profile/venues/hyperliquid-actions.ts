@@ -1,3 +1,4 @@
+import type { Expression } from '../expression.ts'
 import type { LegSpec, Profile } from '../profile.ts'
 import type { Members, Shape } from '../shape.ts'
 import { ADDRESS, BOOLEAN, object } from './shapes.ts'
@@ -43,12 +44,26 @@ const GROUPING: Shape = {
   ],
 }
 
+/**
+ * Perpetuals are numbered below 10 000 and, those of builders, from 100 000. What is between, and what is from 10⁸, are
+ * tokens that are bought and sold: there is no position to reduce, and nobody says what the venue makes of the flag there.
+ */
+const isPerpetual = (asset: string): Expression => [
+  '@isIn',
+  true,
+  [
+    ['@eq', ['@div', asset, 10_000], 0],
+    ['@when', ['@eq', ['@div', asset, 100_000], 0], false, ['@eq', ['@div', asset, 100_000_000], 0]],
+  ],
+]
+
 const orderLeg = (order: string): LegSpec => ({
   market: ['@str', `${order}.a`],
   side: ['@when', `${order}.b`, 'buy', 'sell'],
   size: `${order}.s`,
   price: `${order}.p`,
-  reduceOnly: `${order}.r`,
+  trigger: `${order}.t.trigger.triggerPx`,
+  reduceOnly: ['@when', isPerpetual(`${order}.a`), `${order}.r`],
 })
 
 const marketLeg = (asset: string): LegSpec => ({ market: ['@str', asset] })
@@ -95,7 +110,7 @@ export const HYPERLIQUID_ACTIONS: Profile['actions'] = {
         market: ['@str', '$action.twap.a'],
         side: ['@when', '$action.twap.b', 'buy', 'sell'],
         size: '$action.twap.s',
-        reduceOnly: '$action.twap.r',
+        reduceOnly: ['@when', isPerpetual('$action.twap.a'), '$action.twap.r'],
       },
     },
   },
