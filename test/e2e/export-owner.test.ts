@@ -96,6 +96,7 @@ describe('an end user and their key', () => {
   it('the key is theirs at once with the secret of their first wallet, and it is the wallet’s', async () => {
     const { privateKey } = await take(anna, laptop)
     expect(privateKeyToAccount(`0x${Buffer.from(privateKey).toString('hex')}`).address).toBe(wallet.address)
+    expect((await anna.wallets.getWallet({ wallet: wallet.walletId })).wallet).toMatchObject({ publicKey: wallet.publicKey })
     const { signature } = await anna.wallets.signMessage({ wallet: wallet.walletId, content: { case: 'text', value: 'still here' } })
     expect(signature).toBeDefined()
   })
