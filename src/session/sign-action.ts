@@ -149,7 +149,10 @@ const assertInTime = ({ clock }: SessionNeeds, { signal, deadlineMs }: Call): vo
 /** The answer may have waited for its reader: it leaves only if it could still be made. */
 const checkRelease = (needs: SessionNeeds, { call, prepared }: ActionJob, raises: number): void => {
   assertInTime(needs, call)
-  // A grant ends by its time, too, or with what its project may do; neither raises a fence.
+  // A key ends by its time, too, which raises no fence.
+  const { sessionKeyId } = prepared.key
+  requireStanding(needs.vault.read, requireSessionKey(needs.vault.read, sessionKeyId), needs.clockWatch.laterMs())
+  // What a grant lets the project do may end otherwise: it is asked again.
   if (needs.fences.raises === raises && prepared.key.grantId === undefined) return
   const fence = needs.fences.blocking(fencesBefore(prepared, call.caller))
   if (fence !== undefined) throw failureOfFence(fence)

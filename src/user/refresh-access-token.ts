@@ -1,5 +1,5 @@
 /** Going on with a session, and ending it. */
-import { failure } from '../domain/failure.ts'
+import { failure, isFailure } from '../domain/failure.ts'
 import type { RequestId } from '../domain/ids.ts'
 import type { ProjectSettings } from '../domain/project-settings.ts'
 import type { Tx } from '../vault/store.ts'
@@ -72,9 +72,19 @@ export const refreshAccessToken = async (needs: SignInNeeds, visitor: Visitor, a
   }
 }
 
+const verifyIfAny = async ({ tokens }: SignInNeeds, accessToken: string, isBesideAnother: boolean, nowMs: number) => {
+  try {
+    return await tokens.verify(accessToken, nowMs)
+  } catch (error) {
+    if (isBesideAnother && isFailure(error)) return undefined
+    throw error
+  }
+}
+
 /**
  * Ends the session that either token is of; a token of no session, or of one that has ended, changes nothing. Once this
- * has returned no token of the session is good any more.
+ * has returned no token of the session is good any more. Beside a refresh token, an access token that is over or none
+ * keeps nobody signed in; alone it is refused as at any call.
  */
 export const signOut = async (
   needs: SignInNeeds,
@@ -83,7 +93,7 @@ export const signOut = async (
 ): Promise<void> => {
   const { projectId: project } = visitProject(needs, visitor)
   const nowMs = Math.trunc(needs.clock.nowMs())
-  const verified = accessToken === '' ? undefined : await needs.tokens.verify(accessToken, nowMs)
+  const verified = accessToken === '' ? undefined : await verifyIfAny(needs, accessToken, refreshToken !== '', nowMs)
   await needs.vault.commit((tx) => {
     const found = findRefreshToken(tx, refreshToken, { project, requestId: undefined, nowMs })
     const ofRefresh = 'session' in found ? found.session : undefined

@@ -395,6 +395,11 @@ describe('refresh tokens', () => {
     expect((await call('SignOut', { refreshToken: first.refreshToken })).reason).toBe('')
     expect((await refresh(first.refreshToken)).reason).toBe('REFRESH_TOKEN_INVALID')
     expect((await asUser(first.accessToken, 'GetEndUser')).reason).toBe('ACCESS_TOKEN_INVALID')
+    const later = tokensOf(await signInByEmail(anEmail()))
+    // That of the first sign-in is good for nothing any more, and what it comes with is ended all the same.
+    expect((await call('SignOut', { accessToken: first.accessToken })).reason).toBe('ACCESS_TOKEN_INVALID')
+    expect((await call('SignOut', { refreshToken: later.refreshToken, accessToken: first.accessToken })).reason).toBe('')
+    expect((await refresh(later.refreshToken)).reason).toBe('REFRESH_TOKEN_INVALID')
     const { accessToken } = tokensOf(await call('AuthenticateWithJwt', { jwt: await issuer.token({ aud: 'wallets', user: 'zoe' }) }))
     expect((await call('SignOut', { accessToken })).reason).toBe('')
     expect((await asUser(accessToken, 'GetEndUser')).reason).toBe('ACCESS_TOKEN_INVALID')

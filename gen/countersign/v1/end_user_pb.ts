@@ -832,7 +832,7 @@ export type SignOutRequest = Message<"countersign.v1.SignOutRequest"> & {
   refreshToken: string;
 
   /**
-   * Its access token, where there is no refresh token.
+   * Its access token, where there is no refresh token. Beside one it is no matter if it is over.
    *
    * @generated from field: string access_token = 3;
    */
