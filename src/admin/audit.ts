@@ -5,6 +5,7 @@ import type { ProjectId } from '../domain/ids.ts'
 import { canonicalJson } from '../vault/canonical-json.ts'
 import { auditHead, type AuditRow, verifyAuditChain } from '../vault/audit-chain.ts'
 import { readAuditPage } from '../vault/audit-page.ts'
+import { followAudit } from '../vault/follow-audit.ts'
 import type { Reader } from '../vault/store.ts'
 import type { AdminNeeds } from './needs.ts'
 
@@ -85,8 +86,6 @@ export const listEvents = async (
   return rows.map(view)
 }
 
-const WATCH_PAGE = 200
-
 /** What is there already, then what comes, in order, without gaps or repeats, until the signal aborts. */
 export async function* watchEvents(
   { vault }: AdminNeeds,
@@ -95,31 +94,7 @@ export async function* watchEvents(
 ): AsyncIterable<AuditEventView> {
   const filter = scopeOf(call, args.filter)
   requireReached(vault.read, args.afterSequence)
-  let after = args.afterSequence
-  let wake: (() => void) | undefined
-  let news = false
-  const tell = (): void => {
-    news = true
-    wake?.()
-  }
-  const stop = vault.onCommitted(tell)
-  call.signal.addEventListener('abort', tell, { once: true })
-  try {
-    while (!call.signal.aborted) {
-      news = false
-      const { rows, reached } = await readAuditPage(vault.read, after, WATCH_PAGE, { filter, signal: call.signal })
-      for (const row of rows) yield view(row)
-      after = reached
-      if (rows.length === WATCH_PAGE) continue
-      await new Promise<void>((resolve) => {
-        wake = resolve
-        if (news || call.signal.aborted) resolve()
-      })
-    }
-  } finally {
-    stop()
-    call.signal.removeEventListener('abort', tell)
-  }
+  for await (const row of followAudit(vault, args.afterSequence, { filter, signal: call.signal })) yield view(row)
 }
 
 export const verifyChain = async (

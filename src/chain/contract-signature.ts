@@ -22,7 +22,7 @@ const word = (value: bigint): Buffer => Buffer.from(value.toString(16).padStart(
 const abiBytes = (bytes: Uint8Array): Buffer =>
   Buffer.concat([word(BigInt(bytes.length)), bytes, Buffer.alloc((WORD - (bytes.length % WORD)) % WORD)])
 
-export const isWrappedSignature = (signature: Uint8Array): boolean =>
+const isWrappedSignature = (signature: Uint8Array): boolean =>
   signature.length > WORD && Buffer.from(signature.subarray(-WORD)).equals(WRAPPED_TAIL)
 
 /** `(address, bytes32, bytes)`, the arguments of the validator's constructor. */

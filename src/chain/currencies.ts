@@ -13,7 +13,7 @@ export const CHAIN_OF_NETWORK: ReadonlyMap<string, string> = new Map([['linea-us
 const LINEA_USDC = '0x176211869cA2b568f2A7D4EE941E073a821EE1ff'
 const LINEA_USDT = '0xA219439258ca9da29E9Cc4cE5596924745e12B93'
 
-export const KNOWN_CURRENCIES: readonly Currency[] = [
+const KNOWN_CURRENCIES: readonly Currency[] = [
   { network: 'ethereum', currency: 'usdc', tokenAddress: '0xA0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48', decimals: 6 },
   { network: 'ethereum', currency: 'usdt', tokenAddress: '0xdAC17F958D2ee523a2206206994597C13D831ec7', decimals: 6 },
   { network: 'linea', currency: 'usdc', tokenAddress: LINEA_USDC, decimals: 6 },

@@ -76,9 +76,6 @@ export const readAllowance = (chain: EvmChain, token: Uint8Array, owner: Uint8Ar
 export const readBalance = (chain: EvmChain, token: Uint8Array, owner: Uint8Array, block: bigint, signal?: AbortSignal) =>
   readNumber(chain, token, callData('70a08231', owner), block, signal)
 
-export const readDecimals = (chain: EvmChain, token: Uint8Array, block: bigint, signal?: AbortSignal) =>
-  readNumber(chain, token, callData('313ce567'), block, signal)
-
 /**
  * What a transaction approved. It counts when its block is still the chain's, deep enough, and it succeeded; what it was
  * sent to does not matter, the log says whose approval it is (contract accounts and batches send elsewhere). Allowance and

@@ -24,7 +24,7 @@ const REQUEST_MEMBERS = new Set([
 ])
 
 /** The JSON text of a value that was read, numbers as they were sent. */
-export const writeJsonText = (value: JsonValue): string => {
+const writeJsonText = (value: JsonValue): string => {
   if (isJsonNumber(value)) return value.numberText
   if (isJsonArray(value)) return `[${value.map(writeJsonText).join(',')}]`
   if (!isJsonObject(value)) return JSON.stringify(value)

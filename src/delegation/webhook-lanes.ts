@@ -13,7 +13,7 @@ export type LaneLimits = {
   readonly perHealthyEndpoint: number
 }
 
-export const LANE_LIMITS: LaneLimits = { places: 32, failingPlaces: 8, perHealthyEndpoint: 4 }
+const LANE_LIMITS: LaneLimits = { places: 32, failingPlaces: 8, perHealthyEndpoint: 4 }
 
 export type Place = { readonly webhook: bigint; readonly isFailing: boolean }
 

@@ -7,9 +7,6 @@ import type { ApiKeyId, ProjectId, RequestId, UserId } from './ids.ts'
  */
 export type ApiKeyCallerKind = 'project' | 'sidecar' | 'operator'
 
-/** Who a caller is. `end_user`: a person with an access token. */
-export type CallerKind = ApiKeyCallerKind | 'end_user'
-
 /** What a permission covers is decided later, from the key's stored grants. */
 export type ApiKeyCaller = {
   readonly kind: ApiKeyCallerKind

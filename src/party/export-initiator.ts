@@ -1,16 +1,10 @@
 /** Party C's side of an export (docs/protocol.md §14): asks the cosigner first, and then seals its own share. */
 import { randomBytes } from 'node:crypto'
-import {
-  decodeExportAnswer,
-  encodeExportRequest,
-  type ExportConsent,
-  type ExportRequest,
-} from '../engine/dkls23/export.ts'
+import { decodeExportAnswer, encodeExportRequest, type ExportRequest } from '../engine/dkls23/export.ts'
 import { benign, violation } from '../engine/dkls23/fault.ts'
 import { FRAME_TYPES, NO_SID } from '../engine/dkls23/frame.ts'
 import type { Entropy } from '../engine/dkls23/operation-generator.ts'
-import { type Alg, ROLE_S } from '../engine/dkls23/suite.ts'
-import type { Recipient } from '../engine/sealing/share-envelope.ts'
+import { ROLE_S } from '../engine/dkls23/suite.ts'
 import { loadForExport, sealFor } from './export-responder.ts'
 import type { Exchange } from './frame-exchange.ts'
 import type { Link } from './link.ts'
@@ -26,17 +20,8 @@ type Deps = {
   readonly guarded: <T>(work: () => Promise<T>) => Promise<T>
 }
 
-export type ExportOrder = {
-  readonly alg: Alg
-  readonly walletId: Uint8Array
-  readonly wEpoch: number
-  /** As the engine encodes it. */
-  readonly publicKey: Uint8Array
-  readonly recipient: Recipient
-  readonly expireMs: number
-  readonly nonce: Uint8Array
-  readonly consent: ExportConsent
-}
+/** The public key as the engine encodes it. */
+export type ExportOrder = Omit<ExportRequest, 'reqId'>
 
 /** A share that only the holder of the key it was sealed to can open. */
 export type SealedPart = { readonly point: Uint8Array; readonly envelope: Uint8Array }

@@ -96,7 +96,7 @@ const toWireLimits = (limits: SessionLimits): MessageInitShape<typeof SessionLim
   ...(limits.maxMarkAgeMs !== undefined && { maxMarkAge: durationFromMs(limits.maxMarkAgeMs) }),
 })
 
-export const toWireSessionKey = (key: SessionKeyView): MessageInitShape<typeof SessionKeySchema> => ({
+const toWireSessionKey = (key: SessionKeyView): MessageInitShape<typeof SessionKeySchema> => ({
   sessionKeyId: key.sessionKeyId,
   walletId: key.walletId,
   publicKey: key.publicKeyHex,

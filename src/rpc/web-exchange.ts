@@ -18,7 +18,7 @@ export type WebExchange = {
   readonly takeRefreshCookie: () => void
 }
 
-export const REFRESH_COOKIE = 'countersign_refresh_token'
+const REFRESH_COOKIE = 'countersign_refresh_token'
 const PATH = '/countersign.v1.EndUserService/'
 
 /** Of one that was set twice neither is believed. */

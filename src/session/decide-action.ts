@@ -35,7 +35,7 @@ const ACTION: SigningFacts = {
 }
 
 /** The caller's own right to a session key. Refuses as `decide` does, and with API_KEY_INVALID, API_KEY_EXPIRED. */
-export const decideCaller = (reader: Reader, needs: SessionNeeds, call: Call, key: SessionKey, nowMs: number): AllowedDecision => {
+const decideCaller = (reader: Reader, needs: SessionNeeds, call: Call, key: SessionKey, nowMs: number): AllowedDecision => {
   const grants = liveGrantsOf(reader, needs, call.caller, nowMs)
   const { walletId, sessionKeyId } = key
   const decision = decide(grants, { permissions: ['session:sign'], walletId, sessionKeyId, facts: ACTION }, () => undefined)

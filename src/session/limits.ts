@@ -37,8 +37,6 @@ const CANCELS: ReadonlySet<Family> = new Set(['cancel_order', 'cancel_all'])
 /** Their legs are orders: what they are worth counts. */
 const TRADES: ReadonlySet<Family> = new Set(['order', 'modify_order'])
 
-export const isCancel = (family: Family): boolean => CANCELS.has(family)
-
 /** Cancels, and orders that can only reduce a position: no cap, rate or window stands in their way. */
 export const isUrgent = ({ family, reduceOnly }: ActionFacts): boolean =>
   CANCELS.has(family) || (TRADES.has(family) && reduceOnly)

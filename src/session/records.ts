@@ -5,8 +5,8 @@ import { actorOf } from '../domain/call.ts'
 import { failure } from '../domain/failure.ts'
 import { authorize } from '../signing/authorize.ts'
 import { appendAudit, type AuditHead, auditHead, type AuditRow, listAudit } from '../vault/audit-chain.ts'
-import { readAuditPage } from '../vault/audit-page.ts'
 import { canonicalJson, type JsonValue } from '../vault/canonical-json.ts'
+import { followAudit } from '../vault/follow-audit.ts'
 import { sessionEvent } from './action-rows.ts'
 import { parseE18 } from './amounts.ts'
 import { findKey, READING } from './find-key.ts'
@@ -99,8 +99,6 @@ export const recordOutcome = async (
   return receiptOf(needs, head)
 }
 
-const WATCH_PAGE = 200
-
 /** What is there already, then what comes, in order, without gaps or repeats, until the signal aborts. */
 export async function* watchReceipts(
   needs: SessionNeeds,
@@ -114,29 +112,5 @@ export async function* watchReceipts(
     throw failure('AUDIT_EVENT_NOT_FOUND', { sequence: String(args.afterSequence), headSequence: String(sequence) })
   }
   const options = { filter: { subjectId: sessionKeyId }, signal: call.signal }
-  let after = args.afterSequence
-  let wake: (() => void) | undefined
-  let news = false
-  const tell = (): void => {
-    news = true
-    wake?.()
-  }
-  const stop = vault.onCommitted(tell)
-  call.signal.addEventListener('abort', tell, { once: true })
-  try {
-    while (!call.signal.aborted) {
-      news = false
-      const { rows, reached } = await readAuditPage(vault.read, after, WATCH_PAGE, options)
-      for (const row of rows) if (row.kind.startsWith('session.')) yield row
-      after = reached
-      if (rows.length === WATCH_PAGE) continue
-      await new Promise<void>((resolve) => {
-        wake = resolve
-        if (news || call.signal.aborted) resolve()
-      })
-    }
-  } finally {
-    stop()
-    call.signal.removeEventListener('abort', tell)
-  }
+  for await (const row of followAudit(vault, args.afterSequence, options)) if (row.kind.startsWith('session.')) yield row
 }

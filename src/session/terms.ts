@@ -3,7 +3,7 @@ import { failure } from '../domain/failure.ts'
 import { type Family, FAMILIES, NAMED_FAMILIES } from '../payload/profile/profile.ts'
 import type { JsonValue } from '../vault/canonical-json.ts'
 
-export const SESSION_SCOPES = ['order', 'modify_order', 'cancel_order', 'cancel_all', 'unrestricted'] as const
+const SESSION_SCOPES = ['order', 'modify_order', 'cancel_order', 'cancel_all', 'unrestricted'] as const
 export type SessionScope = (typeof SESSION_SCOPES)[number]
 export type TradeSide = 'buy' | 'sell'
 

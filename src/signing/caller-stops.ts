@@ -1,6 +1,8 @@
-/** What stops a caller as such, whatever it asks for. */
-import type { Caller } from '../domain/call.ts'
+/** What stops a caller as such, whatever it asks for, and what stops its use of one wallet. */
+import type { Call, Caller } from '../domain/call.ts'
 import type { FreezeSubject } from '../vault/freezes.ts'
+import type { Grant } from '../vault/grants.ts'
+import type { Wallet } from '../vault/wallets.ts'
 import type { FenceKey } from './fences.ts'
 
 export const fenceOfCaller = (caller: Caller): FenceKey =>
@@ -9,3 +11,19 @@ export const fenceOfCaller = (caller: Caller): FenceKey =>
 /** As the vault keeps them; an end user is not frozen as such, but with their project or their wallet. */
 export const freezesOfCaller = (caller: Caller): readonly FreezeSubject[] =>
   caller.kind === 'end_user' ? [] : [{ scope: 'api_key', id: caller.apiKeyId }]
+
+/** `grant`: what the caller uses the wallet under, where it takes one. */
+export const fencesOf = ({ caller }: Call, { walletId, project }: Wallet, grant?: Grant): readonly FenceKey[] => [
+  { scope: 'all', id: '*' },
+  { scope: 'project', id: project },
+  { scope: 'wallet', id: walletId },
+  fenceOfCaller(caller),
+  ...(grant === undefined ? [] : [{ scope: 'grant', id: grant.grantId } as const]),
+]
+
+/** As the vault keeps them; the freeze of everything is not listed. */
+export const freezesOf = ({ caller }: Call, { walletId, project }: Wallet): readonly FreezeSubject[] => [
+  { scope: 'project', id: project },
+  { scope: 'wallet', id: walletId },
+  ...freezesOfCaller(caller),
+]

@@ -20,14 +20,13 @@ import { type AllowedDecision, decide, type Decision, permissionsToSign, type Us
 import type { Permission } from '../policy/permissions.ts'
 import { appendAudit, type AuditHead } from '../vault/audit-chain.ts'
 import type { DaemonVault } from '../vault/daemon-vault.ts'
-import { type FreezeSubject, requireNotFrozen } from '../vault/freezes.ts'
-import type { Grant } from '../vault/grants.ts'
+import { requireNotFrozen } from '../vault/freezes.ts'
 import { beginIntent, completeIntent, doubtIntent, failIntent, findIntent, PresignatureReused } from '../vault/intents.ts'
 import type { Reader, Tx } from '../vault/store.ts'
 import { type Charge, readUsage, utcDay } from '../vault/usage.ts'
 import { getWallet, type KeyType, type Wallet } from '../vault/wallets.ts'
 import { liveGrantsOf } from './authorize.ts'
-import { fenceOfCaller, freezesOfCaller } from './caller-stops.ts'
+import { fencesOf, freezesOf } from './caller-stops.ts'
 import { requireConsent, requireConsentStill } from './consent.ts'
 import { examineFor, type Made, prepareRounds, signatureBytes } from './examined.ts'
 import { failureOfFence, type FenceKey, Fences, type Passage } from './fences.ts'
@@ -105,15 +104,6 @@ const UNBOUNDED = (1n << 256n) - 1n
 const MAX_DENIALS_PER_SECOND = 500
 
 type Job = Omit<SignJob, 'request'> & { readonly request: SignRequest } & { readonly payload: Uint8Array; readonly reqId: Uint8Array }
-
-/** `grant`: what the caller uses the wallet under, where it takes one. */
-export const fencesOf = (call: Call, wallet: Wallet, grant: Grant | undefined): readonly FenceKey[] => [
-  { scope: 'all', id: '*' },
-  { scope: 'project', id: wallet.project },
-  { scope: 'wallet', id: wallet.walletId },
-  fenceOfCaller(call.caller),
-  ...(grant === undefined ? [] : [{ scope: 'grant', id: grant.grantId } as const]),
-]
 
 /**
  * Signs one request for one caller, or refuses with the reason. Refuses as `resolveWallet`, `examineFor`, `decide` and
@@ -277,13 +267,6 @@ const chargesOf = ({ caller }: Call, { charges }: AllowedDecision, nowMs: number
     amount,
     allowed: UNBOUNDED,
   }))
-
-/** What a freeze of stops this, as the vault keeps it; the freeze of everything is not listed. */
-const freezesOf = (call: Call, wallet: Wallet): readonly FreezeSubject[] => [
-  { scope: 'project', id: wallet.project },
-  { scope: 'wallet', id: wallet.walletId },
-  ...freezesOfCaller(call.caller),
-]
 
 /** TX1: decides again on what is true in the transaction, charges, and writes the intent with its audit row. */
 const recordIntent = async (needs: SignNeeds, job: Job, { presignature, attempt }: Try): Promise<AuditHead> => {

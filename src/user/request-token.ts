@@ -24,7 +24,7 @@ export type SignedRequest = {
 }
 
 /** How old a token may be. */
-export const MAX_AGE_MS = 60_000
+const MAX_AGE_MS = 60_000
 /** How far a device's clock may be ahead. */
 export const MAX_AHEAD_MS = 5_000
 

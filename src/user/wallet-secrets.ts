@@ -43,7 +43,7 @@ const viewOf = ({ walletSecretId, publicKey, validUntilMs, createMs }: WalletSec
 })
 
 /** A device that is not seen for a quarter has to sign in again. */
-export const MAX_VALID_MS = 90 * 86_400_000
+const MAX_VALID_MS = 90 * 86_400_000
 
 export type WalletSecretRequest = {
   /** Empty: one is drawn. */

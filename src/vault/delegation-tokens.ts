@@ -33,7 +33,7 @@ type Row = {
   mac: Buffer
 }
 
-export const DELEGATION_TOKEN_MS = 600_000
+const DELEGATION_TOKEN_MS = 600_000
 const NONCE_BYTES = 12
 
 const hashOf = (token: string): Buffer => hash('sha256', `countersign/delegation-token/v1:${token}`, 'buffer')

@@ -56,7 +56,7 @@ type Row = {
 }
 
 /** Of one user. */
-export const EXTERNAL_WALLETS_MAX = 50
+const EXTERNAL_WALLETS_MAX = 50
 
 const TABLE = 'external_wallets'
 

@@ -78,7 +78,7 @@ export const tryEmailCode = (
   return { kind: isRight ? 'right' : 'wrong', email: row.email }
 }
 
-export const OIDC_FLOW_LIFE_MS = 600_000
+const OIDC_FLOW_LIFE_MS = 600_000
 
 /** What a visit is known again by. All come of the flow's id, which only who began it has, and a key of the vault. */
 export type OidcSecrets = { readonly state: string; readonly nonce: string; readonly codeVerifier: string }

@@ -149,7 +149,7 @@ export const findWebhook = (reader: Reader, webhookId: WebhookId): Webhook | und
 }
 
 /** Refuses with WEBHOOK_NOT_FOUND what is deleted, too. */
-export const requireWebhook = (reader: Reader, webhookId: WebhookId): Webhook => {
+const requireWebhook = (reader: Reader, webhookId: WebhookId): Webhook => {
   const webhook = readWebhook(reader, webhookId)
   if (webhook.state === 'DELETED') throw failure('WEBHOOK_NOT_FOUND', {})
   return webhook

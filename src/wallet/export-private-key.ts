@@ -7,9 +7,10 @@ import { type ExportAsked, requireRecipient, type SealedPart } from '../party/ow
 import { partyIdOf } from '../party/party-id.ts'
 import type { SigningEngine } from '../party/signing-engine.ts'
 import { authorize, type AuthorizeNeeds, liveGrantsOf } from '../signing/authorize.ts'
-import { fenceOfCaller, freezesOfCaller } from '../signing/caller-stops.ts'
-import type { FenceKey, Fences, Passage } from '../signing/fences.ts'
+import { fencesOf, freezesOf } from '../signing/caller-stops.ts'
+import type { Fences, Passage } from '../signing/fences.ts'
 import { resolveWallet } from '../signing/resolve-wallet.ts'
+import { assertSigns } from '../signing/sign.ts'
 import { appendAudit, type AuditHead } from '../vault/audit-chain.ts'
 import type { DaemonVault } from '../vault/daemon-vault.ts'
 import { noteExport } from '../vault/exports.ts'
@@ -56,7 +57,7 @@ export const exportPrivateKey = async (needs: ExportNeeds, call: Call, args: Exp
   authorize(vault.read, needs, call, 'wallet:admin', wallet.walletId)
   if (!needs.allowExport) throw failure('EXPORT_NOT_ENABLED', {})
   requireOwner(call, wallet, args)
-  assertExports(wallet)
+  assertSigns(wallet)
   assertTimely(args.expireMs, clock.nowMs())
   requireRecipient(args)
   const epoch = shareEpochOf(vault.read, walletIdToBytes(wallet.walletId))
@@ -90,12 +91,8 @@ const exportInside = async (needs: ExportNeeds, call: Call, { wallet, args, pass
     passage.check()
     if (call.signal.aborted || nowMs >= call.deadlineMs) throw failure('DEADLINE_EXCEEDED', {})
     liveGrantsOf(tx, needs, call.caller, nowMs)
-    assertExports(requireWallet(tx, wallet.walletId, wallet.project))
-    requireNotFrozen(tx, [
-      { scope: 'project', id: wallet.project },
-      { scope: 'wallet', id: wallet.walletId },
-      ...freezesOfCaller(call.caller),
-    ])
+    assertSigns(requireWallet(tx, wallet.walletId, wallet.project))
+    requireNotFrozen(tx, freezesOf(call, wallet))
     noteExport(tx, walletId, nowMs)
     recordWebhookEvent(tx, { project: wallet.project, type: 'wallet.exported', data: walletEvent(wallet), nowMs })
     return appendAudit(tx, {
@@ -125,20 +122,7 @@ const requireOwner = ({ caller, method }: Call, { ownerType }: Wallet, { consent
   throw failure('CALLER_NOT_ALLOWED', { method })
 }
 
-const assertExports = ({ walletId, state }: Wallet): void => {
-  if (state === 'ARCHIVED') throw failure('WALLET_ARCHIVED', { walletId })
-  if (state === 'SUSPENDED') throw failure('WALLET_SUSPENDED', { walletId })
-  if (state === 'PENDING') throw failure('WALLET_NOT_READY', { walletId })
-}
-
 const assertTimely = (expireMs: number, nowMs: number): void => {
   if (expireMs <= nowMs) throw failure('CONSENT_EXPIRED', { why: 'its time is over' })
   if (expireMs > nowMs + CONSENT_MAX_MS) throw failure('CONSENT_EXPIRED', { why: 'it is good for more than five minutes' })
 }
-
-const fencesOf = (call: Call, { walletId, project }: Wallet): readonly FenceKey[] => [
-  { scope: 'all', id: '*' },
-  { scope: 'project', id: project },
-  { scope: 'wallet', id: walletId },
-  fenceOfCaller(call.caller),
-]

@@ -5,13 +5,12 @@
 import { actorOf, type Call } from '../domain/call.ts'
 import type { Clock } from '../domain/clock.ts'
 import { failure } from '../domain/failure.ts'
-import { walletIdFromBytes, walletIdToBytes } from '../domain/ids.ts'
+import { walletIdFromBytes } from '../domain/ids.ts'
 import { vouchFor } from '../party/import-key-voucher.ts'
 import type { ImportAsked, ImportKeyView } from '../party/owner-calls.ts'
 import type { SigningEngine } from '../party/signing-engine.ts'
 import { authorize, liveGrantsOf } from '../signing/authorize.ts'
-import { fenceOfCaller, freezesOfCaller } from '../signing/caller-stops.ts'
-import type { FenceKey, Passage } from '../signing/fences.ts'
+import { freezesOf } from '../signing/caller-stops.ts'
 import { reachOf } from '../signing/resolve-wallet.ts'
 import { appendAudit } from '../vault/audit-chain.ts'
 import { requireNotFrozen } from '../vault/freezes.ts'
@@ -19,6 +18,7 @@ import type { Tx } from '../vault/store.ts'
 import { useImport, walletOfImport } from '../vault/used-imports.ts'
 import { getWallet, reaches, requireWallet, setWalletState, type Wallet } from '../vault/wallets.ts'
 import { recordWebhookEvent } from '../vault/webhook-outbox.ts'
+import { changeShares } from './change-shares.ts'
 import { type FillNeeds, fillSlot, type NewWalletRequest, parseSlot } from './fill-slot.ts'
 import { type NewWalletView, viewNewWallet, walletEvent } from './wallet-view.ts'
 
@@ -59,7 +59,9 @@ export const importPrivateKey = async (needs: ImportNeeds, call: Call, args: Imp
   authorize(vault.read, needs, call, 'wallet:create')
   if (!needs.allowImport) throw failure('IMPORT_NOT_ENABLED', {})
   const made = importedBefore(needs, call, args) ?? (await takeIn(needs, call, args))
-  if (made.state === 'PENDING') await changeShares(needs, call, made)
+  if (made.state === 'PENDING') {
+    await changeShares(needs, call, made, (tx, shareEpoch) => recordReady(needs, call, tx, { wallet: made, shareEpoch }))
+  }
   return viewNewWallet(needs, requireWallet(vault.read, made.walletId))
 }
 
@@ -95,31 +97,7 @@ const takeIn = async (needs: ImportNeeds, call: Call, args: ImportArgs): Promise
   })
 }
 
-/** The first refresh, which makes the wallet ready to sign in the transaction that decides it. */
-const changeShares = async (needs: ImportNeeds, call: Call, wallet: Wallet): Promise<void> => {
-  const { fences, engine } = needs
-  const behind = fencesOf(call, wallet)
-  let passage: Passage | undefined
-  const during = async <T>(change: () => Promise<T>): Promise<T> => {
-    const entered = fences.enter(behind)
-    passage = entered
-    try {
-      return await change()
-    } finally {
-      entered.leave()
-    }
-  }
-  const record = (tx: Tx, shareEpoch: number): void => {
-    const raised = fences.blocking(behind)
-    if (raised !== undefined) throw failure('FROZEN', raised)
-    passage?.check()
-    recordReady(needs, call, tx, { wallet, shareEpoch })
-  }
-  const { signal, deadlineMs } = call
-  const pooled = { walletId: walletIdToBytes(wallet.walletId), keyType: wallet.keyType }
-  await engine.refreshShares(pooled, { order: { record }, during, signal, deadlineMs })
-}
-
+/** Makes the wallet ready to sign, in the transaction that decides its first refresh. */
 const recordReady = (
   needs: ImportNeeds,
   call: Call,
@@ -128,15 +106,10 @@ const recordReady = (
 ): void => {
   const { walletId, project } = wallet
   const nowMs = Math.trunc(needs.clock.nowMs())
-  if (call.signal.aborted || nowMs >= call.deadlineMs) throw failure('DEADLINE_EXCEEDED', {})
   liveGrantsOf(tx, needs, call.caller, nowMs)
   // An archived wallet stays so.
   if (requireWallet(tx, walletId, project).state !== 'PENDING') throw failure('WALLET_ARCHIVED', { walletId })
-  requireNotFrozen(tx, [
-    { scope: 'project', id: project },
-    { scope: 'wallet', id: walletId },
-    ...freezesOfCaller(call.caller),
-  ])
+  requireNotFrozen(tx, freezesOf(call, wallet))
   setWalletState(tx, walletId, 'ACTIVE')
   recordWebhookEvent(tx, { project, type: 'wallet.imported', data: walletEvent(wallet), nowMs })
   appendAudit(tx, {
@@ -151,10 +124,3 @@ const recordReady = (
     details: { shareEpoch },
   })
 }
-
-const fencesOf = (call: Call, { walletId, project }: Wallet): readonly FenceKey[] => [
-  { scope: 'all', id: '*' },
-  { scope: 'project', id: project },
-  { scope: 'wallet', id: walletId },
-  fenceOfCaller(call.caller),
-]

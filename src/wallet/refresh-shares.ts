@@ -1,26 +1,22 @@
 /** Refreshing a wallet's shares: both parties change theirs, the key and the address stay. */
 import { actorOf, type Call } from '../domain/call.ts'
-import type { Clock } from '../domain/clock.ts'
 import { failure } from '../domain/failure.ts'
-import { type ProjectId, walletIdToBytes } from '../domain/ids.ts'
-import type { SigningEngine } from '../party/signing-engine.ts'
+import type { ProjectId } from '../domain/ids.ts'
 import { authorize, type AuthorizeNeeds, liveGrantsOf } from '../signing/authorize.ts'
-import { fenceOfCaller, freezesOfCaller } from '../signing/caller-stops.ts'
-import type { FenceKey, Fences, Passage } from '../signing/fences.ts'
+import { fencesOf, freezesOf } from '../signing/caller-stops.ts'
 import { resolveWallet } from '../signing/resolve-wallet.ts'
+import { assertSigns } from '../signing/sign.ts'
 import { appendAudit, type AuditHead, type AuditRow, findAuditOfRequest } from '../vault/audit-chain.ts'
 import type { DaemonVault } from '../vault/daemon-vault.ts'
 import { requireNotFrozen } from '../vault/freezes.ts'
 import type { Tx } from '../vault/store.ts'
 import { requireWallet, type Wallet } from '../vault/wallets.ts'
 import { recordWebhookEvent } from '../vault/webhook-outbox.ts'
+import { type ChangeNeeds, changeShares } from './change-shares.ts'
 import { viewWallet, walletEvent, type WalletView } from './wallet-view.ts'
 
-export type RefreshNeeds = AuthorizeNeeds & {
+export type RefreshNeeds = AuthorizeNeeds & ChangeNeeds & {
   readonly vault: DaemonVault
-  readonly engine: Pick<SigningEngine, 'refreshShares'>
-  readonly fences: Fences
-  readonly clock: Clock
   /** How many are under way, by project. */
   readonly refreshing: Map<ProjectId, number>
 }
@@ -48,37 +44,19 @@ export const refreshShares = async (
   call: Call,
   args: { readonly walletRef: string },
 ): Promise<Refreshed> => {
-  const { vault, fences, clock } = needs
+  const { vault, fences } = needs
   const wallet = resolveWallet(vault.read, call.caller, args.walletRef)
   authorize(vault.read, needs, call, 'wallet:admin', wallet.walletId)
   const before = call.isRepeat ? madeBefore(needs, call, wallet) : undefined
   if (before !== undefined) return answerOf(needs, wallet, before)
-  assertRefreshes(wallet)
-  const behind = fencesOf(call, wallet)
-  fences.enter(behind).leave()
+  assertSigns(wallet)
+  fences.enter(fencesOf(call, wallet)).leave()
   needs.rates.take(`refresh ${wallet.project}`, MAX_REFRESHES_PER_SECOND)
   let row: Recorded | undefined
-  let passage: Passage | undefined
-  const during = async <T>(change: () => Promise<T>): Promise<T> => {
-    const entered = fences.enter(behind)
-    passage = entered
-    try {
-      return await change()
-    } finally {
-      entered.leave()
-    }
-  }
-  const record = (tx: Tx, shareEpoch: number): void => {
-    const raised = fences.blocking(behind)
-    if (raised !== undefined) throw failure('FROZEN', raised)
-    passage?.check()
-    if (call.signal.aborted || clock.nowMs() >= call.deadlineMs) throw failure('DEADLINE_EXCEEDED', {})
-    row = recordRefresh(needs, call, tx, { wallet, shareEpoch })
-  }
-  const { signal, deadlineMs } = call
-  const pooled = { walletId: walletIdToBytes(wallet.walletId), keyType: wallet.keyType }
   await takingPlace(needs.refreshing, wallet.project, () =>
-    needs.engine.refreshShares(pooled, { order: { record }, during, signal, deadlineMs }),
+    changeShares(needs, call, wallet, (tx, shareEpoch) => {
+      row = recordRefresh(needs, call, tx, { wallet, shareEpoch })
+    }),
   )
   if (row === undefined) throw new Error('shares changed without an audit row')
   return answerOf(needs, wallet, row)
@@ -114,12 +92,8 @@ const recordRefresh = (
   const { walletId, project } = wallet
   // Its key may have been revoked while the refresh waited for its link, and the fence of that is down again.
   liveGrantsOf(tx, { grants }, call.caller, clock.nowMs())
-  assertRefreshes(requireWallet(tx, walletId, project))
-  requireNotFrozen(tx, [
-    { scope: 'project', id: project },
-    { scope: 'wallet', id: walletId },
-    ...freezesOfCaller(call.caller),
-  ])
+  assertSigns(requireWallet(tx, walletId, project))
+  requireNotFrozen(tx, freezesOf(call, wallet))
   const timeMs = Math.trunc(clock.nowMs())
   const head = appendAudit(tx, {
     timeMs,
@@ -135,19 +109,6 @@ const recordRefresh = (
   const data = { ...walletEvent(wallet), refresh_count: shareEpoch }
   recordWebhookEvent(tx, { project, type: KIND, data, nowMs: timeMs })
   return { ...head, shareEpoch, timeMs }
-}
-
-const fencesOf = (call: Call, { walletId, project }: Wallet): readonly FenceKey[] => [
-  { scope: 'all', id: '*' },
-  { scope: 'project', id: project },
-  { scope: 'wallet', id: walletId },
-  fenceOfCaller(call.caller),
-]
-
-const assertRefreshes = ({ walletId, state }: Wallet): void => {
-  if (state === 'ARCHIVED') throw failure('WALLET_ARCHIVED', { walletId })
-  if (state === 'SUSPENDED') throw failure('WALLET_SUSPENDED', { walletId })
-  if (state === 'PENDING') throw failure('WALLET_NOT_READY', { walletId })
 }
 
 /** The change that an interrupted run of the same request made, when it came that far. */

@@ -4,9 +4,10 @@ import { walletIdToBytes } from '../domain/ids.ts'
 import type { SigningEngine } from '../party/signing-engine.ts'
 import { authorize, type AuthorizeNeeds } from '../signing/authorize.ts'
 import { requireConsent } from '../signing/consent.ts'
+import { fencesOf } from '../signing/caller-stops.ts'
 import type { Fences } from '../signing/fences.ts'
 import { resolveWallet } from '../signing/resolve-wallet.ts'
-import { assertSigns, fencesOf } from '../signing/sign.ts'
+import { assertSigns } from '../signing/sign.ts'
 import type { DaemonVault } from '../vault/daemon-vault.ts'
 
 export type WarmNeeds = AuthorizeNeeds & {

@@ -25,7 +25,7 @@ import { type Alg, ALG_ED25519, ALG_SECP256K1, ROLE_C, ROLE_S, type Role, SCALAR
 import { emptyTranscript, extendTranscript } from './transcript.ts'
 import { BodyReader } from './wire.ts'
 
-export const IMPORT_ENVELOPE_BYTES = 80
+const IMPORT_ENVELOPE_BYTES = 80
 export const OWNER_PROJECT = 1
 export const OWNER_END_USER = 2
 const PROJECT_MAX_BYTES = 63

@@ -5,10 +5,10 @@
 import { createCipheriv, createDecipheriv, createHmac, createPrivateKey, createPublicKey, diffieHellman } from 'node:crypto'
 import { ascii, concatBytes, secretBytes, u8 } from '../hash/encoding.ts'
 
-export const X25519_BYTES = 32
+const X25519_BYTES = 32
 const TAG_BYTES = 16
 /** What sealing adds to a plaintext. */
-export const HPKE_OVERHEAD_BYTES = X25519_BYTES + TAG_BYTES
+const HPKE_OVERHEAD_BYTES = X25519_BYTES + TAG_BYTES
 
 const HASH_BYTES = 32
 const KEM_SUITE = Uint8Array.of(0x4b, 0x45, 0x4d, 0x00, 0x20)

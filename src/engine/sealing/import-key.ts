@@ -7,7 +7,7 @@ import { concatBytes, equalBytes, u64 } from '../hash/encoding.ts'
 import { statement } from './owner-consent.ts'
 
 /** The first item of what is signed: no identity key signs an import key under another. */
-export const IMPORT_KEY_STATEMENT = 'countersign/import-key/v1'
+const IMPORT_KEY_STATEMENT = 'countersign/import-key/v1'
 /** An import key lives at most this long. */
 export const IMPORT_KEY_MAX_MS = 3_600_000
 

@@ -74,7 +74,7 @@ export const secretChangeStatement = ({ partyId, project, userId }: RegisterOwne
   ])
 
 /** The first item of what a cosigner signs about an owner. */
-export const WALLET_OWNER_STATEMENT = 'countersign/wallet-owner/v1'
+const WALLET_OWNER_STATEMENT = 'countersign/wallet-owner/v1'
 
 export type OwnedWallet = RegisterOwner & {
   readonly walletId: Uint8Array

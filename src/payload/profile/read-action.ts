@@ -116,7 +116,7 @@ const checkRules = ({ rules }: CompiledAction, scope: Scope): void => {
 }
 
 /** What stands in an expression about an action alone. */
-export const actionNames = (profile: Profile): Names => ({
+const actionNames = (profile: Profile): Names => ({
   known: new Set(['net', 'network', 'params', 'action']),
   members: rootMembers(profile),
 })
