@@ -20,6 +20,7 @@ import { bearerJwtOf, toEndUser } from './end-users.ts'
 import { peerKey } from './peer.ts'
 import type { PipelineDependencies } from './pipeline-needs.ts'
 import { toFailure } from './status.ts'
+import { isOrder } from './urgent-requests.ts'
 
 /** What is asked for. */
 export type Asked = {
@@ -126,7 +127,7 @@ export class Door {
   }
 
   /** What an API key has to show beside itself, or shows of itself that counts once. */
-  async #doDuty({ rule, method }: Asked, { projectId }: ApiKeyCaller, duty: KeyDuty, context: HandlerContext): Promise<void> {
+  async #doDuty({ rule, method, request: asked }: Asked, { projectId }: ApiKeyCaller, duty: KeyDuty, context: HandlerContext): Promise<void> {
     const { keyProofs } = this.#needs
     const { token, needsDeveloperAuth } = duty
     if (token !== undefined) {
@@ -136,7 +137,7 @@ export class Door {
         throw failure('API_KEY_TOKEN_INVALID', { detail: 'body' })
       if (!(await keyProofs.useToken({ publicKey, tokenId, issuedMs, untilMs }))) throw failure('API_KEY_TOKEN_REPLAYED', {})
     }
-    if (!needsDeveloperAuth || !usesWallets(rule)) return
+    if (!needsDeveloperAuth || !(usesWallets(rule) || isOrder(asked))) return
     const shown = readHeader(context, 'x-developer-auth')
     if (shown === null || shown === '') throw failure('DEVELOPER_AUTH_REQUIRED', {})
     const request = { uri: uriOf(context, method), raw: readRawRequest(context) }

@@ -3,8 +3,8 @@
  * places of their own when the daemon has more work than it can finish, and no rate of their API key holds them up. What
  * the caller says here is held to: an action of another family, or one that may do more, is refused.
  */
-import type { DescMessage, DescMethod, MessageShape } from '@bufbuild/protobuf'
-import { SessionKeyService, type SignActionRequest } from '../../gen/countersign/v1/session_key_pb.ts'
+import { type DescMessage, type DescMethod, isMessage, type Message, type MessageShape } from '@bufbuild/protobuf'
+import { SessionKeyService, type SignActionRequest, SignActionRequestSchema } from '../../gen/countersign/v1/session_key_pb.ts'
 
 const CANCELS: ReadonlySet<string> = new Set(['cancel_order', 'cancel_all'])
 const { signAction } = SessionKeyService.method
@@ -14,3 +14,7 @@ export const isUrgentRequest = (desc: DescMethod, request: MessageShape<DescMess
   const { family, reduceOnly } = request as SignActionRequest
   return reduceOnly || CANCELS.has(family)
 }
+
+/** An action that is no cancel: an order that only reduces a position moves money all the same. */
+export const isOrder = (request: Message): boolean =>
+  isMessage(request, SignActionRequestSchema) && !CANCELS.has(request.family)

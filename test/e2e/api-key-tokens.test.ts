@@ -166,6 +166,14 @@ describe('a second signature by the project', () => {
     expect((await ask({ 'x-developer-auth': await secondFactor(body, walletKey()) })).reason).toBe('DEVELOPER_AUTH_INVALID')
     expect((await callWeb(daemon, 'WalletService/GetWallet', { wallet }, bearer(secret))).reason).toBe('')
     expect((await callWeb(daemon, SIGN, body, bearer(plain.secret))).reason).toBe('')
+    // An order, also one that is said to reduce a position only, but no cancel: that stops something.
+    const bot = await newKey(admin, [{ name: 'session:sign' }], { developerAuthRequired: true })
+    const act = async (family: string, reduceOnly: boolean) => {
+      const action = { sessionKeyId: `ses_${'0'.repeat(32)}`, family, actionJson: '{}', reduceOnly }
+      return (await callWeb(daemon, 'SessionKeyService/SignAction', action, bearer(bot.secret))).reason
+    }
+    expect([await act('order', false), await act('order', true)]).toEqual(['DEVELOPER_AUTH_REQUIRED', 'DEVELOPER_AUTH_REQUIRED'])
+    expect(await act('cancel_order', false)).toBe('SESSION_KEY_NOT_FOUND')
   })
 
   it('is asked of every key of a project that asks for it', async () => {
