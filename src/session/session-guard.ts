@@ -27,6 +27,12 @@ const documentsOf = ({ profile }: LoadedProfile): readonly Document[] =>
     }),
   )
 
+/** The family of an action whose headers are a signed text (EIP-191): such a text logs in, and nothing tells it from others. */
+const familyOfTexts = ({ profile }: LoadedProfile): string | undefined =>
+  Object.values(profile.actions).find(({ flow }) =>
+    (profile.flows[flow]?.sign ?? []).some(({ scheme, by }) => scheme === 'eip191' && by === 'session'),
+  )?.family
+
 /** Keys that ask for it, by wallet; looked up again only after a session key was written. */
 const kept = new OfStore(() => ({ writes: -1, of: new Map<string, readonly SessionKey[]>() }))
 
@@ -46,7 +52,7 @@ const askingKeys = (reader: Reader, { walletId }: Wallet, nowMs: number): readon
 
 /**
  * Answers what throws SESSION_REQUIRED for a wallet's signature of an action that its session key is there for; a digest
- * may be any action, so it is refused as well.
+ * may be any action, so it is refused as well, and a message where actions are sent under signed texts.
  */
 export const sessionGuard =
   (profiles: () => Profiles, nowMs: () => number) =>
@@ -57,11 +63,15 @@ export const sessionGuard =
       if (atMs > endOf(key)) continue
       const { sessionKeyId } = key
       if (facts.operation === 'digest') throw failure('SESSION_REQUIRED', { sessionKeyId, family: 'digest' })
-      const { typedData } = facts
+      const { typedData, operation } = facts
+      if (typedData === undefined && operation !== 'message') continue
+      const loaded = profiles().get(key.profile)
+      const texts = operation === 'message' ? familyOfTexts(loaded) : undefined
+      if (texts !== undefined) throw failure('SESSION_REQUIRED', { sessionKeyId, family: texts })
       if (typedData === undefined) continue
       const isSame = ({ domainName, primaryType }: Document): boolean =>
         domainName === typedData.domainName && primaryType === typedData.primaryType
-      const found = documentsOf(profiles().get(key.profile)).find(isSame)
+      const found = documentsOf(loaded).find(isSame)
       if (found !== undefined) throw failure('SESSION_REQUIRED', { sessionKeyId, family: found.family })
     }
   }

@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
 import type { SessionKeyId } from '../../src/domain/ids.ts'
 import { builtInProfiles } from '../../src/payload/profile/built-in-profiles.ts'
+import { describeMessage } from '../../src/payload/examine.ts'
 import type { SigningFacts } from '../../src/payload/facts.ts'
 import { sessionGuard } from '../../src/session/session-guard.ts'
 import { toStoredTerms } from '../../src/session/terms.ts'
@@ -44,6 +45,24 @@ const keyOf = (wallet: Wallet, n: number, changes: { readonly expireMs?: number;
 })
 
 const AGENT = { operation: 'typed-data', typedData: { primaryType: 'Agent', domainName: 'Exchange' } } as unknown as SigningFacts
+
+describe('a venue whose requests a signed text sends', () => {
+  it.each([
+    ['derive', 'SESSION_REQUIRED'],
+    ['hyperliquid', 'signed'],
+  ])('%s: a message is %s', async (profile, outcome) => {
+    const vault = await makeVault()
+    const wallet = await vault.commit((tx) => {
+      const made = insertWallet(tx, newWallet())
+      insertSessionKey(tx, { ...keyOf(made, 0, { requireSession: true }), profile })
+      return made
+    })
+    const message = describeMessage(Buffer.from('1780000000000'))
+    const ask = () => sessionGuard(builtInProfiles, () => NOW)(vault.read, wallet, message)
+    if (outcome === 'signed') ask()
+    else expect(await reasonOf(ask)).toBe(outcome)
+  })
+})
 
 describe('a wallet with a key that asks for it', () => {
   it.each([

@@ -352,7 +352,8 @@ export type CreateSessionKeyRequest = Message<"countersign.v1.CreateSessionKeyRe
 
   /**
    * The public half of a key that the client holds: 33 bytes compressed, or 32 for Ed25519. Empty: the daemon makes
-   * the key.
+   * the key. Nothing here holds such a key to its scope and limits. Where the venue does not hold it to its scope either
+   * (it has no scopes, or one for several families), it takes the permission `session:unrestricted`.
    *
    * @generated from field: bytes session_public_key = 7;
    */
@@ -380,7 +381,8 @@ export type CreateSessionKeyRequest = Message<"countersign.v1.CreateSessionKeyRe
   requestId: string;
 
   /**
-   * While this key is active its wallet signs no action of this profile itself (SESSION_REQUIRED), so that flows do not mix.
+   * While this key is active its wallet signs no action of this profile itself (SESSION_REQUIRED), so that flows do not mix:
+   * no typed data of them, no digest, and where actions are sent under a signed text (Derive) no message.
    *
    * @generated from field: bool require_session = 11;
    */

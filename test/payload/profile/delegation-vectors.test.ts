@@ -138,5 +138,7 @@ describe('ERC-7710, known answers', () => {
 
   it('is never without an end', () => {
     expect(() => profile.parseParameters(bytes({}))).toThrow('timestampEnforcer: is missing')
+    const lenient = { timestampEnforcer: `0x${'11'.repeat(20)}` }
+    expect(() => profile.parseParameters(bytes(lenient))).toThrow('timestampEnforcer: is none of 0x1046bb45')
   })
 })

@@ -10,6 +10,7 @@ import type { Shape } from '../shape.ts'
 
 const ADDRESS: Shape = { kind: 'address', write: 'checksum' }
 const MANAGER = '0xdb9B1e94B5b69Df7e401DDbedE43491141047dB3'
+const TIMESTAMP_ENFORCER = '0x1046bb45C8d673d4ea75321280DB34899413c069'
 const ROOT_AUTHORITY = `0x${'ff'.repeat(32)}`
 
 /** Not before: zero. Not after: when the key ends, in seconds. */
@@ -49,7 +50,8 @@ export const ERC7710: Profile = {
   },
   sessionKey: { curve: 'secp256k1', publicForm: 'address' },
   params: {
-    timestampEnforcer: ADDRESS,
+    // The framework's own, at this address on every chain: any other contract might let a delegation go on for ever.
+    timestampEnforcer: { kind: 'word', of: [TIMESTAMP_ENFORCER] },
     limitedCalls: {
       optional: {
         kind: 'object',
