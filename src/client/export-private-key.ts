@@ -13,7 +13,7 @@ import { KIND_X25519, openShareOf } from '../engine/sealing/share-envelope.ts'
 import { KeyType } from '../../gen/countersign/v1/common_pb.ts'
 import type { ExportPrivateKeyResponse, SealedShare, Wallet } from '../../gen/countersign/v1/wallet_pb.ts'
 import type { CountersignClient } from './countersign-client.ts'
-import { publicKeyOf, walletIdOf } from './wallet-key.ts'
+import { isOneKey, publicKeyOf, walletIdOf } from './wallet-key.ts'
 import { newConsent, parsePin, type WalletSecret } from './wallet-secret.ts'
 
 /** An X25519 key pair that a private key is sealed to. The secret is the caller's to wipe. */
@@ -61,13 +61,29 @@ export const exportPrivateKey = async (client: CountersignClient, options: Expor
   const { wallet } = await client.wallets.getWallet({ wallet: options.wallet })
   if (wallet === undefined) throw new ExportMismatch('no wallet in the answer')
   if (options.address !== undefined && wallet.address !== options.address) throw new ExportMismatch('another address')
+  if (!isOneKey(wallet)) throw new ExportMismatch("the address is not the public key's")
   const key = await keyOf(wallet)
   const { consent } = options
   const exportKey = 'exportKey' in consent ? consent.exportKey : createExportKey()
+  try {
+    const answer = await ask(client, options, { key, partyId, exportKey })
+    return { wallet, privateKey: openKey(key, partyId, exportKey, answer) }
+  } finally {
+    if (!('exportKey' in consent)) exportKey.secret.fill(0)
+  }
+}
+
+type Asking = { readonly key: WalletKey; readonly partyId: Uint8Array; readonly exportKey: ExportKey }
+
+const ask = async (
+  client: CountersignClient,
+  { consent, requestId = '' }: ExportOptions,
+  { key, partyId, exportKey }: Asking,
+): Promise<ExportPrivateKeyResponse> => {
   const once = newConsent()
   const recipient = { kind: KIND_X25519, key: exportKey.publicKey } as const
-  const answer = await client.wallets.exportPrivateKey({
-    wallet: wallet.walletId,
+  return client.wallets.exportPrivateKey({
+    wallet: key.walletRef,
     walletEpoch: key.wEpoch,
     exportKey: { case: 'x25519', value: exportKey.publicKey },
     expireTime: { seconds: BigInt(Math.floor(once.expireMs / 1_000)), nanos: (once.expireMs % 1_000) * 1_000_000 },
@@ -76,18 +92,14 @@ export const exportPrivateKey = async (client: CountersignClient, options: Expor
       'approvalId' in consent
         ? { case: 'approvalId', value: consent.approvalId }
         : { case: 'walletSecret', value: await signed(consent.walletSecret, { ...key, ...once, partyId, recipient }) },
-    requestId: options.requestId ?? '',
+    requestId,
   })
-  try {
-    return { wallet, privateKey: openKey(key, partyId, exportKey, answer) }
-  } finally {
-    if (!('exportKey' in consent)) exportKey.secret.fill(0)
-  }
 }
 
 type WalletKey = {
   readonly alg: Alg
   readonly group: Group
+  readonly walletRef: string
   readonly walletId: Uint8Array
   readonly wEpoch: number
   /** As the parties encode it. */
@@ -100,7 +112,7 @@ const keyOf = async (wallet: Wallet): Promise<WalletKey> => {
   const point = publicKeyOf(wallet)
   const group = groupOf(alg)
   if (!group.isPoint(point)) throw new ExportMismatch('the public key is no point')
-  return { alg, group, walletId: walletIdOf(wallet), wEpoch: wallet.walletEpoch, publicKey: point }
+  return { alg, group, walletRef: wallet.walletId, walletId: walletIdOf(wallet), wEpoch: wallet.walletEpoch, publicKey: point }
 }
 
 const signed = async ({ publicKey, sign }: WalletSecret, asked: Parameters<typeof exportStatement>[0]) => ({
@@ -108,14 +120,19 @@ const signed = async ({ publicKey, sign }: WalletSecret, asked: Parameters<typeo
   signature: await sign(exportStatement(asked)),
 })
 
+/** Nothing is the scalar of zero's point, which there is not. */
+const isScalarOf = (group: Group, scalar: Uint8Array, point: Uint8Array): boolean => {
+  const isScalar = scalar.some((byte) => byte !== 0) && group.isCanonicalScalar(scalar)
+  return isScalar && equalBytes(group.mulBase(scalar), point)
+}
+
 /** Opens one part: what is inside must be the share of the point beside it. The caller wipes it. */
 const openPart = (key: WalletKey, role: Role, exportKey: ExportKey, part: SealedShare | undefined): Uint8Array => {
   const opener = { kind: KIND_X25519, secret: exportKey.secret } as const
   const sealing = { purpose: 'export', aad: exportAad(key, role) } as const
   const share = part && openShareOf(opener, sealing, plainBytes(part.envelope))
   if (share === undefined) throw new ExportMismatch('a share does not open')
-  const isItsPoint = key.group.isCanonicalScalar(share) && equalBytes(key.group.mulBase(share), plainBytes(part!.publicShare))
-  if (isItsPoint) return share
+  if (isScalarOf(key.group, share, plainBytes(part!.publicShare))) return share
   share.fill(0)
   throw new ExportMismatch('a share is not the one its party says')
 }
@@ -136,7 +153,7 @@ const openKey = (
     const [first, second] = parts as [Uint8Array, Uint8Array]
     const sum = group.scalarAdd(first, second)
     parts.push(sum)
-    if (!equalBytes(group.mulBase(sum), publicKey)) throw new ExportMismatch("the shares do not add up to the wallet's key")
+    if (!isScalarOf(group, sum, publicKey)) throw new ExportMismatch("the shares do not add up to the wallet's key")
     return alg === ALG_ED25519 ? sum.slice() : sum.toReversed()
   } finally {
     for (const part of parts) part.fill(0)

@@ -14,6 +14,8 @@ import { KeyType } from '../../gen/countersign/v1/common_pb.ts'
 import { type ImportKey as WireImportKey, OwnerType, type Wallet } from '../../gen/countersign/v1/wallet_pb.ts'
 import type { CountersignClient } from './countersign-client.ts'
 import { ImportRefused, splitKey } from './split-key.ts'
+import { verifyWalletOwner } from './verify-wallet-owner.ts'
+import { isOfKey } from './wallet-key.ts'
 import { parsePin, proveWalletSecret, type WalletSecret } from './wallet-secret.ts'
 
 /** secp256k1: the key as wallets have it, 32 bytes big-endian. Ed25519: the seed, or a scalar of 32 bytes little-endian. */
@@ -33,8 +35,15 @@ export type ImportOptions = {
   readonly cosignerId: string
   /** Present: the wallet is the end user's, and this their first wallet secret or one in the cosigner's register. */
   readonly walletSecret?: WalletSecret
+  /** All that may speak for the user at the cosigner, as SubjectPublicKeyInfo in DER; left out, `walletSecret` alone. */
+  readonly ownerSecrets?: readonly Uint8Array[]
   readonly endUserOwned?: boolean
   readonly requestId?: string
+}
+
+/** The answer names another wallet than the key's. What the cosigner has of the key is not what was asked for. */
+export class ImportMismatch extends Error {
+  override readonly name = 'ImportMismatch'
 }
 
 const EXPIRE_MS = 600_000
@@ -42,7 +51,9 @@ const EXPIRE_MS = 600_000
 /**
  * Splits the key, has both parties take their halves in, and answers the wallet, whose shares were changed since.
  * @throws CountersignError as GetImportKeys and ImportPrivateKey are refused; ImportRefused, before anything was sent: the
- *   import key is not the pinned cosigner's, or the key is out of range; TypeError without a pinned cosigner.
+ *   import key is not the pinned cosigner's, or the key is out of range; TypeError without a pinned cosigner. Once it was sent:
+ *   ImportMismatch; OwnerMismatch where a wallet secret was given and the pinned cosigner does not say that it, and nobody
+ *   else's, speaks for the wallet: what the key holds is to be moved.
  */
 export const importPrivateKey = async (client: CountersignClient, options: ImportOptions): Promise<Wallet> => {
   const cosignerId = parsePin(options.cosignerId)
@@ -63,7 +74,7 @@ export const importPrivateKey = async (client: CountersignClient, options: Impor
     scalar.fill(0)
   }
   const { opening } = split
-  const { wallet } = await client.wallets.importPrivateKey({
+  const answer = await client.wallets.importPrivateKey({
     userId,
     keyType: alg === ALG_ED25519 ? KeyType.ED25519 : KeyType.SECP256K1,
     ownerType: isEndUsers ? OwnerType.END_USER : OwnerType.PROJECT,
@@ -79,7 +90,9 @@ export const importPrivateKey = async (client: CountersignClient, options: Impor
     ...(walletSecret && { walletSecret: await proveWalletSecret({ ...options }, walletSecret) }),
     requestId: options.requestId ?? '',
   })
-  if (wallet === undefined) throw new ImportRefused('no wallet in the answer')
+  const { wallet } = answer
+  if (wallet === undefined || !isOfKey(wallet, opening.publicKey)) throw new ImportMismatch('the wallet is of another key')
+  if (walletSecret !== undefined) verifyWalletOwner(answer, options, options.ownerSecrets ?? [walletSecret.publicKey])
   return wallet
 }
 

@@ -7,7 +7,7 @@ import { equalBytes, plainBytes } from '../engine/hash/encoding.ts'
 import { partyIdOf } from '../engine/sealing/import-key.ts'
 import { secretIdOf, walletOwnerStatement } from '../engine/sealing/owner-consent.ts'
 import type { OwnerStatement, Wallet } from '../../gen/countersign/v1/wallet_pb.ts'
-import { publicKeyOf, walletIdOf } from './wallet-key.ts'
+import { isOneKey, publicKeyOf, walletIdOf } from './wallet-key.ts'
 import { parsePin, type RegisterEntry } from './wallet-secret.ts'
 
 /** The register is not what the user made it, or it is not the pinned cosigner that says so. */
@@ -30,6 +30,7 @@ export const verifyWalletOwner = (
   const partyId = parsePin(entry.cosignerId)
   const { wallet, ownerStatement: said } = answer
   if (wallet === undefined || said === undefined) throw new OwnerMismatch('the cosigner said nothing of the owner')
+  if (!isOneKey(wallet)) throw new OwnerMismatch("the address is not the public key's")
   const identityKey = plainBytes(said.identityKey)
   if (identityKey.length !== 32 || !equalBytes(partyIdOf(identityKey), partyId)) {
     throw new OwnerMismatch('it is not the pinned cosigner that says so')

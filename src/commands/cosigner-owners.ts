@@ -8,7 +8,7 @@ import { dataDirPaths, loadConfig, type Flags } from '../config/load-config.ts'
 import { parseProjectId, parseUserId, parseWalletId, walletIdToBytes } from '../domain/ids.ts'
 import { isWalletSecret } from '../engine/sealing/owner-consent.ts'
 import { isRecipient, KIND_RSA, KIND_X25519, type Recipient } from '../engine/sealing/share-envelope.ts'
-import { bindSecret, digestOfKey, removeSecret, SECRET_WAIT_MS } from '../party/owner-desk.ts'
+import { bindSecret, digestOfKey, exportsFromMs, removeSecret, SECRET_WAIT_MS } from '../party/owner-desk.ts'
 import { partyIdOf } from '../party/party-id.ts'
 import { appendAudit } from '../vault/audit-chain.ts'
 import { addApproval } from '../vault/consents.ts'
@@ -126,7 +126,7 @@ export const listWalletSecrets = (options: OwnerOptions, flags: Flags, terminal:
       Buffer.from(publicKey).toString('base64'),
       boundBy,
       new Date(bindMs).toISOString(),
-      new Date(bindMs + SECRET_WAIT_MS).toISOString(),
+      new Date(exportsFromMs({ boundBy, bindMs }, 'dkg')).toISOString(),
     ])
     if (rows.length === 0) return terminal.print('the cosigner has no wallet secret of this user')
     terminal.print(formatTable(['PUBLIC KEY', 'BOUND BY', 'BOUND', 'EXPORTS FROM'], rows))

@@ -148,9 +148,9 @@ export const createCosignerStore = (
       if (desk === undefined) throw benign('import_refused', 'nothing is imported')
       desk.admitImport(importId, owner)
     },
-    authorizeExport: async (asked) => {
+    authorizeExport: async (asked, origin) => {
       if (desk === undefined) throw benign('policy_denied', 'nothing is exported')
-      await desk.authorizeExport(asked)
+      await desk.authorizeExport(asked, origin)
     },
     mayRefresh: (walletId) => findAnyFreeze(vault.read, fencesOfWallet(walletId)) === undefined,
     admits: ({ payload }) => {

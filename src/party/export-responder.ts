@@ -35,7 +35,7 @@ export class ExportResponder {
     try {
       const exported = await loadForExport(store, asked)
       try {
-        await store.authorizeExport(asked)
+        await store.authorizeExport(asked, exported.origin)
         return answerOf(asked, exported, entropy)
       } finally {
         exported.share.fill(0)

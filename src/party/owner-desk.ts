@@ -10,6 +10,7 @@ import { isReservedUserId, parseProjectId, parseUserId, type ProjectId, walletId
 import type { ExportRequest } from '../engine/dkls23/export.ts'
 import { benign } from '../engine/dkls23/fault.ts'
 import { type ImportOwner, OWNER_END_USER, type PendingImport } from '../engine/dkls23/import.ts'
+import type { WalletRecord } from '../engine/dkls23/records.ts'
 import { IMPORT_KEY_MAX_MS } from '../engine/sealing/import-key.ts'
 import {
   CONSENT_MAX_MS,
@@ -32,9 +33,11 @@ import {
   insertWalletOwner,
   listOwnerSecrets,
   OWNER_SECRETS_MAX,
+  NOBODY,
   ownsWallets,
   type BoundBy,
   type Owner,
+  type OwnerSecret,
 } from '../vault/owner-register.ts'
 import type { Reader, Tx } from '../vault/store.ts'
 import { useImport, walletOfImport } from '../vault/used-imports.ts'
@@ -44,6 +47,14 @@ import { hexOf } from './presignature-map.ts'
 
 /** A secret bound later than this ago does not export yet: who owns the account can notice it meanwhile. */
 export const SECRET_WAIT_MS = 86_400_000
+
+/**
+ * Since when a secret exports. The first, bound before an address was known, does at once: who was not who they said is
+ * found out by the cosigner's word before anything is put on the wallet. An imported key may be worth something already,
+ * so there it waits as well.
+ */
+export const exportsFromMs = ({ boundBy, bindMs }: Pick<OwnerSecret, 'boundBy' | 'bindMs'>, origin: WalletRecord['origin']): number =>
+  boundBy === 'first_wallet' && origin !== 'import' ? bindMs : bindMs + SECRET_WAIT_MS
 
 /** A wallet that is being made, and the first secret of its owner where there is none yet. */
 export type WalletClaim = Owner & {
@@ -95,8 +106,9 @@ export class OwnerDesk {
   async claimWallet(claim: WalletClaim): Promise<void> {
     const timeMs = this.#nowMs()
     const { vault, alert } = this.#needs
+    const { walletId, project, userId } = claim
+    requireNames(claim)
     await vault.commit((tx) => {
-      const { walletId, project, userId } = claim
       const held = getWalletOwner(tx, walletId)
       const isSame = held?.project === project && held.userId === userId
       if (held !== undefined && !isSame) throw refused('the wallet has another owner')
@@ -126,10 +138,15 @@ export class OwnerDesk {
         throw refused('no wallet secret of this user signed it')
       }
       // The same order again, by whom the answer did not reach.
-      const isThere = getOwnerSecret(tx, order, secretIdOf(order.publicKey)) !== undefined
-      if (isThere === (order.change === 'bind')) return
+      const held = getOwnerSecret(tx, order, secretIdOf(order.publicKey))
+      if ((held !== undefined) === (order.change === 'bind')) return
+      // Else the day that a new one waits is nobody's to use who would end it.
+      const isYoung = signer.boundBy !== 'first_wallet' && signer.bindMs + SECRET_WAIT_MS > timeMs
+      if (held !== undefined && isYoung && held.bindMs < signer.bindMs) {
+        throw refused('a wallet secret that is younger than a day takes out no older one')
+      }
       if (!this.#isTimely(order.expireMs)) throw refused('it has expired, or is good for more than five minutes')
-      if (!spendConsent(tx, order.nonce, order.expireMs, timeMs)) throw refused('its nonce was used before')
+      if (!spendConsent(tx, order.nonce, order.expireMs)) throw refused('its nonce was used before')
       if (order.change === 'bind') bindSecret(tx, order, order.publicKey, 'wallet_secret', timeMs)
       else removeSecret(tx, order, order.publicKey, { kind: 'end_user', timeMs })
     })
@@ -140,7 +157,7 @@ export class OwnerDesk {
    * Allows the export of one share, and uses up what allowed it, durably, before it resolves.
    * @throws ProtocolFault class A policy_denied; its text is for this party's operator alone.
    */
-  async authorizeExport(asked: ExportRequest): Promise<void> {
+  async authorizeExport(asked: ExportRequest, origin: WalletRecord['origin']): Promise<void> {
     const { vault, allowExport } = this.#needs
     if (!allowExport) throw denied('export is not switched on at the cosigner')
     if (!this.#isTimely(asked.expireMs)) throw denied('the consent has expired, or is good for more than five minutes')
@@ -148,7 +165,7 @@ export class OwnerDesk {
     await vault.commit((tx) => {
       const owner = getWalletOwner(tx, asked.walletId)
       requireExportable(tx, asked, owner)
-      const by = asked.consent.kind === 'operator' ? this.#byOperator(tx, asked, timeMs) : this.#byOwner(tx, asked, timeMs)
+      const by = asked.consent.kind === 'operator' ? this.#byOperator(tx, asked, timeMs) : this.#byOwner(tx, asked, origin, timeMs)
       appendAudit(tx, exportEvent(asked, owner, by, timeMs))
     })
   }
@@ -162,8 +179,8 @@ export class OwnerDesk {
     if (!allowImport) throw notTaken('import is not switched on at the cosigner')
     const leftMs = owner.expireMs - this.#nowMs()
     if (!(leftMs > 0 && leftMs <= IMPORT_KEY_MAX_MS)) throw notTaken('it has expired, or is good for more than an hour')
-    const [project, userId] = [parseProjectId(owner.project), parseUserId(owner.userId)]
-    if (project === undefined || userId === undefined || isReservedUserId(userId)) throw notTaken('whose it is to be')
+    const project = parseProjectId(owner.project)
+    if (project === undefined || !isUser(owner.userId)) throw notTaken('whose it is to be')
     if (walletOfImport(vault.read, importId) !== undefined) throw notTaken('its id was used before')
     if (findAnyFreeze(vault.read, [{ scope: 'all', id: '' }, { scope: 'project', id: project }])) throw notTaken('frozen')
   }
@@ -175,7 +192,9 @@ export class OwnerDesk {
     for (const { walletId } of records) {
       if (!useImport(tx, importId, walletId)) throw notTaken('its id was used before')
       const { project, userId } = owner
-      if (owner.ownerType === OWNER_END_USER) insertWalletOwner(tx, { walletId, project, userId, createMs: timeMs })
+      // The project's is so for good: what its holder sealed, no daemon claims for somebody else.
+      const ownerId = owner.ownerType === OWNER_END_USER ? userId : NOBODY
+      insertWalletOwner(tx, { walletId, project, userId: ownerId, createMs: timeMs })
       const subject = { type: 'wallet', id: walletIdFromBytes(walletId) }
       appendAudit(tx, ownerEvent('wallet.imported', { project, userId }, subject, timeMs))
     }
@@ -191,16 +210,18 @@ export class OwnerDesk {
     bindSecret(tx, claim, publicKey, 'first_wallet', timeMs)
   }
 
-  #byOwner(tx: Tx, asked: ExportRequest, timeMs: number): AuditEvent['actor'] {
+  #byOwner(tx: Tx, asked: ExportRequest, origin: WalletRecord['origin'], timeMs: number): AuditEvent['actor'] {
     const { consent } = asked
     const owner = getWalletOwner(tx, asked.walletId)
-    if (consent.kind !== 'wallet_secret' || owner === undefined) throw denied('no end user owns this wallet')
+    if (consent.kind !== 'wallet_secret' || owner === undefined || owner.userId === NOBODY) {
+      throw denied('no end user owns this wallet')
+    }
     const secret = getOwnerSecret(tx, owner, consent.secretId)
     if (secret === undefined) throw denied('the wallet secret is not in the register')
-    if (secret.bindMs + SECRET_WAIT_MS > timeMs) throw denied('the wallet secret is younger than a day')
+    if (exportsFromMs(secret, origin) > timeMs) throw denied('the wallet secret is younger than a day')
     const signed = exportStatement({ ...asked, partyId: this.#needs.partyId })
     if (!isSignedBy(secret.publicKey, signed, consent.signature)) throw denied('the signature of the consent')
-    if (!spendConsent(tx, asked.nonce, asked.expireMs, timeMs)) throw denied('the nonce was used before')
+    if (!spendConsent(tx, asked.nonce, asked.expireMs)) throw denied('the nonce was used before')
     return { kind: 'end_user', id: `${owner.project}/${owner.userId}` }
   }
 
@@ -214,7 +235,7 @@ export class OwnerDesk {
       throw denied('the approval is for another wallet or key')
     }
     if (approval.expireMs <= timeMs) throw denied('the approval has expired')
-    if (!spendConsent(tx, asked.nonce, asked.expireMs, timeMs)) throw denied('the nonce was used before')
+    if (!spendConsent(tx, asked.nonce, asked.expireMs)) throw denied('the nonce was used before')
     return { kind: 'operator', id: hexOf(consent.approvalId) }
   }
 
@@ -228,6 +249,13 @@ export class OwnerDesk {
   }
 }
 
+const isUser = (userId: string): boolean => parseUserId(userId) !== undefined && !isReservedUserId(userId)
+
+/** Refuses with WALLET_SECRET_REFUSED names that no project and no user has. */
+const requireNames = ({ project, userId }: Owner): void => {
+  if (parseProjectId(project) === undefined || !isUser(userId)) throw refused('whose it is to be')
+}
+
 /** Refuses with WALLET_SECRET_REFUSED: not a key on P-256, there already, or no room for it. */
 export const bindSecret = (tx: Tx, owner: Owner, publicKey: Uint8Array, boundBy: BoundBy, timeMs: number): void => {
   const { project, userId } = owner
@@ -238,7 +266,7 @@ export const bindSecret = (tx: Tx, owner: Owner, publicKey: Uint8Array, boundBy:
   if (held.length >= OWNER_SECRETS_MAX) throw refused(`a user has at most ${OWNER_SECRETS_MAX} wallet secrets`)
   insertOwnerSecret(tx, { project, userId, secretId, publicKey, boundBy, bindMs: timeMs })
   const actor = boundBy === 'operator' ? { kind: 'operator', id: '' } as const : endUser(owner)
-  const details = { boundBy, exportsAfter: new Date(timeMs + SECRET_WAIT_MS).toISOString() }
+  const details = { boundBy, exportsAfter: new Date(exportsFromMs({ boundBy, bindMs: timeMs }, 'dkg')).toISOString() }
   appendAudit(tx, { ...ownerEvent('wallet_secret.bound', owner, secretSubject(secretId), timeMs), actor, details })
 }
 

@@ -80,7 +80,7 @@ export type CosignerStore = PartyStore & {
    * Asks the cosigner's own register and operator whether this share may leave, and uses up what allowed it.
    * @throws ProtocolFault class A policy_denied.
    */
-  readonly authorizeExport: (asked: ExportRequest) => Promise<void>
+  readonly authorizeExport: (asked: ExportRequest, origin: WalletRecord['origin']) => Promise<void>
   readonly findReply: (walletId: Uint8Array, reqId: Uint8Array) => StoredReply | undefined
   /**
    * Asks the cosigner's own fences and rules inside the transaction that records the intent.

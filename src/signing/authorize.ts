@@ -7,6 +7,7 @@ import type { Permission, PermissionGrant } from '../policy/permissions.ts'
 import { getApiKey, requireLive } from '../vault/api-keys.ts'
 import { requireWalletSecret } from '../vault/wallet-secrets.ts'
 import type { Reader } from '../vault/store.ts'
+import { requireNotEnded } from '../vault/user-sessions.ts'
 import type { GrantCache } from './grant-cache.ts'
 import type { RateLimiter } from './rate-limiter.ts'
 
@@ -36,7 +37,7 @@ export const grantsOfCaller = (reader: Reader, needs: AuthorizeNeeds, call: Call
 
 /**
  * As `grantsOfCaller`, for a decision that is recorded: refuses with API_KEY_EXPIRED a key whose time is over, too, and as
- * `requireWalletSecret` does what an end user signed with a wallet secret that is gone.
+ * `requireWalletSecret` does what an end user signed with a wallet secret that is gone, or asked for before they signed out.
  */
 export const liveGrantsOf = (
   reader: Reader,
@@ -45,7 +46,8 @@ export const liveGrantsOf = (
   nowMs: number,
 ): readonly PermissionGrant[] => {
   if (caller.kind === 'end_user') {
-    const { projectId: project, userId, walletSecret } = caller
+    const { projectId: project, userId, accessTokenId, walletSecret } = caller
+    requireNotEnded(reader, accessTokenId)
     if (walletSecret !== undefined) requireWalletSecret(reader, { project, userId }, walletSecret, nowMs)
     return OWNER_GRANTS
   }

@@ -10,7 +10,7 @@ import { isJsonNumber } from '../payload/json.ts'
 import type { DaemonVault } from '../vault/daemon-vault.ts'
 import type { Tx } from '../vault/store.ts'
 import { currentTokenKey, findTokenKey, listTokenKeys, openTokenKey } from '../vault/token-keys.ts'
-import { getSession, type UserSession } from '../vault/user-sessions.ts'
+import { getSession, sessionIdOf, type UserSession } from '../vault/user-sessions.ts'
 import { checkAudience, checkIssuer, checkTimes, JwtRefused, parseStrictJwt, type StrictJwt, textClaim } from './strict-jwt.ts'
 
 export const ACCESS_TOKEN_LIFE_MS = 1_800_000
@@ -52,8 +52,6 @@ export type AccessTokens = {
   /** The public keys, the next one's included. */
   readonly keySet: (nowMs: number) => KeySet
 }
-
-const sessionIdOf = (tokenId: string): string => tokenId.split('.', 1)[0] ?? ''
 
 const draftToken = (keyId: string, session: UserSession, nowMs: number): AccessTokenDraft => {
   const issued = Math.floor(nowMs / 1_000)

@@ -8,6 +8,7 @@ import type { SigningEngine } from '../party/signing-engine.ts'
 import { appendAudit } from '../vault/audit-chain.ts'
 import type { DaemonVault } from '../vault/daemon-vault.ts'
 import type { Tx } from '../vault/store.ts'
+import { requireNotEnded } from '../vault/user-sessions.ts'
 import {
   deleteWalletSecret,
   listWalletSecrets as listStored,
@@ -88,7 +89,7 @@ export const registerWalletSecret = async (
   call: Call,
   request: WalletSecretRequest,
 ): Promise<WalletSecretView> => {
-  const { projectId: project, userId } = endUserOf(call.caller)
+  const { projectId: project, userId, accessTokenId } = endUserOf(call.caller)
   const { spki } = requireP256Key(request.publicKey)
   const walletSecretId = request.walletSecretId === '' ? randomBytes(16).toString('hex') : request.walletSecretId
   checkValidUntil(request.validUntilMs, clock.nowMs())
@@ -97,6 +98,7 @@ export const registerWalletSecret = async (
   }
   return vault.commit((tx) => {
     const timeMs = Math.trunc(clock.nowMs())
+    requireNotEnded(tx, accessTokenId)
     checkValidUntil(request.validUntilMs, timeMs)
     const { validUntilMs } = request
     const gone = putWalletSecret(tx, { project, userId, walletSecretId, publicKey: spki, validUntilMs, createMs: timeMs })
@@ -126,7 +128,7 @@ export const revokeWalletSecret = async (
   call: Call,
   { walletSecretId, cosignerOrder }: { readonly walletSecretId: string; readonly cosignerOrder: CosignerOrder | undefined },
 ): Promise<WalletSecretView> => {
-  const { projectId: project, userId, walletSecret } = endUserOf(call.caller)
+  const { projectId: project, userId, accessTokenId, walletSecret } = endUserOf(call.caller)
   if (cosignerOrder !== undefined) {
     const held = listStored(vault.read, { project, userId }).find((one) => one.walletSecretId === walletSecretId)
     if (held === undefined) throw failure('WALLET_SECRET_NOT_FOUND', {})
@@ -135,6 +137,7 @@ export const revokeWalletSecret = async (
   return vault.commit((tx) => {
     const timeMs = Math.trunc(clock.nowMs())
     // What asks for this may have been taken back itself since it was shown.
+    requireNotEnded(tx, accessTokenId)
     if (walletSecret !== undefined) requireWalletSecret(tx, { project, userId }, walletSecret, timeMs)
     const secret = deleteWalletSecret(tx, { project, userId }, walletSecretId)
     record(tx, call, { kind: 'wallet_secret.revoked', secret, timeMs })

@@ -63,16 +63,9 @@ const moved = (tx: Tx, walletId: Uint8Array, leaves: Leaves, approval: string, t
     details: { approval },
   })
 
-/** How long a used nonce is remembered after its consent has expired: longer than any clock is put back. */
-const REMEMBER_MS = 86_400_000
-const FORGET_AT_ONCE = 8
-
-/** Uses a nonce up, for good once the transaction stands. Answers false when it was used before. */
-export const spendConsent = (tx: Tx, nonce: Uint8Array, expireMs: number, nowMs: number): boolean => {
-  tx.run(
-    'DELETE FROM spent_consents WHERE nonce IN (SELECT nonce FROM spent_consents WHERE expire_ms < ? LIMIT ?)',
-    nowMs - REMEMBER_MS,
-    FORGET_AT_ONCE,
-  )
-  return tx.run('INSERT OR IGNORE INTO spent_consents (nonce, expire_ms) VALUES (?, ?)', nonce, expireMs) === 1
-}
+/**
+ * Uses a nonce up, for good once the transaction stands: a clock that is put back brings none back. Answers false when it
+ * was used before.
+ */
+export const spendConsent = (tx: Tx, nonce: Uint8Array, expireMs: number): boolean =>
+  tx.run('INSERT OR IGNORE INTO spent_consents (nonce, expire_ms) VALUES (?, ?)', nonce, expireMs) === 1

@@ -12,8 +12,11 @@ import { u64 } from './tagged-encoding.ts'
 export type Owner = { readonly project: string; readonly userId: string }
 export type WalletOwner = Owner & { readonly walletId: Uint8Array; readonly createMs: number }
 
+/** Owns what a project imported: no user has this name, and no secret is bound for it. */
+export const NOBODY = ''
+
 /** How a secret came into the register. */
-export type BoundBy = 'first_wallet' | 'wallet_secret' | 'operator'
+export type BoundBy = 'first_wallet' | 'wallet_secret' | 'operator' | 'restore'
 export type OwnerSecret = Owner & {
   /** SHA-256 of `publicKey`. */
   readonly secretId: Uint8Array
@@ -153,7 +156,7 @@ export const rebindOwnerSecrets = (tx: Tx, timeMs: number): number => {
   const secrets = tx.all<SecretRow>('SELECT * FROM owner_secrets').map((row) => toSecret(tx, row))
   for (const secret of secrets) {
     deleteOwnerSecret(tx, secret, secret.secretId, timeMs)
-    insertOwnerSecret(tx, { ...secret, bindMs: timeMs })
+    insertOwnerSecret(tx, { ...secret, boundBy: 'restore', bindMs: timeMs })
   }
   return secrets.length
 }

@@ -17,7 +17,7 @@ CREATE TABLE owner_secrets (
   user_id TEXT NOT NULL,
   secret_id BLOB NOT NULL CHECK (length(secret_id) = 32),
   public_key BLOB NOT NULL,
-  bound_by TEXT NOT NULL CHECK (bound_by IN ('first_wallet', 'wallet_secret', 'operator')),
+  bound_by TEXT NOT NULL CHECK (bound_by IN ('first_wallet', 'wallet_secret', 'operator', 'restore')),
   bind_ms INTEGER NOT NULL,
   mac BLOB NOT NULL,
   PRIMARY KEY (project, user_id, secret_id)
@@ -35,5 +35,4 @@ CREATE TABLE spent_consents (
   nonce BLOB PRIMARY KEY CHECK (length(nonce) = 32),
   expire_ms INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX spent_consents_by_age ON spent_consents (expire_ms);
 `

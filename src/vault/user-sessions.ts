@@ -66,6 +66,15 @@ export const getSession = (reader: Reader, sessionId: string): UserSession | und
   return row && toSession(reader, row)
 }
 
+/** The session that an access token is of, by the token's `jti`. */
+export const sessionIdOf = (accessTokenId: string): string => accessTokenId.split('.', 1)[0] ?? ''
+
+/** In the transaction of what somebody does who showed the token: refuses with ACCESS_TOKEN_INVALID once they signed out. */
+export const requireNotEnded = (reader: Reader, accessTokenId: string): void => {
+  const session = getSession(reader, sessionIdOf(accessTokenId))
+  if (session !== undefined && session.state !== 'ACTIVE') throw failure('ACCESS_TOKEN_INVALID', {})
+}
+
 const write = (tx: Tx, row: Omit<Row, 'mac'>): UserSession => {
   const mac = rowMac(tx, 'user_sessions', macItems(row))
   tx.run(

@@ -15,6 +15,7 @@ import { decompress } from '../../src/engine/curve/secp256k1.ts'
 import { groupOf } from '../../src/engine/curve/group.ts'
 import { ALG_SECP256K1 } from '../../src/engine/dkls23/suite.ts'
 import { KIND_X25519 } from '../../src/engine/sealing/share-envelope.ts'
+import { evmAddressOfPublicKey, formatEvmAddress } from '../../src/payload/address.ts'
 import { DAY_MS, type Device, newDevice, ownedWallets, PARTY_C, PARTY_S } from '../party/owned-wallets.ts'
 
 type Answer = { -readonly [K in keyof ExportPrivateKeyResponse]: ExportPrivateKeyResponse[K] }
@@ -27,6 +28,8 @@ beforeEach(async () => {
   device = newDevice()
 })
 
+const addressOf = (publicKey: Uint8Array): string => formatEvmAddress(evmAddressOfPublicKey(decompress(publicKey)))
+
 /** A daemon over the scene's parties that bends what it answers. */
 const daemonOf = async (bend: (answer: Answer, asked: ExportPrivateKeyRequest) => void = () => {}, shows?: Partial<{ publicKey: string }>) => {
   const wallet = await scene.create('anna', device)
@@ -36,7 +39,7 @@ const daemonOf = async (bend: (answer: Answer, asked: ExportPrivateKeyRequest) =
     walletId: walletIdFromBytes(walletId),
     keyType: KeyType.SECP256K1,
     publicKey: Buffer.from(decompress(publicKey)).toString('hex'),
-    address: '0x1',
+    address: addressOf(publicKey),
     ...shows,
   })
   const wallets = {
@@ -56,7 +59,7 @@ const daemonOf = async (bend: (answer: Answer, asked: ExportPrivateKeyRequest) =
     },
   }
   const client = { wallets } as unknown as CountersignClient
-  const take = (cosignerId = PIN, address = '0x1') =>
+  const take = (cosignerId = PIN, address = addressOf(publicKey)) =>
     exportPrivateKey(client, { wallet: 'anna', cosignerId, address, consent: { walletSecret: device } })
   return { take, publicKey }
 }

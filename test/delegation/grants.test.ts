@@ -1,20 +1,23 @@
 /** Giving and taking back grants, over a real vault. */
-import { randomUUID } from 'node:crypto'
+import { generateKeyPairSync, randomUUID } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
 import { endExpiredGrants, type GrantEnded } from '../../src/delegation/end-grants.ts'
 import { createGrant, getGrant, type GrantNeeds, listGrants, type NewGrantRequest, revokeGrant } from '../../src/delegation/grants.ts'
 import { type Call, type Caller, endUserPrincipal } from '../../src/domain/call.ts'
 import { parseProjectId, parseRequestId, parseUserId, type ProjectId } from '../../src/domain/ids.ts'
-import { StageTimes } from '../../src/domain/stages.ts'
 import { Fences } from '../../src/signing/fences.ts'
 import { GrantCache } from '../../src/signing/grant-cache.ts'
 import { RateLimiter } from '../../src/signing/rate-limiter.ts'
+import { registerWalletSecret } from '../../src/user/wallet-secrets.ts'
 import { createApiKey } from '../../src/vault/api-keys.ts'
 import { listAudit } from '../../src/vault/audit-chain.ts'
 import type { JsonValue } from '../../src/vault/canonical-json.ts'
+import { findOrCreateEndUser } from '../../src/vault/end-users.ts'
 import type { Grant } from '../../src/vault/grants.ts'
 import { DEFAULT_PROJECT, insertProject, updateProject } from '../../src/vault/projects.ts'
+import { endSession, insertSession } from '../../src/vault/user-sessions.ts'
 import { insertWallet, setWalletState } from '../../src/vault/wallets.ts'
+import { callOf as makeCall } from '../signing/call.ts'
 import { makeVault, newWallet, NOW, reasonOf } from '../vault/fixture.ts'
 
 const DAY_MS = 86_400_000
@@ -25,18 +28,7 @@ const OF_PROJECT = '0xde709f2102306220921060314715629080e2fb77'
 const SOLANA = 'So11111111111111111111111111111111111111112'
 const NOBODYS = '0x27b1fdb04752bbc536007a920d24acb045561c26'
 
-const callOf = (caller: Caller, rest: Partial<Call> = {}): Call => ({
-  caller,
-  method: 'countersign.v1.DelegationService/CreateGrant',
-  requestId: undefined,
-  isRepeat: false,
-  whenPoolIsEmpty: 'wait',
-  stages: new StageTimes(),
-  releaseChecks: [],
-  deadlineMs: NOW + 10_000,
-  signal: new AbortController().signal,
-  ...rest,
-})
+const callOf = (caller: Caller, rest: Partial<Call> = {}): Call => makeCall(caller, 'DelegationService/CreateGrant', rest)
 
 const person = (name: string, projectId: ProjectId = DEFAULT_PROJECT): Caller => {
   const userId = parseUserId(name)!
@@ -100,6 +92,27 @@ const scene = async () => {
 const may = (permission: string, narrowing: object = {}) => ({ permission, narrowing })
 
 describe('granting', () => {
+  it('and registering a device come to nothing once the person has signed out, also where they were under way', async () => {
+    const { needs, rows, vault } = await scene()
+    const of = { project: DEFAULT_PROJECT, userId: parseUserId('alice')!, nowMs: NOW }
+    const session = await vault.commit((tx) => {
+      findOrCreateEndUser(tx, { ...of, method: 'jwt', subject: 'alice' })
+      return insertSession(tx, { ...of, method: 'jwt', expireMs: NOW + DAY_MS })
+    })
+    const call = callOf({ ...alice.caller, accessTokenId: `${session.sessionId}.0123456789abcdef` } as Caller)
+    const { publicKey: key } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+    const publicKey = key.export({ type: 'spki', format: 'der' }).toString('base64')
+    const device = { walletSecretId: 'd', publicKey, validUntilMs: NOW + DAY_MS, cosignerOrder: undefined }
+    const engine = {} as Parameters<typeof registerWalletSecret>[0]['engine']
+    const register = () => registerWalletSecret({ ...needs, engine }, call, device)
+    await register()
+    const signedOut = vault.commit((tx) => endSession(tx, session, 'SIGNED_OUT'))
+    const late = [createGrant(needs, call, allOf('alice')), register()]
+    for (const refused of await Promise.allSettled(late)) expect(refused).toMatchObject({ status: 'rejected', reason: { reason: 'ACCESS_TOKEN_INVALID' } })
+    await signedOut
+    expect([rows('grant.created').length, rows('wallet_secret.registered').length]).toEqual([0, 1])
+  })
+
   it('is for the caller alone, for all wallets or for one of their own, and on record', async () => {
     const { needs, rows, wallets, vault } = await scene()
     const grant = await createGrant(needs, alice, allOf('alice'))

@@ -232,14 +232,16 @@ describe('what the daemon takes for the other share', () => {
 })
 
 describe("the cosigner's register of wallet secrets", () => {
-  it('the first comes with the first wallet, and exports after a day', async () => {
-    const device = newDevice()
+  it('the first comes with the first wallet, and exports at once; a later one after a day', async () => {
+    const [device, phone] = [newDevice(), newDevice()]
     const wallet = await scene.create('anna', device)
-    expect(await scene.export(scene.request(wallet, device))).toBe('policy_denied')
-    scene.clock.advance(DAY_MS - 60_000)
-    expect(await scene.export(scene.request(wallet, device))).toBe('policy_denied')
-    scene.clock.advance(60_000)
     expect(await scene.export(scene.request(wallet, device))).toBeInstanceOf(Uint8Array)
+    await scene.desk.changeSecret(scene.change('anna', device, 'bind', phone))
+    expect(await scene.export(scene.request(wallet, phone))).toBe('policy_denied')
+    scene.clock.advance(DAY_MS - 60_000)
+    expect(await scene.export(scene.request(wallet, phone))).toBe('policy_denied')
+    scene.clock.advance(60_000)
+    expect(await scene.export(scene.request(wallet, phone))).toBeInstanceOf(Uint8Array)
   })
 
   it('the daemon adds none: not with a second wallet, not for a user whose first came without, not by itself', async () => {

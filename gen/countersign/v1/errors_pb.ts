@@ -959,7 +959,7 @@ export const ErrorReason = {
 
   /**
    * PERMISSION_DENIED, no. The cosigner, which judges by itself, does not hand its share over: export is off there, the
-   * consent is not signed by a wallet secret in its own register that is older than a day, was used before, or is for
+   * consent is not signed by a wallet secret in its own register that may export by now, was used before, or is for
    * another wallet, epoch or key; the approval is not one of its operator's; the wallet is frozen or stopped. Which of
    * these is in the cosigner's own log.
    *
