@@ -775,8 +775,9 @@ export type RefreshAccessTokenRequest = Message<"countersign.v1.RefreshAccessTok
   refreshToken: string;
 
   /**
-   * Optional UUID that makes a repeat safe for a minute: an answer that was lost is made again, with other tokens, and
-   * those in the lost one are worth nothing.
+   * Optional UUID that makes a repeat safe for a minute: an answer that was lost is made again, with other tokens, until
+   * one of them is used. Go on with the last answer: the refresh token of an earlier one counts as used, and showing it
+   * ends the sign-in (REFRESH_TOKEN_REUSED).
    *
    * @generated from field: string request_id = 3;
    */

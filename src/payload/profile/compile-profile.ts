@@ -146,6 +146,8 @@ export const compileProfile = (profile: Profile): LoadedProfile => {
     return compiled
   }
   const { credentials = {} } = profile
+  // Its secret would take the place of the session key's own, which has that name.
+  if (Object.hasOwn(credentials, 'key')) throw new ProfileFault('no credential may be named key')
   const parseCredentials = compileInput(credentials)
   return {
     profile,

@@ -37,6 +37,12 @@ describe('a profile that is not what it was', () => {
       expect(loadProfiles([withPath(path)]).broken).toHaveLength(1)
   })
 
+  it('is left out when a credential has the name of the session key itself', () => {
+    const named = (name: string) => changed(() => ({ credentials: { [name]: { kind: 'text', max: 8, pattern: '[a-z]{1,8}' } } }))
+    expect(loadProfiles([named('key')]).broken[0]?.why).toBe('no credential may be named key')
+    expect(loadProfiles([named('keys')]).broken).toEqual([])
+  })
+
   it('is left out when its id is taken', () => {
     expect(loadProfiles([good, good])).toMatchObject({ broken: [{ id: 'good', why: 'the id is taken' }] })
   })
