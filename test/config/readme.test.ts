@@ -1,6 +1,12 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { describe, expect, it } from 'vitest'
+import { AdminService } from '../../gen/countersign/v1/admin_pb.ts'
+import { AuditService } from '../../gen/countersign/v1/audit_pb.ts'
+import { DelegationService } from '../../gen/countersign/v1/delegation_pb.ts'
+import { EndUserService } from '../../gen/countersign/v1/end_user_pb.ts'
+import { SessionKeyService } from '../../gen/countersign/v1/session_key_pb.ts'
+import { WalletService } from '../../gen/countersign/v1/wallet_pb.ts'
 import { OPTIONS } from '../../src/config/options.ts'
 import packageJson from '../../package.json' with { type: 'json' }
 
@@ -116,6 +122,15 @@ describe('the README', () => {
     for (const name of names)
       expect(installedLicence(name)).toMatch(/^(MIT|MIT-0|ISC|Apache-2\.0|BSD-[23]-Clause|AND|OR|\s)+$/)
     check('dependencies', dependencyTable())
+  })
+
+  it('lists every RPC of every service, and no other', () => {
+    const rows = readFileSync(readmePath, 'utf8').split('\n')
+    for (const { name, methods } of [AdminService, AuditService, DelegationService, EndUserService, SessionKeyService, WalletService]) {
+      const row = rows.find((line) => line.startsWith(`| [\`${name}\`]`)) ?? ''
+      const named = [...row.matchAll(/`(\w+)`/g)].map((match) => match[1]).slice(1)
+      expect(new Set(named)).toEqual(new Set(methods.map((method) => method.name)))
+    }
   })
 
   it('names only scripts that exist', () => {

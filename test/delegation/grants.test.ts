@@ -5,7 +5,6 @@ import { endExpiredGrants, type GrantEnded } from '../../src/delegation/end-gran
 import { createGrant, getGrant, type GrantNeeds, listGrants, type NewGrantRequest, revokeGrant } from '../../src/delegation/grants.ts'
 import { type Call, type Caller, endUserPrincipal } from '../../src/domain/call.ts'
 import { parseProjectId, parseRequestId, parseUserId, type ProjectId } from '../../src/domain/ids.ts'
-import { StageTimes } from '../../src/domain/stages.ts'
 import { Fences } from '../../src/signing/fences.ts'
 import { GrantCache } from '../../src/signing/grant-cache.ts'
 import { RateLimiter } from '../../src/signing/rate-limiter.ts'
@@ -18,6 +17,7 @@ import type { Grant } from '../../src/vault/grants.ts'
 import { DEFAULT_PROJECT, insertProject, updateProject } from '../../src/vault/projects.ts'
 import { endSession, insertSession } from '../../src/vault/user-sessions.ts'
 import { insertWallet, setWalletState } from '../../src/vault/wallets.ts'
+import { callOf as makeCall } from '../signing/call.ts'
 import { makeVault, newWallet, NOW, reasonOf } from '../vault/fixture.ts'
 
 const DAY_MS = 86_400_000
@@ -28,18 +28,7 @@ const OF_PROJECT = '0xde709f2102306220921060314715629080e2fb77'
 const SOLANA = 'So11111111111111111111111111111111111111112'
 const NOBODYS = '0x27b1fdb04752bbc536007a920d24acb045561c26'
 
-const callOf = (caller: Caller, rest: Partial<Call> = {}): Call => ({
-  caller,
-  method: 'countersign.v1.DelegationService/CreateGrant',
-  requestId: undefined,
-  isRepeat: false,
-  whenPoolIsEmpty: 'wait',
-  stages: new StageTimes(),
-  releaseChecks: [],
-  deadlineMs: NOW + 10_000,
-  signal: new AbortController().signal,
-  ...rest,
-})
+const callOf = (caller: Caller, rest: Partial<Call> = {}): Call => makeCall(caller, 'DelegationService/CreateGrant', rest)
 
 const person = (name: string, projectId: ProjectId = DEFAULT_PROJECT): Caller => {
   const userId = parseUserId(name)!

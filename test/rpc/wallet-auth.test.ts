@@ -247,7 +247,7 @@ describe('wallet secrets', () => {
   it('sign nothing once they are over or revoked', async () => {
     const device = await person()
     const brief = walletKey()
-    await register(device, brief, 'brief', timestampFromMs(Date.now() + 1_500))
+    await register(device, brief, 'brief', timestampFromMs(Date.now() + 3_000))
     await expect.poll(() => reasonOf(sign({ ...device, key: brief })), { timeout: 15_000 }).toBe('WALLET_SECRET_EXPIRED')
     await deviceClient(open, EndUserService, { token: device.token }).revokeWalletSecret({ walletSecretId: 'device' })
     expect(await reasonOf(sign(device))).toBe('WALLET_AUTH_INVALID')

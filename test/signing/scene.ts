@@ -1,8 +1,7 @@
 /** The signing script over a real vault and an engine that answers what it is told to. */
 import { randomBytes } from 'node:crypto'
-import type { ApiKeyCaller, Call, Caller } from '../../src/domain/call.ts'
+import type { Call, Caller } from '../../src/domain/call.ts'
 import { parseRequestId, type ProjectId, walletIdFromBytes } from '../../src/domain/ids.ts'
-import { StageTimes } from '../../src/domain/stages.ts'
 import type { ReadyPresignature } from '../../src/party/initiator.ts'
 import { encodeUnsignedTransaction } from '../../src/payload/transaction.ts'
 import { parseTransactionFields } from '../../src/payload/transaction-fields.ts'
@@ -13,6 +12,7 @@ import { sign, type SignNeeds } from '../../src/signing/sign.ts'
 import { createApiKey } from '../../src/vault/api-keys.ts'
 import { readUsage, utcDay } from '../../src/vault/usage.ts'
 import { insertWallet, type NewWallet } from '../../src/vault/wallets.ts'
+import { callerOf, callOf as makeCall } from './call.ts'
 import { makeVault, newWallet, NOW } from '../vault/fixture.ts'
 
 export const NATIVE = 'eip155:1/native'
@@ -70,24 +70,11 @@ export const stage = async (grants: readonly object[] = [CAPPED], wallet: Partia
     rates: new RateLimiter(() => 0),
     onAlert: () => undefined,
   }
-  const byKey: ApiKeyCaller = {
-    kind: 'project',
-    principal: key.keyId,
-    apiKeyId: key.keyId,
-    projectId: PROJECT,
-    permissions: new Set(['wallet:sign']),
-  }
-  const callOf = (requestId?: string, caller: Caller = byKey): Call => ({
-    caller,
-    method: 'countersign.v1.WalletService/SignTransaction',
-    requestId: requestId === undefined ? undefined : parseRequestId(requestId),
-    isRepeat: false,
-    whenPoolIsEmpty: 'wait',
-    stages: new StageTimes(),
-    releaseChecks: [],
-    deadlineMs: NOW + 10_000,
-    signal: new AbortController().signal,
-  })
+  const byKey = callerOf(key, 'wallet:sign')
+  const callOf = (requestId?: string, caller: Caller = byKey): Call =>
+    makeCall(caller, 'WalletService/SignTransaction', {
+      requestId: requestId === undefined ? undefined : parseRequestId(requestId),
+    })
   return {
     vault, needs, key, walletId, answers, taken, discarded,
     callOf,

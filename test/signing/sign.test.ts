@@ -131,3 +131,14 @@ describe('denials', () => {
     expect(denials(other)).toHaveLength(501)
   })
 })
+
+it.each([
+  ['PENDING', 'WALLET_NOT_READY'],
+  ['SUSPENDED', 'WALLET_SUSPENDED'],
+  ['ARCHIVED', 'WALLET_ARCHIVED'],
+] as const)('a wallet that is %s signs nothing: %s', async (state, reason) => {
+  const scene = await stage(undefined, { state })
+  expect(await reasonOf(() => scene.pay(1n))).toBe(reason)
+  expect(scene.taken).toEqual([])
+  expect(scene.spent()).toBe(0n)
+})

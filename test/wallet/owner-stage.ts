@@ -1,12 +1,11 @@
 /** A project's call to what hands keys over and takes them in, over a real vault and parties that do as they are told. */
 import { randomBytes } from 'node:crypto'
-import type { Call } from '../../src/domain/call.ts'
 import { type ProjectId, walletIdFromBytes } from '../../src/domain/ids.ts'
-import { StageTimes } from '../../src/domain/stages.ts'
 import { Fences } from '../../src/signing/fences.ts'
 import { GrantCache } from '../../src/signing/grant-cache.ts'
 import { RateLimiter } from '../../src/signing/rate-limiter.ts'
 import { createApiKey } from '../../src/vault/api-keys.ts'
+import { callerOf, callOf } from '../signing/call.ts'
 import { makeVault, NOW } from '../vault/fixture.ts'
 
 export const PROJECT = 'default' as ProjectId
@@ -27,22 +26,6 @@ export const ownerStage = async () => {
     grants: new GrantCache(),
     rates: new RateLimiter(() => time.monotonicMs),
   }
-  const call = (): Call => ({
-    caller: {
-      kind: 'project',
-      principal: key.keyId,
-      apiKeyId: key.keyId,
-      projectId: PROJECT,
-      permissions: new Set(['wallet:admin', 'wallet:create']),
-    },
-    method: 'countersign.v1.WalletService/ExportPrivateKey',
-    requestId: undefined,
-    isRepeat: false,
-    whenPoolIsEmpty: 'wait',
-    stages: new StageTimes(),
-    releaseChecks: [],
-    deadlineMs: NOW + 10_000,
-    signal: new AbortController().signal,
-  })
+  const call = () => callOf(callerOf(key, 'wallet:admin', 'wallet:create'), 'WalletService/ExportPrivateKey')
   return { vault, fences, common, key, time, walletId, call }
 }

@@ -1,9 +1,7 @@
 /** What decides a refresh is what is true in its transaction, however long it waited for that. */
 import { randomBytes } from 'node:crypto'
 import { expect, it } from 'vitest'
-import type { Call } from '../../src/domain/call.ts'
 import { type ProjectId, walletIdFromBytes } from '../../src/domain/ids.ts'
-import { StageTimes } from '../../src/domain/stages.ts'
 import { Fences } from '../../src/signing/fences.ts'
 import { GrantCache } from '../../src/signing/grant-cache.ts'
 import { RateLimiter } from '../../src/signing/rate-limiter.ts'
@@ -11,6 +9,7 @@ import { createApiKey, revokeApiKey } from '../../src/vault/api-keys.ts'
 import { listAudit } from '../../src/vault/audit-chain.ts'
 import { insertWallet } from '../../src/vault/wallets.ts'
 import { refreshShares, type RefreshNeeds } from '../../src/wallet/refresh-shares.ts'
+import { callerOf, callOf } from '../signing/call.ts'
 import { makeVault, newWallet, NOW, reasonOf } from '../vault/fixture.ts'
 
 const PROJECT = 'default' as ProjectId
@@ -44,23 +43,7 @@ const stage = async () => {
     rates: new RateLimiter(() => time.monotonicMs),
     refreshing: new Map(),
   }
-  const call = (): Call => ({
-    caller: {
-      kind: 'project',
-      principal: key.keyId,
-      apiKeyId: key.keyId,
-      projectId: PROJECT,
-      permissions: new Set(['wallet:admin']),
-    },
-    method: 'countersign.v1.WalletService/RefreshShares',
-    requestId: undefined,
-    isRepeat: false,
-    whenPoolIsEmpty: 'wait',
-    stages: new StageTimes(),
-    releaseChecks: [],
-    deadlineMs: NOW + 10_000,
-    signal: new AbortController().signal,
-  })
+  const call = () => callOf(callerOf(key, 'wallet:admin'), 'WalletService/RefreshShares')
   const refreshed = () => listAudit(vault.read, 0n, 100, { kind: 'wallet.refreshed' }).length
   const refresh = () => refreshShares(needs, call(), { walletRef: walletId })
   return { vault, needs, key, walletId, meanwhile, time, refresh, refreshed }
