@@ -3,6 +3,7 @@ import type { Clock } from '../domain/clock.ts'
 import { walletIdToBytes } from '../domain/ids.ts'
 import type { SigningEngine } from '../party/signing-engine.ts'
 import { authorize, type AuthorizeNeeds, liveGrantsOf } from '../signing/authorize.ts'
+import { requireConsent } from '../signing/consent.ts'
 import type { Fences } from '../signing/fences.ts'
 import { resolveWallet } from '../signing/resolve-wallet.ts'
 import { appendAudit } from '../vault/audit-chain.ts'
@@ -21,7 +22,7 @@ export type ArchiveNeeds = AuthorizeNeeds & {
 
 /**
  * Archives a wallet for good: fenced first, so that nothing in flight is released, then durable on both sides, then
- * answered. Archiving an archived wallet answers it again.
+ * answered. Archiving an archived wallet answers it again. Refuses as `requireConsent` does.
  */
 export const archiveWallet = async (
   needs: ArchiveNeeds,
@@ -33,12 +34,15 @@ export const archiveWallet = async (
   const { walletId } = wallet
   authorize(vault.read, needs, call, 'wallet:admin', walletId)
   if (wallet.state === 'ARCHIVED') return viewWallet(wallet, vault.read)
+  // What an end user owns is not their project's to put out of use for good.
+  requireConsent(vault.read, call.caller, wallet, clock.nowMs())
   return fences.during({ scope: 'wallet', id: walletId }, async () => {
     const bytes = walletIdToBytes(walletId)
     await engine.stopWallet(bytes)
     const archived = await vault.commit((tx) => {
       const timeMs = Math.trunc(clock.nowMs())
       liveGrantsOf(tx, needs, call.caller, timeMs)
+      requireConsent(tx, call.caller, wallet, timeMs)
       setShareState(tx, bytes, 'REVOKED', timeMs)
       appendAudit(tx, {
         timeMs,

@@ -70,6 +70,8 @@ describe('an end user', () => {
     const rows = (await rowsOfKind(project, 'sign.intent', 0n)).filter(({ subject }) => subject === `wallet:${wallet.walletId}`)
     expect(rows.map(({ actor }) => actor)).toEqual(['end_user:user:default/alice', 'end_user:user:default/alice'])
     expect(detailOf(rows[0]!, 'walletSecret')).toMatch(/^[0-9a-f]{32}$/)
+    const byProject = await reasonOf(project.wallets.archiveWallet({ wallet: wallet.walletId }))
+    expect(byProject, 'the project, which may freeze it').toBe('DELEGATION_NOT_ENABLED')
     const archived = await alice.wallets.archiveWallet({ wallet: wallet.walletId })
     expect(archived.wallet?.state).toBe(WalletState.ARCHIVED)
     expect(await reasonOf(sign(alice, wallet.walletId))).toBe('WALLET_ARCHIVED')

@@ -1,7 +1,6 @@
 /** The cosigner hands a share over on its own judgement: what a lying daemon, or somebody with a stolen sign-in, does not get. */
 import { generateKeyPairSync, randomBytes } from 'node:crypto'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { isFailure } from '../../src/domain/failure.ts'
 import { groupOf } from '../../src/engine/curve/group.ts'
 import { decodeExportAnswer, encodeExportRequest, exportAad } from '../../src/engine/dkls23/export.ts'
 import { FRAME_TYPES } from '../../src/engine/dkls23/frame.ts'
@@ -15,7 +14,7 @@ import { addFreeze } from '../../src/vault/freezes.ts'
 import { listOwnerSecrets } from '../../src/vault/owner-register.ts'
 import { verifyStateIndex } from '../../src/vault/state-index.ts'
 import { walletIdFromBytes } from '../../src/domain/ids.ts'
-import { claimOf, DAY_MS, newDevice, newExportKey, ownedWallets } from './owned-wallets.ts'
+import { claimOf, DAY_MS, newDevice, newExportKey, ownedWallets, whyNoSecret as refusalOf } from './owned-wallets.ts'
 
 type Scene = Awaited<ReturnType<typeof ownedWallets>>
 let scene: Scene
@@ -23,16 +22,6 @@ beforeEach(async () => {
   scene = await ownedWallets()
 })
 afterEach(() => verifyStateIndex(scene.vault.read))
-
-const refusalOf = async (work: Promise<unknown>): Promise<string> => {
-  try {
-    await work
-  } catch (error) {
-    if (isFailure(error) && error.reason === 'WALLET_SECRET_REFUSED') return (error.facts as { why: string }).why
-    throw error
-  }
-  throw new Error('it was not refused')
-}
 
 const grown = async (userId = 'anna') => {
   const device = newDevice()

@@ -1,5 +1,6 @@
 /** Party C over memory and the cosigner over a vault of its own, with a register, a clock that can be moved and users with wallet secrets. */
 import { generateKeyPairSync, randomBytes, sign } from 'node:crypto'
+import { isFailure } from '../../src/domain/failure.ts'
 import type { ExportRequest } from '../../src/engine/dkls23/export.ts'
 import { encodeExportRequest } from '../../src/engine/dkls23/export.ts'
 import { makeLinkParties } from '../../src/engine/dkls23/contexts.ts'
@@ -78,6 +79,17 @@ export const claimOf = (walletId: Uint8Array, userId: string, device?: Device): 
     signature: device.sign(firstSecretStatement({ partyId: PARTY_S, project: 'default', userId }, device.publicKey)),
   },
 })
+
+/** Why the cosigner refused a wallet secret. */
+export const whyNoSecret = async (work: Promise<unknown>): Promise<string> => {
+  try {
+    await work
+  } catch (error) {
+    if (isFailure(error) && error.reason === 'WALLET_SECRET_REFUSED') return (error.facts as { why: string }).why
+    throw error
+  }
+  throw new Error('it was not refused')
+}
 
 export const ownedWallets = async (options: { readonly allowExport?: boolean; readonly allowImport?: boolean } = {}) => {
   const place: Place = makePlace()

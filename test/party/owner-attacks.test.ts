@@ -1,7 +1,6 @@
 /** What a daemon, or a thief for a moment, makes of the cosigner's register between two honest orders. */
 import { randomBytes } from 'node:crypto'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { isFailure } from '../../src/domain/failure.ts'
 import { OWNER_END_USER, OWNER_PROJECT } from '../../src/engine/dkls23/import.ts'
 import { ALG_SECP256K1 } from '../../src/engine/dkls23/suite.ts'
 import { splitKey } from '../../src/client/split-key.ts'
@@ -10,7 +9,7 @@ import { ownerWord } from '../../src/party/owner-word.ts'
 import { ShareSeal } from '../../src/party/share-sealing.ts'
 import { getWalletOwner, listOwnerSecrets, rebindOwnerSecrets } from '../../src/vault/owner-register.ts'
 import { verifyStateIndex } from '../../src/vault/state-index.ts'
-import { claimOf, DAY_MS, type Device, newDevice, ownedWallets, PARTY_S } from './owned-wallets.ts'
+import { claimOf, DAY_MS, type Device, newDevice, ownedWallets, PARTY_S, whyNoSecret as refusalOf } from './owned-wallets.ts'
 
 type Scene = Awaited<ReturnType<typeof ownedWallets>>
 let scene: Scene
@@ -18,16 +17,6 @@ beforeEach(async () => {
   scene = await ownedWallets()
 })
 afterEach(() => verifyStateIndex(scene.vault.read))
-
-const refusalOf = async (work: Promise<unknown>): Promise<string> => {
-  try {
-    await work
-  } catch (error) {
-    if (isFailure(error) && error.reason === 'WALLET_SECRET_REFUSED') return (error.facts as { why: string }).why
-    throw error
-  }
-  throw new Error('it was not refused')
-}
 
 const nowMs = (): number => Math.trunc(scene.clock.nowMs())
 const ANNA = { project: 'default', userId: 'anna' }

@@ -2585,7 +2585,8 @@ export const WalletService: GenService<{
   },
   /**
    * Archives a wallet for good: it signs nothing any more, and its user_id and label are free again. Permission
-   * `wallet:admin`. When the answer arrives, no signature is released under the wallet, requests in flight included.
+   * `wallet:admin`, or its owner. When the answer arrives, no signature is released under the wallet, requests in flight
+   * included. What an end user owns, the project archives under their grant only, as it signs; Freeze stops it without one.
    *
    * @generated from rpc countersign.v1.WalletService.ArchiveWallet
    */

@@ -1,25 +1,14 @@
 import { describe, expect, it } from 'vitest'
-import { isFailure } from '../../../src/domain/failure.ts'
 import { toHex } from '../../../src/payload/bytes.ts'
 import { builtInProfiles } from '../../../src/payload/profile/built-in-profiles.ts'
 import { asStep } from './exchange-vectors.ts'
+import { refusalOf } from './profile-requests.ts'
 
 const profiles = builtInProfiles()
 const hyperliquid = profiles.get('hyperliquid')
 const derivadex = profiles.get('derivadex')
 const NONE = hyperliquid.parseParameters(Buffer.from('{}'))
 const VAULT = '0x1719884eb866cb12b2287399b15f7db5e7d775ea'
-
-/** The reason and facts of what is thrown. */
-const refusalOf = (run: () => unknown): unknown => {
-  try {
-    run()
-  } catch (error) {
-    if (isFailure(error)) return { reason: error.reason, ...error.facts }
-    throw error
-  }
-  throw new Error('nothing was refused')
-}
 
 type Json = { [name: string]: unknown }
 const ORDER = (): Json => ({ a: 4, b: true, p: '1670.1', s: '0.0147', r: false, t: { limit: { tif: 'Ioc' } } })
