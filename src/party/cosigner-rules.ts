@@ -10,7 +10,7 @@ import type { Reader } from '../vault/store.ts'
 export type CosignerRules = {
   /** Undefined: all. */
   readonly methods?: readonly SigningMethod[] | undefined
-  /** `eip155:<id>` and `solana`; undefined: all. What names no chain is for `methods` to allow. */
+  /** `eip155:<id>` and `solana`; undefined: all. Messages and digests are for `methods` to allow. */
   readonly chains?: readonly string[] | undefined
   /** In any minute; undefined: no limit. */
   readonly perMinute?: number | undefined
@@ -21,13 +21,24 @@ export type CosignerRules = {
 export type RuleName = 'operation' | 'chain' | 'rate' | 'wallet_rate'
 
 const MINUTE_MS = 60_000
-/** Of the audit chain, looked through for what was signed in the minute before the vault was opened. */
-const TAIL_ROWS = 60_000
+/** Of the audit chain, looked through at once for what was signed in the minute before the vault was opened. */
+const TAIL_ROWS = 10_000n
 
+const NEWEST = 'SELECT max(sequence) AS sequence FROM audit'
+const IS_RECENT = 'SELECT 1 FROM audit WHERE sequence > ? AND sequence <= ? AND time_ms > ? LIMIT 1'
 const RECENT = `SELECT subject_id AS wallet, time_ms AS timeMs FROM audit
-  WHERE sequence > (SELECT max(sequence) FROM audit) - ? AND kind = 'sign.intent' AND time_ms > ? ORDER BY sequence`
+  WHERE sequence > ? AND kind = 'sign.intent' AND time_ms > ? ORDER BY sequence`
 
 type Counted = { readonly wallet: string; readonly timeMs: number }
+
+/** As far back as the minute goes, however much the daemon has had written in it. */
+const signedSince = (read: Reader, sinceMs: number): Counted[] => {
+  let from = read.one<{ sequence: bigint | null }>(NEWEST)?.sequence ?? 0n
+  do from -= TAIL_ROWS
+  while (from > 0n && read.one(IS_RECENT, from, from + TAIL_ROWS, sinceMs) !== undefined)
+  const rows = read.all<{ wallet: string; timeMs: bigint }>(RECENT, from, sinceMs)
+  return rows.map(({ wallet, timeMs }) => ({ wallet, timeMs: Number(timeMs) }))
+}
 
 export class RuleBook {
   readonly #rules: CosignerRules
@@ -39,8 +50,7 @@ export class RuleBook {
   constructor(rules: CosignerRules, read: Reader, nowMs: number) {
     this.#rules = rules
     const isCounted = rules.perMinute !== undefined || rules.walletPerMinute !== undefined
-    const rows = isCounted ? read.all<{ wallet: string; timeMs: bigint }>(RECENT, TAIL_ROWS, nowMs - MINUTE_MS) : []
-    this.#signed = rows.map(({ wallet, timeMs }) => ({ wallet, timeMs: Number(timeMs) }))
+    this.#signed = isCounted ? signedSince(read, nowMs - MINUTE_MS) : []
     for (const { wallet } of this.#signed) this.#add(wallet, 1)
   }
 
@@ -52,7 +62,9 @@ export class RuleBook {
     if (content.kind === 'solana-message') return chains.includes('solana') ? undefined : 'chain'
     if (content.kind === 'message' || content.kind === 'digest') return undefined
     const { chainIds } = examine(content).facts
-    return chainIds.every((id) => chains.includes(`eip155:${id}`)) ? undefined : 'chain'
+    // Typed data whose domain names no chain is good on every one.
+    const fits = chainIds.length > 0 && chainIds.every((id) => chains.includes(`eip155:${id}`))
+    return fits ? undefined : 'chain'
   }
 
   /** The rule that does not let it through now. */
