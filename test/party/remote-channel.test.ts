@@ -201,6 +201,44 @@ describe('a stream', () => {
     }
   })
 
+  it('pairs once, also where several pairings wait for the cosigner to open', async () => {
+    const former = await joined()
+    const renew = vi.spyOn(host, 'renew')
+    former.stream.close()
+    await vi.waitFor(() => expect(renew).toHaveBeenCalled(), { timeout: 10_000, interval: 1 })
+    const raw = rawAs(daemon)
+    say(raw, 1, OPEN)
+    for (const callId of [2, 3, 4]) say(raw, callId, pairAs(daemon))
+    expect((await raw.ended).code).toBe(status.INVALID_ARGUMENT)
+    renew.mockRestore()
+  })
+
+  it('that is gone while the cosigner opens leaves it unpaired', async () => {
+    const former = await joined()
+    const { calls } = await host.ready()
+    let release = (): void => undefined
+    const ready = vi.spyOn(host, 'ready')
+    former.stream.close()
+    await vi.waitFor(async () => expect((await host.ready()).calls).not.toBe(calls), 10_000)
+    const opened = await host.ready()
+    const paired = vi.spyOn(opened.calls, 'call')
+    const gate = new Promise<void>((resolve) => (release = resolve))
+    ready.mockImplementation(() => gate.then(() => opened))
+    const raw = rawAs(daemon)
+    say(raw, 1, OPEN)
+    say(raw, 2, pairAs(daemon))
+    await vi.waitFor(() => expect(ready.mock.calls.length).toBeGreaterThanOrEqual(4), 10_000)
+    raw.stream.on('error', () => undefined)
+    raw.stream.cancel()
+    await vi.waitFor(() => expect(listener.session).toBeUndefined(), 10_000)
+    release()
+    await gate
+    ready.mockRestore()
+    await (await joined()).stream.call('status', undefined)
+    expect(paired.mock.calls.filter(([method]) => method === 'pair')).toHaveLength(1)
+    paired.mockRestore()
+  })
+
   it('ends at a message over 4 MiB, and the next one is served', async () => {
     const raw = rawAs(daemon)
     say(raw, 1, { content: { case: 'frame', value: new Uint8Array(5 * 1024 * 1024) } })
@@ -247,11 +285,26 @@ describe('freezes', () => {
     const { stream } = await joined()
     await expect(stream.call('unfreeze', { subject: everything, timeMs: 0 })).rejects.toMatchObject({ reason: 'FREEZE_NOT_FOUND' })
     await other.freeze(everything, 'by the daemon')
+    await other.freeze(everything, 'once more')
+    expect((await operator.info()).freezes.map(({ note }) => note).sort()).toEqual(['by hand', 'by the daemon'])
     expect(new Set(await frozen())).toEqual(new Set([false, true]))
     await operator.unfreeze(everything)
     expect(await frozen()).toEqual([false])
     await other.unfreeze(everything)
     expect(await frozen()).toEqual([])
+  })
+})
+
+describe('a caller', () => {
+  it('goes to the cosigner itself, whatever proxy the environment names', async () => {
+    vi.stubEnv('http_proxy', 'http://127.0.0.1:1')
+    vi.stubEnv('grpc_proxy', 'http://127.0.0.1:1')
+    try {
+      using operator = new CosignerCaller(address, as(cosigner))
+      expect((await operator.info()).version).toBe('test')
+    } finally {
+      vi.unstubAllEnvs()
+    }
   })
 })
 

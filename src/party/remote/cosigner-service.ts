@@ -16,8 +16,15 @@ export const KEEP_ALIVE = {
   'grpc.enable_channelz': 0,
 } as const
 
-/** TLS wants a name, and an address is none; it counts for nothing. */
-export const CLIENT_OPTIONS = { ...KEEP_ALIVE, 'grpc.enable_retries': 0, 'grpc.ssl_target_name_override': 'cosigner.countersign' }
+export const CLIENT_OPTIONS = {
+  ...KEEP_ALIVE,
+  'grpc.enable_retries': 0,
+  // Neither the environment nor the name service has a say in how the cosigner is reached and called.
+  'grpc.enable_http_proxy': 0,
+  'grpc.service_config_disable_resolution': 1,
+  // TLS wants a name, and an address is none; it counts for nothing.
+  'grpc.ssl_target_name_override': 'cosigner.countersign',
+}
 
 const asBuffer = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 

@@ -32,7 +32,7 @@ export class DaemonSession {
   readonly #onMisspoke: (what: string) => void
   readonly ended: Promise<void>
   #end: () => void
-  #state: 'new' | 'open' | 'joined' | 'ended' = 'new'
+  #state: 'new' | 'open' | 'pairing' | 'joined' | 'ended' = 'new'
   #cosigner: HostedCosigner | undefined
   #nextId = 1
   #atWork = 0
@@ -62,6 +62,10 @@ export class DaemonSession {
   /** It was paired: the cosigner's thread knows this daemon. */
   get wasPaired(): boolean {
     return this.#cosigner !== undefined
+  }
+
+  get isEnded(): boolean {
+    return this.#state === 'ended'
   }
 
   get isJoined(): boolean {
@@ -185,14 +189,17 @@ export class DaemonSession {
   }
 
   async #pair({ partyId, shards }: { readonly partyId: Uint8Array; readonly shards: readonly number[] }): Promise<Answer> {
-    if (this.#state !== 'open' || this.#cosigner !== undefined) throw new DaemonMisspoke('a pairing out of its turn')
+    if (this.#state !== 'open') throw new DaemonMisspoke('a pairing out of its turn')
+    this.#state = 'pairing'
     if (hexOf(partyId) !== hexOf(this.#daemonId)) throw new DaemonMisspoke('an id that is not of its certificate')
     const isSet = new Set(shards).size === shards.length && shards.length > 0 && shards.length <= MAX_SHARDS
     if (!isSet || shards.some((shard) => shard >= MAX_SHARDS)) throw new DaemonMisspoke('links that there are not')
     const cosigner = await this.#host.ready()
+    // What nobody takes back is not done for one that is gone: the thread pairs once.
+    if (this.isEnded) throw new PeerUnavailable('the daemon left')
     this.#cosigner = cosigner
     const { head } = await cosigner.calls.call('pair', { idC: this.#daemonId, shards }, { timeoutMs: ASK_TIMEOUT_MS })
-    if (this.#state === 'open') this.#state = 'joined'
+    if (!this.isEnded) this.#state = 'joined'
     return answer({ case: 'paired', value: head === undefined ? {} : { head: { sequence: head.sequence, hash: head.hash } } })
   }
 }
