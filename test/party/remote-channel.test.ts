@@ -4,12 +4,25 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { connect as connectTls } from 'node:tls'
 import { create } from '@bufbuild/protobuf'
-import { ChannelCredentials, Client, type ClientDuplexStream, type ServiceError, status } from '@grpc/grpc-js'
+import {
+  ChannelCredentials,
+  Client,
+  type ClientDuplexStream,
+  Server,
+  type ServerDuplexStream,
+  type ServiceError,
+  status,
+} from '@grpc/grpc-js'
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
-import { type OpenRequest, OpenRequestSchema, type OpenResponse } from '../../gen/countersign/v1/cosigner_pb.ts'
+import {
+  type OpenRequest,
+  OpenRequestSchema,
+  type OpenResponse,
+  OpenResponseSchema,
+} from '../../gen/countersign/v1/cosigner_pb.ts'
 import { systemClock } from '../../src/party/entropy.ts'
 import { certificatePem } from '../../src/party/remote/certificate.ts'
-import { pinnedClient } from '../../src/party/remote/channel-credentials.ts'
+import { pinnedClient, pinnedServer } from '../../src/party/remote/channel-credentials.ts'
 import { CosignerCaller } from '../../src/party/remote/cosigner-caller.ts'
 import { CosignerHost } from '../../src/party/remote/cosigner-host.ts'
 import { CosignerListener } from '../../src/party/remote/cosigner-listener.ts'
@@ -305,6 +318,47 @@ describe('a caller', () => {
     } finally {
       vi.unstubAllEnvs()
     }
+  })
+})
+
+describe('a cosigner that lies', () => {
+  const NOTICES = 20_000
+  const lying = async (content: OpenResponse['content']) => {
+    const server = new Server()
+    const speak = (stream: ServerDuplexStream<OpenRequest, OpenResponse>): void => {
+      stream.on('error', () => undefined)
+      for (let n = 0; n < NOTICES; n++) stream.write(create(OpenResponseSchema, { callId: 1, content }))
+      stream.write(create(OpenResponseSchema, { callId: 1, content: { case: 'done', value: {} } }))
+    }
+    server.addService({ open: COSIGNER_RPCS.open }, { open: speak })
+    const port = await new Promise<number>((resolve, reject) => {
+      const credentials = pinnedServer(cosigner, [daemon.own])
+      server.bindAsync('127.0.0.1:0', credentials, (error, bound) => (error === null ? resolve(bound) : reject(error)))
+    })
+    open.push(() => server.forceShutdown())
+    const seen = { alert: 0, lost: 0 }
+    const ended = new Promise<string>((resolve) => {
+      const stream = new CosignerStream(`127.0.0.1:${port}`, as(daemon), {
+        question: async () => undefined,
+        alert: () => void (seen.alert += 1),
+        lost: () => void (seen.lost += 1),
+        ended: (why) => resolve(why.message),
+      })
+      open.push(() => stream.close())
+    })
+    return { seen, ended }
+  }
+
+  it('does not fill the daemon with alerts', async () => {
+    const { seen, ended } = await lying({ case: 'alert', value: { what: 'x', detail: 'y' } as never })
+    await ended
+    expect(seen.alert).toBeLessThan(2_000)
+  })
+
+  it('does not fill the daemon with losses', async () => {
+    const { seen, ended } = await lying({ case: 'lost', value: { shard: 0, epoch: 1 } as never })
+    await ended
+    expect(seen.lost).toBeLessThan(2_000)
   })
 })
 

@@ -47,6 +47,9 @@ type Result<M extends WireCall> = Awaited<ReturnType<CosignerCalls[M]>>
 const MAX_WAITING = 10_000
 /** Questions of the cosigner at work. */
 const MAX_QUESTIONS = 64
+/** Alerts, and as many losses, that are passed on in a minute: what an honest cosigner has to say. */
+const MAX_NOTICES = 1_000
+const MINUTE_MS = 60_000
 /** What is not sent yet, in messages: the network is slower than the work for too long. */
 const MAX_UNSENT = 4_096
 
@@ -57,6 +60,7 @@ export class CosignerStream {
   readonly #waiting = new Map<number, Waiting>()
   #nextId = 1
   #questions = 0
+  #notices = { sinceMs: performance.now(), alert: 0, lost: 0 }
   #end: Failure | undefined
 
   constructor(address: string, identity: ClientIdentity, events: StreamEvents) {
@@ -132,8 +136,10 @@ export class CosignerStream {
         case 'question':
           return this.#answer(callId, content.value)
         case 'alert':
+          if (this.#isFlood('alert')) return
           return this.#events.alert(content.value.what.slice(0, 64), content.value.detail.slice(0, 512))
         case 'lost': {
+          if (this.#isFlood('lost')) throw new CosignerMisspoke('losses without end')
           const { shard, epoch } = content.value
           if (shard >= MAX_SHARDS) throw new CosignerMisspoke('a link')
           return this.#events.lost({ shard, lEpoch: epoch })
@@ -146,6 +152,14 @@ export class CosignerStream {
       this.#events.alert('misspoke', error.message)
       this.#lose('it answered what it may not')
     }
+  }
+
+  /** One that never stops would fill the daemon's log and memory. */
+  #isFlood(what: 'alert' | 'lost'): boolean {
+    const nowMs = performance.now()
+    if (nowMs - this.#notices.sinceMs >= MINUTE_MS) this.#notices = { sinceMs: nowMs, alert: 0, lost: 0 }
+    this.#notices[what] += 1
+    return this.#notices[what] > MAX_NOTICES
   }
 
   #settle(callId: number, content: Answered): void {
