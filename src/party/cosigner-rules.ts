@@ -58,6 +58,8 @@ export class RuleBook {
   refusesContent({ method, content }: SigningPayload): RuleName | undefined {
     const { methods, chains } = this.#rules
     if (methods !== undefined && !methods.includes(method)) return 'operation'
+    // SignMessage carries one too, of a message that was hashed before: to the cosigner it says as little.
+    if (methods !== undefined && content.kind === 'digest' && !methods.includes('SignDigest')) return 'operation'
     if (chains === undefined) return undefined
     if (content.kind === 'solana-message') return chains.includes('solana') ? undefined : 'chain'
     if (content.kind === 'message' || content.kind === 'digest') return undefined

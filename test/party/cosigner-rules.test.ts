@@ -47,6 +47,23 @@ const typedData = (domain: object, fields: object[]): SigningPayload => ({
 const NAME = { name: 'name', type: 'string' }
 const CHAIN = { name: 'chainId', type: 'uint256' }
 
+describe('a list of operations', () => {
+  const digest = { kind: 'digest', digest: new Uint8Array(32).fill(1) } as const
+
+  it('without SignDigest lets no digest through, whatever the daemon calls it', () => {
+    const book = new RuleBook({ methods: ['SignMessage'] }, vault.read, Date.now())
+    const named = (method: 'SignMessage' | 'SignDigest') => ({ ...typedData({}, []), method, content: digest })
+    expect(book.refusesContent(named('SignDigest'))).toBe('operation')
+    expect(book.refusesContent(named('SignMessage'))).toBe('operation')
+  })
+
+  it('with SignDigest alone lets a digest through that another method carries no further than that method', () => {
+    const book = new RuleBook({ methods: ['SignDigest'] }, vault.read, Date.now())
+    expect(book.refusesContent({ ...typedData({}, []), method: 'SignDigest', content: digest })).toBeUndefined()
+    expect(book.refusesContent({ ...typedData({}, []), method: 'SignMessage', content: digest })).toBe('operation')
+  })
+})
+
 describe('a list of chains', () => {
   const book = (): RuleBook => new RuleBook({ chains: ['eip155:1'] }, vault.read, Date.now())
 
