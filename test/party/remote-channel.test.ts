@@ -20,7 +20,9 @@ import {
   type OpenResponse,
   OpenResponseSchema,
 } from '../../gen/countersign/v1/cosigner_pb.ts'
+import { failure } from '../../src/domain/failure.ts'
 import { systemClock } from '../../src/party/entropy.ts'
+import { refusalOf } from '../../src/party/remote/answered-calls.ts'
 import { certificatePem } from '../../src/party/remote/certificate.ts'
 import { pinnedClient, pinnedServer } from '../../src/party/remote/channel-credentials.ts'
 import { CosignerCaller } from '../../src/party/remote/cosigner-caller.ts'
@@ -359,6 +361,16 @@ describe('a cosigner that lies', () => {
     const { seen, ended } = await lying({ case: 'lost', value: { shard: 0, epoch: 1 } as never })
     await ended
     expect(seen.lost).toBeLessThan(2_000)
+  })
+})
+
+describe('a refusal', () => {
+  it('tells a daemon nothing of the host', () => {
+    const path = '/var/lib/secret-place/root.key'
+    const told = [failure('ROOT_KEY_UNREADABLE', { provider: path, why: path }), failure('VAULT_MISSING', { path })]
+    for (const refusal of told) expect(JSON.stringify(refusalOf(refusal))).not.toContain('secret-place')
+    const { value } = refusalOf(failure('FREEZE_NOT_FOUND', { scope: 'all', id: '' }))
+    expect(value).toMatchObject({ reason: 'FREEZE_NOT_FOUND', facts: { scope: 'all', id: '' } })
   })
 })
 

@@ -164,6 +164,14 @@ export const epochPages = ({ refreshed, undecided }: PeerEpochs): Answer[] => {
 }
 
 const MAX_FACT = 512
+/** What the daemon acts on, with the facts that it needs; of another refusal the reason is enough. */
+const TOLD_WITH_FACTS: ReadonlySet<string> = new Set([
+  'COSIGNER_UNAVAILABLE',
+  'COSIGNER_REFUSED',
+  'WALLET_SECRET_REFUSED',
+  'FREEZE_NOT_FOUND',
+  'VAULT_ROLLED_BACK',
+])
 
 /** A refusal of the cosigner's thread; a bug there says nothing of itself. */
 export const refusalOf = (error: unknown): Answer => {
@@ -176,7 +184,8 @@ export const refusalOf = (error: unknown): Answer => {
       : error instanceof PortFailure
         ? error
         : failure('COSIGNER_UNAVAILABLE', { why: 'it failed internally' })
-  const facts = Object.entries((refused.facts ?? {}) as Record<string, unknown>)
+  const isTold = TOLD_WITH_FACTS.has(refused.reason)
+  const facts = Object.entries((isTold ? (refused.facts ?? {}) : {}) as Record<string, unknown>)
   const bounded = facts.slice(0, 8).map(([name, value]) => [name, String(value).slice(0, MAX_FACT)] as const)
   return answer({ case: 'refused', value: { reason: refused.reason, facts: Object.fromEntries(bounded) } })
 }
