@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { Call } from '../domain/call.ts'
-import { failure } from '../domain/failure.ts'
+import { failure, invalidField } from '../domain/failure.ts'
 import type { ApiKeyId, ProjectId } from '../domain/ids.ts'
 import { formatPermissionGrants, parsePermissionGrants } from '../policy/parse-grants.ts'
 import {
@@ -89,7 +89,7 @@ export const createApiKey = (
   const project = args.projectId === undefined ? call.caller.projectId : requireProjectId(args.projectId)
   const nowMs = Math.trunc(clock.nowMs())
   if (args.expireTimeMs !== undefined && args.expireTimeMs <= nowMs) {
-    throw failure('INVALID_REQUEST', { violations: [{ field: 'expire_time', description: 'has passed' }] })
+    throw invalidField('expire_time', 'has passed')
   }
   const parsed = parsePermissionGrants(args.grants)
   const violations = parsed.flatMap((grant, index) =>
@@ -121,7 +121,7 @@ export const createApiKey = (
 const requirePublicKey = (text: string): string => {
   if (parseApiKeyVerifier(text) !== undefined) return text
   const description = 'is not the base64 of an Ed25519 or P-256 public key in SPKI form (DER)'
-  throw failure('INVALID_REQUEST', { violations: [{ field: 'public_key', description }] })
+  throw invalidField('public_key', description)
 }
 
 export const getApiKey = (needs: AdminNeeds, args: { readonly apiKeyId: ApiKeyId }): ApiKeyView =>
@@ -153,7 +153,7 @@ export const rotateApiKey = (
     if (before.state === 'REVOKED') throw failure('API_KEY_NOT_FOUND', {})
     if (grants.policyOf(before).verifier !== undefined) {
       const description = 'has a public key and no secret; make another API key in its place'
-      throw failure('INVALID_REQUEST', { violations: [{ field: 'api_key_id', description }] })
+      throw invalidField('api_key_id', description)
     }
     const { key, secret } = rotateStored(tx, args.apiKeyId, { nowMs, overlapMs: args.overlapMs })
     const subject = { type: 'api_key', id: key.keyId }

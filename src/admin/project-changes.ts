@@ -1,5 +1,5 @@
 /** A change to a project's settings: what it may say, and what becomes of the secrets that come with it. */
-import { failure } from '../domain/failure.ts'
+import { failure, invalidField } from '../domain/failure.ts'
 import { parseWalletId, type ProjectId } from '../domain/ids.ts'
 import {
   type EmailSignIn,
@@ -32,7 +32,7 @@ export type SettingsChange = {
 }
 
 const refuse = (field: string, description: string): never => {
-  throw failure('INVALID_REQUEST', { violations: [{ field: `project.${field}`, description }] })
+  throw invalidField(`project.${field}`, description)
 }
 
 const checkUrl = (field: string, text: string): void => {

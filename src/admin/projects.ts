@@ -1,5 +1,5 @@
 import type { Call } from '../domain/call.ts'
-import { failure } from '../domain/failure.ts'
+import { failure, invalidField } from '../domain/failure.ts'
 import { parseProjectId, type ProjectId } from '../domain/ids.ts'
 import { type ProjectSettings, readSettings, storeSettings } from '../domain/project-settings.ts'
 import { insertProject, listProjects as listStored, type Project, requireProject, updateProject as updateStored } from '../vault/projects.ts'
@@ -38,7 +38,7 @@ export const createProject = (
 ): Promise<ProjectView> => {
   const projectId = parseProjectId(args.projectId)
   if (projectId === undefined) {
-    throw failure('INVALID_REQUEST', { violations: [{ field: 'project_id', description: 'is malformed' }] })
+    throw invalidField('project_id', 'is malformed')
   }
   return vault.commit((tx) => {
     const nowMs = Math.trunc(clock.nowMs())

@@ -3,7 +3,7 @@ import type { EvmChain } from '../chain/evm-chain.ts'
 import { verifyContractSignature } from '../chain/contract-signature.ts'
 import { readApproval } from '../chain/token-approval.ts'
 import type { Call } from '../domain/call.ts'
-import { type Failure, failure, isFailure } from '../domain/failure.ts'
+import { type Failure, failure, invalidField, isFailure } from '../domain/failure.ts'
 import { readSettings } from '../domain/project-settings.ts'
 import { formatEvmAddress } from '../payload/address.ts'
 import { parseDecimalAmount } from '../payload/decimal-amount.ts'
@@ -17,7 +17,7 @@ import { burnDelegationToken, requireDelegationToken, type TokenUse } from '../v
 import { addressKeyOf, registerExternalWallet } from '../vault/external-wallets.ts'
 import { requireProject } from '../vault/projects.ts'
 import { type ExternalWalletView, type Standing, viewExternalWallet } from './external-wallet-view.ts'
-import { bytesOf, invalid, record, requireAddress, type SpendingNeeds } from './external-wallets.ts'
+import { bytesOf, record, requireAddress, type SpendingNeeds } from './external-wallets.ts'
 import { networkOf, requireCurrency, requireNetwork, type SpendingNetwork } from './spenders.ts'
 
 export type CompleteRequest = {
@@ -35,9 +35,9 @@ export type CompleteRequest = {
 
 const requireUnits = (amount: string, decimals: number): bigint => {
   const units = parseDecimalAmount(amount, decimals)
-  if (units === 'malformed') throw invalid('amount', 'is not a decimal number')
-  if (units === 'too precise') throw invalid('amount', `has more decimals than the token, which has ${decimals}`)
-  if (units === 'too large' || units === 0n) throw invalid('amount', 'is zero, or more than a token can count')
+  if (units === 'malformed') throw invalidField('amount', 'is not a decimal number')
+  if (units === 'too precise') throw invalidField('amount', `has more decimals than the token, which has ${decimals}`)
+  if (units === 'too large' || units === 0n) throw invalidField('amount', 'is zero, or more than a token can count')
   return units
 }
 

@@ -2,7 +2,7 @@
 import { readAllowance, readBalance } from '../chain/token-approval.ts'
 import { actorOf, type Call } from '../domain/call.ts'
 import type { Clock } from '../domain/clock.ts'
-import { type Failure, failure, isFailure } from '../domain/failure.ts'
+import { failure, invalidField, isFailure } from '../domain/failure.ts'
 import { parseUserId, type UserId } from '../domain/ids.ts'
 import { formatEvmAddress, parseEvmAddress } from '../payload/address.ts'
 import { fromHex } from '../payload/bytes.ts'
@@ -28,30 +28,28 @@ export type SpendingNeeds = AuthorizeNeeds & SpenderNeeds & {
   readonly confirmations: number
 }
 
-export const invalid = (field: string, description: string): Failure => failure('INVALID_REQUEST', { violations: [{ field, description }] })
-
 /** Whose wallets a call is about: an end user's own, or those of the user that an API key with `delegation:create` names. */
 const subjectOf = (needs: SpendingNeeds, call: Call, userIdText: string): UserId => {
   const { caller } = call
   if (caller.kind === 'end_user') {
-    if (userIdText !== '' && userIdText !== caller.userId) throw invalid('user_id', 'is not the user id of the caller')
+    if (userIdText !== '' && userIdText !== caller.userId) throw invalidField('user_id', 'is not the user id of the caller')
     return caller.userId
   }
   authorize(needs.vault.read, needs, call, 'delegation:create')
   const userId = parseUserId(userIdText)
-  if (userId === undefined) throw invalid('user_id', 'is required')
+  if (userId === undefined) throw invalidField('user_id', 'is required')
   return userId
 }
 
 export const requireAddress = (text: string): Uint8Array => {
   const address = parseEvmAddress(text)
-  if (address === undefined) throw invalid('address', 'is not an EVM address, or its checksum is wrong')
+  if (address === undefined) throw invalidField('address', 'is not an EVM address, or its checksum is wrong')
   return address
 }
 
 export const bytesOf = (field: string, hex: string): Uint8Array => {
   const bytes = fromHex(hex)
-  if (bytes === undefined) throw invalid(field, 'is not hexadecimal')
+  if (bytes === undefined) throw invalidField(field, 'is not hexadecimal')
   return bytes
 }
 

@@ -1,7 +1,7 @@
 /** Grants of end users: given by the person, taken back by the person or the project, ended by their time. */
 import { actorOf, type Call, endUserOf } from '../domain/call.ts'
 import type { Clock } from '../domain/clock.ts'
-import { failure, isFailure } from '../domain/failure.ts'
+import { failure, invalidField, isFailure } from '../domain/failure.ts'
 import { type GrantId, parseGrantId, parseUserId, type ProjectId, type UserId } from '../domain/ids.ts'
 import { walletsCovered } from '../policy/decide.ts'
 import type { Permission } from '../policy/permissions.ts'
@@ -40,9 +40,6 @@ export type NewGrantRequest = {
   readonly expireTimeMs: number
 }
 
-const invalid = (field: string, description: string) =>
-  failure('INVALID_REQUEST', { violations: [{ field, description }] })
-
 /**
  * Grants the project the caller's wallets. Refuses: DELEGATION_NOT_ENABLED; INVALID_REQUEST for another's user id and for
  * a time that has passed or lies too far ahead; WALLET_NOT_FOUND for an address that is not the caller's own;
@@ -60,9 +57,9 @@ export const createGrant = async (needs: GrantNeeds, call: Call, request: NewGra
     if (!isDelegationEnabled(requireProject(tx, projectId))) throw failure('DELEGATION_NOT_ENABLED', {})
     const address = scopeOf(tx, projectId, userId, request)
     const expireMs = Math.trunc(request.expireTimeMs)
-    if (expireMs <= nowMs) throw invalid('expire_time', 'has passed')
+    if (expireMs <= nowMs) throw invalidField('expire_time', 'has passed')
     if (expireMs > nowMs + needs.maxGrantMs) {
-      throw invalid('expire_time', `is more than ${needs.maxGrantMs / 86_400_000} days ahead`)
+      throw invalidField('expire_time', `is more than ${needs.maxGrantMs / 86_400_000} days ahead`)
     }
     erases = recordExpiry(tx, expireGrantsOfUser(tx, projectId, userId, nowMs), needs.grantEnded)
     const grant = insertGrant(tx, { project: projectId, userId, address, expireMs, nowMs })
@@ -92,7 +89,7 @@ const recordCreated = (tx: Tx, call: Call, grant: Grant): void => {
 /** The address as the wallet shows it; undefined for all wallets of the caller. */
 const scopeOf = (tx: Tx, project: ProjectId, userId: UserId, { scope }: NewGrantRequest): string | undefined => {
   if (scope.kind === 'user') {
-    if (scope.userId !== userId) throw invalid('user_id', 'is not the user id of the caller')
+    if (scope.userId !== userId) throw invalidField('user_id', 'is not the user id of the caller')
     return undefined
   }
   const [wallet] = findWalletsByAddress(tx, { project, owner: userId }, scope.address)

@@ -372,6 +372,10 @@ export class Failure<R extends FailureReason = FailureReason> extends Error {
 export const failure = <R extends FailureReason>(reason: R, facts: FailureFacts[R]): Failure<R> =>
   new Failure(reason, facts)
 
+/** INVALID_REQUEST, of one field of the request. */
+export const invalidField = (field: string, description: string): Failure<'INVALID_REQUEST'> =>
+  failure('INVALID_REQUEST', { violations: [{ field, description }] })
+
 export const isFailure = (error: unknown): error is Failure => error instanceof Failure
 
 /** For states that cannot be: a bug, not a refusal. Leaves the process as an opaque `internal error`. */

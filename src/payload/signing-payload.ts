@@ -1,4 +1,4 @@
-import { failure } from '../domain/failure.ts'
+import { failure, invalidField } from '../domain/failure.ts'
 import type { ProjectId, WalletId } from '../domain/ids.ts'
 import { parseProjectId, walletIdFromBytes, walletIdToBytes } from '../domain/ids.ts'
 import { concatBytes } from './bytes.ts'
@@ -60,7 +60,7 @@ const AUTHORIZATION_BYTES = 8 + 20 + 8
 const U64_MAX = (1n << 64n) - 1n
 
 const refuse = (description: string) =>
-  failure('INVALID_REQUEST', { violations: [{ field: 'payload', description }] })
+  invalidField('payload', description)
 
 const encodeAuthorization = (chainId: bigint, address: Uint8Array, nonce: bigint): Uint8Array => {
   if (chainId < 0n || chainId > U64_MAX || nonce < 0n || nonce > U64_MAX || address.length !== 20)

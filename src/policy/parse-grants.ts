@@ -1,5 +1,4 @@
-import type { Failure } from '../domain/failure.ts'
-import { failure } from '../domain/failure.ts'
+import { invalidField } from '../domain/failure.ts'
 import { isEvmAddress, isSolanaAddress, parseWalletId } from '../domain/ids.ts'
 import type { TokenKey } from '../payload/facts.ts'
 import type { Caps, Narrowing, PermissionGrant } from './permissions.ts'
@@ -27,15 +26,12 @@ const U256_MAX = (1n << 256n) - 1n
 
 type JsonObject = { readonly [key: string]: unknown }
 
-const refuse = (field: string, description: string): Failure<'INVALID_REQUEST'> =>
-  failure('INVALID_REQUEST', { violations: [{ field, description }] })
-
 const isObject = (value: unknown): value is JsonObject =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
 
 const parseObject = (value: unknown, field: string, known: readonly string[]): JsonObject => {
-  if (!isObject(value)) throw refuse(field, 'is not an object')
-  for (const key of Object.keys(value)) if (!known.includes(key)) throw refuse(`${field}.${key}`, 'is not known')
+  if (!isObject(value)) throw invalidField(field, 'is not an object')
+  for (const key of Object.keys(value)) if (!known.includes(key)) throw invalidField(`${field}.${key}`, 'is not known')
   return value
 }
 
@@ -45,14 +41,14 @@ const parseSet = <T extends string>(
   field: string,
   parseItem: (text: string) => T | undefined,
 ): ReadonlySet<T> => {
-  if (!Array.isArray(value)) throw refuse(field, 'is not a list')
-  if (value.length === 0) throw refuse(field, 'is empty; leave it out or list something')
-  if (value.length > MAX_LISTED) throw refuse(field, `has more than ${MAX_LISTED} entries`)
+  if (!Array.isArray(value)) throw invalidField(field, 'is not a list')
+  if (value.length === 0) throw invalidField(field, 'is empty; leave it out or list something')
+  if (value.length > MAX_LISTED) throw invalidField(field, `has more than ${MAX_LISTED} entries`)
   const parsed = new Set<T>()
   for (const [index, item] of value.entries()) {
     const entry = typeof item === 'string' ? parseItem(item) : undefined
-    if (entry === undefined) throw refuse(`${field}[${index}]`, 'is malformed')
-    if (parsed.has(entry)) throw refuse(`${field}[${index}]`, 'is listed twice')
+    if (entry === undefined) throw invalidField(`${field}[${index}]`, 'is malformed')
+    if (parsed.has(entry)) throw invalidField(`${field}[${index}]`, 'is listed twice')
     parsed.add(entry)
   }
   return parsed
@@ -84,17 +80,17 @@ export const parseTokenKey = (text: string): TokenKey | undefined => {
 }
 
 const parseCaps = (value: unknown, field: string): Caps => {
-  if (!isObject(value)) throw refuse(field, 'is not an object')
+  if (!isObject(value)) throw invalidField(field, 'is not an object')
   const entries = Object.entries(value)
-  if (entries.length === 0) throw refuse(field, 'is empty; leave it out or list a token')
-  if (entries.length > MAX_LISTED) throw refuse(field, `has more than ${MAX_LISTED} entries`)
+  if (entries.length === 0) throw invalidField(field, 'is empty; leave it out or list a token')
+  if (entries.length > MAX_LISTED) throw invalidField(field, `has more than ${MAX_LISTED} entries`)
   const caps = new Map<TokenKey, bigint>()
   for (const [name, amount] of entries) {
     const token = parseTokenKey(name)
-    if (token === undefined) throw refuse(field, 'names a malformed token')
-    if (caps.has(token)) throw refuse(field, `lists ${token} twice`)
+    if (token === undefined) throw invalidField(field, 'names a malformed token')
+    if (caps.has(token)) throw invalidField(field, `lists ${token} twice`)
     if (typeof amount !== 'string' || !AMOUNT.test(amount) || BigInt(amount) > U256_MAX)
-      throw refuse(`${field}.${token}`, 'is not a decimal amount in base units')
+      throw invalidField(`${field}.${token}`, 'is not a decimal amount in base units')
     caps.set(token, BigInt(amount))
   }
   return caps
@@ -102,7 +98,7 @@ const parseCaps = (value: unknown, field: string): Caps => {
 
 const parseRate = (value: unknown, field: string): number => {
   if (typeof value !== 'number' || !Number.isInteger(value) || value < 1 || value > MAX_REQUESTS_PER_SECOND)
-    throw refuse(field, `is not a whole number from 1 to ${MAX_REQUESTS_PER_SECOND}`)
+    throw invalidField(field, `is not a whole number from 1 to ${MAX_REQUESTS_PER_SECOND}`)
   return value
 }
 
@@ -144,13 +140,13 @@ const parseNarrowing = (value: unknown, field: string): Narrowing => {
  * permission are allowed: a request has to fit into one of them alone. An empty list of grants allows nothing.
  */
 export const parsePermissionGrants = (json: unknown): readonly PermissionGrant[] => {
-  if (!Array.isArray(json)) throw refuse('permissions', 'is not a list')
-  if (json.length > MAX_GRANTS) throw refuse('permissions', `has more than ${MAX_GRANTS} entries`)
+  if (!Array.isArray(json)) throw invalidField('permissions', 'is not a list')
+  if (json.length > MAX_GRANTS) throw invalidField('permissions', `has more than ${MAX_GRANTS} entries`)
   return json.map((item, index) => {
     const field = `permissions[${index}]`
     const { permission, narrowing } = parseObject(item, field, ['permission', 'narrowing'])
     const parsed = typeof permission === 'string' ? parsePermission(permission) : undefined
-    if (parsed === undefined) throw refuse(`${field}.permission`, 'is not a known permission')
+    if (parsed === undefined) throw invalidField(`${field}.permission`, 'is not a known permission')
     return { permission: parsed, narrowing: parseNarrowing(narrowing ?? {}, `${field}.narrowing`) }
   })
 }

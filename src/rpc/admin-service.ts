@@ -1,6 +1,6 @@
 /** countersign.v1.AdminService: from the wire to a use case and back. */
 import type { MessageInitShape } from '@bufbuild/protobuf'
-import { failure } from '../domain/failure.ts'
+import { failure, invalidField } from '../domain/failure.ts'
 import type { ApiKeyId } from '../domain/ids.ts'
 import { parseApiKeyId } from '../domain/ids.ts'
 import type {
@@ -125,7 +125,7 @@ const toWireRestore = (
 const readVault = (wire: number): VaultParty => {
   const party = vaultParties.fromWire(wire)
   if (party === undefined)
-    throw failure('INVALID_REQUEST', { violations: [{ field: 'vault', description: 'is required' }] })
+    throw invalidField('vault', 'is required')
   return party
 }
 
@@ -163,7 +163,7 @@ const toWireStatus = (status: StatusView): MessageInitShape<typeof StatusSchema>
 const readTarget = ({ scope, id }: { readonly scope: number; readonly id: string }): FreezeTarget => {
   const known = freezeScopes.fromWire(scope)
   if (known === undefined)
-    throw failure('INVALID_REQUEST', { violations: [{ field: 'scope', description: 'is required' }] })
+    throw invalidField('scope', 'is required')
   return { scope: known, id: known === 'all' ? EVERY_ID : id }
 }
 
@@ -176,7 +176,7 @@ const readApiKeyId = (text: string): ApiKeyId => {
 
 const readProjectUpdate = ({ project, updateMask }: UpdateProjectRequest) => {
   if (project === undefined || updateMask === undefined)
-    throw failure('INVALID_REQUEST', { violations: [{ field: 'project', description: 'is required' }] })
+    throw invalidField('project', 'is required')
   const isNamed = (path: string): boolean => updateMask.paths.includes(path)
   const changes = {
     ...(isNamed('display_name') ? { displayName: project.displayName } : {}),

@@ -1,6 +1,6 @@
 /** countersign.v1.DelegationService: from the wire to a use case and back. */
 import type { MessageInitShape } from '@bufbuild/protobuf'
-import { failure } from '../domain/failure.ts'
+import { invalidField } from '../domain/failure.ts'
 import type { CreateGrantRequest, GrantSchema } from '../../gen/countersign/v1/delegation_pb.ts'
 import { GrantState as WireState, ListGrantsRequestSchema } from '../../gen/countersign/v1/delegation_pb.ts'
 import type { DelegationUseCases, GrantState, GrantView, NewGrantRequest, SpendingUseCases } from './delegation-use-cases.ts'
@@ -29,7 +29,7 @@ const toWireGrant = (grant: GrantView): MessageInitShape<typeof GrantSchema> => 
 /** The message's rules require both, so neither refusal is ever met. */
 const readNewGrant = ({ scope, expireTime }: CreateGrantRequest): NewGrantRequest => {
   const expireTimeMs = fromTimestamp(expireTime)
-  const missing = (field: string) => failure('INVALID_REQUEST', { violations: [{ field, description: 'is required' }] })
+  const missing = (field: string) => invalidField(field, 'is required')
   if (expireTimeMs === undefined) throw missing('expire_time')
   switch (scope.case) {
     case 'userId':

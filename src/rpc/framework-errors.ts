@@ -6,7 +6,7 @@
 import { Code, ConnectError } from '@connectrpc/connect'
 import type { HandlerContext } from '@connectrpc/connect'
 import type { Failure } from '../domain/failure.ts'
-import { failure } from '../domain/failure.ts'
+import { failure, invalidField } from '../domain/failure.ts'
 import { methodName } from './access.ts'
 import { maxRequestBytes } from './mounted-services.ts'
 import { toStatusError } from './status.ts'
@@ -24,7 +24,7 @@ const failureFor = (
 ): Failure | undefined => {
   switch (code) {
     case Code.InvalidArgument:
-      return failure('INVALID_REQUEST', { violations: [{ field: '', description: rawMessage }] })
+      return invalidField('', rawMessage)
     case Code.ResourceExhausted:
       return failure('REQUEST_TOO_LARGE', { limitBytes: maxRequestBytes(method) })
     case Code.Unimplemented:

@@ -4,7 +4,7 @@
  */
 import { ConnectError, Code } from '@connectrpc/connect'
 import type { Failure } from '../domain/failure.ts'
-import { failure } from '../domain/failure.ts'
+import { failure, invalidField } from '../domain/failure.ts'
 import type { StreamCall } from './stream-call.ts'
 
 export type Item<Answer> = {
@@ -23,7 +23,7 @@ const readingFailure = (error: unknown): Failure => {
   if (!(error instanceof ConnectError)) return failure('CANCELLED', {})
   if (error.code === Code.ResourceExhausted) return failure('REQUEST_TOO_LARGE', { limitBytes: LIMIT_BYTES })
   if (error.code === Code.InvalidArgument || error.code === Code.Internal)
-    return failure('INVALID_REQUEST', { violations: [{ field: '', description: error.rawMessage }] })
+    return invalidField('', error.rawMessage)
   return failure(error.code === Code.DeadlineExceeded ? 'DEADLINE_EXCEEDED' : 'CANCELLED', {})
 }
 

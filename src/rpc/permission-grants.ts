@@ -1,6 +1,6 @@
 /** Permission grants between the wire and the JSON form in which they are stored. */
 import type { MessageInitShape } from '@bufbuild/protobuf'
-import { failure } from '../domain/failure.ts'
+import { invalidField } from '../domain/failure.ts'
 import type { Permission, PermissionSchema, TokenLimit } from '../../gen/countersign/v1/common_pb.ts'
 import type { PermissionGrantJson } from './use-cases.ts'
 
@@ -15,7 +15,7 @@ const readCaps = (limits: readonly TokenLimit[], field: string): Record<string, 
   for (const { chain, token, amount } of limits) {
     const key = `${chain}/${token === '' ? NATIVE : plainToken(token)}`
     if (Object.hasOwn(caps, key))
-      throw failure('INVALID_REQUEST', { violations: [{ field, description: `lists ${key} twice` }] })
+      throw invalidField(field, `lists ${key} twice`)
     caps[key] = amount
   }
   return caps

@@ -2,7 +2,7 @@
 import type { MessageInitShape } from '@bufbuild/protobuf'
 import { durationFromMs, durationMs, timestampMs } from '@bufbuild/protobuf/wkt'
 import type { Duration, Timestamp } from '@bufbuild/protobuf/wkt'
-import { failure } from '../domain/failure.ts'
+import { invalidField } from '../domain/failure.ts'
 import type {
   CreateSessionKeyRequest,
   SessionKeySchema,
@@ -140,7 +140,7 @@ const toWireRegistered = ({ sessionKey, payload, registration, receipt }: Regist
 
 const requireTime = (time: Timestamp | undefined, field: string): number => {
   if (time !== undefined) return timestampMs(time)
-  throw failure('INVALID_REQUEST', { violations: [{ field, description: 'is required' }] })
+  throw invalidField(field, 'is required')
 }
 
 const readKeyRequest = (request: CreateSessionKeyRequest): KeyRequest => ({

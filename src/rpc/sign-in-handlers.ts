@@ -1,7 +1,7 @@
 /** Signing in, of countersign.v1.EndUserService: from the wire to a use case and back, cookies included. */
 import type { MessageInitShape } from '@bufbuild/protobuf'
 import type { PublicCall } from '../domain/call.ts'
-import { failure } from '../domain/failure.ts'
+import { invalidField } from '../domain/failure.ts'
 import { parseRequestId } from '../domain/ids.ts'
 import {
   type AuthenticateWithOidcRequest,
@@ -56,7 +56,7 @@ const visitorOf = ({ projectId }: { readonly projectId: string }, { peerAddress 
 const readProof = ({ proof }: AuthenticateWithOidcRequest): OidcProof => {
   if (proof.case === 'idToken') return { kind: 'id_token', idToken: proof.value }
   if (proof.case === 'code') return { kind: 'code', code: proof.value.code, state: proof.value.state, issuer: proof.value.iss }
-  throw failure('INVALID_REQUEST', { violations: [{ field: 'proof', description: 'is required' }] })
+  throw invalidField('proof', 'is required')
 }
 
 /** The token of the request; a browser's is the cookie. */

@@ -2,7 +2,7 @@
 import { create } from '@bufbuild/protobuf'
 import type { DescMethod, Message, MessageInitShape } from '@bufbuild/protobuf'
 import { anyPack } from '@bufbuild/protobuf/wkt'
-import { isFailure, failure } from '../domain/failure.ts'
+import { failure, invalidField, isFailure } from '../domain/failure.ts'
 import type { StatusSchema } from '../../gen/google/rpc/status_pb.ts'
 import type { Item } from './item-stream.ts'
 import { maxRequestBytes } from './mounted-services.ts'
@@ -27,17 +27,15 @@ export const refusal = (itemId: string, error: unknown, timing = '') => ({
 })
 type Refusal = ReturnType<typeof refusal>
 
-const violation = (field: string, description: string) => failure('INVALID_REQUEST', { violations: [{ field, description }] })
-
 /** Refuses, and with it the stream, an id that no answer could be told apart by. */
 export const requireItemId = (itemId: string): void => {
   if (itemId === '' || Buffer.byteLength(itemId) > ID_MAX_BYTES)
-    throw violation('item_id', `an item has an id of 1 to ${ID_MAX_BYTES} bytes`)
+    throw invalidField('item_id', `an item has an id of 1 to ${ID_MAX_BYTES} bytes`)
 }
 
 /** An item that holds no request. */
 export const emptyItem = (itemId: string, field: string, description: string): Item<Refusal> => {
-  const missing = violation(field, description)
+  const missing = invalidField(field, description)
   return { id: itemId, bytes: 0, work: async () => () => refusal(itemId, missing) }
 }
 

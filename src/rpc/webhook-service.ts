@@ -1,6 +1,6 @@
 /** The part of countersign.v1.AdminService that keeps webhooks: from the wire to a use case and back. */
 import type { MessageInitShape } from '@bufbuild/protobuf'
-import { failure } from '../domain/failure.ts'
+import { invalidField } from '../domain/failure.ts'
 import type { WebhookFormat } from '../domain/webhook-events.ts'
 import type { UpdateWebhookRequest, WebhookDeliverySchema, WebhookSchema } from '../../gen/countersign/v1/admin_pb.ts'
 import {
@@ -71,12 +71,12 @@ const toWireDelivery = (delivery: DeliveryView): MessageInitShape<typeof Webhook
 const readState = (wire: number): 'active' | 'disabled' => {
   const state = states.fromWire(wire)
   if (state === 'active' || state === 'disabled') return state
-  throw failure('INVALID_REQUEST', { violations: [{ field: 'webhook.state', description: 'must be ACTIVE or DISABLED' }] })
+  throw invalidField('webhook.state', 'must be ACTIVE or DISABLED')
 }
 
 const readUpdate = ({ webhook, updateMask, rotateSecret, secretOverlapSeconds }: UpdateWebhookRequest): UpdateArgs => {
   if (webhook === undefined) {
-    throw failure('INVALID_REQUEST', { violations: [{ field: 'webhook', description: 'is required' }] })
+    throw invalidField('webhook', 'is required')
   }
   const isNamed = (path: string): boolean => updateMask?.paths.includes(path) === true
   return {

@@ -5,7 +5,7 @@ import { timestampFromMs, timestampMs } from '@bufbuild/protobuf/wkt'
 import type { ReceiptSchema, SignatureSchema } from '../../gen/countersign/v1/common_pb.ts'
 import { KeyType as WireKeyType } from '../../gen/countersign/v1/common_pb.ts'
 import { encodeBase58 } from '../domain/base58.ts'
-import { failure } from '../domain/failure.ts'
+import { failure, invalidField } from '../domain/failure.ts'
 import type { KeyType, ReceiptView, Signature } from './use-cases.ts'
 
 /** Both directions of a one-to-one table between words. */
@@ -21,7 +21,7 @@ export const bothWays = <Word extends string, Wire extends number>(toWire: { rea
 
 /** The message's rules require the choice, so this is never met. */
 export const nothingChosen = (field: string) =>
-  failure('INVALID_REQUEST', { violations: [{ field, description: 'exactly one field is required in oneof' }] })
+  invalidField(field, 'exactly one field is required in oneof')
 
 export const keyTypes = bothWays<KeyType, WireKeyType>({
   secp256k1: WireKeyType.SECP256K1,

@@ -2,7 +2,7 @@
 import { hash } from 'node:crypto'
 import type { Call } from '../domain/call.ts'
 import { actorOf } from '../domain/call.ts'
-import { failure } from '../domain/failure.ts'
+import { failure, invalidField } from '../domain/failure.ts'
 import { authorize } from '../signing/authorize.ts'
 import { appendAudit, type AuditHead, auditHead, type AuditRow, listAudit } from '../vault/audit-chain.ts'
 import { canonicalJson, type JsonValue } from '../vault/canonical-json.ts'
@@ -40,7 +40,7 @@ export const setMarkPrices = async (
   for (const { market, price } of args.prices) {
     const priceE18 = parseE18(price)
     if (priceE18 === undefined || priceE18 === 0n) {
-      throw failure('INVALID_REQUEST', { violations: [{ field: 'prices', description: 'a price is above zero' }] })
+      throw invalidField('prices', 'a price is above zero')
     }
     prices.set(market, priceE18)
   }

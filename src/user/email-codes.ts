@@ -1,5 +1,5 @@
 /** Sign-in with a code by e-mail: who can read the code has the address. */
-import { failure } from '../domain/failure.ts'
+import { failure, invalidField } from '../domain/failure.ts'
 import { networkOf } from '../domain/network-address.ts'
 import { EgressError } from '../egress/egress-error.ts'
 import { appendAudit } from '../vault/audit-chain.ts'
@@ -26,7 +26,7 @@ const MAX_EMAIL_CHARACTERS = 254
 const parseEmail = (text: string): string => {
   const isLocalPlain = !/^\.|\.\.|\.@/.test(text)
   if (text.length > MAX_EMAIL_CHARACTERS || !EMAIL.test(text) || !isLocalPlain)
-    throw failure('INVALID_REQUEST', { violations: [{ field: 'email', description: 'is not an e-mail address' }] })
+    throw invalidField('email', 'is not an e-mail address')
   return text.toLowerCase()
 }
 

@@ -3,7 +3,7 @@
  * that an app got there. Either way the sign-in was begun here: it has a nonce of ours, and ends once.
  */
 import { buildAuthorizationUrl, calculatePKCECodeChallenge } from 'openid-client'
-import { failure } from '../domain/failure.ts'
+import { failure, invalidField } from '../domain/failure.ts'
 import { networkOf } from '../domain/network-address.ts'
 import type { ProjectId } from '../domain/ids.ts'
 import { KNOWN_ISSUERS, type OidcProvider, SIGNATURE_ALGORITHMS } from '../domain/project-settings.ts'
@@ -38,9 +38,6 @@ const clientOf = ({ vault }: SignInNeeds, project: ProjectId, provider: OidcProv
   return { provider: provider.provider, issuer: issuersOf(provider)[0], clientId: provider.clientId, clientSecret }
 }
 
-const invalid = (field: string, description: string) =>
-  failure('INVALID_REQUEST', { violations: [{ field, description }] })
-
 export type OidcStart = {
   /** What the sign-in is finished with; not in the URL, so that who sees that finishes nothing. */
   readonly flowId: string
@@ -63,7 +60,7 @@ export const startOidc = async (
   const { projectId: project } = visited
   const provider = requireProvider(visited, args.provider)
   const { redirectUri } = args
-  if (redirectUri !== '' && !provider.redirectUris.includes(redirectUri)) throw invalid('redirect_uri', 'is not one of the project')
+  if (redirectUri !== '' && !provider.redirectUris.includes(redirectUri)) throw invalidField('redirect_uri', 'is not one of the project')
   needs.windows.take(`sign_ins_per_peer ${networkOf(visitor.peerAddress)}`, STARTS_PER_PEER_AND_MINUTE, MINUTE_MS)
   needs.windows.take(`sign_ins_per_project ${project}`, STARTS_PER_PROJECT_AND_MINUTE, MINUTE_MS)
   const flowId = newOidcFlowId()

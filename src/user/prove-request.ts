@@ -2,7 +2,7 @@
 import type { KeyObject } from 'node:crypto'
 import type { EndUserCaller } from '../domain/call.ts'
 import type { Clock } from '../domain/clock.ts'
-import { failure } from '../domain/failure.ts'
+import { failure, invalidField } from '../domain/failure.ts'
 import type { ProjectId } from '../domain/ids.ts'
 import { readSettings } from '../domain/project-settings.ts'
 import type { DaemonVault } from '../vault/daemon-vault.ts'
@@ -98,5 +98,5 @@ export const requireP256Key = (publicKey: string): Signer => {
   const parsed = parseP256Key(publicKey)
   if (parsed !== undefined) return parsed
   const description = 'is not the base64 of a P-256 public key in SPKI form (DER, uncompressed)'
-  throw failure('INVALID_REQUEST', { violations: [{ field: 'public_key', description }] })
+  throw invalidField('public_key', description)
 }

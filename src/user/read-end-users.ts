@@ -1,6 +1,6 @@
 /** Who an end user is, for themselves and for their project. */
 import type { Call } from '../domain/call.ts'
-import { failure } from '../domain/failure.ts'
+import { failure, invalidField } from '../domain/failure.ts'
 import { parseUserId, type UserId } from '../domain/ids.ts'
 import { authorize, type AuthorizeNeeds } from '../signing/authorize.ts'
 import { getSession, type SignInMethod } from '../vault/user-sessions.ts'
@@ -38,7 +38,7 @@ export const getEndUser = (needs: ReadNeeds, call: Call, { userId: text }: { rea
   authorize(vault.read, needs, call, 'wallet:read')
   const own: UserId | undefined = caller.kind === 'end_user' ? caller.userId : undefined
   if (text === '' && own === undefined)
-    throw failure('INVALID_REQUEST', { violations: [{ field: 'user_id', description: 'is required' }] })
+    throw invalidField('user_id', 'is required')
   const userId = text === '' ? own : parseUserId(text)
   if (own !== undefined && userId !== own) throw failure('END_USER_NOT_FOUND', {})
   return requireEndUser(vault.read, caller.projectId, userId)

@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import { actorOf, type Call, endUserOf } from '../domain/call.ts'
 import type { Clock } from '../domain/clock.ts'
-import { failure } from '../domain/failure.ts'
+import { failure, invalidField } from '../domain/failure.ts'
 import type { SecretOrder } from '../party/owner-calls.ts'
 import type { SigningEngine } from '../party/signing-engine.ts'
 import { appendAudit } from '../vault/audit-chain.ts'
@@ -56,7 +56,7 @@ export type WalletSecretRequest = {
 
 const checkValidUntil = (validUntilMs: number, nowMs: number): void => {
   const why = validUntilMs <= nowMs ? 'is over' : validUntilMs > nowMs + MAX_VALID_MS ? 'is more than 90 days ahead' : ''
-  if (why !== '') throw failure('INVALID_REQUEST', { violations: [{ field: 'valid_until', description: why }] })
+  if (why !== '') throw invalidField('valid_until', why)
 }
 
 type Change = {

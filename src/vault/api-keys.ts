@@ -1,5 +1,5 @@
 import { timingSafeEqual } from 'node:crypto'
-import { assert, failure } from '../domain/failure.ts'
+import { assert, failure, invalidField } from '../domain/failure.ts'
 import type { ApiKeyId, ProjectId } from '../domain/ids.ts'
 import type { Secret } from '../domain/secret.ts'
 import { apiKeyMac, generateApiKeyId, generateApiKeySecret, parseApiKeySecret } from './api-key-secret.ts'
@@ -188,7 +188,7 @@ export const createApiKey = (tx: Tx, fresh: NewApiKey): ApiKeyWithSecret => {
 const requireUnusedIdentity = (reader: Reader, mtlsIdentity: string | undefined): void => {
   if (mtlsIdentity === undefined || findApiKeyByIdentity(reader, mtlsIdentity) === undefined) return
   const description = 'another API key has this identity'
-  throw failure('INVALID_REQUEST', { violations: [{ field: 'mtls_identity', description }] })
+  throw invalidField('mtls_identity', description)
 }
 
 const macOf = (reader: Reader, secret: Secret<string>): Buffer => {

@@ -5,7 +5,7 @@
 import { encodeBase58 } from '../domain/base58.ts'
 import { actorOf, type Call } from '../domain/call.ts'
 import type { Clock } from '../domain/clock.ts'
-import { failure } from '../domain/failure.ts'
+import { failure, invalidField } from '../domain/failure.ts'
 import { isReservedUserId, parseUserId, walletIdFromBytes } from '../domain/ids.ts'
 import type { Made } from '../party/owner-calls.ts'
 import type { SigningEngine } from '../party/signing-engine.ts'
@@ -108,7 +108,7 @@ export const parseSlot = (call: Call, request: NewWalletRequest): WalletSlot => 
   }
   const userId = parseUserId(request.userId)
   if (userId === undefined) {
-    throw failure('INVALID_REQUEST', { violations: [{ field: 'user_id', description: 'is malformed' }] })
+    throw invalidField('user_id', 'is malformed')
   }
   if (isReservedUserId(userId)) throw failure('USER_ID_RESERVED', { userId })
   requireOwn(call, userId, ownerType)

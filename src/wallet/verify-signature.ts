@@ -1,6 +1,6 @@
 /** Whether somebody signed something. Signs and records nothing. */
 import type { Call } from '../domain/call.ts'
-import { failure, isFailure } from '../domain/failure.ts'
+import { invalidField, isFailure } from '../domain/failure.ts'
 import { formatEvmAddress, parseEvmAddress } from '../payload/address.ts'
 import { checkDigest } from '../payload/digest.ts'
 import { isEd25519Signature } from '../payload/ed25519-signature.ts'
@@ -87,7 +87,7 @@ const verifyEvm = async (
 ): Promise<Verified> => {
   const address = parseEvmAddress(expected)
   if (address === undefined) {
-    throw failure('INVALID_REQUEST', { violations: [{ field: 'address', description: 'is not an EVM address' }] })
+    throw invalidField('address', 'is not an EVM address')
   }
   // Before anything is computed: a chain that is not there is not only missed where it is needed.
   const chain = network === undefined ? undefined : needs.chains.evm(network)

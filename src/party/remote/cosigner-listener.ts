@@ -18,7 +18,7 @@ import {
   HealthCheckResponse_ServingStatus as Serving,
   HealthCheckResponseSchema,
 } from '../../../gen/grpc/health/v1/health_pb.ts'
-import { failure, isFailure } from '../../domain/failure.ts'
+import { failure, invalidField, isFailure } from '../../domain/failure.ts'
 import type { CosignerFreeze } from '../cosigner-freezes.ts'
 import { Lock } from '../lock.ts'
 import { asFailure } from '../party-failure.ts'
@@ -200,7 +200,7 @@ const freezeView = ({ scope, id, reason, byOperator, createMs }: CosignerFreeze)
 const requireSubject = (request: { readonly scope: number; readonly id: string }) => {
   const subject = readSubject(request)
   if (subject !== undefined) return subject
-  throw failure('INVALID_REQUEST', { violations: [{ field: 'id', description: 'names a wallet, a project or everything' }] })
+  throw invalidField('id', 'names a wallet, a project or everything')
 }
 
 const CODES: Readonly<Record<string, status>> = {
