@@ -349,7 +349,7 @@ const SENTENCES: { [R in FailureReason]: (facts: FailureFacts[R]) => string } = 
   WEBHOOK_NOT_FOUND: () => 'no such webhook',
   WEBHOOK_URL_REFUSED: ({ why }) => `the webhook's URL cannot be used: ${why}`,
   WEBHOOK_DELIVERY_NOT_FOUND: () => 'no such delivery of this webhook',
-  METHOD_UNIMPLEMENTED: ({ method }) => `${method} is not implemented`,
+  METHOD_UNIMPLEMENTED: ({ method }) => `there is no RPC ${method}`,
   STREAM_ROTATE: () => 'the stream has reached its age limit; resume it from the last message received',
   STREAM_IDLE: () => 'nothing was asked on the stream for too long',
   ITEM_IN_FLIGHT: ({ itemId }) => `an item ${itemId} is in work on this stream`,
