@@ -19,6 +19,9 @@ CREATE INDEX replies_by_age ON replies (create_ms);
 /** One member a group of tables, each in a file of its own. */
 const COSIGNER_TABLES_V3: readonly string[] = [IMPORT_TABLES, OWNER_TABLES]
 
+/** As those of version 3. */
+const COSIGNER_TABLES_V4: readonly string[] = []
+
 /** The vault of the cosigner, party S. */
 export const COSIGNER_SCHEMA: Schema = {
   kind: 'cosigner',
@@ -27,5 +30,6 @@ export const COSIGNER_SCHEMA: Schema = {
     { version: 1, sql: SHARED_TABLES_V1 + COSIGNER_TABLES_V1 },
     { version: 2, sql: SHARED_TABLES_V2 },
     { version: 3, sql: COSIGNER_TABLES_V3.join('\n') },
+    { version: 4, sql: COSIGNER_TABLES_V4.join('\n') },
   ],
 }

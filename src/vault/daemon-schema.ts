@@ -101,6 +101,9 @@ const DAEMON_TABLES_V3: readonly string[] = [
   SPENDING_TABLES,
 ]
 
+/** As those of version 3. */
+const DAEMON_TABLES_V4: readonly string[] = []
+
 /** The vault of the daemon, party C. */
 export const DAEMON_SCHEMA: Schema = {
   kind: 'daemon',
@@ -109,5 +112,6 @@ export const DAEMON_SCHEMA: Schema = {
     { version: 1, sql: SHARED_TABLES_V1 + DAEMON_TABLES_V1 },
     { version: 2, sql: SHARED_TABLES_V2 },
     { version: 3, sql: DAEMON_TABLES_V3.join('\n') },
+    { version: 4, sql: DAEMON_TABLES_V4.join('\n') },
   ],
 }
