@@ -5,6 +5,7 @@ import { IMPORT_TABLES } from './import-tables.ts'
 import type { Schema } from './migrations.ts'
 import { SESSION_TABLES } from './session-tables.ts'
 import { SHARED_TABLES_V1, SHARED_TABLES_V2 } from './shared-tables.ts'
+import { SPEND_TABLES } from './spend-tables.ts'
 import { SPENDING_TABLES } from './spending-tables.ts'
 import { USER_TABLES } from './user-tables.ts'
 import { WEBHOOK_TABLES } from './webhook-tables.ts'
@@ -102,7 +103,7 @@ const DAEMON_TABLES_V3: readonly string[] = [
 ]
 
 /** As those of version 3. */
-const DAEMON_TABLES_V4: readonly string[] = []
+const DAEMON_TABLES_V4: readonly string[] = [SPEND_TABLES]
 
 /** The vault of the daemon, party C. */
 export const DAEMON_SCHEMA: Schema = {
