@@ -21,6 +21,7 @@ import { partyIdOf } from './party-id.ts'
 import { openPortEnd, type PortEnd } from './port-calls.ts'
 import type { PoolSettings, ShardOf } from './presignature-pool.ts'
 import { hexOf } from './presignature-map.ts'
+import { threadEnvironment } from './thread-environment.ts'
 import { Shards } from './shards.ts'
 import type { RemoteCosignerData } from './remote/remote-cosigner-worker.ts'
 import type { RemoteCosigner } from './remote/resuming-stream.ts'
@@ -209,7 +210,12 @@ const startCosigner = (cosigner: EmbeddedCosigner | RemoteCosigner, frames: Mess
 type ThreadData = CosignerWorkerData | RemoteCosignerData | SignerWorkerData
 
 const startThread = (file: string, name: string, data: ThreadData): Worker =>
-  new Worker(new URL(file, import.meta.url), { name, workerData: data, transferList: [data.frames], env: {} })
+  new Worker(new URL(file, import.meta.url), {
+    name,
+    workerData: data,
+    transferList: [data.frames],
+    env: threadEnvironment(),
+  })
 
 /** One that was told to stop ends by itself: ending it from outside in the middle of a native call can abort the process. */
 const endThread = async (thread: Worker, waitMs: number): Promise<void> => {
