@@ -1,8 +1,8 @@
 /** Spending delegations: tokens for them, and the wallets that were registered by them, as their chains say now. */
-import { readAllowance, readBalance } from '../chain/token-approval.ts'
+import { decodeBase58, encodeBase58 } from '../domain/base58.ts'
 import { actorOf, type Call } from '../domain/call.ts'
 import type { Clock } from '../domain/clock.ts'
-import { failure, invalidField, isFailure } from '../domain/failure.ts'
+import { failure, invalidField } from '../domain/failure.ts'
 import { parseUserId, type UserId } from '../domain/ids.ts'
 import { formatEvmAddress, parseEvmAddress } from '../payload/address.ts'
 import { fromHex } from '../payload/bytes.ts'
@@ -18,8 +18,9 @@ import {
   setExternalWalletState,
 } from '../vault/external-wallets.ts'
 import type { Tx } from '../vault/store.ts'
-import { type ExternalWalletView, type Standing, viewExternalWallet } from './external-wallet-view.ts'
-import { type ChainConfigView, chainOf, listNetworks, networkOf, requireNetwork, type SpenderNeeds } from './spenders.ts'
+import { type ExternalWalletView, viewExternalWallet } from './external-wallet-view.ts'
+import { type ChainConfigView, familyOf, listNetworks, networkOf, requireNetwork, type SpenderNeeds } from './spenders.ts'
+import { readStanding } from './standing.ts'
 
 export type SpendingNeeds = AuthorizeNeeds & SpenderNeeds & {
   readonly vault: DaemonVault
@@ -47,6 +48,13 @@ export const requireAddress = (text: string): Uint8Array => {
   return address
 }
 
+/** 32 bytes in base58, in the one way in which it is written. */
+export const requireSolanaAddress = (text: string): Uint8Array => {
+  const key = decodeBase58(text)
+  if (key?.length !== 32) throw invalidField('address', 'is not a Solana address')
+  return key
+}
+
 export const bytesOf = (field: string, hex: string): Uint8Array => {
   const bytes = fromHex(hex)
   if (bytes === undefined) throw invalidField(field, 'is not hexadecimal')
@@ -67,7 +75,8 @@ export type IssuedToken = { readonly token: string; readonly nonce: string; read
 
 export const issueToken = (needs: SpendingNeeds, call: Call, request: TokenRequest): Promise<IssuedToken> => {
   const userId = subjectOf(needs, call, request.userId)
-  const address = formatEvmAddress(requireAddress(request.address))
+  const isSolana = familyOf(needs, request.network) === 'solana'
+  const address = isSolana ? encodeBase58(requireSolanaAddress(request.address)) : formatEvmAddress(requireAddress(request.address))
   const project = call.caller.projectId
   return needs.vault.commit((tx) => {
     const { network } = requireNetwork(needs, tx, project, networkOf(request.network, request.region))
@@ -85,18 +94,7 @@ export const record = (tx: Tx, call: Call, event: Pick<AuditEvent, 'timeMs' | 'k
 
 /** What the chain says of a wallet now; undefined while it cannot be read. What was taken back, or given again, is kept. */
 const observe = async (needs: SpendingNeeds, wallet: ExternalWallet, signal: AbortSignal): Promise<ExternalWalletView> => {
-  const read = async (): Promise<Standing | undefined> => {
-    const chain = chainOf(needs, wallet.network)
-    const [token, owner, spender] = [wallet.tokenAddress, wallet.address, wallet.spender].map((text) => bytesOf('address', text)) as [Uint8Array, Uint8Array, Uint8Array]
-    const block = await chain.blockNumber(signal)
-    const allowance = await readAllowance(chain, token, owner, spender, block, signal)
-    const balance = await readBalance(chain, token, owner, block, signal)
-    return allowance === undefined || balance === undefined ? undefined : { allowance, balance, block }
-  }
-  const standing = await read().catch((error: unknown) => {
-    if (isFailure(error)) return undefined
-    throw error
-  })
+  const standing = await readStanding(needs, wallet, signal)
   if (standing === undefined) return viewExternalWallet(wallet, undefined)
   const state = standing.allowance === 0n ? 'REVOKED' : 'ACTIVE'
   if (state !== wallet.state) await noteState(needs, wallet, state)
