@@ -28,6 +28,7 @@ import {
 } from '../delegation/webhook-endpoints.ts'
 import { createProject, getProject, listProjects, updateProject } from '../admin/projects.ts'
 import { getStatus } from '../admin/status.ts'
+import { chainStatuses } from './wire-chains.ts'
 import type { UseCases } from '../rpc/use-cases.ts'
 import { type Sessions, wireSession } from './wire-session.ts'
 import { authorize } from '../signing/authorize.ts'
@@ -64,6 +65,7 @@ export const wireUseCases = (needs: UseCaseNeeds): UseCases => {
   const creating = { ...needs, filling: new Set<string>() }
   const refreshing = { ...needs, refreshing: new Map<ProjectId, number>() }
   const signing = { ...needs, requireSessionFlow: needs.sessions.requireSessionFlow }
+  const readChains = chainStatuses(needs.vault, needs.chains, needs.currencies)
   const reading = (call: Call): UseCaseNeeds => {
     authorize(needs.vault.read, needs, call, 'audit:read')
     return needs
@@ -135,7 +137,7 @@ export const wireUseCases = (needs: UseCaseNeeds): UseCases => {
       unfreeze: (call, args) => unfreeze(needs, call, args),
       createBackup: async (call) => createBackup(needs, call),
       rotateVaultKey: async (call, args) => rotateVaultKey(needs, call, args),
-      getStatus: () => getStatus(needs, needs.started),
+      getStatus: () => getStatus({ ...needs, chainStatuses: readChains }, needs.started),
     },
     webhooks: {
       createWebhook: async (call, args) => createWebhook(needs, call, args),

@@ -20,6 +20,7 @@ import { partyIdOf } from './party-id.ts'
 import { openPortEnd, type PortEnd } from './port-calls.ts'
 import type { PoolSettings, ShardOf } from './presignature-pool.ts'
 import { hexOf } from './presignature-map.ts'
+import { threadEnvironment } from './thread-environment.ts'
 import { Shards } from './shards.ts'
 import type { RemoteCosigner, RemoteCosignerData } from './remote/remote-cosigner-worker.ts'
 import type { RefreshOrders } from './refresh-orders.ts'
@@ -97,7 +98,7 @@ export const openParties = async (options: PartiesOptions, lost: (why: string) =
   try {
     watchThread(cosignerThread, cosigner, 'the cosigner', () => !stopping, loseOnce)
     const { ownId, head: theirs } = await cosigner.call('open', undefined, { timeoutMs: OPEN_TIMEOUT_MS })
-    pinPeer(vault, ownId, clock)
+    pinPeer(vault, ownId, clock, 'address' in options.cosigner)
     requireForward(vault, ownId, theirs, clock)
     const idC = partyIdOf(vault.signer.publicKey)
     const shards = new Shards(vault.read, idC, ownId, options.cryptoWorkers)
@@ -192,7 +193,12 @@ const startCosigner = (cosigner: EmbeddedCosigner | RemoteCosigner, frames: Mess
 type ThreadData = CosignerWorkerData | RemoteCosignerData | SignerWorkerData
 
 const startThread = (file: string, name: string, data: ThreadData): Worker =>
-  new Worker(new URL(file, import.meta.url), { name, workerData: data, transferList: [data.frames], env: {} })
+  new Worker(new URL(file, import.meta.url), {
+    name,
+    workerData: data,
+    transferList: [data.frames],
+    env: threadEnvironment(),
+  })
 
 /** One that was told to stop ends by itself: ending it from outside in the middle of a native call can abort the process. */
 const endThread = async (thread: Worker, waitMs: number): Promise<void> => {
@@ -241,9 +247,12 @@ const dropUndecided = (vault: DaemonVault, clock: Clock): void => {
   })
 }
 
-/** The first cosigner is remembered; another one is not this daemon's. */
-const pinPeer = (vault: DaemonVault, cosignerId: Uint8Array, clock: Clock): void => {
+/** The first is remembered, of this process; one on another host was paired. Another one is not this daemon's. */
+const pinPeer = (vault: DaemonVault, cosignerId: Uint8Array, clock: Clock, isRemote: boolean): void => {
   const known = getSetting(vault.read, PEER_SETTING)?.value
+  if (known === undefined && isRemote) {
+    throw failure('COSIGNER_UNAVAILABLE', { why: 'it is not paired with this daemon: countersign cosigner pair' })
+  }
   if (known === undefined) {
     vault.commitNow((tx) => putSetting(tx, PEER_SETTING, cosignerId, Math.trunc(clock.nowMs())))
   } else if (hexOf(known) !== hexOf(cosignerId)) {

@@ -14,6 +14,7 @@ import type {
 } from '../../gen/countersign/v1/admin_pb.ts'
 import {
   ApiKeyState,
+  ChainState,
   FreezeScope as WireFreezeScope,
   LinkState as WireLinkState,
   ListApiKeysRequestSchema,
@@ -60,6 +61,12 @@ const linkStates = bothWays<LinkState, WireLinkState>({
 const vaultParties = bothWays<VaultParty, WireVaultParty>({
   daemon: WireVaultParty.DAEMON,
   cosigner: WireVaultParty.COSIGNER,
+})
+
+const chainStates = bothWays<StatusView['chains'][number]['state'], ChainState>({
+  usable: ChainState.USABLE,
+  unavailable: ChainState.UNAVAILABLE,
+  not_configured: ChainState.NOT_CONFIGURED,
 })
 
 const KEY_STATES = {
@@ -157,6 +164,12 @@ const toWireStatus = (status: StatusView): MessageInitShape<typeof StatusSchema>
     failedAttemptCount: BigInt(status.webhooks.failedAttempts),
     ...optionalTimestamp('oldestPendingTime', status.webhooks.oldestMs),
   },
+  chains: status.chains.map(({ state, chainId, block, ...rest }) => ({
+    ...rest,
+    state: chainStates.toWire(state),
+    chainId: chainId ?? 0n,
+    blockNumber: block ?? 0n,
+  })),
   ...(status.restore === undefined ? {} : { restore: toWireRestore(status.restore) }),
 })
 

@@ -3,6 +3,7 @@ import { EXPORT_TABLES } from './export-tables.ts'
 import { GRANT_TABLES } from './grant-tables.ts'
 import { IMPORT_TABLES } from './import-tables.ts'
 import type { Schema } from './migrations.ts'
+import { SEND_TABLES } from './send-tables.ts'
 import { SESSION_TABLES } from './session-tables.ts'
 import { SHARED_TABLES_V1, SHARED_TABLES_V2 } from './shared-tables.ts'
 import { SPENDING_TABLES } from './spending-tables.ts'
@@ -102,7 +103,7 @@ const DAEMON_TABLES_V3: readonly string[] = [
 ]
 
 /** As those of version 3. */
-const DAEMON_TABLES_V4: readonly string[] = []
+const DAEMON_TABLES_V4: readonly string[] = [SEND_TABLES]
 
 /** The vault of the daemon, party C. */
 export const DAEMON_SCHEMA: Schema = {

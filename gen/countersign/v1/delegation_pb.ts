@@ -332,7 +332,7 @@ export type GetChainConfigRequest = Message<"countersign.v1.GetChainConfigReques
   network: string;
 
   /**
-   * `us` leads from `linea` to `linea-us`; empty otherwise.
+   * `us` leads from `linea` to `linea-us`; empty otherwise. The metadata `x-us-env: true` says the same.
    *
    * @generated from field: string region = 2;
    */
@@ -479,7 +479,7 @@ export type IssueDelegationTokenRequest = Message<"countersign.v1.IssueDelegatio
   address: string;
 
   /**
-   * `us` leads from `linea` to `linea-us`; empty otherwise.
+   * `us` leads from `linea` to `linea-us`; empty otherwise. The metadata `x-us-env: true` says the same.
    *
    * @generated from field: string region = 4;
    */
@@ -556,7 +556,7 @@ export type CompleteEvmDelegationRequest = Message<"countersign.v1.CompleteEvmDe
   network: string;
 
   /**
-   * `us` leads from `linea` to `linea-us`; empty otherwise.
+   * `us` leads from `linea` to `linea-us`; empty otherwise. The metadata `x-us-env: true` says the same.
    *
    * @generated from field: string region = 3;
    */

@@ -134,6 +134,10 @@ export const WIRE_CALLS: { readonly [M in WireCall]: Row<M> } = {
       }),
     read: done,
   },
+  claimForProject: {
+    ask: ({ walletId, project }) => asked({ case: 'claimForProject', value: { walletId, projectId: project } }),
+    read: done,
+  },
   changeSecret: {
     ask: ({ project, userId, change, publicKey, expireMs, nonce, signedBy, signature }) =>
       asked({

@@ -387,6 +387,7 @@ const defaultUseCases = (): UseCases => ({
       backups: [],
       restore: undefined,
       webhooks: { pending: 2, oldestMs: 5, delivered: 3, failedAttempts: 4 },
+      chains: [{ network: 'linea', state: 'usable', chainId: 59_144n, block: 9n, detail: '' }],
     }),
     createBackup: async () => [],
     rotateVaultKey: async () => ({ vault: 'daemon', provider: 'file:x', shareCount: 0 }),
