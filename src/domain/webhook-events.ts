@@ -22,6 +22,7 @@ export type SealedEnvelope = {
 }
 
 export type DelegatedAccessEventData = {
+  /** A UUID: what Dynamic's envelope calls walletId. */
   readonly delegated_access_id: string
   readonly wallet_id: string
   readonly key_type: 'secp256k1' | 'ed25519'
