@@ -5,7 +5,7 @@ type Fields = { readonly [name: string]: unknown }
 
 const KEY_BYTES = 32
 const MAX_INSTRUCTIONS = 256
-/** Of one account: more than any token account or mint has. */
+/** Of one account; what is asked for is less. */
 const MAX_ACCOUNT_CHARACTERS = 16_384
 const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/
 
@@ -109,16 +109,21 @@ export type SolanaStatus =
   | { readonly state: 'unknown' }
   | { readonly state: SolanaCommitment; readonly succeeded: boolean; readonly slot: bigint }
 
-/** getSignatureStatuses of one signature. */
-export const readStatus = (value: unknown): SolanaStatus => {
-  const [status] = listOf(value, 1)
-  if (status === undefined) return refuse()
+const readStatus = (status: unknown): SolanaStatus => {
   if (status === null) return { state: 'unknown' }
   const { slot, err, confirmationStatus } = fieldsOf(status)
   const state = SOLANA_COMMITMENTS.find((one) => one === confirmationStatus)
   if (state === undefined || err === undefined) return refuse()
   return { state, succeeded: err === null, slot: BigInt(readCount(slot)) }
 }
+
+/** getSignatureStatuses. */
+export const readStatuses =
+  (count: number) =>
+  (value: unknown): readonly SolanaStatus[] => {
+    const statuses = listOf(value, count).map(readStatus)
+    return statuses.length === count ? statuses : refuse()
+  }
 
 /** getLatestBlockhash. */
 export const readBlockhash = (value: unknown): { readonly blockhash: string; readonly lastValidBlockHeight: number } => {

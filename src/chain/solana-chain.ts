@@ -19,7 +19,7 @@ import {
   readPriorityFees,
   readSent,
   readSimulation,
-  readStatus,
+  readStatuses,
   readTransaction,
   type SolanaAccount,
   SOLANA_COMMITMENTS,
@@ -45,7 +45,10 @@ export type RecentBlockhash = {
   readonly lastValidBlockHeight: bigint
 }
 
-const MAX_ACCOUNTS = 100
+export const MAX_ACCOUNTS = 100
+const CAIP2_CHARACTERS = 32
+/** More than any token account or mint has; of others nothing is read. */
+const MAX_ACCOUNT_BYTES = 8_192
 const KEY_BYTES = 32
 /** Nodes are a few slots apart; what differs for longer is a disagreement. */
 const TRIES = 4
@@ -55,6 +58,7 @@ const BLOCKHASH_BLOCKS = 150n
 /** How far ahead of one node another may be when a blockhash is taken from it. */
 const MARGIN_BLOCKS = 32n
 
+const rankOf = ({ state }: SolanaStatus): number => (state === 'unknown' ? -1 : SOLANA_COMMITMENTS.indexOf(state))
 const lowest = (heights: readonly bigint[]): bigint => heights.reduce((low, one) => (one < low ? one : low))
 const highest = (heights: readonly bigint[]): bigint => heights.reduce((high, one) => (one > high ? one : high))
 
@@ -62,11 +66,14 @@ export class SolanaChain {
   readonly network: string
   readonly genesisHash: string
   readonly commitment: 'confirmed' | 'finalized'
+  /** CAIP-2. */
+  readonly chainId: string
   readonly #providers: ProviderSet
 
   constructor({ network, genesisHash, commitment, rpcUrls }: SolanaChainSettings, send: SendHttp, clock: Clock) {
     this.network = network
     this.genesisHash = genesisHash
+    this.chainId = `solana:${genesisHash.slice(0, CAIP2_CHARACTERS)}`
     this.commitment = commitment
     this.#providers = new ProviderSet({
       network,
@@ -82,7 +89,7 @@ export class SolanaChain {
    */
   async accounts(keys: readonly Uint8Array[], signal?: AbortSignal): Promise<AtSlot<readonly (SolanaAccount | undefined)[]>> {
     if (keys.length > MAX_ACCOUNTS) throw new Error(`assertion: at most ${MAX_ACCOUNTS} accounts`)
-    const params = [keys.map(encodeBase58), { encoding: 'base64', commitment: this.commitment }]
+    const params = [keys.map(encodeBase58), { encoding: 'base64', commitment: this.commitment, dataSlice: { offset: 0, length: MAX_ACCOUNT_BYTES } }]
     const { slot, value } = await this.#orUnavailable(this.#agreeSoon('getMultipleAccounts', params, readAtSlot(readAccounts(keys.length)), signal))
     return { slot, value: parseAccounts(value) }
   }
@@ -103,25 +110,35 @@ export class SolanaChain {
   }
 
   /**
-   * What became of a transaction, as the node knows it that knows least of it. Throws CHAIN_UNAVAILABLE, and
-   * CHAIN_DISAGREEMENT where nodes differ in whether it succeeded.
+   * What became of transactions, each as the node knows it that knows least of it; at most 256. `isSeen`: any node has it in
+   * a block, however young. Throws CHAIN_UNAVAILABLE, and CHAIN_DISAGREEMENT where nodes differ in whether one succeeded.
    */
-  async status(signature: Uint8Array, signal?: AbortSignal): Promise<SolanaStatus> {
-    const params = [[encodeBase58(signature)], { searchTransactionHistory: true }]
-    const heard = await this.#hear('getSignatureStatuses', params, readAtSlot(readStatus), signal)
-    const [first, ...others] = heard.map(({ value }) => value) as [SolanaStatus, ...SolanaStatus[]]
-    const rank = ({ state }: SolanaStatus): number => (state === 'unknown' ? -1 : SOLANA_COMMITMENTS.indexOf(state))
-    const least = others.reduce((low, one) => (rank(one) < rank(low) ? one : low), first)
-    const outcomes = new Set([first, ...others].flatMap((one) => (one.state === 'unknown' ? [] : [one.succeeded])))
-    if (outcomes.size > 1) throw failure('CHAIN_DISAGREEMENT', { network: this.network })
-    return least
+  async statuses(signatures: readonly Uint8Array[], signal?: AbortSignal): Promise<readonly (SolanaStatus & { readonly isSeen: boolean })[]> {
+    if (signatures.length === 0) return []
+    const params = [signatures.map(encodeBase58), { searchTransactionHistory: true }]
+    const heard = await this.#hear('getSignatureStatuses', params, readAtSlot(readStatuses(signatures.length)), signal)
+    return signatures.map((_signature, index) => {
+      const said = heard.map(({ value }) => value[index] ?? { state: 'unknown' as const })
+      const outcomes = new Set(said.flatMap((one) => (one.state === 'unknown' ? [] : [one.succeeded])))
+      if (outcomes.size > 1) throw failure('CHAIN_DISAGREEMENT', { network: this.network })
+      const least = said.reduce((low, one) => (rankOf(one) < rankOf(low) ? one : low))
+      return { ...least, isSeen: outcomes.size > 0 }
+    })
   }
 
-  /** Whether any node has it in a block, however young. Throws CHAIN_UNAVAILABLE. */
-  async isSeen(signature: Uint8Array, signal?: AbortSignal): Promise<boolean> {
-    const params = [[encodeBase58(signature)], { searchTransactionHistory: true }]
-    const heard = await this.#hear('getSignatureStatuses', params, readAtSlot(readStatus), signal)
-    return heard.some(({ value }) => value.state !== 'unknown')
+  /** `statuses` of one. */
+  async status(signature: Uint8Array, signal?: AbortSignal): Promise<SolanaStatus & { readonly isSeen: boolean }> {
+    return (await this.statuses([signature], signal))[0] ?? { state: 'unknown', isSeen: false }
+  }
+
+  /** Whether a block of that commitment counts here. */
+  counts({ state }: SolanaStatus): boolean {
+    return state === 'finalized' || state === this.commitment
+  }
+
+  /** The newest slot that counts, as the node says that is behind. Throws CHAIN_UNAVAILABLE. */
+  async slot(signal?: AbortSignal): Promise<bigint> {
+    return lowest((await this.#hear('getSlot', [{ commitment: this.commitment }], readCount, signal)).map(BigInt))
   }
 
   /**
@@ -139,7 +156,7 @@ export class SolanaChain {
     return { blockhash: keyOf(blockhash), lastValidBlockHeight: high + MARGIN_BLOCKS }
   }
 
-  /** How many blocks are final, as the node that is behind says. Throws CHAIN_UNAVAILABLE. */
+  /** The height of the newest final block, as the node that is behind says. Throws CHAIN_UNAVAILABLE. */
   async finalizedHeight(signal?: AbortSignal): Promise<bigint> {
     return lowest((await this.#hear('getBlockHeight', [{ commitment: 'finalized' }], readCount, signal)).map(BigInt))
   }

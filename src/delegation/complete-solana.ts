@@ -43,7 +43,7 @@ const whereElse = async ({ chains }: SpendingNeeds, here: SolanaChain, signature
     const chain = chains.solana(other)
     if (chain.genesisHash === here.genesisHash) continue
     // One that is away now says nothing either way.
-    const isThere = await chain.isSeen(signature, signal).catch(() => false)
+    const isThere = await chain.status(signature, signal).then(({ isSeen }) => isSeen, () => false)
     if (isThere) return failure('TRANSACTION_WRONG_NETWORK', { network: other })
   }
   return failure('TRANSACTION_NOT_FOUND', { retryAfterMs: 5_000 })

@@ -28,10 +28,11 @@ export type SolanaStanding = {
   readonly account: Uint8Array
 }
 
-const PROGRAMS = [TOKEN_PROGRAM, TOKEN_2022_PROGRAM].map((address) => decodeBase58(address) as Uint8Array)
+/** In the order in which places under them are listed. */
+export const TOKEN_PROGRAMS = [TOKEN_PROGRAM, TOKEN_2022_PROGRAM].map((address) => decodeBase58(address) as Uint8Array)
 
 /** Which of the two programs keeps the mint. Refuses with TOKEN_UNSUPPORTED what cannot be moved as it says. */
-const requireTokenProgram = (account: SolanaAccount | undefined, { network, currency, decimals }: SolanaTokenQuestion): number => {
+export const requireTokenProgram = (account: SolanaAccount | undefined, { network, currency, decimals }: Pick<SolanaTokenQuestion, 'network' | 'currency' | 'decimals'>): number => {
   const refuse = (why: string) => failure('TOKEN_UNSUPPORTED', { network, currency, why })
   const program = [TOKEN_PROGRAM, TOKEN_2022_PROGRAM].findIndex((address) => address === account?.owner)
   const mint = account === undefined || program < 0 ? undefined : decodeMint(account.data)
@@ -48,11 +49,11 @@ const requireTokenProgram = (account: SolanaAccount | undefined, { network, curr
  */
 export const readSolanaStanding = async (chain: SolanaChain, question: SolanaTokenQuestion, signal?: AbortSignal): Promise<SolanaStanding> => {
   const { mint, owner, spender } = question
-  const places = PROGRAMS.map((tokenProgram) => findAssociatedTokenAccount(owner, { mint, tokenProgram }))
+  const places = TOKEN_PROGRAMS.map((tokenProgram) => findAssociatedTokenAccount(owner, { mint, tokenProgram }))
   const { slot, value } = await chain.accounts([mint, ...places], signal)
   const [mintAccount, ...found] = value
   const program = requireTokenProgram(mintAccount, question)
-  const tokenProgram = PROGRAMS[program] as Uint8Array
+  const tokenProgram = TOKEN_PROGRAMS[program] as Uint8Array
   const place = { tokenProgram, account: places[program] as Uint8Array, slot: BigInt(slot) }
   const held = found[program]
   const account = held === undefined || !equalBytes(decodeBase58(held.owner) as Uint8Array, tokenProgram) ? undefined : decodeTokenAccount(held.data)

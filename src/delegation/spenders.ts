@@ -9,6 +9,9 @@ import { readSettings } from '../domain/project-settings.ts'
 import { requireProject } from '../vault/projects.ts'
 import type { Reader } from '../vault/store.ts'
 import { getWallet, type Wallet } from '../vault/wallets.ts'
+import { evmSpendingChain } from './evm-spending-chain.ts'
+import { solanaSpendingChain } from './solana-spending-chain.ts'
+import type { SpendingChain } from './spending-chain.ts'
 
 export type SpenderNeeds = { readonly chains: Chains; readonly currencies: Currencies }
 
@@ -31,6 +34,10 @@ export const familyOf = (needs: SpenderNeeds, network: string): 'evm' | 'solana'
 
 /** The chain of a network. Refuses with CHAIN_NOT_CONFIGURED. */
 export const chainOf = (needs: SpenderNeeds, network: string): EvmChain => needs.chains.evm(chainNameOf(needs, network))
+
+/** The chain of a network, as spending needs it. Refuses with CHAIN_NOT_CONFIGURED. */
+export const spendingChainOf = (needs: SpenderNeeds, network: string): SpendingChain =>
+  familyOf(needs, network) === 'solana' ? solanaSpendingChain(needs.chains.solana(network)) : evmSpendingChain(chainOf(needs, network))
 
 /** A spender of the other kind of key is none on this network. */
 const spenderOf = (needs: SpenderNeeds, reader: Reader, project: ProjectId, network: string): Wallet | undefined => {

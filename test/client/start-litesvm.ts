@@ -125,10 +125,11 @@ class Cluster {
   }
 }
 
-const accountOf = (svm: LiteSVM, key: Address) => {
+const accountOf = (svm: LiteSVM, key: Address, slice?: { readonly length: number }) => {
   const found = svm.getAccount(key)
   if (!found.exists) return null
-  const { data, executable, lamports: held, programAddress, space } = found
+  const data = found.data.slice(0, slice?.length)
+  const { executable, lamports: held, programAddress, space } = found
   return { data: [Buffer.from(data).toString('base64'), 'base64'], executable, lamports: Number(held), owner: programAddress, rentEpoch: 0, space: Number(space) }
 }
 
@@ -171,12 +172,15 @@ const METHODS: Record<string, (cluster: Cluster, params: Params) => unknown> = {
   },
   getLatestBlockhash: (cluster, [options]) => {
     const { commitment } = (options ?? {}) as { readonly commitment?: string }
-    const known = cluster.blockhashes.find(({ slot }) => cluster.isAt(commitment, slot)) ?? (cluster.blockhashes[0] as { hash: string; slot: number })
-    return atSlot(cluster, { blockhash: known.hash, lastValidBlockHeight: known.slot + BLOCKHASH_BLOCKS })
+    const known = cluster.blockhashes.find(({ slot }) => cluster.isAt(commitment, slot)) ?? cluster.blockhashes[0]
+    return atSlot(cluster, { blockhash: known?.hash, lastValidBlockHeight: (known?.slot ?? 0) + BLOCKHASH_BLOCKS })
   },
   getBalance: (cluster, [key]) => atSlot(cluster, Number(cluster.svm.getBalance(key as Address) ?? 0n)),
   getAccountInfo: (cluster, [key]) => atSlot(cluster, accountOf(cluster.svm, key as Address)),
-  getMultipleAccounts: (cluster, [keys]) => atSlot(cluster, (keys as Address[]).map((key) => accountOf(cluster.svm, key))),
+  getMultipleAccounts: (cluster, [keys, options]) => {
+    const { dataSlice } = options as { readonly dataSlice?: { readonly length: number } }
+    return atSlot(cluster, (keys as Address[]).map((key) => accountOf(cluster.svm, key, dataSlice)))
+  },
   getMinimumBalanceForRentExemption: (cluster, [space]) => Number(cluster.svm.minimumBalanceForRentExemption(BigInt(space as number))),
   getTransaction: (cluster, [signature, options]) => {
     const { commitment } = options as { readonly commitment?: string }
@@ -280,11 +284,12 @@ export const startLitesvm = async (): Promise<SolanaCluster> => {
       return urlOf(server)
     },
     [Symbol.asyncDispose]: async () => {
+      const closed = Promise.all(servers.map((server) => once(server, 'close')))
       for (const server of servers) {
-        server.closeAllConnections()
         server.close()
+        server.closeAllConnections()
       }
-      await Promise.all(servers.map((server) => (server.listening ? once(server, 'close') : undefined)))
+      await closed
     },
   }
 }

@@ -6,6 +6,7 @@ import type { Address } from '@solana/kit'
 import { getTransferSolInstruction } from '@solana-program/system'
 import { getApproveInstruction, getRevokeInstruction, getTransferInstruction } from '@solana-program/token'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { ChainState } from '../../gen/countersign/v1/admin_pb.ts'
 import { KeyType } from '../../gen/countersign/v1/common_pb.ts'
 import { ExternalWalletState } from '../../gen/countersign/v1/delegation_pb.ts'
 import type { CountersignClient } from '../../src/client/countersign-client.ts'
@@ -97,6 +98,8 @@ describe('a delegation on Solana', () => {
   it('is offered with the cluster, whom to approve and what', async () => {
     const { networks } = await admin.delegation.getChainConfig({})
     expect(networks[0]).toMatchObject({ network: 'solana', chainId: 0n, genesisHash: cluster.genesisHash, spenderAddress: spender })
+    const { status } = await admin.admin.getStatus({})
+    expect(status?.chains.find(({ network }) => network === 'solana')).toMatchObject({ state: ChainState.USABLE, chainId: 0n, detail: '' })
     expect(networks[0]?.tokens).toContainEqual(expect.objectContaining({ currency: 'usdc', address: usdc.mint, decimals: 6 }))
   })
 
