@@ -16,6 +16,7 @@ import { createApiKey, getApiKey, listApiKeys, revokeApiKey, rotateApiKey } from
 import { getCheckpoint, listEvents, verifyChain, watchEvents } from '../admin/audit.ts'
 import { createBackup, type CustodyNeeds, rotateVaultKey } from '../admin/custody.ts'
 import { freeze, unfreeze } from '../admin/freezes.ts'
+import { createOwnKey, deleteOwnKey, listOwnKeys } from '../delegation/own-keys.ts'
 import { createGrant, getGrant, type GrantNeeds, listGrants, revokeGrant } from '../delegation/grants.ts'
 import {
   createWebhook,
@@ -136,6 +137,11 @@ export const wireUseCases = (needs: UseCaseNeeds): UseCases => {
       createBackup: async (call) => createBackup(needs, call),
       rotateVaultKey: async (call, args) => rotateVaultKey(needs, call, args),
       getStatus: () => getStatus({ ...needs, chainStatuses: readChains }, needs.started),
+    },
+    delegate: {
+      createDelegateKey: (call, args) => createOwnKey(needs, call, args),
+      listDelegateKeys: async () => listOwnKeys(needs),
+      deleteDelegateKey: (call, { kid }) => deleteOwnKey(needs, call, kid),
     },
     webhooks: {
       createWebhook: async (call, args) => createWebhook(needs, call, args),
