@@ -85,12 +85,12 @@ const backUpBoth = async (needs: CustodyNeeds, call: Call): Promise<readonly Bac
     const theirs = await engine.backupCosigner(setId).catch(withdraw)
     if (countRefreshedSince(vault.read, own.auditSequence) > 0) {
       await removeBackup(directory, own)
-      await removeBackup(directory, theirs)
+      if (theirs !== undefined) await removeBackup(directory, theirs)
       continue
     }
     const actor = { kind: 'operator', id: call.caller.principal } as const
     await vault.commit((tx) => recordBackup(tx, own, { recipient, actor, nowMs }))
-    return [own, theirs]
+    return theirs === undefined ? [own] : [own, theirs]
   }
   throw failure('BACKUP_FAILED', { why: 'wallets were refreshed all the while' })
 }

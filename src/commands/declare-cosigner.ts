@@ -83,6 +83,18 @@ const declareOperatorCommands = (cosigner: Command, terminal: Terminal): void =>
       const { unfreezeAtCosigner } = await import('./cosigner-operator.ts')
       await unfreezeAtCosigner(options, flagsOf(command), terminal)
     })
+  withDaemonOptions(cosigner.command('backup'))
+    .description("Backs up a running cosigner's vault, on its own host, into its backup directory.")
+    .action(async (_options: unknown, command: Command) => {
+      const { backUpCosigner } = await import('./cosigner-operator.ts')
+      await backUpCosigner(flagsOf(command), terminal)
+    })
+  withDaemonOptions(cosigner.command('rotate-root'))
+    .description("Gives a running cosigner's vault a new root key, on its own host; a key file is replaced in its place.")
+    .action(async (_options: unknown, command: Command) => {
+      const { rotateCosignerKey } = await import('./cosigner-operator.ts')
+      await rotateCosignerKey(flagsOf(command), terminal)
+    })
   withDaemonOptions(cosigner.command('info'))
     .description('How a running cosigner is, on its own host.')
     .action(async (_options: unknown, command: Command) => {

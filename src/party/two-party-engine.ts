@@ -283,8 +283,9 @@ export class TwoPartyEngine {
     await vault.commit((tx) => rememberPeerHead(tx, live.cosignerId, theirs, Math.trunc(clock.nowMs())))
   }
 
-  /** The cosigner's part of a backup. */
-  async backupCosigner(setId: Uint8Array): Promise<BackupMade> {
+  /** The cosigner's part of a backup; undefined of one on another host, which makes its own. */
+  async backupCosigner(setId: Uint8Array): Promise<BackupMade | undefined> {
+    if ('address' in this.#options.cosigner) return undefined
     const { cosigner } = await this.#ensure()
     const timeMs = Math.trunc(this.#options.clock.nowMs())
     return translated(cosigner.call('backup', { setId, timeMs }, { timeoutMs: CUSTODY_TIMEOUT_MS }))
