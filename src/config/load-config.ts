@@ -221,6 +221,7 @@ const readSettings = (inputs: Inputs, sources: Partial<Record<OptionName, Settin
     grantingDaemons: inputs.file?.grantingDaemons ?? [],
     delegationWebhooks: (inputs.file?.delegationWebhooks ?? []).map(({ project }) => project),
     chainConfirmations: need('chain-confirmations'),
+    chainFollowMs: need('chain-follow-seconds') * 1_000,
     slowSignatureMs: need('slow-signature-milliseconds'),
     logLevel: need('log-level'),
   }

@@ -224,3 +224,35 @@ export const setExternalWalletState = (tx: Tx, externalWalletId: string, state: 
   write(tx, row, { state }, nowMs)
   return true
 }
+
+export const getExternalWallet = (reader: Reader, externalWalletId: string): ExternalWallet | undefined => {
+  const row = reader.one<Row>('SELECT * FROM external_wallets WHERE external_wallet_id = ?', externalWalletId)
+  return row && toWallet(reader, row)
+}
+
+/** Networks on which wallets are registered. */
+export const followedNetworks = (reader: Reader): readonly string[] =>
+  reader
+    .all<{ network: string }>(`SELECT DISTINCT network FROM external_wallets WHERE state <> 'REPLACED' ORDER BY network`)
+    .map(({ network }) => network)
+
+export type WatchedWallet = Pick<ExternalWallet, 'externalWalletId' | 'address' | 'tokenAddress' | 'spender'> & {
+  /** Whether the chain was looked at for it before. */
+  readonly isSeen: boolean
+}
+
+const WATCHED = `SELECT external_wallet_id, address, token_address, spender, s.block IS NOT NULL AS seen
+  FROM external_wallets LEFT JOIN followed_wallets s USING (external_wallet_id)
+  WHERE network = ? AND state <> 'REPLACED' ORDER BY number`
+
+/** What is to be watched of a network; rows that are acted on are read whole, and verified, by their ids. */
+export const watchedOn = (reader: Reader, network: string): readonly WatchedWallet[] =>
+  reader
+    .all<Pick<Row, 'external_wallet_id' | 'address' | 'token_address' | 'spender'> & { seen: bigint }>(WATCHED, network)
+    .map((row) => ({
+      externalWalletId: row.external_wallet_id,
+      address: row.address,
+      tokenAddress: row.token_address,
+      spender: row.spender,
+      isSeen: row.seen === 1n,
+    }))

@@ -142,14 +142,15 @@ export const ProjectSchema: GenMessage<Project> = /*@__PURE__*/
  */
 export type Spender = Message<"countersign.v1.Spender"> & {
   /**
-   * The network: `ethereum`, `linea`, `linea-us`, or another that the daemon's configuration names.
+   * The network: `ethereum`, `linea`, `linea-us`, `solana`, or another that the daemon's configuration names.
    *
    * @generated from field: string network = 1;
    */
   network: string;
 
   /**
-   * The id of a secp256k1 wallet of OWNER_TYPE_PROJECT of the project.
+   * The id of a wallet of OWNER_TYPE_PROJECT of the project: secp256k1, on Solana Ed25519. One of the other kind spends nothing
+   * there (SPENDER_NOT_CONFIGURED).
    *
    * @generated from field: string wallet_id = 2;
    */
@@ -1096,7 +1097,8 @@ export type CreateWebhookRequest = Message<"countersign.v1.CreateWebhookRequest"
    * What it is to be told, as in Webhook.event_types: `grant.created`, `grant.revoked`, `grant.expired`,
    * `delegated_access.created`, `delegated_access.revoked`, `session_key.created`, `session_key.revoked`,
    * `session_key.expired`, `wallet.created`, `wallet.archived`, `wallet.refreshed`, `wallet.exported`,
-   * `wallet.imported`, or a group of them. What the format does not have is refused.
+   * `wallet.imported`, `external_wallet.revoked`, `external_wallet.approved_again`, `external_wallet.limit_changed`, or a
+   * group of them. What the format does not have is refused.
    *
    * @generated from field: repeated string event_types = 5;
    */

@@ -105,7 +105,7 @@ export class CosignerHost {
     const options = { name: 'cosigner', workerData, transferList: [channel.port2], env: threadEnvironment() }
     const thread = new Worker(new URL('../cosigner-worker.ts', import.meta.url), options)
     const onBug = (error: unknown): void => this.#events.alert('internal', String(error))
-    const served: CosignerEvents = {
+    const served: Pick<CosignerEvents, 'alert' | 'lost'> = {
       alert: ({ what, detail }) => this.#events.alert(what, detail),
       lost: (lost) => this.#events.lost(lost),
     }
