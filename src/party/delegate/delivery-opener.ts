@@ -75,7 +75,7 @@ export class DeliveryOpener {
 
   #end(): void {
     clearTimeout(this.#idle)
-    this.#running?.port.tell('end', undefined as never)
+    this.#running?.port.tell('end', undefined)
     this.#running = undefined
   }
 }
