@@ -67,8 +67,9 @@ export class PresignaturePool {
   readonly #lanes = new Map<number, Lane>()
   #demands: Demand[] = []
   #size = 0
-  /** For good, or until `resume`. */
   #shut: Failure | undefined
+  /** It is shut until `resume`: what is made still counts. */
+  #isPaused = false
   #madeTotal = 0
   #evictedTotal = 0
   #lastError: unknown
@@ -217,6 +218,7 @@ export class PresignaturePool {
   /** Those who wait, and those who come, hear `reason`. */
   shut(reason: Failure = failure('SHUTTING_DOWN', {})): void {
     this.pause(reason)
+    this.#isPaused = false
     this.forgetAll()
     this.#warm.clear()
   }
@@ -224,6 +226,7 @@ export class PresignaturePool {
   /** As `shut`, until `resume`; what is ready stays. */
   pause(reason: Failure): void {
     this.#shut = reason
+    this.#isPaused = true
     for (const demand of this.#demands) demand.reject(reason)
     this.#demands = []
   }
@@ -381,11 +384,8 @@ export class PresignaturePool {
     const key = hexOf(ready.walletId)
     const at = this.#demands.findIndex((demand) => demand.key === key)
     const [demand] = at < 0 ? [] : this.#demands.splice(at, 1)
-    if (demand !== undefined) {
-      demand.resolve(ready)
-      return
-    }
-    if (this.#shut !== undefined || lane.forgotten.has(key)) {
+    if (demand !== undefined) return demand.resolve(ready)
+    if ((this.#shut !== undefined && !this.#isPaused) || lane.forgotten.has(key)) {
       this.#events.dropped(ready.walletId)
       return
     }
