@@ -164,6 +164,14 @@ export type FailureFacts = {
   PRIORITIES_INVALID: { why: string }
   SPENDER_NOT_CONFIGURED: { network: string }
   CURRENCY_NOT_CONFIGURED: { network: string; currency: string }
+  // Sending
+  TRANSACTION_WOULD_REVERT: { network: string }
+  FEE_ABOVE_CAP: { needed: string; cap: string }
+  GAS_ABOVE_CAP: { needed: string; cap: string }
+  INSUFFICIENT_FUNDS: { needed: string; balance: string }
+  SENT_TRANSACTION_NOT_FOUND: NoFacts
+  SENT_TRANSACTION_OVER: { state: string }
+  REPLACEMENTS_EXHAUSTED: { allowed: number }
   // Exchange profiles
   PROFILE_NOT_FOUND: { profile: string }
   PROFILE_NETWORK_UNKNOWN: { profile: string; network: string }
@@ -340,6 +348,13 @@ const SENTENCES: { [R in FailureReason]: (facts: FailureFacts[R]) => string } = 
   PRIORITIES_INVALID: ({ why }) => `the priorities are not an order: ${why}`,
   SPENDER_NOT_CONFIGURED: ({ network }) => `the project has no spender on ${network}`,
   CURRENCY_NOT_CONFIGURED: ({ network, currency }) => `${currency} is not known on ${network}`,
+  TRANSACTION_WOULD_REVERT: ({ network }) => `${network} says that the transaction would fail, so it is not sent`,
+  FEE_ABOVE_CAP: ({ needed, cap }) => `a unit of gas costs ${needed} wei now, which is over the cap of ${cap}`,
+  GAS_ABOVE_CAP: ({ needed, cap }) => `the transaction takes ${needed} gas, which is over the cap of ${cap}`,
+  INSUFFICIENT_FUNDS: ({ needed, balance }) => `the transaction may cost ${needed} base units, the wallet has ${balance}`,
+  SENT_TRANSACTION_NOT_FOUND: () => 'no such transaction was sent',
+  SENT_TRANSACTION_OVER: ({ state }) => `the transaction is ${state}, so nothing takes its place`,
+  REPLACEMENTS_EXHAUSTED: ({ allowed }) => `the transaction was replaced ${allowed} times, which is all that is allowed`,
   PROFILE_NOT_FOUND: ({ profile }) => `there is no profile ${profile}`,
   PROFILE_NETWORK_UNKNOWN: ({ profile, network }) => `profile ${profile} has no network ${network}`,
   PROFILE_FAMILY_UNKNOWN: ({ profile, family }) => `profile ${profile} has no actions of the family ${family}`,

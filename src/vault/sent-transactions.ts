@@ -24,6 +24,10 @@ export type SentVersion = {
   readonly kind: VersionKind
   /** Who asked for it, as JSON: what is cut off before it is signed is signed on their permission. */
   readonly caller: string
+  readonly principal: string
+  readonly requestId: RequestId | undefined
+  /** 32 bytes: what was asked for under the request id. */
+  readonly bodyHash: Uint8Array
   readonly unsigned: Uint8Array
   /** Solana: the blockhash, and the last block height at which it counts. */
   readonly anchor: string
@@ -51,10 +55,6 @@ export type SentTransaction = {
   readonly purpose: SentPurpose
   /** What a SPEND belongs to; '' for a SEND. */
   readonly subject: string
-  readonly principal: string
-  readonly requestId: RequestId | undefined
-  /** 32 bytes: what was asked for under the request id. */
-  readonly bodyHash: Uint8Array
   /** How deep it must be to count. */
   readonly confirmations: number
   readonly nonce: bigint | undefined
@@ -87,9 +87,6 @@ type Row = {
   sender: string
   purpose: string
   subject: string
-  principal: string
-  request_id: string
-  body_hash: Buffer
   confirmations: bigint
   nonce: bigint | null
   state: string
@@ -109,6 +106,9 @@ type VersionRow = {
   version: bigint
   kind: string
   caller: string
+  principal: string
+  request_id: string
+  body_hash: Buffer
   unsigned: Buffer
   anchor: string
   last_valid: bigint | null
@@ -126,13 +126,13 @@ const optional = (value: bigint | null): Item => (value === null ? '' : u64(valu
 
 const macItems = (row: Omit<Row, 'mac' | 'number'>): readonly Item[] => [
   row.send_id, row.project, row.wallet_id, row.network, row.chain, row.family, row.sender, row.purpose, row.subject,
-  row.principal, row.request_id, row.body_hash, u64(row.confirmations), optional(row.nonce), row.state, row.reason,
+  u64(row.confirmations), optional(row.nonce), row.state, row.reason,
   optional(row.mined_version), optional(row.block), row.block_hash, optional(row.succeeded), u64(row.depth), u64(row.create_ms),
   u64(row.update_ms),
 ]
 
 const versionItems = (row: Omit<VersionRow, 'mac'>): readonly Item[] => [
-  row.send_id, u64(row.version), row.kind, row.caller, row.unsigned, row.anchor, optional(row.last_valid),
+  row.send_id, u64(row.version), row.kind, row.caller, row.principal, row.request_id, row.body_hash, row.unsigned, row.anchor, optional(row.last_valid),
   row.raw ?? new Uint8Array(0), row.hash, optional(row.intent), u64(row.create_ms),
 ]
 
@@ -142,6 +142,9 @@ const toVersion = (reader: Reader, row: VersionRow): SentVersion => {
     version: Number(row.version),
     kind: row.kind as VersionKind,
     caller: row.caller,
+    principal: row.principal,
+    requestId: row.request_id === '' ? undefined : (row.request_id as RequestId),
+    bodyHash: row.body_hash,
     unsigned: row.unsigned,
     anchor: row.anchor,
     lastValid: row.last_valid ?? undefined,
@@ -166,9 +169,6 @@ const toSent = (reader: Reader, row: Row): SentTransaction => {
     sender: row.sender,
     purpose: row.purpose as SentPurpose,
     subject: row.subject,
-    principal: row.principal,
-    requestId: row.request_id === '' ? undefined : (row.request_id as RequestId),
-    bodyHash: row.body_hash,
     confirmations: Number(row.confirmations),
     nonce: row.nonce ?? undefined,
     state: row.state as SentState,
@@ -189,12 +189,11 @@ const SEND_ID = /^snd_[0-9a-f]{32}$/
 export const parseSendId = (text: string): string | undefined => (SEND_ID.test(text) ? text : undefined)
 export const newSendId = (): string => `snd_${randomBytes(16).toString('hex')}`
 
-export type NewVersion = Pick<SentVersion, 'kind' | 'caller' | 'unsigned' | 'anchor' | 'lastValid'>
+export type NewVersion = Omit<SentVersion, 'version' | 'raw' | 'hash' | 'intent' | 'createMs'>
 
 export type NewSent = Pick<
   SentTransaction,
-  | 'sendId' | 'project' | 'walletId' | 'network' | 'chain' | 'family' | 'sender' | 'purpose' | 'subject' | 'principal'
-  | 'requestId' | 'bodyHash' | 'confirmations' | 'nonce'
+  | 'sendId' | 'project' | 'walletId' | 'network' | 'chain' | 'family' | 'sender' | 'purpose' | 'subject' | 'confirmations' | 'nonce'
 > & { readonly version: NewVersion; readonly nowMs: number }
 
 /** A send that is about to be signed, with the lease of its nonce. Throws where another row of the sender holds it. */
@@ -203,7 +202,6 @@ export const insertSent = (tx: Tx, sent: NewSent): void => {
   const row: Omit<Row, 'mac' | 'number'> = {
     send_id: sent.sendId, project: sent.project, wallet_id: Buffer.from(walletIdToBytes(sent.walletId)), network: sent.network,
     chain: sent.chain, family: sent.family, sender: sent.sender, purpose: sent.purpose, subject: sent.subject,
-    principal: sent.principal, request_id: sent.requestId ?? '', body_hash: Buffer.from(sent.bodyHash),
     confirmations: BigInt(sent.confirmations), nonce: sent.nonce ?? null, state: 'SIGNING', reason: '', mined_version: null,
     block: null, block_hash: '', succeeded: null, depth: 0n, create_ms: now, update_ms: now,
   }
@@ -231,7 +229,8 @@ const LAST_VERSION = 'SELECT max(version) AS last FROM sent_versions WHERE send_
 export const addVersion = (tx: Tx, sendId: string, version: NewVersion, nowMs: number): number => {
   const number = (tx.one<{ last: bigint | null }>(LAST_VERSION, sendId)?.last ?? 0n) + 1n
   writeVersion(tx, {
-    send_id: sendId, version: number, kind: version.kind, caller: version.caller, unsigned: Buffer.from(version.unsigned),
+    send_id: sendId, version: number, kind: version.kind, caller: version.caller, principal: version.principal,
+    request_id: version.requestId ?? '', body_hash: Buffer.from(version.bodyHash), unsigned: Buffer.from(version.unsigned),
     anchor: version.anchor, last_valid: version.lastValid ?? null, raw: null, hash: '', intent: null, create_ms: BigInt(nowMs),
   })
   return Number(number)
@@ -306,15 +305,39 @@ export const getSent = (reader: Reader, sendId: string): SentTransaction | undef
 const all = (reader: Reader, where: string, ...params: SqlParam[]): readonly SentTransaction[] =>
   reader.all<Row>(`SELECT * FROM sent_transactions WHERE ${where}`, ...params).map((row) => toSent(reader, row))
 
-/** The send that a caller asked for under a request id less than a day ago. */
-export const findSentByRequest = (reader: Reader, principal: string, requestId: RequestId, nowMs: number): SentTransaction | undefined =>
-  all(reader, `principal = ? AND request_id = ? AND request_id <> '' ORDER BY number DESC LIMIT 1`, principal, requestId).find(
-    ({ createMs }) => createMs > nowMs - REQUEST_LIFE_MS,
+/** The version that a caller asked for under a request id less than a day ago, and the send it is of. */
+export const findSentByRequest = (
+  reader: Reader,
+  principal: string,
+  requestId: RequestId,
+  nowMs: number,
+): { readonly sendId: string; readonly bodyHash: Uint8Array } | undefined => {
+  const row = reader.one<VersionRow>(
+    `SELECT * FROM sent_versions WHERE principal = ? AND request_id = ? AND request_id <> '' ORDER BY create_ms DESC LIMIT 1`,
+    principal,
+    requestId,
   )
+  if (row === undefined || row.create_ms <= nowMs - REQUEST_LIFE_MS) return undefined
+  return { sendId: row.send_id, bodyHash: toVersion(reader, row).bodyHash }
+}
+
+/** What was sent for one subject, oldest first. */
+export const sentForSubject = (reader: Reader, subject: string): readonly SentTransaction[] =>
+  all(reader, `subject = ? AND subject <> '' ORDER BY number`, subject)
 
 /** What is followed. */
 export const openSent = (reader: Reader): readonly SentTransaction[] =>
   all(reader, `state IN ('SIGNING', 'SIGNED', 'BROADCAST', 'INCLUDED') ORDER BY number`)
+
+export const countOpen = (reader: Reader, chain: string, sender: string): number =>
+  Number(
+    reader.one<{ count: bigint }>(
+      `SELECT count(*) AS count FROM sent_transactions
+         WHERE chain = ? AND sender = ? AND nonce IS NOT NULL AND state IN ('SIGNING', 'SIGNED', 'BROADCAST', 'INCLUDED')`,
+      chain,
+      sender,
+    )?.count ?? 0n,
+  )
 
 /** Of one sender, what still waits for its signature: one at most, because leases are taken one after the other. */
 export const unsignedOf = (reader: Reader, chain: string, sender: string): readonly SentTransaction[] =>
