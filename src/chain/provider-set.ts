@@ -85,13 +85,25 @@ export class ProviderSet {
     return [this.#valueOf(one), ...others.map((said) => this.#valueOf(said))]
   }
 
-  /** Says the same to every provider that is not left alone. Answers what each says to it; nobody may have. */
-  async tell<T>(method: string, params: readonly unknown[], read: ReadResult<T>, signal?: AbortSignal): Promise<readonly Told<T>[]> {
-    const told = await Promise.all(this.#candidates().map((breaker) => this.#tellOne(breaker, method, params, read, signal)))
+  /** What the first provider that answers says. Throws CHAIN_UNAVAILABLE, CallReverted. */
+  async ask<T>(method: string, params: readonly unknown[], read: ReadResult<T>, signal?: AbortSignal): Promise<T> {
+    const [one] = await this.#collect(1, method, params, read, signal)
+    return this.#valueOf(one)
+  }
+
+  /** Says it to every provider, so that one that is away or keeps it to itself does not matter: how many have taken it. */
+  async tell(method: string, params: readonly unknown[], read: ReadResult<unknown>, signal?: AbortSignal): Promise<number> {
+    const said = await this.#collect(this.#breakers.length, method, params, read, signal)
+    return said.filter((one) => 'value' in one).length
+  }
+
+  /** As `tell`, to every provider that is not left alone: what each says of it, refusals in its own words; nobody may. */
+  async submit<T>(method: string, params: readonly unknown[], read: ReadResult<T>, signal?: AbortSignal): Promise<readonly Told<T>[]> {
+    const told = await Promise.all(this.#candidates().map((breaker) => this.#submitTo(breaker, method, params, read, signal)))
     return told.filter((one) => one !== undefined)
   }
 
-  async #tellOne<T>(
+  async #submitTo<T>(
     breaker: Breaker,
     method: string,
     params: readonly unknown[],

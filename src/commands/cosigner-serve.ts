@@ -36,7 +36,7 @@ export const serveCosigner = async (config: Config, secrets: Secrets, log: Logge
       logPartyAlert(log, { party: 'cosigner', what, detail })
       listener?.session?.alert(what, detail)
     },
-    lost: (lost) => listener?.session?.lost(lost),
+    lost: (lost) => listener?.lost(lost),
     question: async (frame) => listener?.session?.question(frame),
     available: (isAvailable, why) => {
       logCosignerChannel(log, { what: isAvailable ? 'vault open' : 'vault closed', detail: why })

@@ -17,9 +17,11 @@ import type { BackupPlace } from '../party/cosigner-custody.ts'
 const READS: { readonly [G in keyof UseCases]: readonly (keyof UseCases[G])[] } = {
   wallets: ['getWallet', 'listWallets'],
   signing: ['verifySignature'],
+  sending: ['getTransaction', 'listTransactions'],
   delegation: ['getGrant', 'listGrants', 'getChainConfig'],
   session: ['getSessionKey', 'listSessionKeys', 'listProfiles'],
   webhooks: ['listWebhooks', 'listWebhookDeliveries'],
+  delegate: ['listDelegateKeys'],
   endUsers: [],
   audit: ['listEvents', 'watchEvents', 'verifyChain'],
   admin: ['getProject', 'listProjects', 'getApiKey', 'listApiKeys', 'getStatus'],
@@ -40,9 +42,11 @@ export const sealUseCases = (vault: DaemonVault, useCases: UseCases): UseCases =
   return {
     wallets: sealGroup(useCases.wallets, READS.wallets, refuse),
     signing: sealGroup(useCases.signing, READS.signing, refuse),
+    sending: sealGroup(useCases.sending, READS.sending, refuse),
     delegation: sealGroup(useCases.delegation, READS.delegation, refuse),
     session: sealGroup(useCases.session, READS.session, refuse),
     webhooks: sealGroup(useCases.webhooks, READS.webhooks, refuse),
+    delegate: sealGroup(useCases.delegate, READS.delegate, refuse),
     endUsers: sealGroup(useCases.endUsers, READS.endUsers, refuse),
     audit: sealGroup(useCases.audit, READS.audit, refuse),
     admin: sealGroup(useCases.admin, READS.admin, refuse),

@@ -45,6 +45,7 @@ import { pruneFlows } from '../vault/sign-in-flows.ts'
 import { verifyStateIndex } from '../vault/state-index.ts'
 import type { Tx } from '../vault/store.ts'
 import { pruneUsage, utcDay } from '../vault/usage.ts'
+import { pruneSent } from '../vault/sent-transactions.ts'
 import { pruneSessions } from '../vault/user-sessions.ts'
 import { getWallet } from '../vault/wallets.ts'
 import { rootKeyProviders } from './root-keys.ts'
@@ -54,6 +55,7 @@ import { deliveryBacklog, pruneWebhooks } from '../vault/webhook-deliveries.ts'
 import { watchParties } from './watch-parties.ts'
 import { cosignerOf } from './wire-cosigner.ts'
 import { wireChains } from './wire-chains.ts'
+import { startFollowing } from './wire-following.ts'
 import { createEndUserDirectory } from './wire-end-users.ts'
 import { createDirectory, createIdempotencyStore, createKeyProofs, denialRecorder } from './wire-directory.ts'
 import { startSweep } from './sweep.ts'
@@ -61,6 +63,7 @@ import { type Edge, type Endpoints, startEdge } from './wire-edge.ts'
 import { openSessions } from './wire-session.ts'
 import { wireHttpEgress } from './wire-egress.ts'
 import { wireSignIn, wireWeb } from './wire-sign-in.ts'
+import { wireSending } from './wire-sending.ts'
 import { wireUseCases } from './wire-use-cases.ts'
 import { wireWebhooks } from './wire-webhooks.ts'
 
@@ -74,6 +77,8 @@ const PRUNE_AT_ONCE = 500
 const PRUNE_PAUSE_MS = 20
 const DAY_MS = 86_400_000
 const FREEZES_MAX = 100_000
+/** As the contract says of what was sent. */
+const SENT_DAYS = 90
 /** Counters are kept a week, for whoever asks why a cap was reached. */
 const USAGE_DAYS = 7
 
@@ -139,7 +144,7 @@ export const composeDaemon = async (
     closing.push(() => sessions.sessionSigner.close())
     const webhooks = wireWebhooks({ config, vault, clock, send, metrics, log })
     closing.push(webhooks.stop)
-    const needs = {
+    const signing = {
       vault,
       engine,
       clock,
@@ -147,6 +152,14 @@ export const composeDaemon = async (
       fences,
       rates: new RateLimiter(() => Number(clock.monotonicNs() / 1_000n) / 1_000),
       onAlert: (what: string, detail: string) => onAlert('daemon', what, detail),
+    }
+    const chains = wireChains(config, secrets, send, clock)
+    const { requireSessionFlow } = sessions
+    const sending = wireSending({ ...signing, requireSessionFlow, chains, confirmations: config.chainConfirmations })
+    closing.push(sending.stop)
+    const needs = {
+      ...signing,
+      sender: sending.sender,
       started: { version: VERSION, timeMs: startedMs, isRemote: config.cosigner !== undefined },
       backup: backups.daemon,
       allowExport: config.allowExport.daemon,
@@ -155,7 +168,7 @@ export const composeDaemon = async (
       isVenueProfile: (id: string) => sessions.profiles().offered.some(({ profile }) => profile.id === id),
       custody: new CustodyTurns(),
       sessions,
-      chains: wireChains(config, secrets, send, clock),
+      chains,
       currencies: new Currencies(config.tokens),
       confirmations: config.chainConfirmations,
       signIn,
@@ -182,7 +195,9 @@ export const composeDaemon = async (
     closing.push(startHousekeeping(vault, engine, log))
     closing.push(startSweep(vault, clock, (nowMs) => endExpiredGrants(vault, nowMs, endKeysOfGrant)))
     closing.push(startSweep(vault, clock, (nowMs) => tellOfEndedKeys(vault, nowMs)))
+    closing.push(startFollowing(needs, config.chainFollowMs, (error) => logInternalError(log, { where: 'chains', error })))
     webhooks.start()
+    sending.start()
     closing.push(() => served.stop(STOP_WAIT_MS))
     edge.setServing(engine.available)
     closing.push(watchParties({ vault, engine, setServing: served.setServing, log }))
@@ -280,6 +295,7 @@ const startHousekeeping = (vault: DaemonVault, engine: SigningEngine, log: Logge
         pruneSessionRequests(tx, nowMs, PRUNE_AT_ONCE),
         pruneWebhooks(tx, nowMs, PRUNE_AT_ONCE),
         pruneDelegationTokens(tx, nowMs, PRUNE_AT_ONCE),
+        pruneSent(tx, nowMs - SENT_DAYS * DAY_MS, PRUNE_AT_ONCE),
       ) === PRUNE_AT_ONCE
     await eraseLapsedSecrets(vault, nowMs).catch(() => 0)
     // As long as there is more, with a pause for everybody else's commits, or a busy day would never be forgotten.

@@ -2,6 +2,7 @@
 import type { Chains } from '../chain/chains.ts'
 import type { Currencies } from '../chain/currencies.ts'
 import { completeEvm } from '../delegation/complete-evm.ts'
+import { completeSolana } from '../delegation/complete-solana.ts'
 import { getChainConfig, issueToken, listExternalWallets, updatePriorities } from '../delegation/external-wallets.ts'
 import type { Call } from '../domain/call.ts'
 import type { ProjectId } from '../domain/ids.ts'
@@ -16,6 +17,7 @@ import { createApiKey, getApiKey, listApiKeys, revokeApiKey, rotateApiKey } from
 import { getCheckpoint, listEvents, verifyChain, watchEvents } from '../admin/audit.ts'
 import { createBackup, type CustodyNeeds, rotateVaultKey } from '../admin/custody.ts'
 import { freeze, unfreeze } from '../admin/freezes.ts'
+import { createOwnKey, deleteOwnKey, listOwnKeys } from '../delegation/own-keys.ts'
 import { createGrant, getGrant, type GrantNeeds, listGrants, revokeGrant } from '../delegation/grants.ts'
 import {
   createWebhook,
@@ -31,6 +33,9 @@ import { chainStatuses } from './wire-chains.ts'
 import type { UseCases } from '../rpc/use-cases.ts'
 import { type Sessions, wireSession } from './wire-session.ts'
 import { authorize } from '../signing/authorize.ts'
+import { getTransaction, listTransactions } from '../sending/read-sent.ts'
+import type { Sender } from '../sending/sender.ts'
+import { sendTransaction } from '../sending/send-transaction.ts'
 import type { RateLimiter } from '../signing/rate-limiter.ts'
 import { signAuthorization, signDigest, signMessage, signTransaction, signTypedData } from '../signing/requests.ts'
 import type { SignNeeds } from '../signing/sign.ts'
@@ -52,6 +57,7 @@ export type UseCaseNeeds = CustodyNeeds &
   readonly chains: Chains
   readonly currencies: Currencies
   readonly confirmations: number
+  readonly sender: Sender
   readonly onAlert: SignNeeds['onAlert']
   readonly signIn: SignInNeeds
   readonly allowExport: boolean
@@ -89,11 +95,17 @@ export const wireUseCases = (needs: UseCaseNeeds): UseCases => {
       signDigest: async (call, args) => signDigest(signing, call, args),
       verifySignature: (call, args) => verifySignature(needs, call, args),
     },
+    sending: {
+      sendTransaction: (call, args) => sendTransaction(needs, call, args),
+      getTransaction: async (call, args) => getTransaction(needs, call, args),
+      listTransactions: async (call, args) => listTransactions(needs, call, args),
+    },
     delegation: {
       createGrant: async (call, args) => createGrant(needs, call, args),
       getChainConfig: async (call, args) => getChainConfig(needs, call, args),
       issueDelegationToken: async (call, args) => issueToken(needs, call, args),
       completeEvmDelegation: (call, args) => completeEvm(needs, call, args),
+      completeSolanaDelegation: (call, args) => completeSolana(needs, call, args),
       listExternalWallets: async (call, args) => listExternalWallets(needs, call, args),
       updateExternalWalletPriorities: (call, args) => updatePriorities(needs, call, args),
       getGrant: async (call, args) => getGrant(needs, call, args),
@@ -136,6 +148,11 @@ export const wireUseCases = (needs: UseCaseNeeds): UseCases => {
       createBackup: async (call) => createBackup(needs, call),
       rotateVaultKey: async (call, args) => rotateVaultKey(needs, call, args),
       getStatus: () => getStatus({ ...needs, chainStatuses: readChains }, needs.started),
+    },
+    delegate: {
+      createDelegateKey: (call, args) => createOwnKey(needs, call, args),
+      listDelegateKeys: async () => listOwnKeys(needs),
+      deleteDelegateKey: (call, { kid }) => deleteOwnKey(needs, call, kid),
     },
     webhooks: {
       createWebhook: async (call, args) => createWebhook(needs, call, args),

@@ -50,13 +50,15 @@ export const COSIGNER_METHODS = [
 export const LOG_LEVELS = ['debug', 'info', 'warn', 'error', 'silent'] as const
 export type LogLevel = (typeof LOG_LEVELS)[number]
 
-/** A chain that can be read. */
+/** How the daemon sends on an EVM chain. Amounts in wei. */
+export type SendingSettings = { readonly pollMs: number; readonly maxFeePerGas: bigint; readonly maxGas: bigint }
+
+/** A chain that can be read: an EVM chain by its id, a Solana cluster by its genesis hash. */
 export type ChainSettings = {
   readonly network: string
-  readonly chainId: bigint
   /** Of its endpoints, in the order of preference; the endpoints themselves are secrets. */
   readonly hosts: readonly string[]
-}
+} & ({ readonly chainId: bigint; readonly sending: SendingSettings } | { readonly genesisHash: string; readonly commitment: 'confirmed' | 'finalized' })
 
 /** A token by its name on a network. */
 export type TokenSettings = {
@@ -124,6 +126,8 @@ export type Config = {
   readonly tokens: readonly TokenSettings[]
   /** Blocks that a transaction must be deep before it counts. */
   readonly chainConfirmations: number
+  /** How often chains are looked at for approvals that changed. */
+  readonly chainFollowMs: number
   readonly slowSignatureMs: number
   readonly logLevel: LogLevel
 }

@@ -59,6 +59,7 @@ export const describeConfig = ({ config, secrets, sources }: LoadedConfig): read
     'max-streams-per-connection': config.limits.maxStreamsPerConnection,
     'slow-signature-milliseconds': config.slowSignatureMs,
     'chain-confirmations': config.chainConfirmations,
+    'chain-follow-seconds': config.chainFollowMs / 1_000,
     'log-level': config.logLevel,
   }
   const isSet = (secret: unknown): string => (secret === undefined ? 'not set' : 'set')
@@ -78,9 +79,9 @@ export const describeConfig = ({ config, secrets, sources }: LoadedConfig): read
       value: `${identity} → ${apiKeyId}`,
       source: 'file' as const,
     })),
-    ...config.chains.map(({ network, chainId, hosts }) => ({
+    ...config.chains.map((chain) => ({
       name: '[[chain]]',
-      value: `${network} (${chainId}) → ${hosts.join(', ')}`,
+      value: `${chain.network} (${'chainId' in chain ? chain.chainId : chain.genesisHash}) → ${chain.hosts.join(', ')}`,
       source: 'file' as const,
     })),
     ...config.tokens.map(({ network, currency, tokenAddress, decimals }) => ({

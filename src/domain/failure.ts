@@ -2,12 +2,15 @@
  * Every refusal a caller can meet: its reason, the facts the caller may learn with it, and the sentence computed from
  * those facts. Nothing else is ever told to a caller; no code compares the sentence as text.
  */
+import { DELEGATION_SENTENCES, type DelegationFacts } from './delegation-failures.ts'
+import { DELEGATE_SIDE_SENTENCES, type DelegateSideFacts } from './delegate-side-failures.ts'
+
 type NoFacts = Record<never, never>
 
 /** Why a session does not authorise what was asked. */
 export type SessionFault = 'expired' | 'malformed' | 'bad_wallet_signature' | 'payload_missing'
 
-export type FailureFacts = {
+export type FailureFacts = DelegationFacts & DelegateSideFacts & {
   // Who is calling
   API_KEY_MISSING: NoFacts
   API_KEY_INVALID: NoFacts
@@ -172,6 +175,7 @@ export type FailureFacts = {
   SENT_TRANSACTION_NOT_FOUND: NoFacts
   SENT_TRANSACTION_OVER: { state: string }
   REPLACEMENTS_EXHAUSTED: { allowed: number }
+  TOKEN_UNSUPPORTED: { network: string; currency: string; why: string }
   // Exchange profiles
   PROFILE_NOT_FOUND: { profile: string }
   PROFILE_NETWORK_UNKNOWN: { profile: string; network: string }
@@ -192,6 +196,7 @@ export type FailureFacts = {
 export type FailureReason = keyof FailureFacts
 
 const SENTENCES: { [R in FailureReason]: (facts: FailureFacts[R]) => string } = {
+  ...DELEGATE_SIDE_SENTENCES,
   API_KEY_MISSING: () => 'no API key was presented',
   API_KEY_INVALID: () => 'the API key is not valid',
   API_KEY_EXPIRED: ({ expireTime }) => `the API key expired at ${expireTime}`,
@@ -355,6 +360,7 @@ const SENTENCES: { [R in FailureReason]: (facts: FailureFacts[R]) => string } = 
   SENT_TRANSACTION_NOT_FOUND: () => 'no such transaction was sent',
   SENT_TRANSACTION_OVER: ({ state }) => `the transaction is ${state}, so nothing takes its place`,
   REPLACEMENTS_EXHAUSTED: ({ allowed }) => `the transaction was replaced ${allowed} times, which is all that is allowed`,
+  TOKEN_UNSUPPORTED: ({ network, currency, why }) => `${currency} on ${network} cannot be spent: ${why}`,
   PROFILE_NOT_FOUND: ({ profile }) => `there is no profile ${profile}`,
   PROFILE_NETWORK_UNKNOWN: ({ profile, network }) => `profile ${profile} has no network ${network}`,
   PROFILE_FAMILY_UNKNOWN: ({ profile, family }) => `profile ${profile} has no actions of the family ${family}`,
@@ -369,6 +375,7 @@ const SENTENCES: { [R in FailureReason]: (facts: FailureFacts[R]) => string } = 
   STREAM_IDLE: () => 'nothing was asked on the stream for too long',
   ITEM_IN_FLIGHT: ({ itemId }) => `an item ${itemId} is in work on this stream`,
   INTERNAL: () => 'internal error',
+  ...DELEGATION_SENTENCES,
 }
 
 /** A refusal on its way to the caller. Thrown by use cases, mapped to a gRPC status in rpc/status.ts. */

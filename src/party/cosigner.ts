@@ -47,6 +47,9 @@ export type CosignerWorkerData = CustodyData & {
 export type CosignerEvents = {
   readonly alert: (args: { readonly what: string; readonly detail: string }) => void
   readonly lost: (args: LostMaterial) => void
+  /** Of one on another host: the stream to it broke. What both made is kept, and calls are refused meanwhile. */
+  readonly away: (args: { readonly why: string }) => void
+  readonly back: () => void
 }
 
 export type CosignerStatus = {

@@ -123,6 +123,7 @@ export const ACCESS = {
     issueDelegationToken: orOwner('delegation:create'),
     // The owner's message proves whose wallet it is.
     completeEvmDelegation: orOwner('delegation:create'),
+    completeSolanaDelegation: orOwner('delegation:create'),
     listExternalWallets: reading(orOwner('delegation:create')),
     updateExternalWalletPriorities: orOwner('delegation:create'),
   },
@@ -182,6 +183,9 @@ export const ACCESS = {
     deleteWebhook: holding('admin'),
     listWebhookDeliveries: holding('admin'),
     redeliverWebhook: holding('admin'),
+    createDelegateKey: holding('admin'),
+    listDelegateKeys: holding('admin'),
+    deleteDelegateKey: holding('admin'),
     freeze: reserved(holding('admin')),
     unfreeze: reserved(holding('admin')),
     createBackup: holding('admin'),

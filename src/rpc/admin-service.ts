@@ -38,6 +38,8 @@ import type {
   StatusView,
   VaultParty,
 } from './use-cases.ts'
+import { delegateKeyHandlers } from './delegate-key-handlers.ts'
+import type { DelegateSideUseCases } from './delegate-side-use-cases.ts'
 import { webhookHandlers } from './webhook-service.ts'
 import type { WebhookUseCases } from './webhook-use-cases.ts'
 import { bothWays, fromTimestamp, optionalTimestamp, orAbsent, toTimestamp } from './wire-words.ts'
@@ -255,8 +257,10 @@ const apiKeyHandlers = (admin: AdminUseCases, tokens: PageTokens) =>
 export const createAdminService = (
   admin: AdminUseCases,
   webhooks: WebhookUseCases,
+  delegate: DelegateSideUseCases,
   tokens: PageTokens,
 ): Handlers<'admin'> => ({
+  ...delegateKeyHandlers(delegate),
   ...projectHandlers(admin, tokens),
   ...apiKeyHandlers(admin, tokens),
   ...webhookHandlers(webhooks, tokens),

@@ -138,12 +138,12 @@ const createImplementations = (
   const tokens = createPageTokens(settings.pageTokenKey ?? generateKeySync('hmac', { length: 256 }))
   const reflection = createReflection(Object.values(SERVICES))
   return {
-    wallet: pipeline.wrap('wallet', createWalletService(useCases.wallets, useCases.signing, tokens)),
+    wallet: pipeline.wrap('wallet', createWalletService(useCases.wallets, useCases.signing, useCases.sending, tokens)),
     delegation: pipeline.wrap('delegation', createDelegationService(useCases.delegation, tokens)),
     session: pipeline.wrap('session', createSessionService(useCases.session, tokens)),
     endUser: pipeline.wrap('endUser', createEndUserService(useCases.endUsers)),
     audit: pipeline.wrap('audit', createAuditService(useCases.audit, tokens)),
-    admin: pipeline.wrap('admin', createAdminService(useCases.admin, useCases.webhooks, tokens)),
+    admin: pipeline.wrap('admin', createAdminService(useCases.admin, useCases.webhooks, useCases.delegate, tokens)),
     health: health.implementation,
     reflection: reflection.v1,
     reflectionAlpha: reflection.v1alpha,

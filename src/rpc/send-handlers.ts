@@ -4,7 +4,6 @@ import type {
   EvmSend,
   Replacement,
   SendTransactionRequest,
-  SendTransactionResponseSchema,
   SentTransactionSchema,
 } from '../../gen/countersign/v1/wallet_pb.ts'
 import { ListTransactionsRequestSchema, TransactionState, TransactionVersionKind } from '../../gen/countersign/v1/wallet_pb.ts'
@@ -48,7 +47,7 @@ const toWireSent = (sent: SentView): MessageInitShape<typeof SentTransactionSche
   updateTime: toTimestamp(sent.updateTimeMs),
 })
 
-const toWireAnswer = (sent: SentView): MessageInitShape<typeof SendTransactionResponseSchema> => ({
+const toWireAnswer = (sent: SentView) => ({
   transaction: toWireSent(sent),
   ...(sent.receipt === undefined ? {} : { receipt: toWireReceipt(sent.receipt) }),
 })

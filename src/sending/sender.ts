@@ -192,16 +192,15 @@ export class Sender {
     const { vault } = this.#needs
     const wallet = resolveWalletOfKind(vault.read, call.caller, walletRef, { keyType: 'secp256k1', operation: OPERATION })
     const family = this.#family(wallet)
-    const { chain, sender, network: sentOn } = requireReplaceable(vault.read, wallet, sendId)
-    if (network !== sentOn) throw failure('SENT_TRANSACTION_NOT_FOUND', {})
+    const { chain, sender } = requireReplaceable(vault.read, wallet, network, sendId)
     await this.#inTurn(chain, sender, async () => {
       await this.#settle(chain, sender)
-      const sent = requireReplaceable(vault.read, wallet, sendId)
+      const sent = requireReplaceable(vault.read, wallet, network, sendId)
       assert(family.replace, 'EVM transactions are replaced')
       const lease = (await family.replace(wallet, { kind, sent, fees }, call.signal)).lease(vault.read)
       const version = (sent.versions.at(-1)?.version ?? 0) + 1
       const record = (tx: Tx): void => {
-        requireReplaceable(tx, wallet, sendId)
+        requireReplaceable(tx, wallet, network, sendId)
         addVersion(tx, sendId, { ...asked, kind, ...formOf(lease) }, this.#nowMs())
       }
       await this.#signer.run({ call, family, wallet, sendId, version, lease, ...this.#decidedAs(call, sent, kind, lease), record })
@@ -270,15 +269,9 @@ const senderOf = ({ keyType, address }: Wallet): string => (keyType === 'secp256
 
 const formOf = ({ unsigned, anchor, lastValid }: Lease) => ({ unsigned, anchor, lastValid })
 
-const requireSent = (reader: Reader, sendId: string): SentTransaction => {
+const requireReplaceable = (reader: Reader, wallet: Wallet, network: string, sendId: string): SentTransaction => {
   const sent = getSent(reader, sendId)
-  if (sent === undefined) throw failure('SENT_TRANSACTION_NOT_FOUND', {})
-  return sent
-}
-
-const requireReplaceable = (reader: Reader, wallet: Wallet, sendId: string): SentTransaction => {
-  const sent = requireSent(reader, sendId)
-  if (sent.walletId !== wallet.walletId) throw failure('SENT_TRANSACTION_NOT_FOUND', {})
+  if (sent?.walletId !== wallet.walletId || sent.network !== network) throw failure('SENT_TRANSACTION_NOT_FOUND', {})
   const { state, versions } = sent
   if (state !== 'SIGNED' && state !== 'BROADCAST' && state !== 'SIGNING') throw failure('SENT_TRANSACTION_OVER', { state })
   if (versions.length >= MAX_VERSIONS) throw failure('REPLACEMENTS_EXHAUSTED', { allowed: MAX_VERSIONS - 1 })

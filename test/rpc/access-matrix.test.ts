@@ -44,6 +44,7 @@ const ADDRESS = `0x${'ab'.repeat(20)}`
 const SESSION_KEY = `ses_${'cd'.repeat(16)}`
 const DIGEST = new Uint8Array(32).fill(1)
 
+const SEND_ID = `snd_${'ab'.repeat(16)}`
 const WEBHOOK_ID = `whk_${'ab'.repeat(16)}`
 
 /** One valid request an RPC. */
@@ -63,6 +64,9 @@ const REQUESTS: { readonly [S in keyof typeof ACCESS]: { readonly [M in keyof (t
       signature: DIGEST,
     },
     signStream: { itemId: '1', request: { case: 'signDigest', value: { wallet: 'alice', digest: DIGEST } } },
+    sendTransaction: { wallet: 'alice', network: 'linea', transaction: { case: 'evm', value: { to: ADDRESS } } },
+    getTransaction: { transactionId: SEND_ID },
+    listTransactions: {},
     warmPresignatures: { wallet: 'alice' },
     refreshShares: { wallet: 'alice' },
     getImportKeys: {},
@@ -129,6 +133,10 @@ const REQUESTS: { readonly [S in keyof typeof ACCESS]: { readonly [M in keyof (t
       address: `0x${'ab'.repeat(20)}`, network: 'linea', currency: 'usdc', amount: '5', txHash: `0x${'ab'.repeat(32)}`,
       sigHash: `0x${'ab'.repeat(65)}`, sigMessage: 'x'.repeat(20), token: '00000000-0000-4000-8000-000000000000',
     },
+    completeSolanaDelegation: {
+      address: 'A'.repeat(44), network: 'solana', currency: 'usdc', amount: '5', txHash: 'A'.repeat(88), sigHash: 'A'.repeat(88),
+      sigMessage: 'x'.repeat(20), token: '00000000-0000-4000-8000-000000000000',
+    },
     listExternalWallets: { userId: 'alice' },
     updateExternalWalletPriorities: { userId: 'alice', priorities: [{ externalWalletId: `ext_${'ab'.repeat(16)}`, priority: 1 }] },
   },
@@ -163,6 +171,9 @@ const REQUESTS: { readonly [S in keyof typeof ACCESS]: { readonly [M in keyof (t
     deleteWebhook: { webhookId: WEBHOOK_ID },
     listWebhookDeliveries: { webhookId: WEBHOOK_ID },
     redeliverWebhook: { webhookId: WEBHOOK_ID, eventId: '5b1f7a34-0000-4000-8000-000000000000' },
+    createDelegateKey: {},
+    listDelegateKeys: {},
+    deleteDelegateKey: { kid: 'k' },
     freeze: { scope: 4 },
     unfreeze: { scope: 4 },
     createBackup: {},

@@ -14,6 +14,7 @@ import { readSettings } from '../../../src/domain/project-settings.ts'
 import { Secret } from '../../../src/domain/secret.ts'
 import type { ApiKeyDirectory, ApiKeyProofs, ApiKeyRecord } from '../../../src/rpc/authenticate.ts'
 import type { RegisteredKey, SessionKeyView, SessionUseCases, SignedAction } from '../../../src/rpc/session-use-cases.ts'
+import type { SentView } from '../../../src/rpc/send-use-cases.ts'
 import type { DelegationUseCases, ExternalWalletView, GrantView, SpendingUseCases } from '../../../src/rpc/delegation-use-cases.ts'
 import type { EndUserUseCases, WalletSecretView } from '../../../src/rpc/end-user-use-cases.ts'
 import type { AccessToken, EndUserDirectory } from '../../../src/rpc/end-users.ts'
@@ -21,6 +22,7 @@ import type { Edge, EdgeListen } from '../../../src/rpc/edge.ts'
 import { openEdge } from '../../../src/rpc/edge.ts'
 import type { IdempotencyStore, RequestKey } from '../../../src/rpc/idempotency.ts'
 import type { CallEvent, Denial } from '../../../src/rpc/pipeline.ts'
+import type { OwnKeyView } from '../../../src/rpc/delegate-side-use-cases.ts'
 import type { DeliveryView, WebhookView } from '../../../src/rpc/webhook-use-cases.ts'
 import type {
   AdminUseCases,
@@ -255,6 +257,26 @@ const SIGNED_ACTION: SignedAction = {
 /** A call that reached a use case, by its name. */
 export type Reached = { readonly name: string; readonly call: Call; readonly args: unknown }
 
+const SENT: SentView = {
+  sendId: `snd_${'ab'.repeat(16)}`,
+  walletId: WALLET.walletId,
+  network: 'linea',
+  chain: 'eip155:59144',
+  nonce: 7n,
+  state: 'INCLUDED',
+  reason: '',
+  minedVersion: 1,
+  block: 9n,
+  blockHash: '0a'.repeat(32),
+  depth: 2,
+  confirmations: 3,
+  transactionHash: `0x${'08'.repeat(32)}`,
+  versions: [],
+  createTimeMs: 1_000,
+  updateTimeMs: 2_000,
+  receipt: RECEIPT,
+}
+
 const defaultUseCases = (): UseCases => ({
   wallets: {
     createWallet: async () => WALLET,
@@ -288,6 +310,13 @@ const defaultUseCases = (): UseCases => ({
       digest: SIGNED.digest,
       block: undefined,
     }),
+  },
+  sending: {
+    sendTransaction: async function* send() {
+      yield SENT
+    },
+    getTransaction: async () => SENT,
+    listTransactions: async () => ({ items: [SENT], nextCursor: undefined }),
   },
   session: {
     createSessionKey: async () => REGISTERED,
@@ -329,6 +358,7 @@ const defaultUseCases = (): UseCases => ({
     getChainConfig: async () => [],
     issueDelegationToken: async () => ({ token: 'token', nonce: 'nonce', expireTimeMs: 1_700_000_000_456 }),
     completeEvmDelegation: async () => EXTERNAL_WALLET,
+    completeSolanaDelegation: async () => EXTERNAL_WALLET,
     listExternalWallets: async () => [EXTERNAL_WALLET],
     updateExternalWalletPriorities: async () => [EXTERNAL_WALLET],
   },
@@ -391,6 +421,11 @@ const defaultUseCases = (): UseCases => ({
     createBackup: async () => [],
     rotateVaultKey: async () => ({ vault: 'daemon', provider: 'file:x', shareCount: 0 }),
   },
+  delegate: {
+    createDelegateKey: async () => DELEGATE_KEY,
+    listDelegateKeys: async () => ({ keys: [DELEGATE_KEY], identityPublicKey: bytes(32, 1) }),
+    deleteDelegateKey: async () => undefined,
+  },
   webhooks: {
     createWebhook: async () => ({ webhook: WEBHOOK_VIEW, secret: 'whsec_test' }),
     listWebhooks: async () => ({ items: [WEBHOOK_VIEW], nextCursor: undefined }),
@@ -400,6 +435,15 @@ const defaultUseCases = (): UseCases => ({
     redeliverWebhook: async () => DELIVERY_VIEW,
   },
 })
+
+const DELEGATE_KEY: OwnKeyView = {
+  kid: 'k',
+  publicKey: bytes(64, 3),
+  bits: 3072,
+  state: 'ACTIVE',
+  createMs: 1,
+  retireMs: undefined,
+}
 
 const WEBHOOK_VIEW: WebhookView = {
   webhookId: `whk_${'ab'.repeat(16)}` as WebhookId,
@@ -506,11 +550,13 @@ export const openTestEdge = async (options: TestEdgeOptions): Promise<TestEdge> 
       wallets: recording({ ...base.wallets, ...options.wallets }, reached),
       signing: recording({ ...base.signing, ...options.signing }, reached),
       delegation: recording({ ...base.delegation, ...options.delegation }, reached),
+      sending: recording(base.sending, reached),
       session: recording({ ...base.session, ...options.session }, reached),
       endUsers: recording({ ...base.endUsers, ...options.endUsers }, reached),
       audit: recording({ ...base.audit, ...options.audit }, reached),
       admin: recording({ ...base.admin, ...options.admin }, reached),
       webhooks: recording(base.webhooks, reached),
+      delegate: recording(base.delegate, reached),
     },
     directory: directoryOf(options.keys),
     keyProofs: options.keyProofs,
