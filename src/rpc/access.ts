@@ -119,6 +119,8 @@ export const ACCESS = {
     completeSolanaDelegation: orOwner('delegation:create'),
     listExternalWallets: reading(orOwner('delegation:create')),
     updateExternalWalletPriorities: orOwner('delegation:create'),
+    importDelegatedAccess: holding('wallet:create'),
+    listImportedAccess: reading(holding('wallet:read')),
   },
   session: {
     createSessionKey: holding('session:create'),
