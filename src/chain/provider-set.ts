@@ -61,6 +61,12 @@ export class ProviderSet {
     this.#breakers = options.providers.map((ask) => new Breaker(ask))
   }
 
+  /** What the first provider that answers says. Throws CHAIN_UNAVAILABLE, CallReverted. */
+  async ask<T>(method: string, params: readonly unknown[], read: ReadResult<T>, signal?: AbortSignal): Promise<T> {
+    const [one] = await this.#collect(1, method, params, read, signal)
+    return this.#valueOf(one)
+  }
+
   /**
    * The answer of two providers, asked at once, where there are two: CHAIN_DISAGREEMENT when their answers differ. A second
    * one that is away leaves the word of the first. Throws CHAIN_UNAVAILABLE, CallReverted.

@@ -60,6 +60,7 @@ import { createDirectory, createIdempotencyStore, createKeyProofs, denialRecorde
 import { startSweep } from './sweep.ts'
 import { type Edge, type Endpoints, startEdge } from './wire-edge.ts'
 import { openSessions } from './wire-session.ts'
+import { wireDelegate } from './wire-delegate.ts'
 import { wireHttpEgress } from './wire-egress.ts'
 import { wireSignIn, wireWeb } from './wire-sign-in.ts'
 import { wireUseCases } from './wire-use-cases.ts'
@@ -140,6 +141,8 @@ export const composeDaemon = async (
     closing.push(() => sessions.sessionSigner.close())
     const webhooks = wireWebhooks({ config, vault, clock, send, metrics, log })
     closing.push(webhooks.stop)
+    const delegate = wireDelegate({ config, secrets, vault, clock, log })
+    closing.push(delegate.stop)
     const needs = {
       vault,
       engine,
@@ -160,6 +163,7 @@ export const composeDaemon = async (
       currencies: new Currencies(config.tokens),
       confirmations: config.chainConfirmations,
       signIn,
+      delegate: delegate.needs,
       maxGrantMs: config.maxGrantDays * DAY_MS,
       grantEnded: endKeysOfGrant,
       judgeUrl: webhooks.judgeUrl,
@@ -175,6 +179,7 @@ export const composeDaemon = async (
       keyProofs: createKeyProofs(vault, grants, clock),
       users: sealUsers(vault, createEndUserDirectory(vault, signIn.tokens, clock)),
       web: wireWeb(vault, signIn.tokens, clock),
+      inbox: delegate.inbox,
       idempotency: createIdempotencyStore(vault, clock),
       recordDenial: denialRecorder(vault, clock),
       pageTokenKey: vault.read.keys.pageToken,

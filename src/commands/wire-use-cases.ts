@@ -2,6 +2,7 @@
 import type { Chains } from '../chain/chains.ts'
 import type { Currencies } from '../chain/currencies.ts'
 import { completeEvm } from '../delegation/complete-evm.ts'
+import { completeSolana } from '../delegation/complete-solana.ts'
 import { getChainConfig, issueToken, listExternalWallets, updatePriorities } from '../delegation/external-wallets.ts'
 import type { Call } from '../domain/call.ts'
 import type { ProjectId } from '../domain/ids.ts'
@@ -16,7 +17,6 @@ import { createApiKey, getApiKey, listApiKeys, revokeApiKey, rotateApiKey } from
 import { getCheckpoint, listEvents, verifyChain, watchEvents } from '../admin/audit.ts'
 import { createBackup, type CustodyNeeds, rotateVaultKey } from '../admin/custody.ts'
 import { freeze, unfreeze } from '../admin/freezes.ts'
-import { createOwnKey, deleteOwnKey, listOwnKeys } from '../delegation/own-keys.ts'
 import { createGrant, getGrant, type GrantNeeds, listGrants, revokeGrant } from '../delegation/grants.ts'
 import {
   createWebhook,
@@ -30,6 +30,7 @@ import { createProject, getProject, listProjects, updateProject } from '../admin
 import { getStatus } from '../admin/status.ts'
 import { chainStatuses } from './wire-chains.ts'
 import type { UseCases } from '../rpc/use-cases.ts'
+import { type DelegateSide, wireDelegateUseCases } from './wire-delegate.ts'
 import { type Sessions, wireSession } from './wire-session.ts'
 import { authorize } from '../signing/authorize.ts'
 import type { RateLimiter } from '../signing/rate-limiter.ts'
@@ -49,6 +50,7 @@ export type UseCaseNeeds = CustodyNeeds &
   Pick<GrantNeeds, 'maxGrantMs' | 'grantEnded'> &
   Pick<Webhooks, 'judgeUrl' | 'webhookCounts'> & {
   readonly rates: RateLimiter
+  readonly delegate: DelegateSide['needs']
   readonly sessions: Sessions
   readonly chains: Chains
   readonly currencies: Currencies
@@ -95,6 +97,7 @@ export const wireUseCases = (needs: UseCaseNeeds): UseCases => {
       getChainConfig: async (call, args) => getChainConfig(needs, call, args),
       issueDelegationToken: async (call, args) => issueToken(needs, call, args),
       completeEvmDelegation: (call, args) => completeEvm(needs, call, args),
+      completeSolanaDelegation: (call, args) => completeSolana(needs, call, args),
       listExternalWallets: async (call, args) => listExternalWallets(needs, call, args),
       updateExternalWalletPriorities: (call, args) => updatePriorities(needs, call, args),
       getGrant: async (call, args) => getGrant(needs, call, args),
@@ -138,11 +141,7 @@ export const wireUseCases = (needs: UseCaseNeeds): UseCases => {
       rotateVaultKey: async (call, args) => rotateVaultKey(needs, call, args),
       getStatus: () => getStatus({ ...needs, chainStatuses: readChains }, needs.started),
     },
-    delegate: {
-      createDelegateKey: (call, args) => createOwnKey(needs, call, args),
-      listDelegateKeys: async () => listOwnKeys(needs),
-      deleteDelegateKey: (call, { kid }) => deleteOwnKey(needs, call, kid),
-    },
+    delegate: wireDelegateUseCases(needs),
     webhooks: {
       createWebhook: async (call, args) => createWebhook(needs, call, args),
       listWebhooks: async (call, args) => listWebhooks(needs, call, args),

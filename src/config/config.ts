@@ -1,5 +1,5 @@
 import type { Secret } from '../domain/secret.ts'
-import type { ApiKeyId } from '../domain/ids.ts'
+import type { ApiKeyId, ProjectId } from '../domain/ids.ts'
 
 export type ListenAddress = {
   readonly host: string
@@ -50,13 +50,12 @@ export const COSIGNER_METHODS = [
 export const LOG_LEVELS = ['debug', 'info', 'warn', 'error', 'silent'] as const
 export type LogLevel = (typeof LOG_LEVELS)[number]
 
-/** A chain that can be read. */
+/** A chain that can be read: an EVM chain by its id, a Solana cluster by its genesis hash. */
 export type ChainSettings = {
   readonly network: string
-  readonly chainId: bigint
   /** Of its endpoints, in the order of preference; the endpoints themselves are secrets. */
   readonly hosts: readonly string[]
-}
+} & ({ readonly chainId: bigint } | { readonly genesisHash: string; readonly commitment: 'confirmed' | 'finalized' })
 
 /** A token by its name on a network. */
 export type TokenSettings = {
@@ -64,6 +63,17 @@ export type TokenSettings = {
   readonly currency: string
   readonly tokenAddress: string
   readonly decimals: number
+}
+
+/** A daemon that may delegate to this one. */
+export type GrantingDaemonSettings = {
+  readonly name: string
+  /** Its gRPC listener; http on this machine only. */
+  readonly url: string
+  /** 64 hexadecimal digits. */
+  readonly partyId: string
+  /** Trusted for its certificate in the place of the well-known ones. */
+  readonly authorityFile: string | undefined
 }
 
 /** Everything the daemon is told, without secrets: safe to print whole. */
@@ -122,6 +132,9 @@ export type Config = {
   readonly chains: readonly ChainSettings[]
   /** Beside those that are known, or in their place. */
   readonly tokens: readonly TokenSettings[]
+  readonly grantingDaemons: readonly GrantingDaemonSettings[]
+  /** The projects that webhooks about delegated access are taken for; there is one secret for each. */
+  readonly delegationWebhooks: readonly ProjectId[]
   /** Blocks that a transaction must be deep before it counts. */
   readonly chainConfirmations: number
   /** How often chains are looked at for approvals that changed. */
@@ -137,4 +150,6 @@ export type Secrets = {
   readonly smtpPassword: Secret<Uint8Array> | undefined
   /** JSON-RPC URLs a network. */
   readonly chainEndpoints: ReadonlyMap<string, readonly Secret<string>[]>
+  /** In the order of `delegationWebhooks`. */
+  readonly delegationWebhooks: readonly Secret<string>[]
 }

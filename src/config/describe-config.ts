@@ -79,14 +79,24 @@ export const describeConfig = ({ config, secrets, sources }: LoadedConfig): read
       value: `${identity} → ${apiKeyId}`,
       source: 'file' as const,
     })),
-    ...config.chains.map(({ network, chainId, hosts }) => ({
+    ...config.chains.map((chain) => ({
       name: '[[chain]]',
-      value: `${network} (${chainId}) → ${hosts.join(', ')}`,
+      value: `${chain.network} (${'chainId' in chain ? chain.chainId : chain.genesisHash}) → ${chain.hosts.join(', ')}`,
       source: 'file' as const,
     })),
     ...config.tokens.map(({ network, currency, tokenAddress, decimals }) => ({
       name: '[[token]]',
       value: `${currency} on ${network} → ${tokenAddress} (${decimals} decimals)`,
+      source: 'file' as const,
+    })),
+    ...config.grantingDaemons.map(({ name, url, partyId }) => ({
+      name: '[[granting_daemon]]',
+      value: `${name} → ${url} (${partyId})`,
+      source: 'file' as const,
+    })),
+    ...config.delegationWebhooks.map((project) => ({
+      name: '[[delegation_webhook]]',
+      value: `project ${project}`,
       source: 'file' as const,
     })),
     { name: 'root-key-passphrase', value: isSet(secrets.rootKeyPassphrase), source: '' },

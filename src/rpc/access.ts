@@ -116,8 +116,11 @@ export const ACCESS = {
     issueDelegationToken: orOwner('delegation:create'),
     // The owner's message proves whose wallet it is.
     completeEvmDelegation: orOwner('delegation:create'),
+    completeSolanaDelegation: orOwner('delegation:create'),
     listExternalWallets: reading(orOwner('delegation:create')),
     updateExternalWalletPriorities: orOwner('delegation:create'),
+    importDelegatedAccess: holding('wallet:create'),
+    listImportedAccess: reading(holding('wallet:read')),
   },
   session: {
     createSessionKey: holding('session:create'),

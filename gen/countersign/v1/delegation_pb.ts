@@ -5,6 +5,8 @@
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_buf_validate_validate } from "../../buf/validate/validate_pb.ts";
+import type { ImportDelegatedAccessRequestSchema, ImportDelegatedAccessResponseSchema, ListImportedAccessRequestSchema, ListImportedAccessResponseSchema } from "./delegate_side_pb.ts";
+import { file_countersign_v1_delegate_side } from "./delegate_side_pb.ts";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { Message, UnknownEnum } from "@bufbuild/protobuf";
@@ -13,7 +15,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file countersign/v1/delegation.proto.
  */
 export const file_countersign_v1_delegation: GenFile = /*@__PURE__*/
-  fileDesc("Ch9jb3VudGVyc2lnbi92MS9kZWxlZ2F0aW9uLnByb3RvEg5jb3VudGVyc2lnbi52MSL5AQoFR3JhbnQSEAoIZ3JhbnRfaWQYASABKAkSDwoHdXNlcl9pZBgCIAEoCRIPCgdhZGRyZXNzGAMgASgJEikKBXN0YXRlGAQgASgOMhouY291bnRlcnNpZ24udjEuR3JhbnRTdGF0ZRIvCgtleHBpcmVfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLY3JlYXRlX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC3Jldm9rZV90aW1lGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKAAgoSQ3JlYXRlR3JhbnRSZXF1ZXN0EjMKB3VzZXJfaWQYASABKAlCILpIHXIbMhleW0EtWmEtejAtOS5fOkAtXXsxLDEyOH0kSAASSwoHYWRkcmVzcxgCIAEoCUI4ukg1cjMyMV4oMHhbMC05YS1mQS1GXXs0MH18WzEtOUEtSEotTlAtWmEta20tel17MzIsNDR9KSRIABI3CgtleHBpcmVfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBCBrpIA8gBARIfCgpyZXF1ZXN0X2lkGAQgASgJQgu6SAjYAQFyA7ABAUIOCgVzY29wZRIFukgCCAEiOwoTQ3JlYXRlR3JhbnRSZXNwb25zZRIkCgVncmFudBgBIAEoCzIVLmNvdW50ZXJzaWduLnYxLkdyYW50IkAKD0dldEdyYW50UmVxdWVzdBItCghncmFudF9pZBgBIAEoCUIbukgYchYyFF5ncmFudF9bMC05YS1mXXszMn0kIjgKEEdldEdyYW50UmVzcG9uc2USJAoFZ3JhbnQYASABKAsyFS5jb3VudGVyc2lnbi52MS5HcmFudCKEAgoRTGlzdEdyYW50c1JlcXVlc3QSHQoJcGFnZV9zaXplGAEgASgFQgq6SAcaBRj0AygAEhwKCnBhZ2VfdG9rZW4YAiABKAlCCLpIBXIDGIAIEjEKB3VzZXJfaWQYAyABKAlCILpIHXIbMhleW0EtWmEtejAtOS5fOkAtXXswLDEyOH0kEkoKB2FkZHJlc3MYBCABKAlCObpINnI0MjJeKHwweFswLTlhLWZBLUZdezQwfXxbMS05QS1ISi1OUC1aYS1rbS16XXszMiw0NH0pJBIzCgVzdGF0ZRgFIAEoDjIaLmNvdW50ZXJzaWduLnYxLkdyYW50U3RhdGVCCLpIBYIBAhABIlQKEkxpc3RHcmFudHNSZXNwb25zZRIlCgZncmFudHMYASADKAsyFS5jb3VudGVyc2lnbi52MS5HcmFudBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiZAoSUmV2b2tlR3JhbnRSZXF1ZXN0Ei0KCGdyYW50X2lkGAEgASgJQhu6SBhyFjIUXmdyYW50X1swLTlhLWZdezMyfSQSHwoKcmVxdWVzdF9pZBgCIAEoCUILukgI2AEBcgOwAQEiOwoTUmV2b2tlR3JhbnRSZXNwb25zZRIkCgVncmFudBgBIAEoCzIVLmNvdW50ZXJzaWduLnYxLkdyYW50ImcKFUdldENoYWluQ29uZmlnUmVxdWVzdBIxCgduZXR3b3JrGAEgASgJQiC6SB1yGzIZXihbYS16XVthLXowLTktXXswLDMxfSk/JBIbCgZyZWdpb24YAiABKAlCC7pICHIGUgBSAnVzIksKFkdldENoYWluQ29uZmlnUmVzcG9uc2USMQoIbmV0d29ya3MYASADKAsyHy5jb3VudGVyc2lnbi52MS5TcGVuZGluZ05ldHdvcmsifAoPU3BlbmRpbmdOZXR3b3JrEg8KB25ldHdvcmsYASABKAkSEAoIY2hhaW5faWQYAiABKAQSFwoPc3BlbmRlcl9hZGRyZXNzGAMgASgJEi0KBnRva2VucxgEIAMoCzIdLmNvdW50ZXJzaWduLnYxLlNwZW5kaW5nVG9rZW4iRAoNU3BlbmRpbmdUb2tlbhIQCghjdXJyZW5jeRgBIAEoCRIPCgdhZGRyZXNzGAIgASgJEhAKCGRlY2ltYWxzGAMgASgNIusBChtJc3N1ZURlbGVnYXRpb25Ub2tlblJlcXVlc3QSMQoHdXNlcl9pZBgBIAEoCUIgukgdchsyGV5bQS1aYS16MC05Ll86QC1dezAsMTI4fSQSLgoHbmV0d29yaxgCIAEoCUIdukgachgyFl5bYS16XVthLXowLTktXXswLDMxfSQSKwoHYWRkcmVzcxgDIAEoCUIaukgXchUyE14weFswLTlhLWZBLUZdezQwfSQSGwoGcmVnaW9uGAQgASgJQgu6SAhyBlIAUgJ1cxIfCgpyZXF1ZXN0X2lkGAUgASgJQgu6SAjYAQFyA7ABASJtChxJc3N1ZURlbGVnYXRpb25Ub2tlblJlc3BvbnNlEg0KBXRva2VuGAEgASgJEg0KBW5vbmNlGAIgASgJEi8KC2V4cGlyZV90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCLhAwocQ29tcGxldGVFdm1EZWxlZ2F0aW9uUmVxdWVzdBIrCgdhZGRyZXNzGAEgASgJQhq6SBdyFTITXjB4WzAtOWEtZkEtRl17NDB9JBIuCgduZXR3b3JrGAIgASgJQh26SBpyGDIWXlthLXpdW2EtejAtOS1dezAsMzF9JBIbCgZyZWdpb24YAyABKAlCC7pICHIGUgBSAnVzEikKCGN1cnJlbmN5GAQgASgJQhe6SBRyEjIQXlthLXowLTldezEsMTZ9JBImCgZhbW91bnQYBSABKAlCFrpIE3IRGGQyDV5cZCsoXC5cZCspPyQSKwoHdHhfaGFzaBgGIAEoCUIaukgXchUyE14weFswLTlhLWZBLUZdezY0fSQSPAoIc2lnX2hhc2gYByABKAlCKrpIJ3IlEIQBGIJAMh1eMHgoWzAtOWEtZkEtRl1bMC05YS1mQS1GXSkrJBIfCgtzaWdfbWVzc2FnZRgIIAEoCUIKukgHcgUQFBiAIBIXCgV0b2tlbhgJIAEoCUIIukgFcgOwAQESLgoIcmVwbGFjZXMYCiABKAlCHLpIGXIXMhVeKGV4dF9bMC05YS1mXXszMn0pPyQSHwoKcmVxdWVzdF9pZBgLIAEoCUILukgI2AEBcgOwAQEiUwodQ29tcGxldGVFdm1EZWxlZ2F0aW9uUmVzcG9uc2USMgoKZGVsZWdhdGlvbhgBIAEoCzIeLmNvdW50ZXJzaWduLnYxLkV4dGVybmFsV2FsbGV0ItgCCg5FeHRlcm5hbFdhbGxldBIaChJleHRlcm5hbF93YWxsZXRfaWQYASABKAkSDwoHdXNlcl9pZBgCIAEoCRIPCgduZXR3b3JrGAMgASgJEhAKCGN1cnJlbmN5GAQgASgJEg8KB2FkZHJlc3MYBSABKAkSFwoPc3BlbmRlcl9hZGRyZXNzGAYgASgJEhUKDXRva2VuX2FkZHJlc3MYByABKAkSMgoFc3RhdGUYCCABKA4yIy5jb3VudGVyc2lnbi52MS5FeHRlcm5hbFdhbGxldFN0YXRlEhAKCHByaW9yaXR5GAkgASgNEg0KBWxpbWl0GAogASgJEi8KCHN0YW5kaW5nGAsgASgLMh0uY291bnRlcnNpZ24udjEuQ2hhaW5TdGFuZGluZxIvCgtjcmVhdGVfdGltZRgMIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiSQoNQ2hhaW5TdGFuZGluZxIRCglhbGxvd2FuY2UYASABKAkSDwoHYmFsYW5jZRgCIAEoCRIUCgxibG9ja19udW1iZXIYAyABKAQiTwoaTGlzdEV4dGVybmFsV2FsbGV0c1JlcXVlc3QSMQoHdXNlcl9pZBgBIAEoCUIgukgdchsyGV5bQS1aYS16MC05Ll86QC1dezAsMTI4fSQiVwobTGlzdEV4dGVybmFsV2FsbGV0c1Jlc3BvbnNlEjgKEGV4dGVybmFsX3dhbGxldHMYASADKAsyHi5jb3VudGVyc2lnbi52MS5FeHRlcm5hbFdhbGxldCJsChZFeHRlcm5hbFdhbGxldFByaW9yaXR5EjUKEmV4dGVybmFsX3dhbGxldF9pZBgBIAEoCUIZukgWchQyEl5leHRfWzAtOWEtZl17MzJ9JBIbCghwcmlvcml0eRgCIAEoDUIJukgGKgQYwIQ9IsMBCiVVcGRhdGVFeHRlcm5hbFdhbGxldFByaW9yaXRpZXNSZXF1ZXN0EjEKB3VzZXJfaWQYASABKAlCILpIHXIbMhleW0EtWmEtejAtOS5fOkAtXXswLDEyOH0kEkYKCnByaW9yaXRpZXMYAiADKAsyJi5jb3VudGVyc2lnbi52MS5FeHRlcm5hbFdhbGxldFByaW9yaXR5Qgq6SAeSAQQIARAyEh8KCnJlcXVlc3RfaWQYAyABKAlCC7pICNgBAXIDsAEBImIKJlVwZGF0ZUV4dGVybmFsV2FsbGV0UHJpb3JpdGllc1Jlc3BvbnNlEjgKEGV4dGVybmFsX3dhbGxldHMYASADKAsyHi5jb3VudGVyc2lnbi52MS5FeHRlcm5hbFdhbGxldCpzCgpHcmFudFN0YXRlEhsKF0dSQU5UX1NUQVRFX1VOU1BFQ0lGSUVEEAASFgoSR1JBTlRfU1RBVEVfQUNUSVZFEAESFwoTR1JBTlRfU1RBVEVfRVhQSVJFRBACEhcKE0dSQU5UX1NUQVRFX1JFVk9LRUQQAyqBAQoTRXh0ZXJuYWxXYWxsZXRTdGF0ZRIlCiFFWFRFUk5BTF9XQUxMRVRfU1RBVEVfVU5TUEVDSUZJRUQQABIgChxFWFRFUk5BTF9XQUxMRVRfU1RBVEVfQUNUSVZFEAESIQodRVhURVJOQUxfV0FMTEVUX1NUQVRFX1JFVk9LRUQQAjKzBwoRRGVsZWdhdGlvblNlcnZpY2USVgoLQ3JlYXRlR3JhbnQSIi5jb3VudGVyc2lnbi52MS5DcmVhdGVHcmFudFJlcXVlc3QaIy5jb3VudGVyc2lnbi52MS5DcmVhdGVHcmFudFJlc3BvbnNlEk0KCEdldEdyYW50Eh8uY291bnRlcnNpZ24udjEuR2V0R3JhbnRSZXF1ZXN0GiAuY291bnRlcnNpZ24udjEuR2V0R3JhbnRSZXNwb25zZRJTCgpMaXN0R3JhbnRzEiEuY291bnRlcnNpZ24udjEuTGlzdEdyYW50c1JlcXVlc3QaIi5jb3VudGVyc2lnbi52MS5MaXN0R3JhbnRzUmVzcG9uc2USVgoLUmV2b2tlR3JhbnQSIi5jb3VudGVyc2lnbi52MS5SZXZva2VHcmFudFJlcXVlc3QaIy5jb3VudGVyc2lnbi52MS5SZXZva2VHcmFudFJlc3BvbnNlEl8KDkdldENoYWluQ29uZmlnEiUuY291bnRlcnNpZ24udjEuR2V0Q2hhaW5Db25maWdSZXF1ZXN0GiYuY291bnRlcnNpZ24udjEuR2V0Q2hhaW5Db25maWdSZXNwb25zZRJxChRJc3N1ZURlbGVnYXRpb25Ub2tlbhIrLmNvdW50ZXJzaWduLnYxLklzc3VlRGVsZWdhdGlvblRva2VuUmVxdWVzdBosLmNvdW50ZXJzaWduLnYxLklzc3VlRGVsZWdhdGlvblRva2VuUmVzcG9uc2USdAoVQ29tcGxldGVFdm1EZWxlZ2F0aW9uEiwuY291bnRlcnNpZ24udjEuQ29tcGxldGVFdm1EZWxlZ2F0aW9uUmVxdWVzdBotLmNvdW50ZXJzaWduLnYxLkNvbXBsZXRlRXZtRGVsZWdhdGlvblJlc3BvbnNlEm4KE0xpc3RFeHRlcm5hbFdhbGxldHMSKi5jb3VudGVyc2lnbi52MS5MaXN0RXh0ZXJuYWxXYWxsZXRzUmVxdWVzdBorLmNvdW50ZXJzaWduLnYxLkxpc3RFeHRlcm5hbFdhbGxldHNSZXNwb25zZRKPAQoeVXBkYXRlRXh0ZXJuYWxXYWxsZXRQcmlvcml0aWVzEjUuY291bnRlcnNpZ24udjEuVXBkYXRlRXh0ZXJuYWxXYWxsZXRQcmlvcml0aWVzUmVxdWVzdBo2LmNvdW50ZXJzaWduLnYxLlVwZGF0ZUV4dGVybmFsV2FsbGV0UHJpb3JpdGllc1Jlc3BvbnNlQjVaM2NvdW50ZXJzaWduLmRldi9nZW4vZ28vY291bnRlcnNpZ24vdjE7Y291bnRlcnNpZ252MWIGcHJvdG8z", [file_buf_validate_validate, file_google_protobuf_timestamp]);
+  fileDesc("Ch9jb3VudGVyc2lnbi92MS9kZWxlZ2F0aW9uLnByb3RvEg5jb3VudGVyc2lnbi52MSL5AQoFR3JhbnQSEAoIZ3JhbnRfaWQYASABKAkSDwoHdXNlcl9pZBgCIAEoCRIPCgdhZGRyZXNzGAMgASgJEikKBXN0YXRlGAQgASgOMhouY291bnRlcnNpZ24udjEuR3JhbnRTdGF0ZRIvCgtleHBpcmVfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLY3JlYXRlX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC3Jldm9rZV90aW1lGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKAAgoSQ3JlYXRlR3JhbnRSZXF1ZXN0EjMKB3VzZXJfaWQYASABKAlCILpIHXIbMhleW0EtWmEtejAtOS5fOkAtXXsxLDEyOH0kSAASSwoHYWRkcmVzcxgCIAEoCUI4ukg1cjMyMV4oMHhbMC05YS1mQS1GXXs0MH18WzEtOUEtSEotTlAtWmEta20tel17MzIsNDR9KSRIABI3CgtleHBpcmVfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBCBrpIA8gBARIfCgpyZXF1ZXN0X2lkGAQgASgJQgu6SAjYAQFyA7ABAUIOCgVzY29wZRIFukgCCAEiOwoTQ3JlYXRlR3JhbnRSZXNwb25zZRIkCgVncmFudBgBIAEoCzIVLmNvdW50ZXJzaWduLnYxLkdyYW50IkAKD0dldEdyYW50UmVxdWVzdBItCghncmFudF9pZBgBIAEoCUIbukgYchYyFF5ncmFudF9bMC05YS1mXXszMn0kIjgKEEdldEdyYW50UmVzcG9uc2USJAoFZ3JhbnQYASABKAsyFS5jb3VudGVyc2lnbi52MS5HcmFudCKEAgoRTGlzdEdyYW50c1JlcXVlc3QSHQoJcGFnZV9zaXplGAEgASgFQgq6SAcaBRj0AygAEhwKCnBhZ2VfdG9rZW4YAiABKAlCCLpIBXIDGIAIEjEKB3VzZXJfaWQYAyABKAlCILpIHXIbMhleW0EtWmEtejAtOS5fOkAtXXswLDEyOH0kEkoKB2FkZHJlc3MYBCABKAlCObpINnI0MjJeKHwweFswLTlhLWZBLUZdezQwfXxbMS05QS1ISi1OUC1aYS1rbS16XXszMiw0NH0pJBIzCgVzdGF0ZRgFIAEoDjIaLmNvdW50ZXJzaWduLnYxLkdyYW50U3RhdGVCCLpIBYIBAhABIlQKEkxpc3RHcmFudHNSZXNwb25zZRIlCgZncmFudHMYASADKAsyFS5jb3VudGVyc2lnbi52MS5HcmFudBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiZAoSUmV2b2tlR3JhbnRSZXF1ZXN0Ei0KCGdyYW50X2lkGAEgASgJQhu6SBhyFjIUXmdyYW50X1swLTlhLWZdezMyfSQSHwoKcmVxdWVzdF9pZBgCIAEoCUILukgI2AEBcgOwAQEiOwoTUmV2b2tlR3JhbnRSZXNwb25zZRIkCgVncmFudBgBIAEoCzIVLmNvdW50ZXJzaWduLnYxLkdyYW50ImcKFUdldENoYWluQ29uZmlnUmVxdWVzdBIxCgduZXR3b3JrGAEgASgJQiC6SB1yGzIZXihbYS16XVthLXowLTktXXswLDMxfSk/JBIbCgZyZWdpb24YAiABKAlCC7pICHIGUgBSAnVzIksKFkdldENoYWluQ29uZmlnUmVzcG9uc2USMQoIbmV0d29ya3MYASADKAsyHy5jb3VudGVyc2lnbi52MS5TcGVuZGluZ05ldHdvcmsikgEKD1NwZW5kaW5nTmV0d29yaxIPCgduZXR3b3JrGAEgASgJEhAKCGNoYWluX2lkGAIgASgEEhcKD3NwZW5kZXJfYWRkcmVzcxgDIAEoCRItCgZ0b2tlbnMYBCADKAsyHS5jb3VudGVyc2lnbi52MS5TcGVuZGluZ1Rva2VuEhQKDGdlbmVzaXNfaGFzaBgFIAEoCSJECg1TcGVuZGluZ1Rva2VuEhAKCGN1cnJlbmN5GAEgASgJEg8KB2FkZHJlc3MYAiABKAkSEAoIZGVjaW1hbHMYAyABKA0iiQIKG0lzc3VlRGVsZWdhdGlvblRva2VuUmVxdWVzdBIxCgd1c2VyX2lkGAEgASgJQiC6SB1yGzIZXltBLVphLXowLTkuXzpALV17MCwxMjh9JBIuCgduZXR3b3JrGAIgASgJQh26SBpyGDIWXlthLXpdW2EtejAtOS1dezAsMzF9JBJJCgdhZGRyZXNzGAMgASgJQji6SDVyMzIxXigweFswLTlhLWZBLUZdezQwfXxbMS05QS1ISi1OUC1aYS1rbS16XXszMiw0NH0pJBIbCgZyZWdpb24YBCABKAlCC7pICHIGUgBSAnVzEh8KCnJlcXVlc3RfaWQYBSABKAlCC7pICNgBAXIDsAEBIm0KHElzc3VlRGVsZWdhdGlvblRva2VuUmVzcG9uc2USDQoFdG9rZW4YASABKAkSDQoFbm9uY2UYAiABKAkSLwoLZXhwaXJlX3RpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIuEDChxDb21wbGV0ZUV2bURlbGVnYXRpb25SZXF1ZXN0EisKB2FkZHJlc3MYASABKAlCGrpIF3IVMhNeMHhbMC05YS1mQS1GXXs0MH0kEi4KB25ldHdvcmsYAiABKAlCHbpIGnIYMhZeW2Etel1bYS16MC05LV17MCwzMX0kEhsKBnJlZ2lvbhgDIAEoCUILukgIcgZSAFICdXMSKQoIY3VycmVuY3kYBCABKAlCF7pIFHISMhBeW2EtejAtOV17MSwxNn0kEiYKBmFtb3VudBgFIAEoCUIWukgTchEYZDINXlxkKyhcLlxkKyk/JBIrCgd0eF9oYXNoGAYgASgJQhq6SBdyFTITXjB4WzAtOWEtZkEtRl17NjR9JBI8CghzaWdfaGFzaBgHIAEoCUIqukgnciUQhAEYgkAyHV4weChbMC05YS1mQS1GXVswLTlhLWZBLUZdKSskEh8KC3NpZ19tZXNzYWdlGAggASgJQgq6SAdyBRAUGIAgEhcKBXRva2VuGAkgASgJQgi6SAVyA7ABARIuCghyZXBsYWNlcxgKIAEoCUIcukgZchcyFV4oZXh0X1swLTlhLWZdezMyfSk/JBIfCgpyZXF1ZXN0X2lkGAsgASgJQgu6SAjYAQFyA7ABASJTCh1Db21wbGV0ZUV2bURlbGVnYXRpb25SZXNwb25zZRIyCgpkZWxlZ2F0aW9uGAEgASgLMh4uY291bnRlcnNpZ24udjEuRXh0ZXJuYWxXYWxsZXQi1QMKH0NvbXBsZXRlU29sYW5hRGVsZWdhdGlvblJlcXVlc3QSNQoHYWRkcmVzcxgBIAEoCUIkukghch8yHV5bMS05QS1ISi1OUC1aYS1rbS16XXszMiw0NH0kEi4KB25ldHdvcmsYAiABKAlCHbpIGnIYMhZeW2Etel1bYS16MC05LV17MCwzMX0kEikKCGN1cnJlbmN5GAMgASgJQhe6SBRyEjIQXlthLXowLTldezEsMTZ9JBImCgZhbW91bnQYBCABKAlCFrpIE3IRGGQyDV5cZCsoXC5cZCspPyQSNQoHdHhfaGFzaBgFIAEoCUIkukghch8yHV5bMS05QS1ISi1OUC1aYS1rbS16XXs2NCw4OH0kEjYKCHNpZ19oYXNoGAYgASgJQiS6SCFyHzIdXlsxLTlBLUhKLU5QLVphLWttLXpdezY0LDg4fSQSHwoLc2lnX21lc3NhZ2UYByABKAlCCrpIB3IFEBQYgCASFwoFdG9rZW4YCCABKAlCCLpIBXIDsAEBEi4KCHJlcGxhY2VzGAkgASgJQhy6SBlyFzIVXihleHRfWzAtOWEtZl17MzJ9KT8kEh8KCnJlcXVlc3RfaWQYCiABKAlCC7pICNgBAXIDsAEBIlYKIENvbXBsZXRlU29sYW5hRGVsZWdhdGlvblJlc3BvbnNlEjIKCmRlbGVnYXRpb24YASABKAsyHi5jb3VudGVyc2lnbi52MS5FeHRlcm5hbFdhbGxldCLYAgoORXh0ZXJuYWxXYWxsZXQSGgoSZXh0ZXJuYWxfd2FsbGV0X2lkGAEgASgJEg8KB3VzZXJfaWQYAiABKAkSDwoHbmV0d29yaxgDIAEoCRIQCghjdXJyZW5jeRgEIAEoCRIPCgdhZGRyZXNzGAUgASgJEhcKD3NwZW5kZXJfYWRkcmVzcxgGIAEoCRIVCg10b2tlbl9hZGRyZXNzGAcgASgJEjIKBXN0YXRlGAggASgOMiMuY291bnRlcnNpZ24udjEuRXh0ZXJuYWxXYWxsZXRTdGF0ZRIQCghwcmlvcml0eRgJIAEoDRINCgVsaW1pdBgKIAEoCRIvCghzdGFuZGluZxgLIAEoCzIdLmNvdW50ZXJzaWduLnYxLkNoYWluU3RhbmRpbmcSLwoLY3JlYXRlX3RpbWUYDCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIkkKDUNoYWluU3RhbmRpbmcSEQoJYWxsb3dhbmNlGAEgASgJEg8KB2JhbGFuY2UYAiABKAkSFAoMYmxvY2tfbnVtYmVyGAMgASgEIk8KGkxpc3RFeHRlcm5hbFdhbGxldHNSZXF1ZXN0EjEKB3VzZXJfaWQYASABKAlCILpIHXIbMhleW0EtWmEtejAtOS5fOkAtXXswLDEyOH0kIlcKG0xpc3RFeHRlcm5hbFdhbGxldHNSZXNwb25zZRI4ChBleHRlcm5hbF93YWxsZXRzGAEgAygLMh4uY291bnRlcnNpZ24udjEuRXh0ZXJuYWxXYWxsZXQibAoWRXh0ZXJuYWxXYWxsZXRQcmlvcml0eRI1ChJleHRlcm5hbF93YWxsZXRfaWQYASABKAlCGbpIFnIUMhJeZXh0X1swLTlhLWZdezMyfSQSGwoIcHJpb3JpdHkYAiABKA1CCbpIBioEGMCEPSLDAQolVXBkYXRlRXh0ZXJuYWxXYWxsZXRQcmlvcml0aWVzUmVxdWVzdBIxCgd1c2VyX2lkGAEgASgJQiC6SB1yGzIZXltBLVphLXowLTkuXzpALV17MCwxMjh9JBJGCgpwcmlvcml0aWVzGAIgAygLMiYuY291bnRlcnNpZ24udjEuRXh0ZXJuYWxXYWxsZXRQcmlvcml0eUIKukgHkgEECAEQMhIfCgpyZXF1ZXN0X2lkGAMgASgJQgu6SAjYAQFyA7ABASJiCiZVcGRhdGVFeHRlcm5hbFdhbGxldFByaW9yaXRpZXNSZXNwb25zZRI4ChBleHRlcm5hbF93YWxsZXRzGAEgAygLMh4uY291bnRlcnNpZ24udjEuRXh0ZXJuYWxXYWxsZXQqcwoKR3JhbnRTdGF0ZRIbChdHUkFOVF9TVEFURV9VTlNQRUNJRklFRBAAEhYKEkdSQU5UX1NUQVRFX0FDVElWRRABEhcKE0dSQU5UX1NUQVRFX0VYUElSRUQQAhIXChNHUkFOVF9TVEFURV9SRVZPS0VEEAMqgQEKE0V4dGVybmFsV2FsbGV0U3RhdGUSJQohRVhURVJOQUxfV0FMTEVUX1NUQVRFX1VOU1BFQ0lGSUVEEAASIAocRVhURVJOQUxfV0FMTEVUX1NUQVRFX0FDVElWRRABEiEKHUVYVEVSTkFMX1dBTExFVF9TVEFURV9SRVZPS0VEEAIylQoKEURlbGVnYXRpb25TZXJ2aWNlElYKC0NyZWF0ZUdyYW50EiIuY291bnRlcnNpZ24udjEuQ3JlYXRlR3JhbnRSZXF1ZXN0GiMuY291bnRlcnNpZ24udjEuQ3JlYXRlR3JhbnRSZXNwb25zZRJNCghHZXRHcmFudBIfLmNvdW50ZXJzaWduLnYxLkdldEdyYW50UmVxdWVzdBogLmNvdW50ZXJzaWduLnYxLkdldEdyYW50UmVzcG9uc2USUwoKTGlzdEdyYW50cxIhLmNvdW50ZXJzaWduLnYxLkxpc3RHcmFudHNSZXF1ZXN0GiIuY291bnRlcnNpZ24udjEuTGlzdEdyYW50c1Jlc3BvbnNlElYKC1Jldm9rZUdyYW50EiIuY291bnRlcnNpZ24udjEuUmV2b2tlR3JhbnRSZXF1ZXN0GiMuY291bnRlcnNpZ24udjEuUmV2b2tlR3JhbnRSZXNwb25zZRJfCg5HZXRDaGFpbkNvbmZpZxIlLmNvdW50ZXJzaWduLnYxLkdldENoYWluQ29uZmlnUmVxdWVzdBomLmNvdW50ZXJzaWduLnYxLkdldENoYWluQ29uZmlnUmVzcG9uc2UScQoUSXNzdWVEZWxlZ2F0aW9uVG9rZW4SKy5jb3VudGVyc2lnbi52MS5Jc3N1ZURlbGVnYXRpb25Ub2tlblJlcXVlc3QaLC5jb3VudGVyc2lnbi52MS5Jc3N1ZURlbGVnYXRpb25Ub2tlblJlc3BvbnNlEnQKFUNvbXBsZXRlRXZtRGVsZWdhdGlvbhIsLmNvdW50ZXJzaWduLnYxLkNvbXBsZXRlRXZtRGVsZWdhdGlvblJlcXVlc3QaLS5jb3VudGVyc2lnbi52MS5Db21wbGV0ZUV2bURlbGVnYXRpb25SZXNwb25zZRJ9ChhDb21wbGV0ZVNvbGFuYURlbGVnYXRpb24SLy5jb3VudGVyc2lnbi52MS5Db21wbGV0ZVNvbGFuYURlbGVnYXRpb25SZXF1ZXN0GjAuY291bnRlcnNpZ24udjEuQ29tcGxldGVTb2xhbmFEZWxlZ2F0aW9uUmVzcG9uc2USbgoTTGlzdEV4dGVybmFsV2FsbGV0cxIqLmNvdW50ZXJzaWduLnYxLkxpc3RFeHRlcm5hbFdhbGxldHNSZXF1ZXN0GisuY291bnRlcnNpZ24udjEuTGlzdEV4dGVybmFsV2FsbGV0c1Jlc3BvbnNlEo8BCh5VcGRhdGVFeHRlcm5hbFdhbGxldFByaW9yaXRpZXMSNS5jb3VudGVyc2lnbi52MS5VcGRhdGVFeHRlcm5hbFdhbGxldFByaW9yaXRpZXNSZXF1ZXN0GjYuY291bnRlcnNpZ24udjEuVXBkYXRlRXh0ZXJuYWxXYWxsZXRQcmlvcml0aWVzUmVzcG9uc2USdAoVSW1wb3J0RGVsZWdhdGVkQWNjZXNzEiwuY291bnRlcnNpZ24udjEuSW1wb3J0RGVsZWdhdGVkQWNjZXNzUmVxdWVzdBotLmNvdW50ZXJzaWduLnYxLkltcG9ydERlbGVnYXRlZEFjY2Vzc1Jlc3BvbnNlEmsKEkxpc3RJbXBvcnRlZEFjY2VzcxIpLmNvdW50ZXJzaWduLnYxLkxpc3RJbXBvcnRlZEFjY2Vzc1JlcXVlc3QaKi5jb3VudGVyc2lnbi52MS5MaXN0SW1wb3J0ZWRBY2Nlc3NSZXNwb25zZUI1WjNjb3VudGVyc2lnbi5kZXYvZ2VuL2dvL2NvdW50ZXJzaWduL3YxO2NvdW50ZXJzaWdudjFiBnByb3RvMw", [file_buf_validate_validate, file_countersign_v1_delegate_side, file_google_protobuf_timestamp]);
 
 /**
  * An end user's permission for their project to sign without them.
@@ -381,14 +383,14 @@ export type SpendingNetwork = Message<"countersign.v1.SpendingNetwork"> & {
   network: string;
 
   /**
-   * The EIP-155 id of its chain.
+   * The EIP-155 id of its chain; 0 on Solana.
    *
    * @generated from field: uint64 chain_id = 2;
    */
   chainId: bigint;
 
   /**
-   * Whom to approve, with its checksum.
+   * Whom to approve, with its checksum; on Solana whom to make the delegate.
    *
    * @generated from field: string spender_address = 3;
    */
@@ -400,6 +402,13 @@ export type SpendingNetwork = Message<"countersign.v1.SpendingNetwork"> & {
    * @generated from field: repeated countersign.v1.SpendingToken tokens = 4;
    */
   tokens: SpendingToken[];
+
+  /**
+   * The genesis hash of a Solana cluster; empty on EVM chains.
+   *
+   * @generated from field: string genesis_hash = 5;
+   */
+  genesisHash: string;
 };
 
 /**
@@ -423,7 +432,7 @@ export type SpendingToken = Message<"countersign.v1.SpendingToken"> & {
   currency: string;
 
   /**
-   * The token's contract, with its checksum.
+   * The token's contract, with its checksum; on Solana the mint.
    *
    * @generated from field: string address = 2;
    */
@@ -465,7 +474,7 @@ export type IssueDelegationTokenRequest = Message<"countersign.v1.IssueDelegatio
   network: string;
 
   /**
-   * The external wallet, any letter case.
+   * The external wallet: EVM in any letter case, Solana exactly.
    *
    * @generated from field: string address = 3;
    */
@@ -643,6 +652,111 @@ export const CompleteEvmDelegationResponseSchema: GenMessage<CompleteEvmDelegati
   messageDesc(file_countersign_v1_delegation, 16);
 
 /**
+ * Completes a spending delegation on Solana.
+ *
+ * @generated from message countersign.v1.CompleteSolanaDelegationRequest
+ */
+export type CompleteSolanaDelegationRequest = Message<"countersign.v1.CompleteSolanaDelegationRequest"> & {
+  /**
+   * The external wallet that approved: who signed the message, and who owns the token account.
+   *
+   * @generated from field: string address = 1;
+   */
+  address: string;
+
+  /**
+   * The network of the approval: `solana`, or another cluster of the daemon's configuration.
+   *
+   * @generated from field: string network = 2;
+   */
+  network: string;
+
+  /**
+   * What was approved: `usdc`, `usdt`, or another of the daemon's configuration.
+   *
+   * @generated from field: string currency = 3;
+   */
+  currency: string;
+
+  /**
+   * The limit, in whole tokens: `5000`, `5000.50`. At least so much must be approved.
+   *
+   * @generated from field: string amount = 4;
+   */
+  amount: string;
+
+  /**
+   * The transaction of the approval: its first signature, in base58.
+   *
+   * @generated from field: string tx_hash = 5;
+   */
+  txHash: string;
+
+  /**
+   * The Ed25519 signature over `sig_message`, in base58.
+   *
+   * @generated from field: string sig_hash = 6;
+   */
+  sigHash: string;
+
+  /**
+   * The message.
+   *
+   * @generated from field: string sig_message = 7;
+   */
+  sigMessage: string;
+
+  /**
+   * The token.
+   *
+   * @generated from field: string token = 8;
+   */
+  token: string;
+
+  /**
+   * The id of another external wallet of the user's whose place this one takes, when not empty.
+   *
+   * @generated from field: string replaces = 9;
+   */
+  replaces: string;
+
+  /**
+   * Optional UUID that makes a repeat safe.
+   *
+   * @generated from field: string request_id = 10;
+   */
+  requestId: string;
+};
+
+/**
+ * Describes the message countersign.v1.CompleteSolanaDelegationRequest.
+ * Use `create(CompleteSolanaDelegationRequestSchema)` to create a new message.
+ */
+export const CompleteSolanaDelegationRequestSchema: GenMessage<CompleteSolanaDelegationRequest> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_delegation, 17);
+
+/**
+ * The delegation that was completed.
+ *
+ * @generated from message countersign.v1.CompleteSolanaDelegationResponse
+ */
+export type CompleteSolanaDelegationResponse = Message<"countersign.v1.CompleteSolanaDelegationResponse"> & {
+  /**
+   * The wallet as it is registered now.
+   *
+   * @generated from field: countersign.v1.ExternalWallet delegation = 1;
+   */
+  delegation?: ExternalWallet | undefined;
+};
+
+/**
+ * Describes the message countersign.v1.CompleteSolanaDelegationResponse.
+ * Use `create(CompleteSolanaDelegationResponseSchema)` to create a new message.
+ */
+export const CompleteSolanaDelegationResponseSchema: GenMessage<CompleteSolanaDelegationResponse> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_delegation, 18);
+
+/**
  * A wallet of somebody's own that lets the project spend.
  *
  * @generated from message countersign.v1.ExternalWallet
@@ -677,7 +791,7 @@ export type ExternalWallet = Message<"countersign.v1.ExternalWallet"> & {
   currency: string;
 
   /**
-   * The wallet's address, with its checksum.
+   * The wallet's address, with its checksum; on Solana the owner's, not the token account's.
    *
    * @generated from field: string address = 5;
    */
@@ -691,7 +805,7 @@ export type ExternalWallet = Message<"countersign.v1.ExternalWallet"> & {
   spenderAddress: string;
 
   /**
-   * The token's contract, with its checksum.
+   * The token's contract, with its checksum; on Solana the mint.
    *
    * @generated from field: string token_address = 7;
    */
@@ -738,7 +852,7 @@ export type ExternalWallet = Message<"countersign.v1.ExternalWallet"> & {
  * Use `create(ExternalWalletSchema)` to create a new message.
  */
 export const ExternalWalletSchema: GenMessage<ExternalWallet> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_delegation, 17);
+  messageDesc(file_countersign_v1_delegation, 19);
 
 /**
  * What a chain says of an external wallet.
@@ -754,14 +868,14 @@ export type ChainStanding = Message<"countersign.v1.ChainStanding"> & {
   allowance: string;
 
   /**
-   * What the wallet has, in whole tokens.
+   * What the wallet has, in whole tokens; nothing while its token account is frozen (Solana).
    *
    * @generated from field: string balance = 2;
    */
   balance: string;
 
   /**
-   * The block in which it said so.
+   * The block in which it said so; on Solana the slot.
    *
    * @generated from field: uint64 block_number = 3;
    */
@@ -773,7 +887,7 @@ export type ChainStanding = Message<"countersign.v1.ChainStanding"> & {
  * Use `create(ChainStandingSchema)` to create a new message.
  */
 export const ChainStandingSchema: GenMessage<ChainStanding> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_delegation, 18);
+  messageDesc(file_countersign_v1_delegation, 20);
 
 /**
  * Asks for a user's external wallets.
@@ -794,7 +908,7 @@ export type ListExternalWalletsRequest = Message<"countersign.v1.ListExternalWal
  * Use `create(ListExternalWalletsRequestSchema)` to create a new message.
  */
 export const ListExternalWalletsRequestSchema: GenMessage<ListExternalWalletsRequest> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_delegation, 19);
+  messageDesc(file_countersign_v1_delegation, 21);
 
 /**
  * A user's external wallets.
@@ -815,7 +929,7 @@ export type ListExternalWalletsResponse = Message<"countersign.v1.ListExternalWa
  * Use `create(ListExternalWalletsResponseSchema)` to create a new message.
  */
 export const ListExternalWalletsResponseSchema: GenMessage<ListExternalWalletsResponse> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_delegation, 20);
+  messageDesc(file_countersign_v1_delegation, 22);
 
 /**
  * One place in the order.
@@ -843,7 +957,7 @@ export type ExternalWalletPriority = Message<"countersign.v1.ExternalWalletPrior
  * Use `create(ExternalWalletPrioritySchema)` to create a new message.
  */
 export const ExternalWalletPrioritySchema: GenMessage<ExternalWalletPriority> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_delegation, 21);
+  messageDesc(file_countersign_v1_delegation, 23);
 
 /**
  * Puts a user's external wallets into an order.
@@ -878,7 +992,7 @@ export type UpdateExternalWalletPrioritiesRequest = Message<"countersign.v1.Upda
  * Use `create(UpdateExternalWalletPrioritiesRequestSchema)` to create a new message.
  */
 export const UpdateExternalWalletPrioritiesRequestSchema: GenMessage<UpdateExternalWalletPrioritiesRequest> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_delegation, 22);
+  messageDesc(file_countersign_v1_delegation, 24);
 
 /**
  * The order as it is now.
@@ -899,7 +1013,7 @@ export type UpdateExternalWalletPrioritiesResponse = Message<"countersign.v1.Upd
  * Use `create(UpdateExternalWalletPrioritiesResponseSchema)` to create a new message.
  */
 export const UpdateExternalWalletPrioritiesResponseSchema: GenMessage<UpdateExternalWalletPrioritiesResponse> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_delegation, 23);
+  messageDesc(file_countersign_v1_delegation, 25);
 
 /**
  * Where a grant is in its life.
@@ -1109,6 +1223,27 @@ export const DelegationService: GenService<{
     output: typeof CompleteEvmDelegationResponseSchema;
   },
   /**
+   * CompleteEvmDelegation of Solana, with the same rules and reasons. The approval is `Approve` or `ApproveChecked` of the
+   * token program or of Token-2022, by the transaction itself or by a program that it calls, on the owner's associated token
+   * account of the currency's mint; a mint that charges fees or calls a hook is TOKEN_UNSUPPORTED. What is left of it is
+   * asked of the chain too: an account has one delegate, so a later approval of somebody else ends this one. The owner signs
+   * the UTF-8 bytes of the message with Ed25519. The message is, and is judged as:
+   * - Sign In With Solana (EIP-4361 with "your Solana account:", the address, and Chain ID `mainnet`, `devnet`, `testnet`,
+   *   `localnet`, the same behind `solana:`, the CAIP-2 id, or `1` for mainnet), by its grammar, all fields required but
+   *   statement, Not Before, Request ID and Resources; or
+   * - the same on one line, with spaces for line ends; or
+   * - any other text that has one of the project's `siwe_domains` (or an https URL of it), the address and the token's nonce
+   *   as words of their own. What it has of `URI:`, `Chain ID:`, `Issued At:`, `Expiration Time:` and `Not Before:` is
+   *   judged too.
+   *
+   * @generated from rpc countersign.v1.DelegationService.CompleteSolanaDelegation
+   */
+  completeSolanaDelegation: {
+    methodKind: "unary";
+    input: typeof CompleteSolanaDelegationRequestSchema;
+    output: typeof CompleteSolanaDelegationResponseSchema;
+  },
+  /**
    * A user's external wallets, the first choice first, with what their chains say now. An allowance of zero is REVOKED, and
    * ACTIVE again when it is approved again. A chain that cannot be read leaves `standing` out. Permission
    * `delegation:create`, or the end user.
@@ -1130,6 +1265,32 @@ export const DelegationService: GenService<{
     methodKind: "unary";
     input: typeof UpdateExternalWalletPrioritiesRequestSchema;
     output: typeof UpdateExternalWalletPrioritiesResponseSchema;
+  },
+  /**
+   * Takes in what another daemon delegated to this one: opens the envelopes with this daemon's own RSA key (AdminService,
+   * `CreateDelegateKey`), holds the share to its public key and to the daemons of the configuration, and stores it sealed.
+   * Its share is then replaced together with the daemon that delegated, so that nobody who carried it knows the one that
+   * signs. What does not open or hold together is ENVELOPE_INVALID; another daemon than the configuration names is
+   * GRANTING_DAEMON_UNKNOWN. A share that another system made is stored, and signs nothing here. `POST /webhooks/dynamic`
+   * does the same with a webhook that comes by itself. Permission `wallet:create`.
+   *
+   * @generated from rpc countersign.v1.DelegationService.ImportDelegatedAccess
+   */
+  importDelegatedAccess: {
+    methodKind: "unary";
+    input: typeof ImportDelegatedAccessRequestSchema;
+    output: typeof ImportDelegatedAccessResponseSchema;
+  },
+  /**
+   * Lists what was delegated to the project, in the order in which it came, what was taken back included. Permission
+   * `wallet:read`.
+   *
+   * @generated from rpc countersign.v1.DelegationService.ListImportedAccess
+   */
+  listImportedAccess: {
+    methodKind: "unary";
+    input: typeof ListImportedAccessRequestSchema;
+    output: typeof ListImportedAccessResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_countersign_v1_delegation, 0);

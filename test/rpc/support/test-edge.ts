@@ -9,7 +9,7 @@ import { createClient } from '@connectrpc/connect'
 import { createConnectTransport, createGrpcTransport, createGrpcWebTransport } from '@connectrpc/connect-node'
 import type { Call } from '../../../src/domain/call.ts'
 import { failure } from '../../../src/domain/failure.ts'
-import type { ApiKeyId, GrantId, ProjectId, UserId, WalletId, WebhookId } from '../../../src/domain/ids.ts'
+import type { AccessId, ApiKeyId, GrantId, ProjectId, UserId, WalletId, WebhookId } from '../../../src/domain/ids.ts'
 import { readSettings } from '../../../src/domain/project-settings.ts'
 import { Secret } from '../../../src/domain/secret.ts'
 import type { ApiKeyDirectory, ApiKeyProofs, ApiKeyRecord } from '../../../src/rpc/authenticate.ts'
@@ -21,7 +21,7 @@ import type { Edge, EdgeListen } from '../../../src/rpc/edge.ts'
 import { openEdge } from '../../../src/rpc/edge.ts'
 import type { IdempotencyStore, RequestKey } from '../../../src/rpc/idempotency.ts'
 import type { CallEvent, Denial } from '../../../src/rpc/pipeline.ts'
-import type { OwnKeyView } from '../../../src/rpc/delegate-side-use-cases.ts'
+import type { ImportedAccessView, OwnKeyView } from '../../../src/rpc/delegate-side-use-cases.ts'
 import type { DeliveryView, WebhookView } from '../../../src/rpc/webhook-use-cases.ts'
 import type {
   AdminUseCases,
@@ -330,6 +330,7 @@ const defaultUseCases = (): UseCases => ({
     getChainConfig: async () => [],
     issueDelegationToken: async () => ({ token: 'token', nonce: 'nonce', expireTimeMs: 1_700_000_000_456 }),
     completeEvmDelegation: async () => EXTERNAL_WALLET,
+    completeSolanaDelegation: async () => EXTERNAL_WALLET,
     listExternalWallets: async () => [EXTERNAL_WALLET],
     updateExternalWalletPriorities: async () => [EXTERNAL_WALLET],
   },
@@ -396,6 +397,8 @@ const defaultUseCases = (): UseCases => ({
     createDelegateKey: async () => DELEGATE_KEY,
     listDelegateKeys: async () => ({ keys: [DELEGATE_KEY], identityPublicKey: bytes(32, 1) }),
     deleteDelegateKey: async () => undefined,
+    importDelegatedAccess: async () => IMPORTED_ACCESS,
+    listImportedAccess: async () => ({ items: [IMPORTED_ACCESS], nextCursor: undefined }),
   },
   webhooks: {
     createWebhook: async () => ({ webhook: WEBHOOK_VIEW, secret: 'whsec_test' }),
@@ -406,6 +409,19 @@ const defaultUseCases = (): UseCases => ({
     redeliverWebhook: async () => DELIVERY_VIEW,
   },
 })
+
+const IMPORTED_ACCESS: ImportedAccessView = {
+  accessId: '5b1f7a34-0000-4000-8000-000000000000' as AccessId,
+  projectId: PROJECT,
+  keyType: 'secp256k1',
+  address: `0x${'ab'.repeat(20)}`,
+  publicKey: bytes(65, 4),
+  userId: 'alice',
+  state: 'active',
+  grantingDaemon: 'home',
+  createTimeMs: 1,
+  revokeTimeMs: undefined,
+}
 
 const DELEGATE_KEY: OwnKeyView = {
   kid: 'k',
