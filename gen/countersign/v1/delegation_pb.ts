@@ -5,15 +5,19 @@
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_buf_validate_validate } from "../../buf/validate/validate_pb.ts";
+import type { Receipt } from "./common_pb.ts";
+import { file_countersign_v1_common } from "./common_pb.ts";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { Status } from "../../google/rpc/status_pb.ts";
+import { file_google_rpc_status } from "../../google/rpc/status_pb.ts";
 import type { Message, UnknownEnum } from "@bufbuild/protobuf";
 
 /**
  * Describes the file countersign/v1/delegation.proto.
  */
 export const file_countersign_v1_delegation: GenFile = /*@__PURE__*/
-  fileDesc("Ch9jb3VudGVyc2lnbi92MS9kZWxlZ2F0aW9uLnByb3RvEg5jb3VudGVyc2lnbi52MSL5AQoFR3JhbnQSEAoIZ3JhbnRfaWQYASABKAkSDwoHdXNlcl9pZBgCIAEoCRIPCgdhZGRyZXNzGAMgASgJEikKBXN0YXRlGAQgASgOMhouY291bnRlcnNpZ24udjEuR3JhbnRTdGF0ZRIvCgtleHBpcmVfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLY3JlYXRlX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC3Jldm9rZV90aW1lGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKAAgoSQ3JlYXRlR3JhbnRSZXF1ZXN0EjMKB3VzZXJfaWQYASABKAlCILpIHXIbMhleW0EtWmEtejAtOS5fOkAtXXsxLDEyOH0kSAASSwoHYWRkcmVzcxgCIAEoCUI4ukg1cjMyMV4oMHhbMC05YS1mQS1GXXs0MH18WzEtOUEtSEotTlAtWmEta20tel17MzIsNDR9KSRIABI3CgtleHBpcmVfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBCBrpIA8gBARIfCgpyZXF1ZXN0X2lkGAQgASgJQgu6SAjYAQFyA7ABAUIOCgVzY29wZRIFukgCCAEiOwoTQ3JlYXRlR3JhbnRSZXNwb25zZRIkCgVncmFudBgBIAEoCzIVLmNvdW50ZXJzaWduLnYxLkdyYW50IkAKD0dldEdyYW50UmVxdWVzdBItCghncmFudF9pZBgBIAEoCUIbukgYchYyFF5ncmFudF9bMC05YS1mXXszMn0kIjgKEEdldEdyYW50UmVzcG9uc2USJAoFZ3JhbnQYASABKAsyFS5jb3VudGVyc2lnbi52MS5HcmFudCKEAgoRTGlzdEdyYW50c1JlcXVlc3QSHQoJcGFnZV9zaXplGAEgASgFQgq6SAcaBRj0AygAEhwKCnBhZ2VfdG9rZW4YAiABKAlCCLpIBXIDGIAIEjEKB3VzZXJfaWQYAyABKAlCILpIHXIbMhleW0EtWmEtejAtOS5fOkAtXXswLDEyOH0kEkoKB2FkZHJlc3MYBCABKAlCObpINnI0MjJeKHwweFswLTlhLWZBLUZdezQwfXxbMS05QS1ISi1OUC1aYS1rbS16XXszMiw0NH0pJBIzCgVzdGF0ZRgFIAEoDjIaLmNvdW50ZXJzaWduLnYxLkdyYW50U3RhdGVCCLpIBYIBAhABIlQKEkxpc3RHcmFudHNSZXNwb25zZRIlCgZncmFudHMYASADKAsyFS5jb3VudGVyc2lnbi52MS5HcmFudBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiZAoSUmV2b2tlR3JhbnRSZXF1ZXN0Ei0KCGdyYW50X2lkGAEgASgJQhu6SBhyFjIUXmdyYW50X1swLTlhLWZdezMyfSQSHwoKcmVxdWVzdF9pZBgCIAEoCUILukgI2AEBcgOwAQEiOwoTUmV2b2tlR3JhbnRSZXNwb25zZRIkCgVncmFudBgBIAEoCzIVLmNvdW50ZXJzaWduLnYxLkdyYW50ImcKFUdldENoYWluQ29uZmlnUmVxdWVzdBIxCgduZXR3b3JrGAEgASgJQiC6SB1yGzIZXihbYS16XVthLXowLTktXXswLDMxfSk/JBIbCgZyZWdpb24YAiABKAlCC7pICHIGUgBSAnVzIksKFkdldENoYWluQ29uZmlnUmVzcG9uc2USMQoIbmV0d29ya3MYASADKAsyHy5jb3VudGVyc2lnbi52MS5TcGVuZGluZ05ldHdvcmsifAoPU3BlbmRpbmdOZXR3b3JrEg8KB25ldHdvcmsYASABKAkSEAoIY2hhaW5faWQYAiABKAQSFwoPc3BlbmRlcl9hZGRyZXNzGAMgASgJEi0KBnRva2VucxgEIAMoCzIdLmNvdW50ZXJzaWduLnYxLlNwZW5kaW5nVG9rZW4iRAoNU3BlbmRpbmdUb2tlbhIQCghjdXJyZW5jeRgBIAEoCRIPCgdhZGRyZXNzGAIgASgJEhAKCGRlY2ltYWxzGAMgASgNIusBChtJc3N1ZURlbGVnYXRpb25Ub2tlblJlcXVlc3QSMQoHdXNlcl9pZBgBIAEoCUIgukgdchsyGV5bQS1aYS16MC05Ll86QC1dezAsMTI4fSQSLgoHbmV0d29yaxgCIAEoCUIdukgachgyFl5bYS16XVthLXowLTktXXswLDMxfSQSKwoHYWRkcmVzcxgDIAEoCUIaukgXchUyE14weFswLTlhLWZBLUZdezQwfSQSGwoGcmVnaW9uGAQgASgJQgu6SAhyBlIAUgJ1cxIfCgpyZXF1ZXN0X2lkGAUgASgJQgu6SAjYAQFyA7ABASJtChxJc3N1ZURlbGVnYXRpb25Ub2tlblJlc3BvbnNlEg0KBXRva2VuGAEgASgJEg0KBW5vbmNlGAIgASgJEi8KC2V4cGlyZV90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCLhAwocQ29tcGxldGVFdm1EZWxlZ2F0aW9uUmVxdWVzdBIrCgdhZGRyZXNzGAEgASgJQhq6SBdyFTITXjB4WzAtOWEtZkEtRl17NDB9JBIuCgduZXR3b3JrGAIgASgJQh26SBpyGDIWXlthLXpdW2EtejAtOS1dezAsMzF9JBIbCgZyZWdpb24YAyABKAlCC7pICHIGUgBSAnVzEikKCGN1cnJlbmN5GAQgASgJQhe6SBRyEjIQXlthLXowLTldezEsMTZ9JBImCgZhbW91bnQYBSABKAlCFrpIE3IRGGQyDV5cZCsoXC5cZCspPyQSKwoHdHhfaGFzaBgGIAEoCUIaukgXchUyE14weFswLTlhLWZBLUZdezY0fSQSPAoIc2lnX2hhc2gYByABKAlCKrpIJ3IlEIQBGIJAMh1eMHgoWzAtOWEtZkEtRl1bMC05YS1mQS1GXSkrJBIfCgtzaWdfbWVzc2FnZRgIIAEoCUIKukgHcgUQFBiAIBIXCgV0b2tlbhgJIAEoCUIIukgFcgOwAQESLgoIcmVwbGFjZXMYCiABKAlCHLpIGXIXMhVeKGV4dF9bMC05YS1mXXszMn0pPyQSHwoKcmVxdWVzdF9pZBgLIAEoCUILukgI2AEBcgOwAQEiUwodQ29tcGxldGVFdm1EZWxlZ2F0aW9uUmVzcG9uc2USMgoKZGVsZWdhdGlvbhgBIAEoCzIeLmNvdW50ZXJzaWduLnYxLkV4dGVybmFsV2FsbGV0ItgCCg5FeHRlcm5hbFdhbGxldBIaChJleHRlcm5hbF93YWxsZXRfaWQYASABKAkSDwoHdXNlcl9pZBgCIAEoCRIPCgduZXR3b3JrGAMgASgJEhAKCGN1cnJlbmN5GAQgASgJEg8KB2FkZHJlc3MYBSABKAkSFwoPc3BlbmRlcl9hZGRyZXNzGAYgASgJEhUKDXRva2VuX2FkZHJlc3MYByABKAkSMgoFc3RhdGUYCCABKA4yIy5jb3VudGVyc2lnbi52MS5FeHRlcm5hbFdhbGxldFN0YXRlEhAKCHByaW9yaXR5GAkgASgNEg0KBWxpbWl0GAogASgJEi8KCHN0YW5kaW5nGAsgASgLMh0uY291bnRlcnNpZ24udjEuQ2hhaW5TdGFuZGluZxIvCgtjcmVhdGVfdGltZRgMIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiSQoNQ2hhaW5TdGFuZGluZxIRCglhbGxvd2FuY2UYASABKAkSDwoHYmFsYW5jZRgCIAEoCRIUCgxibG9ja19udW1iZXIYAyABKAQiTwoaTGlzdEV4dGVybmFsV2FsbGV0c1JlcXVlc3QSMQoHdXNlcl9pZBgBIAEoCUIgukgdchsyGV5bQS1aYS16MC05Ll86QC1dezAsMTI4fSQiVwobTGlzdEV4dGVybmFsV2FsbGV0c1Jlc3BvbnNlEjgKEGV4dGVybmFsX3dhbGxldHMYASADKAsyHi5jb3VudGVyc2lnbi52MS5FeHRlcm5hbFdhbGxldCJsChZFeHRlcm5hbFdhbGxldFByaW9yaXR5EjUKEmV4dGVybmFsX3dhbGxldF9pZBgBIAEoCUIZukgWchQyEl5leHRfWzAtOWEtZl17MzJ9JBIbCghwcmlvcml0eRgCIAEoDUIJukgGKgQYwIQ9IsMBCiVVcGRhdGVFeHRlcm5hbFdhbGxldFByaW9yaXRpZXNSZXF1ZXN0EjEKB3VzZXJfaWQYASABKAlCILpIHXIbMhleW0EtWmEtejAtOS5fOkAtXXswLDEyOH0kEkYKCnByaW9yaXRpZXMYAiADKAsyJi5jb3VudGVyc2lnbi52MS5FeHRlcm5hbFdhbGxldFByaW9yaXR5Qgq6SAeSAQQIARAyEh8KCnJlcXVlc3RfaWQYAyABKAlCC7pICNgBAXIDsAEBImIKJlVwZGF0ZUV4dGVybmFsV2FsbGV0UHJpb3JpdGllc1Jlc3BvbnNlEjgKEGV4dGVybmFsX3dhbGxldHMYASADKAsyHi5jb3VudGVyc2lnbi52MS5FeHRlcm5hbFdhbGxldCpzCgpHcmFudFN0YXRlEhsKF0dSQU5UX1NUQVRFX1VOU1BFQ0lGSUVEEAASFgoSR1JBTlRfU1RBVEVfQUNUSVZFEAESFwoTR1JBTlRfU1RBVEVfRVhQSVJFRBACEhcKE0dSQU5UX1NUQVRFX1JFVk9LRUQQAyqBAQoTRXh0ZXJuYWxXYWxsZXRTdGF0ZRIlCiFFWFRFUk5BTF9XQUxMRVRfU1RBVEVfVU5TUEVDSUZJRUQQABIgChxFWFRFUk5BTF9XQUxMRVRfU1RBVEVfQUNUSVZFEAESIQodRVhURVJOQUxfV0FMTEVUX1NUQVRFX1JFVk9LRUQQAjKzBwoRRGVsZWdhdGlvblNlcnZpY2USVgoLQ3JlYXRlR3JhbnQSIi5jb3VudGVyc2lnbi52MS5DcmVhdGVHcmFudFJlcXVlc3QaIy5jb3VudGVyc2lnbi52MS5DcmVhdGVHcmFudFJlc3BvbnNlEk0KCEdldEdyYW50Eh8uY291bnRlcnNpZ24udjEuR2V0R3JhbnRSZXF1ZXN0GiAuY291bnRlcnNpZ24udjEuR2V0R3JhbnRSZXNwb25zZRJTCgpMaXN0R3JhbnRzEiEuY291bnRlcnNpZ24udjEuTGlzdEdyYW50c1JlcXVlc3QaIi5jb3VudGVyc2lnbi52MS5MaXN0R3JhbnRzUmVzcG9uc2USVgoLUmV2b2tlR3JhbnQSIi5jb3VudGVyc2lnbi52MS5SZXZva2VHcmFudFJlcXVlc3QaIy5jb3VudGVyc2lnbi52MS5SZXZva2VHcmFudFJlc3BvbnNlEl8KDkdldENoYWluQ29uZmlnEiUuY291bnRlcnNpZ24udjEuR2V0Q2hhaW5Db25maWdSZXF1ZXN0GiYuY291bnRlcnNpZ24udjEuR2V0Q2hhaW5Db25maWdSZXNwb25zZRJxChRJc3N1ZURlbGVnYXRpb25Ub2tlbhIrLmNvdW50ZXJzaWduLnYxLklzc3VlRGVsZWdhdGlvblRva2VuUmVxdWVzdBosLmNvdW50ZXJzaWduLnYxLklzc3VlRGVsZWdhdGlvblRva2VuUmVzcG9uc2USdAoVQ29tcGxldGVFdm1EZWxlZ2F0aW9uEiwuY291bnRlcnNpZ24udjEuQ29tcGxldGVFdm1EZWxlZ2F0aW9uUmVxdWVzdBotLmNvdW50ZXJzaWduLnYxLkNvbXBsZXRlRXZtRGVsZWdhdGlvblJlc3BvbnNlEm4KE0xpc3RFeHRlcm5hbFdhbGxldHMSKi5jb3VudGVyc2lnbi52MS5MaXN0RXh0ZXJuYWxXYWxsZXRzUmVxdWVzdBorLmNvdW50ZXJzaWduLnYxLkxpc3RFeHRlcm5hbFdhbGxldHNSZXNwb25zZRKPAQoeVXBkYXRlRXh0ZXJuYWxXYWxsZXRQcmlvcml0aWVzEjUuY291bnRlcnNpZ24udjEuVXBkYXRlRXh0ZXJuYWxXYWxsZXRQcmlvcml0aWVzUmVxdWVzdBo2LmNvdW50ZXJzaWduLnYxLlVwZGF0ZUV4dGVybmFsV2FsbGV0UHJpb3JpdGllc1Jlc3BvbnNlQjVaM2NvdW50ZXJzaWduLmRldi9nZW4vZ28vY291bnRlcnNpZ24vdjE7Y291bnRlcnNpZ252MWIGcHJvdG8z", [file_buf_validate_validate, file_google_protobuf_timestamp]);
+  fileDesc("Ch9jb3VudGVyc2lnbi92MS9kZWxlZ2F0aW9uLnByb3RvEg5jb3VudGVyc2lnbi52MSL5AQoFR3JhbnQSEAoIZ3JhbnRfaWQYASABKAkSDwoHdXNlcl9pZBgCIAEoCRIPCgdhZGRyZXNzGAMgASgJEikKBXN0YXRlGAQgASgOMhouY291bnRlcnNpZ24udjEuR3JhbnRTdGF0ZRIvCgtleHBpcmVfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLY3JlYXRlX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC3Jldm9rZV90aW1lGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKAAgoSQ3JlYXRlR3JhbnRSZXF1ZXN0EjMKB3VzZXJfaWQYASABKAlCILpIHXIbMhleW0EtWmEtejAtOS5fOkAtXXsxLDEyOH0kSAASSwoHYWRkcmVzcxgCIAEoCUI4ukg1cjMyMV4oMHhbMC05YS1mQS1GXXs0MH18WzEtOUEtSEotTlAtWmEta20tel17MzIsNDR9KSRIABI3CgtleHBpcmVfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBCBrpIA8gBARIfCgpyZXF1ZXN0X2lkGAQgASgJQgu6SAjYAQFyA7ABAUIOCgVzY29wZRIFukgCCAEiOwoTQ3JlYXRlR3JhbnRSZXNwb25zZRIkCgVncmFudBgBIAEoCzIVLmNvdW50ZXJzaWduLnYxLkdyYW50IkAKD0dldEdyYW50UmVxdWVzdBItCghncmFudF9pZBgBIAEoCUIbukgYchYyFF5ncmFudF9bMC05YS1mXXszMn0kIjgKEEdldEdyYW50UmVzcG9uc2USJAoFZ3JhbnQYASABKAsyFS5jb3VudGVyc2lnbi52MS5HcmFudCKEAgoRTGlzdEdyYW50c1JlcXVlc3QSHQoJcGFnZV9zaXplGAEgASgFQgq6SAcaBRj0AygAEhwKCnBhZ2VfdG9rZW4YAiABKAlCCLpIBXIDGIAIEjEKB3VzZXJfaWQYAyABKAlCILpIHXIbMhleW0EtWmEtejAtOS5fOkAtXXswLDEyOH0kEkoKB2FkZHJlc3MYBCABKAlCObpINnI0MjJeKHwweFswLTlhLWZBLUZdezQwfXxbMS05QS1ISi1OUC1aYS1rbS16XXszMiw0NH0pJBIzCgVzdGF0ZRgFIAEoDjIaLmNvdW50ZXJzaWduLnYxLkdyYW50U3RhdGVCCLpIBYIBAhABIlQKEkxpc3RHcmFudHNSZXNwb25zZRIlCgZncmFudHMYASADKAsyFS5jb3VudGVyc2lnbi52MS5HcmFudBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiZAoSUmV2b2tlR3JhbnRSZXF1ZXN0Ei0KCGdyYW50X2lkGAEgASgJQhu6SBhyFjIUXmdyYW50X1swLTlhLWZdezMyfSQSHwoKcmVxdWVzdF9pZBgCIAEoCUILukgI2AEBcgOwAQEiOwoTUmV2b2tlR3JhbnRSZXNwb25zZRIkCgVncmFudBgBIAEoCzIVLmNvdW50ZXJzaWduLnYxLkdyYW50ImcKFUdldENoYWluQ29uZmlnUmVxdWVzdBIxCgduZXR3b3JrGAEgASgJQiC6SB1yGzIZXihbYS16XVthLXowLTktXXswLDMxfSk/JBIbCgZyZWdpb24YAiABKAlCC7pICHIGUgBSAnVzIksKFkdldENoYWluQ29uZmlnUmVzcG9uc2USMQoIbmV0d29ya3MYASADKAsyHy5jb3VudGVyc2lnbi52MS5TcGVuZGluZ05ldHdvcmsifAoPU3BlbmRpbmdOZXR3b3JrEg8KB25ldHdvcmsYASABKAkSEAoIY2hhaW5faWQYAiABKAQSFwoPc3BlbmRlcl9hZGRyZXNzGAMgASgJEi0KBnRva2VucxgEIAMoCzIdLmNvdW50ZXJzaWduLnYxLlNwZW5kaW5nVG9rZW4iRAoNU3BlbmRpbmdUb2tlbhIQCghjdXJyZW5jeRgBIAEoCRIPCgdhZGRyZXNzGAIgASgJEhAKCGRlY2ltYWxzGAMgASgNIusBChtJc3N1ZURlbGVnYXRpb25Ub2tlblJlcXVlc3QSMQoHdXNlcl9pZBgBIAEoCUIgukgdchsyGV5bQS1aYS16MC05Ll86QC1dezAsMTI4fSQSLgoHbmV0d29yaxgCIAEoCUIdukgachgyFl5bYS16XVthLXowLTktXXswLDMxfSQSKwoHYWRkcmVzcxgDIAEoCUIaukgXchUyE14weFswLTlhLWZBLUZdezQwfSQSGwoGcmVnaW9uGAQgASgJQgu6SAhyBlIAUgJ1cxIfCgpyZXF1ZXN0X2lkGAUgASgJQgu6SAjYAQFyA7ABASJtChxJc3N1ZURlbGVnYXRpb25Ub2tlblJlc3BvbnNlEg0KBXRva2VuGAEgASgJEg0KBW5vbmNlGAIgASgJEi8KC2V4cGlyZV90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCLhAwocQ29tcGxldGVFdm1EZWxlZ2F0aW9uUmVxdWVzdBIrCgdhZGRyZXNzGAEgASgJQhq6SBdyFTITXjB4WzAtOWEtZkEtRl17NDB9JBIuCgduZXR3b3JrGAIgASgJQh26SBpyGDIWXlthLXpdW2EtejAtOS1dezAsMzF9JBIbCgZyZWdpb24YAyABKAlCC7pICHIGUgBSAnVzEikKCGN1cnJlbmN5GAQgASgJQhe6SBRyEjIQXlthLXowLTldezEsMTZ9JBImCgZhbW91bnQYBSABKAlCFrpIE3IRGGQyDV5cZCsoXC5cZCspPyQSKwoHdHhfaGFzaBgGIAEoCUIaukgXchUyE14weFswLTlhLWZBLUZdezY0fSQSPAoIc2lnX2hhc2gYByABKAlCKrpIJ3IlEIQBGIJAMh1eMHgoWzAtOWEtZkEtRl1bMC05YS1mQS1GXSkrJBIfCgtzaWdfbWVzc2FnZRgIIAEoCUIKukgHcgUQFBiAIBIXCgV0b2tlbhgJIAEoCUIIukgFcgOwAQESLgoIcmVwbGFjZXMYCiABKAlCHLpIGXIXMhVeKGV4dF9bMC05YS1mXXszMn0pPyQSHwoKcmVxdWVzdF9pZBgLIAEoCUILukgI2AEBcgOwAQEiUwodQ29tcGxldGVFdm1EZWxlZ2F0aW9uUmVzcG9uc2USMgoKZGVsZWdhdGlvbhgBIAEoCzIeLmNvdW50ZXJzaWduLnYxLkV4dGVybmFsV2FsbGV0ItgCCg5FeHRlcm5hbFdhbGxldBIaChJleHRlcm5hbF93YWxsZXRfaWQYASABKAkSDwoHdXNlcl9pZBgCIAEoCRIPCgduZXR3b3JrGAMgASgJEhAKCGN1cnJlbmN5GAQgASgJEg8KB2FkZHJlc3MYBSABKAkSFwoPc3BlbmRlcl9hZGRyZXNzGAYgASgJEhUKDXRva2VuX2FkZHJlc3MYByABKAkSMgoFc3RhdGUYCCABKA4yIy5jb3VudGVyc2lnbi52MS5FeHRlcm5hbFdhbGxldFN0YXRlEhAKCHByaW9yaXR5GAkgASgNEg0KBWxpbWl0GAogASgJEi8KCHN0YW5kaW5nGAsgASgLMh0uY291bnRlcnNpZ24udjEuQ2hhaW5TdGFuZGluZxIvCgtjcmVhdGVfdGltZRgMIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiSQoNQ2hhaW5TdGFuZGluZxIRCglhbGxvd2FuY2UYASABKAkSDwoHYmFsYW5jZRgCIAEoCRIUCgxibG9ja19udW1iZXIYAyABKAQiTwoaTGlzdEV4dGVybmFsV2FsbGV0c1JlcXVlc3QSMQoHdXNlcl9pZBgBIAEoCUIgukgdchsyGV5bQS1aYS16MC05Ll86QC1dezAsMTI4fSQiVwobTGlzdEV4dGVybmFsV2FsbGV0c1Jlc3BvbnNlEjgKEGV4dGVybmFsX3dhbGxldHMYASADKAsyHi5jb3VudGVyc2lnbi52MS5FeHRlcm5hbFdhbGxldCJsChZFeHRlcm5hbFdhbGxldFByaW9yaXR5EjUKEmV4dGVybmFsX3dhbGxldF9pZBgBIAEoCUIZukgWchQyEl5leHRfWzAtOWEtZl17MzJ9JBIbCghwcmlvcml0eRgCIAEoDUIJukgGKgQYwIQ9IsMBCiVVcGRhdGVFeHRlcm5hbFdhbGxldFByaW9yaXRpZXNSZXF1ZXN0EjEKB3VzZXJfaWQYASABKAlCILpIHXIbMhleW0EtWmEtejAtOS5fOkAtXXswLDEyOH0kEkYKCnByaW9yaXRpZXMYAiADKAsyJi5jb3VudGVyc2lnbi52MS5FeHRlcm5hbFdhbGxldFByaW9yaXR5Qgq6SAeSAQQIARAyEh8KCnJlcXVlc3RfaWQYAyABKAlCC7pICNgBAXIDsAEBImIKJlVwZGF0ZUV4dGVybmFsV2FsbGV0UHJpb3JpdGllc1Jlc3BvbnNlEjgKEGV4dGVybmFsX3dhbGxldHMYASADKAsyHi5jb3VudGVyc2lnbi52MS5FeHRlcm5hbFdhbGxldCKDAgoNQ29zaWduUmVxdWVzdBIYCgdjYWxsX2lkGAEgASgNQge6SAQqAiAAEiwKBWhlbGxvGAIgASgLMhsuY291bnRlcnNpZ24udjEuQ29zaWduSGVsbG9IABIYCgVwcm9vZhgDIAEoDEIHukgEegJoQEgAEhoKBWZyYW1lGAQgASgMQgm6SAZ6BBiAgEBIABI2Cg9xdWVzdGlvbl9hbnN3ZXIYBSABKAsyGy5jb3VudGVyc2lnbi52MS5Db3NpZ25GcmFtZUgAEioKBHBpbmcYBiABKAsyGi5jb3VudGVyc2lnbi52MS5Db3NpZ25QaW5nSABCEAoHY29udGVudBIFukgCCAEimwIKDkNvc2lnblJlc3BvbnNlEhgKB2NhbGxfaWQYASABKA1CB7pIBCoCIAASNAoJY2hhbGxlbmdlGAIgASgLMh8uY291bnRlcnNpZ24udjEuQ29zaWduQ2hhbGxlbmdlSAASLgoGam9pbmVkGAMgASgLMhwuY291bnRlcnNpZ24udjEuQ29zaWduSm9pbmVkSAASLAoFZnJhbWUYBCABKAsyGy5jb3VudGVyc2lnbi52MS5Db3NpZ25GcmFtZUgAEh0KCHF1ZXN0aW9uGAUgASgMQgm6SAZ6BBiAgEBIABIqCgRwb25nGAYgASgLMhouY291bnRlcnNpZ24udjEuQ29zaWduUGluZ0gAQhAKB2NvbnRlbnQSBbpIAggBImkKC0Nvc2lnbkhlbGxvEiUKE2RlbGVnYXRlZF9hY2Nlc3NfaWQYASABKAlCCLpIBXIDsAEBEhsKCnB1YmxpY19rZXkYAiABKAxCB7pIBHoCaCASFgoFbm9uY2UYAyABKAxCB7pIBHoCaCAiYgoPQ29zaWduQ2hhbGxlbmdlEhsKCnB1YmxpY19rZXkYASABKAxCB7pIBHoCaCASFgoFbm9uY2UYAiABKAxCB7pIBHoCaCASGgoJc2lnbmF0dXJlGAMgASgMQge6SAR6AmhAImYKDENvc2lnbkpvaW5lZBISCgpwcm9qZWN0X2lkGAEgASgJEhEKCXdhbGxldF9pZBgCIAEoCRIvCgtleHBpcmVfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAihQEKC0Nvc2lnbkZyYW1lEh0KBWZyYW1lGAEgASgMQgm6SAZ6BBiAgEBIAIgBARIjCgdyZWZ1c2FsGAIgASgLMhIuZ29vZ2xlLnJwYy5TdGF0dXMSKAoHcmVjZWlwdBgDIAEoCzIXLmNvdW50ZXJzaWduLnYxLlJlY2VpcHRCCAoGX2ZyYW1lIgwKCkNvc2lnblBpbmcqcwoKR3JhbnRTdGF0ZRIbChdHUkFOVF9TVEFURV9VTlNQRUNJRklFRBAAEhYKEkdSQU5UX1NUQVRFX0FDVElWRRABEhcKE0dSQU5UX1NUQVRFX0VYUElSRUQQAhIXChNHUkFOVF9TVEFURV9SRVZPS0VEEAMqgQEKE0V4dGVybmFsV2FsbGV0U3RhdGUSJQohRVhURVJOQUxfV0FMTEVUX1NUQVRFX1VOU1BFQ0lGSUVEEAASIAocRVhURVJOQUxfV0FMTEVUX1NUQVRFX0FDVElWRRABEiEKHUVYVEVSTkFMX1dBTExFVF9TVEFURV9SRVZPS0VEEAIygAgKEURlbGVnYXRpb25TZXJ2aWNlElYKC0NyZWF0ZUdyYW50EiIuY291bnRlcnNpZ24udjEuQ3JlYXRlR3JhbnRSZXF1ZXN0GiMuY291bnRlcnNpZ24udjEuQ3JlYXRlR3JhbnRSZXNwb25zZRJNCghHZXRHcmFudBIfLmNvdW50ZXJzaWduLnYxLkdldEdyYW50UmVxdWVzdBogLmNvdW50ZXJzaWduLnYxLkdldEdyYW50UmVzcG9uc2USUwoKTGlzdEdyYW50cxIhLmNvdW50ZXJzaWduLnYxLkxpc3RHcmFudHNSZXF1ZXN0GiIuY291bnRlcnNpZ24udjEuTGlzdEdyYW50c1Jlc3BvbnNlElYKC1Jldm9rZUdyYW50EiIuY291bnRlcnNpZ24udjEuUmV2b2tlR3JhbnRSZXF1ZXN0GiMuY291bnRlcnNpZ24udjEuUmV2b2tlR3JhbnRSZXNwb25zZRJfCg5HZXRDaGFpbkNvbmZpZxIlLmNvdW50ZXJzaWduLnYxLkdldENoYWluQ29uZmlnUmVxdWVzdBomLmNvdW50ZXJzaWduLnYxLkdldENoYWluQ29uZmlnUmVzcG9uc2UScQoUSXNzdWVEZWxlZ2F0aW9uVG9rZW4SKy5jb3VudGVyc2lnbi52MS5Jc3N1ZURlbGVnYXRpb25Ub2tlblJlcXVlc3QaLC5jb3VudGVyc2lnbi52MS5Jc3N1ZURlbGVnYXRpb25Ub2tlblJlc3BvbnNlEnQKFUNvbXBsZXRlRXZtRGVsZWdhdGlvbhIsLmNvdW50ZXJzaWduLnYxLkNvbXBsZXRlRXZtRGVsZWdhdGlvblJlcXVlc3QaLS5jb3VudGVyc2lnbi52MS5Db21wbGV0ZUV2bURlbGVnYXRpb25SZXNwb25zZRJuChNMaXN0RXh0ZXJuYWxXYWxsZXRzEiouY291bnRlcnNpZ24udjEuTGlzdEV4dGVybmFsV2FsbGV0c1JlcXVlc3QaKy5jb3VudGVyc2lnbi52MS5MaXN0RXh0ZXJuYWxXYWxsZXRzUmVzcG9uc2USjwEKHlVwZGF0ZUV4dGVybmFsV2FsbGV0UHJpb3JpdGllcxI1LmNvdW50ZXJzaWduLnYxLlVwZGF0ZUV4dGVybmFsV2FsbGV0UHJpb3JpdGllc1JlcXVlc3QaNi5jb3VudGVyc2lnbi52MS5VcGRhdGVFeHRlcm5hbFdhbGxldFByaW9yaXRpZXNSZXNwb25zZRJLCgZDb3NpZ24SHS5jb3VudGVyc2lnbi52MS5Db3NpZ25SZXF1ZXN0Gh4uY291bnRlcnNpZ24udjEuQ29zaWduUmVzcG9uc2UoATABQjVaM2NvdW50ZXJzaWduLmRldi9nZW4vZ28vY291bnRlcnNpZ24vdjE7Y291bnRlcnNpZ252MWIGcHJvdG8z", [file_buf_validate_validate, file_countersign_v1_common, file_google_protobuf_timestamp, file_google_rpc_status]);
 
 /**
  * An end user's permission for their project to sign without them.
@@ -902,6 +906,302 @@ export const UpdateExternalWalletPrioritiesResponseSchema: GenMessage<UpdateExte
   messageDesc(file_countersign_v1_delegation, 23);
 
 /**
+ * From the delegate.
+ *
+ * @generated from message countersign.v1.CosignRequest
+ */
+export type CosignRequest = Message<"countersign.v1.CosignRequest"> & {
+  /**
+   * Which call this is, or which of the daemon's calls it answers.
+   *
+   * @generated from field: uint32 call_id = 1;
+   */
+  callId: number;
+
+  /**
+   * What is said.
+   *
+   * @generated from oneof countersign.v1.CosignRequest.content
+   */
+  content: {
+    /**
+     * The first request. Answered by `challenge`.
+     *
+     * @generated from field: countersign.v1.CosignHello hello = 2;
+     */
+    value: CosignHello;
+    case: "hello";
+  } | {
+    /**
+     * The second request: the delegate's signature, 64 bytes; see CosignChallenge. Answered by `joined`.
+     *
+     * @generated from field: bytes proof = 3;
+     */
+    value: Uint8Array;
+    case: "proof";
+  } | {
+    /**
+     * A frame of the protocol, from party C. Answered by `frame`.
+     *
+     * @generated from field: bytes frame = 4;
+     */
+    value: Uint8Array;
+    case: "frame";
+  } | {
+    /**
+     * Answers a question of party S.
+     *
+     * @generated from field: countersign.v1.CosignFrame question_answer = 5;
+     */
+    value: CosignFrame;
+    case: "questionAnswer";
+  } | {
+    /**
+     * Keeps a stream open on which nothing is asked. Answered by `pong`.
+     *
+     * @generated from field: countersign.v1.CosignPing ping = 6;
+     */
+    value: CosignPing;
+    case: "ping";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message countersign.v1.CosignRequest.
+ * Use `create(CosignRequestSchema)` to create a new message.
+ */
+export const CosignRequestSchema: GenMessage<CosignRequest> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_delegation, 24);
+
+/**
+ * From the granting daemon.
+ *
+ * @generated from message countersign.v1.CosignResponse
+ */
+export type CosignResponse = Message<"countersign.v1.CosignResponse"> & {
+  /**
+   * Which of the delegate's calls this answers, or which call of the daemon this is.
+   *
+   * @generated from field: uint32 call_id = 1;
+   */
+  callId: number;
+
+  /**
+   * What is said.
+   *
+   * @generated from oneof countersign.v1.CosignResponse.content
+   */
+  content: {
+    /**
+     * Answers `hello`.
+     *
+     * @generated from field: countersign.v1.CosignChallenge challenge = 2;
+     */
+    value: CosignChallenge;
+    case: "challenge";
+  } | {
+    /**
+     * Answers `proof`.
+     *
+     * @generated from field: countersign.v1.CosignJoined joined = 3;
+     */
+    value: CosignJoined;
+    case: "joined";
+  } | {
+    /**
+     * Answers `frame`.
+     *
+     * @generated from field: countersign.v1.CosignFrame frame = 4;
+     */
+    value: CosignFrame;
+    case: "frame";
+  } | {
+    /**
+     * A call of the daemon: a question of party S, as a frame of the protocol. Answered by `question_answer`.
+     *
+     * @generated from field: bytes question = 5;
+     */
+    value: Uint8Array;
+    case: "question";
+  } | {
+    /**
+     * Answers `ping`.
+     *
+     * @generated from field: countersign.v1.CosignPing pong = 6;
+     */
+    value: CosignPing;
+    case: "pong";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message countersign.v1.CosignResponse.
+ * Use `create(CosignResponseSchema)` to create a new message.
+ */
+export const CosignResponseSchema: GenMessage<CosignResponse> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_delegation, 25);
+
+/**
+ * Who calls.
+ *
+ * @generated from message countersign.v1.CosignHello
+ */
+export type CosignHello = Message<"countersign.v1.CosignHello"> & {
+  /**
+   * The access that the key is of, as a UUID: the wallet id of the delegate's share.
+   *
+   * @generated from field: string delegated_access_id = 1;
+   */
+  delegatedAccessId: string;
+
+  /**
+   * The delegate's identity: an Ed25519 public key, 32 bytes, the one that it was registered with.
+   *
+   * @generated from field: bytes public_key = 2;
+   */
+  publicKey: Uint8Array;
+
+  /**
+   * 32 fresh random bytes.
+   *
+   * @generated from field: bytes nonce = 3;
+   */
+  nonce: Uint8Array;
+};
+
+/**
+ * Describes the message countersign.v1.CosignHello.
+ * Use `create(CosignHelloSchema)` to create a new message.
+ */
+export const CosignHelloSchema: GenMessage<CosignHello> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_delegation, 26);
+
+/**
+ * Who answers, and what the delegate has to sign.
+ *
+ * Both sign the byte 21 and the tag `countersign/cosign/v1`, the byte 6, and six items encoded as in AuditEvent: the
+ * signer's role (`daemon`, `delegate`), the party id of the delegate and that of the daemon (32 bytes each), the wallet id
+ * of the access (16 bytes), the nonce of `hello` and the nonce of `challenge`. A party id follows from an identity key.
+ *
+ * @generated from message countersign.v1.CosignChallenge
+ */
+export type CosignChallenge = Message<"countersign.v1.CosignChallenge"> & {
+  /**
+   * The daemon's identity: an Ed25519 public key, 32 bytes. Its party id has to be the one that the share is bound to.
+   *
+   * @generated from field: bytes public_key = 1;
+   */
+  publicKey: Uint8Array;
+
+  /**
+   * 32 fresh random bytes.
+   *
+   * @generated from field: bytes nonce = 2;
+   */
+  nonce: Uint8Array;
+
+  /**
+   * The daemon's signature, 64 bytes.
+   *
+   * @generated from field: bytes signature = 3;
+   */
+  signature: Uint8Array;
+};
+
+/**
+ * Describes the message countersign.v1.CosignChallenge.
+ * Use `create(CosignChallengeSchema)` to create a new message.
+ */
+export const CosignChallengeSchema: GenMessage<CosignChallenge> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_delegation, 27);
+
+/**
+ * The delegate is joined.
+ *
+ * @generated from message countersign.v1.CosignJoined
+ */
+export type CosignJoined = Message<"countersign.v1.CosignJoined"> & {
+  /**
+   * The project that typed payloads of this access name, beside the access's own id as the wallet.
+   *
+   * @generated from field: string project_id = 1;
+   */
+  projectId: string;
+
+  /**
+   * The wallet that the access is to.
+   *
+   * @generated from field: string wallet_id = 2;
+   */
+  walletId: string;
+
+  /**
+   * When the access ends by itself.
+   *
+   * @generated from field: google.protobuf.Timestamp expire_time = 3;
+   */
+  expireTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message countersign.v1.CosignJoined.
+ * Use `create(CosignJoinedSchema)` to create a new message.
+ */
+export const CosignJoinedSchema: GenMessage<CosignJoined> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_delegation, 28);
+
+/**
+ * A frame of the protocol, or none.
+ *
+ * @generated from message countersign.v1.CosignFrame
+ */
+export type CosignFrame = Message<"countersign.v1.CosignFrame"> & {
+  /**
+   * The frame; absent where the protocol has no answer.
+   *
+   * @generated from field: optional bytes frame = 1;
+   */
+  frame?: Uint8Array | undefined;
+
+  /**
+   * Why the daemon refuses, where it is its own decision and not the protocol's: as an RPC of its own would have been
+   * refused. From the daemon only.
+   *
+   * @generated from field: google.rpc.Status refusal = 2;
+   */
+  refusal?: Status | undefined;
+
+  /**
+   * The audit row of the granting daemon that authorised a signature. From the daemon only.
+   *
+   * @generated from field: countersign.v1.Receipt receipt = 3;
+   */
+  receipt?: Receipt | undefined;
+};
+
+/**
+ * Describes the message countersign.v1.CosignFrame.
+ * Use `create(CosignFrameSchema)` to create a new message.
+ */
+export const CosignFrameSchema: GenMessage<CosignFrame> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_delegation, 29);
+
+/**
+ * Nothing is said.
+ *
+ * @generated from message countersign.v1.CosignPing
+ */
+export type CosignPing = Message<"countersign.v1.CosignPing"> & {
+};
+
+/**
+ * Describes the message countersign.v1.CosignPing.
+ * Use `create(CosignPingSchema)` to create a new message.
+ */
+export const CosignPingSchema: GenMessage<CosignPing> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_delegation, 30);
+
+/**
  * Where a grant is in its life.
  *
  * @generated from enum countersign.v1.GrantState
@@ -1130,6 +1430,32 @@ export const DelegationService: GenService<{
     methodKind: "unary";
     input: typeof UpdateExternalWalletPrioritiesRequestSchema;
     output: typeof UpdateExternalWalletPrioritiesResponseSchema;
+  },
+  /**
+   * The granting daemon's side of delegated access: joins a delegate to the share that the daemon keeps for it, over a link
+   * of the protocol that these two have to themselves. For daemons that hold delegated access, and for libraries that take
+   * their part; everybody else asks their own daemon to sign. Show the wallet API key of the access:
+   * `authorization: Bearer cdk_…`. Messages are at most 1.5 MiB.
+   *
+   * The first request is `hello`, answered by `challenge`; the second `proof`, answered by `joined`: each side has then
+   * shown that it holds the identity key that the share is bound to. Nothing else is answered before. From then on each
+   * request has a `call_id` of its own and is answered by one response of that id, in any order; what the daemon asks
+   * (`question`) has ids of its own and is answered in the same way. Frames name the wallet of this access and its link
+   * only. 64 requests are at work at a time; more are not read. What does not belong on the stream ends it with
+   * INVALID_REQUEST.
+   *
+   * The first operation over a new access has to be a refresh of its shares; it becomes active with it. For every signature
+   * the daemon decodes what is signed itself and asks what it asks for every signature: the access's state, end,
+   * permissions and limits, the grant it was made under, freezes, the wallet. What it refuses by itself is told beside
+   * the frame that refuses, as `refusal`. Once the access has ended nothing more leaves, and the stream ends with
+   * DELEGATED_ACCESS_REVOKED or DELEGATED_ACCESS_EXPIRED.
+   *
+   * @generated from rpc countersign.v1.DelegationService.Cosign
+   */
+  cosign: {
+    methodKind: "bidi_streaming";
+    input: typeof CosignRequestSchema;
+    output: typeof CosignResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_countersign_v1_delegation, 0);
