@@ -73,7 +73,7 @@ export function decidedState({ origin, wEpoch }: Pick<WalletRecord, 'origin' | '
 
 /** Whether shares in this state may be replaced. */
 export function isRefreshable(state: WalletState): boolean {
-  return state === 'ACTIVE' || state === 'IMPORTED'
+  return state === 'ACTIVE' || state === 'IMPORTED' || state === 'FORKED'
 }
 
 export const WALLET_RECORD_BYTES = 251
