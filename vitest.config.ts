@@ -1,4 +1,9 @@
+import { join } from 'node:path'
 import { defineConfig } from 'vitest/config'
+
+// What the daemons and commands that tests start compile is kept for the next of them: a start takes two thirds of the
+// time. Read by Node at the start of each process that inherits it.
+process.env['NODE_COMPILE_CACHE'] ??= join(import.meta.dirname, 'node_modules', '.cache', 'compiled')
 
 export default defineConfig({
   test: {

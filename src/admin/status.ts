@@ -31,6 +31,7 @@ export type StatusView = CustodyStatus & {
   readonly auditSequence: bigint
   readonly presignatureCount: bigint
   readonly webhooks: WebhookStatusView
+  readonly chains: readonly ChainStatusView[]
 }
 
 /** Counts since the start; what waits is of all time. */
@@ -66,8 +67,23 @@ const WORST_FIRST: readonly LinkState[] = ['burned', 'suspended', 'starting', 'r
 export const worstLinkState = (links: readonly LinkView[]): LinkState =>
   WORST_FIRST.find((state) => links.some((link) => link.state === state)) ?? 'starting'
 
+export type ChainStatusView = {
+  readonly network: string
+  readonly state: 'usable' | 'unavailable' | 'not_configured'
+  readonly chainId: bigint | undefined
+  /** The newest block; undefined where none was told. */
+  readonly block: bigint | undefined
+  /** Why it cannot be used. */
+  readonly detail: string
+}
+
+type StatusNeeds = {
+  readonly webhookCounts: () => Omit<WebhookStatusView, keyof DeliveryBacklog>
+  readonly chainStatuses: () => Promise<readonly ChainStatusView[]>
+}
+
 export const getStatus = async (
-  needs: AdminNeeds & { readonly webhookCounts: () => Omit<WebhookStatusView, keyof DeliveryBacklog> },
+  needs: AdminNeeds & StatusNeeds,
   started: { readonly version: string; readonly timeMs: number; readonly isRemote?: boolean },
 ): Promise<StatusView> => {
   const { vault, engine } = needs
@@ -88,6 +104,7 @@ export const getStatus = async (
     auditSequence: auditHead(vault.read).sequence,
     presignatureCount,
     webhooks: { ...deliveryBacklog(vault.read), ...needs.webhookCounts() },
+    chains: await needs.chainStatuses(),
     ...custody,
   }
 }

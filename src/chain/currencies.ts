@@ -32,6 +32,11 @@ export class Currencies {
     return this.#all.get(`${network} ${currency}`) ?? this.#all.get(`${CHAIN_OF_NETWORK.get(network) ?? network} ${currency}`)
   }
 
+  /** Where any is known. */
+  get networks(): readonly string[] {
+    return [...new Set([...this.#all.values()].map(({ network }) => network))]
+  }
+
   /** By their names. */
   on(network: string): readonly Currency[] {
     const base = CHAIN_OF_NETWORK.get(network) ?? network

@@ -13,6 +13,8 @@ export type EvmChainSettings = {
 }
 
 export type EvmCall = {
+  /** 20 bytes: whose call it is; nobody's where it is absent. */
+  readonly from?: Uint8Array
   /** 20 bytes; absent for code that runs as a deployment would and is not kept. */
   readonly to?: Uint8Array
   readonly data: Uint8Array
@@ -31,6 +33,18 @@ export type Receipt = {
     readonly index: bigint
   }[]
 }
+
+/** Blocks both included; a topic that is undefined may be any. */
+export type LogFilter = {
+  /** 20 bytes each. */
+  readonly addresses: readonly Uint8Array[]
+  /** Each place one of these, in lower-case hexadecimal without 0x. */
+  readonly topics: readonly (readonly string[] | undefined)[]
+  readonly from: bigint
+  readonly to: bigint
+}
+
+export type ChainLog = Receipt['logs'][number] & { readonly block: bigint }
 
 const hexOf = (bytes: Uint8Array): string => `0x${Buffer.from(bytes).toString('hex')}`
 const quantityOf = (value: bigint): string => `0x${value.toString(16)}`
@@ -86,6 +100,28 @@ const parseReceipt = (text: string): Receipt | undefined => {
   }
 }
 
+/** As text, so that two answers can be compared. Refuses what was not asked for: a node that mixes things up is not believed. */
+const readLogs =
+  ({ addresses, from, to }: LogFilter) =>
+  (result: unknown): string => {
+    if (!Array.isArray(result) || result.length > MAX_LOGS) throw new Error('logs that are none')
+    const asked = new Set(addresses.map(hexOf))
+    return JSON.stringify(
+      result.map((log: unknown) => {
+        const { blockNumber, removed, address } = (log ?? {}) as { readonly [name: string]: unknown }
+        const block = BigInt(asText(blockNumber, QUANTITY))
+        const isAsked = block >= from && block <= to && asked.has(asText(address, DATA)) && removed !== true
+        if (!isAsked) throw new Error('a log that was not asked for')
+        return [...readLog(log), String(block)]
+      }),
+    )
+  }
+
+const parseLogs = (text: string): readonly ChainLog[] =>
+  (JSON.parse(text) as [string, string[], string, string, string][]).map(([address, topics, data, index, block]) => ({
+    address, topics, data, index: BigInt(index), block: BigInt(block),
+  }))
+
 const readBlockHash = (result: unknown): string =>
   result === null ? '' : asText((result as { readonly hash?: unknown }).hash, HASH).slice(2)
 
@@ -122,9 +158,21 @@ export class EvmChain {
     return parseReceipt(await this.#providers.agree('eth_getTransactionReceipt', [hash], readReceipt(hash), signal))
   }
 
+  /** What contracts logged, as two providers see it. Refuses more than 2000 logs as it does any answer of no use. */
+  async logs(filter: LogFilter, signal?: AbortSignal): Promise<readonly ChainLog[]> {
+    const topics = filter.topics.map((some) => some?.map((topic) => `0x${topic}`) ?? null)
+    const asked = { address: filter.addresses.map(hexOf), topics, fromBlock: quantityOf(filter.from), toBlock: quantityOf(filter.to) }
+    return parseLogs(await this.#providers.agree('eth_getLogs', [asked], readLogs(filter), signal))
+  }
+
   /** The hash of the chain's block of that number, in lower-case hexadecimal; empty where it has none. */
   blockHash(block: bigint, signal?: AbortSignal): Promise<string> {
     return this.#providers.agree('eth_getBlockByNumber', [quantityOf(block), false], readBlockHash, signal)
+  }
+
+  /** How many transactions of an account the chain has up to a block, that one included, as two providers see it. */
+  async transactionCountAt(address: Uint8Array, block: bigint, signal?: AbortSignal): Promise<bigint> {
+    return BigInt(await this.#providers.agree('eth_getTransactionCount', [hexOf(address), quantityOf(block)], readQuantity, signal))
   }
 
   /** The code at an address at a block, as two providers see it; empty where there is none. */
@@ -136,8 +184,9 @@ export class EvmChain {
    * What a call returns at a block, as two providers see it. Nothing is sent to the chain. Throws CallReverted,
    * CHAIN_UNAVAILABLE, CHAIN_DISAGREEMENT.
    */
-  async call({ to, data, gas }: EvmCall, block: bigint, signal?: AbortSignal): Promise<Uint8Array> {
-    const call = { ...(to === undefined ? {} : { to: hexOf(to) }), data: hexOf(data), gas: quantityOf(gas) }
+  async call({ from, to, data, gas }: EvmCall, block: bigint, signal?: AbortSignal): Promise<Uint8Array> {
+    const by = from === undefined ? {} : { from: hexOf(from) }
+    const call = { ...by, ...(to === undefined ? {} : { to: hexOf(to) }), data: hexOf(data), gas: quantityOf(gas) }
     return bytesOf(await this.#providers.agree('eth_call', [call, quantityOf(block)], readData, signal))
   }
 }

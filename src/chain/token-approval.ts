@@ -30,13 +30,16 @@ export type ApprovalFound =
       readonly logIndex: bigint
     }
 
+/** keccak256('Transfer(address,address,uint256)') */
+export const TRANSFER = 'ddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef'
 /** keccak256('Approval(address,address,uint256)') */
-const APPROVAL = '8c5be1e5ebec7d5bd14f71427d1e84f3dd0314c0f7b2291e5b200ac8c7c3b925'
+export const APPROVAL = '8c5be1e5ebec7d5bd14f71427d1e84f3dd0314c0f7b2291e5b200ac8c7c3b925'
 const GAS = 1_000_000n
 const WORD = 32
 
 const hexOf = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex')
-const topicOf = (address: Uint8Array): string => hexOf(address).padStart(WORD * 2, '0')
+export const topicOf = (address: Uint8Array): string => hexOf(address).padStart(WORD * 2, '0')
+export const addressOfTopic = (topic: string): string => topic.slice(-40)
 
 /** The last one counts: `approve` overwrites. */
 const findApproval = ({ logs }: Receipt, { token, owner, spender }: ApprovalQuestion) =>

@@ -30,12 +30,13 @@ export const serveCosigner = async (config: Config, secrets: Secrets, log: Logge
   const peer = readPairing(identityPaths(dataDir).peer)
   const daemon = peer?.role === 'daemon' ? peer : undefined
   let listener: CosignerListener | undefined
-  const host: CosignerHost = new CosignerHost(embeddedCosigner(config, secrets, backupPlaces(config).cosigner), systemClock, {
+  const data = { ...embeddedCosigner(config, secrets, backupPlaces(config).cosigner), pairedOnly: true }
+  const host: CosignerHost = new CosignerHost(data, systemClock, {
     alert: (what, detail) => {
       logPartyAlert(log, { party: 'cosigner', what, detail })
       listener?.session?.alert(what, detail)
     },
-    lost: (lost) => listener?.session?.lost(lost),
+    lost: (lost) => listener?.lost(lost),
     question: async (frame) => listener?.session?.question(frame),
     available: (isAvailable, why) => {
       logCosignerChannel(log, { what: isAvailable ? 'vault open' : 'vault closed', detail: why })

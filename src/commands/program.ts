@@ -4,6 +4,7 @@ import { COMPLETION_SHELLS, completionScript, type CompletionShell } from './com
 import { declareBackupCommands } from './declare-backup.ts'
 import { declareCosignerCommands } from './declare-cosigner.ts'
 import { declareDaemonCommands } from './declare-daemon.ts'
+import { declareDelegateKeyCommands } from './declare-delegate-key.ts'
 import {
   declareApiKeyCommands,
   declareAuditCommands,
@@ -37,6 +38,7 @@ export const createProgram = (terminal: Terminal): Command => {
   declareWalletCommands(program, terminal)
   declareApiKeyCommands(program, terminal)
   declareWebhookCommands(program, terminal)
+  declareDelegateKeyCommands(program, terminal)
   declareAuditCommands(program, terminal)
   declareFreezeCommands(program, terminal)
   declareStatusCommands(program, terminal)

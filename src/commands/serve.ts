@@ -54,6 +54,7 @@ import { deliveryBacklog, pruneWebhooks } from '../vault/webhook-deliveries.ts'
 import { watchParties } from './watch-parties.ts'
 import { cosignerOf } from './wire-cosigner.ts'
 import { wireChains } from './wire-chains.ts'
+import { startFollowing } from './wire-following.ts'
 import { createEndUserDirectory } from './wire-end-users.ts'
 import { createDirectory, createIdempotencyStore, createKeyProofs, denialRecorder } from './wire-directory.ts'
 import { startSweep } from './sweep.ts'
@@ -182,6 +183,7 @@ export const composeDaemon = async (
     closing.push(startHousekeeping(vault, engine, log))
     closing.push(startSweep(vault, clock, (nowMs) => endExpiredGrants(vault, nowMs, endKeysOfGrant)))
     closing.push(startSweep(vault, clock, (nowMs) => tellOfEndedKeys(vault, nowMs)))
+    closing.push(startFollowing(needs, config.chainFollowMs, (error) => logInternalError(log, { where: 'chains', error })))
     webhooks.start()
     closing.push(() => served.stop(STOP_WAIT_MS))
     edge.setServing(engine.available)

@@ -1,4 +1,5 @@
 import {
+  ChainStateSchema,
   FreezeScopeSchema,
   GetStatusResponseSchema,
   LinkStateSchema,
@@ -30,6 +31,18 @@ const linkTable = ({ links }: Status): string =>
     ]),
   )
 
+const chainTable = ({ chains }: Status): string =>
+  formatTable(
+    ['CHAIN', 'STATE', 'ID', 'BLOCK', ''],
+    chains.map(({ network, state, chainId, blockNumber, detail }) => [
+      network,
+      enumText(ChainStateSchema, state),
+      chainId === 0n ? '' : String(chainId),
+      blockNumber === 0n ? '' : String(blockNumber),
+      detail,
+    ]),
+  )
+
 export const printStatus = async (flags: Flags, terminal: Terminal): Promise<void> => {
   const status = await fetchStatus(flags, terminal)
   if (flags.json === true) return terminal.print(jsonText(StatusSchema, status))
@@ -49,6 +62,7 @@ export const printStatus = async (flags: Flags, terminal: Terminal): Promise<voi
   )
   terminal.print(linkTable(status))
   printCustody(status, terminal)
+  if (status.chains.length > 0) terminal.print(chainTable(status))
   if (status.freezes.length === 0) return
   const rows = status.freezes.map(({ scope, id, note, createTime }) => [
     enumText(FreezeScopeSchema, scope),

@@ -4,7 +4,7 @@ import { failure } from '../domain/failure.ts'
 import type { BackupPlace } from '../party/cosigner-custody.ts'
 import type { EmbeddedCosigner } from '../party/open-parties.ts'
 import { identityPaths, loadIdentity, readPairing } from '../party/remote/identity-files.ts'
-import type { RemoteCosigner } from '../party/remote/remote-cosigner-worker.ts'
+import type { RemoteCosigner } from '../party/remote/resuming-stream.ts'
 import { dataDirPaths } from '../config/load-config.ts'
 
 export const embeddedCosigner = (config: Config, secrets: Secrets, backup: BackupPlace | undefined): EmbeddedCosigner => ({

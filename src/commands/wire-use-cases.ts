@@ -16,6 +16,7 @@ import { createApiKey, getApiKey, listApiKeys, revokeApiKey, rotateApiKey } from
 import { getCheckpoint, listEvents, verifyChain, watchEvents } from '../admin/audit.ts'
 import { createBackup, type CustodyNeeds, rotateVaultKey } from '../admin/custody.ts'
 import { freeze, unfreeze } from '../admin/freezes.ts'
+import { createOwnKey, deleteOwnKey, listOwnKeys } from '../delegation/own-keys.ts'
 import { createGrant, getGrant, type GrantNeeds, listGrants, revokeGrant } from '../delegation/grants.ts'
 import {
   createWebhook,
@@ -27,6 +28,7 @@ import {
 } from '../delegation/webhook-endpoints.ts'
 import { createProject, getProject, listProjects, updateProject } from '../admin/projects.ts'
 import { getStatus } from '../admin/status.ts'
+import { chainStatuses } from './wire-chains.ts'
 import type { UseCases } from '../rpc/use-cases.ts'
 import { type Sessions, wireSession } from './wire-session.ts'
 import { authorize } from '../signing/authorize.ts'
@@ -63,6 +65,7 @@ export const wireUseCases = (needs: UseCaseNeeds): UseCases => {
   const creating = { ...needs, filling: new Set<string>() }
   const refreshing = { ...needs, refreshing: new Map<ProjectId, number>() }
   const signing = { ...needs, requireSessionFlow: needs.sessions.requireSessionFlow }
+  const readChains = chainStatuses(needs.vault, needs.chains, needs.currencies)
   const reading = (call: Call): UseCaseNeeds => {
     authorize(needs.vault.read, needs, call, 'audit:read')
     return needs
@@ -133,7 +136,12 @@ export const wireUseCases = (needs: UseCaseNeeds): UseCases => {
       unfreeze: (call, args) => unfreeze(needs, call, args),
       createBackup: async (call) => createBackup(needs, call),
       rotateVaultKey: async (call, args) => rotateVaultKey(needs, call, args),
-      getStatus: () => getStatus(needs, needs.started),
+      getStatus: () => getStatus({ ...needs, chainStatuses: readChains }, needs.started),
+    },
+    delegate: {
+      createDelegateKey: (call, args) => createOwnKey(needs, call, args),
+      listDelegateKeys: async () => listOwnKeys(needs),
+      deleteDelegateKey: (call, { kid }) => deleteOwnKey(needs, call, kid),
     },
     webhooks: {
       createWebhook: async (call, args) => createWebhook(needs, call, args),

@@ -124,6 +124,8 @@ export type Config = {
   readonly tokens: readonly TokenSettings[]
   /** Blocks that a transaction must be deep before it counts. */
   readonly chainConfirmations: number
+  /** How often chains are looked at for approvals that changed. */
+  readonly chainFollowMs: number
   readonly slowSignatureMs: number
   readonly logLevel: LogLevel
 }

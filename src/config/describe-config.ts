@@ -59,6 +59,7 @@ export const describeConfig = ({ config, secrets, sources }: LoadedConfig): read
     'max-streams-per-connection': config.limits.maxStreamsPerConnection,
     'slow-signature-milliseconds': config.slowSignatureMs,
     'chain-confirmations': config.chainConfirmations,
+    'chain-follow-seconds': config.chainFollowMs / 1_000,
     'log-level': config.logLevel,
   }
   const isSet = (secret: unknown): string => (secret === undefined ? 'not set' : 'set')

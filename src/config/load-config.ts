@@ -219,6 +219,7 @@ const readSettings = (inputs: Inputs, sources: Partial<Record<OptionName, Settin
     chains: (inputs.file?.chains ?? []).map(({ settings }) => settings),
     tokens: inputs.file?.tokens ?? [],
     chainConfirmations: need('chain-confirmations'),
+    chainFollowMs: need('chain-follow-seconds') * 1_000,
     slowSignatureMs: need('slow-signature-milliseconds'),
     logLevel: need('log-level'),
   }

@@ -260,6 +260,12 @@ export const OPTIONS = {
     summary: 'blocks that a transaction on a chain must be deep, its own included, before it counts',
     fallback: '3',
   }),
+  'chain-follow-seconds': option({
+    parse: parseIntegerWithin(1, 3_600),
+    placeholder: '<seconds>',
+    summary: 'how often chains are looked at for what became of the approvals of external wallets',
+    fallback: '15',
+  }),
   'log-level': option({
     parse: parseLogLevel,
     placeholder: '<level>',

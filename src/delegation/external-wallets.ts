@@ -1,5 +1,4 @@
 /** Spending delegations: tokens for them, and the wallets that were registered by them, as their chains say now. */
-import { readAllowance, readBalance } from '../chain/token-approval.ts'
 import { actorOf, type Call } from '../domain/call.ts'
 import type { Clock } from '../domain/clock.ts'
 import { failure, invalidField, isFailure } from '../domain/failure.ts'
@@ -15,11 +14,11 @@ import {
   type ExternalWallet,
   externalWalletsOf,
   reorderExternalWallets,
-  setExternalWalletState,
 } from '../vault/external-wallets.ts'
 import type { Tx } from '../vault/store.ts'
 import { type ExternalWalletView, type Standing, viewExternalWallet } from './external-wallet-view.ts'
-import { type ChainConfigView, chainOf, listNetworks, networkOf, requireNetwork, type SpenderNeeds } from './spenders.ts'
+import { isNews, noteCurrent } from './note-standing.ts'
+import { type ChainConfigView, listNetworks, networkOf, requireNetwork, type SpenderNeeds, spendingChainOf } from './spenders.ts'
 
 export type SpendingNeeds = AuthorizeNeeds & SpenderNeeds & {
   readonly vault: DaemonVault
@@ -83,39 +82,23 @@ export const record = (tx: Tx, call: Call, event: Pick<AuditEvent, 'timeMs' | 'k
   appendAudit(tx, { ...event, project: caller.projectId, actor: actorOf(caller), method: method.split('/').at(-1) ?? method, requestId, decision: 'allow' })
 }
 
-/** What the chain says of a wallet now; undefined while it cannot be read. What was taken back, or given again, is kept. */
+/** What the chain says of a wallet now, where it can be read. What was taken back, or given again, is kept. */
 const observe = async (needs: SpendingNeeds, wallet: ExternalWallet, signal: AbortSignal): Promise<ExternalWalletView> => {
-  const read = async (): Promise<Standing | undefined> => {
-    const chain = chainOf(needs, wallet.network)
-    const [token, owner, spender] = [wallet.tokenAddress, wallet.address, wallet.spender].map((text) => bytesOf('address', text)) as [Uint8Array, Uint8Array, Uint8Array]
-    const block = await chain.blockNumber(signal)
-    const allowance = await readAllowance(chain, token, owner, spender, block, signal)
-    const balance = await readBalance(chain, token, owner, block, signal)
-    return allowance === undefined || balance === undefined ? undefined : { allowance, balance, block }
-  }
-  const standing = await read().catch((error: unknown) => {
-    if (isFailure(error)) return undefined
-    throw error
-  })
+  const standing = await readStanding(needs, wallet, signal)
   if (standing === undefined) return viewExternalWallet(wallet, undefined)
-  const state = standing.allowance === 0n ? 'REVOKED' : 'ACTIVE'
-  if (state !== wallet.state) await noteState(needs, wallet, state)
-  return viewExternalWallet({ ...wallet, state }, standing)
+  const noted = { standing, nowMs: Math.trunc(needs.clock.nowMs()) }
+  if (isNews(needs.vault.read, wallet, noted)) await needs.vault.commit((tx) => noteCurrent(tx, wallet.externalWalletId, noted))
+  return viewExternalWallet({ ...wallet, state: standing.allowance === 0n ? 'REVOKED' : 'ACTIVE' }, standing)
 }
 
-const noteState = (needs: SpendingNeeds, wallet: ExternalWallet, state: 'ACTIVE' | 'REVOKED'): Promise<void> =>
-  needs.vault.commit((tx) => {
-    const timeMs = Math.trunc(needs.clock.nowMs())
-    if (!setExternalWalletState(tx, wallet.externalWalletId, state, timeMs)) return
-    appendAudit(tx, {
-      timeMs,
-      kind: state === 'REVOKED' ? 'external_wallet.revoked' : 'external_wallet.approved_again',
-      project: wallet.project,
-      actor: { kind: 'daemon', id: '' },
-      subject: { type: 'external_wallet', id: wallet.externalWalletId },
-      details: { userId: wallet.userId, network: wallet.network, currency: wallet.currency },
-    })
-  })
+const readStanding = async (needs: SpendingNeeds, wallet: ExternalWallet, signal: AbortSignal): Promise<Standing | undefined> => {
+  try {
+    return await spendingChainOf(needs, wallet.network).standing(wallet, signal)
+  } catch (error) {
+    if (isFailure(error)) return undefined
+    throw error
+  }
+}
 
 /** A user's external wallets, the first choice first, as the chains say now. */
 export const listExternalWallets = (needs: SpendingNeeds, call: Call, request: { readonly userId: string }): Promise<readonly ExternalWalletView[]> => {

@@ -8,6 +8,8 @@ import { readSettings } from '../domain/project-settings.ts'
 import { requireProject } from '../vault/projects.ts'
 import type { Reader } from '../vault/store.ts'
 import { getWallet, type Wallet } from '../vault/wallets.ts'
+import { evmSpendingChain } from './evm-spending-chain.ts'
+import type { SpendingChain } from './spending-chain.ts'
 
 export type SpenderNeeds = { readonly chains: Chains; readonly currencies: Currencies }
 
@@ -21,6 +23,9 @@ export const networkOf = (network: string, region: string): string =>
 /** The chain of a network. Refuses with CHAIN_NOT_CONFIGURED. */
 export const chainOf = ({ chains }: SpenderNeeds, network: string): EvmChain =>
   chains.evm(chains.networks.includes(network) ? network : (CHAIN_OF_NETWORK.get(network) ?? network))
+
+/** As `chainOf`, as spending needs it. */
+export const spendingChainOf = (needs: SpenderNeeds, network: string): SpendingChain => evmSpendingChain(chainOf(needs, network))
 
 const spenderOf = (reader: Reader, project: ProjectId, network: string): Wallet | undefined => {
   const { spenders } = readSettings(requireProject(reader, project).settings)

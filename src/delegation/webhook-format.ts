@@ -111,7 +111,8 @@ const hook0Message = ({ event, nowMs }: AttemptFacts, { current, previous }: Sig
 
 const delegation = (data: WebhookEvent['data']) => ({
   chain: data['key_type'] === 'ed25519' ? 'SVM' : 'EVM',
-  walletId: asUuid(textOf(data, 'wallet_id')),
+  // The access's own: a wallet that is delegated again is not what was revoked before.
+  walletId: textOf(data, 'delegated_access_id'),
   // The address, whatever its name.
   publicKey: data['address'],
   userId: data['user_id'],

@@ -2,12 +2,15 @@
  * Every refusal a caller can meet: its reason, the facts the caller may learn with it, and the sentence computed from
  * those facts. Nothing else is ever told to a caller; no code compares the sentence as text.
  */
+import { DELEGATION_SENTENCES, type DelegationFacts } from './delegation-failures.ts'
+import { DELEGATE_SIDE_SENTENCES, type DelegateSideFacts } from './delegate-side-failures.ts'
+
 type NoFacts = Record<never, never>
 
 /** Why a session does not authorise what was asked. */
 export type SessionFault = 'expired' | 'malformed' | 'bad_wallet_signature' | 'payload_missing'
 
-export type FailureFacts = {
+export type FailureFacts = DelegationFacts & DelegateSideFacts & {
   // Who is calling
   API_KEY_MISSING: NoFacts
   API_KEY_INVALID: NoFacts
@@ -188,6 +191,7 @@ export type FailureFacts = {
 export type FailureReason = keyof FailureFacts
 
 const SENTENCES: { [R in FailureReason]: (facts: FailureFacts[R]) => string } = {
+  ...DELEGATE_SIDE_SENTENCES,
   API_KEY_MISSING: () => 'no API key was presented',
   API_KEY_INVALID: () => 'the API key is not valid',
   API_KEY_EXPIRED: ({ expireTime }) => `the API key expired at ${expireTime}`,
@@ -363,6 +367,7 @@ const SENTENCES: { [R in FailureReason]: (facts: FailureFacts[R]) => string } = 
   DELEGATE_NOT_PROVEN: () => 'the caller has not proved that it is the delegate of this access',
   ITEM_IN_FLIGHT: ({ itemId }) => `an item ${itemId} is in work on this stream`,
   INTERNAL: () => 'internal error',
+  ...DELEGATION_SENTENCES,
 }
 
 /** A refusal on its way to the caller. Thrown by use cases, mapped to a gRPC status in rpc/status.ts. */

@@ -12,6 +12,9 @@ export type RequestId = Brand<string, 'RequestId'>
 export type SessionKeyId = Brand<string, 'SessionKeyId'>
 export type GrantId = Brand<string, 'GrantId'>
 export type WebhookId = Brand<string, 'WebhookId'>
+export type DelegateId = Brand<string, 'DelegateId'>
+/** A UUID; its 16 bytes are the engine's walletId of what the delegate and the daemon share. */
+export type AccessId = Brand<string, 'AccessId'>
 
 const PROJECT_ID = /^[a-z][a-z0-9-]{0,62}$/
 /** 16 bytes as 32 lower-case hex digits behind `wal_`; the bytes are the engine's walletId (dkls23-2p §3). */
@@ -21,6 +24,8 @@ const API_KEY_ID = /^key_[0-9a-f]{16}$/
 const SESSION_KEY_ID = /^ses_[0-9a-f]{32}$/
 const GRANT_ID = /^grant_[0-9a-f]{32}$/
 const WEBHOOK_ID = /^whk_[0-9a-f]{32}$/
+const DELEGATE_ID = /^dlg_[0-9a-f]{32}$/
+const ACCESS_ID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
 const REQUEST_ID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i
 
 const EVM_ADDRESS = /^0x[0-9a-fA-F]{40}$/
@@ -38,6 +43,8 @@ export const parseUserId = parser<UserId>(USER_ID)
 export const parseSessionKeyId = parser<SessionKeyId>(SESSION_KEY_ID)
 export const parseGrantId = parser<GrantId>(GRANT_ID)
 export const parseWebhookId = parser<WebhookId>(WEBHOOK_ID)
+export const parseDelegateId = parser<DelegateId>(DELEGATE_ID)
+export const parseAccessId = parser<AccessId>(ACCESS_ID)
 
 export const parseRequestId = (text: string): RequestId | undefined =>
   REQUEST_ID.test(text) ? (text.toLowerCase() as RequestId) : undefined
@@ -57,3 +64,12 @@ export const walletIdFromBytes = (bytes: Uint8Array): WalletId =>
 
 /** In a buffer of its own: one that is posted to another thread takes nothing else along. */
 export const walletIdToBytes = (walletId: WalletId): Uint8Array => Uint8Array.from(Buffer.from(walletId.slice(4), 'hex'))
+
+export const accessIdFromBytes = (bytes: Uint8Array): AccessId => {
+  const hex = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('hex')
+  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5') as AccessId
+}
+
+/** As `walletIdToBytes`. */
+export const accessIdToBytes = (accessId: AccessId): Uint8Array =>
+  Uint8Array.from(Buffer.from(accessId.replaceAll('-', ''), 'hex'))

@@ -22,6 +22,7 @@ export type SealedEnvelope = {
 }
 
 export type DelegatedAccessEventData = {
+  /** A UUID: what Dynamic's envelope calls walletId. */
   readonly delegated_access_id: string
   readonly wallet_id: string
   readonly key_type: 'secp256k1' | 'ed25519'
@@ -48,6 +49,19 @@ export type WalletEventData = {
   readonly address: string
 }
 
+/** Amounts are decimal texts, in whole tokens. */
+export type ExternalWalletEventData = {
+  readonly external_wallet_id: string
+  readonly user_id: string
+  readonly network: string
+  readonly currency: string
+  readonly address: string
+  readonly spender_address: string
+  readonly allowance: string
+  readonly balance: string
+  readonly block_number: string
+}
+
 export type WebhookEventData = {
   'grant.created': GrantEventData
   'grant.revoked': GrantEventData & { readonly revoke_time: string }
@@ -65,6 +79,9 @@ export type WebhookEventData = {
   'wallet.refreshed': WalletEventData & { readonly refresh_count: number }
   'wallet.exported': WalletEventData
   'wallet.imported': WalletEventData
+  'external_wallet.revoked': ExternalWalletEventData
+  'external_wallet.approved_again': ExternalWalletEventData
+  'external_wallet.limit_changed': ExternalWalletEventData
 }
 
 export type WebhookEventType = keyof WebhookEventData
@@ -86,6 +103,9 @@ const EVERY_TYPE: { readonly [T in WebhookEventType]: true } = {
   'wallet.refreshed': true,
   'wallet.exported': true,
   'wallet.imported': true,
+  'external_wallet.revoked': true,
+  'external_wallet.approved_again': true,
+  'external_wallet.limit_changed': true,
 }
 
 export const WEBHOOK_EVENT_TYPES = Object.keys(EVERY_TYPE) as readonly WebhookEventType[]

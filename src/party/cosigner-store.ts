@@ -16,6 +16,7 @@ import type { CosignerVault } from '../vault/cosigner-vault.ts'
 import { beginIntent, completeIntent, failIntent, PresignatureReused } from '../vault/intents.ts'
 import { addStrike, getLink, listLinks, saveLink } from '../vault/links.ts'
 import { claimReply, failReply, findReply, finishReply, pruneReplies } from '../vault/replies.ts'
+import type { FreezeSubject } from '../vault/freezes.ts'
 import { forgetWalletOwner } from '../vault/owner-register.ts'
 import type { Reader, Tx } from '../vault/store.ts'
 import {
@@ -32,6 +33,7 @@ import { findAnyFreeze } from './cosigner-freezes.ts'
 import { type CosignerRules, RuleBook, type RuleName } from './cosigner-rules.ts'
 import type { OwnerDesk } from './owner-desk.ts'
 import type { CosignerIntent, CosignerStore, PendingWallet } from './party-store.ts'
+import { isOfProject, projectOfWallet } from './wallet-projects.ts'
 import { hexOf } from './presignature-map.ts'
 import { openRecord, sealRecord, type ShareSeal } from './share-sealing.ts'
 
@@ -152,9 +154,10 @@ export const createCosignerStore = (
       if (desk === undefined) throw benign('policy_denied', 'nothing is exported')
       await desk.authorizeExport(asked, origin)
     },
-    mayRefresh: (walletId) => findAnyFreeze(vault.read, fencesOfWallet(walletId)) === undefined,
-    admits: ({ payload }) => {
+    mayRefresh: (walletId) => findAnyFreeze(vault.read, fencesOfWallet(vault.read, walletId)) === undefined,
+    admits: ({ walletId, payload }) => {
       const read = parseSigningPayload(payload)
+      if ((projectOfWallet(vault.read, walletId) ?? read.projectId) !== read.projectId) return false
       return findAnyFreeze(vault.read, fencesOf(read)) === undefined && book.refusesContent(read) === undefined
     },
     findReply: (walletId, reqId) => findReply(vault.read, walletId, reqId, nowMs()),
@@ -162,8 +165,11 @@ export const createCosignerStore = (
       const payload = parseSigningPayload(intent.payload)
       try {
         return await vault.commit((tx) => {
-          if (findAnyFreeze(tx, fencesOf(payload)) !== undefined) return 'denied'
-          const rule = book.refuses(payload, intent.walletId, nowMs())
+          const rule = !isOfProject(tx, intent.walletId, payload.projectId, nowMs())
+            ? 'project'
+            : findAnyFreeze(tx, fencesOf(payload)) !== undefined
+              ? 'frozen'
+              : book.refuses(payload, intent.walletId, nowMs())
           if (rule !== undefined) {
             appendAudit(tx, deniedEvent(payload, rule, nowMs()))
             return 'denied'
@@ -241,18 +247,21 @@ const fencesOf = ({ projectId, walletId }: SigningPayload) =>
     { scope: 'wallet', id: walletId },
   ] as const
 
-/** What a refresh can be held back by here: its messages do not say whose the wallet is. */
-const fencesOfWallet = (walletId: Uint8Array) =>
-  [
+/** What a refresh can be held back by here: its messages do not say whose the wallet is, but that is known. */
+const fencesOfWallet = (reader: Reader, walletId: Uint8Array): readonly FreezeSubject[] => {
+  const project = projectOfWallet(reader, walletId)
+  return [
     { scope: 'all', id: '' },
     { scope: 'wallet', id: walletIdFromBytes(walletId) },
-  ] as const
+    ...(project === undefined ? [] : [{ scope: 'project', id: project } as const]),
+  ]
+}
 
 const requireRefreshable = (tx: Reader, { walletId, wEpoch }: WalletRecord): void => {
   const current = getShare(tx, walletId)
   const fits = current !== undefined && isRefreshable(current.state) && current.wEpoch === wEpoch - 1
   const isFree = getShare(tx, walletId, 'pending') === undefined
-  if (fits && isFree && findAnyFreeze(tx, fencesOfWallet(walletId)) === undefined) return
+  if (fits && isFree && findAnyFreeze(tx, fencesOfWallet(tx, walletId)) === undefined) return
   throw benign('wallet_state', 'the wallet may not be refreshed')
 }
 
@@ -281,7 +290,7 @@ const intentEvent = (payload: SigningPayload, intent: CosignerIntent, timeMs: nu
   },
 })
 
-const deniedEvent = ({ projectId, walletId, method }: SigningPayload, rule: RuleName, timeMs: number): AuditEvent => ({
+const deniedEvent = ({ projectId, walletId, method }: SigningPayload, rule: RuleName | 'project' | 'frozen', timeMs: number): AuditEvent => ({
   timeMs,
   kind: 'sign.denied',
   project: projectId,

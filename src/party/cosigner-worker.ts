@@ -33,6 +33,7 @@ if (parentPort !== null) {
       standing: forward('standing'),
       importKey: forward('importKey'),
       claimWallet: forward('claimWallet'),
+      claimForProject: forward('claimForProject'),
       ownerWord: forward('ownerWord'),
       changeSecret: forward('changeSecret'),
       stopWallet: forward('stopWallet'),

@@ -23,7 +23,7 @@ import type { PeerEpochs } from './epoch-check.ts'
 import { vouchedImportKey } from './import-key-voucher.ts'
 import { ImportKeys } from './import-keys.ts'
 import { ownerWord } from './owner-word.ts'
-import { OwnerDesk, type SecretOrder, type WalletClaim } from './owner-desk.ts'
+import { OwnerDesk, type ProjectClaim, type SecretOrder, type WalletClaim } from './owner-desk.ts'
 import { partyIdOf } from './party-id.ts'
 import { openPortEnd, type PortEnd } from './port-calls.ts'
 import { hexOf } from './presignature-map.ts'
@@ -39,12 +39,17 @@ export type CosignerWorkerData = CustodyData & {
   /** Whether this party takes halves of other keys in. */
   readonly allowImport: boolean
   readonly rules: CosignerRules
+  /** Only a daemon that its operator paired it with: the first that comes is not taken at its word. */
+  readonly pairedOnly?: boolean
 }
 
 /** What the main thread serves to the cosigner. */
 export type CosignerEvents = {
   readonly alert: (args: { readonly what: string; readonly detail: string }) => void
   readonly lost: (args: LostMaterial) => void
+  /** Of one on another host: the stream to it broke. What both made is kept, and calls are refused meanwhile. */
+  readonly away: (args: { readonly why: string }) => void
+  readonly back: () => void
 }
 
 export type CosignerStatus = {
@@ -106,6 +111,9 @@ export const createCosigner = async (data: CosignerWorkerData, main: () => PortE
 
   const requirePeer = (idC: Uint8Array): void => {
     const known = getSetting(vault.read, PEER_SETTING)?.value
+    if (known === undefined && data.pairedOnly === true) {
+      throw failure('COSIGNER_UNAVAILABLE', { why: 'it was paired with no daemon: countersign cosigner pair' })
+    }
     if (known === undefined) vault.commitNow((tx) => putSetting(tx, PEER_SETTING, idC, Math.trunc(clock.nowMs())))
     else if (hexOf(known) !== hexOf(idC)) throw failure('COSIGNER_UNAVAILABLE', { why: 'it is paired with another daemon' })
   }
@@ -152,6 +160,8 @@ export const createCosigner = async (data: CosignerWorkerData, main: () => PortE
     importKey: () => vouchedImportKey(importKeys, vault),
     /** Whose a wallet is that is being made. */
     claimWallet: (claim: WalletClaim) => desk.claimWallet(claim),
+    /** Which project a wallet is of that is being made for itself. */
+    claimForProject: (claim: ProjectClaim) => desk.claimForProject(claim),
     /** The word of this party on whose a wallet is. */
     ownerWord: ({ walletId }: { readonly walletId: Uint8Array }) => ownerWord(vault, seal, walletId),
     /** A change of a user's register of wallet secrets, which the user has signed. */

@@ -7,6 +7,7 @@ import { Worker } from 'node:worker_threads'
 import type { LinkParties } from '../engine/dkls23/contexts.ts'
 import type { CryptoWorkerData } from './serve-sessions.ts'
 import { faultOf, type FromWorker, type SessionCall, type SessionNote, type Told } from './session-calls.ts'
+import { threadEnvironment } from './thread-environment.ts'
 
 /** The worker ended before it answered, or is not up again yet. What it computed is gone with its secrets. */
 export class CryptoWorkerGone extends Error {
@@ -131,7 +132,7 @@ export class CryptoThread {
     return new Worker(new URL('./crypto-worker.ts', import.meta.url), {
       name: this.#name,
       workerData: { parties: this.#parties, firstId: IDS_OF_ONE * this.#starts } satisfies CryptoWorkerData,
-      env: {},
+      env: threadEnvironment(),
       resourceLimits: LIMITS,
     })
   }

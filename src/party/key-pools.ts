@@ -64,6 +64,15 @@ export class KeyPools {
     for (const pool of this.#all) pool.shut(reason)
   }
 
+  /** As `shut`, until `resume`; what is ready stays. */
+  pause(reason: Failure): void {
+    for (const pool of this.#all) pool.pause(reason)
+  }
+
+  resume(): void {
+    for (const pool of this.#all) pool.resume()
+  }
+
   /** Of all wallets of both kinds. */
   view(): PoolView {
     const { secp256k1, ed25519 } = this.#pools

@@ -15,13 +15,16 @@ import type { CosignerCalls, CosignerEvents, CosignerWorkerData } from './cosign
 import type { LostMaterial } from './cosigner-links.ts'
 import { stopDivergentWallets } from './epoch-check.ts'
 import { KeyPools } from './key-pools.ts'
+import { Absence } from './absence.ts'
 import { asFailure } from './party-failure.ts'
 import { partyIdOf } from './party-id.ts'
 import { openPortEnd, type PortEnd } from './port-calls.ts'
 import type { PoolSettings, ShardOf } from './presignature-pool.ts'
 import { hexOf } from './presignature-map.ts'
+import { threadEnvironment } from './thread-environment.ts'
 import { Shards } from './shards.ts'
-import type { RemoteCosigner, RemoteCosignerData } from './remote/remote-cosigner-worker.ts'
+import type { RemoteCosignerData } from './remote/remote-cosigner-worker.ts'
+import type { RemoteCosigner } from './remote/resuming-stream.ts'
 import type { RefreshOrders } from './refresh-orders.ts'
 import type { SignerCalls, SignerHostCalls, SignerWorkerData } from './signer.ts'
 import { createSignerHost, type SignerHostEvents } from './signer-host.ts'
@@ -38,6 +41,8 @@ export type PartiesOptions = {
   readonly cosigner: EmbeddedCosigner | RemoteCosigner
   readonly onAlert: (party: 'daemon' | 'cosigner', what: string, detail: string) => void
   readonly refreshOrders: RefreshOrders
+  /** The cosigner, on another host, cannot be reached, and is waited for with what both made; `''`: it is joined again. */
+  readonly onAway?: (why: string) => void
   /** A wallet's pool is about to run dry. */
   readonly onLowPool?: (walletId: Uint8Array, left: number) => void
 } & SignerHostEvents
@@ -77,11 +82,15 @@ export const openParties = async (options: PartiesOptions, lost: (why: string) =
   }
   /** Once both are there. */
   let joined: { readonly cosignerLost: (lost: LostMaterial) => void } | undefined
+  let absence: Absence | undefined
   const channel = new MessageChannel()
   const cosignerThread = startCosigner(options.cosigner, channel.port2)
   const events: CosignerEvents = {
     alert: ({ what, detail }) => options.onAlert('cosigner', what, detail),
     lost: (lost) => joined?.cosignerLost(lost),
+    // One that goes away while it is being joined is lost: its calls fail.
+    away: ({ why }) => (absence === undefined ? loseOnce(why) : absence.begin(why)),
+    back: () => absence?.end(),
   }
   const onBug = (error: unknown): void => options.onAlert('daemon', 'internal', String(error))
   const cosigner: PortEnd<CosignerCalls> = openPortEnd(cosignerThread, events, onBug)
@@ -97,7 +106,7 @@ export const openParties = async (options: PartiesOptions, lost: (why: string) =
   try {
     watchThread(cosignerThread, cosigner, 'the cosigner', () => !stopping, loseOnce)
     const { ownId, head: theirs } = await cosigner.call('open', undefined, { timeoutMs: OPEN_TIMEOUT_MS })
-    pinPeer(vault, ownId, clock)
+    pinPeer(vault, ownId, clock, 'address' in options.cosigner)
     requireForward(vault, ownId, theirs, clock)
     const idC = partyIdOf(vault.signer.publicKey)
     const shards = new Shards(vault.read, idC, ownId, options.cryptoWorkers)
@@ -142,6 +151,7 @@ export const openParties = async (options: PartiesOptions, lost: (why: string) =
       alert: (what, detail) => options.onAlert('daemon', what, detail),
     })
     const signer: PortEnd<SignerCalls> = openPortEnd(signerThread, host, onBug)
+    const align = (): Promise<void> => alignParties(options, { cosigner, signer })
     joined = {
       cosignerLost: (lost) => {
         pools.forgetShard(lost.shard, 'secp256k1')
@@ -149,17 +159,8 @@ export const openParties = async (options: PartiesOptions, lost: (why: string) =
       },
     }
     watchThread(signerThread, signer, 'the signer thread', () => !stopping, loseOnce)
-    await signer.call('connect', undefined, { timeoutMs: OPEN_TIMEOUT_MS })
-    const epochs = await cosigner.call('shareEpochs', undefined, { timeoutMs: OPEN_TIMEOUT_MS })
-    const walletIds = await stopDivergentWallets(vault, clock, epochs)
-    if (walletIds.length > 0) await cosigner.call('quarantine', { walletIds }, { timeoutMs: OPEN_TIMEOUT_MS })
-    for (const walletId of walletIds) {
-      options.onAlert('daemon', 'wallet_behind', `wallet ${hexOf(walletId)}: its shares are of different epochs`)
-    }
-    await cosigner.call('rememberHead', { head: auditHead(vault.read), exact: true })
-    for (const freeze of listFreezes(vault.read, undefined, FREEZES_MAX)) {
-      if (KNOWN_TO_COSIGNER.has(freeze.scope)) await cosigner.call('freeze', { freeze }, { timeoutMs: CALL_TIMEOUT_MS })
-    }
+    await align()
+    absence = new Absence(pools, align, options, (why) => stopping || loseOnce(why))
     void signer.call('warm', undefined).catch((error) => stopping || onBug(asFailure(error)))
     const stop = async (why?: string): Promise<void> => {
       if (stopping) return
@@ -178,6 +179,23 @@ export const openParties = async (options: PartiesOptions, lost: (why: string) =
   }
 }
 
+type Parties = Pick<JoinedParties, 'cosigner' | 'signer'>
+
+/** After they are joined, and after every absence: what each may have missed of the other. */
+const alignParties = async ({ vault, clock, onAlert }: PartiesOptions, { cosigner, signer }: Parties): Promise<void> => {
+  await signer.call('connect', undefined, { timeoutMs: OPEN_TIMEOUT_MS })
+  const epochs = await cosigner.call('shareEpochs', undefined, { timeoutMs: OPEN_TIMEOUT_MS })
+  const walletIds = await stopDivergentWallets(vault, clock, epochs)
+  if (walletIds.length > 0) await cosigner.call('quarantine', { walletIds }, { timeoutMs: OPEN_TIMEOUT_MS })
+  for (const walletId of walletIds) {
+    onAlert('daemon', 'wallet_behind', `wallet ${hexOf(walletId)}: its shares are of different epochs`)
+  }
+  await cosigner.call('rememberHead', { head: auditHead(vault.read), exact: true }, { timeoutMs: CALL_TIMEOUT_MS })
+  for (const freeze of listFreezes(vault.read, undefined, FREEZES_MAX)) {
+    if (KNOWN_TO_COSIGNER.has(freeze.scope)) await cosigner.call('freeze', { freeze }, { timeoutMs: CALL_TIMEOUT_MS })
+  }
+}
+
 /** A setting that was lowered does not make a wallet unsignable. */
 const warnOfMore = ({ cryptoWorkers, onAlert }: PartiesOptions, served: readonly number[]): void => {
   const more = served.length - cryptoWorkers
@@ -192,7 +210,12 @@ const startCosigner = (cosigner: EmbeddedCosigner | RemoteCosigner, frames: Mess
 type ThreadData = CosignerWorkerData | RemoteCosignerData | SignerWorkerData
 
 const startThread = (file: string, name: string, data: ThreadData): Worker =>
-  new Worker(new URL(file, import.meta.url), { name, workerData: data, transferList: [data.frames], env: {} })
+  new Worker(new URL(file, import.meta.url), {
+    name,
+    workerData: data,
+    transferList: [data.frames],
+    env: threadEnvironment(),
+  })
 
 /** One that was told to stop ends by itself: ending it from outside in the middle of a native call can abort the process. */
 const endThread = async (thread: Worker, waitMs: number): Promise<void> => {
@@ -241,9 +264,12 @@ const dropUndecided = (vault: DaemonVault, clock: Clock): void => {
   })
 }
 
-/** The first cosigner is remembered; another one is not this daemon's. */
-const pinPeer = (vault: DaemonVault, cosignerId: Uint8Array, clock: Clock): void => {
+/** The first is remembered, of this process; one on another host was paired. Another one is not this daemon's. */
+const pinPeer = (vault: DaemonVault, cosignerId: Uint8Array, clock: Clock, isRemote: boolean): void => {
   const known = getSetting(vault.read, PEER_SETTING)?.value
+  if (known === undefined && isRemote) {
+    throw failure('COSIGNER_UNAVAILABLE', { why: 'it is not paired with this daemon: countersign cosigner pair' })
+  }
   if (known === undefined) {
     vault.commitNow((tx) => putSetting(tx, PEER_SETTING, cosignerId, Math.trunc(clock.nowMs())))
   } else if (hexOf(known) !== hexOf(cosignerId)) {

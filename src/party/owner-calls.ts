@@ -9,7 +9,7 @@ import type { KeyType, OwnerType } from '../vault/wallets.ts'
 import type { ExportedParts, SealedPart } from './export-initiator.ts'
 import type { OwnImportKey } from './import-keys.ts'
 import type { JoinedParties } from './open-parties.ts'
-import type { SecretOrder, WalletClaim } from './owner-desk.ts'
+import type { ProjectClaim, SecretOrder, WalletClaim } from './owner-desk.ts'
 import type { OwnerWord } from './owner-word.ts'
 import { translated } from './party-failure.ts'
 import type { Made } from './signer.ts'
@@ -58,6 +58,12 @@ export class OwnerCalls {
   async claimWallet(claim: WalletClaim): Promise<void> {
     const { cosigner } = await this.#joined()
     await translated(cosigner.call('claimWallet', claim, CALL))
+  }
+
+  /** The cosigner's own note of which project a wallet is of that is being made for itself. Refuses: WALLET_SECRET_REFUSED. */
+  async claimForProject(claim: ProjectClaim): Promise<void> {
+    const { cosigner } = await this.#joined()
+    await translated(cosigner.call('claimForProject', claim, CALL))
   }
 
   /** The cosigner's signed word on whose a wallet is; undefined for a project's, or while the cosigner is away. */

@@ -44,6 +44,7 @@ import { useImport, walletOfImport } from '../vault/used-imports.ts'
 import { getShare } from '../vault/wallet-shares.ts'
 import { findAnyFreeze } from './cosigner-freezes.ts'
 import { hexOf } from './presignature-map.ts'
+import { bindToProject } from './wallet-projects.ts'
 
 /** A secret bound later than this ago does not export yet: who owns the account can notice it meanwhile. */
 export const SECRET_WAIT_MS = 86_400_000
@@ -61,6 +62,9 @@ export type WalletClaim = Owner & {
   readonly walletId: Uint8Array
   readonly secret?: { readonly publicKey: Uint8Array; readonly signature: Uint8Array } | undefined
 }
+
+/** A wallet of the project's own that is being made. */
+export type ProjectClaim = { readonly walletId: Uint8Array; readonly project: string }
 
 /** A change of the register, signed by a secret that is in it. */
 export type SecretOrder = Owner & {
@@ -109,12 +113,7 @@ export class OwnerDesk {
     const { walletId, project, userId } = claim
     requireNames(claim)
     await vault.commit((tx) => {
-      const held = getWalletOwner(tx, walletId)
-      const isSame = held?.project === project && held.userId === userId
-      if (held !== undefined && !isSame) throw refused('the wallet has another owner')
-      if (getShare(tx, walletId) !== undefined || getShare(tx, walletId, 'pending')?.wEpoch !== 0) {
-        throw refused('the wallet is not being made')
-      }
+      const isSame = requireFree(tx, claim)
       const isFirst = !ownsWallets(tx, claim, walletId)
       if (claim.secret !== undefined) this.#bindFirst(tx, claim, isFirst, timeMs)
       if (isSame) return
@@ -122,6 +121,15 @@ export class OwnerDesk {
       appendAudit(tx, ownerEvent('wallet.claimed', claim, { type: 'wallet', id: walletIdFromBytes(walletId) }, timeMs))
     })
     if (claim.secret !== undefined) alert('wallet_secret', `bound for ${claim.project}/${claim.userId} with a wallet`)
+  }
+
+  /** As `claimWallet`, of a wallet that is the project's own. */
+  async claimForProject({ walletId, project }: ProjectClaim): Promise<void> {
+    if (parseProjectId(project) === undefined) throw refused('whose it is to be')
+    const timeMs = this.#nowMs()
+    await this.#needs.vault.commit((tx) => {
+      if (!requireFree(tx, { walletId, project, userId: NOBODY })) bindToProject(tx, walletId, project, timeMs)
+    })
   }
 
   /**
@@ -250,6 +258,17 @@ export class OwnerDesk {
 }
 
 const isUser = (userId: string): boolean => parseUserId(userId) !== undefined && !isReservedUserId(userId)
+
+/** Whether it was claimed for this owner before. Refuses with WALLET_SECRET_REFUSED what is not being made, or not for them. */
+const requireFree = (tx: Reader, { walletId, project, userId }: Owner & { readonly walletId: Uint8Array }): boolean => {
+  const held = getWalletOwner(tx, walletId)
+  const isSame = held?.project === project && held.userId === userId
+  if (held !== undefined && !isSame) throw refused('the wallet has another owner')
+  if (getShare(tx, walletId) !== undefined || getShare(tx, walletId, 'pending')?.wEpoch !== 0) {
+    throw refused('the wallet is not being made')
+  }
+  return isSame
+}
 
 /** Refuses with WALLET_SECRET_REFUSED names that no project and no user has. */
 const requireNames = ({ project, userId }: Owner): void => {

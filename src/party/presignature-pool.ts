@@ -67,6 +67,7 @@ export class PresignaturePool {
   readonly #lanes = new Map<number, Lane>()
   #demands: Demand[] = []
   #size = 0
+  /** For good, or until `resume`. */
   #shut: Failure | undefined
   #madeTotal = 0
   #evictedTotal = 0
@@ -215,11 +216,21 @@ export class PresignaturePool {
 
   /** Those who wait, and those who come, hear `reason`. */
   shut(reason: Failure = failure('SHUTTING_DOWN', {})): void {
-    this.#shut = reason
+    this.pause(reason)
     this.forgetAll()
     this.#warm.clear()
+  }
+
+  /** As `shut`, until `resume`; what is ready stays. */
+  pause(reason: Failure): void {
+    this.#shut = reason
     for (const demand of this.#demands) demand.reject(reason)
     this.#demands = []
+  }
+
+  resume(): void {
+    this.#shut = undefined
+    for (const walletId of this.#warm.ids()) this.#kick(this.#laneOf(walletId))
   }
 
   /** What is ready and has not expired. Ordered by expiry, so the oldest are in front. */

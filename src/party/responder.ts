@@ -192,6 +192,8 @@ export class Responder {
       this.wipeSessions()
       void this.#wallets.askOutcomes()
     }
+    // Of a session that was cut off by a break the peer has no answer to give: the next one need not wait for its time.
+    else this.#sessions.drop()
     return this.#frame(FRAME_TYPES.HELLO, NO_SID, this.#link.record.lEpoch, encodeHello(this.#deps.incarnationId))
   }
 

@@ -8,6 +8,7 @@ import type { SessionKeyId } from '../domain/ids.ts'
 import type { SealedSecret, SessionSecretPlace } from '../vault/session-secrets.ts'
 import { packBytes, unpackBytes } from './packed-bytes.ts'
 import type { KnownSecret, MadeKey, SecretEncoding, SignOrders, SignResults } from './session-signing.ts'
+import { threadEnvironment } from './thread-environment.ts'
 
 export type SessionSignerData = { readonly vaultId: Uint8Array; readonly ring: Uint8Array }
 
@@ -202,7 +203,7 @@ export class SessionSigner {
     const worker = new Worker(new URL('./session-signer-worker.ts', import.meta.url), {
       name: 'session-keys',
       workerData: data,
-      env: {},
+      env: threadEnvironment(),
       resourceLimits: LIMITS,
     })
     data.ring.fill(0)

@@ -49,6 +49,8 @@ const SIGN_CALL = { timeoutMs: CALL_TIMEOUT_MS, gather: true } as const
 export class TwoPartyEngine {
   readonly #options: EngineOptions
   #live: JoinedParties | undefined
+  /** Why `#live` cannot be reached for the moment. */
+  #away: Failure | undefined
   #starting: Promise<JoinedParties> | undefined
   #lastTryMs = 0
   #why = 'not started'
@@ -70,7 +72,7 @@ export class TwoPartyEngine {
   }
 
   get available(): boolean {
-    return this.#live !== undefined
+    return this.#live !== undefined && this.#away === undefined
   }
 
   get presignatureCount(): number {
@@ -109,7 +111,7 @@ export class TwoPartyEngine {
   ): Promise<ReadyPresignature> {
     for (;;) {
       if (whenEmpty === 'wait') await this.#gates.pass(walletId, signal)
-      const { pools } = this.#live ?? (await this.#ensure())
+      const { pools } = await this.#ensure()
       try {
         return await translated(pools.of(keyType).take(walletId, signal, whenEmpty))
       } catch (error) {
@@ -181,7 +183,7 @@ export class TwoPartyEngine {
   }
 
   async #measureRounds<T>(keyType: KeyType, rounds: (parties: JoinedParties) => Promise<T>): Promise<T> {
-    const live = this.#live ?? (await this.#ensure())
+    const live = await this.#ensure()
     const endLive = live.pools.of(keyType).beginLive()
     const startMs = performance.now()
     try {
@@ -210,7 +212,7 @@ export class TwoPartyEngine {
     signal: AbortSignal,
   ): Promise<{ readonly depth: number; readonly capacity: number; readonly fillRate: number }> {
     await this.#gates.pass(walletId, signal)
-    const { pools } = this.#live ?? (await this.#ensure())
+    const { pools } = await this.#ensure()
     const pool = pools.of(keyType)
     const ready = await translated(pool.warm(walletId, depth, signal))
     return { depth: ready, capacity: pool.walletCapacity, fillRate: pool.fillRate }
@@ -237,7 +239,8 @@ export class TwoPartyEngine {
     if (live === undefined) return
     live.pools.forget(walletId)
     await live.signer.call('wipeWallet', walletId, { transfer: [], timeoutMs: CALL_TIMEOUT_MS })
-    await live.cosigner.call('dropPresignatures', { walletId }, { timeoutMs: CALL_TIMEOUT_MS })
+    // Half of a presignature is of no use: one that is away keeps its own until it expires.
+    if (this.#away === undefined) await live.cosigner.call('dropPresignatures', { walletId }, { timeoutMs: CALL_TIMEOUT_MS })
   }
 
   /** Both sides stop signing with the wallet for good. */
@@ -274,7 +277,7 @@ export class TwoPartyEngine {
   /** Tells the cosigner where the daemon's audit chain stands; answers what it remembers. */
   async anchor(head: AuditHead): Promise<void> {
     const live = this.#live
-    if (live === undefined) return
+    if (live === undefined || this.#away !== undefined) return
     const theirs = await live.cosigner.call('rememberHead', { head, exact: false }, { timeoutMs: CALL_TIMEOUT_MS })
     const { vault, clock } = this.#options
     await vault.commit((tx) => rememberPeerHead(tx, live.cosignerId, theirs, Math.trunc(clock.nowMs())))
@@ -341,6 +344,7 @@ export class TwoPartyEngine {
   }
 
   async #ensure(): Promise<JoinedParties> {
+    if (this.#away !== undefined) throw this.#away
     if (this.#live !== undefined) return this.#live
     if (this.#stopped) throw failure('SHUTTING_DOWN', {})
     if (this.#starting === undefined) {
@@ -356,7 +360,8 @@ export class TwoPartyEngine {
 
   async #open(): Promise<JoinedParties> {
     try {
-      const live = await openParties({ ...this.#options, refreshOrders: this.#orders }, (why) => this.#lose(why))
+      const options = { ...this.#options, onAway: (why: string) => this.#setAway(why), refreshOrders: this.#orders }
+      const live = await openParties(options, (why) => this.#lose(why))
       this.#live = live
       this.#why = ''
       this.#options.onAvailability(true, '')
@@ -372,9 +377,17 @@ export class TwoPartyEngine {
     }
   }
 
+  /** The cosigner cannot be reached, and both parties wait with what they have; `''`: it is back. */
+  #setAway(why: string): void {
+    this.#away = why === '' ? undefined : failure('COSIGNER_UNAVAILABLE', { why })
+    this.#why = why
+    if (!this.#stopped) this.#options.onAvailability(why === '', why)
+  }
+
   #lose(why: string): void {
     const live = this.#live
     this.#live = undefined
+    this.#away = undefined
     this.#why = why
     if (!this.#stopped) this.#options.onAvailability(false, why)
     void live?.close(why)

@@ -14,6 +14,7 @@ import type {
 } from '../../gen/countersign/v1/admin_pb.ts'
 import {
   ApiKeyState,
+  ChainState,
   FreezeScope as WireFreezeScope,
   LinkState as WireLinkState,
   ListApiKeysRequestSchema,
@@ -37,6 +38,8 @@ import type {
   StatusView,
   VaultParty,
 } from './use-cases.ts'
+import { delegateKeyHandlers } from './delegate-key-handlers.ts'
+import type { DelegateSideUseCases } from './delegate-side-use-cases.ts'
 import { webhookHandlers } from './webhook-service.ts'
 import type { WebhookUseCases } from './webhook-use-cases.ts'
 import { bothWays, fromTimestamp, optionalTimestamp, orAbsent, toTimestamp } from './wire-words.ts'
@@ -60,6 +63,12 @@ const linkStates = bothWays<LinkState, WireLinkState>({
 const vaultParties = bothWays<VaultParty, WireVaultParty>({
   daemon: WireVaultParty.DAEMON,
   cosigner: WireVaultParty.COSIGNER,
+})
+
+const chainStates = bothWays<StatusView['chains'][number]['state'], ChainState>({
+  usable: ChainState.USABLE,
+  unavailable: ChainState.UNAVAILABLE,
+  not_configured: ChainState.NOT_CONFIGURED,
 })
 
 const KEY_STATES = {
@@ -157,6 +166,12 @@ const toWireStatus = (status: StatusView): MessageInitShape<typeof StatusSchema>
     failedAttemptCount: BigInt(status.webhooks.failedAttempts),
     ...optionalTimestamp('oldestPendingTime', status.webhooks.oldestMs),
   },
+  chains: status.chains.map(({ state, chainId, block, ...rest }) => ({
+    ...rest,
+    state: chainStates.toWire(state),
+    chainId: chainId ?? 0n,
+    blockNumber: block ?? 0n,
+  })),
   ...(status.restore === undefined ? {} : { restore: toWireRestore(status.restore) }),
 })
 
@@ -242,8 +257,10 @@ const apiKeyHandlers = (admin: AdminUseCases, tokens: PageTokens) =>
 export const createAdminService = (
   admin: AdminUseCases,
   webhooks: WebhookUseCases,
+  delegate: DelegateSideUseCases,
   tokens: PageTokens,
 ): Handlers<'admin'> => ({
+  ...delegateKeyHandlers(delegate),
   ...projectHandlers(admin, tokens),
   ...apiKeyHandlers(admin, tokens),
   ...webhookHandlers(webhooks, tokens),

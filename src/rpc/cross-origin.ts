@@ -23,7 +23,7 @@ const KEY_SET_SECONDS = 300
 const PREFLIGHT_SECONDS = 600
 const REQUEST_HEADERS = [
   'authorization', 'connect-protocol-version', 'connect-timeout-ms', 'content-type', 'grpc-timeout', 'x-grpc-web', 'x-user-agent',
-  'x-wallet-auth', 'x-wallet-secret-id',
+  'x-us-env', 'x-wallet-auth', 'x-wallet-secret-id',
 ]
 const ANSWER_HEADERS = ['countersign-timing', 'trailer-countersign-timing', 'grpc-message', 'grpc-status', 'grpc-status-details-bin', 'retry-after']
 

@@ -147,7 +147,7 @@ const createImplementations = (
     session: pipeline.wrap('session', createSessionService(useCases.session, tokens)),
     endUser: pipeline.wrap('endUser', createEndUserService(useCases.endUsers)),
     audit: pipeline.wrap('audit', createAuditService(useCases.audit, tokens)),
-    admin: pipeline.wrap('admin', createAdminService(useCases.admin, useCases.webhooks, tokens)),
+    admin: pipeline.wrap('admin', createAdminService(useCases.admin, useCases.webhooks, useCases.delegate, tokens)),
     health: health.implementation,
     reflection: reflection.v1,
     reflectionAlpha: reflection.v1alpha,

@@ -23,6 +23,7 @@ import { bodyHashOf, Idempotency } from './idempotency.ts'
 import { peerKey } from './peer.ts'
 import type { CallEvent, PipelineDependencies } from './pipeline-needs.ts'
 import { RateLimiter } from '../signing/rate-limiter.ts'
+import { inRegion } from './region-metadata.ts'
 import { toFailure, toStatusError } from './status.ts'
 import { type ItemAnswer, OpenStreamCall } from './stream-call.ts'
 import { webExchangeOf } from './web-exchange.ts'
@@ -169,7 +170,7 @@ export class Pipeline {
       const known = this.#door.identify(context)
       authenticated = known instanceof Promise ? await known : known
       const origin = { authenticated, context, client: clientOf(context), timeoutMs: context.timeoutMs(), stages }
-      const { response, call } = await this.#perform(keyed, handler, request, origin)
+      const { response, call } = await this.#perform(keyed, handler, inRegion(keyed.desc, request, context), origin)
       this.#door.assertStands(keyed.rule, call.caller)
       for (const check of call.releaseChecks) check()
       tellTime()

@@ -15,6 +15,7 @@ import type { SessionUseCases } from './session-use-cases.ts'
 import type { NewWalletView, WalletView } from '../wallet/wallet-view.ts'
 import type { CosignUseCases } from './cosign-use-cases.ts'
 import type { DelegationUseCases, SpendingUseCases } from './delegation-use-cases.ts'
+import type { DelegateSideUseCases } from './delegate-side-use-cases.ts'
 import type { WebhookUseCases } from './webhook-use-cases.ts'
 import type { EndUserUseCases } from './end-user-use-cases.ts'
 
@@ -384,4 +385,5 @@ export type UseCases = {
   readonly audit: AuditUseCases
   readonly admin: AdminUseCases
   readonly webhooks: WebhookUseCases
+  readonly delegate: DelegateSideUseCases
 }

@@ -1,10 +1,14 @@
 import { CALLER_TABLES } from './caller-tables.ts'
+import { DELEGATED_ACCESS_TABLES } from './delegated-access-tables.ts'
 import { EXPORT_TABLES } from './export-tables.ts'
 import { GRANT_TABLES } from './grant-tables.ts'
 import { IMPORT_TABLES } from './import-tables.ts'
+import { IMPORTED_ACCESS_TABLES } from './imported-access-tables.ts'
 import type { Schema } from './migrations.ts'
+import { SEND_TABLES } from './send-tables.ts'
 import { SESSION_TABLES } from './session-tables.ts'
 import { SHARED_TABLES_V1, SHARED_TABLES_V2 } from './shared-tables.ts'
+import { SPEND_TABLES } from './spend-tables.ts'
 import { SPENDING_TABLES } from './spending-tables.ts'
 import { USER_TABLES } from './user-tables.ts'
 import { WEBHOOK_TABLES } from './webhook-tables.ts'
@@ -102,7 +106,7 @@ const DAEMON_TABLES_V3: readonly string[] = [
 ]
 
 /** As those of version 3. */
-const DAEMON_TABLES_V4: readonly string[] = []
+const DAEMON_TABLES_V4: readonly string[] = [SEND_TABLES, SPEND_TABLES, DELEGATED_ACCESS_TABLES, IMPORTED_ACCESS_TABLES]
 
 /** The vault of the daemon, party C. */
 export const DAEMON_SCHEMA: Schema = {

@@ -2,13 +2,15 @@ import { randomBytes } from 'node:crypto'
 import { failure } from '../domain/failure.ts'
 import type { ProjectId, UserId } from '../domain/ids.ts'
 import { requireRowMac, rowMac } from './row-mac.ts'
+import { moveStateIndex, rowLeaf } from './state-index.ts'
 import type { Reader, Tx } from './store.ts'
 import { u64 } from './tagged-encoding.ts'
 
 /**
  * Wallets of other people's that let a project's spender spend. One is known by (project, network, currency, address);
  * what it was once stays as a REPLACED row. What may be spent is the chain's to say: `limitUnits` is what was shown when
- * the wallet was registered. Rows are under a MAC.
+ * the wallet was registered. Rows are under a MAC, and since version 4 of the vault in the state index, from their first
+ * change on: neither a wallet that was replaced nor one that was taken back comes back with an older row.
  */
 export type ExternalWalletState = 'ACTIVE' | 'REVOKED' | 'REPLACED'
 
@@ -53,14 +55,16 @@ type Row = {
   create_ms: bigint
   update_ms: bigint
   mac: Buffer
+  indexed: bigint
 }
 
 /** Of one user. */
 const EXTERNAL_WALLETS_MAX = 50
 
 const TABLE = 'external_wallets'
+const TABLE_SUBJECT = 'external_wallet'
 
-const macItems = (row: Omit<Row, 'mac' | 'number'>) => [
+const macItems = (row: Omit<Row, 'mac' | 'number' | 'indexed'>) => [
   row.external_wallet_id, row.project, row.user_id, row.network, row.currency, row.address, row.address_key,
   row.token_address, u64(row.decimals), row.spender, row.limit_units, row.transaction_hash, row.state, u64(row.priority),
   u64(row.create_ms), u64(row.update_ms),
@@ -92,12 +96,25 @@ const toWallet = (reader: Reader, row: Row): ExternalWallet => {
 /** EVM addresses are one in any letter case. */
 export const addressKeyOf = (address: string): string => (address.startsWith('0x') ? address.toLowerCase() : address)
 
+const index = (tx: Tx, before: Row | undefined, after: Pick<Row, 'external_wallet_id' | 'state' | 'mac' | 'update_ms'>): void => {
+  const { external_wallet_id: id, state, mac, update_ms: timeMs } = after
+  moveStateIndex(tx, {
+    timeMs: Number(timeMs),
+    subject: { type: TABLE_SUBJECT, id },
+    removed: before?.indexed === 1n ? [rowLeaf(tx, TABLE, [id, before.mac])] : [],
+    added: [rowLeaf(tx, TABLE, [id, mac])],
+    details: { state },
+  })
+}
+
 const write = (tx: Tx, row: Row, change: Partial<Pick<Row, 'state' | 'priority'>>, nowMs: number): void => {
   const next = { ...row, ...change, update_ms: BigInt(nowMs) }
+  const mac = rowMac(tx, TABLE, macItems(next))
   tx.run(
-    'UPDATE external_wallets SET state = ?, priority = ?, update_ms = ?, mac = ? WHERE number = ?',
-    next.state, next.priority, next.update_ms, rowMac(tx, TABLE, macItems(next)), row.number,
+    'UPDATE external_wallets SET state = ?, priority = ?, update_ms = ?, mac = ?, indexed = 1 WHERE number = ?',
+    next.state, next.priority, next.update_ms, mac, row.number,
   )
+  index(tx, row, { ...next, mac })
 }
 
 const LIVE_OF_USER = `SELECT * FROM external_wallets WHERE project = ? AND user_id = ? AND state <> 'REPLACED' ORDER BY priority, number`
@@ -164,14 +181,16 @@ export const registerExternalWallet = (tx: Tx, wallet: NewExternalWallet): Exter
     create_ms: BigInt(nowMs),
     update_ms: BigInt(nowMs),
   }
+  const mac = rowMac(tx, TABLE, macItems(row))
   tx.run(
     `INSERT INTO external_wallets (external_wallet_id, project, user_id, network, currency, address, address_key, token_address,
-       decimals, spender, limit_units, transaction_hash, state, priority, create_ms, update_ms, mac)
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+       decimals, spender, limit_units, transaction_hash, state, priority, create_ms, update_ms, mac, indexed)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1)`,
     row.external_wallet_id, row.project, row.user_id, row.network, row.currency, row.address, row.address_key, row.token_address,
     row.decimals, row.spender, row.limit_units, row.transaction_hash, row.state, row.priority, row.create_ms, row.update_ms,
-    rowMac(tx, TABLE, macItems(row)),
+    mac,
   )
+  index(tx, undefined, { ...row, mac })
   const made = tx.one<Row>('SELECT * FROM external_wallets WHERE external_wallet_id = ?', row.external_wallet_id)
   return toWallet(tx, made as Row)
 }
@@ -205,3 +224,35 @@ export const setExternalWalletState = (tx: Tx, externalWalletId: string, state: 
   write(tx, row, { state }, nowMs)
   return true
 }
+
+export const getExternalWallet = (reader: Reader, externalWalletId: string): ExternalWallet | undefined => {
+  const row = reader.one<Row>('SELECT * FROM external_wallets WHERE external_wallet_id = ?', externalWalletId)
+  return row && toWallet(reader, row)
+}
+
+/** Networks on which wallets are registered. */
+export const followedNetworks = (reader: Reader): readonly string[] =>
+  reader
+    .all<{ network: string }>(`SELECT DISTINCT network FROM external_wallets WHERE state <> 'REPLACED' ORDER BY network`)
+    .map(({ network }) => network)
+
+export type WatchedWallet = Pick<ExternalWallet, 'externalWalletId' | 'address' | 'tokenAddress' | 'spender'> & {
+  /** Whether the chain was looked at for it before. */
+  readonly isSeen: boolean
+}
+
+const WATCHED = `SELECT external_wallet_id, address, token_address, spender, s.block IS NOT NULL AS seen
+  FROM external_wallets LEFT JOIN followed_wallets s USING (external_wallet_id)
+  WHERE network = ? AND state <> 'REPLACED' ORDER BY number`
+
+/** What is to be watched of a network; rows that are acted on are read whole, and verified, by their ids. */
+export const watchedOn = (reader: Reader, network: string): readonly WatchedWallet[] =>
+  reader
+    .all<Pick<Row, 'external_wallet_id' | 'address' | 'token_address' | 'spender'> & { seen: bigint }>(WATCHED, network)
+    .map((row) => ({
+      externalWalletId: row.external_wallet_id,
+      address: row.address,
+      tokenAddress: row.token_address,
+      spender: row.spender,
+      isSeen: row.seen === 1n,
+    }))

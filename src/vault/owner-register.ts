@@ -8,11 +8,12 @@ import { requireRowMac, rowMac } from './row-mac.ts'
 import { moveStateIndex, rowLeaf } from './state-index.ts'
 import type { Reader, Tx } from './store.ts'
 import { u64 } from './tagged-encoding.ts'
+import { VerifiedRows } from './verified-rows.ts'
 
 export type Owner = { readonly project: string; readonly userId: string }
 export type WalletOwner = Owner & { readonly walletId: Uint8Array; readonly createMs: number }
 
-/** Owns what a project imported: no user has this name, and no secret is bound for it. */
+/** Owns what is a project's own: no user has this name, and no secret is bound for it. */
 export const NOBODY = ''
 
 /** How a secret came into the register. */
@@ -55,11 +56,19 @@ const toSecret = (reader: Reader, row: SecretRow): OwnerSecret => {
   return { project, userId, secretId, publicKey, boundBy: row.bound_by as BoundBy, bindMs: Number(row.bind_ms) }
 }
 
+/** Every signature asks. */
+const OWNERS = new VerifiedRows<WalletOwner>('wallet_owners')
+const MAC_OF_OWNER = 'SELECT mac FROM wallet_owners WHERE wallet_id = ?'
+
 export const getWalletOwner = (reader: Reader, walletId: Uint8Array): WalletOwner | undefined => {
+  const id = walletIdFromBytes(walletId)
+  const known = OWNERS.find(reader, id, () => reader.one<{ mac: Buffer }>(MAC_OF_OWNER, walletId)?.mac)
+  if (known !== undefined) return known
   const row = reader.one<OwnerRow>('SELECT * FROM wallet_owners WHERE wallet_id = ?', walletId)
   if (row === undefined) return undefined
   requireRowMac(reader, 'wallet_owners', ownerItems(row), row.mac)
-  return { walletId: row.wallet_id, project: row.project, userId: row.user_id, createMs: Number(row.create_ms) }
+  const owner = { walletId: row.wallet_id, project: row.project, userId: row.user_id, createMs: Number(row.create_ms) }
+  return OWNERS.keep(reader, id, row.mac, owner)
 }
 
 /** Whether the user has a wallet, or ever had one, besides the one named. */

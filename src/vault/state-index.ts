@@ -8,8 +8,9 @@ import type { Item } from './tagged-encoding.ts'
 /**
  * Notices rows put back to an older state, each of which would open and verify by itself: share records (an erased
  * share revived, a suspended wallet made active), link control rows (a burn undone), API keys, session keys, wallet
- * secrets and grants of end users (a revocation undone, a permission regained), settings of projects, wallets and freezes
- * (a stop lifted), the cosigner's register of owners and their wallet secrets (one that was removed), the row that says
+ * secrets and grants of end users and what delegates were given (a revocation undone, a permission regained), settings of
+ * projects, wallets and freezes (a stop lifted), external wallets (one that was replaced regained), the cosigner's register
+ * of owners and their wallet secrets (one that was removed), the row that says
  * whether a restore was acknowledged (a seal taken off).
  *
  * Every such row has a leaf, an HMAC over its identity, version and state. The index is the XOR of all leaves with
@@ -67,7 +68,19 @@ export type StateChange = {
   /** Absent: the time of the audit row before; the caller's own row in the same work says it exactly. */
   readonly timeMs?: number | undefined
   readonly subject: {
-    readonly type: 'wallet' | 'link' | 'api_key' | 'session_key' | 'project' | 'grant' | 'wallet_secret' | 'freeze' | 'vault'
+    readonly type:
+      | 'wallet'
+      | 'link'
+      | 'api_key'
+      | 'session_key'
+      | 'project'
+      | 'grant'
+      | 'wallet_secret'
+      | 'freeze'
+      | 'external_wallet'
+      | 'delegate'
+      | 'delegated_access'
+      | 'vault'
     readonly id: string
   }
   readonly removed: readonly Leaf[]
@@ -182,7 +195,7 @@ const addWallets = (reader: Reader, accumulator: Buffer): void => {
 }
 
 /** The tables of the index beside shares and wallets, and the columns of their leaves. */
-const INDEXED: { readonly [kind in Reader['kind']]: readonly (readonly [string, string])[] } = {
+const INDEXED: { readonly [kind in Reader['kind']]: readonly (readonly [table: string, columns: string, condition?: string])[] } = {
   cosigner: [
     ['links', 'link_id, mac'],
     ['freezes', 'scope, id, reason, actor_kind, actor_id'],
@@ -198,6 +211,11 @@ const INDEXED: { readonly [kind in Reader['kind']]: readonly (readonly [string, 
     ['project_macs', 'project, mac'],
     ['grants', 'grant_id, mac'],
     ['wallet_secrets', 'project, user_id, wallet_secret_id, mac'],
+    ['delegates', 'delegate_id, mac'],
+    ['delegate_keys', 'delegate_id, kid, mac'],
+    ['delegated_access', 'access_id, mac'],
+    // Rows of version 3 of the vault have no leaf until they change.
+    ['external_wallets', 'external_wallet_id, mac', 'indexed = 1'],
   ],
 }
 
@@ -206,8 +224,8 @@ const RESTORE = `SELECT name, value FROM settings WHERE name = 'restore'`
 const addRows = (reader: Reader, accumulator: Buffer): void => {
   const restore = reader.one<Record<string, Buffer | string>>(RESTORE)
   if (restore !== undefined) xorInto(accumulator, rowLeaf(reader, 'settings', Object.values(restore)))
-  for (const [table, columns] of INDEXED[reader.kind]) {
-    for (const row of reader.each<Record<string, Buffer | string>>(`SELECT ${columns} FROM ${table}`)) {
+  for (const [table, columns, condition = 'true'] of INDEXED[reader.kind]) {
+    for (const row of reader.each<Record<string, Buffer | string>>(`SELECT ${columns} FROM ${table} WHERE ${condition}`)) {
       xorInto(accumulator, rowLeaf(reader, table, Object.values(row)))
     }
   }

@@ -24,8 +24,8 @@ import { findHeader, insertHeader, rootAad, unwrapRoot } from './vault-header.ts
 import { deriveKeys, isRingFull, loadKeys, loadShareRing, shortenShareRing } from './vault-keys.ts'
 import { keepSecrets, requireSecret, writeSecret } from './vault-secrets.ts'
 import type { KeptSecrets } from './vault-secrets.ts'
+import { rewrapImportedSecrets } from './imported-secrets.ts'
 import { rewrapSessionSecrets } from './session-secrets.ts'
-import type { SecretCursor } from './session-secrets.ts'
 import type { ShareCursor } from './wallet-shares.ts'
 import { wipeFile } from './wipe-file.ts'
 
@@ -254,15 +254,29 @@ const rewrapAll = async (commits: GroupCommit, ringNow: () => Uint8Array): Promi
   return count + (await rewrapAllSecrets(commits, ringNow))
 }
 
-const rewrapAllSecrets = async (commits: GroupCommit, ringNow: () => Uint8Array): Promise<number> => {
+type RewrapTable<Cursor> = (
+  tx: Tx,
+  ring: Uint8Array,
+  after: Cursor | undefined,
+  limit: number,
+) => { readonly next: Cursor | undefined; readonly rewrapped: number }
+
+const rewrapAllSecrets = async (commits: GroupCommit, ringNow: () => Uint8Array): Promise<number> =>
+  (await rewrapTable(commits, ringNow, rewrapSessionSecrets)) + (await rewrapTable(commits, ringNow, rewrapImportedSecrets))
+
+const rewrapTable = async <Cursor>(
+  commits: GroupCommit,
+  ringNow: () => Uint8Array,
+  rewrap: RewrapTable<Cursor>,
+): Promise<number> => {
   let count = 0
-  let after: SecretCursor | undefined
+  let after: Cursor | undefined
   do {
     const { next, rewrapped } = await commits.commit((tx) => {
-      // The cosigner has no session keys.
+      // The cosigner has no such secrets.
       if (tx.kind !== 'daemon') return { next: undefined, rewrapped: 0 }
       const ring = ringNow()
-      const done = rewrapSessionSecrets(tx, ring, after, REWRAP_AT_ONCE)
+      const done = rewrap(tx, ring, after, REWRAP_AT_ONCE)
       ring.fill(0)
       return done
     })
@@ -293,9 +307,14 @@ const finishRotation = (vault: Vault, root: RootKey): void => {
 
 const finishSecrets = (vault: Vault, ring: Uint8Array): void => {
   if (vault.kind !== 'daemon') return
-  let after: SecretCursor | undefined
+  finishTable(vault, ring, rewrapSessionSecrets)
+  finishTable(vault, ring, rewrapImportedSecrets)
+}
+
+const finishTable = <Cursor>(vault: Vault, ring: Uint8Array, rewrap: RewrapTable<Cursor>): void => {
+  let after: Cursor | undefined
   do {
-    after = vault.commitNow((tx) => rewrapSessionSecrets(tx, ring, after, REWRAP_AT_OPEN)).next
+    after = vault.commitNow((tx) => rewrap(tx, ring, after, REWRAP_AT_OPEN)).next
   } while (after !== undefined)
 }
 

@@ -163,9 +163,9 @@ const makeIn = async (needs: FillNeeds, call: Call, { slot, secret, check }: Fil
   let wallet: Wallet
   try {
     // Before anybody learns the address the cosigner knows by itself whose the wallet is.
-    if (slot.ownerType === 'end_user') {
-      await engine.owners.claimWallet({ walletId, project: slot.project, userId: slot.userId, secret })
-    }
+    const { project, userId } = slot
+    if (slot.ownerType === 'end_user') await engine.owners.claimWallet({ walletId, project, userId, secret })
+    else await engine.owners.claimForProject({ walletId, project })
     check()
     if (call.signal.aborted) throw failure('DEADLINE_EXCEEDED', {})
     wallet = await vault.commit((tx) => {

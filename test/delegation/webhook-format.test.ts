@@ -95,7 +95,7 @@ describe('CDP', () => {
 describe('DYNAMIC', () => {
   const envelope = { alg: 'HYBRID-RSA-AES-256', iv: 'I'.repeat(22), ct: 'c', tag: 't'.repeat(22), ek: 'e'.repeat(512) }
   const access = {
-    delegated_access_id: 'dla_1',
+    delegated_access_id: '5b1f5a3e-7a52-4b0c-9d3a-0f3a1c9e7d21',
     wallet_id: 'wal_c7d0a3c16a3b4f599d3a3c9f0b1d2e66',
     key_type: 'secp256k1',
     address: '0x1a642f0E3c3aF545E7AcBD38b07251B3990914F1',
@@ -120,7 +120,7 @@ describe('DYNAMIC', () => {
       redelivery: true,
       data: {
         chain: 'EVM',
-        walletId: 'c7d0a3c1-6a3b-4f59-9d3a-3c9f0b1d2e66',
+        walletId: access.delegated_access_id,
         publicKey: access.address,
         userId: 'alice',
         encryptedDelegatedShare: envelope,

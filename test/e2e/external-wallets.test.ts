@@ -1,4 +1,5 @@
 /** Spending delegations: proven on a real EVM with real tokens, refused for every lack, each by its own reason. */
+import { randomUUID } from 'node:crypto'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
@@ -7,6 +8,7 @@ import type { Hex } from 'viem'
 import { privateKeyToAccount, type PrivateKeyAccount } from 'viem/accounts'
 import { createSiweMessage } from 'viem/siwe'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { ChainState } from '../../gen/countersign/v1/admin_pb.ts'
 import { ExternalWalletState } from '../../gen/countersign/v1/delegation_pb.ts'
 import type { CountersignClient } from '../../src/client/countersign-client.ts'
 import { type Anvil, startAnvil } from '../client/start-anvil.ts'
@@ -90,6 +92,7 @@ beforeAll(async () => {
     'egress_allow = "127.0.0.1"', 'chain_confirmations = 3',
     '[[chain]]', 'network = "linea"', 'chain_id = 59144', `rpc = "${anvil.rpcUrl},${anvil.rpcUrl}"`,
     '[[chain]]', 'network = "ethereum"', 'chain_id = 1', `rpc = "${elsewhere.rpcUrl}"`,
+    '[[chain]]', 'network = "gone"', 'chain_id = 5', 'rpc = "http://127.0.0.1:9"',
     '[[token]]', 'network = "linea"', 'currency = "usdc"', `address = "${tokens.usdc}"`, 'decimals = 6',
     '[[token]]', 'network = "linea"', 'currency = "usdt"', `address = "${tokens.usdt}"`, 'decimals = 6',
   ].join('\n'))
@@ -97,7 +100,7 @@ beforeAll(async () => {
   admin = connect(daemon, daemon.adminKey)
   const wallet = await newWallet(admin, 'spender')
   spender = wallet.address as Hex
-  const spenders = [NETWORK, 'linea-us', 'ethereum'].map((network) => ({ network, walletId: wallet.walletId }))
+  const spenders = [NETWORK, 'linea-us', 'ethereum', 'nowhere'].map((network) => ({ network, walletId: wallet.walletId }))
   await admin.admin.updateProject({
     project: { projectId: 'default', siweDomains: [DOMAIN, 'localhost:3000'], spenders },
     updateMask: { paths: ['siwe_domains', 'spenders'] },
@@ -118,7 +121,29 @@ describe('GetChainConfig', () => {
     expect(networks[2]?.tokens.map(({ address }) => address)).toContain('0xA0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48')
     const us = await admin.delegation.getChainConfig({ network: 'linea', region: 'us' })
     expect(us.networks.map(({ network }) => network)).toEqual(['linea-us'])
+    const named = async (metadata: string, region = '') =>
+      (await admin.delegation.getChainConfig({ network: 'linea', region }, { headers: { 'x-us-env': metadata } })).networks.map(({ network }) => network)
+    expect([await named('true'), await named('true', 'us'), await named('false')]).toEqual([['linea-us'], ['linea-us'], ['linea']])
+    const account = personOf('american')
+    const inUs = (metadata: string, requestId: string) =>
+      admin.delegation.issueDelegationToken({ userId: 'american', network: 'linea', address: account.address, requestId }, { headers: { 'x-us-env': metadata } })
+    const requestId = randomUUID()
+    expect((await inUs('true', requestId)).token).toBe((await inUs('true', requestId)).token)
+    // What the metadata says belongs to what was asked.
+    expect(await reasonOf(inUs('false', requestId))).toBe('IDEMPOTENCY_MISMATCH')
     expect(await reasonOf(admin.delegation.getChainConfig({ network: 'base' }))).toBe('CHAIN_NOT_CONFIGURED')
+  })
+})
+
+describe('GetStatus', () => {
+  it('says which chains can be used, and which are not configured', async () => {
+    const chains = (await admin.admin.getStatus({})).status?.chains ?? []
+    expect(chains.map(({ network, state, chainId }) => [network, state, chainId])).toEqual([
+      ['ethereum', ChainState.USABLE, 1n], ['gone', ChainState.UNAVAILABLE, 5n], ['linea', ChainState.USABLE, 59_144n],
+      ['linea-us', ChainState.USABLE, 59_144n], ['nowhere', ChainState.NOT_CONFIGURED, 0n],
+    ])
+    expect(chains[2]?.blockNumber).toBeGreaterThan(0n)
+    expect(chains[1]?.detail).toContain('gone')
   })
 })
 

@@ -133,12 +133,13 @@ const joined = async (identity = daemon): Promise<{ stream: CosignerStream; ende
     question: async () => undefined,
     alert: () => undefined,
     lost: () => undefined,
+    rotate: () => undefined,
     ended: (why: Error) => resolve(why.message),
   }
   const stream = new CosignerStream(address, as(identity), events)
   open.push(() => stream.close())
   await stream.call('open', undefined)
-  await stream.call('pair', { idC: identity.own.partyId, shards: [0, 1] })
+  await stream.pair({ idC: identity.own.partyId, shards: [0, 1] }, new Uint8Array())
   return { stream, ended }
 }
 
@@ -219,6 +220,7 @@ describe('a stream', () => {
   it('pairs once, also where several pairings wait for the cosigner to open', async () => {
     const former = await joined()
     const renew = vi.spyOn(host, 'renew')
+    await former.stream.leave()
     former.stream.close()
     await vi.waitFor(() => expect(renew).toHaveBeenCalled(), { timeout: 10_000, interval: 1 })
     const raw = rawAs(daemon)
@@ -233,6 +235,7 @@ describe('a stream', () => {
     const { calls } = await host.ready()
     let release = (): void => undefined
     const ready = vi.spyOn(host, 'ready')
+    await former.stream.leave()
     former.stream.close()
     await vi.waitFor(async () => expect((await host.ready()).calls).not.toBe(calls), 10_000)
     const opened = await host.ready()
@@ -344,6 +347,7 @@ describe('a cosigner that lies', () => {
         question: async () => undefined,
         alert: () => void (seen.alert += 1),
         lost: () => void (seen.lost += 1),
+        rotate: () => undefined,
         ended: (why) => resolve(why.message),
       })
       open.push(() => stream.close())

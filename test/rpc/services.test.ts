@@ -1,6 +1,6 @@
 /** What the services make of requests and answers, and what the rules of the proto files let through to them. */
 import { describe, expect, it } from 'vitest'
-import { AdminService, ApiKeyState, FreezeScope, LinkState } from '../../gen/countersign/v1/admin_pb.ts'
+import { AdminService, ApiKeyState, ChainState, FreezeScope, LinkState } from '../../gen/countersign/v1/admin_pb.ts'
 import { AuditOutcome, AuditService } from '../../gen/countersign/v1/audit_pb.ts'
 import { KeyType } from '../../gen/countersign/v1/common_pb.ts'
 import {
@@ -469,6 +469,7 @@ describe('AdminService', () => {
       links: [{ shard: 0, state: LinkState.READY }],
       freezes: [{ scope: FreezeScope.WALLET, id: WALLET.walletId }],
       auditSequence: 7n,
+      chains: [{ network: 'linea', state: ChainState.USABLE, chainId: 59_144n, blockNumber: 9n }],
     })
   })
 })

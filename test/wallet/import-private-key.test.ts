@@ -30,7 +30,7 @@ const stage = async () => {
     const shownPublicKey = Uint8Array.from(Buffer.from(GENERATOR, 'hex'))
     return { sid, wallet: { walletId, linkId, shownPublicKey, active: seal(walletId, 2n) } as unknown as Made['wallet'] }
   }
-  const owners = { importShares, acknowledgeImport: async () => void (parties.acknowledged += 1) }
+  const owners = { importShares, claimForProject: async () => undefined, acknowledgeImport: async () => void (parties.acknowledged += 1) }
   const engine = {
     owners,
     abandonWallet: async () => void (parties.abandoned += 1),

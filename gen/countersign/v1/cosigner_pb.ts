@@ -15,7 +15,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file countersign/v1/cosigner.proto.
  */
 export const file_countersign_v1_cosigner: GenFile = /*@__PURE__*/
-  fileDesc("Ch1jb3VudGVyc2lnbi92MS9jb3NpZ25lci5wcm90bxIOY291bnRlcnNpZ24udjEi0QcKC09wZW5SZXF1ZXN0EhgKB2NhbGxfaWQYASABKA1CB7pIBCoCIAASGwoFZnJhbWUYAiABKAxCCrpIB3oFGICAgAFIABI2Cg9xdWVzdGlvbl9hbnN3ZXIYAyABKAsyGy5jb3VudGVyc2lnbi52MS5QYXJ0eUFuc3dlckgAEiQKBHBvbmcYBCABKAsyFC5jb3VudGVyc2lnbi52MS5Eb25lSAASJAoEb3BlbhgFIAEoCzIULmNvdW50ZXJzaWduLnYxLkRvbmVIABIrCgRwYWlyGAYgASgLMhsuY291bnRlcnNpZ24udjEuUGFpclBhcnRpZXNIABI1Cg1yZW1lbWJlcl9oZWFkGAcgASgLMhwuY291bnRlcnNpZ24udjEuUmVtZW1iZXJIZWFkSAASKgoKZ2V0X3N0YXR1cxgIIAEoCzIULmNvdW50ZXJzaWduLnYxLkRvbmVIABI+CgZmcmVlemUYCSABKAsyLC5jb3VudGVyc2lnbi52MS5Db3NpZ25lclNlcnZpY2VGcmVlemVSZXF1ZXN0SAASQgoIdW5mcmVlemUYCiABKAsyLi5jb3VudGVyc2lnbi52MS5Db3NpZ25lclNlcnZpY2VVbmZyZWV6ZVJlcXVlc3RIABIuCg5nZXRfaW1wb3J0X2tleRgLIAEoCzIULmNvdW50ZXJzaWduLnYxLkRvbmVIABIzCgxjbGFpbV93YWxsZXQYDCABKAsyGy5jb3VudGVyc2lnbi52MS5DbGFpbVdhbGxldEgAEkIKFGNoYW5nZV93YWxsZXRfc2VjcmV0GA0gASgLMiIuY291bnRlcnNpZ24udjEuQ2hhbmdlV2FsbGV0U2VjcmV0SAASHgoLc3RvcF93YWxsZXQYDiABKAxCB7pIBHoCaBBIABIaCgdkaXNjYXJkGA8gASgMQge6SAR6AmgQSAASIQoOYWJhbmRvbl93YWxsZXQYECABKAxCB7pIBHoCaBBIABIlChJkcm9wX3ByZXNpZ25hdHVyZXMYESABKAxCB7pIBHoCGBBIABIsCgRsb3NlGBIgASgLMhwuY291bnRlcnNpZ24udjEuTG9zdE1hdGVyaWFsSAASMAoQZ2V0X3NoYXJlX2Vwb2NocxgTIAEoCzIULmNvdW50ZXJzaWduLnYxLkRvbmVIABIvCgpxdWFyYW50aW5lGBQgASgLMhkuY291bnRlcnNpZ24udjEuV2FsbGV0SWRzSAASIQoOZ2V0X293bmVyX3dvcmQYFSABKAxCB7pIBHoCaBBIAEIQCgdjb250ZW50EgW6SAIIASK7BQoMT3BlblJlc3BvbnNlEhgKB2NhbGxfaWQYASABKA1CB7pIBCoCIAASLAoFZnJhbWUYAiABKAsyGy5jb3VudGVyc2lnbi52MS5QYXJ0eUFuc3dlckgAEh4KCHF1ZXN0aW9uGAMgASgMQgq6SAd6BRiAgIABSAASJAoEcGluZxgEIAEoCzIULmNvdW50ZXJzaWduLnYxLkRvbmVIABIrCgVhbGVydBgFIAEoCzIaLmNvdW50ZXJzaWduLnYxLlBhcnR5QWxlcnRIABIsCgRsb3N0GAYgASgLMhwuY291bnRlcnNpZ24udjEuTG9zdE1hdGVyaWFsSAASLwoHcmVmdXNlZBgHIAEoCzIcLmNvdW50ZXJzaWduLnYxLlBhcnR5UmVmdXNhbEgAEiQKBGRvbmUYCCABKAsyFC5jb3VudGVyc2lnbi52MS5Eb25lSAASLQoGb3BlbmVkGAkgASgLMhsuY291bnRlcnNpZ24udjEuT3BlbmVkUGFydHlIABIvCgZwYWlyZWQYCiABKAsyHS5jb3VudGVyc2lnbi52MS5QYWlyZWRQYXJ0aWVzSAASKQoEaGVhZBgLIAEoCzIZLmNvdW50ZXJzaWduLnYxLkNoYWluSGVhZEgAEi0KBnN0YXR1cxgMIAEoCzIbLmNvdW50ZXJzaWduLnYxLlBhcnR5U3RhdHVzSAASNAoKaW1wb3J0X2tleRgNIAEoCzIeLmNvdW50ZXJzaWduLnYxLlBhcnR5SW1wb3J0S2V5SAASMwoMc2hhcmVfZXBvY2hzGA4gASgLMhsuY291bnRlcnNpZ24udjEuU2hhcmVFcG9jaHNIABI0Cgpvd25lcl93b3JkGA8gASgLMh4uY291bnRlcnNpZ24udjEuUGFydHlPd25lcldvcmRIAEIQCgdjb250ZW50EgW6SAIIASIGCgREb25lIjcKC1BhcnR5QW5zd2VyEh4KBWZyYW1lGAEgASgMQgq6SAd6BRiAgIABSACIAQFCCAoGX2ZyYW1lIkwKC1BhaXJQYXJ0aWVzEhkKCHBhcnR5X2lkGAEgASgMQge6SAR6AmggEiIKBnNoYXJkcxgCIAMoDUISukgPkgEMCAEQEBgBIgQqAhAQInYKC09wZW5lZFBhcnR5EhkKCHBhcnR5X2lkGAEgASgMQge6SAR6AmggEhsKCnB1YmxpY19rZXkYAiABKAxCB7pIBHoCaCASLwoEaGVhZBgDIAEoCzIZLmNvdW50ZXJzaWduLnYxLkNoYWluSGVhZEIGukgDyAEBIjgKDVBhaXJlZFBhcnRpZXMSJwoEaGVhZBgBIAEoCzIZLmNvdW50ZXJzaWduLnYxLkNoYWluSGVhZCI0CglDaGFpbkhlYWQSEAoIc2VxdWVuY2UYASABKAQSFQoEaGFzaBgCIAEoDEIHukgEegJoICJOCgxSZW1lbWJlckhlYWQSLwoEaGVhZBgBIAEoCzIZLmNvdW50ZXJzaWduLnYxLkNoYWluSGVhZEIGukgDyAEBEg0KBWV4YWN0GAIgASgIInIKC1BhcnR5U3RhdHVzEjIKBWxpbmtzGAEgAygLMhkuY291bnRlcnNpZ24udjEuUGFydHlMaW5rQgi6SAWSAQIQEBIvCgRoZWFkGAIgASgLMhkuY291bnRlcnNpZ24udjEuQ2hhaW5IZWFkQga6SAPIAQEikAEKCVBhcnR5TGluaxIWCgVzaGFyZBgBIAEoDUIHukgEKgIQEBIvCgVzdGF0ZRgCIAEoCUIgukgdchtSBkFDVElWRVIJU1VTUEVOREVEUgZCVVJORUQSDQoFZXBvY2gYAyABKA0SFAoMcmVsaW5rX2dyYW50GAQgASgNEhUKDXByZXNpZ25hdHVyZXMYBSABKA0imAEKC0NsYWltV2FsbGV0EhoKCXdhbGxldF9pZBgBIAEoDEIHukgEegJoEBIdCgpwcm9qZWN0X2lkGAIgASgJQgm6SAZyBBABGEASGwoHdXNlcl9pZBgDIAEoCUIKukgHcgUQARj/ARIxCgZzZWNyZXQYBCABKAsyIS5jb3VudGVyc2lnbi52MS5GaXJzdFdhbGxldFNlY3JldCJSChFGaXJzdFdhbGxldFNlY3JldBIeCgpwdWJsaWNfa2V5GAEgASgMQgq6SAd6BRABGIACEh0KCXNpZ25hdHVyZRgCIAEoDEIKukgHegUQARiAAiL2AQoSQ2hhbmdlV2FsbGV0U2VjcmV0Eh0KCnByb2plY3RfaWQYASABKAlCCbpIBnIEEAEYQBIbCgd1c2VyX2lkGAIgASgJQgq6SAdyBRABGP8BEg4KBnJlbW92ZRgDIAEoCBIeCgpwdWJsaWNfa2V5GAQgASgMQgq6SAd6BRABGIACEiEKCWV4cGlyZV9tcxgFIAEoBEIOukgLMgkQgICAgICAgBASFgoFbm9uY2UYBiABKAxCB7pIBHoCaCASGgoJc2lnbmVkX2J5GAcgASgMQge6SAR6AmggEh0KCXNpZ25hdHVyZRgIIAEoDEIKukgHegUQARiAAiI1CgxMb3N0TWF0ZXJpYWwSFgoFc2hhcmQYASABKA1CB7pIBCoCEBASDQoFZXBvY2gYAiABKA0iMQoJV2FsbGV0SWRzEiQKCndhbGxldF9pZHMYASADKAxCELpIDZIBChCgjQYiBHoCaBAiewoLU2hhcmVFcG9jaHMSOQoJcmVmcmVzaGVkGAEgAygLMhouY291bnRlcnNpZ24udjEuU2hhcmVFcG9jaEIKukgHkgEEEKCNBhIjCgl1bmRlY2lkZWQYAiADKAxCELpIDZIBChCgjQYiBHoCaBASDAoEbW9yZRgDIAEoCCI3CgpTaGFyZUVwb2NoEhoKCXdhbGxldF9pZBgBIAEoDEIHukgEegJoEBINCgVlcG9jaBgCIAEoDSKfAQoOUGFydHlJbXBvcnRLZXkSGQoIcGFydHlfaWQYASABKAxCB7pIBHoCaCASHQoMaWRlbnRpdHlfa2V5GAIgASgMQge6SAR6AmggEhQKA2tleRgDIAEoDEIHukgEegJoIBIhCglleHBpcmVfbXMYBCABKARCDrpICzIJEICAgICAgIAQEhoKCXNpZ25hdHVyZRgFIAEoDEIHukgEegJoQCKKAQoOUGFydHlPd25lcldvcmQSGQoIcGFydHlfaWQYASABKAxCB7pIBHoCGCASHQoMaWRlbnRpdHlfa2V5GAIgASgMQge6SAR6AhggEiIKCnNlY3JldF9pZHMYAyADKAxCDrpIC5IBCBAQIgR6AmggEhoKCXNpZ25hdHVyZRgEIAEoDEIHukgEegIYQCI9CgpQYXJ0eUFsZXJ0EhUKBHdoYXQYASABKAlCB7pIBHICGEASGAoGZGV0YWlsGAIgASgJQgi6SAVyAxiABCKkAQoMUGFydHlSZWZ1c2FsEhcKBnJlYXNvbhgBIAEoCUIHukgEcgIYQBJNCgVmYWN0cxgCIAMoCzInLmNvdW50ZXJzaWduLnYxLlBhcnR5UmVmdXNhbC5GYWN0c0VudHJ5QhW6SBKaAQ8QCCIEcgIYQCoFcgMYgAQaLAoKRmFjdHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIhAKDkdldEluZm9SZXF1ZXN0IrABCg9HZXRJbmZvUmVzcG9uc2USEwoLY29zaWduZXJfaWQYASABKAkSEQoJZGFlbW9uX2lkGAIgASgJEhEKCWNvbm5lY3RlZBgDIAEoCBIPCgd2ZXJzaW9uGAQgASgJEhYKDmF1ZGl0X3NlcXVlbmNlGAUgASgEEjkKB2ZyZWV6ZXMYBiADKAsyHi5jb3VudGVyc2lnbi52MS5Db3NpZ25lckZyZWV6ZUIIukgFkgECEGQinAEKDkNvc2lnbmVyRnJlZXplEioKBXNjb3BlGAEgASgOMhsuY291bnRlcnNpZ24udjEuRnJlZXplU2NvcGUSCgoCaWQYAiABKAkSDAoEbm90ZRgDIAEoCRITCgtieV9vcGVyYXRvchgEIAEoCBIvCgtjcmVhdGVfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAihgEKHENvc2lnbmVyU2VydmljZUZyZWV6ZVJlcXVlc3QSOAoFc2NvcGUYASABKA4yGy5jb3VudGVyc2lnbi52MS5GcmVlemVTY29wZUIMukgJggEGGAEYAxgEEhQKAmlkGAIgASgJQgi6SAVyAxiAARIWCgRub3RlGAMgASgJQgi6SAVyAxj0AyJPCh1Db3NpZ25lclNlcnZpY2VGcmVlemVSZXNwb25zZRIuCgZmcmVlemUYASABKAsyHi5jb3VudGVyc2lnbi52MS5Db3NpZ25lckZyZWV6ZSJwCh5Db3NpZ25lclNlcnZpY2VVbmZyZWV6ZVJlcXVlc3QSOAoFc2NvcGUYASABKA4yGy5jb3VudGVyc2lnbi52MS5GcmVlemVTY29wZUIMukgJggEGGAEYAxgEEhQKAmlkGAIgASgJQgi6SAVyAxiAASIhCh9Db3NpZ25lclNlcnZpY2VVbmZyZWV6ZVJlc3BvbnNlMvgCCg9Db3NpZ25lclNlcnZpY2USRQoET3BlbhIbLmNvdW50ZXJzaWduLnYxLk9wZW5SZXF1ZXN0GhwuY291bnRlcnNpZ24udjEuT3BlblJlc3BvbnNlKAEwARJKCgdHZXRJbmZvEh4uY291bnRlcnNpZ24udjEuR2V0SW5mb1JlcXVlc3QaHy5jb3VudGVyc2lnbi52MS5HZXRJbmZvUmVzcG9uc2USZQoGRnJlZXplEiwuY291bnRlcnNpZ24udjEuQ29zaWduZXJTZXJ2aWNlRnJlZXplUmVxdWVzdBotLmNvdW50ZXJzaWduLnYxLkNvc2lnbmVyU2VydmljZUZyZWV6ZVJlc3BvbnNlEmsKCFVuZnJlZXplEi4uY291bnRlcnNpZ24udjEuQ29zaWduZXJTZXJ2aWNlVW5mcmVlemVSZXF1ZXN0Gi8uY291bnRlcnNpZ24udjEuQ29zaWduZXJTZXJ2aWNlVW5mcmVlemVSZXNwb25zZUI1WjNjb3VudGVyc2lnbi5kZXYvZ2VuL2dvL2NvdW50ZXJzaWduL3YxO2NvdW50ZXJzaWdudjFiBnByb3RvMw", [file_buf_validate_validate, file_countersign_v1_admin, file_google_protobuf_timestamp]);
+  fileDesc("Ch1jb3VudGVyc2lnbi92MS9jb3NpZ25lci5wcm90bxIOY291bnRlcnNpZ24udjEitggKC09wZW5SZXF1ZXN0EhgKB2NhbGxfaWQYASABKA1CB7pIBCoCIAASGwoFZnJhbWUYAiABKAxCCrpIB3oFGICAgAFIABI2Cg9xdWVzdGlvbl9hbnN3ZXIYAyABKAsyGy5jb3VudGVyc2lnbi52MS5QYXJ0eUFuc3dlckgAEiQKBHBvbmcYBCABKAsyFC5jb3VudGVyc2lnbi52MS5Eb25lSAASJAoEb3BlbhgFIAEoCzIULmNvdW50ZXJzaWduLnYxLkRvbmVIABIrCgRwYWlyGAYgASgLMhsuY291bnRlcnNpZ24udjEuUGFpclBhcnRpZXNIABI1Cg1yZW1lbWJlcl9oZWFkGAcgASgLMhwuY291bnRlcnNpZ24udjEuUmVtZW1iZXJIZWFkSAASKgoKZ2V0X3N0YXR1cxgIIAEoCzIULmNvdW50ZXJzaWduLnYxLkRvbmVIABI+CgZmcmVlemUYCSABKAsyLC5jb3VudGVyc2lnbi52MS5Db3NpZ25lclNlcnZpY2VGcmVlemVSZXF1ZXN0SAASQgoIdW5mcmVlemUYCiABKAsyLi5jb3VudGVyc2lnbi52MS5Db3NpZ25lclNlcnZpY2VVbmZyZWV6ZVJlcXVlc3RIABIuCg5nZXRfaW1wb3J0X2tleRgLIAEoCzIULmNvdW50ZXJzaWduLnYxLkRvbmVIABIzCgxjbGFpbV93YWxsZXQYDCABKAsyGy5jb3VudGVyc2lnbi52MS5DbGFpbVdhbGxldEgAEkIKFGNoYW5nZV93YWxsZXRfc2VjcmV0GA0gASgLMiIuY291bnRlcnNpZ24udjEuQ2hhbmdlV2FsbGV0U2VjcmV0SAASHgoLc3RvcF93YWxsZXQYDiABKAxCB7pIBHoCaBBIABIaCgdkaXNjYXJkGA8gASgMQge6SAR6AmgQSAASIQoOYWJhbmRvbl93YWxsZXQYECABKAxCB7pIBHoCaBBIABIlChJkcm9wX3ByZXNpZ25hdHVyZXMYESABKAxCB7pIBHoCGBBIABIsCgRsb3NlGBIgASgLMhwuY291bnRlcnNpZ24udjEuTG9zdE1hdGVyaWFsSAASMAoQZ2V0X3NoYXJlX2Vwb2NocxgTIAEoCzIULmNvdW50ZXJzaWduLnYxLkRvbmVIABIvCgpxdWFyYW50aW5lGBQgASgLMhkuY291bnRlcnNpZ24udjEuV2FsbGV0SWRzSAASIQoOZ2V0X293bmVyX3dvcmQYFSABKAxCB7pIBHoCaBBIABI8ChFjbGFpbV9mb3JfcHJvamVjdBgWIAEoCzIfLmNvdW50ZXJzaWduLnYxLkNsYWltRm9yUHJvamVjdEgAEiUKBWxlYXZlGBcgASgLMhQuY291bnRlcnNpZ24udjEuRG9uZUgAQhAKB2NvbnRlbnQSBbpIAggBIuMFCgxPcGVuUmVzcG9uc2USGAoHY2FsbF9pZBgBIAEoDUIHukgEKgIgABIsCgVmcmFtZRgCIAEoCzIbLmNvdW50ZXJzaWduLnYxLlBhcnR5QW5zd2VySAASHgoIcXVlc3Rpb24YAyABKAxCCrpIB3oFGICAgAFIABIkCgRwaW5nGAQgASgLMhQuY291bnRlcnNpZ24udjEuRG9uZUgAEisKBWFsZXJ0GAUgASgLMhouY291bnRlcnNpZ24udjEuUGFydHlBbGVydEgAEiwKBGxvc3QYBiABKAsyHC5jb3VudGVyc2lnbi52MS5Mb3N0TWF0ZXJpYWxIABIvCgdyZWZ1c2VkGAcgASgLMhwuY291bnRlcnNpZ24udjEuUGFydHlSZWZ1c2FsSAASJAoEZG9uZRgIIAEoCzIULmNvdW50ZXJzaWduLnYxLkRvbmVIABItCgZvcGVuZWQYCSABKAsyGy5jb3VudGVyc2lnbi52MS5PcGVuZWRQYXJ0eUgAEi8KBnBhaXJlZBgKIAEoCzIdLmNvdW50ZXJzaWduLnYxLlBhaXJlZFBhcnRpZXNIABIpCgRoZWFkGAsgASgLMhkuY291bnRlcnNpZ24udjEuQ2hhaW5IZWFkSAASLQoGc3RhdHVzGAwgASgLMhsuY291bnRlcnNpZ24udjEuUGFydHlTdGF0dXNIABI0CgppbXBvcnRfa2V5GA0gASgLMh4uY291bnRlcnNpZ24udjEuUGFydHlJbXBvcnRLZXlIABIzCgxzaGFyZV9lcG9jaHMYDiABKAsyGy5jb3VudGVyc2lnbi52MS5TaGFyZUVwb2Noc0gAEjQKCm93bmVyX3dvcmQYDyABKAsyHi5jb3VudGVyc2lnbi52MS5QYXJ0eU93bmVyV29yZEgAEiYKBnJvdGF0ZRgQIAEoCzIULmNvdW50ZXJzaWduLnYxLkRvbmVIAEIQCgdjb250ZW50EgW6SAIIASIGCgREb25lIjcKC1BhcnR5QW5zd2VyEh4KBWZyYW1lGAEgASgMQgq6SAd6BRiAgIABSACIAQFCCAoGX2ZyYW1lImsKC1BhaXJQYXJ0aWVzEhkKCHBhcnR5X2lkGAEgASgMQge6SAR6AmggEiIKBnNoYXJkcxgCIAMoDUISukgPkgEMCAEQEBgBIgQqAhAQEh0KDHJlc3VtZV90b2tlbhgDIAEoDEIHukgEegIYECJ2CgtPcGVuZWRQYXJ0eRIZCghwYXJ0eV9pZBgBIAEoDEIHukgEegJoIBIbCgpwdWJsaWNfa2V5GAIgASgMQge6SAR6AmggEi8KBGhlYWQYAyABKAsyGS5jb3VudGVyc2lnbi52MS5DaGFpbkhlYWRCBrpIA8gBASJXCg1QYWlyZWRQYXJ0aWVzEicKBGhlYWQYASABKAsyGS5jb3VudGVyc2lnbi52MS5DaGFpbkhlYWQSHQoMcmVzdW1lX3Rva2VuGAIgASgMQge6SAR6AhgQIjQKCUNoYWluSGVhZBIQCghzZXF1ZW5jZRgBIAEoBBIVCgRoYXNoGAIgASgMQge6SAR6AmggIk4KDFJlbWVtYmVySGVhZBIvCgRoZWFkGAEgASgLMhkuY291bnRlcnNpZ24udjEuQ2hhaW5IZWFkQga6SAPIAQESDQoFZXhhY3QYAiABKAgicgoLUGFydHlTdGF0dXMSMgoFbGlua3MYASADKAsyGS5jb3VudGVyc2lnbi52MS5QYXJ0eUxpbmtCCLpIBZIBAhAQEi8KBGhlYWQYAiABKAsyGS5jb3VudGVyc2lnbi52MS5DaGFpbkhlYWRCBrpIA8gBASKQAQoJUGFydHlMaW5rEhYKBXNoYXJkGAEgASgNQge6SAQqAhAQEi8KBXN0YXRlGAIgASgJQiC6SB1yG1IGQUNUSVZFUglTVVNQRU5ERURSBkJVUk5FRBINCgVlcG9jaBgDIAEoDRIUCgxyZWxpbmtfZ3JhbnQYBCABKA0SFQoNcHJlc2lnbmF0dXJlcxgFIAEoDSKYAQoLQ2xhaW1XYWxsZXQSGgoJd2FsbGV0X2lkGAEgASgMQge6SAR6AmgQEh0KCnByb2plY3RfaWQYAiABKAlCCbpIBnIEEAEYQBIbCgd1c2VyX2lkGAMgASgJQgq6SAdyBRABGP8BEjEKBnNlY3JldBgEIAEoCzIhLmNvdW50ZXJzaWduLnYxLkZpcnN0V2FsbGV0U2VjcmV0IkwKD0NsYWltRm9yUHJvamVjdBIaCgl3YWxsZXRfaWQYASABKAxCB7pIBHoCaBASHQoKcHJvamVjdF9pZBgCIAEoCUIJukgGcgQQARhAIlIKEUZpcnN0V2FsbGV0U2VjcmV0Eh4KCnB1YmxpY19rZXkYASABKAxCCrpIB3oFEAEYgAISHQoJc2lnbmF0dXJlGAIgASgMQgq6SAd6BRABGIACIvYBChJDaGFuZ2VXYWxsZXRTZWNyZXQSHQoKcHJvamVjdF9pZBgBIAEoCUIJukgGcgQQARhAEhsKB3VzZXJfaWQYAiABKAlCCrpIB3IFEAEY/wESDgoGcmVtb3ZlGAMgASgIEh4KCnB1YmxpY19rZXkYBCABKAxCCrpIB3oFEAEYgAISIQoJZXhwaXJlX21zGAUgASgEQg66SAsyCRCAgICAgICAEBIWCgVub25jZRgGIAEoDEIHukgEegJoIBIaCglzaWduZWRfYnkYByABKAxCB7pIBHoCaCASHQoJc2lnbmF0dXJlGAggASgMQgq6SAd6BRABGIACIjUKDExvc3RNYXRlcmlhbBIWCgVzaGFyZBgBIAEoDUIHukgEKgIQEBINCgVlcG9jaBgCIAEoDSIxCglXYWxsZXRJZHMSJAoKd2FsbGV0X2lkcxgBIAMoDEIQukgNkgEKEKCNBiIEegJoECJ7CgtTaGFyZUVwb2NocxI5CglyZWZyZXNoZWQYASADKAsyGi5jb3VudGVyc2lnbi52MS5TaGFyZUVwb2NoQgq6SAeSAQQQoI0GEiMKCXVuZGVjaWRlZBgCIAMoDEIQukgNkgEKEKCNBiIEegJoEBIMCgRtb3JlGAMgASgIIjcKClNoYXJlRXBvY2gSGgoJd2FsbGV0X2lkGAEgASgMQge6SAR6AmgQEg0KBWVwb2NoGAIgASgNIp8BCg5QYXJ0eUltcG9ydEtleRIZCghwYXJ0eV9pZBgBIAEoDEIHukgEegJoIBIdCgxpZGVudGl0eV9rZXkYAiABKAxCB7pIBHoCaCASFAoDa2V5GAMgASgMQge6SAR6AmggEiEKCWV4cGlyZV9tcxgEIAEoBEIOukgLMgkQgICAgICAgBASGgoJc2lnbmF0dXJlGAUgASgMQge6SAR6AmhAIooBCg5QYXJ0eU93bmVyV29yZBIZCghwYXJ0eV9pZBgBIAEoDEIHukgEegIYIBIdCgxpZGVudGl0eV9rZXkYAiABKAxCB7pIBHoCGCASIgoKc2VjcmV0X2lkcxgDIAMoDEIOukgLkgEIEBAiBHoCaCASGgoJc2lnbmF0dXJlGAQgASgMQge6SAR6AhhAIj0KClBhcnR5QWxlcnQSFQoEd2hhdBgBIAEoCUIHukgEcgIYQBIYCgZkZXRhaWwYAiABKAlCCLpIBXIDGIAEIqQBCgxQYXJ0eVJlZnVzYWwSFwoGcmVhc29uGAEgASgJQge6SARyAhhAEk0KBWZhY3RzGAIgAygLMicuY291bnRlcnNpZ24udjEuUGFydHlSZWZ1c2FsLkZhY3RzRW50cnlCFbpIEpoBDxAIIgRyAhhAKgVyAxiABBosCgpGYWN0c0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiEAoOR2V0SW5mb1JlcXVlc3QisAEKD0dldEluZm9SZXNwb25zZRITCgtjb3NpZ25lcl9pZBgBIAEoCRIRCglkYWVtb25faWQYAiABKAkSEQoJY29ubmVjdGVkGAMgASgIEg8KB3ZlcnNpb24YBCABKAkSFgoOYXVkaXRfc2VxdWVuY2UYBSABKAQSOQoHZnJlZXplcxgGIAMoCzIeLmNvdW50ZXJzaWduLnYxLkNvc2lnbmVyRnJlZXplQgi6SAWSAQIQZCKcAQoOQ29zaWduZXJGcmVlemUSKgoFc2NvcGUYASABKA4yGy5jb3VudGVyc2lnbi52MS5GcmVlemVTY29wZRIKCgJpZBgCIAEoCRIMCgRub3RlGAMgASgJEhMKC2J5X29wZXJhdG9yGAQgASgIEi8KC2NyZWF0ZV90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKGAQocQ29zaWduZXJTZXJ2aWNlRnJlZXplUmVxdWVzdBI4CgVzY29wZRgBIAEoDjIbLmNvdW50ZXJzaWduLnYxLkZyZWV6ZVNjb3BlQgy6SAmCAQYYARgDGAQSFAoCaWQYAiABKAlCCLpIBXIDGIABEhYKBG5vdGUYAyABKAlCCLpIBXIDGPQDIk8KHUNvc2lnbmVyU2VydmljZUZyZWV6ZVJlc3BvbnNlEi4KBmZyZWV6ZRgBIAEoCzIeLmNvdW50ZXJzaWduLnYxLkNvc2lnbmVyRnJlZXplInAKHkNvc2lnbmVyU2VydmljZVVuZnJlZXplUmVxdWVzdBI4CgVzY29wZRgBIAEoDjIbLmNvdW50ZXJzaWduLnYxLkZyZWV6ZVNjb3BlQgy6SAmCAQYYARgDGAQSFAoCaWQYAiABKAlCCLpIBXIDGIABIiEKH0Nvc2lnbmVyU2VydmljZVVuZnJlZXplUmVzcG9uc2Uy+AIKD0Nvc2lnbmVyU2VydmljZRJFCgRPcGVuEhsuY291bnRlcnNpZ24udjEuT3BlblJlcXVlc3QaHC5jb3VudGVyc2lnbi52MS5PcGVuUmVzcG9uc2UoATABEkoKB0dldEluZm8SHi5jb3VudGVyc2lnbi52MS5HZXRJbmZvUmVxdWVzdBofLmNvdW50ZXJzaWduLnYxLkdldEluZm9SZXNwb25zZRJlCgZGcmVlemUSLC5jb3VudGVyc2lnbi52MS5Db3NpZ25lclNlcnZpY2VGcmVlemVSZXF1ZXN0Gi0uY291bnRlcnNpZ24udjEuQ29zaWduZXJTZXJ2aWNlRnJlZXplUmVzcG9uc2USawoIVW5mcmVlemUSLi5jb3VudGVyc2lnbi52MS5Db3NpZ25lclNlcnZpY2VVbmZyZWV6ZVJlcXVlc3QaLy5jb3VudGVyc2lnbi52MS5Db3NpZ25lclNlcnZpY2VVbmZyZWV6ZVJlc3BvbnNlQjVaM2NvdW50ZXJzaWduLmRldi9nZW4vZ28vY291bnRlcnNpZ24vdjE7Y291bnRlcnNpZ252MWIGcHJvdG8z", [file_buf_validate_validate, file_countersign_v1_admin, file_google_protobuf_timestamp]);
 
 /**
  * From the daemon.
@@ -195,6 +195,22 @@ export type OpenRequest = Message<"countersign.v1.OpenRequest"> & {
      */
     value: Uint8Array;
     case: "getOwnerWord";
+  } | {
+    /**
+     * Which project a wallet is of that is being made and is no end user's. Answered by `done`.
+     *
+     * @generated from field: countersign.v1.ClaimForProject claim_for_project = 22;
+     */
+    value: ClaimForProject;
+    case: "claimForProject";
+  } | {
+    /**
+     * The daemon goes and does not come back to what was made. Answered by `done`.
+     *
+     * @generated from field: countersign.v1.Done leave = 23;
+     */
+    value: Done;
+    case: "leave";
   } | { case: undefined; value?: undefined };
 };
 
@@ -335,6 +351,14 @@ export type OpenResponse = Message<"countersign.v1.OpenResponse"> & {
      */
     value: PartyOwnerWord;
     case: "ownerWord";
+  } | {
+    /**
+     * The stream is old: the daemon ends it when nothing is at work over it, and opens another. Not answered.
+     *
+     * @generated from field: countersign.v1.Done rotate = 16;
+     */
+    value: Done;
+    case: "rotate";
   } | { case: undefined; value?: undefined };
 };
 
@@ -400,6 +424,14 @@ export type PairParties = Message<"countersign.v1.PairParties"> & {
    * @generated from field: repeated uint32 shards = 2;
    */
   shards: number[];
+
+  /**
+   * The token of the stream before, 16 bytes: the daemon is the same process and has lost nothing. Refused as
+   * RESUME_UNKNOWN where the cosigner has nothing to go on with; then it is not paired yet. Empty: anew.
+   *
+   * @generated from field: bytes resume_token = 3;
+   */
+  resumeToken: Uint8Array;
 };
 
 /**
@@ -451,11 +483,18 @@ export const OpenedPartySchema: GenMessage<OpenedParty> = /*@__PURE__*/
  */
 export type PairedParties = Message<"countersign.v1.PairedParties"> & {
   /**
-   * Where the daemon's audit chain stood last.
+   * Where the daemon's audit chain stood last; absent where it was resumed.
    *
    * @generated from field: countersign.v1.ChainHead head = 1;
    */
   head?: ChainHead | undefined;
+
+  /**
+   * With this the next stream goes on where this one ends; 16 bytes.
+   *
+   * @generated from field: bytes resume_token = 2;
+   */
+  resumeToken: Uint8Array;
 };
 
 /**
@@ -641,6 +680,34 @@ export const ClaimWalletSchema: GenMessage<ClaimWallet> = /*@__PURE__*/
   messageDesc(file_countersign_v1_cosigner, 11);
 
 /**
+ * A wallet of a project's own that is being made.
+ *
+ * @generated from message countersign.v1.ClaimForProject
+ */
+export type ClaimForProject = Message<"countersign.v1.ClaimForProject"> & {
+  /**
+   * The wallet, 16 bytes.
+   *
+   * @generated from field: bytes wallet_id = 1;
+   */
+  walletId: Uint8Array;
+
+  /**
+   * The project.
+   *
+   * @generated from field: string project_id = 2;
+   */
+  projectId: string;
+};
+
+/**
+ * Describes the message countersign.v1.ClaimForProject.
+ * Use `create(ClaimForProjectSchema)` to create a new message.
+ */
+export const ClaimForProjectSchema: GenMessage<ClaimForProject> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_cosigner, 12);
+
+/**
  * A first wallet secret.
  *
  * @generated from message countersign.v1.FirstWalletSecret
@@ -666,7 +733,7 @@ export type FirstWalletSecret = Message<"countersign.v1.FirstWalletSecret"> & {
  * Use `create(FirstWalletSecretSchema)` to create a new message.
  */
 export const FirstWalletSecretSchema: GenMessage<FirstWalletSecret> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_cosigner, 12);
+  messageDesc(file_countersign_v1_cosigner, 13);
 
 /**
  * A change of the register.
@@ -736,7 +803,7 @@ export type ChangeWalletSecret = Message<"countersign.v1.ChangeWalletSecret"> & 
  * Use `create(ChangeWalletSecretSchema)` to create a new message.
  */
 export const ChangeWalletSecretSchema: GenMessage<ChangeWalletSecret> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_cosigner, 13);
+  messageDesc(file_countersign_v1_cosigner, 14);
 
 /**
  * Everything made over a link's material of this epoch and before is gone at one side.
@@ -764,7 +831,7 @@ export type LostMaterial = Message<"countersign.v1.LostMaterial"> & {
  * Use `create(LostMaterialSchema)` to create a new message.
  */
 export const LostMaterialSchema: GenMessage<LostMaterial> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_cosigner, 14);
+  messageDesc(file_countersign_v1_cosigner, 15);
 
 /**
  * Several wallets.
@@ -785,7 +852,7 @@ export type WalletIds = Message<"countersign.v1.WalletIds"> & {
  * Use `create(WalletIdsSchema)` to create a new message.
  */
 export const WalletIdsSchema: GenMessage<WalletIds> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_cosigner, 15);
+  messageDesc(file_countersign_v1_cosigner, 16);
 
 /**
  * Wallets whose shares were refreshed.
@@ -820,7 +887,7 @@ export type ShareEpochs = Message<"countersign.v1.ShareEpochs"> & {
  * Use `create(ShareEpochsSchema)` to create a new message.
  */
 export const ShareEpochsSchema: GenMessage<ShareEpochs> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_cosigner, 16);
+  messageDesc(file_countersign_v1_cosigner, 17);
 
 /**
  * A share's age.
@@ -848,7 +915,7 @@ export type ShareEpoch = Message<"countersign.v1.ShareEpoch"> & {
  * Use `create(ShareEpochSchema)` to create a new message.
  */
 export const ShareEpochSchema: GenMessage<ShareEpoch> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_cosigner, 17);
+  messageDesc(file_countersign_v1_cosigner, 18);
 
 /**
  * What a half of an imported key is sealed to.
@@ -897,7 +964,7 @@ export type PartyImportKey = Message<"countersign.v1.PartyImportKey"> & {
  * Use `create(PartyImportKeySchema)` to create a new message.
  */
 export const PartyImportKeySchema: GenMessage<PartyImportKey> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_cosigner, 18);
+  messageDesc(file_countersign_v1_cosigner, 19);
 
 /**
  * What the cosigner says of its own register; all is empty for a wallet without an owner.
@@ -939,7 +1006,7 @@ export type PartyOwnerWord = Message<"countersign.v1.PartyOwnerWord"> & {
  * Use `create(PartyOwnerWordSchema)` to create a new message.
  */
 export const PartyOwnerWordSchema: GenMessage<PartyOwnerWord> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_cosigner, 19);
+  messageDesc(file_countersign_v1_cosigner, 20);
 
 /**
  * Something an operator should know.
@@ -967,7 +1034,7 @@ export type PartyAlert = Message<"countersign.v1.PartyAlert"> & {
  * Use `create(PartyAlertSchema)` to create a new message.
  */
 export const PartyAlertSchema: GenMessage<PartyAlert> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_cosigner, 20);
+  messageDesc(file_countersign_v1_cosigner, 21);
 
 /**
  * A refusal.
@@ -995,7 +1062,7 @@ export type PartyRefusal = Message<"countersign.v1.PartyRefusal"> & {
  * Use `create(PartyRefusalSchema)` to create a new message.
  */
 export const PartyRefusalSchema: GenMessage<PartyRefusal> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_cosigner, 21);
+  messageDesc(file_countersign_v1_cosigner, 22);
 
 /**
  * Asks how the cosigner is.
@@ -1010,7 +1077,7 @@ export type GetInfoRequest = Message<"countersign.v1.GetInfoRequest"> & {
  * Use `create(GetInfoRequestSchema)` to create a new message.
  */
 export const GetInfoRequestSchema: GenMessage<GetInfoRequest> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_cosigner, 22);
+  messageDesc(file_countersign_v1_cosigner, 23);
 
 /**
  * How the cosigner is.
@@ -1066,7 +1133,7 @@ export type GetInfoResponse = Message<"countersign.v1.GetInfoResponse"> & {
  * Use `create(GetInfoResponseSchema)` to create a new message.
  */
 export const GetInfoResponseSchema: GenMessage<GetInfoResponse> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_cosigner, 23);
+  messageDesc(file_countersign_v1_cosigner, 24);
 
 /**
  * A freeze at the cosigner.
@@ -1115,7 +1182,7 @@ export type CosignerFreeze = Message<"countersign.v1.CosignerFreeze"> & {
  * Use `create(CosignerFreezeSchema)` to create a new message.
  */
 export const CosignerFreezeSchema: GenMessage<CosignerFreeze> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_cosigner, 24);
+  messageDesc(file_countersign_v1_cosigner, 25);
 
 /**
  * Asks for a stop at the cosigner.
@@ -1150,7 +1217,7 @@ export type CosignerServiceFreezeRequest = Message<"countersign.v1.CosignerServi
  * Use `create(CosignerServiceFreezeRequestSchema)` to create a new message.
  */
 export const CosignerServiceFreezeRequestSchema: GenMessage<CosignerServiceFreezeRequest> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_cosigner, 25);
+  messageDesc(file_countersign_v1_cosigner, 26);
 
 /**
  * The stop holds.
@@ -1171,7 +1238,7 @@ export type CosignerServiceFreezeResponse = Message<"countersign.v1.CosignerServ
  * Use `create(CosignerServiceFreezeResponseSchema)` to create a new message.
  */
 export const CosignerServiceFreezeResponseSchema: GenMessage<CosignerServiceFreezeResponse> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_cosigner, 26);
+  messageDesc(file_countersign_v1_cosigner, 27);
 
 /**
  * Asks for a stop at the cosigner to be taken back.
@@ -1199,7 +1266,7 @@ export type CosignerServiceUnfreezeRequest = Message<"countersign.v1.CosignerSer
  * Use `create(CosignerServiceUnfreezeRequestSchema)` to create a new message.
  */
 export const CosignerServiceUnfreezeRequestSchema: GenMessage<CosignerServiceUnfreezeRequest> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_cosigner, 27);
+  messageDesc(file_countersign_v1_cosigner, 28);
 
 /**
  * The stop is taken back.
@@ -1214,7 +1281,7 @@ export type CosignerServiceUnfreezeResponse = Message<"countersign.v1.CosignerSe
  * Use `create(CosignerServiceUnfreezeResponseSchema)` to create a new message.
  */
 export const CosignerServiceUnfreezeResponseSchema: GenMessage<CosignerServiceUnfreezeResponse> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_cosigner, 28);
+  messageDesc(file_countersign_v1_cosigner, 29);
 
 /**
  * The second party of a daemon's wallets, on a host of its own. Served by `countersign cosigner serve`, over mutual TLS
@@ -1236,6 +1303,10 @@ export const CosignerService: GenService<{
    * Each request of the daemon has a `call_id` of its own and is answered by one response of that id, in any order;
    * what the cosigner asks has ids of its own and is answered in the same way. The first request is `open`, the
    * second `pair`; nothing else is answered before.
+   *
+   * What both made together in memory outlives a stream that breaks: for five minutes the daemon takes it up again on
+   * another one, with the token of the last `paired`, unless it said `leave`. A stream that is 12 hours old is asked to
+   * make way for another (`rotate`), and ends with STREAM_ROTATE where it does not.
    *
    * @generated from rpc countersign.v1.CosignerService.Open
    */

@@ -336,7 +336,7 @@ export type GetChainConfigRequest = Message<"countersign.v1.GetChainConfigReques
   network: string;
 
   /**
-   * `us` leads from `linea` to `linea-us`; empty otherwise.
+   * `us` leads from `linea` to `linea-us`; empty otherwise. The metadata `x-us-env: true` says the same.
    *
    * @generated from field: string region = 2;
    */
@@ -476,7 +476,7 @@ export type IssueDelegationTokenRequest = Message<"countersign.v1.IssueDelegatio
   address: string;
 
   /**
-   * `us` leads from `linea` to `linea-us`; empty otherwise.
+   * `us` leads from `linea` to `linea-us`; empty otherwise. The metadata `x-us-env: true` says the same.
    *
    * @generated from field: string region = 4;
    */
@@ -553,7 +553,7 @@ export type CompleteEvmDelegationRequest = Message<"countersign.v1.CompleteEvmDe
   network: string;
 
   /**
-   * `us` leads from `linea` to `linea-us`; empty otherwise.
+   * `us` leads from `linea` to `linea-us`; empty otherwise. The metadata `x-us-env: true` says the same.
    *
    * @generated from field: string region = 3;
    */

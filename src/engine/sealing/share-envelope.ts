@@ -25,7 +25,8 @@ const RSA_SPKI_MAX_BYTES = 640
 
 const infoOf = (purpose: SealPurpose): Uint8Array => ascii(`${TAG_PREFIX}hpke/${purpose}`)
 
-const rsaKeyOf = (der: Uint8Array): KeyObject | undefined => {
+/** Undefined for anything but the one DER of an RSA key of 3072 to 4096 bits with exponent 65537. */
+export const rsaKeyOf = (der: Uint8Array): KeyObject | undefined => {
   if (der.length > RSA_SPKI_MAX_BYTES) return undefined
   try {
     const key = createPublicKey({ key: Buffer.from(der), format: 'der', type: 'spki' })

@@ -124,6 +124,11 @@ export const answerCall = async (
     }
     case 'claimWallet':
       return done(cosigner.call('claimWallet', readClaim(request.value), CALL))
+    case 'claimForProject': {
+      const project = parseProjectId(request.value.projectId)
+      if (project === undefined) throw new DaemonMisspoke('an owner')
+      return done(cosigner.call('claimForProject', { walletId: bytes(request.value.walletId, 16), project }, CALL))
+    }
     case 'getOwnerWord': {
       const word = await cosigner.call('ownerWord', { walletId: bytes(request.value, 16) }, CALL)
       return answer({ case: 'ownerWord', value: word === undefined ? {} : { ...word, secretIds: [...word.secretIds] } })

@@ -32,9 +32,9 @@ export type OperatorCall =
   | 'unfreezeAsOperator'
   | 'standing'
   | 'stop'
-/** Answered over several messages. */
-type PagedCall = 'shareEpochs'
-export type WireCall = Exclude<keyof CosignerCalls, OperatorCall | PagedCall>
+/** Answered over several messages, or with more than the call knows of. */
+type OwnWay = 'shareEpochs' | 'pair'
+export type WireCall = Exclude<keyof CosignerCalls, OperatorCall | OwnWay>
 
 /** The cosigner said what it may not say. */
 export class CosignerMisspoke extends Error {
@@ -91,14 +91,6 @@ export const WIRE_CALLS: { readonly [M in WireCall]: Row<M> } = {
       return { ownId: own(partyId, 32), publicKey: own(publicKey, 32), head: readHead(head) }
     },
   },
-  pair: {
-    ask: ({ idC, shards }) => asked({ case: 'pair', value: { partyId: idC, shards: [...shards] } }),
-    read: (answer) => {
-      const { head } = expected(answer, 'paired').value
-      // Its time is for the cosigner alone.
-      return { head: head === undefined ? undefined : { ...readHead(head), timeMs: 0 } }
-    },
-  },
   rememberHead: {
     ask: ({ head, exact }) => asked({ case: 'rememberHead', value: { head, exact } }),
     read: (answer) => readHead(expected(answer, 'head').value),
@@ -132,6 +124,10 @@ export const WIRE_CALLS: { readonly [M in WireCall]: Row<M> } = {
         case: 'claimWallet',
         value: { walletId, projectId: project, userId, ...(secret === undefined ? {} : { secret: { ...secret } }) },
       }),
+    read: done,
+  },
+  claimForProject: {
+    ask: ({ walletId, project }) => asked({ case: 'claimForProject', value: { walletId, projectId: project } }),
     read: done,
   },
   changeSecret: {
@@ -207,6 +203,25 @@ export class EpochPages {
   }
 }
 
+/** Why a cosigner does not go on where the stream before ended. */
+export const RESUME_UNKNOWN = 'RESUME_UNKNOWN'
+
+export type Paired = Result<'pair'> & {
+  /** With it the next stream goes on where this one ends; empty where the cosigner keeps nothing. */
+  readonly resumeToken: Uint8Array
+}
+
+export const pairCall = ({ idC, shards }: Args<'pair'>, resumeToken: Uint8Array): Asked =>
+  asked({ case: 'pair', value: { partyId: idC, shards: [...shards], resumeToken } })
+
+export const readPaired = (answer: Answered): Paired => {
+  const { head, resumeToken } = expected(answer, 'paired').value
+  // Its time is for the cosigner alone.
+  const known = head === undefined ? undefined : { ...readHead(head), timeMs: 0 }
+  return { head: known, resumeToken: resumeToken.length === 0 ? new Uint8Array() : own(resumeToken, 16) }
+}
+
+export const LEAVE_CALL: Asked = asked({ case: 'leave', value: DONE })
 export const EPOCHS_CALL: Asked = asked({ case: 'getShareEpochs', value: DONE })
 
 const MAX_WHY = 512

@@ -12,6 +12,7 @@ import type { AuditHead } from '../../vault/audit-chain.ts'
 import type { CosignerCalls, CosignerEvents, CosignerWorkerData, FrameCalls } from '../cosigner.ts'
 import type { LostMaterial } from '../cosigner-links.ts'
 import { openPortEnd, type PortEnd } from '../port-calls.ts'
+import { threadEnvironment } from '../thread-environment.ts'
 
 export type HostedCosigner = {
   readonly calls: PortEnd<CosignerCalls>
@@ -101,10 +102,10 @@ export class CosignerHost {
   async #open(): Promise<Running> {
     const channel = new MessageChannel()
     const workerData = { ...this.#data, create: false, frames: channel.port2 } satisfies CosignerWorkerData
-    const options = { name: 'cosigner', workerData, transferList: [channel.port2], env: {} }
+    const options = { name: 'cosigner', workerData, transferList: [channel.port2], env: threadEnvironment() }
     const thread = new Worker(new URL('../cosigner-worker.ts', import.meta.url), options)
     const onBug = (error: unknown): void => this.#events.alert('internal', String(error))
-    const served: CosignerEvents = {
+    const served: Pick<CosignerEvents, 'alert' | 'lost'> = {
       alert: ({ what, detail }) => this.#events.alert(what, detail),
       lost: (lost) => this.#events.lost(lost),
     }

@@ -27,8 +27,10 @@ import { partyOf, pinnedServer } from './channel-credentials.ts'
 import type { CosignerHost } from './cosigner-host.ts'
 import { COSIGNER_RPCS, HEALTH_RPCS, KEEP_ALIVE } from './cosigner-service.ts'
 import { DaemonSession, type DaemonStream } from './daemon-session.ts'
+import type { LostMaterial } from '../cosigner-links.ts'
 import { readNote, readSubject, scopeToWire } from './freeze-words.ts'
 import type { ChannelIdentity } from './identity-files.ts'
+import { ParkedDaemon } from './parked-daemon.ts'
 import type { PairedParty } from './pairing.ts'
 
 export type CosignerListenerOptions = {
@@ -39,11 +41,16 @@ export type CosignerListenerOptions = {
   readonly host: CosignerHost
   readonly version: string
   readonly log: (what: 'joined' | 'left' | 'misspoke', detail: string) => void
+  /** How old a stream gets; unless given, as old as every other. */
+  readonly maxStreamMs?: number
+  /** How long what was made with a daemon outlives its stream. */
+  readonly keepMs?: number
 }
 
 /** How long an earlier stream has to show that it is there. */
 const PROOF_MS = 2_000
 const FREEZES_SHOWN = 100
+const MAX_STREAM_MS = 12 * 3_600_000
 
 type Unary = handleUnaryCall<unknown, unknown>
 type Caller = 'daemon' | 'operator'
@@ -53,6 +60,7 @@ export class CosignerListener {
   readonly #options: CosignerListenerOptions
   readonly #server: Server
   readonly #turns = new Lock()
+  readonly #parked: ParkedDaemon
   #session: DaemonSession | undefined
   #isAvailable = true
 
@@ -60,6 +68,7 @@ export class CosignerListener {
     // It writes to stderr by itself; what it has to say arrives here as errors.
     setLogVerbosity(logVerbosity.NONE)
     this.#options = options
+    this.#parked = new ParkedDaemon(options.host, options.keepMs)
     this.#server = new Server({ ...KEEP_ALIVE, 'grpc.max_concurrent_streams': 64, 'grpc-node.max_session_memory': 32 })
     this.#server.addService(COSIGNER_RPCS, {
       open: (stream: DaemonStream) => void this.#open(stream),
@@ -85,6 +94,12 @@ export class CosignerListener {
   /** What the cosigner's thread says to its daemon. */
   get session(): DaemonSession | undefined {
     return this.#session
+  }
+
+  /** The cosigner's thread has lost something. A daemon that is not there to hear of it does not go on with the rest. */
+  lost(lost: LostMaterial): void {
+    if (this.#session?.isJoined === true) this.#session.lost(lost)
+    else void this.#parked.clear()
   }
 
   setAvailable(isAvailable: boolean): void {
@@ -125,7 +140,7 @@ export class CosignerListener {
   #open(stream: DaemonStream): Promise<void> {
     stream.on('error', () => undefined)
     const refuse = (code: status, details: string): void => void stream.emit('error', { code, details })
-    const { daemon, host, log } = this.#options
+    const { daemon, host, log, maxStreamMs = MAX_STREAM_MS } = this.#options
     if (daemon === undefined || this.#callerOf(stream) !== 'daemon') {
       refuse(status.PERMISSION_DENIED, 'for the daemon that it is paired with')
       return Promise.resolve()
@@ -139,19 +154,23 @@ export class CosignerListener {
         await this.#leave(former)
       }
       if (stream.cancelled) return
-      const session = new DaemonSession(stream, host, daemon.partyId, (what) => log('misspoke', what))
+      const onMisspoke = (what: string): void => log('misspoke', what)
+      const { partyId: daemonId } = daemon
+      const session = new DaemonSession(stream, { host, parked: this.#parked, daemonId, maxAgeMs: maxStreamMs, onMisspoke })
       this.#session = session
       log('joined', stream.getPeer())
       void session.ended.then(() => this.#leave(session))
     })
   }
 
-  /** What was made with a daemon that left goes from memory. */
+  /** What was made with a daemon that left for good goes from memory; else it waits for that daemon for a while. */
   async #leave(session: DaemonSession): Promise<void> {
     if (this.#session !== session) return
     this.#session = undefined
     this.#options.log('left', '')
-    if (session.wasPaired) await this.#options.host.renew()
+    const { resumable } = session
+    if (resumable !== undefined) this.#parked.keep(resumable.cosigner, resumable.token)
+    else if (session.wasPaired) await this.#options.host.renew()
   }
 
   async #info() {

@@ -17,6 +17,10 @@ import {
   CosignerMisspoke,
   EpochPages,
   EPOCHS_CALL,
+  LEAVE_CALL,
+  type Paired,
+  pairCall,
+  readPaired,
   readRefusal,
   WIRE_CALLS,
   type WireCall,
@@ -31,6 +35,8 @@ export type StreamEvents = {
   readonly question: (frame: Uint8Array) => Promise<Uint8Array | undefined>
   readonly alert: (what: string, detail: string) => void
   readonly lost: (lost: LostMaterial) => void
+  /** It is old: another one is to take its place. */
+  readonly rotate: () => void
   readonly ended: (why: Failure) => void
 }
 
@@ -62,6 +68,7 @@ export class CosignerStream {
   #questions = 0
   #notices = { sinceMs: performance.now(), alert: 0, lost: 0 }
   #end: Failure | undefined
+  #onSettled: () => void = () => undefined
 
   constructor(address: string, identity: ClientIdentity, events: StreamEvents) {
     this.#events = events
@@ -78,12 +85,31 @@ export class CosignerStream {
     return this.#ask(row.ask(args), (answer) => ({ value: row.read(answer) }))
   }
 
+  /** `resumeToken`: of the stream before, or empty. Refuses with COSIGNER_REFUSED, RESUME_UNKNOWN, what is not there any more. */
+  pair(args: Parameters<CosignerCalls['pair']>[0], resumeToken: Uint8Array): Promise<Paired> {
+    return this.#ask(pairCall(args, resumeToken), (answer) => ({ value: readPaired(answer) }))
+  }
+
+  /** Does not come back to what was made over this stream. */
+  async leave(): Promise<void> {
+    await this.#ask(LEAVE_CALL, () => ({ value: undefined }))
+  }
+
+  /** Resolves when every call was answered, or the stream has ended. */
+  async drained(): Promise<void> {
+    while (this.#waiting.size > 0) await new Promise<void>((wake) => (this.#onSettled = wake))
+  }
+
   shareEpochs(): Promise<PeerEpochs> {
     const pages = new EpochPages()
     return this.#ask(EPOCHS_CALL, (answer) => {
       const value = pages.add(answer)
       return value && { value }
     })
+  }
+
+  get isEnded(): boolean {
+    return this.#end !== undefined
   }
 
   /** A frame of party C, and the answer of party S. */
@@ -144,6 +170,8 @@ export class CosignerStream {
           if (shard >= MAX_SHARDS) throw new CosignerMisspoke('a link')
           return this.#events.lost({ shard, lEpoch: epoch })
         }
+        case 'rotate':
+          return this.#events.rotate()
         default:
           return this.#settle(callId, content)
       }
@@ -165,7 +193,9 @@ export class CosignerStream {
   #settle(callId: number, content: Answered): void {
     const waiting = this.#waiting.get(callId)
     if (waiting === undefined) throw new CosignerMisspoke('an answer that nobody waits for')
-    if (waiting.take(content)) this.#waiting.delete(callId)
+    if (!waiting.take(content)) return
+    this.#waiting.delete(callId)
+    this.#onSettled()
   }
 
   #answer(callId: number, frame: Uint8Array): void {
@@ -189,6 +219,7 @@ export class CosignerStream {
     const waiting = [...this.#waiting.values()]
     this.#waiting.clear()
     for (const { fail } of waiting) fail(end)
+    this.#onSettled()
     this.#stream.cancel()
     this.#client.close()
     this.#events.ended(end)

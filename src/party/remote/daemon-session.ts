@@ -2,6 +2,7 @@
  * One stream of the paired daemon, at the cosigner. It reads no more while too much is at work or too much waits to be
  * sent, and ends at the first thing that does not belong there.
  */
+import { randomBytes } from 'node:crypto'
 import { create } from '@bufbuild/protobuf'
 import { type ServerDuplexStream, status } from '@grpc/grpc-js'
 import { type OpenRequest, type OpenResponse, OpenResponseSchema } from '../../../gen/countersign/v1/cosigner_pb.ts'
@@ -10,7 +11,9 @@ import type { LostMaterial } from '../cosigner-links.ts'
 import { hexOf } from '../presignature-map.ts'
 import { MAX_SHARDS } from '../shards.ts'
 import { type Answer, answer, answerCall, DaemonMisspoke, epochPages, refusalOf, type Request } from './answered-calls.ts'
+import { RESUME_UNKNOWN } from './asked-calls.ts'
 import type { CosignerHost, HostedCosigner } from './cosigner-host.ts'
+import type { ParkedDaemon } from './parked-daemon.ts'
 
 export type DaemonStream = ServerDuplexStream<OpenRequest, OpenResponse>
 
@@ -23,26 +26,37 @@ const MAX_ASKED = 64
 const ASK_TIMEOUT_MS = 10_000
 const EPOCHS_TIMEOUT_MS = 30_000
 const FIRST_CALL_MS = 10_000
+/** What an old stream has to make way in. */
+const ROTATE_MS = 30_000
+const TOKEN_BYTES = 16
+
+export type SessionNeeds = {
+  readonly host: CosignerHost
+  /** What it made with this daemon over the stream before. */
+  readonly parked: ParkedDaemon
+  readonly daemonId: Uint8Array
+  /** How old the stream gets. */
+  readonly maxAgeMs: number
+  readonly onMisspoke: (what: string) => void
+}
 
 export class DaemonSession {
   readonly #stream: DaemonStream
-  readonly #host: CosignerHost
-  readonly #daemonId: Uint8Array
+  readonly #needs: SessionNeeds
   readonly #asked = new Map<number, Asked>()
-  readonly #onMisspoke: (what: string) => void
   readonly ended: Promise<void>
   #end: () => void
   #state: 'new' | 'open' | 'pairing' | 'joined' | 'ended' = 'new'
   #cosigner: HostedCosigner | undefined
+  #token: Uint8Array | undefined
+  #rotation: NodeJS.Timeout | undefined
   #nextId = 1
   #atWork = 0
   #isFull = false
 
-  constructor(stream: DaemonStream, host: CosignerHost, daemonId: Uint8Array, onMisspoke: (what: string) => void) {
+  constructor(stream: DaemonStream, needs: SessionNeeds) {
     this.#stream = stream
-    this.#host = host
-    this.#daemonId = daemonId
-    this.#onMisspoke = onMisspoke
+    this.#needs = needs
     const { promise, resolve } = Promise.withResolvers<void>()
     this.ended = promise
     const late = setTimeout(() => this.close(status.DEADLINE_EXCEEDED, 'nothing was opened'), FIRST_CALL_MS)
@@ -62,6 +76,12 @@ export class DaemonSession {
   /** It was paired: the cosigner's thread knows this daemon. */
   get wasPaired(): boolean {
     return this.#cosigner !== undefined
+  }
+
+  /** What a further stream may go on with; undefined where nothing was agreed, or the daemon goes for good. */
+  get resumable(): { readonly cosigner: HostedCosigner; readonly token: Uint8Array } | undefined {
+    const [cosigner, token] = [this.#cosigner, this.#token]
+    return cosigner === undefined || token === undefined ? undefined : { cosigner, token }
   }
 
   get isEnded(): boolean {
@@ -95,6 +115,7 @@ export class DaemonSession {
   close(code: status, details: string): void {
     if (this.#state === 'ended') return
     this.#state = 'ended'
+    clearTimeout(this.#rotation)
     for (const { settle, timer } of this.#asked.values()) {
       clearTimeout(timer)
       settle(undefined)
@@ -144,7 +165,8 @@ export class DaemonSession {
       for (const reply of await this.#answer(content, late)) this.#send(callId, reply)
     } catch (error) {
       if (error instanceof DaemonMisspoke) {
-        this.#onMisspoke(error.message)
+        this.#token = undefined
+        this.#needs.onMisspoke(error.message)
         this.close(status.INVALID_ARGUMENT, error.message)
       } else {
         this.#send(callId, refusalOf(error))
@@ -169,6 +191,10 @@ export class DaemonSession {
     const cosigner = this.#cosigner
     if (request.case === 'pair') return [await this.#pair(request.value)]
     if (this.#state !== 'joined' || cosigner === undefined) throw new DaemonMisspoke('a call before it is paired')
+    if (request.case === 'leave') {
+      this.#token = undefined
+      return [answer({ case: 'done', value: {} })]
+    }
     if (request.case === 'frame') {
       const frame = await cosigner.frames.call('frame', new Uint8Array(request.value), { gather: true })
       return [answer({ case: 'frame', value: frame === undefined ? {} : { frame } })]
@@ -176,30 +202,64 @@ export class DaemonSession {
     if (request.case === 'getShareEpochs') {
       return epochPages(await cosigner.calls.call('shareEpochs', undefined, { timeoutMs: EPOCHS_TIMEOUT_MS }))
     }
-    return [await answerCall(request, cosigner.calls, () => this.#host.nowMs)]
+    return [await answerCall(request, cosigner.calls, () => this.#needs.host.nowMs)]
   }
 
   async #open(late: NodeJS.Timeout): Promise<Answer> {
     if (this.#state !== 'new') throw new DaemonMisspoke('a second opening')
     this.#state = 'open'
     clearTimeout(late)
-    const { calls } = await this.#host.ready()
+    const { calls } = await this.#needs.host.ready()
     const { ownId, publicKey, head } = await calls.call('open', undefined, { timeoutMs: ASK_TIMEOUT_MS })
     return answer({ case: 'opened', value: { partyId: ownId, publicKey, head } })
   }
 
-  async #pair({ partyId, shards }: { readonly partyId: Uint8Array; readonly shards: readonly number[] }): Promise<Answer> {
+  async #pair({ partyId, shards, resumeToken }: Pairing): Promise<Answer> {
+    const { host, parked, daemonId } = this.#needs
     if (this.#state !== 'open') throw new DaemonMisspoke('a pairing out of its turn')
     this.#state = 'pairing'
-    if (hexOf(partyId) !== hexOf(this.#daemonId)) throw new DaemonMisspoke('an id that is not of its certificate')
+    if (hexOf(partyId) !== hexOf(daemonId)) throw new DaemonMisspoke('an id that is not of its certificate')
     const isSet = new Set(shards).size === shards.length && shards.length > 0 && shards.length <= MAX_SHARDS
     if (!isSet || shards.some((shard) => shard >= MAX_SHARDS)) throw new DaemonMisspoke('links that there are not')
-    const cosigner = await this.#host.ready()
+    if (resumeToken.length > 0) return this.#resume(resumeToken)
+    await parked.clear()
+    const cosigner = await host.ready()
     // What nobody takes back is not done for one that is gone: the thread pairs once.
     if (this.isEnded) throw new PeerUnavailable('the daemon left')
     this.#cosigner = cosigner
-    const { head } = await cosigner.calls.call('pair', { idC: this.#daemonId, shards }, { timeoutMs: ASK_TIMEOUT_MS })
-    if (!this.isEnded) this.#state = 'joined'
-    return answer({ case: 'paired', value: head === undefined ? {} : { head: { sequence: head.sequence, hash: head.hash } } })
+    const { head } = await cosigner.calls.call('pair', { idC: daemonId, shards }, { timeoutMs: ASK_TIMEOUT_MS })
+    const next = { resumeToken: this.#join(new Uint8Array(randomBytes(TOKEN_BYTES))) }
+    const known = head && { head: { sequence: head.sequence, hash: head.hash } }
+    return answer({ case: 'paired', value: { ...next, ...known } })
+  }
+
+  /** Goes on with what the stream before left. */
+  async #resume(token: Uint8Array): Promise<Answer> {
+    const cosigner = await this.#needs.parked.take(token)
+    if (cosigner === undefined) {
+      this.#state = 'open'
+      return answer({ case: 'refused', value: { reason: RESUME_UNKNOWN, facts: {} } })
+    }
+    // It is not there any more, and comes again.
+    if (this.isEnded) {
+      this.#needs.parked.keep(cosigner, token)
+      throw new PeerUnavailable('the daemon left')
+    }
+    this.#cosigner = cosigner
+    return answer({ case: 'paired', value: { resumeToken: this.#join(token) } })
+  }
+
+  /** `token`: of the stream that may follow. It stays the same: the daemon may not have heard of another. */
+  #join(token: Uint8Array): Uint8Array {
+    this.#token = token.slice()
+    if (this.isEnded) return token
+    this.#state = 'joined'
+    this.#rotation = setTimeout(() => {
+      this.#tell({ case: 'rotate', value: {} })
+      this.#rotation = setTimeout(() => this.close(status.ABORTED, 'STREAM_ROTATE'), ROTATE_MS).unref()
+    }, this.#needs.maxAgeMs).unref()
+    return token
   }
 }
+
+type Pairing = { readonly partyId: Uint8Array; readonly shards: readonly number[]; readonly resumeToken: Uint8Array }

@@ -23,6 +23,7 @@ import type { Edge, EdgeListen } from '../../../src/rpc/edge.ts'
 import { openEdge } from '../../../src/rpc/edge.ts'
 import type { IdempotencyStore, RequestKey } from '../../../src/rpc/idempotency.ts'
 import type { CallEvent, Denial } from '../../../src/rpc/pipeline.ts'
+import type { OwnKeyView } from '../../../src/rpc/delegate-side-use-cases.ts'
 import type { DeliveryView, WebhookView } from '../../../src/rpc/webhook-use-cases.ts'
 import type {
   AdminUseCases,
@@ -394,9 +395,15 @@ const defaultUseCases = (): UseCases => ({
       backups: [],
       restore: undefined,
       webhooks: { pending: 2, oldestMs: 5, delivered: 3, failedAttempts: 4 },
+      chains: [{ network: 'linea', state: 'usable', chainId: 59_144n, block: 9n, detail: '' }],
     }),
     createBackup: async () => [],
     rotateVaultKey: async () => ({ vault: 'daemon', provider: 'file:x', shareCount: 0 }),
+  },
+  delegate: {
+    createDelegateKey: async () => DELEGATE_KEY,
+    listDelegateKeys: async () => ({ keys: [DELEGATE_KEY], identityPublicKey: bytes(32, 1) }),
+    deleteDelegateKey: async () => undefined,
   },
   webhooks: {
     createWebhook: async () => ({ webhook: WEBHOOK_VIEW, secret: 'whsec_test' }),
@@ -407,6 +414,15 @@ const defaultUseCases = (): UseCases => ({
     redeliverWebhook: async () => DELIVERY_VIEW,
   },
 })
+
+const DELEGATE_KEY: OwnKeyView = {
+  kid: 'k',
+  publicKey: bytes(64, 3),
+  bits: 3072,
+  state: 'ACTIVE',
+  createMs: 1,
+  retireMs: undefined,
+}
 
 const WEBHOOK_VIEW: WebhookView = {
   webhookId: `whk_${'ab'.repeat(16)}` as WebhookId,
@@ -529,6 +545,7 @@ export const openTestEdge = async (options: TestEdgeOptions): Promise<TestEdge> 
       audit: recording({ ...base.audit, ...options.audit }, reached),
       admin: recording({ ...base.admin, ...options.admin }, reached),
       webhooks: recording(base.webhooks, reached),
+      delegate: recording(base.delegate, reached),
     },
     directory: directoryOf(options.keys),
     keyProofs: options.keyProofs,
