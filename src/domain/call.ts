@@ -1,5 +1,5 @@
 import type { StageTimes } from './stages.ts'
-import type { ApiKeyId, ProjectId, RequestId, UserId } from './ids.ts'
+import type { AccessId, ApiKeyId, ProjectId, RequestId, UserId } from './ids.ts'
 
 /**
  * What kind of holder an API key has. `operator`: a key that holds `admin`, on any listener. `sidecar`: a unix socket
@@ -47,8 +47,7 @@ export type DelegateCaller = {
   /** `delegate:<access id>`. See `Caller`. */
   readonly principal: string
   readonly projectId: ProjectId
-  /** A UUID. */
-  readonly accessId: string
+  readonly accessId: AccessId
 }
 
 /**
@@ -57,7 +56,7 @@ export type DelegateCaller = {
  */
 export type Caller = ApiKeyCaller | EndUserCaller | DelegateCaller
 
-export const delegatePrincipal = (accessId: string): string => `delegate:${accessId}`
+export const delegatePrincipal = (accessId: AccessId): string => `delegate:${accessId}`
 
 export const endUserPrincipal = (projectId: ProjectId, userId: UserId): string => `user:${projectId}/${userId}`
 

@@ -56,8 +56,7 @@ class CosignRelay {
 
   constructor(stream: StreamCall, open: CosignUseCases['openCosign']) {
     this.#stream = stream
-    const end = (why: Failure): void => this.#fail(why)
-    this.#session = open(delegateOf(stream.caller), { question: (frame) => this.#ask(frame), end })
+    this.#session = open(delegateOf(stream.caller), { question: (frame) => this.#ask(frame) })
     stream.onEnd(this.#notify)
   }
 

@@ -9,7 +9,7 @@ import { createClient } from '@connectrpc/connect'
 import { createConnectTransport, createGrpcTransport, createGrpcWebTransport } from '@connectrpc/connect-node'
 import { type Call, delegatePrincipal } from '../../../src/domain/call.ts'
 import { failure } from '../../../src/domain/failure.ts'
-import type { ApiKeyId, GrantId, ProjectId, UserId, WalletId, WebhookId } from '../../../src/domain/ids.ts'
+import type { AccessId, ApiKeyId, GrantId, ProjectId, UserId, WalletId, WebhookId } from '../../../src/domain/ids.ts'
 import { readSettings } from '../../../src/domain/project-settings.ts'
 import { Secret } from '../../../src/domain/secret.ts'
 import type { ApiKeyDirectory, ApiKeyProofs, ApiKeyRecord } from '../../../src/rpc/authenticate.ts'
@@ -458,7 +458,7 @@ export const WALLET_KEY = `cdk_${'A'.repeat(43)}`
 const DELEGATES: DelegateDirectory = {
   findByKey: (presented) => {
     if (presented !== WALLET_KEY) throw failure('WALLET_API_KEY_INVALID', {})
-    const accessId = '00000000-0000-4000-8000-000000000001'
+    const accessId = '00000000-0000-4000-8000-000000000001' as AccessId
     return { kind: 'delegate', principal: delegatePrincipal(accessId), projectId: PROJECT, accessId }
   },
   assertStands: () => {},
