@@ -110,7 +110,7 @@ export class CryptoThread {
     this.#renewing = worker
     this.#settled = Promise.withResolvers<void>()
     const ended = new Promise<void>((resolve) => worker.once('exit', () => resolve()))
-    worker.postMessage({ note: { op: 'end' } })
+    this.note({ op: 'end' })
     const timer = setTimeout(() => void worker.terminate(), END_WAIT_MS)
     await ended
     clearTimeout(timer)

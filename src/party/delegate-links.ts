@@ -97,7 +97,7 @@ export class DelegateLinks {
   async closeAll(): Promise<void> {
     const all = await Promise.allSettled(this.#opened.values())
     this.#opened.clear()
-    await Promise.all(all.map((one) => (one.status === 'fulfilled' ? closeOpened(one.value) : undefined)))
+    await Promise.all(all.flatMap((one) => (one.status === 'fulfilled' ? [closeOpened(one.value)] : [])))
   }
 
   async status(): Promise<DelegateLinkStatus[]> {

@@ -193,7 +193,7 @@ class CosignRelay {
 
   close(): void {
     this.#isDone = true
-    for (const { fail } of [...this.#asked.values()]) fail()
+    for (const { fail } of this.#asked.values()) fail()
     this.#session.close()
     this.#notify()
   }
