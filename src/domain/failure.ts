@@ -167,6 +167,7 @@ export type FailureFacts = DelegationFacts & DelegateSideFacts & {
   PRIORITIES_INVALID: { why: string }
   SPENDER_NOT_CONFIGURED: { network: string }
   CURRENCY_NOT_CONFIGURED: { network: string; currency: string }
+  TOKEN_UNSUPPORTED: { network: string; currency: string; why: string }
   // Exchange profiles
   PROFILE_NOT_FOUND: { profile: string }
   PROFILE_NETWORK_UNKNOWN: { profile: string; network: string }
@@ -348,6 +349,7 @@ const SENTENCES: { [R in FailureReason]: (facts: FailureFacts[R]) => string } = 
   PRIORITIES_INVALID: ({ why }) => `the priorities are not an order: ${why}`,
   SPENDER_NOT_CONFIGURED: ({ network }) => `the project has no spender on ${network}`,
   CURRENCY_NOT_CONFIGURED: ({ network, currency }) => `${currency} is not known on ${network}`,
+  TOKEN_UNSUPPORTED: ({ network, currency, why }) => `${currency} on ${network} cannot be spent: ${why}`,
   PROFILE_NOT_FOUND: ({ profile }) => `there is no profile ${profile}`,
   PROFILE_NETWORK_UNKNOWN: ({ profile, network }) => `profile ${profile} has no network ${network}`,
   PROFILE_FAMILY_UNKNOWN: ({ profile, family }) => `profile ${profile} has no actions of the family ${family}`,

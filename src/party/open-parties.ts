@@ -166,10 +166,9 @@ export const openParties = async (options: PartiesOptions, lost: (why: string) =
       if (stopping) return
       stopping = true
       pools.shut(why === undefined ? undefined : failure('COSIGNER_UNAVAILABLE', { why }))
-      await Promise.allSettled([
-        signer.call('stop', undefined, { timeoutMs: CALL_TIMEOUT_MS }),
-        cosigner.call('stop', undefined, { timeoutMs: CALL_TIMEOUT_MS }),
-      ])
+      // One after the other: a session that is under way ends, where a cosigner that is gone would let it wait.
+      await signer.call('stop', undefined, { timeoutMs: CALL_TIMEOUT_MS }).catch(() => undefined)
+      await cosigner.call('stop', undefined, { timeoutMs: CALL_TIMEOUT_MS }).catch(() => undefined)
       await close(END_WAIT_MS)
     }
     return { cosigner, signer, pools, cosignerId: ownId, shardOf: (walletId) => shards.of(walletId), close: stop }
@@ -185,7 +184,9 @@ type Parties = Pick<JoinedParties, 'cosigner' | 'signer'>
 const alignParties = async ({ vault, clock, onAlert }: PartiesOptions, { cosigner, signer }: Parties): Promise<void> => {
   await signer.call('connect', undefined, { timeoutMs: OPEN_TIMEOUT_MS })
   const epochs = await cosigner.call('shareEpochs', undefined, { timeoutMs: OPEN_TIMEOUT_MS })
-  const walletIds = await stopDivergentWallets(vault, clock, epochs)
+  const walletIds = await stopDivergentWallets(vault, clock, epochs, (walletId) =>
+    onAlert('daemon', 'wallet_ahead', `wallet ${hexOf(walletId)}: the cosigner claims a later epoch than was ever decided`),
+  )
   if (walletIds.length > 0) await cosigner.call('quarantine', { walletIds }, { timeoutMs: OPEN_TIMEOUT_MS })
   for (const walletId of walletIds) {
     onAlert('daemon', 'wallet_behind', `wallet ${hexOf(walletId)}: its shares are of different epochs`)

@@ -198,6 +198,7 @@ export const STATUS_RULES: { readonly [R in FailureReason]: StatusRule } = {
   PRIORITIES_INVALID: rule(InvalidArgument),
   SPENDER_NOT_CONFIGURED: rule(FailedPrecondition),
   CURRENCY_NOT_CONFIGURED: rule(FailedPrecondition),
+  TOKEN_UNSUPPORTED: rule(FailedPrecondition),
   PROFILE_NOT_FOUND: rule(NotFound),
   PROFILE_NETWORK_UNKNOWN: rule(InvalidArgument),
   PROFILE_FAMILY_UNKNOWN: rule(InvalidArgument),

@@ -17,7 +17,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file countersign/v1/delegation.proto.
  */
 export const file_countersign_v1_delegation: GenFile = /*@__PURE__*/
-  fileDesc("Ch9jb3VudGVyc2lnbi92MS9kZWxlZ2F0aW9uLnByb3RvEg5jb3VudGVyc2lnbi52MSL5AQoFR3JhbnQSEAoIZ3JhbnRfaWQYASABKAkSDwoHdXNlcl9pZBgCIAEoCRIPCgdhZGRyZXNzGAMgASgJEikKBXN0YXRlGAQgASgOMhouY291bnRlcnNpZ24udjEuR3JhbnRTdGF0ZRIvCgtleHBpcmVfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLY3JlYXRlX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC3Jldm9rZV90aW1lGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKAAgoSQ3JlYXRlR3JhbnRSZXF1ZXN0EjMKB3VzZXJfaWQYASABKAlCILpIHXIbMhleW0EtWmEtejAtOS5fOkAtXXsxLDEyOH0kSAASSwoHYWRkcmVzcxgCIAEoCUI4ukg1cjMyMV4oMHhbMC05YS1mQS1GXXs0MH18WzEtOUEtSEotTlAtWmEta20tel17MzIsNDR9KSRIABI3CgtleHBpcmVfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBCBrpIA8gBARIfCgpyZXF1ZXN0X2lkGAQgASgJQgu6SAjYAQFyA7ABAUIOCgVzY29wZRIFukgCCAEiOwoTQ3JlYXRlR3JhbnRSZXNwb25zZRIkCgVncmFudBgBIAEoCzIVLmNvdW50ZXJzaWduLnYxLkdyYW50IkAKD0dldEdyYW50UmVxdWVzdBItCghncmFudF9pZBgBIAEoCUIbukgYchYyFF5ncmFudF9bMC05YS1mXXszMn0kIjgKEEdldEdyYW50UmVzcG9uc2USJAoFZ3JhbnQYASABKAsyFS5jb3VudGVyc2lnbi52MS5HcmFudCKEAgoRTGlzdEdyYW50c1JlcXVlc3QSHQoJcGFnZV9zaXplGAEgASgFQgq6SAcaBRj0AygAEhwKCnBhZ2VfdG9rZW4YAiABKAlCCLpIBXIDGIAIEjEKB3VzZXJfaWQYAyABKAlCILpIHXIbMhleW0EtWmEtejAtOS5fOkAtXXswLDEyOH0kEkoKB2FkZHJlc3MYBCABKAlCObpINnI0MjJeKHwweFswLTlhLWZBLUZdezQwfXxbMS05QS1ISi1OUC1aYS1rbS16XXszMiw0NH0pJBIzCgVzdGF0ZRgFIAEoDjIaLmNvdW50ZXJzaWduLnYxLkdyYW50U3RhdGVCCLpIBYIBAhABIlQKEkxpc3RHcmFudHNSZXNwb25zZRIlCgZncmFudHMYASADKAsyFS5jb3VudGVyc2lnbi52MS5HcmFudBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiZAoSUmV2b2tlR3JhbnRSZXF1ZXN0Ei0KCGdyYW50X2lkGAEgASgJQhu6SBhyFjIUXmdyYW50X1swLTlhLWZdezMyfSQSHwoKcmVxdWVzdF9pZBgCIAEoCUILukgI2AEBcgOwAQEiOwoTUmV2b2tlR3JhbnRSZXNwb25zZRIkCgVncmFudBgBIAEoCzIVLmNvdW50ZXJzaWduLnYxLkdyYW50ImcKFUdldENoYWluQ29uZmlnUmVxdWVzdBIxCgduZXR3b3JrGAEgASgJQiC6SB1yGzIZXihbYS16XVthLXowLTktXXswLDMxfSk/JBIbCgZyZWdpb24YAiABKAlCC7pICHIGUgBSAnVzIksKFkdldENoYWluQ29uZmlnUmVzcG9uc2USMQoIbmV0d29ya3MYASADKAsyHy5jb3VudGVyc2lnbi52MS5TcGVuZGluZ05ldHdvcmsifAoPU3BlbmRpbmdOZXR3b3JrEg8KB25ldHdvcmsYASABKAkSEAoIY2hhaW5faWQYAiABKAQSFwoPc3BlbmRlcl9hZGRyZXNzGAMgASgJEi0KBnRva2VucxgEIAMoCzIdLmNvdW50ZXJzaWduLnYxLlNwZW5kaW5nVG9rZW4iRAoNU3BlbmRpbmdUb2tlbhIQCghjdXJyZW5jeRgBIAEoCRIPCgdhZGRyZXNzGAIgASgJEhAKCGRlY2ltYWxzGAMgASgNIusBChtJc3N1ZURlbGVnYXRpb25Ub2tlblJlcXVlc3QSMQoHdXNlcl9pZBgBIAEoCUIgukgdchsyGV5bQS1aYS16MC05Ll86QC1dezAsMTI4fSQSLgoHbmV0d29yaxgCIAEoCUIdukgachgyFl5bYS16XVthLXowLTktXXswLDMxfSQSKwoHYWRkcmVzcxgDIAEoCUIaukgXchUyE14weFswLTlhLWZBLUZdezQwfSQSGwoGcmVnaW9uGAQgASgJQgu6SAhyBlIAUgJ1cxIfCgpyZXF1ZXN0X2lkGAUgASgJQgu6SAjYAQFyA7ABASJtChxJc3N1ZURlbGVnYXRpb25Ub2tlblJlc3BvbnNlEg0KBXRva2VuGAEgASgJEg0KBW5vbmNlGAIgASgJEi8KC2V4cGlyZV90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCLhAwocQ29tcGxldGVFdm1EZWxlZ2F0aW9uUmVxdWVzdBIrCgdhZGRyZXNzGAEgASgJQhq6SBdyFTITXjB4WzAtOWEtZkEtRl17NDB9JBIuCgduZXR3b3JrGAIgASgJQh26SBpyGDIWXlthLXpdW2EtejAtOS1dezAsMzF9JBIbCgZyZWdpb24YAyABKAlCC7pICHIGUgBSAnVzEikKCGN1cnJlbmN5GAQgASgJQhe6SBRyEjIQXlthLXowLTldezEsMTZ9JBImCgZhbW91bnQYBSABKAlCFrpIE3IRGGQyDV5cZCsoXC5cZCspPyQSKwoHdHhfaGFzaBgGIAEoCUIaukgXchUyE14weFswLTlhLWZBLUZdezY0fSQSPAoIc2lnX2hhc2gYByABKAlCKrpIJ3IlEIQBGIJAMh1eMHgoWzAtOWEtZkEtRl1bMC05YS1mQS1GXSkrJBIfCgtzaWdfbWVzc2FnZRgIIAEoCUIKukgHcgUQFBiAIBIXCgV0b2tlbhgJIAEoCUIIukgFcgOwAQESLgoIcmVwbGFjZXMYCiABKAlCHLpIGXIXMhVeKGV4dF9bMC05YS1mXXszMn0pPyQSHwoKcmVxdWVzdF9pZBgLIAEoCUILukgI2AEBcgOwAQEiUwodQ29tcGxldGVFdm1EZWxlZ2F0aW9uUmVzcG9uc2USMgoKZGVsZWdhdGlvbhgBIAEoCzIeLmNvdW50ZXJzaWduLnYxLkV4dGVybmFsV2FsbGV0ItgCCg5FeHRlcm5hbFdhbGxldBIaChJleHRlcm5hbF93YWxsZXRfaWQYASABKAkSDwoHdXNlcl9pZBgCIAEoCRIPCgduZXR3b3JrGAMgASgJEhAKCGN1cnJlbmN5GAQgASgJEg8KB2FkZHJlc3MYBSABKAkSFwoPc3BlbmRlcl9hZGRyZXNzGAYgASgJEhUKDXRva2VuX2FkZHJlc3MYByABKAkSMgoFc3RhdGUYCCABKA4yIy5jb3VudGVyc2lnbi52MS5FeHRlcm5hbFdhbGxldFN0YXRlEhAKCHByaW9yaXR5GAkgASgNEg0KBWxpbWl0GAogASgJEi8KCHN0YW5kaW5nGAsgASgLMh0uY291bnRlcnNpZ24udjEuQ2hhaW5TdGFuZGluZxIvCgtjcmVhdGVfdGltZRgMIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiSQoNQ2hhaW5TdGFuZGluZxIRCglhbGxvd2FuY2UYASABKAkSDwoHYmFsYW5jZRgCIAEoCRIUCgxibG9ja19udW1iZXIYAyABKAQiTwoaTGlzdEV4dGVybmFsV2FsbGV0c1JlcXVlc3QSMQoHdXNlcl9pZBgBIAEoCUIgukgdchsyGV5bQS1aYS16MC05Ll86QC1dezAsMTI4fSQiVwobTGlzdEV4dGVybmFsV2FsbGV0c1Jlc3BvbnNlEjgKEGV4dGVybmFsX3dhbGxldHMYASADKAsyHi5jb3VudGVyc2lnbi52MS5FeHRlcm5hbFdhbGxldCJsChZFeHRlcm5hbFdhbGxldFByaW9yaXR5EjUKEmV4dGVybmFsX3dhbGxldF9pZBgBIAEoCUIZukgWchQyEl5leHRfWzAtOWEtZl17MzJ9JBIbCghwcmlvcml0eRgCIAEoDUIJukgGKgQYwIQ9IsMBCiVVcGRhdGVFeHRlcm5hbFdhbGxldFByaW9yaXRpZXNSZXF1ZXN0EjEKB3VzZXJfaWQYASABKAlCILpIHXIbMhleW0EtWmEtejAtOS5fOkAtXXswLDEyOH0kEkYKCnByaW9yaXRpZXMYAiADKAsyJi5jb3VudGVyc2lnbi52MS5FeHRlcm5hbFdhbGxldFByaW9yaXR5Qgq6SAeSAQQIARAyEh8KCnJlcXVlc3RfaWQYAyABKAlCC7pICNgBAXIDsAEBImIKJlVwZGF0ZUV4dGVybmFsV2FsbGV0UHJpb3JpdGllc1Jlc3BvbnNlEjgKEGV4dGVybmFsX3dhbGxldHMYASADKAsyHi5jb3VudGVyc2lnbi52MS5FeHRlcm5hbFdhbGxldCKDAgoNQ29zaWduUmVxdWVzdBIYCgdjYWxsX2lkGAEgASgNQge6SAQqAiAAEiwKBWhlbGxvGAIgASgLMhsuY291bnRlcnNpZ24udjEuQ29zaWduSGVsbG9IABIYCgVwcm9vZhgDIAEoDEIHukgEegJoQEgAEhoKBWZyYW1lGAQgASgMQgm6SAZ6BBiAgEBIABI2Cg9xdWVzdGlvbl9hbnN3ZXIYBSABKAsyGy5jb3VudGVyc2lnbi52MS5Db3NpZ25GcmFtZUgAEioKBHBpbmcYBiABKAsyGi5jb3VudGVyc2lnbi52MS5Db3NpZ25QaW5nSABCEAoHY29udGVudBIFukgCCAEimwIKDkNvc2lnblJlc3BvbnNlEhgKB2NhbGxfaWQYASABKA1CB7pIBCoCIAASNAoJY2hhbGxlbmdlGAIgASgLMh8uY291bnRlcnNpZ24udjEuQ29zaWduQ2hhbGxlbmdlSAASLgoGam9pbmVkGAMgASgLMhwuY291bnRlcnNpZ24udjEuQ29zaWduSm9pbmVkSAASLAoFZnJhbWUYBCABKAsyGy5jb3VudGVyc2lnbi52MS5Db3NpZ25GcmFtZUgAEh0KCHF1ZXN0aW9uGAUgASgMQgm6SAZ6BBiAgEBIABIqCgRwb25nGAYgASgLMhouY291bnRlcnNpZ24udjEuQ29zaWduUGluZ0gAQhAKB2NvbnRlbnQSBbpIAggBImkKC0Nvc2lnbkhlbGxvEiUKE2RlbGVnYXRlZF9hY2Nlc3NfaWQYASABKAlCCLpIBXIDsAEBEhsKCnB1YmxpY19rZXkYAiABKAxCB7pIBHoCaCASFgoFbm9uY2UYAyABKAxCB7pIBHoCaCAiYgoPQ29zaWduQ2hhbGxlbmdlEhsKCnB1YmxpY19rZXkYASABKAxCB7pIBHoCaCASFgoFbm9uY2UYAiABKAxCB7pIBHoCaCASGgoJc2lnbmF0dXJlGAMgASgMQge6SAR6AmhAImYKDENvc2lnbkpvaW5lZBISCgpwcm9qZWN0X2lkGAEgASgJEhEKCXdhbGxldF9pZBgCIAEoCRIvCgtleHBpcmVfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAihQEKC0Nvc2lnbkZyYW1lEh0KBWZyYW1lGAEgASgMQgm6SAZ6BBiAgEBIAIgBARIjCgdyZWZ1c2FsGAIgASgLMhIuZ29vZ2xlLnJwYy5TdGF0dXMSKAoHcmVjZWlwdBgDIAEoCzIXLmNvdW50ZXJzaWduLnYxLlJlY2VpcHRCCAoGX2ZyYW1lIgwKCkNvc2lnblBpbmcqcwoKR3JhbnRTdGF0ZRIbChdHUkFOVF9TVEFURV9VTlNQRUNJRklFRBAAEhYKEkdSQU5UX1NUQVRFX0FDVElWRRABEhcKE0dSQU5UX1NUQVRFX0VYUElSRUQQAhIXChNHUkFOVF9TVEFURV9SRVZPS0VEEAMqgQEKE0V4dGVybmFsV2FsbGV0U3RhdGUSJQohRVhURVJOQUxfV0FMTEVUX1NUQVRFX1VOU1BFQ0lGSUVEEAASIAocRVhURVJOQUxfV0FMTEVUX1NUQVRFX0FDVElWRRABEiEKHUVYVEVSTkFMX1dBTExFVF9TVEFURV9SRVZPS0VEEAIygAgKEURlbGVnYXRpb25TZXJ2aWNlElYKC0NyZWF0ZUdyYW50EiIuY291bnRlcnNpZ24udjEuQ3JlYXRlR3JhbnRSZXF1ZXN0GiMuY291bnRlcnNpZ24udjEuQ3JlYXRlR3JhbnRSZXNwb25zZRJNCghHZXRHcmFudBIfLmNvdW50ZXJzaWduLnYxLkdldEdyYW50UmVxdWVzdBogLmNvdW50ZXJzaWduLnYxLkdldEdyYW50UmVzcG9uc2USUwoKTGlzdEdyYW50cxIhLmNvdW50ZXJzaWduLnYxLkxpc3RHcmFudHNSZXF1ZXN0GiIuY291bnRlcnNpZ24udjEuTGlzdEdyYW50c1Jlc3BvbnNlElYKC1Jldm9rZUdyYW50EiIuY291bnRlcnNpZ24udjEuUmV2b2tlR3JhbnRSZXF1ZXN0GiMuY291bnRlcnNpZ24udjEuUmV2b2tlR3JhbnRSZXNwb25zZRJfCg5HZXRDaGFpbkNvbmZpZxIlLmNvdW50ZXJzaWduLnYxLkdldENoYWluQ29uZmlnUmVxdWVzdBomLmNvdW50ZXJzaWduLnYxLkdldENoYWluQ29uZmlnUmVzcG9uc2UScQoUSXNzdWVEZWxlZ2F0aW9uVG9rZW4SKy5jb3VudGVyc2lnbi52MS5Jc3N1ZURlbGVnYXRpb25Ub2tlblJlcXVlc3QaLC5jb3VudGVyc2lnbi52MS5Jc3N1ZURlbGVnYXRpb25Ub2tlblJlc3BvbnNlEnQKFUNvbXBsZXRlRXZtRGVsZWdhdGlvbhIsLmNvdW50ZXJzaWduLnYxLkNvbXBsZXRlRXZtRGVsZWdhdGlvblJlcXVlc3QaLS5jb3VudGVyc2lnbi52MS5Db21wbGV0ZUV2bURlbGVnYXRpb25SZXNwb25zZRJuChNMaXN0RXh0ZXJuYWxXYWxsZXRzEiouY291bnRlcnNpZ24udjEuTGlzdEV4dGVybmFsV2FsbGV0c1JlcXVlc3QaKy5jb3VudGVyc2lnbi52MS5MaXN0RXh0ZXJuYWxXYWxsZXRzUmVzcG9uc2USjwEKHlVwZGF0ZUV4dGVybmFsV2FsbGV0UHJpb3JpdGllcxI1LmNvdW50ZXJzaWduLnYxLlVwZGF0ZUV4dGVybmFsV2FsbGV0UHJpb3JpdGllc1JlcXVlc3QaNi5jb3VudGVyc2lnbi52MS5VcGRhdGVFeHRlcm5hbFdhbGxldFByaW9yaXRpZXNSZXNwb25zZRJLCgZDb3NpZ24SHS5jb3VudGVyc2lnbi52MS5Db3NpZ25SZXF1ZXN0Gh4uY291bnRlcnNpZ24udjEuQ29zaWduUmVzcG9uc2UoATABQjVaM2NvdW50ZXJzaWduLmRldi9nZW4vZ28vY291bnRlcnNpZ24vdjE7Y291bnRlcnNpZ252MWIGcHJvdG8z", [file_buf_validate_validate, file_countersign_v1_common, file_google_protobuf_timestamp, file_google_rpc_status]);
+  fileDesc("Ch9jb3VudGVyc2lnbi92MS9kZWxlZ2F0aW9uLnByb3RvEg5jb3VudGVyc2lnbi52MSL5AQoFR3JhbnQSEAoIZ3JhbnRfaWQYASABKAkSDwoHdXNlcl9pZBgCIAEoCRIPCgdhZGRyZXNzGAMgASgJEikKBXN0YXRlGAQgASgOMhouY291bnRlcnNpZ24udjEuR3JhbnRTdGF0ZRIvCgtleHBpcmVfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLY3JlYXRlX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC3Jldm9rZV90aW1lGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKAAgoSQ3JlYXRlR3JhbnRSZXF1ZXN0EjMKB3VzZXJfaWQYASABKAlCILpIHXIbMhleW0EtWmEtejAtOS5fOkAtXXsxLDEyOH0kSAASSwoHYWRkcmVzcxgCIAEoCUI4ukg1cjMyMV4oMHhbMC05YS1mQS1GXXs0MH18WzEtOUEtSEotTlAtWmEta20tel17MzIsNDR9KSRIABI3CgtleHBpcmVfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBCBrpIA8gBARIfCgpyZXF1ZXN0X2lkGAQgASgJQgu6SAjYAQFyA7ABAUIOCgVzY29wZRIFukgCCAEiOwoTQ3JlYXRlR3JhbnRSZXNwb25zZRIkCgVncmFudBgBIAEoCzIVLmNvdW50ZXJzaWduLnYxLkdyYW50IkAKD0dldEdyYW50UmVxdWVzdBItCghncmFudF9pZBgBIAEoCUIbukgYchYyFF5ncmFudF9bMC05YS1mXXszMn0kIjgKEEdldEdyYW50UmVzcG9uc2USJAoFZ3JhbnQYASABKAsyFS5jb3VudGVyc2lnbi52MS5HcmFudCKEAgoRTGlzdEdyYW50c1JlcXVlc3QSHQoJcGFnZV9zaXplGAEgASgFQgq6SAcaBRj0AygAEhwKCnBhZ2VfdG9rZW4YAiABKAlCCLpIBXIDGIAIEjEKB3VzZXJfaWQYAyABKAlCILpIHXIbMhleW0EtWmEtejAtOS5fOkAtXXswLDEyOH0kEkoKB2FkZHJlc3MYBCABKAlCObpINnI0MjJeKHwweFswLTlhLWZBLUZdezQwfXxbMS05QS1ISi1OUC1aYS1rbS16XXszMiw0NH0pJBIzCgVzdGF0ZRgFIAEoDjIaLmNvdW50ZXJzaWduLnYxLkdyYW50U3RhdGVCCLpIBYIBAhABIlQKEkxpc3RHcmFudHNSZXNwb25zZRIlCgZncmFudHMYASADKAsyFS5jb3VudGVyc2lnbi52MS5HcmFudBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiZAoSUmV2b2tlR3JhbnRSZXF1ZXN0Ei0KCGdyYW50X2lkGAEgASgJQhu6SBhyFjIUXmdyYW50X1swLTlhLWZdezMyfSQSHwoKcmVxdWVzdF9pZBgCIAEoCUILukgI2AEBcgOwAQEiOwoTUmV2b2tlR3JhbnRSZXNwb25zZRIkCgVncmFudBgBIAEoCzIVLmNvdW50ZXJzaWduLnYxLkdyYW50ImcKFUdldENoYWluQ29uZmlnUmVxdWVzdBIxCgduZXR3b3JrGAEgASgJQiC6SB1yGzIZXihbYS16XVthLXowLTktXXswLDMxfSk/JBIbCgZyZWdpb24YAiABKAlCC7pICHIGUgBSAnVzIksKFkdldENoYWluQ29uZmlnUmVzcG9uc2USMQoIbmV0d29ya3MYASADKAsyHy5jb3VudGVyc2lnbi52MS5TcGVuZGluZ05ldHdvcmsikgEKD1NwZW5kaW5nTmV0d29yaxIPCgduZXR3b3JrGAEgASgJEhAKCGNoYWluX2lkGAIgASgEEhcKD3NwZW5kZXJfYWRkcmVzcxgDIAEoCRItCgZ0b2tlbnMYBCADKAsyHS5jb3VudGVyc2lnbi52MS5TcGVuZGluZ1Rva2VuEhQKDGdlbmVzaXNfaGFzaBgFIAEoCSJECg1TcGVuZGluZ1Rva2VuEhAKCGN1cnJlbmN5GAEgASgJEg8KB2FkZHJlc3MYAiABKAkSEAoIZGVjaW1hbHMYAyABKA0iiQIKG0lzc3VlRGVsZWdhdGlvblRva2VuUmVxdWVzdBIxCgd1c2VyX2lkGAEgASgJQiC6SB1yGzIZXltBLVphLXowLTkuXzpALV17MCwxMjh9JBIuCgduZXR3b3JrGAIgASgJQh26SBpyGDIWXlthLXpdW2EtejAtOS1dezAsMzF9JBJJCgdhZGRyZXNzGAMgASgJQji6SDVyMzIxXigweFswLTlhLWZBLUZdezQwfXxbMS05QS1ISi1OUC1aYS1rbS16XXszMiw0NH0pJBIbCgZyZWdpb24YBCABKAlCC7pICHIGUgBSAnVzEh8KCnJlcXVlc3RfaWQYBSABKAlCC7pICNgBAXIDsAEBIm0KHElzc3VlRGVsZWdhdGlvblRva2VuUmVzcG9uc2USDQoFdG9rZW4YASABKAkSDQoFbm9uY2UYAiABKAkSLwoLZXhwaXJlX3RpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIuEDChxDb21wbGV0ZUV2bURlbGVnYXRpb25SZXF1ZXN0EisKB2FkZHJlc3MYASABKAlCGrpIF3IVMhNeMHhbMC05YS1mQS1GXXs0MH0kEi4KB25ldHdvcmsYAiABKAlCHbpIGnIYMhZeW2Etel1bYS16MC05LV17MCwzMX0kEhsKBnJlZ2lvbhgDIAEoCUILukgIcgZSAFICdXMSKQoIY3VycmVuY3kYBCABKAlCF7pIFHISMhBeW2EtejAtOV17MSwxNn0kEiYKBmFtb3VudBgFIAEoCUIWukgTchEYZDINXlxkKyhcLlxkKyk/JBIrCgd0eF9oYXNoGAYgASgJQhq6SBdyFTITXjB4WzAtOWEtZkEtRl17NjR9JBI8CghzaWdfaGFzaBgHIAEoCUIqukgnciUQhAEYgkAyHV4weChbMC05YS1mQS1GXVswLTlhLWZBLUZdKSskEh8KC3NpZ19tZXNzYWdlGAggASgJQgq6SAdyBRAUGIAgEhcKBXRva2VuGAkgASgJQgi6SAVyA7ABARIuCghyZXBsYWNlcxgKIAEoCUIcukgZchcyFV4oZXh0X1swLTlhLWZdezMyfSk/JBIfCgpyZXF1ZXN0X2lkGAsgASgJQgu6SAjYAQFyA7ABASJTCh1Db21wbGV0ZUV2bURlbGVnYXRpb25SZXNwb25zZRIyCgpkZWxlZ2F0aW9uGAEgASgLMh4uY291bnRlcnNpZ24udjEuRXh0ZXJuYWxXYWxsZXQi1QMKH0NvbXBsZXRlU29sYW5hRGVsZWdhdGlvblJlcXVlc3QSNQoHYWRkcmVzcxgBIAEoCUIkukghch8yHV5bMS05QS1ISi1OUC1aYS1rbS16XXszMiw0NH0kEi4KB25ldHdvcmsYAiABKAlCHbpIGnIYMhZeW2Etel1bYS16MC05LV17MCwzMX0kEikKCGN1cnJlbmN5GAMgASgJQhe6SBRyEjIQXlthLXowLTldezEsMTZ9JBImCgZhbW91bnQYBCABKAlCFrpIE3IRGGQyDV5cZCsoXC5cZCspPyQSNQoHdHhfaGFzaBgFIAEoCUIkukghch8yHV5bMS05QS1ISi1OUC1aYS1rbS16XXs2NCw4OH0kEjYKCHNpZ19oYXNoGAYgASgJQiS6SCFyHzIdXlsxLTlBLUhKLU5QLVphLWttLXpdezY0LDg4fSQSHwoLc2lnX21lc3NhZ2UYByABKAlCCrpIB3IFEBQYgCASFwoFdG9rZW4YCCABKAlCCLpIBXIDsAEBEi4KCHJlcGxhY2VzGAkgASgJQhy6SBlyFzIVXihleHRfWzAtOWEtZl17MzJ9KT8kEh8KCnJlcXVlc3RfaWQYCiABKAlCC7pICNgBAXIDsAEBIlYKIENvbXBsZXRlU29sYW5hRGVsZWdhdGlvblJlc3BvbnNlEjIKCmRlbGVnYXRpb24YASABKAsyHi5jb3VudGVyc2lnbi52MS5FeHRlcm5hbFdhbGxldCLYAgoORXh0ZXJuYWxXYWxsZXQSGgoSZXh0ZXJuYWxfd2FsbGV0X2lkGAEgASgJEg8KB3VzZXJfaWQYAiABKAkSDwoHbmV0d29yaxgDIAEoCRIQCghjdXJyZW5jeRgEIAEoCRIPCgdhZGRyZXNzGAUgASgJEhcKD3NwZW5kZXJfYWRkcmVzcxgGIAEoCRIVCg10b2tlbl9hZGRyZXNzGAcgASgJEjIKBXN0YXRlGAggASgOMiMuY291bnRlcnNpZ24udjEuRXh0ZXJuYWxXYWxsZXRTdGF0ZRIQCghwcmlvcml0eRgJIAEoDRINCgVsaW1pdBgKIAEoCRIvCghzdGFuZGluZxgLIAEoCzIdLmNvdW50ZXJzaWduLnYxLkNoYWluU3RhbmRpbmcSLwoLY3JlYXRlX3RpbWUYDCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIkkKDUNoYWluU3RhbmRpbmcSEQoJYWxsb3dhbmNlGAEgASgJEg8KB2JhbGFuY2UYAiABKAkSFAoMYmxvY2tfbnVtYmVyGAMgASgEIk8KGkxpc3RFeHRlcm5hbFdhbGxldHNSZXF1ZXN0EjEKB3VzZXJfaWQYASABKAlCILpIHXIbMhleW0EtWmEtejAtOS5fOkAtXXswLDEyOH0kIlcKG0xpc3RFeHRlcm5hbFdhbGxldHNSZXNwb25zZRI4ChBleHRlcm5hbF93YWxsZXRzGAEgAygLMh4uY291bnRlcnNpZ24udjEuRXh0ZXJuYWxXYWxsZXQibAoWRXh0ZXJuYWxXYWxsZXRQcmlvcml0eRI1ChJleHRlcm5hbF93YWxsZXRfaWQYASABKAlCGbpIFnIUMhJeZXh0X1swLTlhLWZdezMyfSQSGwoIcHJpb3JpdHkYAiABKA1CCbpIBioEGMCEPSLDAQolVXBkYXRlRXh0ZXJuYWxXYWxsZXRQcmlvcml0aWVzUmVxdWVzdBIxCgd1c2VyX2lkGAEgASgJQiC6SB1yGzIZXltBLVphLXowLTkuXzpALV17MCwxMjh9JBJGCgpwcmlvcml0aWVzGAIgAygLMiYuY291bnRlcnNpZ24udjEuRXh0ZXJuYWxXYWxsZXRQcmlvcml0eUIKukgHkgEECAEQMhIfCgpyZXF1ZXN0X2lkGAMgASgJQgu6SAjYAQFyA7ABASJiCiZVcGRhdGVFeHRlcm5hbFdhbGxldFByaW9yaXRpZXNSZXNwb25zZRI4ChBleHRlcm5hbF93YWxsZXRzGAEgAygLMh4uY291bnRlcnNpZ24udjEuRXh0ZXJuYWxXYWxsZXQigwIKDUNvc2lnblJlcXVlc3QSGAoHY2FsbF9pZBgBIAEoDUIHukgEKgIgABIsCgVoZWxsbxgCIAEoCzIbLmNvdW50ZXJzaWduLnYxLkNvc2lnbkhlbGxvSAASGAoFcHJvb2YYAyABKAxCB7pIBHoCaEBIABIaCgVmcmFtZRgEIAEoDEIJukgGegQYgIBASAASNgoPcXVlc3Rpb25fYW5zd2VyGAUgASgLMhsuY291bnRlcnNpZ24udjEuQ29zaWduRnJhbWVIABIqCgRwaW5nGAYgASgLMhouY291bnRlcnNpZ24udjEuQ29zaWduUGluZ0gAQhAKB2NvbnRlbnQSBbpIAggBIpsCCg5Db3NpZ25SZXNwb25zZRIYCgdjYWxsX2lkGAEgASgNQge6SAQqAiAAEjQKCWNoYWxsZW5nZRgCIAEoCzIfLmNvdW50ZXJzaWduLnYxLkNvc2lnbkNoYWxsZW5nZUgAEi4KBmpvaW5lZBgDIAEoCzIcLmNvdW50ZXJzaWduLnYxLkNvc2lnbkpvaW5lZEgAEiwKBWZyYW1lGAQgASgLMhsuY291bnRlcnNpZ24udjEuQ29zaWduRnJhbWVIABIdCghxdWVzdGlvbhgFIAEoDEIJukgGegQYgIBASAASKgoEcG9uZxgGIAEoCzIaLmNvdW50ZXJzaWduLnYxLkNvc2lnblBpbmdIAEIQCgdjb250ZW50EgW6SAIIASJpCgtDb3NpZ25IZWxsbxIlChNkZWxlZ2F0ZWRfYWNjZXNzX2lkGAEgASgJQgi6SAVyA7ABARIbCgpwdWJsaWNfa2V5GAIgASgMQge6SAR6AmggEhYKBW5vbmNlGAMgASgMQge6SAR6AmggImIKD0Nvc2lnbkNoYWxsZW5nZRIbCgpwdWJsaWNfa2V5GAEgASgMQge6SAR6AmggEhYKBW5vbmNlGAIgASgMQge6SAR6AmggEhoKCXNpZ25hdHVyZRgDIAEoDEIHukgEegJoQCJmCgxDb3NpZ25Kb2luZWQSEgoKcHJvamVjdF9pZBgBIAEoCRIRCgl3YWxsZXRfaWQYAiABKAkSLwoLZXhwaXJlX3RpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIoUBCgtDb3NpZ25GcmFtZRIdCgVmcmFtZRgBIAEoDEIJukgGegQYgIBASACIAQESIwoHcmVmdXNhbBgCIAEoCzISLmdvb2dsZS5ycGMuU3RhdHVzEigKB3JlY2VpcHQYAyABKAsyFy5jb3VudGVyc2lnbi52MS5SZWNlaXB0QggKBl9mcmFtZSIMCgpDb3NpZ25QaW5nKnMKCkdyYW50U3RhdGUSGwoXR1JBTlRfU1RBVEVfVU5TUEVDSUZJRUQQABIWChJHUkFOVF9TVEFURV9BQ1RJVkUQARIXChNHUkFOVF9TVEFURV9FWFBJUkVEEAISFwoTR1JBTlRfU1RBVEVfUkVWT0tFRBADKoEBChNFeHRlcm5hbFdhbGxldFN0YXRlEiUKIUVYVEVSTkFMX1dBTExFVF9TVEFURV9VTlNQRUNJRklFRBAAEiAKHEVYVEVSTkFMX1dBTExFVF9TVEFURV9BQ1RJVkUQARIhCh1FWFRFUk5BTF9XQUxMRVRfU1RBVEVfUkVWT0tFRBACMv8IChFEZWxlZ2F0aW9uU2VydmljZRJWCgtDcmVhdGVHcmFudBIiLmNvdW50ZXJzaWduLnYxLkNyZWF0ZUdyYW50UmVxdWVzdBojLmNvdW50ZXJzaWduLnYxLkNyZWF0ZUdyYW50UmVzcG9uc2USTQoIR2V0R3JhbnQSHy5jb3VudGVyc2lnbi52MS5HZXRHcmFudFJlcXVlc3QaIC5jb3VudGVyc2lnbi52MS5HZXRHcmFudFJlc3BvbnNlElMKCkxpc3RHcmFudHMSIS5jb3VudGVyc2lnbi52MS5MaXN0R3JhbnRzUmVxdWVzdBoiLmNvdW50ZXJzaWduLnYxLkxpc3RHcmFudHNSZXNwb25zZRJWCgtSZXZva2VHcmFudBIiLmNvdW50ZXJzaWduLnYxLlJldm9rZUdyYW50UmVxdWVzdBojLmNvdW50ZXJzaWduLnYxLlJldm9rZUdyYW50UmVzcG9uc2USXwoOR2V0Q2hhaW5Db25maWcSJS5jb3VudGVyc2lnbi52MS5HZXRDaGFpbkNvbmZpZ1JlcXVlc3QaJi5jb3VudGVyc2lnbi52MS5HZXRDaGFpbkNvbmZpZ1Jlc3BvbnNlEnEKFElzc3VlRGVsZWdhdGlvblRva2VuEisuY291bnRlcnNpZ24udjEuSXNzdWVEZWxlZ2F0aW9uVG9rZW5SZXF1ZXN0GiwuY291bnRlcnNpZ24udjEuSXNzdWVEZWxlZ2F0aW9uVG9rZW5SZXNwb25zZRJ0ChVDb21wbGV0ZUV2bURlbGVnYXRpb24SLC5jb3VudGVyc2lnbi52MS5Db21wbGV0ZUV2bURlbGVnYXRpb25SZXF1ZXN0Gi0uY291bnRlcnNpZ24udjEuQ29tcGxldGVFdm1EZWxlZ2F0aW9uUmVzcG9uc2USfQoYQ29tcGxldGVTb2xhbmFEZWxlZ2F0aW9uEi8uY291bnRlcnNpZ24udjEuQ29tcGxldGVTb2xhbmFEZWxlZ2F0aW9uUmVxdWVzdBowLmNvdW50ZXJzaWduLnYxLkNvbXBsZXRlU29sYW5hRGVsZWdhdGlvblJlc3BvbnNlEm4KE0xpc3RFeHRlcm5hbFdhbGxldHMSKi5jb3VudGVyc2lnbi52MS5MaXN0RXh0ZXJuYWxXYWxsZXRzUmVxdWVzdBorLmNvdW50ZXJzaWduLnYxLkxpc3RFeHRlcm5hbFdhbGxldHNSZXNwb25zZRKPAQoeVXBkYXRlRXh0ZXJuYWxXYWxsZXRQcmlvcml0aWVzEjUuY291bnRlcnNpZ24udjEuVXBkYXRlRXh0ZXJuYWxXYWxsZXRQcmlvcml0aWVzUmVxdWVzdBo2LmNvdW50ZXJzaWduLnYxLlVwZGF0ZUV4dGVybmFsV2FsbGV0UHJpb3JpdGllc1Jlc3BvbnNlEksKBkNvc2lnbhIdLmNvdW50ZXJzaWduLnYxLkNvc2lnblJlcXVlc3QaHi5jb3VudGVyc2lnbi52MS5Db3NpZ25SZXNwb25zZSgBMAFCNVozY291bnRlcnNpZ24uZGV2L2dlbi9nby9jb3VudGVyc2lnbi92MTtjb3VudGVyc2lnbnYxYgZwcm90bzM", [file_buf_validate_validate, file_countersign_v1_common, file_google_protobuf_timestamp, file_google_rpc_status]);
 
 /**
  * An end user's permission for their project to sign without them.
@@ -385,14 +385,14 @@ export type SpendingNetwork = Message<"countersign.v1.SpendingNetwork"> & {
   network: string;
 
   /**
-   * The EIP-155 id of its chain.
+   * The EIP-155 id of its chain; 0 on Solana.
    *
    * @generated from field: uint64 chain_id = 2;
    */
   chainId: bigint;
 
   /**
-   * Whom to approve, with its checksum.
+   * Whom to approve, with its checksum; on Solana whom to make the delegate.
    *
    * @generated from field: string spender_address = 3;
    */
@@ -404,6 +404,13 @@ export type SpendingNetwork = Message<"countersign.v1.SpendingNetwork"> & {
    * @generated from field: repeated countersign.v1.SpendingToken tokens = 4;
    */
   tokens: SpendingToken[];
+
+  /**
+   * The genesis hash of a Solana cluster; empty on EVM chains.
+   *
+   * @generated from field: string genesis_hash = 5;
+   */
+  genesisHash: string;
 };
 
 /**
@@ -427,7 +434,7 @@ export type SpendingToken = Message<"countersign.v1.SpendingToken"> & {
   currency: string;
 
   /**
-   * The token's contract, with its checksum.
+   * The token's contract, with its checksum; on Solana the mint.
    *
    * @generated from field: string address = 2;
    */
@@ -469,7 +476,7 @@ export type IssueDelegationTokenRequest = Message<"countersign.v1.IssueDelegatio
   network: string;
 
   /**
-   * The external wallet, any letter case.
+   * The external wallet: EVM in any letter case, Solana exactly.
    *
    * @generated from field: string address = 3;
    */
@@ -647,6 +654,111 @@ export const CompleteEvmDelegationResponseSchema: GenMessage<CompleteEvmDelegati
   messageDesc(file_countersign_v1_delegation, 16);
 
 /**
+ * Completes a spending delegation on Solana.
+ *
+ * @generated from message countersign.v1.CompleteSolanaDelegationRequest
+ */
+export type CompleteSolanaDelegationRequest = Message<"countersign.v1.CompleteSolanaDelegationRequest"> & {
+  /**
+   * The external wallet that approved: who signed the message, and who owns the token account.
+   *
+   * @generated from field: string address = 1;
+   */
+  address: string;
+
+  /**
+   * The network of the approval: `solana`, or another cluster of the daemon's configuration.
+   *
+   * @generated from field: string network = 2;
+   */
+  network: string;
+
+  /**
+   * What was approved: `usdc`, `usdt`, or another of the daemon's configuration.
+   *
+   * @generated from field: string currency = 3;
+   */
+  currency: string;
+
+  /**
+   * The limit, in whole tokens: `5000`, `5000.50`. At least so much must be approved.
+   *
+   * @generated from field: string amount = 4;
+   */
+  amount: string;
+
+  /**
+   * The transaction of the approval: its first signature, in base58.
+   *
+   * @generated from field: string tx_hash = 5;
+   */
+  txHash: string;
+
+  /**
+   * The Ed25519 signature over `sig_message`, in base58.
+   *
+   * @generated from field: string sig_hash = 6;
+   */
+  sigHash: string;
+
+  /**
+   * The message.
+   *
+   * @generated from field: string sig_message = 7;
+   */
+  sigMessage: string;
+
+  /**
+   * The token.
+   *
+   * @generated from field: string token = 8;
+   */
+  token: string;
+
+  /**
+   * The id of another external wallet of the user's whose place this one takes, when not empty.
+   *
+   * @generated from field: string replaces = 9;
+   */
+  replaces: string;
+
+  /**
+   * Optional UUID that makes a repeat safe.
+   *
+   * @generated from field: string request_id = 10;
+   */
+  requestId: string;
+};
+
+/**
+ * Describes the message countersign.v1.CompleteSolanaDelegationRequest.
+ * Use `create(CompleteSolanaDelegationRequestSchema)` to create a new message.
+ */
+export const CompleteSolanaDelegationRequestSchema: GenMessage<CompleteSolanaDelegationRequest> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_delegation, 17);
+
+/**
+ * The delegation that was completed.
+ *
+ * @generated from message countersign.v1.CompleteSolanaDelegationResponse
+ */
+export type CompleteSolanaDelegationResponse = Message<"countersign.v1.CompleteSolanaDelegationResponse"> & {
+  /**
+   * The wallet as it is registered now.
+   *
+   * @generated from field: countersign.v1.ExternalWallet delegation = 1;
+   */
+  delegation?: ExternalWallet | undefined;
+};
+
+/**
+ * Describes the message countersign.v1.CompleteSolanaDelegationResponse.
+ * Use `create(CompleteSolanaDelegationResponseSchema)` to create a new message.
+ */
+export const CompleteSolanaDelegationResponseSchema: GenMessage<CompleteSolanaDelegationResponse> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_delegation, 18);
+
+/**
  * A wallet of somebody's own that lets the project spend.
  *
  * @generated from message countersign.v1.ExternalWallet
@@ -681,7 +793,7 @@ export type ExternalWallet = Message<"countersign.v1.ExternalWallet"> & {
   currency: string;
 
   /**
-   * The wallet's address, with its checksum.
+   * The wallet's address, with its checksum; on Solana the owner's, not the token account's.
    *
    * @generated from field: string address = 5;
    */
@@ -695,7 +807,7 @@ export type ExternalWallet = Message<"countersign.v1.ExternalWallet"> & {
   spenderAddress: string;
 
   /**
-   * The token's contract, with its checksum.
+   * The token's contract, with its checksum; on Solana the mint.
    *
    * @generated from field: string token_address = 7;
    */
@@ -742,7 +854,7 @@ export type ExternalWallet = Message<"countersign.v1.ExternalWallet"> & {
  * Use `create(ExternalWalletSchema)` to create a new message.
  */
 export const ExternalWalletSchema: GenMessage<ExternalWallet> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_delegation, 17);
+  messageDesc(file_countersign_v1_delegation, 19);
 
 /**
  * What a chain says of an external wallet.
@@ -758,14 +870,14 @@ export type ChainStanding = Message<"countersign.v1.ChainStanding"> & {
   allowance: string;
 
   /**
-   * What the wallet has, in whole tokens.
+   * What the wallet has, in whole tokens; nothing while its token account is frozen (Solana).
    *
    * @generated from field: string balance = 2;
    */
   balance: string;
 
   /**
-   * The block in which it said so.
+   * The block in which it said so; on Solana the slot.
    *
    * @generated from field: uint64 block_number = 3;
    */
@@ -777,7 +889,7 @@ export type ChainStanding = Message<"countersign.v1.ChainStanding"> & {
  * Use `create(ChainStandingSchema)` to create a new message.
  */
 export const ChainStandingSchema: GenMessage<ChainStanding> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_delegation, 18);
+  messageDesc(file_countersign_v1_delegation, 20);
 
 /**
  * Asks for a user's external wallets.
@@ -798,7 +910,7 @@ export type ListExternalWalletsRequest = Message<"countersign.v1.ListExternalWal
  * Use `create(ListExternalWalletsRequestSchema)` to create a new message.
  */
 export const ListExternalWalletsRequestSchema: GenMessage<ListExternalWalletsRequest> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_delegation, 19);
+  messageDesc(file_countersign_v1_delegation, 21);
 
 /**
  * A user's external wallets.
@@ -819,7 +931,7 @@ export type ListExternalWalletsResponse = Message<"countersign.v1.ListExternalWa
  * Use `create(ListExternalWalletsResponseSchema)` to create a new message.
  */
 export const ListExternalWalletsResponseSchema: GenMessage<ListExternalWalletsResponse> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_delegation, 20);
+  messageDesc(file_countersign_v1_delegation, 22);
 
 /**
  * One place in the order.
@@ -847,7 +959,7 @@ export type ExternalWalletPriority = Message<"countersign.v1.ExternalWalletPrior
  * Use `create(ExternalWalletPrioritySchema)` to create a new message.
  */
 export const ExternalWalletPrioritySchema: GenMessage<ExternalWalletPriority> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_delegation, 21);
+  messageDesc(file_countersign_v1_delegation, 23);
 
 /**
  * Puts a user's external wallets into an order.
@@ -882,7 +994,7 @@ export type UpdateExternalWalletPrioritiesRequest = Message<"countersign.v1.Upda
  * Use `create(UpdateExternalWalletPrioritiesRequestSchema)` to create a new message.
  */
 export const UpdateExternalWalletPrioritiesRequestSchema: GenMessage<UpdateExternalWalletPrioritiesRequest> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_delegation, 22);
+  messageDesc(file_countersign_v1_delegation, 24);
 
 /**
  * The order as it is now.
@@ -903,7 +1015,7 @@ export type UpdateExternalWalletPrioritiesResponse = Message<"countersign.v1.Upd
  * Use `create(UpdateExternalWalletPrioritiesResponseSchema)` to create a new message.
  */
 export const UpdateExternalWalletPrioritiesResponseSchema: GenMessage<UpdateExternalWalletPrioritiesResponse> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_delegation, 23);
+  messageDesc(file_countersign_v1_delegation, 25);
 
 /**
  * From the delegate.
@@ -971,7 +1083,7 @@ export type CosignRequest = Message<"countersign.v1.CosignRequest"> & {
  * Use `create(CosignRequestSchema)` to create a new message.
  */
 export const CosignRequestSchema: GenMessage<CosignRequest> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_delegation, 24);
+  messageDesc(file_countersign_v1_delegation, 26);
 
 /**
  * From the granting daemon.
@@ -1039,7 +1151,7 @@ export type CosignResponse = Message<"countersign.v1.CosignResponse"> & {
  * Use `create(CosignResponseSchema)` to create a new message.
  */
 export const CosignResponseSchema: GenMessage<CosignResponse> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_delegation, 25);
+  messageDesc(file_countersign_v1_delegation, 27);
 
 /**
  * Who calls.
@@ -1074,7 +1186,7 @@ export type CosignHello = Message<"countersign.v1.CosignHello"> & {
  * Use `create(CosignHelloSchema)` to create a new message.
  */
 export const CosignHelloSchema: GenMessage<CosignHello> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_delegation, 26);
+  messageDesc(file_countersign_v1_delegation, 28);
 
 /**
  * Who answers, and what the delegate has to sign.
@@ -1113,7 +1225,7 @@ export type CosignChallenge = Message<"countersign.v1.CosignChallenge"> & {
  * Use `create(CosignChallengeSchema)` to create a new message.
  */
 export const CosignChallengeSchema: GenMessage<CosignChallenge> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_delegation, 27);
+  messageDesc(file_countersign_v1_delegation, 29);
 
 /**
  * The delegate is joined.
@@ -1148,7 +1260,7 @@ export type CosignJoined = Message<"countersign.v1.CosignJoined"> & {
  * Use `create(CosignJoinedSchema)` to create a new message.
  */
 export const CosignJoinedSchema: GenMessage<CosignJoined> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_delegation, 28);
+  messageDesc(file_countersign_v1_delegation, 30);
 
 /**
  * A frame of the protocol, or none.
@@ -1184,7 +1296,7 @@ export type CosignFrame = Message<"countersign.v1.CosignFrame"> & {
  * Use `create(CosignFrameSchema)` to create a new message.
  */
 export const CosignFrameSchema: GenMessage<CosignFrame> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_delegation, 29);
+  messageDesc(file_countersign_v1_delegation, 31);
 
 /**
  * Nothing is said.
@@ -1199,7 +1311,7 @@ export type CosignPing = Message<"countersign.v1.CosignPing"> & {
  * Use `create(CosignPingSchema)` to create a new message.
  */
 export const CosignPingSchema: GenMessage<CosignPing> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_delegation, 30);
+  messageDesc(file_countersign_v1_delegation, 32);
 
 /**
  * Where a grant is in its life.
@@ -1407,6 +1519,27 @@ export const DelegationService: GenService<{
     methodKind: "unary";
     input: typeof CompleteEvmDelegationRequestSchema;
     output: typeof CompleteEvmDelegationResponseSchema;
+  },
+  /**
+   * CompleteEvmDelegation of Solana, with the same rules and reasons. The approval is `Approve` or `ApproveChecked` of the
+   * token program or of Token-2022, by the transaction itself or by a program that it calls, on the owner's associated token
+   * account of the currency's mint; a mint that charges fees or calls a hook is TOKEN_UNSUPPORTED. What is left of it is
+   * asked of the chain too: an account has one delegate, so a later approval of somebody else ends this one. The owner signs
+   * the UTF-8 bytes of the message with Ed25519. The message is, and is judged as:
+   * - Sign In With Solana (EIP-4361 with "your Solana account:", the address, and Chain ID `mainnet`, `devnet`, `testnet`,
+   *   `localnet`, the same behind `solana:`, the CAIP-2 id, or `1` for mainnet), by its grammar, all fields required but
+   *   statement, Not Before, Request ID and Resources; or
+   * - the same on one line, with spaces for line ends; or
+   * - any other text that has one of the project's `siwe_domains` (or an https URL of it), the address and the token's nonce
+   *   as words of their own. What it has of `URI:`, `Chain ID:`, `Issued At:`, `Expiration Time:` and `Not Before:` is
+   *   judged too.
+   *
+   * @generated from rpc countersign.v1.DelegationService.CompleteSolanaDelegation
+   */
+  completeSolanaDelegation: {
+    methodKind: "unary";
+    input: typeof CompleteSolanaDelegationRequestSchema;
+    output: typeof CompleteSolanaDelegationResponseSchema;
   },
   /**
    * A user's external wallets, the first choice first, with what their chains say now. An allowance of zero is REVOKED, and
