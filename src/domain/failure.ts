@@ -181,10 +181,6 @@ export type FailureFacts = DelegationFacts & DelegateSideFacts & {
   METHOD_UNIMPLEMENTED: { method: string }
   STREAM_ROTATE: NoFacts
   STREAM_IDLE: NoFacts
-  WALLET_API_KEY_INVALID: NoFacts
-  DELEGATED_ACCESS_REVOKED: { delegatedAccessId: string }
-  DELEGATED_ACCESS_EXPIRED: { delegatedAccessId: string; expireTime: string }
-  DELEGATE_NOT_PROVEN: NoFacts
   ITEM_IN_FLIGHT: { itemId: string }
   INTERNAL: NoFacts
 }
@@ -362,11 +358,6 @@ const SENTENCES: { [R in FailureReason]: (facts: FailureFacts[R]) => string } = 
   METHOD_UNIMPLEMENTED: ({ method }) => `there is no RPC ${method}`,
   STREAM_ROTATE: () => 'the stream has reached its age limit; resume it from the last message received',
   STREAM_IDLE: () => 'nothing was asked on the stream for too long',
-  WALLET_API_KEY_INVALID: () => 'the wallet API key is not valid',
-  DELEGATED_ACCESS_REVOKED: ({ delegatedAccessId }) => `delegated access ${delegatedAccessId} was revoked`,
-  DELEGATED_ACCESS_EXPIRED: ({ delegatedAccessId, expireTime }) =>
-    `delegated access ${delegatedAccessId} ended at ${expireTime}`,
-  DELEGATE_NOT_PROVEN: () => 'the caller has not proved that it is the delegate of this access',
   ITEM_IN_FLIGHT: ({ itemId }) => `an item ${itemId} is in work on this stream`,
   INTERNAL: () => 'internal error',
   ...DELEGATION_SENTENCES,
