@@ -61,6 +61,7 @@ import { createDirectory, createIdempotencyStore, createKeyProofs, denialRecorde
 import { startSweep } from './sweep.ts'
 import { type Edge, type Endpoints, startEdge } from './wire-edge.ts'
 import { openSessions } from './wire-session.ts'
+import { wireDelegate } from './wire-delegate.ts'
 import { wireHttpEgress } from './wire-egress.ts'
 import { wireSignIn, wireWeb } from './wire-sign-in.ts'
 import { wireUseCases } from './wire-use-cases.ts'
@@ -146,6 +147,8 @@ export const composeDaemon = async (
     const { requireSessionFlow } = sessions
     const delegates = openDelegates({ vault, clock, fences, rates, onAlert: alert, requireSessionFlow })
     closing.push(() => delegates.close())
+    const delegate = wireDelegate({ config, secrets, vault, clock, log })
+    closing.push(delegate.stop)
     const needs = {
       vault,
       engine,
@@ -167,6 +170,7 @@ export const composeDaemon = async (
       currencies: new Currencies(config.tokens),
       confirmations: config.chainConfirmations,
       signIn,
+      delegate: delegate.needs,
       maxGrantMs: config.maxGrantDays * DAY_MS,
       grantEnded: endKeysOfGrant,
       judgeUrl: webhooks.judgeUrl,
@@ -183,6 +187,7 @@ export const composeDaemon = async (
       users: sealUsers(vault, createEndUserDirectory(vault, signIn.tokens, clock)),
       delegates: createDelegateDirectory(vault),
       web: wireWeb(vault, signIn.tokens, clock),
+      inbox: delegate.inbox,
       idempotency: createIdempotencyStore(vault, clock),
       recordDenial: denialRecorder(vault, clock),
       pageTokenKey: vault.read.keys.pageToken,

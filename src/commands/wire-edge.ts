@@ -21,6 +21,7 @@ import { type EdgeEvents, openEdge } from '../rpc/edge.ts'
 import type { IdempotencyStore } from '../rpc/idempotency.ts'
 import type { Denial } from '../rpc/pipeline.ts'
 import type { UseCases } from '../rpc/use-cases.ts'
+import type { WebhookInbox } from '../rpc/webhook-inbox.ts'
 
 export type EdgeNeeds = {
   readonly config: Config
@@ -33,6 +34,7 @@ export type EdgeNeeds = {
   readonly users: EndUserDirectory
   readonly delegates: DelegateDirectory
   readonly web: WebSettings
+  readonly inbox: WebhookInbox | undefined
   readonly idempotency: IdempotencyStore
   readonly recordDenial: (denial: Denial) => Promise<void>
   /** The vault's, so that a page token outlives a restart. */

@@ -17,7 +17,6 @@ import { createApiKey, getApiKey, listApiKeys, revokeApiKey, rotateApiKey } from
 import { getCheckpoint, listEvents, verifyChain, watchEvents } from '../admin/audit.ts'
 import { createBackup, type CustodyNeeds, rotateVaultKey } from '../admin/custody.ts'
 import { freeze, unfreeze } from '../admin/freezes.ts'
-import { createOwnKey, deleteOwnKey, listOwnKeys } from '../delegation/own-keys.ts'
 import { openCosign } from '../delegation/cosign.ts'
 import { createGrant, getGrant, type GrantNeeds, listGrants, revokeGrant } from '../delegation/grants.ts'
 import {
@@ -33,6 +32,7 @@ import { getStatus } from '../admin/status.ts'
 import { chainStatuses } from './wire-chains.ts'
 import type { DelegateParties } from '../party/delegate-parties.ts'
 import type { UseCases } from '../rpc/use-cases.ts'
+import { type DelegateSide, wireDelegateUseCases } from './wire-delegate.ts'
 import { type Sessions, wireSession } from './wire-session.ts'
 import { authorize } from '../signing/authorize.ts'
 import type { RateLimiter } from '../signing/rate-limiter.ts'
@@ -53,6 +53,7 @@ export type UseCaseNeeds = CustodyNeeds &
   Pick<Webhooks, 'judgeUrl' | 'webhookCounts'> & {
   readonly rates: RateLimiter
   readonly delegates: DelegateParties
+  readonly delegate: DelegateSide['needs']
   readonly sessions: Sessions
   readonly chains: Chains
   readonly currencies: Currencies
@@ -144,11 +145,7 @@ export const wireUseCases = (needs: UseCaseNeeds): UseCases => {
       rotateVaultKey: async (call, args) => rotateVaultKey(needs, call, args),
       getStatus: () => getStatus({ ...needs, chainStatuses: readChains }, needs.started),
     },
-    delegate: {
-      createDelegateKey: (call, args) => createOwnKey(needs, call, args),
-      listDelegateKeys: async () => listOwnKeys(needs),
-      deleteDelegateKey: (call, { kid }) => deleteOwnKey(needs, call, kid),
-    },
+    delegate: wireDelegateUseCases(needs),
     webhooks: {
       createWebhook: async (call, args) => createWebhook(needs, call, args),
       listWebhooks: async (call, args) => listWebhooks(needs, call, args),

@@ -125,6 +125,8 @@ export const ACCESS = {
     listExternalWallets: reading(orOwner('delegation:create')),
     updateExternalWalletPriorities: orOwner('delegation:create'),
     cosign: DELEGATES_ONLY,
+    importDelegatedAccess: holding('wallet:create'),
+    listImportedAccess: reading(holding('wallet:read')),
   },
   session: {
     createSessionKey: holding('session:create'),

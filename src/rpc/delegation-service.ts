@@ -6,6 +6,8 @@ import { GrantState as WireState, ListGrantsRequestSchema } from '../../gen/coun
 import type { DelegationUseCases, GrantState, GrantView, NewGrantRequest, SpendingUseCases } from './delegation-use-cases.ts'
 import type { CosignUseCases } from './cosign-use-cases.ts'
 import { cosignStream } from './cosign-stream.ts'
+import { delegateSideHandlers } from './delegate-side-handlers.ts'
+import type { DelegateSideUseCases } from './delegate-side-use-cases.ts'
 import type { PageTokens } from './page-token.ts'
 import { listPage } from './paging.ts'
 import type { Handlers } from './pipeline.ts'
@@ -45,8 +47,10 @@ const readNewGrant = ({ scope, expireTime }: CreateGrantRequest): NewGrantReques
 
 export const createDelegationService = (
   delegation: DelegationUseCases & SpendingUseCases & CosignUseCases,
+  delegate: DelegateSideUseCases,
   tokens: PageTokens,
 ): Handlers<'delegation'> => ({
+  ...delegateSideHandlers(delegate, tokens),
   ...spendingHandlers(delegation),
   cosign: cosignStream((caller, peer) => delegation.openCosign(caller, peer)),
   createGrant: async (request, call) => ({

@@ -39,6 +39,7 @@ import { createSessionService } from './session-service.ts'
 import { createRequestValidator } from './validate.ts'
 import { createDelegationService } from './delegation-service.ts'
 import { createWalletService } from './wallet-service.ts'
+import type { WebhookInbox } from './webhook-inbox.ts'
 
 export type EdgeListen = {
   readonly grpc: ListenAddress
@@ -70,6 +71,8 @@ export type EdgeSettings = {
   readonly delegates?: DelegateDirectory | undefined
   /** Absent: no page of another origin may call, and there are no keys to look up. */
   readonly web?: WebSettings | undefined
+  /** Absent: no webhooks are taken. */
+  readonly inbox?: WebhookInbox | undefined
   readonly idempotency: IdempotencyStore
   readonly recordDenial: (denial: Denial) => Promise<void>
   readonly events: EdgeEvents
@@ -143,7 +146,7 @@ const createImplementations = (
   const reflection = createReflection(Object.values(SERVICES))
   return {
     wallet: pipeline.wrap('wallet', createWalletService(useCases.wallets, useCases.signing, tokens)),
-    delegation: pipeline.wrap('delegation', createDelegationService(useCases.delegation, tokens)),
+    delegation: pipeline.wrap('delegation', createDelegationService(useCases.delegation, useCases.delegate, tokens)),
     session: pipeline.wrap('session', createSessionService(useCases.session, tokens)),
     endUser: pipeline.wrap('endUser', createEndUserService(useCases.endUsers)),
     audit: pipeline.wrap('audit', createAuditService(useCases.audit, tokens)),
@@ -185,6 +188,7 @@ const openListeners = async (
   const connectSettings = {
     ...shared,
     web: settings.web,
+    inbox: settings.inbox,
     gate: async (service: keyof typeof SERVICES, context: Parameters<Pipeline['gate']>[1]): Promise<void> => {
       if (isPiped(service)) await pipeline.gate(service, context)
     },

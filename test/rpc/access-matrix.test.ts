@@ -134,6 +134,8 @@ const REQUESTS: { readonly [S in keyof typeof ACCESS]: { readonly [M in keyof (t
       address: 'A'.repeat(44), network: 'solana', currency: 'usdc', amount: '5', txHash: 'A'.repeat(88), sigHash: 'A'.repeat(88),
       sigMessage: 'x'.repeat(20), token: '00000000-0000-4000-8000-000000000000',
     },
+    importDelegatedAccess: { content: { case: 'webhookBody', value: Buffer.from('{}') } },
+    listImportedAccess: {},
     listExternalWallets: { userId: 'alice' },
     updateExternalWalletPriorities: { userId: 'alice', priorities: [{ externalWalletId: `ext_${'ab'.repeat(16)}`, priority: 1 }] },
     cosign: {

@@ -23,7 +23,7 @@ import type { Edge, EdgeListen } from '../../../src/rpc/edge.ts'
 import { openEdge } from '../../../src/rpc/edge.ts'
 import type { IdempotencyStore, RequestKey } from '../../../src/rpc/idempotency.ts'
 import type { CallEvent, Denial } from '../../../src/rpc/pipeline.ts'
-import type { OwnKeyView } from '../../../src/rpc/delegate-side-use-cases.ts'
+import type { ImportedAccessView, OwnKeyView } from '../../../src/rpc/delegate-side-use-cases.ts'
 import type { DeliveryView, WebhookView } from '../../../src/rpc/webhook-use-cases.ts'
 import type {
   AdminUseCases,
@@ -405,6 +405,8 @@ const defaultUseCases = (): UseCases => ({
     createDelegateKey: async () => DELEGATE_KEY,
     listDelegateKeys: async () => ({ keys: [DELEGATE_KEY], identityPublicKey: bytes(32, 1) }),
     deleteDelegateKey: async () => undefined,
+    importDelegatedAccess: async () => IMPORTED_ACCESS,
+    listImportedAccess: async () => ({ items: [IMPORTED_ACCESS], nextCursor: undefined }),
   },
   webhooks: {
     createWebhook: async () => ({ webhook: WEBHOOK_VIEW, secret: 'whsec_test' }),
@@ -415,6 +417,19 @@ const defaultUseCases = (): UseCases => ({
     redeliverWebhook: async () => DELIVERY_VIEW,
   },
 })
+
+const IMPORTED_ACCESS: ImportedAccessView = {
+  accessId: '5b1f7a34-0000-4000-8000-000000000000' as AccessId,
+  projectId: PROJECT,
+  keyType: 'secp256k1',
+  address: `0x${'ab'.repeat(20)}`,
+  publicKey: bytes(65, 4),
+  userId: 'alice',
+  state: 'active',
+  grantingDaemon: 'home',
+  createTimeMs: 1,
+  revokeTimeMs: undefined,
+}
 
 const DELEGATE_KEY: OwnKeyView = {
   kid: 'k',
