@@ -54,6 +54,7 @@ import { VERSION } from './version.ts'
 import { deliveryBacklog, pruneWebhooks } from '../vault/webhook-deliveries.ts'
 import { watchParties } from './watch-parties.ts'
 import { cosignerOf } from './wire-cosigner.ts'
+import { createDelegateDirectory, openDelegates } from './wire-delegates.ts'
 import { wireChains } from './wire-chains.ts'
 import { startFollowing } from './wire-following.ts'
 import { createEndUserDirectory } from './wire-end-users.ts'
@@ -61,6 +62,7 @@ import { createDirectory, createIdempotencyStore, createKeyProofs, denialRecorde
 import { startSweep } from './sweep.ts'
 import { type Edge, type Endpoints, startEdge } from './wire-edge.ts'
 import { openSessions } from './wire-session.ts'
+import { wireDelegate } from './wire-delegate.ts'
 import { wireHttpEgress } from './wire-egress.ts'
 import { wireSignIn, wireWeb } from './wire-sign-in.ts'
 import { wireSending } from './wire-sending.ts'
@@ -144,22 +146,29 @@ export const composeDaemon = async (
     closing.push(() => sessions.sessionSigner.close())
     const webhooks = wireWebhooks({ config, vault, clock, send, metrics, log })
     closing.push(webhooks.stop)
+    const rates = new RateLimiter(() => Number(clock.monotonicNs() / 1_000n) / 1_000)
+    const alert = (what: string, detail: string): void => onAlert('daemon', what, detail)
+    const { requireSessionFlow } = sessions
+    const delegates = openDelegates({ vault, clock, fences, rates, onAlert: alert, requireSessionFlow })
+    closing.push(() => delegates.close())
+    const delegate = wireDelegate({ config, secrets, vault, clock, log })
+    closing.push(delegate.stop)
     const signing = {
       vault,
       engine,
       clock,
       grants,
       fences,
-      rates: new RateLimiter(() => Number(clock.monotonicNs() / 1_000n) / 1_000),
-      onAlert: (what: string, detail: string) => onAlert('daemon', what, detail),
+      rates,
+      onAlert: alert,
     }
     const chains = wireChains(config, secrets, send, clock)
-    const { requireSessionFlow } = sessions
     const sending = wireSending({ ...signing, requireSessionFlow, chains, confirmations: config.chainConfirmations })
     closing.push(sending.stop)
     const needs = {
       ...signing,
       sender: sending.sender,
+      delegates,
       started: { version: VERSION, timeMs: startedMs, isRemote: config.cosigner !== undefined },
       backup: backups.daemon,
       allowExport: config.allowExport.daemon,
@@ -172,6 +181,7 @@ export const composeDaemon = async (
       currencies: new Currencies(config.tokens),
       confirmations: config.chainConfirmations,
       signIn,
+      delegate: delegate.needs,
       maxGrantMs: config.maxGrantDays * DAY_MS,
       grantEnded: endKeysOfGrant,
       judgeUrl: webhooks.judgeUrl,
@@ -186,7 +196,9 @@ export const composeDaemon = async (
       directory: sealDirectory(vault, createDirectory(vault, grants, clock)),
       keyProofs: createKeyProofs(vault, grants, clock),
       users: sealUsers(vault, createEndUserDirectory(vault, signIn.tokens, clock)),
+      delegates: createDelegateDirectory(vault),
       web: wireWeb(vault, signIn.tokens, clock),
+      inbox: delegate.inbox,
       idempotency: createIdempotencyStore(vault, clock),
       recordDenial: denialRecorder(vault, clock),
       pageTokenKey: vault.read.keys.pageToken,

@@ -17,7 +17,7 @@ import { createApiKey, getApiKey, listApiKeys, revokeApiKey, rotateApiKey } from
 import { getCheckpoint, listEvents, verifyChain, watchEvents } from '../admin/audit.ts'
 import { createBackup, type CustodyNeeds, rotateVaultKey } from '../admin/custody.ts'
 import { freeze, unfreeze } from '../admin/freezes.ts'
-import { createOwnKey, deleteOwnKey, listOwnKeys } from '../delegation/own-keys.ts'
+import { openCosign } from '../delegation/cosign.ts'
 import { createGrant, getGrant, type GrantNeeds, listGrants, revokeGrant } from '../delegation/grants.ts'
 import {
   createWebhook,
@@ -30,7 +30,9 @@ import {
 import { createProject, getProject, listProjects, updateProject } from '../admin/projects.ts'
 import { getStatus } from '../admin/status.ts'
 import { chainStatuses } from './wire-chains.ts'
+import type { DelegateParties } from '../party/delegate-parties.ts'
 import type { UseCases } from '../rpc/use-cases.ts'
+import { type DelegateSide, wireDelegateUseCases } from './wire-delegate.ts'
 import { type Sessions, wireSession } from './wire-session.ts'
 import { authorize } from '../signing/authorize.ts'
 import { getTransaction, listTransactions } from '../sending/read-sent.ts'
@@ -53,6 +55,8 @@ export type UseCaseNeeds = CustodyNeeds &
   Pick<GrantNeeds, 'maxGrantMs' | 'grantEnded'> &
   Pick<Webhooks, 'judgeUrl' | 'webhookCounts'> & {
   readonly rates: RateLimiter
+  readonly delegates: DelegateParties
+  readonly delegate: DelegateSide['needs']
   readonly sessions: Sessions
   readonly chains: Chains
   readonly currencies: Currencies
@@ -101,6 +105,7 @@ export const wireUseCases = (needs: UseCaseNeeds): UseCases => {
       listTransactions: async (call, args) => listTransactions(needs, call, args),
     },
     delegation: {
+      openCosign: (caller, peer) => openCosign(needs, caller, peer),
       createGrant: async (call, args) => createGrant(needs, call, args),
       getChainConfig: async (call, args) => getChainConfig(needs, call, args),
       issueDelegationToken: async (call, args) => issueToken(needs, call, args),
@@ -149,11 +154,7 @@ export const wireUseCases = (needs: UseCaseNeeds): UseCases => {
       rotateVaultKey: async (call, args) => rotateVaultKey(needs, call, args),
       getStatus: () => getStatus({ ...needs, chainStatuses: readChains }, needs.started),
     },
-    delegate: {
-      createDelegateKey: (call, args) => createOwnKey(needs, call, args),
-      listDelegateKeys: async () => listOwnKeys(needs),
-      deleteDelegateKey: (call, { kid }) => deleteOwnKey(needs, call, kid),
-    },
+    delegate: wireDelegateUseCases(needs),
     webhooks: {
       createWebhook: async (call, args) => createWebhook(needs, call, args),
       listWebhooks: async (call, args) => listWebhooks(needs, call, args),

@@ -3,6 +3,7 @@
  * those facts. Nothing else is ever told to a caller; no code compares the sentence as text.
  */
 import { DELEGATION_SENTENCES, type DelegationFacts } from './delegation-failures.ts'
+import { SENDING_SENTENCES, type SendingFacts } from './sending-failures.ts'
 import { DELEGATE_SIDE_SENTENCES, type DelegateSideFacts } from './delegate-side-failures.ts'
 
 type NoFacts = Record<never, never>
@@ -10,7 +11,7 @@ type NoFacts = Record<never, never>
 /** Why a session does not authorise what was asked. */
 export type SessionFault = 'expired' | 'malformed' | 'bad_wallet_signature' | 'payload_missing'
 
-export type FailureFacts = DelegationFacts & DelegateSideFacts & {
+export type FailureFacts = DelegationFacts & DelegateSideFacts & SendingFacts & {
   // Who is calling
   API_KEY_MISSING: NoFacts
   API_KEY_INVALID: NoFacts
@@ -167,14 +168,6 @@ export type FailureFacts = DelegationFacts & DelegateSideFacts & {
   PRIORITIES_INVALID: { why: string }
   SPENDER_NOT_CONFIGURED: { network: string }
   CURRENCY_NOT_CONFIGURED: { network: string; currency: string }
-  // Sending
-  TRANSACTION_WOULD_REVERT: { network: string }
-  FEE_ABOVE_CAP: { needed: string; cap: string }
-  GAS_ABOVE_CAP: { needed: string; cap: string }
-  INSUFFICIENT_FUNDS: { needed: string; balance: string }
-  SENT_TRANSACTION_NOT_FOUND: NoFacts
-  SENT_TRANSACTION_OVER: { state: string }
-  REPLACEMENTS_EXHAUSTED: { allowed: number }
   TOKEN_UNSUPPORTED: { network: string; currency: string; why: string }
   // Exchange profiles
   PROFILE_NOT_FOUND: { profile: string }
@@ -197,6 +190,7 @@ export type FailureReason = keyof FailureFacts
 
 const SENTENCES: { [R in FailureReason]: (facts: FailureFacts[R]) => string } = {
   ...DELEGATE_SIDE_SENTENCES,
+  ...SENDING_SENTENCES,
   API_KEY_MISSING: () => 'no API key was presented',
   API_KEY_INVALID: () => 'the API key is not valid',
   API_KEY_EXPIRED: ({ expireTime }) => `the API key expired at ${expireTime}`,
@@ -353,13 +347,6 @@ const SENTENCES: { [R in FailureReason]: (facts: FailureFacts[R]) => string } = 
   PRIORITIES_INVALID: ({ why }) => `the priorities are not an order: ${why}`,
   SPENDER_NOT_CONFIGURED: ({ network }) => `the project has no spender on ${network}`,
   CURRENCY_NOT_CONFIGURED: ({ network, currency }) => `${currency} is not known on ${network}`,
-  TRANSACTION_WOULD_REVERT: ({ network }) => `${network} says that the transaction would fail, so it is not sent`,
-  FEE_ABOVE_CAP: ({ needed, cap }) => `a unit of gas costs ${needed} wei now, which is over the cap of ${cap}`,
-  GAS_ABOVE_CAP: ({ needed, cap }) => `the transaction takes ${needed} gas, which is over the cap of ${cap}`,
-  INSUFFICIENT_FUNDS: ({ needed, balance }) => `the transaction may cost ${needed} base units, the wallet has ${balance}`,
-  SENT_TRANSACTION_NOT_FOUND: () => 'no such transaction was sent',
-  SENT_TRANSACTION_OVER: ({ state }) => `the transaction is ${state}, so nothing takes its place`,
-  REPLACEMENTS_EXHAUSTED: ({ allowed }) => `the transaction was replaced ${allowed} times, which is all that is allowed`,
   TOKEN_UNSUPPORTED: ({ network, currency, why }) => `${currency} on ${network} cannot be spent: ${why}`,
   PROFILE_NOT_FOUND: ({ profile }) => `there is no profile ${profile}`,
   PROFILE_NETWORK_UNKNOWN: ({ profile, network }) => `profile ${profile} has no network ${network}`,

@@ -4,7 +4,8 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { isFailure } from '../domain/failure.ts'
-import { getSent, openSent, type SentTransaction } from '../vault/sent-transactions.ts'
+import { getSent, openSent } from '../vault/sent-queries.ts'
+import type { SentTransaction } from '../vault/sent-transactions.ts'
 import type { ChainFamily, Taken } from './chain-family.ts'
 import { mayLeave } from './may-leave.ts'
 import type { SendingNeeds } from './sending-needs.ts'

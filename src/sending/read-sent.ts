@@ -8,7 +8,8 @@ import { authorize, type AuthorizeNeeds, grantsOfCaller } from '../signing/autho
 import { reachOf, resolveWallet } from '../signing/resolve-wallet.ts'
 import { auditHashAt } from '../vault/audit-chain.ts'
 import type { DaemonVault } from '../vault/daemon-vault.ts'
-import { getSent, listSent, type SentTransaction, type SentVersion, type VersionKind } from '../vault/sent-transactions.ts'
+import { getSent, listSent } from '../vault/sent-queries.ts'
+import type { SentTransaction, SentVersion, VersionKind } from '../vault/sent-transactions.ts'
 import { getWallet, listWallets, reaches } from '../vault/wallets.ts'
 import { hashOf } from './sent-changes.ts'
 

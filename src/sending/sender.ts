@@ -9,18 +9,8 @@ import { assert, failure } from '../domain/failure.ts'
 import { Lock } from '../party/lock.ts'
 import { examine } from '../payload/examine.ts'
 import { resolveWalletOfKind } from '../signing/resolve-wallet.ts'
-import {
-  addVersion,
-  confirmedFrom,
-  countOpen,
-  findSentByRequest,
-  getSent,
-  insertSent,
-  newSendId,
-  type NewVersion,
-  type SentTransaction,
-  unsignedOf,
-} from '../vault/sent-transactions.ts'
+import { confirmedFrom, countOpen, findSentByRequest, getSent, unsignedOf } from '../vault/sent-queries.ts'
+import { addVersion, insertSent, newSendId, type NewVersion, type SentTransaction } from '../vault/sent-transactions.ts'
 import type { Reader, Tx } from '../vault/store.ts'
 import { utcDay } from '../vault/usage.ts'
 import { getWallet, type Wallet } from '../vault/wallets.ts'

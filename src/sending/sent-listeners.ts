@@ -1,5 +1,6 @@
 /** Who waits to hear what becomes of a send. */
-import { getSent, type SentState, type SentTransaction } from '../vault/sent-transactions.ts'
+import { getSent } from '../vault/sent-queries.ts'
+import type { SentState, SentTransaction } from '../vault/sent-transactions.ts'
 import type { Reader } from '../vault/store.ts'
 
 const OVER: ReadonlySet<SentState> = new Set(['CONFIRMED', 'REPLACED', 'FAILED', 'EXPIRED'])

@@ -10,7 +10,7 @@ export type StoredCaller = {
 
 export const storeCaller = ({ caller, permission }: StoredCaller): string =>
   JSON.stringify({
-    caller: caller.kind === 'end_user' ? caller : { ...caller, permissions: [...caller.permissions] },
+    caller: 'permissions' in caller ? { ...caller, permissions: [...caller.permissions] } : caller,
     ...(permission === undefined ? {} : { permission }),
   })
 
@@ -20,6 +20,6 @@ export const readStoredCaller = (text: string): StoredCaller => {
     readonly caller: Caller & { readonly permissions?: readonly string[] }
     readonly permission?: Permission
   }
-  if (caller.kind === 'end_user') return { caller, permission }
+  if (caller.kind === 'end_user' || caller.kind === 'delegate') return { caller, permission }
   return { caller: { ...caller, permissions: new Set(caller.permissions) }, permission }
 }

@@ -1,7 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { assert } from '../domain/failure.ts'
 import { type ProjectId, type RequestId, type WalletId, walletIdFromBytes, walletIdToBytes } from '../domain/ids.ts'
-import { REQUEST_LIFE_MS } from './intents.ts'
 import { requireRowMac, rowMac } from './row-mac.ts'
 import type { Reader, SqlParam, Tx } from './store.ts'
 import { type Item, u64 } from './tagged-encoding.ts'
@@ -76,7 +75,7 @@ export type SentTransaction = {
   readonly versions: readonly SentVersion[]
 }
 
-type Row = {
+export type SentRow = {
   number: bigint
   send_id: string
   project: string
@@ -101,7 +100,7 @@ type Row = {
   mac: Buffer
 }
 
-type VersionRow = {
+export type VersionRow = {
   send_id: string
   version: bigint
   kind: string
@@ -124,7 +123,7 @@ const VERSIONS = 'sent_versions'
 
 const optional = (value: bigint | null): Item => (value === null ? '' : u64(value))
 
-const macItems = (row: Omit<Row, 'mac' | 'number'>): readonly Item[] => [
+const macItems = (row: Omit<SentRow, 'mac' | 'number'>): readonly Item[] => [
   row.send_id, row.project, row.wallet_id, row.network, row.chain, row.family, row.sender, row.purpose, row.subject,
   u64(row.confirmations), optional(row.nonce), row.state, row.reason,
   optional(row.mined_version), optional(row.block), row.block_hash, optional(row.succeeded), u64(row.depth), u64(row.create_ms),
@@ -136,7 +135,7 @@ const versionItems = (row: Omit<VersionRow, 'mac'>): readonly Item[] => [
   row.raw ?? new Uint8Array(0), row.hash, optional(row.intent), u64(row.create_ms),
 ]
 
-const toVersion = (reader: Reader, row: VersionRow): SentVersion => {
+export const toVersion = (reader: Reader, row: VersionRow): SentVersion => {
   requireRowMac(reader, VERSIONS, versionItems(row), row.mac)
   return {
     version: Number(row.version),
@@ -156,7 +155,7 @@ const toVersion = (reader: Reader, row: VersionRow): SentVersion => {
 }
 
 /** VAULT_CORRUPT for an altered row. */
-const toSent = (reader: Reader, row: Row): SentTransaction => {
+export const toSent = (reader: Reader, row: SentRow): SentTransaction => {
   requireRowMac(reader, TABLE, macItems(row), row.mac)
   const versions = reader.all<VersionRow>('SELECT * FROM sent_versions WHERE send_id = ? ORDER BY version', row.send_id)
   return {
@@ -199,7 +198,7 @@ export type NewSent = Pick<
 /** A send that is about to be signed, with the lease of its nonce. Throws where another row of the sender holds it. */
 export const insertSent = (tx: Tx, sent: NewSent): void => {
   const now = BigInt(sent.nowMs)
-  const row: Omit<Row, 'mac' | 'number'> = {
+  const row: Omit<SentRow, 'mac' | 'number'> = {
     send_id: sent.sendId, project: sent.project, wallet_id: Buffer.from(walletIdToBytes(sent.walletId)), network: sent.network,
     chain: sent.chain, family: sent.family, sender: sent.sender, purpose: sent.purpose, subject: sent.subject,
     confirmations: BigInt(sent.confirmations), nonce: sent.nonce ?? null, state: 'SIGNING', reason: '', mined_version: null,
@@ -272,10 +271,10 @@ const orNull = <T>(value: T | undefined, into: (value: T) => bigint): bigint | n
 
 /** Answers the send as it is now. */
 export const changeSent = (tx: Tx, sendId: string, change: SentChange, nowMs: number): SentTransaction => {
-  const row = tx.one<Row>('SELECT * FROM sent_transactions WHERE send_id = ?', sendId)
+  const row = tx.one<SentRow>('SELECT * FROM sent_transactions WHERE send_id = ?', sendId)
   assert(row, 'the send is there')
   requireRowMac(tx, TABLE, macItems(row), row.mac)
-  const next: Row = {
+  const next: SentRow = {
     ...row,
     state: change.state ?? row.state,
     reason: change.reason ?? row.reason,
@@ -295,100 +294,6 @@ export const changeSent = (tx: Tx, sendId: string, change: SentChange, nowMs: nu
     next.update_ms, mac, row.number,
   )
   return toSent(tx, { ...next, mac })
-}
-
-export const getSent = (reader: Reader, sendId: string): SentTransaction | undefined => {
-  const row = reader.one<Row>('SELECT * FROM sent_transactions WHERE send_id = ?', sendId)
-  return row && toSent(reader, row)
-}
-
-const all = (reader: Reader, where: string, ...params: SqlParam[]): readonly SentTransaction[] =>
-  reader.all<Row>(`SELECT * FROM sent_transactions WHERE ${where}`, ...params).map((row) => toSent(reader, row))
-
-/** The version that a caller asked for under a request id less than a day ago, and the send it is of. */
-export const findSentByRequest = (
-  reader: Reader,
-  principal: string,
-  requestId: RequestId,
-  nowMs: number,
-): { readonly sendId: string; readonly bodyHash: Uint8Array } | undefined => {
-  const row = reader.one<VersionRow>(
-    `SELECT * FROM sent_versions WHERE principal = ? AND request_id = ? AND request_id <> '' ORDER BY create_ms DESC LIMIT 1`,
-    principal,
-    requestId,
-  )
-  if (row === undefined || row.create_ms <= nowMs - REQUEST_LIFE_MS) return undefined
-  return { sendId: row.send_id, bodyHash: toVersion(reader, row).bodyHash }
-}
-
-/** What was sent for one subject, oldest first. */
-export const sentForSubject = (reader: Reader, subject: string): readonly SentTransaction[] =>
-  all(reader, `subject = ? AND subject <> '' ORDER BY number`, subject)
-
-/** What is followed. */
-export const openSent = (reader: Reader): readonly SentTransaction[] =>
-  all(reader, `state IN ('SIGNING', 'SIGNED', 'BROADCAST', 'INCLUDED') ORDER BY number`)
-
-export const countOpen = (reader: Reader, chain: string, sender: string): number =>
-  Number(
-    reader.one<{ count: bigint }>(
-      `SELECT count(*) AS count FROM sent_transactions
-         WHERE chain = ? AND sender = ? AND nonce IS NOT NULL AND state IN ('SIGNING', 'SIGNED', 'BROADCAST', 'INCLUDED')`,
-      chain,
-      sender,
-    )?.count ?? 0n,
-  )
-
-/** Of one sender, what still waits for its signature: one at most, because leases are taken one after the other. */
-export const unsignedOf = (reader: Reader, chain: string, sender: string): readonly SentTransaction[] =>
-  all(
-    reader,
-    `chain = ? AND sender = ? AND nonce IS NOT NULL AND state IN ('SIGNING', 'SIGNED', 'BROADCAST', 'INCLUDED')
-       AND send_id IN (SELECT send_id FROM sent_versions WHERE raw IS NULL)`,
-    chain,
-    sender,
-  )
-
-/** The lowest nonce from `from` that no send of the sender's holds. */
-export const lowestFreeNonce = (reader: Reader, chain: string, sender: string, from: bigint): bigint => {
-  const held = reader.all<{ nonce: bigint }>(
-    'SELECT nonce FROM sent_transactions WHERE chain = ? AND sender = ? AND nonce >= ? ORDER BY nonce', chain, sender, from,
-  )
-  let free = from
-  for (const { nonce } of held) {
-    if (nonce !== free) break
-    free += 1n
-  }
-  return free
-}
-
-/** Those the sender's chain has confirmed from a nonce on: what a chain that counts fewer has taken back. */
-export const confirmedFrom = (reader: Reader, chain: string, sender: string, from: bigint): readonly SentTransaction[] =>
-  all(reader, `chain = ? AND sender = ? AND nonce >= ? AND state IN ('CONFIRMED', 'REPLACED', 'FAILED') ORDER BY nonce`, chain, sender, from)
-
-export type SentFilter = {
-  readonly project: ProjectId
-  /** Undefined: of every wallet of the project. */
-  readonly wallets: readonly WalletId[] | undefined
-  readonly network: string | undefined
-  readonly openOnly: boolean
-}
-
-/** Newest first, before `beforeNumber`. */
-export const listSent = (reader: Reader, filter: SentFilter, beforeNumber: bigint, limit: number): readonly SentTransaction[] => {
-  const { project, wallets, network, openOnly } = filter
-  const params: SqlParam[] = [project, beforeNumber]
-  const conditions = ['project = ?', 'number < ?']
-  if (wallets !== undefined) {
-    conditions.push(`wallet_id IN (${wallets.map(() => '?').join(', ')})`)
-    params.push(...wallets.map(walletIdToBytes))
-  }
-  if (network !== undefined) {
-    conditions.push('network = ?')
-    params.push(network)
-  }
-  if (openOnly) conditions.push(`state IN ('SIGNING', 'SIGNED', 'BROADCAST', 'INCLUDED')`)
-  return all(reader, `${conditions.join(' AND ')} ORDER BY number DESC LIMIT ?`, ...params, limit)
 }
 
 const FINISHED_BEFORE = `SELECT send_id FROM sent_transactions

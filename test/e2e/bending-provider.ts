@@ -1,6 +1,6 @@
 /** A provider in front of a node that says what the node says, but for what a test bends. */
 import { once } from 'node:events'
-import { createServer } from 'node:http'
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 
 export type Asked = { readonly id: number; readonly method: string; readonly params: readonly unknown[] }
@@ -15,7 +15,7 @@ export type BendingProvider = {
 }
 
 export const startBendingProvider = async (nodeUrl: string): Promise<BendingProvider> => {
-  const server = createServer(async (request, response) => {
+  const answer = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const chunks: Buffer[] = []
     for await (const chunk of request) chunks.push(chunk as Buffer)
     const body = Buffer.concat(chunks)
@@ -26,6 +26,9 @@ export const startBendingProvider = async (nodeUrl: string): Promise<BendingProv
     response.setHeader('content-type', 'application/json')
     if (said !== undefined) response.end(JSON.stringify({ jsonrpc: '2.0', id: asked.id, ...said }))
     else response.end(await (await fetch(nodeUrl, { method: 'POST', body, headers: { 'content-type': 'application/json' } })).text())
+  }
+  const server = createServer((request, response) => {
+    answer(request, response).catch(() => response.destroy())
   }).listen(0, '127.0.0.1')
   await once(server, 'listening')
   const provider: BendingProvider = {
