@@ -66,9 +66,10 @@ export type LinkRecord = {
   readonly lastBurnAtMs: bigint
 }
 
-/** What a PENDING record becomes once it is decided: an imported key signs nothing before its first refresh. */
-export function decidedState({ origin, wEpoch }: Pick<WalletRecord, 'origin' | 'wEpoch'>): 'ACTIVE' | 'IMPORTED' {
-  return origin === 'import' && wEpoch === 0 ? 'IMPORTED' : 'ACTIVE'
+/** What a PENDING record becomes once it is decided: an imported key or a fork signs nothing before its first refresh. */
+export function decidedState({ origin, wEpoch }: Pick<WalletRecord, 'origin' | 'wEpoch'>): 'ACTIVE' | 'IMPORTED' | 'FORKED' {
+  if (wEpoch > 0 || origin === 'dkg') return 'ACTIVE'
+  return origin === 'import' ? 'IMPORTED' : 'FORKED'
 }
 
 /** Whether shares in this state may be replaced. */
