@@ -34,7 +34,6 @@ import { type EngineOptions, TwoPartyEngine } from '../party/two-party-engine.ts
 import { type FenceKey, Fences } from '../signing/fences.ts'
 import { GrantCache } from '../signing/grant-cache.ts'
 import { RateLimiter } from '../signing/rate-limiter.ts'
-import { endKeysOfGrant } from '../session/end-with-grant.ts'
 import { auditHead } from '../vault/audit-chain.ts'
 import { pruneDelegationTokens } from '../vault/delegation-tokens.ts'
 import { type DaemonVault, openDaemonVault } from '../vault/daemon-vault.ts'
@@ -54,7 +53,7 @@ import { VERSION } from './version.ts'
 import { deliveryBacklog, pruneWebhooks } from '../vault/webhook-deliveries.ts'
 import { watchParties } from './watch-parties.ts'
 import { cosignerOf } from './wire-cosigner.ts'
-import { createDelegateDirectory, openDelegates } from './wire-delegates.ts'
+import { createDelegateDirectory, grantEnder, openAccessEnds, openDelegates } from './wire-delegates.ts'
 import { wireChains } from './wire-chains.ts'
 import { startFollowing } from './wire-following.ts'
 import { createEndUserDirectory } from './wire-end-users.ts'
@@ -151,6 +150,8 @@ export const composeDaemon = async (
     const { requireSessionFlow } = sessions
     const delegates = openDelegates({ vault, clock, fences, rates, onAlert: alert, requireSessionFlow })
     closing.push(() => delegates.close())
+    const accessEnds = openAccessEnds(vault, delegates)
+    const grantEnded = grantEnder(accessEnds)
     const delegate = wireDelegate({ config, secrets, vault, clock, log })
     closing.push(delegate.stop)
     const signing = {
@@ -183,7 +184,9 @@ export const composeDaemon = async (
       signIn,
       delegate: delegate.needs,
       maxGrantMs: config.maxGrantDays * DAY_MS,
-      grantEnded: endKeysOfGrant,
+      grantEnded,
+      grantErased: () => accessEnds.settle(),
+      accessEnds,
       judgeUrl: webhooks.judgeUrl,
       webhookCounts: webhooks.webhookCounts,
     }
@@ -205,7 +208,8 @@ export const composeDaemon = async (
     })
     const served = edge
     closing.push(startHousekeeping(vault, engine, log))
-    closing.push(startSweep(vault, clock, (nowMs) => endExpiredGrants(vault, nowMs, endKeysOfGrant)))
+    closing.push(startSweep(vault, clock, (nowMs) => endExpiredGrants(vault, nowMs, grantEnded, () => accessEnds.settle())))
+    closing.push(startSweep(vault, clock, (nowMs) => accessEnds.endExpired(nowMs)))
     closing.push(startSweep(vault, clock, (nowMs) => tellOfEndedKeys(vault, nowMs)))
     closing.push(startFollowing(needs, config.chainFollowMs, (error) => logInternalError(log, { where: 'chains', error })))
     webhooks.start()

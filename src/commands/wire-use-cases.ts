@@ -30,6 +30,7 @@ import {
 import { createProject, getProject, listProjects, updateProject } from '../admin/projects.ts'
 import { getStatus } from '../admin/status.ts'
 import { chainStatuses } from './wire-chains.ts'
+import type { AccessEnds } from '../delegation/end-access.ts'
 import type { DelegateParties } from '../party/delegate-parties.ts'
 import type { UseCases } from '../rpc/use-cases.ts'
 import { type DelegateSide, wireDelegateUseCases } from './wire-delegate.ts'
@@ -52,10 +53,11 @@ import type { SignInNeeds } from '../user/sign-in-needs.ts'
 import { listWalletSecrets, registerWalletSecret, revokeWalletSecret } from '../user/wallet-secrets.ts'
 
 export type UseCaseNeeds = CustodyNeeds &
-  Pick<GrantNeeds, 'maxGrantMs' | 'grantEnded'> &
+  Pick<GrantNeeds, 'maxGrantMs' | 'grantEnded' | 'grantErased'> &
   Pick<Webhooks, 'judgeUrl' | 'webhookCounts'> & {
   readonly rates: RateLimiter
   readonly delegates: DelegateParties
+  readonly accessEnds: AccessEnds
   readonly delegate: DelegateSide['needs']
   readonly sessions: Sessions
   readonly chains: Chains
