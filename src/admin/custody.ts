@@ -22,6 +22,7 @@ export type CustodyNeeds = AdminNeeds & {
   readonly custody: CustodyTurns
   /** Whose thread holds the share key as well. */
   readonly sessions?: { readonly sessionSigner: { readonly renewShareKey: () => void } } | undefined
+  readonly delegates?: { readonly renewShareKey: () => Promise<void> } | undefined
 }
 
 export type BackupView = {
@@ -82,7 +83,7 @@ const backUpBoth = async (needs: CustodyNeeds, call: Call): Promise<readonly Bac
       await removeBackup(directory, own)
       throw error
     }
-    const theirs = await engine.backupCosigner(setId).catch(withdraw)
+    const theirs = await engine.custody.backup(setId).catch(withdraw)
     if (countRefreshedSince(vault.read, own.auditSequence) > 0) {
       await removeBackup(directory, own)
       if (theirs !== undefined) await removeBackup(directory, theirs)
@@ -98,7 +99,7 @@ const backUpBoth = async (needs: CustodyNeeds, call: Call): Promise<readonly Bac
 export const createBackup = (needs: CustodyNeeds, call: Call): Promise<readonly BackupView[]> =>
   needs.custody.take(async () => (await backUpBoth(needs, call)).map(toView))
 
-const rotateOwnKey = async ({ vault, engine, clock, rootKey, sessions }: CustodyNeeds, call: Call): Promise<KeyRotationView> => {
+const rotateOwnKey = async ({ vault, engine, clock, rootKey, sessions, delegates }: CustodyNeeds, call: Call): Promise<KeyRotationView> => {
   const event = {
     timeMs: Math.trunc(clock.nowMs()),
     kind: 'vault.key_rotated',
@@ -113,6 +114,7 @@ const rotateOwnKey = async ({ vault, engine, clock, rootKey, sessions }: Custody
   } finally {
     await engine.renewShareKey()
     sessions?.sessionSigner.renewShareKey()
+    await delegates?.renewShareKey()
   }
   return { vault: 'daemon', provider: rootKey.name, shareCount: await vault.rewrapShares() }
 }
@@ -124,7 +126,7 @@ export const rotateVaultKey = (
 ): Promise<KeyRotationView> =>
   needs.custody.take(async () => {
     if (args.vault === 'daemon') return rotateOwnKey(needs, call)
-    const { provider, shares } = await needs.engine.rotateCosignerKey()
+    const { provider, shares } = await needs.engine.custody.rotateKey()
     return { vault: 'cosigner', provider, shareCount: shares }
   })
 
@@ -144,7 +146,7 @@ export type CustodyStatus = {
 
 /** What the newest backups are still good for, and what a restore left to do. */
 export const custodyStatus = async ({ vault, engine }: Pick<AdminNeeds, 'vault' | 'engine'>): Promise<CustodyStatus> => {
-  const theirs = await engine.cosignerBackup().catch(() => undefined)
+  const theirs = await engine.custody.backupStanding().catch(() => undefined)
   const standing = [
     { vault: 'daemon', last: backupStanding(vault.read) },
     { vault: 'cosigner', last: theirs },

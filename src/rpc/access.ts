@@ -33,6 +33,10 @@ export type KeyedRule = {
   readonly lane: Lane
   /** It changes and signs nothing. */
   readonly isRead?: true
+  /** Its stream is the answer to one request, so a caller may have many of them open. */
+  readonly isOneAnswer?: true
+  /** Delegates get in, with the wallet API key of their access: it is about that one. */
+  readonly delegates?: true
 }
 
 /** Anybody may call, under the limits of their address: what is asked proves itself. */
@@ -70,10 +74,15 @@ const orEndUsers = (keyed: KeyedRule, endUsers: EndUserRule): KeyedRule => ({ ..
 
 const reading = (keyed: KeyedRule): KeyedRule => ({ ...keyed, isRead: true })
 
+const asOneAnswer = (keyed: KeyedRule): KeyedRule => ({ ...keyed, isOneAnswer: true })
+
 const reserved = (keyed: KeyedRule): KeyedRule => ({ ...keyed, lane: 'reserved' })
 
 /** End users, and no API key whatever it holds. */
 const endUsersOnly = (endUsers: EndUserRule): KeyedRule => ({ permissions: [], endUsers, lane: 'normal' })
+
+/** Delegates, and nobody else. */
+const DELEGATES_ONLY: KeyedRule = { permissions: [], endUsers: 'never', delegates: true, lane: 'normal' }
 
 /** Those who hold these permissions, and the wallet's owner with an access token. */
 const orOwner = (...permissions: [string, ...string[]]): KeyedRule => orEndUsers(holding(...permissions), 'token')
@@ -97,6 +106,9 @@ export const ACCESS = {
     signDigest: orOwnerWithSecret('sign:digest'),
     // Whoever may sign at all; each item then passes the rule of its own RPC.
     signStream: orOwnerWithSecret('wallet:sign', 'sign:digest', 'sign:authorization'),
+    sendTransaction: asOneAnswer(orOwnerWithSecret('wallet:send')),
+    getTransaction: reading(orOwner('wallet:read')),
+    listTransactions: reading(orOwner('wallet:read')),
     // Room for presignatures is the project's to give.
     warmPresignatures: holding('wallet:sign'),
     verifySignature: reading(orOwner('wallet:read')),
@@ -119,6 +131,7 @@ export const ACCESS = {
     completeSolanaDelegation: orOwner('delegation:create'),
     listExternalWallets: reading(orOwner('delegation:create')),
     updateExternalWalletPriorities: orOwner('delegation:create'),
+    cosign: DELEGATES_ONLY,
     importDelegatedAccess: holding('wallet:create'),
     listImportedAccess: reading(holding('wallet:read')),
   },
@@ -200,7 +213,11 @@ export const usesWallets = ({ permissions, lane, isRead }: KeyedRule): boolean =
   lane === 'normal' && isRead !== true && !permissions.includes('admin')
 
 /** Throws CALLER_NOT_ALLOWED or PERMISSION_MISSING when the rule keeps this caller out, whatever it shows. */
-export const checkAccess = ({ permissions, endUsers }: KeyedRule, caller: Caller, method: string): void => {
+export const checkAccess = ({ permissions, endUsers, delegates }: KeyedRule, caller: Caller, method: string): void => {
+  if (caller.kind === 'delegate') {
+    if (delegates !== true) throw failure('CALLER_NOT_ALLOWED', { method })
+    return
+  }
   if (caller.kind === 'end_user') {
     if (endUsers === 'never') throw failure('CALLER_NOT_ALLOWED', { method })
     return

@@ -6,6 +6,7 @@ import type { RequestId } from '../domain/ids.ts'
 import type { StageTimes } from '../domain/stages.ts'
 import type { AdmissionLimits } from './admission.ts'
 import type { ApiKeyDirectory, ApiKeyProofs } from './authenticate.ts'
+import type { DelegateDirectory } from './delegates.ts'
 import type { EndUserDirectory } from './end-users.ts'
 import type { IdempotencyStore } from './idempotency.ts'
 import type { RequestValidator } from './validate.ts'
@@ -45,6 +46,8 @@ export type PipelineLimits = {
   /** How long what is in work on it may take once it ends. */
   readonly streamDrainMs: number
   readonly maxStreamsPerKey: number
+  /** Of streams that are each the answer to one request. */
+  readonly maxAnswersPerKey: number
   /** Each is a row in the audit chain, so a caller gets only so many. */
   readonly maxDenialsPerSecond: number
   /** Of one end user, and of one address that calls without being known. */
@@ -59,6 +62,7 @@ export const DEFAULT_LIMITS: Omit<PipelineLimits, 'admission'> = {
   streamIdleMs: 5 * 60_000,
   streamDrainMs: 10_000,
   maxStreamsPerKey: 64,
+  maxAnswersPerKey: 1_024,
   maxDenialsPerSecond: 500,
   maxEndUserRequestsPerSecond: 200,
   maxPublicRequestsPerSecond: 200,
@@ -68,6 +72,7 @@ export type PipelineDependencies = {
   readonly directory: ApiKeyDirectory
   readonly keyProofs: ApiKeyProofs
   readonly users: EndUserDirectory
+  readonly delegates: DelegateDirectory
   readonly idempotency: IdempotencyStore
   readonly validator: RequestValidator
   readonly observer: CallObserver

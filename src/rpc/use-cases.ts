@@ -11,8 +11,10 @@ import type { StatusView } from '../admin/status.ts'
 import type { Call } from '../domain/call.ts'
 import type { ApiKeyId, ProjectId } from '../domain/ids.ts'
 import type { ProjectSettings } from '../domain/project-settings.ts'
+import type { SendingUseCases } from './send-use-cases.ts'
 import type { SessionUseCases } from './session-use-cases.ts'
 import type { NewWalletView, WalletView } from '../wallet/wallet-view.ts'
+import type { CosignUseCases } from './cosign-use-cases.ts'
 import type { DelegationUseCases, SpendingUseCases } from './delegation-use-cases.ts'
 import type { DelegateSideUseCases } from './delegate-side-use-cases.ts'
 import type { WebhookUseCases } from './webhook-use-cases.ts'
@@ -378,7 +380,8 @@ export type AdminUseCases = {
 export type UseCases = {
   readonly wallets: WalletUseCases
   readonly signing: SigningUseCases
-  readonly delegation: DelegationUseCases & SpendingUseCases
+  readonly sending: SendingUseCases
+  readonly delegation: DelegationUseCases & SpendingUseCases & CosignUseCases
   readonly session: SessionUseCases
   readonly endUsers: EndUserUseCases
   readonly audit: AuditUseCases

@@ -8,8 +8,8 @@ import type { SigningMethod } from '../payload/signing-payload.ts'
 import type { Examined } from './examined.ts'
 
 export type SignJob = {
-  readonly call: Call
-  readonly request: { readonly method: SigningMethod }
+  readonly call: Pick<Call, 'caller' | 'requestId'>
+  readonly request: { readonly method: SigningMethod; readonly sending?: { readonly sendId: string } | undefined }
   readonly wallet: Wallet
   readonly examined: Examined
   /** Under which a project uses the wallet of an end user. */
@@ -30,19 +30,21 @@ export const eventOf = ({ call, wallet, request }: SignJob, timeMs: number, kind
 })
 
 /** What the wallet's owner proved themselves with. */
-const shownBy = ({ caller }: Call): { readonly [name: string]: string } => {
+const shownBy = ({ caller }: SignJob['call']): { readonly [name: string]: string } => {
+  if (caller.kind === 'delegate') return { delegatedAccess: caller.accessId }
   if (caller.kind !== 'end_user' || caller.walletSecret === undefined) return {}
   const { walletSecretId, keyHash } = caller.walletSecret
   return { walletSecret: walletSecretId, walletSecretHash: keyHash }
 }
 
-export const detailsOf = ({ call, examined, grantId }: SignJob, payload: Uint8Array): AuditEvent['details'] => {
+export const detailsOf = ({ call, request, examined, grantId }: SignJob, payload: Uint8Array): AuditEvent['details'] => {
   const { digest, facts } = examined
   const chains = [...facts.chainIds.map(String), ...(facts.solana === undefined ? [] : [facts.solana.chain])]
   return {
     digest: Buffer.from(digest).toString('hex'),
     ...(grantId === undefined ? {} : { grant: grantId }),
     ...shownBy(call),
+    ...(request.sending === undefined ? {} : { send: request.sending.sendId }),
     payloadHash: hash('sha256', payload, 'hex'),
     operation: facts.operation,
     effect: facts.effect,

@@ -143,8 +143,8 @@ describe('two hosts', () => {
       expect(readFileSync(at('cosigner-root.key')).equals(before)).toBe(false)
       await sign(kept, 'under a new root')
       expect((await run((terminal) => backUpCosigner(flagsOf('cosigner'), terminal)))[0]).toContain('countersign-cosigner-')
-      expect(await engine.backupCosigner(new Uint8Array(16))).toBeUndefined()
-      expect(await refusalOf(engine.rotateCosignerKey())).toBe('COSIGNER_REFUSED')
+      expect(await engine.custody.backup(new Uint8Array(16))).toBeUndefined()
+      expect(await refusalOf(engine.custody.rotateKey())).toBe('COSIGNER_REFUSED')
       const recipient = parseRecipient(recipients.daemon)!
       const nowMs = Date.now()
       const made = await writeBackup(vault, { directory: backups, recipient, setId: new Uint8Array(16), nowMs })

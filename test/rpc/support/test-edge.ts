@@ -7,14 +7,17 @@ import type { DescService } from '@bufbuild/protobuf'
 import type { Client } from '@connectrpc/connect'
 import { createClient } from '@connectrpc/connect'
 import { createConnectTransport, createGrpcTransport, createGrpcWebTransport } from '@connectrpc/connect-node'
-import type { Call } from '../../../src/domain/call.ts'
+import { type Call, delegatePrincipal } from '../../../src/domain/call.ts'
 import { failure } from '../../../src/domain/failure.ts'
 import type { AccessId, ApiKeyId, GrantId, ProjectId, UserId, WalletId, WebhookId } from '../../../src/domain/ids.ts'
 import { readSettings } from '../../../src/domain/project-settings.ts'
 import { Secret } from '../../../src/domain/secret.ts'
 import type { ApiKeyDirectory, ApiKeyProofs, ApiKeyRecord } from '../../../src/rpc/authenticate.ts'
 import type { RegisteredKey, SessionKeyView, SessionUseCases, SignedAction } from '../../../src/rpc/session-use-cases.ts'
+import type { SentView } from '../../../src/rpc/send-use-cases.ts'
 import type { DelegationUseCases, ExternalWalletView, GrantView, SpendingUseCases } from '../../../src/rpc/delegation-use-cases.ts'
+import type { CosignUseCases } from '../../../src/rpc/cosign-use-cases.ts'
+import type { DelegateDirectory } from '../../../src/rpc/delegates.ts'
 import type { EndUserUseCases, WalletSecretView } from '../../../src/rpc/end-user-use-cases.ts'
 import type { AccessToken, EndUserDirectory } from '../../../src/rpc/end-users.ts'
 import type { Edge, EdgeListen } from '../../../src/rpc/edge.ts'
@@ -256,6 +259,26 @@ const SIGNED_ACTION: SignedAction = {
 /** A call that reached a use case, by its name. */
 export type Reached = { readonly name: string; readonly call: Call; readonly args: unknown }
 
+const SENT: SentView = {
+  sendId: `snd_${'ab'.repeat(16)}`,
+  walletId: WALLET.walletId,
+  network: 'linea',
+  chain: 'eip155:59144',
+  nonce: 7n,
+  state: 'INCLUDED',
+  reason: '',
+  minedVersion: 1,
+  block: 9n,
+  blockHash: '0a'.repeat(32),
+  depth: 2,
+  confirmations: 3,
+  transactionHash: `0x${'08'.repeat(32)}`,
+  versions: [],
+  createTimeMs: 1_000,
+  updateTimeMs: 2_000,
+  receipt: RECEIPT,
+}
+
 const defaultUseCases = (): UseCases => ({
   wallets: {
     createWallet: async () => WALLET,
@@ -289,6 +312,13 @@ const defaultUseCases = (): UseCases => ({
       digest: SIGNED.digest,
       block: undefined,
     }),
+  },
+  sending: {
+    sendTransaction: async function* send() {
+      yield SENT
+    },
+    getTransaction: async () => SENT,
+    listTransactions: async () => ({ items: [SENT], nextCursor: undefined }),
   },
   session: {
     createSessionKey: async () => REGISTERED,
@@ -333,6 +363,12 @@ const defaultUseCases = (): UseCases => ({
     completeSolanaDelegation: async () => EXTERNAL_WALLET,
     listExternalWallets: async () => [EXTERNAL_WALLET],
     updateExternalWalletPriorities: async () => [EXTERNAL_WALLET],
+    openCosign: () => ({
+      hello: () => ({ publicKey: bytes(32, 1), nonce: bytes(32, 2), signature: bytes(64, 3) }),
+      prove: async () => ({ projectId: PROJECT, walletId: 'wal', expireTimeMs: 1_700_000_000_456 }),
+      frame: async (frame) => () => ({ frame }),
+      close: () => {},
+    }),
   },
   endUsers: {
     authenticateWithJwt: async () => SIGNED_IN,
@@ -461,6 +497,17 @@ const DELIVERY_VIEW: DeliveryView = {
   excerpt: 'later',
 }
 
+/** Of the one delegate there is. */
+export const WALLET_KEY = `cdk_${'A'.repeat(43)}`
+const DELEGATES: DelegateDirectory = {
+  findByKey: (presented) => {
+    if (presented !== WALLET_KEY) throw failure('WALLET_API_KEY_INVALID', {})
+    const accessId = '00000000-0000-4000-8000-000000000001' as AccessId
+    return { kind: 'delegate', principal: delegatePrincipal(accessId), projectId: PROJECT, accessId }
+  },
+  assertStands: () => {},
+}
+
 const recording = <Group extends object>(group: Group, reached: Reached[]): Group =>
   Object.fromEntries(
     Object.entries(group).map(([name, run]) => [
@@ -481,7 +528,7 @@ export type TestEdgeOptions = {
   readonly keyProofs?: ApiKeyProofs
   readonly wallets?: Partial<WalletUseCases>
   readonly signing?: Partial<SigningUseCases>
-  readonly delegation?: Partial<DelegationUseCases & SpendingUseCases>
+  readonly delegation?: Partial<DelegationUseCases & SpendingUseCases & CosignUseCases>
   readonly session?: Partial<SessionUseCases>
   readonly audit?: Partial<AuditUseCases>
   readonly admin?: Partial<AdminUseCases>
@@ -537,6 +584,7 @@ export const openTestEdge = async (options: TestEdgeOptions): Promise<TestEdge> 
       wallets: recording({ ...base.wallets, ...options.wallets }, reached),
       signing: recording({ ...base.signing, ...options.signing }, reached),
       delegation: recording({ ...base.delegation, ...options.delegation }, reached),
+      sending: recording(base.sending, reached),
       session: recording({ ...base.session, ...options.session }, reached),
       endUsers: recording({ ...base.endUsers, ...options.endUsers }, reached),
       audit: recording({ ...base.audit, ...options.audit }, reached),
@@ -547,6 +595,7 @@ export const openTestEdge = async (options: TestEdgeOptions): Promise<TestEdge> 
     directory: directoryOf(options.keys),
     keyProofs: options.keyProofs,
     users: options.directoryOfUsers ?? usersOf(options.users ?? []),
+    delegates: DELEGATES,
     idempotency: options.idempotency ?? memoryStore(),
     recordDenial: async (denial) => {
       denials.push(denial)
