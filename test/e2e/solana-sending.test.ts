@@ -1,4 +1,4 @@
-/** SendTransaction and SpendDelegation on Solana's own virtual machine: in parallel, dropped, forked, lapsed, killed. */
+/** SendTransaction on Solana's own virtual machine: in parallel, dropped, forked, lapsed. */
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { MessageInitShape } from '@bufbuild/protobuf'
@@ -7,14 +7,12 @@ import { getAdvanceNonceAccountInstruction, getTransferSolInstruction } from '@s
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { FreezeScope } from '../../gen/countersign/v1/admin_pb.ts'
 import { KeyType } from '../../gen/countersign/v1/common_pb.ts'
-import { type Spend, type SpendDelegationRequestSchema, SpendState } from '../../gen/countersign/v1/delegation_pb.ts'
 import { type SendTransactionRequestSchema, type SentTransaction, TransactionState, type Wallet } from '../../gen/countersign/v1/wallet_pb.ts'
 import type { CountersignClient } from '../../src/client/countersign-client.ts'
 import { decodeSolanaMessage } from '../../src/payload/solana-message.ts'
 import { describeSolanaMessage } from '../../src/payload/solana-facts.ts'
-import type { Person } from '../client/solana-tokens.ts'
 import { addressOf, buildMessage, signerOf } from '../payload/solana-cases.ts'
-import { connect, newKey, newWallet, outcomeOf, reasonOf } from './callers.ts'
+import { connect, newKey, newWallet, reasonOf } from './callers.ts'
 import { honest, type SolanaScene, startSolanaScene } from './solana-scene.ts'
 
 /** Longer than a blockhash is believed to live. */
@@ -22,14 +20,14 @@ const LIFE_BLOCKS = 200
 const RECIPIENT = addressOf(0x55)
 
 let scene: SolanaScene
-let { cluster, usdc } = {} as SolanaScene
+let { cluster } = {} as SolanaScene
 let admin: CountersignClient
 let daemon: SolanaScene['daemon']
 let wallet: Wallet
 
 beforeAll(async () => {
   scene = await startSolanaScene()
-  ;({ cluster, usdc, admin, daemon } = scene)
+  ;({ cluster, admin, daemon } = scene)
   wallet = await newWallet(admin, 'sender', '', KeyType.ED25519)
   cluster.airdrop(wallet.address as Address, 10_000_000_000n)
 })
@@ -202,7 +200,7 @@ describe('SendTransaction', () => {
     signing.close()
     const chain = 'solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp'
     const limits = [{ chain, token: 'native', amount: '2000000' }, { chain, token: 'fee', amount: '10000' }]
-    const narrow = connect(daemon, (await newKey(admin, [{ name: 'wallet:send', maxPerTransaction: limits as never }])).secret)
+    const narrow = connect(daemon, (await newKey(admin, [{ name: 'wallet:send', maxPerTransaction: limits }])).secret)
     expect((await lastOf(transfer(2_000_000n), narrow)).state).toBe(TransactionState.CONFIRMED)
     expect(await reasonOf(follow(transfer(2_000_001n), narrow))).toBe('LIMIT_EXCEEDED')
     narrow.close()
@@ -210,109 +208,5 @@ describe('SendTransaction', () => {
     await admin.admin.freeze({ ...target, note: 'drill' })
     expect(await reasonOf(follow(transfer(1_000_000n)))).toBe('FROZEN')
     await admin.admin.unfreeze(target)
-  })
-})
-
-type SpendRequest = MessageInitShape<typeof SpendDelegationRequestSchema>
-const spend = async (userId: string, amount: string, rest: Partial<SpendRequest> = {}, client = admin): Promise<Spend> => {
-  const asked = { userId, network: 'solana', currency: 'usdc', amount, destination: usdc.bank.address, ...rest }
-  const { spend: made } = await client.delegation.spendDelegation(asked as SpendRequest)
-  if (made === undefined) throw new Error('no spend in the answer')
-  return made
-}
-const spendWhenIn = (spendId: string, ...states: readonly SpendState[]): Promise<Spend> =>
-  until(async () => {
-    const { spend: now } = await admin.delegation.getSpend({ spendId })
-    return now !== undefined && states.includes(now.state) ? now : undefined
-  })
-/** A person who has `balance` units and approves `units` of them, and is registered. */
-const delegate = async (userId: string, units: bigint, balance = units): Promise<Person> => {
-  const { person, request } = await scene.delegation(userId, { units, balance })
-  await admin.delegation.completeSolanaDelegation(request)
-  return person
-}
-
-describe('SpendDelegation', () => {
-  it('moves tokens of the owner’s by the delegate, and the allowance falls', async () => {
-    await usdc.give(usdc.bank.address, 1n)
-    const person = await delegate('alice', 50_000_000n)
-    const before = await usdc.balanceOf(usdc.bank.address)
-    const made = await spend('alice', '12.5')
-    expect(await spendWhenIn(made.spendId, SpendState.SETTLED)).toMatchObject({ amount: '12.5', deliveredAmount: '12.5', destination: usdc.bank.address })
-    expect([await usdc.balanceOf(usdc.bank.address), await usdc.balanceOf(person.address), await usdc.allowanceOf(person.address)]).toEqual([before + 12_500_000n, 37_500_000n, 37_500_000n])
-    const { externalWallets } = await admin.delegation.listExternalWallets({ userId: 'alice' })
-    expect(externalWallets).toMatchObject([{ standing: { allowance: '37.5', balance: '37.5' } }])
-    expect(await reasonOf(spend('alice', '37.500001'))).toBe('SPEND_NOT_COVERED')
-    await usdc.revoke(person)
-    expect(await reasonOf(spend('alice', '1'))).toBe('SPEND_REVOKED')
-  })
-
-  it('goes to an account of its own, or opens one where that is asked for', async () => {
-    await delegate('bob', 50_000_000n)
-    const stranger = usdc.person()
-    expect(await reasonOf(spend('bob', '1', { destination: stranger.address }))).toBe('SPEND_REFUSED_BY_TOKEN')
-    const made = await spend('bob', '1', { destination: stranger.address, createDestinationAccount: true })
-    await spendWhenIn(made.spendId, SpendState.SETTLED)
-    expect(await usdc.balanceOf(stranger.address)).toBe(1_000_000n)
-    const direct = await spend('bob', '2', { destination: await usdc.accountOf(stranger.address) })
-    await spendWhenIn(direct.spendId, SpendState.SETTLED)
-    expect(await usdc.balanceOf(stranger.address)).toBe(3_000_000n)
-  })
-
-  it('comes from the first by priority that covers it all', async () => {
-    const first = await delegate('carol', 5_000_000n)
-    const second = await delegate('carol', 20_000_000n)
-    const made = await spend('carol', '10')
-    await spendWhenIn(made.spendId, SpendState.SETTLED)
-    expect([await usdc.balanceOf(first.address), await usdc.balanceOf(second.address)]).toEqual([5_000_000n, 10_000_000n])
-  })
-
-  it('of a hundred at once against an allowance for forty is forty, and the chain agrees', async () => {
-    const person = await delegate('crowd', 40_000_000n, 100_000_000n)
-    const outcomes = await Promise.all(Array.from({ length: 100 }, () => outcomeOf(spend('crowd', '1'))))
-    expect(outcomes.filter((one) => one === 'signed')).toHaveLength(40)
-    expect(new Set(outcomes)).toEqual(new Set(['signed', 'SPEND_NOT_COVERED']))
-    await until(async () => ((await usdc.allowanceOf(person.address)) === 0n ? true : undefined))
-    expect(await usdc.balanceOf(person.address)).toBe(60_000_000n)
-    const { spends } = await admin.delegation.listSpends({ userId: 'crowd', pageSize: 100 })
-    await Promise.all(spends.map(({ spendId }) => spendWhenIn(spendId, SpendState.SETTLED)))
-    expect(spends).toHaveLength(40)
-  })
-
-  it('holds what is under way until it is over, also when it lapses', async () => {
-    await delegate('lapse', 10_000_000n)
-    cluster.mode = 'drop'
-    const made = await spend('lapse', '10')
-    expect(await reasonOf(spend('lapse', '1'))).toBe('SPEND_NOT_COVERED')
-    cluster.advance(LIFE_BLOCKS)
-    expect(await spendWhenIn(made.spendId, SpendState.FAILED)).toMatchObject({ reason: 'EXPIRED' })
-    cluster.mode = 'land'
-    const again = await spend('lapse', '10')
-    await spendWhenIn(again.spendId, SpendState.SETTLED)
-  })
-
-  it('is never from what another delegate has by now', async () => {
-    const person = await delegate('fickle', 10_000_000n)
-    await usdc.approve(person, usdc.bank.address, 10_000_000n)
-    expect(await reasonOf(spend('fickle', '1'))).toBe('SPEND_REVOKED')
-  })
-})
-
-describe('a daemon that is killed', () => {
-  it('goes on with what was under way, without another signature', async () => {
-    const person = await delegate('killed', 10_000_000n)
-    const before = balance()
-    const sends = new Set(cluster.sends.keys())
-    cluster.mode = 'drop'
-    const [sent, made] = [await begin(transfer(7_000_000n)), await spend('killed', '4')]
-    await whenIn(sent.transactionId, TransactionState.BROADCAST)
-    await daemon.kill('SIGKILL')
-    ;({ daemon, admin } = await scene.restart())
-    cluster.mode = 'land'
-    const ended = await whenIn(sent.transactionId, TransactionState.CONFIRMED)
-    expect(ended.versions).toHaveLength(1)
-    await spendWhenIn(made.spendId, SpendState.SETTLED)
-    expect([balance() - before, await usdc.balanceOf(person.address)]).toEqual([7_000_000n, 6_000_000n])
-    expect([...cluster.sends.keys()].filter((hash) => !sends.has(hash))).toHaveLength(2)
   })
 })

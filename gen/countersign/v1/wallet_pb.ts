@@ -1062,7 +1062,8 @@ export type SendTransactionRequest = Message<"countersign.v1.SendTransactionRequ
   } | { case: undefined; value?: undefined };
 
   /**
-   * How many blocks deep it must be to be final, its own included. 0: the setting `chain_confirmations`.
+   * How many blocks deep it must be to be final, its own included. 0: the setting `chain_confirmations`. On Solana they are
+   * counted in slots from the commitment on that the chain is configured with; what is `finalized` is deep enough for any.
    *
    * @generated from field: uint32 confirmations = 7;
    */
@@ -3184,8 +3185,11 @@ export const WalletService: GenService<{
    * unless `speed_up` or `cancel` asks for that: both pay at least a tenth more for the same nonce, at most ten times for
    * one transaction, and belong to the transaction that they replace. Whichever version gets into a block decides.
    *
+   * On Solana there are no nonces, and a signature is made once: a message that is in no block when its blockhash is over,
+   * at every node and for certain, is EXPIRED, and nothing is signed again under its request.
+   *
    * Refused before anything is signed: CHAIN_NOT_CONFIGURED; CHAIN_UNAVAILABLE; TRANSACTION_WOULD_REVERT, where the gas is
-   * estimated; INSUFFICIENT_FUNDS; FEE_ABOVE_CAP and GAS_ABOVE_CAP, of the chain's configuration or the request;
+   * estimated, and on Solana; INSUFFICIENT_FUNDS; FEE_ABOVE_CAP and GAS_ABOVE_CAP, of the chain's configuration or the request;
    * LIMIT_EXCEEDED with more than 1024 of one wallet under way.
    *
    * @generated from rpc countersign.v1.WalletService.SendTransaction
