@@ -36,6 +36,9 @@ import type { UseCases } from '../rpc/use-cases.ts'
 import { type DelegateSide, wireDelegateUseCases } from './wire-delegate.ts'
 import { type Sessions, wireSession } from './wire-session.ts'
 import { authorize } from '../signing/authorize.ts'
+import { getTransaction, listTransactions } from '../sending/read-sent.ts'
+import type { Sender } from '../sending/sender.ts'
+import { sendTransaction } from '../sending/send-transaction.ts'
 import type { RateLimiter } from '../signing/rate-limiter.ts'
 import { signAuthorization, signDigest, signMessage, signTransaction, signTypedData } from '../signing/requests.ts'
 import type { SignNeeds } from '../signing/sign.ts'
@@ -60,6 +63,7 @@ export type UseCaseNeeds = CustodyNeeds &
   readonly chains: Chains
   readonly currencies: Currencies
   readonly confirmations: number
+  readonly sender: Sender
   readonly onAlert: SignNeeds['onAlert']
   readonly signIn: SignInNeeds
   readonly allowExport: boolean
@@ -96,6 +100,11 @@ export const wireUseCases = (needs: UseCaseNeeds): UseCases => {
       signAuthorization: (call, args) => signAuthorization(signing, call, args),
       signDigest: async (call, args) => signDigest(signing, call, args),
       verifySignature: (call, args) => verifySignature(needs, call, args),
+    },
+    sending: {
+      sendTransaction: (call, args) => sendTransaction(needs, call, args),
+      getTransaction: async (call, args) => getTransaction(needs, call, args),
+      listTransactions: async (call, args) => listTransactions(needs, call, args),
     },
     delegation: {
       openCosign: (caller, peer) => openCosign(needs, caller, peer),
