@@ -101,11 +101,11 @@ describe('a revocation', () => {
     const delegate = await activeDelegate(stage, await grant(own.vault))
     const [a, b] = await delegate.c.presign([delegate.walletId, delegate.walletId])
     // Party S has made the signature; its answer has not left yet.
-    const { frame } = stage.delegates
+    const frame = stage.delegates.frame.bind(stage.delegates)
     const made = Promise.withResolvers<void>()
     const let_go = Promise.withResolvers<void>()
     stage.delegates.frame = async (...args) => {
-      const answer = await frame.call(stage.delegates, ...args)
+      const answer = await frame(...args)
       made.resolve()
       await let_go.promise
       return answer
