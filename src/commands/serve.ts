@@ -53,6 +53,7 @@ import { VERSION } from './version.ts'
 import { deliveryBacklog, pruneWebhooks } from '../vault/webhook-deliveries.ts'
 import { watchParties } from './watch-parties.ts'
 import { cosignerOf } from './wire-cosigner.ts'
+import { createDelegateDirectory, openDelegates } from './wire-delegates.ts'
 import { wireChains } from './wire-chains.ts'
 import { startFollowing } from './wire-following.ts'
 import { createEndUserDirectory } from './wire-end-users.ts'
@@ -141,6 +142,11 @@ export const composeDaemon = async (
     closing.push(() => sessions.sessionSigner.close())
     const webhooks = wireWebhooks({ config, vault, clock, send, metrics, log })
     closing.push(webhooks.stop)
+    const rates = new RateLimiter(() => Number(clock.monotonicNs() / 1_000n) / 1_000)
+    const alert = (what: string, detail: string): void => onAlert('daemon', what, detail)
+    const { requireSessionFlow } = sessions
+    const delegates = openDelegates({ vault, clock, fences, rates, onAlert: alert, requireSessionFlow })
+    closing.push(() => delegates.close())
     const delegate = wireDelegate({ config, secrets, vault, clock, log })
     closing.push(delegate.stop)
     const needs = {
@@ -149,8 +155,9 @@ export const composeDaemon = async (
       clock,
       grants,
       fences,
-      rates: new RateLimiter(() => Number(clock.monotonicNs() / 1_000n) / 1_000),
-      onAlert: (what: string, detail: string) => onAlert('daemon', what, detail),
+      rates,
+      onAlert: alert,
+      delegates,
       started: { version: VERSION, timeMs: startedMs, isRemote: config.cosigner !== undefined },
       backup: backups.daemon,
       allowExport: config.allowExport.daemon,
@@ -178,6 +185,7 @@ export const composeDaemon = async (
       directory: sealDirectory(vault, createDirectory(vault, grants, clock)),
       keyProofs: createKeyProofs(vault, grants, clock),
       users: sealUsers(vault, createEndUserDirectory(vault, signIn.tokens, clock)),
+      delegates: createDelegateDirectory(vault),
       web: wireWeb(vault, signIn.tokens, clock),
       inbox: delegate.inbox,
       idempotency: createIdempotencyStore(vault, clock),

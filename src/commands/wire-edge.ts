@@ -15,6 +15,7 @@ import type { Metrics } from '../observe/metrics.ts'
 import { PacedWarning } from '../observe/paced-warning.ts'
 import type { ApiKeyDirectory, ApiKeyProofs } from '../rpc/authenticate.ts'
 import type { WebSettings } from '../rpc/cross-origin.ts'
+import type { DelegateDirectory } from '../rpc/delegates.ts'
 import type { EndUserDirectory } from '../rpc/end-users.ts'
 import { type EdgeEvents, openEdge } from '../rpc/edge.ts'
 import type { IdempotencyStore } from '../rpc/idempotency.ts'
@@ -31,6 +32,7 @@ export type EdgeNeeds = {
   readonly directory: ApiKeyDirectory
   readonly keyProofs: ApiKeyProofs
   readonly users: EndUserDirectory
+  readonly delegates: DelegateDirectory
   readonly web: WebSettings
   readonly inbox: WebhookInbox | undefined
   readonly idempotency: IdempotencyStore

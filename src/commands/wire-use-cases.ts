@@ -17,6 +17,7 @@ import { createApiKey, getApiKey, listApiKeys, revokeApiKey, rotateApiKey } from
 import { getCheckpoint, listEvents, verifyChain, watchEvents } from '../admin/audit.ts'
 import { createBackup, type CustodyNeeds, rotateVaultKey } from '../admin/custody.ts'
 import { freeze, unfreeze } from '../admin/freezes.ts'
+import { openCosign } from '../delegation/cosign.ts'
 import { createGrant, getGrant, type GrantNeeds, listGrants, revokeGrant } from '../delegation/grants.ts'
 import {
   createWebhook,
@@ -29,6 +30,7 @@ import {
 import { createProject, getProject, listProjects, updateProject } from '../admin/projects.ts'
 import { getStatus } from '../admin/status.ts'
 import { chainStatuses } from './wire-chains.ts'
+import type { DelegateParties } from '../party/delegate-parties.ts'
 import type { UseCases } from '../rpc/use-cases.ts'
 import { type DelegateSide, wireDelegateUseCases } from './wire-delegate.ts'
 import { type Sessions, wireSession } from './wire-session.ts'
@@ -50,6 +52,7 @@ export type UseCaseNeeds = CustodyNeeds &
   Pick<GrantNeeds, 'maxGrantMs' | 'grantEnded'> &
   Pick<Webhooks, 'judgeUrl' | 'webhookCounts'> & {
   readonly rates: RateLimiter
+  readonly delegates: DelegateParties
   readonly delegate: DelegateSide['needs']
   readonly sessions: Sessions
   readonly chains: Chains
@@ -93,6 +96,7 @@ export const wireUseCases = (needs: UseCaseNeeds): UseCases => {
       verifySignature: (call, args) => verifySignature(needs, call, args),
     },
     delegation: {
+      openCosign: (caller, peer) => openCosign(needs, caller, peer),
       createGrant: async (call, args) => createGrant(needs, call, args),
       getChainConfig: async (call, args) => getChainConfig(needs, call, args),
       issueDelegationToken: async (call, args) => issueToken(needs, call, args),

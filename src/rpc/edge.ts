@@ -12,6 +12,7 @@ import { createAdminService } from './admin-service.ts'
 import { type ApiKeyDirectory, type ApiKeyProofs, SECRETS_ONLY } from './authenticate.ts'
 import type { WebSettings } from './cross-origin.ts'
 import { createEndUserService } from './end-user-service.ts'
+import { type DelegateDirectory, NO_DELEGATES } from './delegates.ts'
 import type { EndUserDirectory } from './end-users.ts'
 import { createAuditService } from './audit-service.ts'
 import type { CertificateEvents, TlsFiles } from './certificate-files.ts'
@@ -66,6 +67,8 @@ export type EdgeSettings = {
   /** Absent: API keys have secrets and nothing else. */
   readonly keyProofs?: ApiKeyProofs | undefined
   readonly users: EndUserDirectory
+  /** Absent: there is no delegated access. */
+  readonly delegates?: DelegateDirectory | undefined
   /** Absent: no page of another origin may call, and there are no keys to look up. */
   readonly web?: WebSettings | undefined
   /** Absent: no webhooks are taken. */
@@ -103,13 +106,14 @@ const ABANDON_MS = 500
 type Listener = GrpcListener | ConnectListener
 
 const createPipeline = (
-  { directory, keyProofs, users, idempotency, recordDenial, events, clock, listen }: EdgeSettings,
+  { directory, keyProofs, users, delegates, idempotency, recordDenial, events, clock, listen }: EdgeSettings,
   stop: StopSignals,
 ) =>
   new Pipeline({
     directory,
     keyProofs: keyProofs ?? SECRETS_ONLY,
     users,
+    delegates: delegates ?? NO_DELEGATES,
     idempotency,
     recordDenial,
     observer: events,

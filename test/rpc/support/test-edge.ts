@@ -7,7 +7,7 @@ import type { DescService } from '@bufbuild/protobuf'
 import type { Client } from '@connectrpc/connect'
 import { createClient } from '@connectrpc/connect'
 import { createConnectTransport, createGrpcTransport, createGrpcWebTransport } from '@connectrpc/connect-node'
-import type { Call } from '../../../src/domain/call.ts'
+import { type Call, delegatePrincipal } from '../../../src/domain/call.ts'
 import { failure } from '../../../src/domain/failure.ts'
 import type { AccessId, ApiKeyId, GrantId, ProjectId, UserId, WalletId, WebhookId } from '../../../src/domain/ids.ts'
 import { readSettings } from '../../../src/domain/project-settings.ts'
@@ -15,6 +15,8 @@ import { Secret } from '../../../src/domain/secret.ts'
 import type { ApiKeyDirectory, ApiKeyProofs, ApiKeyRecord } from '../../../src/rpc/authenticate.ts'
 import type { RegisteredKey, SessionKeyView, SessionUseCases, SignedAction } from '../../../src/rpc/session-use-cases.ts'
 import type { DelegationUseCases, ExternalWalletView, GrantView, SpendingUseCases } from '../../../src/rpc/delegation-use-cases.ts'
+import type { CosignUseCases } from '../../../src/rpc/cosign-use-cases.ts'
+import type { DelegateDirectory } from '../../../src/rpc/delegates.ts'
 import type { EndUserUseCases, WalletSecretView } from '../../../src/rpc/end-user-use-cases.ts'
 import type { AccessToken, EndUserDirectory } from '../../../src/rpc/end-users.ts'
 import type { Edge, EdgeListen } from '../../../src/rpc/edge.ts'
@@ -333,6 +335,12 @@ const defaultUseCases = (): UseCases => ({
     completeSolanaDelegation: async () => EXTERNAL_WALLET,
     listExternalWallets: async () => [EXTERNAL_WALLET],
     updateExternalWalletPriorities: async () => [EXTERNAL_WALLET],
+    openCosign: () => ({
+      hello: () => ({ publicKey: bytes(32, 1), nonce: bytes(32, 2), signature: bytes(64, 3) }),
+      prove: async () => ({ projectId: PROJECT, walletId: 'wal', expireTimeMs: 1_700_000_000_456 }),
+      frame: async (frame) => () => ({ frame }),
+      close: () => {},
+    }),
   },
   endUsers: {
     authenticateWithJwt: async () => SIGNED_IN,
@@ -461,6 +469,17 @@ const DELIVERY_VIEW: DeliveryView = {
   excerpt: 'later',
 }
 
+/** Of the one delegate there is. */
+export const WALLET_KEY = `cdk_${'A'.repeat(43)}`
+const DELEGATES: DelegateDirectory = {
+  findByKey: (presented) => {
+    if (presented !== WALLET_KEY) throw failure('WALLET_API_KEY_INVALID', {})
+    const accessId = '00000000-0000-4000-8000-000000000001' as AccessId
+    return { kind: 'delegate', principal: delegatePrincipal(accessId), projectId: PROJECT, accessId }
+  },
+  assertStands: () => {},
+}
+
 const recording = <Group extends object>(group: Group, reached: Reached[]): Group =>
   Object.fromEntries(
     Object.entries(group).map(([name, run]) => [
@@ -481,7 +500,7 @@ export type TestEdgeOptions = {
   readonly keyProofs?: ApiKeyProofs
   readonly wallets?: Partial<WalletUseCases>
   readonly signing?: Partial<SigningUseCases>
-  readonly delegation?: Partial<DelegationUseCases & SpendingUseCases>
+  readonly delegation?: Partial<DelegationUseCases & SpendingUseCases & CosignUseCases>
   readonly session?: Partial<SessionUseCases>
   readonly audit?: Partial<AuditUseCases>
   readonly admin?: Partial<AdminUseCases>
@@ -547,6 +566,7 @@ export const openTestEdge = async (options: TestEdgeOptions): Promise<TestEdge> 
     directory: directoryOf(options.keys),
     keyProofs: options.keyProofs,
     users: options.directoryOfUsers ?? usersOf(options.users ?? []),
+    delegates: DELEGATES,
     idempotency: options.idempotency ?? memoryStore(),
     recordDenial: async (denial) => {
       denials.push(denial)
