@@ -147,7 +147,7 @@ export const composeDaemon = async (
     const { requireSessionFlow } = sessions
     const delegates = openDelegates({ vault, clock, fences, rates, onAlert: alert, requireSessionFlow })
     closing.push(() => delegates.close())
-    const delegate = wireDelegate({ config, secrets, vault, clock, log })
+    const delegate = wireDelegate({ config, secrets, vault, clock, fences, log, onAlert: alert })
     closing.push(delegate.stop)
     const needs = {
       vault,
