@@ -128,6 +128,7 @@ export type Config = {
     readonly highWater: number
     readonly ttlMs: number
     readonly capacity: number
+    readonly batch: number
   }
   /** How far ahead the end of an end user's grant may lie. */
   readonly maxGrantDays: number

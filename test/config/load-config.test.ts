@@ -88,6 +88,8 @@ describe('values out of bounds', () => {
     ['presignatures-low-water', '1e3'],
     ['presignatures-high-water', '0'],
     ['presignatures-high-water', '4097'],
+    ['presignatures-batch', '3'],
+    ['presignatures-batch', '65'],
     ['presignature-ttl-seconds', '119'],
     ['allow-plaintext-beyond-loopback', 'yes'],
     ['log-level', 'loud'],
