@@ -73,7 +73,7 @@ export type GivenAccess = {
 
 const CREATED = 'delegated_access.created'
 const CONSENT_MAX_MS = 300_000
-const MAX_PER_SECOND = 4
+const MAX_PER_SECOND = 16
 
 /**
  * Refuses, and nothing was given: WALLET_NOT_FOUND, WALLET_AMBIGUOUS, PERMISSION_MISSING, as `requireConsent` for a project
@@ -95,7 +95,6 @@ export const delegateAccess = async (needs: DelegateAccessNeeds, call: Call, arg
   assertTimes(needs, args, nowMs)
   const epoch = shareEpochOf(read, walletIdToBytes(wallet.walletId))
   if (epoch !== args.walletEpoch) throw failure('WALLET_EPOCH_MISMATCH', { walletEpoch: epoch })
-  needs.rates.take(`delegate ${wallet.project}`, MAX_PER_SECOND)
   const behind = fencesOf(call, wallet, grant)
   const passage = fences.enter(behind)
   call.releaseChecks.push(() => {
@@ -104,6 +103,7 @@ export const delegateAccess = async (needs: DelegateAccessNeeds, call: Call, arg
     if (raised !== undefined) throw failureOfFence(raised)
   })
   try {
+    needs.rates.take(`delegate ${wallet.project}`, MAX_PER_SECOND)
     const made = await give(needs, call, { wallet, delegate, terms, args, grantId: grant?.grantId, passage })
     return answerOf(needs, made, args)
   } finally {
