@@ -35,7 +35,6 @@ import { type EngineOptions, TwoPartyEngine } from '../party/two-party-engine.ts
 import { type FenceKey, Fences } from '../signing/fences.ts'
 import { GrantCache } from '../signing/grant-cache.ts'
 import { RateLimiter } from '../signing/rate-limiter.ts'
-import { endKeysOfGrant } from '../session/end-with-grant.ts'
 import { auditHead } from '../vault/audit-chain.ts'
 import { pruneDelegationTokens } from '../vault/delegation-tokens.ts'
 import { type DaemonVault, openDaemonVault } from '../vault/daemon-vault.ts'
@@ -46,6 +45,7 @@ import { pruneFlows } from '../vault/sign-in-flows.ts'
 import { verifyStateIndex } from '../vault/state-index.ts'
 import type { Tx } from '../vault/store.ts'
 import { pruneUsage, utcDay } from '../vault/usage.ts'
+import { pruneSent } from '../vault/sent-transactions.ts'
 import { pruneSessions } from '../vault/user-sessions.ts'
 import { getWallet } from '../vault/wallets.ts'
 import { rootKeyProviders } from './root-keys.ts'
@@ -54,7 +54,7 @@ import { VERSION } from './version.ts'
 import { deliveryBacklog, pruneWebhooks } from '../vault/webhook-deliveries.ts'
 import { watchParties } from './watch-parties.ts'
 import { cosignerOf } from './wire-cosigner.ts'
-import { createDelegateDirectory, openDelegates } from './wire-delegates.ts'
+import { createDelegateDirectory, grantEnder, openAccessEnds, openDelegates } from './wire-delegates.ts'
 import { wireChains } from './wire-chains.ts'
 import { startFollowing } from './wire-following.ts'
 import { createEndUserDirectory } from './wire-end-users.ts'
@@ -65,6 +65,7 @@ import { openSessions } from './wire-session.ts'
 import { wireDelegate } from './wire-delegate.ts'
 import { wireHttpEgress } from './wire-egress.ts'
 import { wireSignIn, wireWeb } from './wire-sign-in.ts'
+import { wireSending } from './wire-sending.ts'
 import { wireUseCases } from './wire-use-cases.ts'
 import { wireWebhooks } from './wire-webhooks.ts'
 
@@ -78,6 +79,8 @@ const PRUNE_AT_ONCE = 500
 const PRUNE_PAUSE_MS = 20
 const DAY_MS = 86_400_000
 const FREEZES_MAX = 100_000
+/** As the contract says of what was sent. */
+const SENT_DAYS = 90
 /** Counters are kept a week, for whoever asks why a cap was reached. */
 const USAGE_DAYS = 7
 
@@ -149,9 +152,11 @@ export const composeDaemon = async (
     const { requireSessionFlow } = sessions
     const delegates = openDelegates({ vault, clock, fences, rates, onAlert: alert, requireSessionFlow })
     closing.push(() => delegates.close())
-    const delegate = wireDelegate({ config, secrets, vault, clock, log })
+    const accessEnds = openAccessEnds(vault, delegates)
+    const grantEnded = grantEnder(accessEnds)
+    const delegate = wireDelegate({ config, secrets, vault, clock, fences, log, onAlert: alert })
     closing.push(delegate.stop)
-    const needs = {
+    const signing = {
       vault,
       engine,
       clock,
@@ -159,6 +164,13 @@ export const composeDaemon = async (
       fences,
       rates,
       onAlert: alert,
+    }
+    const chains = wireChains(config, secrets, send, clock)
+    const sending = wireSending({ ...signing, requireSessionFlow, chains, confirmations: config.chainConfirmations })
+    closing.push(sending.stop)
+    const needs = {
+      ...signing,
+      sender: sending.sender,
       delegates,
       started: { version: VERSION, timeMs: startedMs, isRemote: config.cosigner !== undefined },
       backup: backups.daemon,
@@ -168,13 +180,15 @@ export const composeDaemon = async (
       isVenueProfile: (id: string) => sessions.profiles().offered.some(({ profile }) => profile.id === id),
       custody: new CustodyTurns(),
       sessions,
-      chains: wireChains(config, secrets, send, clock),
+      chains,
       currencies: new Currencies(config.tokens),
       confirmations: config.chainConfirmations,
       signIn,
       delegate: delegate.needs,
       maxGrantMs: config.maxGrantDays * DAY_MS,
-      grantEnded: endKeysOfGrant,
+      grantEnded,
+      grantErased: () => accessEnds.settle(),
+      accessEnds,
       judgeUrl: webhooks.judgeUrl,
       webhookCounts: webhooks.webhookCounts,
     }
@@ -196,10 +210,12 @@ export const composeDaemon = async (
     })
     const served = edge
     closing.push(startHousekeeping(vault, engine, log))
-    closing.push(startSweep(vault, clock, (nowMs) => endExpiredGrants(vault, nowMs, endKeysOfGrant)))
+    closing.push(startSweep(vault, clock, (nowMs) => endExpiredGrants(vault, nowMs, grantEnded, () => accessEnds.settle())))
+    closing.push(startSweep(vault, clock, (nowMs) => accessEnds.endExpired(nowMs)))
     closing.push(startSweep(vault, clock, (nowMs) => tellOfEndedKeys(vault, nowMs)))
     closing.push(startFollowing(needs, config.chainFollowMs, (error) => logInternalError(log, { where: 'chains', error })))
     webhooks.start()
+    sending.start()
     closing.push(() => served.stop(STOP_WAIT_MS))
     edge.setServing(engine.available)
     closing.push(watchParties({ vault, engine, setServing: served.setServing, log }))
@@ -297,6 +313,7 @@ const startHousekeeping = (vault: DaemonVault, engine: SigningEngine, log: Logge
         pruneSessionRequests(tx, nowMs, PRUNE_AT_ONCE),
         pruneWebhooks(tx, nowMs, PRUNE_AT_ONCE),
         pruneDelegationTokens(tx, nowMs, PRUNE_AT_ONCE),
+        pruneSent(tx, nowMs - SENT_DAYS * DAY_MS, PRUNE_AT_ONCE),
       ) === PRUNE_AT_ONCE
     await eraseLapsedSecrets(vault, nowMs).catch(() => 0)
     // As long as there is more, with a pause for everybody else's commits, or a busy day would never be forgotten.

@@ -33,11 +33,15 @@ import {
 import { createProject, getProject, listProjects, updateProject } from '../admin/projects.ts'
 import { getStatus } from '../admin/status.ts'
 import { chainStatuses } from './wire-chains.ts'
+import type { AccessEnds } from '../delegation/end-access.ts'
 import type { DelegateParties } from '../party/delegate-parties.ts'
 import type { UseCases } from '../rpc/use-cases.ts'
 import { type DelegateSide, wireDelegateUseCases } from './wire-delegate.ts'
 import { type Sessions, wireSession } from './wire-session.ts'
 import { authorize } from '../signing/authorize.ts'
+import { getTransaction, listTransactions } from '../sending/read-sent.ts'
+import type { Sender } from '../sending/sender.ts'
+import { sendTransaction } from '../sending/send-transaction.ts'
 import type { RateLimiter } from '../signing/rate-limiter.ts'
 import { signAuthorization, signDigest, signMessage, signTransaction, signTypedData } from '../signing/requests.ts'
 import type { SignNeeds } from '../signing/sign.ts'
@@ -52,15 +56,17 @@ import type { SignInNeeds } from '../user/sign-in-needs.ts'
 import { listWalletSecrets, registerWalletSecret, revokeWalletSecret } from '../user/wallet-secrets.ts'
 
 export type UseCaseNeeds = CustodyNeeds &
-  Pick<GrantNeeds, 'maxGrantMs' | 'grantEnded'> &
+  Pick<GrantNeeds, 'maxGrantMs' | 'grantEnded' | 'grantErased'> &
   Pick<Webhooks, 'judgeUrl' | 'webhookCounts'> & {
   readonly rates: RateLimiter
   readonly delegates: DelegateParties
+  readonly accessEnds: AccessEnds
   readonly delegate: DelegateSide['needs']
   readonly sessions: Sessions
   readonly chains: Chains
   readonly currencies: Currencies
   readonly confirmations: number
+  readonly sender: Sender
   readonly onAlert: SignNeeds['onAlert']
   readonly signIn: SignInNeeds
   readonly allowExport: boolean
@@ -97,6 +103,11 @@ export const wireUseCases = (needs: UseCaseNeeds): UseCases => {
       signAuthorization: (call, args) => signAuthorization(signing, call, args),
       signDigest: async (call, args) => signDigest(signing, call, args),
       verifySignature: (call, args) => verifySignature(needs, call, args),
+    },
+    sending: {
+      sendTransaction: (call, args) => sendTransaction(needs, call, args),
+      getTransaction: async (call, args) => getTransaction(needs, call, args),
+      listTransactions: async (call, args) => listTransactions(needs, call, args),
     },
     delegation: {
       openCosign: (caller, peer) => openCosign(needs, caller, peer),

@@ -83,7 +83,9 @@ class Session implements CosignSession {
   readonly #needs: CosignNeeds
   readonly #caller: DelegateCaller
   readonly #peer: CosignPeer
+  /** Who said hello, and after the proof, who it is. */
   #met: Met | undefined
+  #wallet: DelegatedWallet | undefined
   #leave: (() => void) | undefined
 
   constructor(needs: CosignNeeds, caller: DelegateCaller, peer: CosignPeer) {
@@ -128,7 +130,9 @@ class Session implements CosignSession {
       throw failure('DELEGATE_NOT_PROVEN', {})
     }
     const { project, walletId, expireMs } = this.#access()
-    this.#leave = this.#needs.delegates.join(met.parties.idC, this.#peer)
+    const { idC, accessId } = met.parties
+    this.#leave = this.#needs.delegates.join(idC, this.#peer)
+    this.#wallet = { idC, walletId: accessId }
     return { projectId: project, walletId, expireTimeMs: expireMs }
   }
 
@@ -156,12 +160,10 @@ class Session implements CosignSession {
   }
 
   async #answerOf(frame: Uint8Array): Promise<FrameAnswer> {
-    const { delegates } = this.#needs
-    const met = this.#met
-    if (met === undefined) throw failure('DELEGATE_NOT_PROVEN', {})
-    const wallet: DelegatedWallet = { idC: met.parties.idC, walletId: met.parties.accessId }
+    const wallet = this.#wallet
+    if (wallet === undefined) throw failure('DELEGATE_NOT_PROVEN', {})
     try {
-      return await delegates.frame(wallet, frame)
+      return await this.#needs.delegates.frame(wallet, frame)
     } catch (error) {
       // The thread ended, or is late: the frame is not answered, and the next one is.
       if (isFailure(error)) return { frame: undefined, refused: error }
@@ -198,6 +200,7 @@ class Session implements CosignSession {
   close(): void {
     this.#leave?.()
     this.#leave = undefined
+    this.#wallet = undefined
   }
 }
 

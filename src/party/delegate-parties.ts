@@ -39,6 +39,7 @@ const MAX_LINKS = 32
 const MAX_STREAMS = 32
 const LINK_IDLE_MS = 600_000
 const CALL_TIMEOUT_MS = 30_000
+const ERASE_TIMEOUT_MS = 10_000
 const END_WAIT_MS = 2_000
 const LIMITS = { maxOldGenerationSizeMb: 256, maxYoungGenerationSizeMb: 16 }
 /** Requests for signatures whose outcome nobody has taken yet. */
@@ -112,7 +113,13 @@ export class DelegateParties {
   async erase({ idC, walletId }: DelegatedWallet, isLast: boolean): Promise<void> {
     const running = this.#running
     if (running === undefined) return
-    await translated(running.party.call('erase', { idC, walletId, isLast }, { timeoutMs: CALL_TIMEOUT_MS }))
+    try {
+      await running.party.call('erase', { idC, walletId, isLast }, { timeoutMs: ERASE_TIMEOUT_MS })
+    } catch (error) {
+      // With the thread goes all it ever held, and its workers with it.
+      this.#options.onAlert('delegates', `a share was not overwritten in time, so its thread ends: ${String(error)}`)
+      await running.worker.terminate()
+    }
   }
 
   /** After the root of the daemon's vault was rotated. A thread that starts later asks the vault itself. */

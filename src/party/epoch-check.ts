@@ -27,6 +27,8 @@ export const stopDivergentWallets = async (
   clock: Clock,
   peer: PeerEpochs,
   ahead: (walletId: Uint8Array) => void = () => undefined,
+  /** Whether a link is between these two: shares on links to others are none of the other side's. */
+  isOfPair: (linkId: Uint8Array) => boolean = () => true,
 ): Promise<readonly Uint8Array[]> => {
   const theirs = new Map(peer.refreshed.map(({ walletId, wEpoch }) => [hexOf(walletId), wEpoch]))
   const undecided = new Set(peer.undecided.map(hexOf))
@@ -37,7 +39,7 @@ export const stopDivergentWallets = async (
     const own = getShare(vault.read, walletId)
     const their = theirs.get(key) ?? 0
     // A wallet that this vault does not know signs nothing anyway.
-    if (own === undefined || undecided.has(key) || own.wEpoch === their) return []
+    if (own === undefined || !isOfPair(own.linkId) || undecided.has(key) || own.wEpoch === their) return []
     if (own.wEpoch > their || mayBeOlder) return [walletId]
     ahead(walletId)
     return []

@@ -8,14 +8,14 @@ import { hash } from 'node:crypto'
 import type { Call } from '../domain/call.ts'
 import type { Clock } from '../domain/clock.ts'
 import { Failure, failure, type FailureReason, isFailure } from '../domain/failure.ts'
-import { walletIdToBytes } from '../domain/ids.ts'
+import { type WalletId, walletIdToBytes } from '../domain/ids.ts'
 import type { ReadyPresignature } from '../party/initiator.ts'
 import type { PooledWallet } from '../party/key-pools.ts'
 import { PortFailure } from '../party/port-calls.ts'
 import { suspendWallet } from '../party/signer-host.ts'
 import type { SigningEngine } from '../party/signing-engine.ts'
 import type { SigningFacts } from '../payload/facts.ts'
-import { encodeSigningPayload, type SigningContent, type SigningMethod } from '../payload/signing-payload.ts'
+import { encodeSigningPayload } from '../payload/signing-payload.ts'
 import { type AllowedDecision, decide, type Decision, permissionsToSign, type Usage } from '../policy/decide.ts'
 import type { Permission } from '../policy/permissions.ts'
 import { appendAudit, type AuditHead } from '../vault/audit-chain.ts'
@@ -24,7 +24,7 @@ import { requireNotFrozen } from '../vault/freezes.ts'
 import { beginIntent, completeIntent, doubtIntent, failIntent, findIntent, PresignatureReused } from '../vault/intents.ts'
 import type { Reader, Tx } from '../vault/store.ts'
 import { type Charge, readUsage, utcDay } from '../vault/usage.ts'
-import { getWallet, type KeyType, type Wallet } from '../vault/wallets.ts'
+import type { Wallet } from '../vault/wallets.ts'
 import { liveGrantsOf } from './authorize.ts'
 import { fencesOf, freezesOf } from './caller-stops.ts'
 import { requireConsent, requireConsentStill } from './consent.ts'
@@ -34,7 +34,8 @@ import type { GrantCache } from './grant-cache.ts'
 import { RandomIds } from './random-ids.ts'
 import { RateLimiter } from './rate-limiter.ts'
 import { detailsOf, eventOf, type SignJob } from './sign-rows.ts'
-import { resolveWallet, resolveWalletOfKind } from './resolve-wallet.ts'
+import { OWN_WALLETS, type SigningWallets, type WalletRequest } from './signing-wallets.ts'
+import { lessCharged, type SigningToSend } from './signing-to-send.ts'
 
 export type SignNeeds = {
   readonly vault: DaemonVault
@@ -49,16 +50,15 @@ export type SignNeeds = {
   readonly onAlert: (what: string, detail: string) => void
   /** Throws SESSION_REQUIRED for what a wallet leaves to its session keys. */
   readonly requireSessionFlow?: ((reader: Reader, wallet: Wallet, facts: SigningFacts) => void) | undefined
+  /** Which wallets there are; absent, the vault's own. */
+  readonly wallets?: SigningWallets | undefined
 }
 
-export type SignRequest = {
-  readonly walletRef: string
-  readonly method: SigningMethod
-  readonly content: SigningContent
-  /** Only wallets of this kind count, where the request decides it. */
-  readonly keyType?: KeyType
+export type SignRequest = WalletRequest & {
   /** What the caller must hold in place of what the content asks for: the daemon has made the content itself. */
   readonly permission?: Permission
+  /** It is signed to be sent by the daemon. */
+  readonly sending?: SigningToSend | undefined
 }
 
 export type Signed = Made & {
@@ -89,13 +89,9 @@ export const DENIALS: ReadonlySet<FailureReason> = new Set([
   'API_KEY_INVALID',
   'API_KEY_EXPIRED',
   'COSIGNER_REFUSED',
+  'GRANTING_DAEMON_REFUSED',
+  'IMPORTED_ACCESS_ENDED',
 ])
-
-/** Where the RPC's name does not say which kind of key it takes. */
-const OPERATIONS: { readonly [K in SigningContent['kind']]?: string } = {
-  transaction: 'signing an EVM transaction',
-  'solana-message': 'signing a Solana transaction',
-}
 
 const MAX_TRIES = 3
 const REQ_IDS = new RandomIds(16)
@@ -118,13 +114,14 @@ type Job = Omit<SignJob, 'request' | 'call'> & {
  */
 export const sign = async (needs: SignNeeds, call: Call, request: SignRequest): Promise<Signed> => {
   const { stages } = call
-  const wallet = stages.measure('decide', () => findWallet(needs.vault.read, call, request))
+  const { find, payloadProject } = needs.wallets ?? OWN_WALLETS
+  const wallet = stages.measure('decide', () => find(needs.vault.read, call.caller, request))
   const examined = stages.measure('decode', () => examineFor(wallet, request.content))
   const { walletId, project } = wallet
   const payload = stages.measure('decode', () =>
-    encodeSigningPayload({ projectId: project, walletId, method: request.method, content: request.content }),
+    encodeSigningPayload({ projectId: payloadProject ?? project, walletId, method: request.method, content: request.content }),
   )
-  const asked: Omit<Job, 'grantId'> = { call, request, wallet, examined, payload, reqId: reqIdOf(call) }
+  const asked: Omit<Job, 'grantId'> = { call, request, wallet, examined, payload, reqId: reqIdOf(call, request) }
   try {
     const { raises } = needs.fences
     const grant = requireConsent(needs.vault.read, call.caller, wallet, needs.clock.nowMs())
@@ -143,11 +140,8 @@ export const sign = async (needs: SignNeeds, call: Call, request: SignRequest): 
   }
 }
 
-const findWallet = (reader: Reader, { caller }: Call, { walletRef, method, content, keyType }: SignRequest): Wallet => {
-  if (keyType === undefined) return resolveWallet(reader, caller, walletRef)
-  const operation = OPERATIONS[content.kind] ?? method
-  return resolveWalletOfKind(reader, caller, walletRef, { keyType, operation })
-}
+const getWallet = (needs: SignNeeds, reader: Reader, walletId: WalletId): Wallet | undefined =>
+  (needs.wallets ?? OWN_WALLETS).get(reader, walletId)
 
 /** The answer may have waited for its reader: it leaves only if it could still be made. */
 const checkRelease = (needs: SignNeeds, job: Job, behind: readonly FenceKey[], raises: number): void => {
@@ -157,7 +151,7 @@ const checkRelease = (needs: SignNeeds, job: Job, behind: readonly FenceKey[], r
   if (needs.fences.raises === raises) return
   const fence = needs.fences.blocking(behind)
   if (fence !== undefined) throw failureOfFence(fence)
-  const current = getWallet(needs.vault.read, job.wallet.walletId)
+  const current = getWallet(needs, needs.vault.read, job.wallet.walletId)
   if (current !== undefined) assertSigns(current)
 }
 
@@ -200,20 +194,22 @@ const signWith = async (needs: SignNeeds, job: Job, passage: Passage, turn: Try)
   return runRounds(needs, job, rounds, head, passage)
 }
 
-const takePresignature = async ({ engine, vault }: SignNeeds, { call, wallet }: Job): Promise<ReadyPresignature> => {
+const takePresignature = async (needs: SignNeeds, { call, wallet }: Job): Promise<ReadyPresignature> => {
+  const { engine, vault } = needs
   try {
     const { signal, whenPoolIsEmpty } = call
     return await engine.takePresignature(pooledOf(wallet), signal, whenPoolIsEmpty)
   } catch (error) {
     // A party that found the wallet's record damaged has stopped the wallet by now: that is the reason to tell.
-    const current = getWallet(vault.read, wallet.walletId)
+    const current = getWallet(needs, vault.read, wallet.walletId)
     if (current !== undefined) assertSigns(current)
     throw error
   }
 }
 
 /** A request id stands for one signature at the cosigner too, told apart by who asked for it. */
-const reqIdOf = ({ caller, method, requestId }: Call): Uint8Array => {
+const reqIdOf = ({ caller, method, requestId: asked }: Call, { sending }: SignRequest): Uint8Array => {
+  const requestId = sending?.intentId ?? asked
   if (requestId === undefined) return REQ_IDS.draw()
   const text = JSON.stringify(['countersign/req-id/v1', caller.principal, method, requestId])
   return new Uint8Array(hash('sha256', text, 'buffer').subarray(0, 16))
@@ -232,8 +228,9 @@ const assertInTime = (needs: SignNeeds, call: Call): void => {
 
 /** Whether this very digest was charged under this request id before: what was in doubt is signed again, not paid again. */
 const isRepeat = (reader: Reader, { call, request, examined }: Job, nowMs: number): boolean => {
-  if (call.requestId === undefined) return false
-  const before = findIntent(reader, call.caller.principal, request.method, call.requestId, nowMs)
+  const requestId = request.sending?.intentId ?? call.requestId
+  if (requestId === undefined) return false
+  const before = findIntent(reader, call.caller.principal, request.method, requestId, nowMs)
   return before !== undefined && Buffer.compare(before.digest, examined.digest) === 0
 }
 
@@ -250,12 +247,13 @@ const decideOn = (reader: Reader, needs: SignNeeds, job: Job, nowMs: number, isC
   const grants = liveGrantsOf(reader, needs, caller, nowMs)
   const day = utcDay(nowMs)
   const usage: Usage = (permission, token) =>
-    isCharged ? 0n : readUsage(reader, { principal: caller.principal, permission, token, day })
-  const { facts } = job.examined
+    isCharged ? 0n : lessCharged(readUsage(reader, { principal: caller.principal, permission, token, day }), token, sending)
   const { walletId } = job.wallet
-  const { permission } = job.request
+  const { permission, sending } = job.request
+  const facts = sending?.facts ?? job.examined.facts
   if (permission === undefined) needs.requireSessionFlow?.(reader, job.wallet, facts)
-  return decide(grants, { permissions: permission ? [permission] : permissionsToSign(facts), walletId, facts }, usage)
+  const permissions = permission ? [permission] : permissionsToSign(facts, sending ? 'wallet:send' : 'wallet:sign')
+  return decide(grants, { permissions, walletId, facts }, usage)
 }
 
 const requireAllowed = (decision: Decision): AllowedDecision => {
@@ -263,13 +261,13 @@ const requireAllowed = (decision: Decision): AllowedDecision => {
   throw new Failure(decision.reason, decision.facts)
 }
 
-const chargesOf = ({ caller }: Call, { charges }: AllowedDecision, nowMs: number): readonly Charge[] =>
+const chargesOf = ({ call: { caller }, request }: Job, { charges }: AllowedDecision, nowMs: number): readonly Charge[] =>
   charges.map(({ counter, token, amount }) => ({
     principal: caller.principal,
     permission: counter,
     token,
     day: utcDay(nowMs),
-    amount,
+    amount: lessCharged(amount, token, request.sending),
     allowed: UNBOUNDED,
   }))
 
@@ -281,13 +279,14 @@ const recordIntent = async (needs: SignNeeds, job: Job, { presignature, attempt 
       const nowMs = Math.trunc(needs.clock.nowMs())
       // The commit may have waited for others: what is late by now leaves no intent.
       assertInTime(needs, call)
-      const current = getWallet(tx, wallet.walletId)
+      const current = getWallet(needs, tx, wallet.walletId)
       if (current === undefined) throw failure('WALLET_NOT_FOUND', {})
       assertSigns(current)
       requireConsentStill(tx, call.caller, current, nowMs, job.grantId)
       requireNotFrozen(tx, freezesOf(call, current))
       const isCharged = attempt > 1 || isRepeat(tx, job, nowMs)
       const decision = requireAllowed(decideOn(tx, needs, job, nowMs, isCharged))
+      job.request.sending?.recording(tx)
       return beginIntent(tx, {
         walletId: presignature.walletId,
         presigId: presignature.presigId,
@@ -295,9 +294,9 @@ const recordIntent = async (needs: SignNeeds, job: Job, { presignature, attempt 
         digest: examined.digest,
         caller: call.caller.principal,
         method: job.request.method,
-        requestId: call.requestId,
+        requestId: job.request.sending?.intentId ?? call.requestId,
         event: { ...eventOf(job, nowMs, 'sign.intent'), decision: 'allow', details: detailsOf(job, job.payload) },
-        charges: isCharged ? [] : chargesOf(call, decision, nowMs),
+        charges: isCharged ? [] : chargesOf(job, decision, nowMs),
       })
     })
   } catch (error) {

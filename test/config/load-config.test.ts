@@ -88,6 +88,8 @@ describe('values out of bounds', () => {
     ['presignatures-low-water', '1e3'],
     ['presignatures-high-water', '0'],
     ['presignatures-high-water', '4097'],
+    ['presignatures-batch', '3'],
+    ['presignatures-batch', '65'],
     ['presignature-ttl-seconds', '119'],
     ['allow-plaintext-beyond-loopback', 'yes'],
     ['log-level', 'loud'],
@@ -337,17 +339,24 @@ describe('chains', () => {
 
   it('are tables of the file; their endpoints are secrets', () => {
     const loaded = load(toml('network = "linea"', 'chain_id = 59144', `rpc = "${ENDPOINT}, http://127.0.0.1:8545"`))
-    expect(loaded.config.chains).toEqual([{ network: 'linea', chainId: 59_144n, hosts: ['rpc.example', '127.0.0.1:8545'] }])
+    const sending = { pollMs: 2_000, maxFeePerGas: 1_000n * 10n ** 9n, maxGas: 16_777_216n }
+    expect(loaded.config.chains).toEqual([{ network: 'linea', chainId: 59_144n, sending, hosts: ['rpc.example', '127.0.0.1:8545'] }])
     expect(loaded.secrets.chainEndpoints.get('linea')?.map((url) => url.reveal())).toEqual([ENDPOINT, 'http://127.0.0.1:8545/'])
     expect(describeConfig(loaded)).toContainEqual({ name: '[[chain]]', value: 'linea (59144) → rpc.example, 127.0.0.1:8545', source: 'file' })
     expect(inspect(loaded, { depth: 20, showHidden: true }) + JSON.stringify(describeConfig(loaded))).not.toContain('0123456789')
   })
 
+  it('say how much is paid and how often is looked, on EVM chains', () => {
+    const { config } = load(toml('network = "a"', 'chain_id = 1', `rpc = "${ENDPOINT}"`, 'poll_ms = 50', 'max_fee_gwei = 3', 'max_gas = 21000'))
+    expect(config.chains).toMatchObject([{ sending: { pollMs: 50, maxFeePerGas: 3n * 10n ** 9n, maxGas: 21_000n } }])
+  })
+
   it('of Solana are told by their genesis hash', () => {
     const { config } = load(toml('network = "solana"', `genesis_hash = "${GENESIS}"`, `rpc = "${ENDPOINT}"`))
-    expect(config.chains).toEqual([{ network: 'solana', genesisHash: GENESIS, commitment: 'confirmed', hosts: ['rpc.example'] }])
-    const final = load(toml('network = "solana"', `genesis_hash = "${GENESIS}"`, 'commitment = "finalized"', `rpc = "${ENDPOINT}"`))
-    expect(final.config.chains[0]).toMatchObject({ commitment: 'finalized' })
+    const sending = { pollMs: 1_000, maxPriorityFee: 100_000n }
+    expect(config.chains).toEqual([{ network: 'solana', genesisHash: GENESIS, commitment: 'confirmed', hosts: ['rpc.example'], sending }])
+    const final = load(toml('network = "solana"', `genesis_hash = "${GENESIS}"`, 'commitment = "finalized"', 'max_priority_fee_lamports = 0', 'poll_ms = 50', `rpc = "${ENDPOINT}"`))
+    expect(final.config.chains[0]).toMatchObject({ commitment: 'finalized', sending: { pollMs: 50, maxPriorityFee: 0n } })
   })
 
   it('take endpoints from a file of their own, one a line', () => {
@@ -361,9 +370,13 @@ describe('chains', () => {
     ['no network', ['chain_id = 1', `rpc = "${ENDPOINT}"`], 'lacks network'],
     ['no chain id', ['network = "a"', `rpc = "${ENDPOINT}"`], 'lacks chain_id'],
     ['a cluster and a chain id', ['network = "a"', 'chain_id = 1', `genesis_hash = "${GENESIS}"`, `rpc = "${ENDPOINT}"`], 'both chain_id'],
+    ['a cluster with a cap of gas', ['network = "a"', `genesis_hash = "${GENESIS}"`, 'max_gas = 30000', `rpc = "${ENDPOINT}"`], 'max_gas, which is of EVM'],
+    ['no fee at all', ['network = "a"', 'chain_id = 1', 'max_fee_gwei = 0', `rpc = "${ENDPOINT}"`], 'whole number'],
     ['a genesis hash that is none', ['network = "a"', 'genesis_hash = "abc"', `rpc = "${ENDPOINT}"`], 'genesis hash'],
     ['another commitment', ['network = "a"', `genesis_hash = "${GENESIS}"`, 'commitment = "processed"', `rpc = "${ENDPOINT}"`], 'confirmed or finalized'],
     ['the commitment of an EVM chain', ['network = "a"', 'chain_id = 1', 'commitment = "confirmed"', `rpc = "${ENDPOINT}"`], 'commitment'],
+    ['the fees of Solana on an EVM chain', ['network = "a"', 'chain_id = 1', 'max_priority_fee_lamports = 1', `rpc = "${ENDPOINT}"`], 'which is of Solana'],
+    ['a priority fee of a whole SOL', ['network = "a"', `genesis_hash = "${GENESIS}"`, 'max_priority_fee_lamports = 1000000000', `rpc = "${ENDPOINT}"`], 'whole number'],
     ['chain id 0', ['network = "a"', 'chain_id = 0', `rpc = "${ENDPOINT}"`], 'whole number'],
     ['no endpoint', ['network = "a"', 'chain_id = 1'], 'either rpc or rpc_file'],
     ['endpoints twice', ['network = "a"', 'chain_id = 1', `rpc = "${ENDPOINT}"`, 'rpc_file = "/none"'], 'either rpc or rpc_file'],

@@ -3,8 +3,12 @@
  * runs here over streams that a test can bend. The shares are forked by hand: what a fork leaves behind is its result.
  */
 import { generateKeyPairSync, type KeyObject, randomBytes, sign } from 'node:crypto'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import type { DelegatedTerms } from '../../src/domain/delegated-terms.ts'
 import { accessIdFromBytes, type AccessId, parseUserId, type ProjectId, walletIdFromBytes } from '../../src/domain/ids.ts'
+import { AccessEnds } from '../../src/delegation/end-access.ts'
 import { openCosign, type CosignAnswer, type CosignNeeds, type CosignSession } from '../../src/delegation/cosign.ts'
 import { ed25519Ready } from '../../src/engine/curve/ed25519.ts'
 import { groupOf } from '../../src/engine/curve/group.ts'
@@ -22,11 +26,12 @@ import { partyIdOf } from '../../src/party/party-id.ts'
 import { sealRecord, ShareSeal } from '../../src/party/share-sealing.ts'
 import { encodeSigningPayload, type SigningContent, type SigningMethod } from '../../src/payload/signing-payload.ts'
 import { examine } from '../../src/payload/examine.ts'
+import { examineEd25519 } from '../../src/payload/examine-ed25519.ts'
 import { delegatedDecisions, type DelegatedSignNeeds } from '../../src/signing/delegated-sign.ts'
 import { callerOfAccess } from '../../src/signing/delegated-standing.ts'
 import { Fences } from '../../src/signing/fences.ts'
 import { RateLimiter } from '../../src/signing/rate-limiter.ts'
-import type { DaemonVault } from '../../src/vault/daemon-vault.ts'
+import { createDaemonVault, type DaemonVault } from '../../src/vault/daemon-vault.ts'
 import {
   changeDelegatedAccess,
   type DelegatedAccess,
@@ -36,9 +41,10 @@ import {
   walletApiKeyMac,
 } from '../../src/vault/delegated-access.ts'
 import { insertDelegate } from '../../src/vault/delegates.ts'
+import { createRootKeyFile, createRootKeyProvider } from '../../src/vault/root-key-provider.ts'
 import { activateShare } from '../../src/vault/wallet-shares.ts'
 import { insertWallet, type Wallet } from '../../src/vault/wallets.ts'
-import { makeVault, newWallet } from '../vault/fixture.ts'
+import { newWallet } from '../vault/fixture.ts'
 import { entropy } from '../party/two-parties.ts'
 
 const PROJECT = 'default' as ProjectId
@@ -137,11 +143,20 @@ export const grant = async (vault: DaemonVault, options: GrantOptions = {}): Pro
   return { access, wallet, identity, apiKey: apiKey.reveal(), own, shareD: x_D }
 }
 
-export type Stage = Awaited<ReturnType<typeof openStage>>
+/** A vault for all tests of a file. */
+export const openOwnVault = async () => {
+  const dir = mkdtempSync(join(tmpdir(), 'countersign-granting-'))
+  const keyPath = join(dir, 'root.key')
+  createRootKeyFile(keyPath)
+  const place = { path: join(dir, 'vault.db'), provider: createRootKeyProvider(`file:${keyPath}`) }
+  const vault = await createDaemonVault({ ...place, nowMs: Date.now() })
+  return { vault, place: { dir, ...place }, remove: () => rmSync(dir, { recursive: true, force: true }) }
+}
+
+export type Stage = ReturnType<typeof openStage>
 
 /** The granting daemon, without an edge. */
-export const openStage = async (given?: DaemonVault, changes: Partial<DelegatedSignNeeds> = {}) => {
-  const vault: DaemonVault = given ?? (await makeVault())
+export const openStage = (vault: DaemonVault, changes: Partial<DelegatedSignNeeds> = {}) => {
   const alerts: string[] = []
   const needs: DelegatedSignNeeds = {
     vault,
@@ -153,7 +168,9 @@ export const openStage = async (given?: DaemonVault, changes: Partial<DelegatedS
   }
   const delegates = new DelegateParties({ ...needs, decisions: delegatedDecisions(needs) })
   const cosign: CosignNeeds = { vault, fences: needs.fences, clock: needs.clock, delegates }
-  return { vault, alerts, needs, cosign, delegates, accessOf: (id: AccessId) => getDelegatedAccess(vault.read, id)! }
+  const accessEnds = new AccessEnds({ vault, delegates })
+  const accessOf = (id: AccessId): DelegatedAccess => getDelegatedAccess(vault.read, id)!
+  return { vault, alerts, needs, cosign, delegates, accessEnds, accessOf }
 }
 
 /** What a bent stream may do to frames and answers. */
@@ -251,3 +268,22 @@ export const jobFor = (
 }
 
 export const messageOf = (text: string): SigningContent => ({ kind: 'message', message: new Uint8Array(Buffer.from(text)) })
+
+/** The same of an Ed25519 wallet. */
+export const edJobFor = (
+  { access, wallet }: Granted,
+  ready: { readonly walletId: Uint8Array; readonly presigId: Uint8Array },
+  content: SigningContent,
+  method: SigningMethod = 'SignMessage',
+  reqId: Uint8Array = new Uint8Array(randomBytes(16)),
+) => {
+  const payload = encodeSigningPayload({ projectId: access.project, walletId: walletIdFromBytes(ready.walletId), method, content })
+  return { ...ready, reqId, payload, message: examineEd25519(content, wallet.publicKey).message }
+}
+
+/** Joined, refreshed and ready to sign. */
+export const activeDelegate = async (stage: Stage, granted: Granted): Promise<Delegate> => {
+  const delegate = await joinDelegate(stage, granted)
+  await delegate.c.refreshes.refresh(delegate.walletId)
+  return delegate
+}
