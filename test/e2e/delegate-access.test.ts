@@ -156,7 +156,7 @@ describe('an end user', () => {
     expect(encryptedDelegatedShare).toMatchObject({ alg: 'HYBRID-RSA-AES-256', kid: 'k1' })
 
     await vi.waitFor(() => expect(receiver.received.some(({ body }) => isCreated(body))).toBe(true), { timeout: 20_000 })
-    const { body, headers } = receiver.received.find((one) => one.isCreated(body))!
+    const { body, headers } = receiver.received.find((one) => isCreated(one.body))!
     expect(headers['x-dynamic-signature-256']).toBe(`sha256=${createHmac('sha256', hook.secret).update(body).digest('hex')}`)
     const told = JSON.parse(body) as { data: Record<string, DynamicEnvelope> }
     expect(told.data).toMatchObject({ chain: 'EVM', walletId: access?.delegatedAccessId, publicKey: wallet.address, userId: 'anna' })
