@@ -27,7 +27,7 @@ const base = makeDataDir()
 const phone = newDevice()
 const rsa = [0, 1].map(() => generateKeyPairSync('rsa', { modulusLength: 3_072 }))
 const [firstRsa, secondRsa] = rsa as [(typeof rsa)[0], (typeof rsa)[0]]
-const pemOf = ({ publicKey }: { publicKey: KeyObject }): string => publicKey.export({ format: 'pem', type: 'spki' }) as string
+const pemOf = ({ publicKey }: { publicKey: KeyObject }): string => publicKey.export({ format: 'pem', type: 'spki' }).toString()
 const identity = () => Uint8Array.from(generateKeyPairSync('ed25519').publicKey.export({ format: 'der', type: 'spki' }).subarray(-32))
 const pinned = { identityPublicKey: identity(), publicKeyPem: pemOf(firstRsa) }
 
@@ -182,7 +182,7 @@ describe('an end user', () => {
   it('asks again under one request id and is answered the same; a consent is good for nothing else', async () => {
     let sent: Parameters<typeof anna.delegation.delegateAccess>[0] | undefined
     const noting = { ...anna, delegation: { ...anna.delegation, delegateAccess: (request: typeof sent) => ((sent = request), anna.delegation.delegateAccess(request!)) } }
-    const first = await delegateAccess(noting as CountersignClient, asked({ includeEnvelopes: true, requestId: randomUUID() }))
+    const first = await delegateAccess(noting, asked({ includeEnvelopes: true, requestId: randomUUID() }))
     const again = await anna.delegation.delegateAccess(sent!)
     expect(again.access?.delegatedAccessId).toBe(first.access?.delegatedAccessId)
     expect(again.encryptedDelegatedShare).toEqual(first.encryptedDelegatedShare)
