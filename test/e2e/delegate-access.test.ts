@@ -27,7 +27,7 @@ const base = makeDataDir()
 const phone = newDevice()
 const rsa = [0, 1].map(() => generateKeyPairSync('rsa', { modulusLength: 3_072 }))
 const [firstRsa, secondRsa] = rsa as [(typeof rsa)[0], (typeof rsa)[0]]
-const pemOf = ({ publicKey }: { publicKey: KeyObject }): string => publicKey.export({ format: 'pem', type: 'spki' }).toString()
+const pemOf = ({ publicKey }: { publicKey: KeyObject }): string => publicKey.export({ format: 'pem', type: 'spki' })
 const identity = () => Uint8Array.from(generateKeyPairSync('ed25519').publicKey.export({ format: 'der', type: 'spki' }).subarray(-32))
 const pinned = { identityPublicKey: identity(), publicKeyPem: pemOf(firstRsa) }
 
