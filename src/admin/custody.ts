@@ -23,6 +23,7 @@ export type CustodyNeeds = AdminNeeds & {
   /** Whose thread holds the share key as well. */
   readonly sessions?: { readonly sessionSigner: { readonly renewShareKey: () => void } } | undefined
   readonly delegates?: { readonly renewShareKey: () => Promise<void> } | undefined
+  readonly delegate?: { readonly delegateEngine: { readonly renewShareKey: () => Promise<void> } } | undefined
 }
 
 export type BackupView = {
@@ -99,7 +100,8 @@ const backUpBoth = async (needs: CustodyNeeds, call: Call): Promise<readonly Bac
 export const createBackup = (needs: CustodyNeeds, call: Call): Promise<readonly BackupView[]> =>
   needs.custody.take(async () => (await backUpBoth(needs, call)).map(toView))
 
-const rotateOwnKey = async ({ vault, engine, clock, rootKey, sessions, delegates }: CustodyNeeds, call: Call): Promise<KeyRotationView> => {
+const rotateOwnKey = async (needs: CustodyNeeds, call: Call): Promise<KeyRotationView> => {
+  const { vault, engine, clock, rootKey, sessions, delegates } = needs
   const event = {
     timeMs: Math.trunc(clock.nowMs()),
     kind: 'vault.key_rotated',
@@ -115,6 +117,7 @@ const rotateOwnKey = async ({ vault, engine, clock, rootKey, sessions, delegates
     await engine.renewShareKey()
     sessions?.sessionSigner.renewShareKey()
     await delegates?.renewShareKey()
+    await needs.delegate?.delegateEngine.renewShareKey()
   }
   return { vault: 'daemon', provider: rootKey.name, shareCount: await vault.rewrapShares() }
 }

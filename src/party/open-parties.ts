@@ -81,7 +81,7 @@ export const openParties = async (options: PartiesOptions, lost: (why: string) =
     lost(why)
   }
   /** Once both are there. */
-  let joined: { readonly cosignerLost: (lost: LostMaterial) => void } | undefined
+  let joined: { readonly cosignerLost: (lost: LostMaterial) => void; readonly setDistance: (ms: number) => void } | undefined
   let absence: Absence | undefined
   const channel = new MessageChannel()
   const cosignerThread = startCosigner(options.cosigner, channel.port2)
@@ -91,6 +91,7 @@ export const openParties = async (options: PartiesOptions, lost: (why: string) =
     // One that goes away while it is being joined is lost: its calls fail.
     away: ({ why }) => (absence === undefined ? loseOnce(why) : absence.begin(why)),
     back: () => absence?.end(),
+    distance: ({ ms }) => joined?.setDistance(ms),
   }
   const onBug = (error: unknown): void => options.onAlert('daemon', 'internal', String(error))
   const cosigner: PortEnd<CosignerCalls> = openPortEnd(cosignerThread, events, onBug)
@@ -151,8 +152,9 @@ export const openParties = async (options: PartiesOptions, lost: (why: string) =
       alert: (what, detail) => options.onAlert('daemon', what, detail),
     })
     const signer: PortEnd<SignerCalls> = openPortEnd(signerThread, host, onBug)
-    const align = (): Promise<void> => alignParties(options, { cosigner, signer })
+    const align = (): Promise<void> => alignParties(options, { cosigner, signer }, shards)
     joined = {
+      setDistance: (ms) => pools.setDistance(ms),
       cosignerLost: (lost) => {
         pools.forgetShard(lost.shard, 'secp256k1')
         void signer.call('lose', lost).catch((error) => onBug(asFailure(error)))
@@ -181,12 +183,16 @@ export const openParties = async (options: PartiesOptions, lost: (why: string) =
 type Parties = Pick<JoinedParties, 'cosigner' | 'signer'>
 
 /** After they are joined, and after every absence: what each may have missed of the other. */
-const alignParties = async ({ vault, clock, onAlert }: PartiesOptions, { cosigner, signer }: Parties): Promise<void> => {
+const alignParties = async (
+  { vault, clock, onAlert }: PartiesOptions,
+  { cosigner, signer }: Parties,
+  shards: Shards,
+): Promise<void> => {
   await signer.call('connect', undefined, { timeoutMs: OPEN_TIMEOUT_MS })
   const epochs = await cosigner.call('shareEpochs', undefined, { timeoutMs: OPEN_TIMEOUT_MS })
-  const walletIds = await stopDivergentWallets(vault, clock, epochs, (walletId) =>
-    onAlert('daemon', 'wallet_ahead', `wallet ${hexOf(walletId)}: the cosigner claims a later epoch than was ever decided`),
-  )
+  const ahead = (walletId: Uint8Array): void =>
+    onAlert('daemon', 'wallet_ahead', `wallet ${hexOf(walletId)}: the cosigner claims a later epoch than was ever decided`)
+  const walletIds = await stopDivergentWallets(vault, clock, epochs, ahead, (linkId) => shards.has(linkId))
   if (walletIds.length > 0) await cosigner.call('quarantine', { walletIds }, { timeoutMs: OPEN_TIMEOUT_MS })
   for (const walletId of walletIds) {
     onAlert('daemon', 'wallet_behind', `wallet ${hexOf(walletId)}: its shares are of different epochs`)

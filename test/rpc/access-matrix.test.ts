@@ -140,6 +140,9 @@ const REQUESTS: { readonly [S in keyof typeof ACCESS]: { readonly [M in keyof (t
     },
     importDelegatedAccess: { content: { case: 'webhookBody', value: Buffer.from('{}') } },
     listImportedAccess: {},
+    delegatedSignMessage: { access: `0x${'ab'.repeat(20)}`, content: { case: 'text', value: '' } },
+    delegatedSignTypedData: { access: `0x${'ab'.repeat(20)}`, typedDataJson: '{}' },
+    delegatedSignTransaction: { access: `0x${'ab'.repeat(20)}`, transaction: { case: 'evmUnsigned', value: DIGEST } },
     listExternalWallets: { userId: 'alice' },
     updateExternalWalletPriorities: { userId: 'alice', priorities: [{ externalWalletId: `ext_${'ab'.repeat(16)}`, priority: 1 }] },
     cosign: {
