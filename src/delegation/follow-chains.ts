@@ -43,7 +43,9 @@ const step = async (needs: FollowNeeds, network: string, signal: AbortSignal): P
   const chain = spendingChainOf(needs, network)
   const watched = watchedOn(vault.read, network)
   const since = findCursor(vault.read, network)
-  const unseen = watched.filter(({ isSeen }) => !isSeen).map(({ externalWalletId }) => externalWalletId)
+  // What was seen ahead of the cursor may have been in blocks that are gone when the cursor gets there.
+  const isAhead = (seen: bigint | undefined): boolean => seen === undefined || since === undefined || seen > since.block
+  const unseen = watched.filter(({ seenBlock }) => isAhead(seenBlock)).map(({ externalWalletId }) => externalWalletId)
   const news = await chain.news(watched, since, signal)
   if (news === undefined) {
     await lookAtAll(needs, chain, unseen, false, signal)
