@@ -166,10 +166,9 @@ export const openParties = async (options: PartiesOptions, lost: (why: string) =
       if (stopping) return
       stopping = true
       pools.shut(why === undefined ? undefined : failure('COSIGNER_UNAVAILABLE', { why }))
-      await Promise.allSettled([
-        signer.call('stop', undefined, { timeoutMs: CALL_TIMEOUT_MS }),
-        cosigner.call('stop', undefined, { timeoutMs: CALL_TIMEOUT_MS }),
-      ])
+      // One after the other: a session that is under way ends, where a cosigner that is gone would let it wait.
+      await signer.call('stop', undefined, { timeoutMs: CALL_TIMEOUT_MS }).catch(() => undefined)
+      await cosigner.call('stop', undefined, { timeoutMs: CALL_TIMEOUT_MS }).catch(() => undefined)
       await close(END_WAIT_MS)
     }
     return { cosigner, signer, pools, cosignerId: ownId, shardOf: (walletId) => shards.of(walletId), close: stop }

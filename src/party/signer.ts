@@ -191,6 +191,8 @@ export const createSigner = async (data: SignerWorkerData, host: PortEnd<SignerH
       importKeys.wipe()
       seal.close()
       setImmediate(() => {
+        // What waits for an answer would keep the thread.
+        peer.close()
         data.frames.close()
         ended()
       })

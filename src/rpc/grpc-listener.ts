@@ -115,12 +115,27 @@ const bind = (server: Server, target: string, address: string, certificates?: Ce
     })
   })
 
+const LOOK_AGAIN_MS = 20
+
+/**
+ * Resolves when every connection has ended. grpc-js waits for ever for one that broke in the same turn of the loop: its
+ * session is destroyed by then, and closing it calls nobody back. What it serves on leaves its list once the last
+ * connection is gone, so this looks there too.
+ */
+const drained = (server: Server): Promise<void> =>
+  new Promise((resolve) => {
+    const { http2Servers } = server as unknown as { readonly http2Servers: ReadonlyMap<object, unknown> }
+    const finish = (): void => {
+      clearInterval(look)
+      resolve()
+    }
+    const look = setInterval(() => http2Servers.size === 0 && finish(), LOOK_AGAIN_MS)
+    server.tryShutdown(finish)
+  })
+
 const control = (server: Server, address: string): GrpcListener => ({
   address,
-  drain: () =>
-    new Promise((resolve) => {
-      server.tryShutdown(() => resolve())
-    }),
+  drain: () => drained(server),
   close: () => server.forceShutdown(),
 })
 
