@@ -33,7 +33,7 @@ export type CompleteRequest = {
   readonly replaces: string | undefined
 }
 
-const requireUnits = (amount: string, decimals: number): bigint => {
+export const requireUnits = (amount: string, decimals: number): bigint => {
   const units = parseDecimalAmount(amount, decimals)
   if (units === 'malformed') throw invalidField('amount', 'is not a decimal number')
   if (units === 'too precise') throw invalidField('amount', `has more decimals than the token, which has ${decimals}`)

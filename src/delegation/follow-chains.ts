@@ -19,7 +19,7 @@ const AT_ONCE = 8
 const ROUNDS_MAX = 20
 
 /** Reads one wallet, and writes down what is new of it. */
-const lookAt = async (needs: FollowNeeds, chain: SpendingChain, id: string, isReorganised: boolean, signal: AbortSignal): Promise<void> => {
+export const lookAt = async (needs: FollowNeeds, chain: SpendingChain, id: string, isReorganised: boolean, signal: AbortSignal): Promise<void> => {
   const { vault, clock } = needs
   const wallet = getExternalWallet(vault.read, id)
   if (wallet === undefined || wallet.state === 'REPLACED') return

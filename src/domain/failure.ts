@@ -167,6 +167,11 @@ export type FailureFacts = DelegationFacts & DelegateSideFacts & {
   PRIORITIES_INVALID: { why: string }
   SPENDER_NOT_CONFIGURED: { network: string }
   CURRENCY_NOT_CONFIGURED: { network: string; currency: string }
+  SPEND_NOT_COVERED: { requested: string; available: string }
+  SPEND_NO_WALLET: { network: string; currency: string }
+  SPEND_REFUSED_BY_TOKEN: { why: string }
+  SPEND_NOT_FOUND: NoFacts
+  SPEND_REVOKED: NoFacts
   // Exchange profiles
   PROFILE_NOT_FOUND: { profile: string }
   PROFILE_NETWORK_UNKNOWN: { profile: string; network: string }
@@ -343,6 +348,11 @@ const SENTENCES: { [R in FailureReason]: (facts: FailureFacts[R]) => string } = 
   EXTERNAL_WALLET_NOT_FOUND: () => 'no such external wallet',
   PRIORITIES_INVALID: ({ why }) => `the priorities are not an order: ${why}`,
   SPENDER_NOT_CONFIGURED: ({ network }) => `the project has no spender on ${network}`,
+  SPEND_NOT_COVERED: ({ requested, available }) => `no external wallet covers ${requested} by itself; the most that one does is ${available}`,
+  SPEND_NO_WALLET: ({ network, currency }) => `the user has no external wallet for ${currency} on ${network}`,
+  SPEND_REFUSED_BY_TOKEN: ({ why }) => `the token does not make the transfer: ${why}`,
+  SPEND_NOT_FOUND: () => 'there is no such spend',
+  SPEND_REVOKED: () => 'nothing is approved any more',
   CURRENCY_NOT_CONFIGURED: ({ network, currency }) => `${currency} is not known on ${network}`,
   PROFILE_NOT_FOUND: ({ profile }) => `there is no profile ${profile}`,
   PROFILE_NETWORK_UNKNOWN: ({ profile, network }) => `profile ${profile} has no network ${network}`,

@@ -118,6 +118,9 @@ export const ACCESS = {
     completeEvmDelegation: orOwner('delegation:create'),
     listExternalWallets: reading(orOwner('delegation:create')),
     updateExternalWalletPriorities: orOwner('delegation:create'),
+    spendDelegation: holding('delegation:spend'),
+    getSpend: reading(orOwner('delegation:spend', 'delegation:create')),
+    listSpends: reading(orOwner('delegation:spend', 'delegation:create')),
   },
   session: {
     createSessionKey: holding('session:create'),

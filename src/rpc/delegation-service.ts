@@ -45,7 +45,7 @@ export const createDelegationService = (
   delegation: DelegationUseCases & SpendingUseCases,
   tokens: PageTokens,
 ): Handlers<'delegation'> => ({
-  ...spendingHandlers(delegation),
+  ...spendingHandlers(delegation, tokens),
   createGrant: async (request, call) => ({
     grant: toWireGrant(await delegation.createGrant(call, readNewGrant(request))),
   }),

@@ -13,7 +13,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file countersign/v1/delegation.proto.
  */
 export const file_countersign_v1_delegation: GenFile = /*@__PURE__*/
-  fileDesc("Ch9jb3VudGVyc2lnbi92MS9kZWxlZ2F0aW9uLnByb3RvEg5jb3VudGVyc2lnbi52MSL5AQoFR3JhbnQSEAoIZ3JhbnRfaWQYASABKAkSDwoHdXNlcl9pZBgCIAEoCRIPCgdhZGRyZXNzGAMgASgJEikKBXN0YXRlGAQgASgOMhouY291bnRlcnNpZ24udjEuR3JhbnRTdGF0ZRIvCgtleHBpcmVfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLY3JlYXRlX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC3Jldm9rZV90aW1lGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKAAgoSQ3JlYXRlR3JhbnRSZXF1ZXN0EjMKB3VzZXJfaWQYASABKAlCILpIHXIbMhleW0EtWmEtejAtOS5fOkAtXXsxLDEyOH0kSAASSwoHYWRkcmVzcxgCIAEoCUI4ukg1cjMyMV4oMHhbMC05YS1mQS1GXXs0MH18WzEtOUEtSEotTlAtWmEta20tel17MzIsNDR9KSRIABI3CgtleHBpcmVfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBCBrpIA8gBARIfCgpyZXF1ZXN0X2lkGAQgASgJQgu6SAjYAQFyA7ABAUIOCgVzY29wZRIFukgCCAEiOwoTQ3JlYXRlR3JhbnRSZXNwb25zZRIkCgVncmFudBgBIAEoCzIVLmNvdW50ZXJzaWduLnYxLkdyYW50IkAKD0dldEdyYW50UmVxdWVzdBItCghncmFudF9pZBgBIAEoCUIbukgYchYyFF5ncmFudF9bMC05YS1mXXszMn0kIjgKEEdldEdyYW50UmVzcG9uc2USJAoFZ3JhbnQYASABKAsyFS5jb3VudGVyc2lnbi52MS5HcmFudCKEAgoRTGlzdEdyYW50c1JlcXVlc3QSHQoJcGFnZV9zaXplGAEgASgFQgq6SAcaBRj0AygAEhwKCnBhZ2VfdG9rZW4YAiABKAlCCLpIBXIDGIAIEjEKB3VzZXJfaWQYAyABKAlCILpIHXIbMhleW0EtWmEtejAtOS5fOkAtXXswLDEyOH0kEkoKB2FkZHJlc3MYBCABKAlCObpINnI0MjJeKHwweFswLTlhLWZBLUZdezQwfXxbMS05QS1ISi1OUC1aYS1rbS16XXszMiw0NH0pJBIzCgVzdGF0ZRgFIAEoDjIaLmNvdW50ZXJzaWduLnYxLkdyYW50U3RhdGVCCLpIBYIBAhABIlQKEkxpc3RHcmFudHNSZXNwb25zZRIlCgZncmFudHMYASADKAsyFS5jb3VudGVyc2lnbi52MS5HcmFudBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiZAoSUmV2b2tlR3JhbnRSZXF1ZXN0Ei0KCGdyYW50X2lkGAEgASgJQhu6SBhyFjIUXmdyYW50X1swLTlhLWZdezMyfSQSHwoKcmVxdWVzdF9pZBgCIAEoCUILukgI2AEBcgOwAQEiOwoTUmV2b2tlR3JhbnRSZXNwb25zZRIkCgVncmFudBgBIAEoCzIVLmNvdW50ZXJzaWduLnYxLkdyYW50ImcKFUdldENoYWluQ29uZmlnUmVxdWVzdBIxCgduZXR3b3JrGAEgASgJQiC6SB1yGzIZXihbYS16XVthLXowLTktXXswLDMxfSk/JBIbCgZyZWdpb24YAiABKAlCC7pICHIGUgBSAnVzIksKFkdldENoYWluQ29uZmlnUmVzcG9uc2USMQoIbmV0d29ya3MYASADKAsyHy5jb3VudGVyc2lnbi52MS5TcGVuZGluZ05ldHdvcmsifAoPU3BlbmRpbmdOZXR3b3JrEg8KB25ldHdvcmsYASABKAkSEAoIY2hhaW5faWQYAiABKAQSFwoPc3BlbmRlcl9hZGRyZXNzGAMgASgJEi0KBnRva2VucxgEIAMoCzIdLmNvdW50ZXJzaWduLnYxLlNwZW5kaW5nVG9rZW4iRAoNU3BlbmRpbmdUb2tlbhIQCghjdXJyZW5jeRgBIAEoCRIPCgdhZGRyZXNzGAIgASgJEhAKCGRlY2ltYWxzGAMgASgNIusBChtJc3N1ZURlbGVnYXRpb25Ub2tlblJlcXVlc3QSMQoHdXNlcl9pZBgBIAEoCUIgukgdchsyGV5bQS1aYS16MC05Ll86QC1dezAsMTI4fSQSLgoHbmV0d29yaxgCIAEoCUIdukgachgyFl5bYS16XVthLXowLTktXXswLDMxfSQSKwoHYWRkcmVzcxgDIAEoCUIaukgXchUyE14weFswLTlhLWZBLUZdezQwfSQSGwoGcmVnaW9uGAQgASgJQgu6SAhyBlIAUgJ1cxIfCgpyZXF1ZXN0X2lkGAUgASgJQgu6SAjYAQFyA7ABASJtChxJc3N1ZURlbGVnYXRpb25Ub2tlblJlc3BvbnNlEg0KBXRva2VuGAEgASgJEg0KBW5vbmNlGAIgASgJEi8KC2V4cGlyZV90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCLhAwocQ29tcGxldGVFdm1EZWxlZ2F0aW9uUmVxdWVzdBIrCgdhZGRyZXNzGAEgASgJQhq6SBdyFTITXjB4WzAtOWEtZkEtRl17NDB9JBIuCgduZXR3b3JrGAIgASgJQh26SBpyGDIWXlthLXpdW2EtejAtOS1dezAsMzF9JBIbCgZyZWdpb24YAyABKAlCC7pICHIGUgBSAnVzEikKCGN1cnJlbmN5GAQgASgJQhe6SBRyEjIQXlthLXowLTldezEsMTZ9JBImCgZhbW91bnQYBSABKAlCFrpIE3IRGGQyDV5cZCsoXC5cZCspPyQSKwoHdHhfaGFzaBgGIAEoCUIaukgXchUyE14weFswLTlhLWZBLUZdezY0fSQSPAoIc2lnX2hhc2gYByABKAlCKrpIJ3IlEIQBGIJAMh1eMHgoWzAtOWEtZkEtRl1bMC05YS1mQS1GXSkrJBIfCgtzaWdfbWVzc2FnZRgIIAEoCUIKukgHcgUQFBiAIBIXCgV0b2tlbhgJIAEoCUIIukgFcgOwAQESLgoIcmVwbGFjZXMYCiABKAlCHLpIGXIXMhVeKGV4dF9bMC05YS1mXXszMn0pPyQSHwoKcmVxdWVzdF9pZBgLIAEoCUILukgI2AEBcgOwAQEiUwodQ29tcGxldGVFdm1EZWxlZ2F0aW9uUmVzcG9uc2USMgoKZGVsZWdhdGlvbhgBIAEoCzIeLmNvdW50ZXJzaWduLnYxLkV4dGVybmFsV2FsbGV0ItgCCg5FeHRlcm5hbFdhbGxldBIaChJleHRlcm5hbF93YWxsZXRfaWQYASABKAkSDwoHdXNlcl9pZBgCIAEoCRIPCgduZXR3b3JrGAMgASgJEhAKCGN1cnJlbmN5GAQgASgJEg8KB2FkZHJlc3MYBSABKAkSFwoPc3BlbmRlcl9hZGRyZXNzGAYgASgJEhUKDXRva2VuX2FkZHJlc3MYByABKAkSMgoFc3RhdGUYCCABKA4yIy5jb3VudGVyc2lnbi52MS5FeHRlcm5hbFdhbGxldFN0YXRlEhAKCHByaW9yaXR5GAkgASgNEg0KBWxpbWl0GAogASgJEi8KCHN0YW5kaW5nGAsgASgLMh0uY291bnRlcnNpZ24udjEuQ2hhaW5TdGFuZGluZxIvCgtjcmVhdGVfdGltZRgMIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiSQoNQ2hhaW5TdGFuZGluZxIRCglhbGxvd2FuY2UYASABKAkSDwoHYmFsYW5jZRgCIAEoCRIUCgxibG9ja19udW1iZXIYAyABKAQiTwoaTGlzdEV4dGVybmFsV2FsbGV0c1JlcXVlc3QSMQoHdXNlcl9pZBgBIAEoCUIgukgdchsyGV5bQS1aYS16MC05Ll86QC1dezAsMTI4fSQiVwobTGlzdEV4dGVybmFsV2FsbGV0c1Jlc3BvbnNlEjgKEGV4dGVybmFsX3dhbGxldHMYASADKAsyHi5jb3VudGVyc2lnbi52MS5FeHRlcm5hbFdhbGxldCJsChZFeHRlcm5hbFdhbGxldFByaW9yaXR5EjUKEmV4dGVybmFsX3dhbGxldF9pZBgBIAEoCUIZukgWchQyEl5leHRfWzAtOWEtZl17MzJ9JBIbCghwcmlvcml0eRgCIAEoDUIJukgGKgQYwIQ9IsMBCiVVcGRhdGVFeHRlcm5hbFdhbGxldFByaW9yaXRpZXNSZXF1ZXN0EjEKB3VzZXJfaWQYASABKAlCILpIHXIbMhleW0EtWmEtejAtOS5fOkAtXXswLDEyOH0kEkYKCnByaW9yaXRpZXMYAiADKAsyJi5jb3VudGVyc2lnbi52MS5FeHRlcm5hbFdhbGxldFByaW9yaXR5Qgq6SAeSAQQIARAyEh8KCnJlcXVlc3RfaWQYAyABKAlCC7pICNgBAXIDsAEBImIKJlVwZGF0ZUV4dGVybmFsV2FsbGV0UHJpb3JpdGllc1Jlc3BvbnNlEjgKEGV4dGVybmFsX3dhbGxldHMYASADKAsyHi5jb3VudGVyc2lnbi52MS5FeHRlcm5hbFdhbGxldCpzCgpHcmFudFN0YXRlEhsKF0dSQU5UX1NUQVRFX1VOU1BFQ0lGSUVEEAASFgoSR1JBTlRfU1RBVEVfQUNUSVZFEAESFwoTR1JBTlRfU1RBVEVfRVhQSVJFRBACEhcKE0dSQU5UX1NUQVRFX1JFVk9LRUQQAyqBAQoTRXh0ZXJuYWxXYWxsZXRTdGF0ZRIlCiFFWFRFUk5BTF9XQUxMRVRfU1RBVEVfVU5TUEVDSUZJRUQQABIgChxFWFRFUk5BTF9XQUxMRVRfU1RBVEVfQUNUSVZFEAESIQodRVhURVJOQUxfV0FMTEVUX1NUQVRFX1JFVk9LRUQQAjKzBwoRRGVsZWdhdGlvblNlcnZpY2USVgoLQ3JlYXRlR3JhbnQSIi5jb3VudGVyc2lnbi52MS5DcmVhdGVHcmFudFJlcXVlc3QaIy5jb3VudGVyc2lnbi52MS5DcmVhdGVHcmFudFJlc3BvbnNlEk0KCEdldEdyYW50Eh8uY291bnRlcnNpZ24udjEuR2V0R3JhbnRSZXF1ZXN0GiAuY291bnRlcnNpZ24udjEuR2V0R3JhbnRSZXNwb25zZRJTCgpMaXN0R3JhbnRzEiEuY291bnRlcnNpZ24udjEuTGlzdEdyYW50c1JlcXVlc3QaIi5jb3VudGVyc2lnbi52MS5MaXN0R3JhbnRzUmVzcG9uc2USVgoLUmV2b2tlR3JhbnQSIi5jb3VudGVyc2lnbi52MS5SZXZva2VHcmFudFJlcXVlc3QaIy5jb3VudGVyc2lnbi52MS5SZXZva2VHcmFudFJlc3BvbnNlEl8KDkdldENoYWluQ29uZmlnEiUuY291bnRlcnNpZ24udjEuR2V0Q2hhaW5Db25maWdSZXF1ZXN0GiYuY291bnRlcnNpZ24udjEuR2V0Q2hhaW5Db25maWdSZXNwb25zZRJxChRJc3N1ZURlbGVnYXRpb25Ub2tlbhIrLmNvdW50ZXJzaWduLnYxLklzc3VlRGVsZWdhdGlvblRva2VuUmVxdWVzdBosLmNvdW50ZXJzaWduLnYxLklzc3VlRGVsZWdhdGlvblRva2VuUmVzcG9uc2USdAoVQ29tcGxldGVFdm1EZWxlZ2F0aW9uEiwuY291bnRlcnNpZ24udjEuQ29tcGxldGVFdm1EZWxlZ2F0aW9uUmVxdWVzdBotLmNvdW50ZXJzaWduLnYxLkNvbXBsZXRlRXZtRGVsZWdhdGlvblJlc3BvbnNlEm4KE0xpc3RFeHRlcm5hbFdhbGxldHMSKi5jb3VudGVyc2lnbi52MS5MaXN0RXh0ZXJuYWxXYWxsZXRzUmVxdWVzdBorLmNvdW50ZXJzaWduLnYxLkxpc3RFeHRlcm5hbFdhbGxldHNSZXNwb25zZRKPAQoeVXBkYXRlRXh0ZXJuYWxXYWxsZXRQcmlvcml0aWVzEjUuY291bnRlcnNpZ24udjEuVXBkYXRlRXh0ZXJuYWxXYWxsZXRQcmlvcml0aWVzUmVxdWVzdBo2LmNvdW50ZXJzaWduLnYxLlVwZGF0ZUV4dGVybmFsV2FsbGV0UHJpb3JpdGllc1Jlc3BvbnNlQjVaM2NvdW50ZXJzaWduLmRldi9nZW4vZ28vY291bnRlcnNpZ24vdjE7Y291bnRlcnNpZ252MWIGcHJvdG8z", [file_buf_validate_validate, file_google_protobuf_timestamp]);
+  fileDesc("Ch9jb3VudGVyc2lnbi92MS9kZWxlZ2F0aW9uLnByb3RvEg5jb3VudGVyc2lnbi52MSL5AQoFR3JhbnQSEAoIZ3JhbnRfaWQYASABKAkSDwoHdXNlcl9pZBgCIAEoCRIPCgdhZGRyZXNzGAMgASgJEikKBXN0YXRlGAQgASgOMhouY291bnRlcnNpZ24udjEuR3JhbnRTdGF0ZRIvCgtleHBpcmVfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLY3JlYXRlX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC3Jldm9rZV90aW1lGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKAAgoSQ3JlYXRlR3JhbnRSZXF1ZXN0EjMKB3VzZXJfaWQYASABKAlCILpIHXIbMhleW0EtWmEtejAtOS5fOkAtXXsxLDEyOH0kSAASSwoHYWRkcmVzcxgCIAEoCUI4ukg1cjMyMV4oMHhbMC05YS1mQS1GXXs0MH18WzEtOUEtSEotTlAtWmEta20tel17MzIsNDR9KSRIABI3CgtleHBpcmVfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBCBrpIA8gBARIfCgpyZXF1ZXN0X2lkGAQgASgJQgu6SAjYAQFyA7ABAUIOCgVzY29wZRIFukgCCAEiOwoTQ3JlYXRlR3JhbnRSZXNwb25zZRIkCgVncmFudBgBIAEoCzIVLmNvdW50ZXJzaWduLnYxLkdyYW50IkAKD0dldEdyYW50UmVxdWVzdBItCghncmFudF9pZBgBIAEoCUIbukgYchYyFF5ncmFudF9bMC05YS1mXXszMn0kIjgKEEdldEdyYW50UmVzcG9uc2USJAoFZ3JhbnQYASABKAsyFS5jb3VudGVyc2lnbi52MS5HcmFudCKEAgoRTGlzdEdyYW50c1JlcXVlc3QSHQoJcGFnZV9zaXplGAEgASgFQgq6SAcaBRj0AygAEhwKCnBhZ2VfdG9rZW4YAiABKAlCCLpIBXIDGIAIEjEKB3VzZXJfaWQYAyABKAlCILpIHXIbMhleW0EtWmEtejAtOS5fOkAtXXswLDEyOH0kEkoKB2FkZHJlc3MYBCABKAlCObpINnI0MjJeKHwweFswLTlhLWZBLUZdezQwfXxbMS05QS1ISi1OUC1aYS1rbS16XXszMiw0NH0pJBIzCgVzdGF0ZRgFIAEoDjIaLmNvdW50ZXJzaWduLnYxLkdyYW50U3RhdGVCCLpIBYIBAhABIlQKEkxpc3RHcmFudHNSZXNwb25zZRIlCgZncmFudHMYASADKAsyFS5jb3VudGVyc2lnbi52MS5HcmFudBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiZAoSUmV2b2tlR3JhbnRSZXF1ZXN0Ei0KCGdyYW50X2lkGAEgASgJQhu6SBhyFjIUXmdyYW50X1swLTlhLWZdezMyfSQSHwoKcmVxdWVzdF9pZBgCIAEoCUILukgI2AEBcgOwAQEiOwoTUmV2b2tlR3JhbnRSZXNwb25zZRIkCgVncmFudBgBIAEoCzIVLmNvdW50ZXJzaWduLnYxLkdyYW50ImcKFUdldENoYWluQ29uZmlnUmVxdWVzdBIxCgduZXR3b3JrGAEgASgJQiC6SB1yGzIZXihbYS16XVthLXowLTktXXswLDMxfSk/JBIbCgZyZWdpb24YAiABKAlCC7pICHIGUgBSAnVzIksKFkdldENoYWluQ29uZmlnUmVzcG9uc2USMQoIbmV0d29ya3MYASADKAsyHy5jb3VudGVyc2lnbi52MS5TcGVuZGluZ05ldHdvcmsifAoPU3BlbmRpbmdOZXR3b3JrEg8KB25ldHdvcmsYASABKAkSEAoIY2hhaW5faWQYAiABKAQSFwoPc3BlbmRlcl9hZGRyZXNzGAMgASgJEi0KBnRva2VucxgEIAMoCzIdLmNvdW50ZXJzaWduLnYxLlNwZW5kaW5nVG9rZW4iRAoNU3BlbmRpbmdUb2tlbhIQCghjdXJyZW5jeRgBIAEoCRIPCgdhZGRyZXNzGAIgASgJEhAKCGRlY2ltYWxzGAMgASgNIusBChtJc3N1ZURlbGVnYXRpb25Ub2tlblJlcXVlc3QSMQoHdXNlcl9pZBgBIAEoCUIgukgdchsyGV5bQS1aYS16MC05Ll86QC1dezAsMTI4fSQSLgoHbmV0d29yaxgCIAEoCUIdukgachgyFl5bYS16XVthLXowLTktXXswLDMxfSQSKwoHYWRkcmVzcxgDIAEoCUIaukgXchUyE14weFswLTlhLWZBLUZdezQwfSQSGwoGcmVnaW9uGAQgASgJQgu6SAhyBlIAUgJ1cxIfCgpyZXF1ZXN0X2lkGAUgASgJQgu6SAjYAQFyA7ABASJtChxJc3N1ZURlbGVnYXRpb25Ub2tlblJlc3BvbnNlEg0KBXRva2VuGAEgASgJEg0KBW5vbmNlGAIgASgJEi8KC2V4cGlyZV90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCLhAwocQ29tcGxldGVFdm1EZWxlZ2F0aW9uUmVxdWVzdBIrCgdhZGRyZXNzGAEgASgJQhq6SBdyFTITXjB4WzAtOWEtZkEtRl17NDB9JBIuCgduZXR3b3JrGAIgASgJQh26SBpyGDIWXlthLXpdW2EtejAtOS1dezAsMzF9JBIbCgZyZWdpb24YAyABKAlCC7pICHIGUgBSAnVzEikKCGN1cnJlbmN5GAQgASgJQhe6SBRyEjIQXlthLXowLTldezEsMTZ9JBImCgZhbW91bnQYBSABKAlCFrpIE3IRGGQyDV5cZCsoXC5cZCspPyQSKwoHdHhfaGFzaBgGIAEoCUIaukgXchUyE14weFswLTlhLWZBLUZdezY0fSQSPAoIc2lnX2hhc2gYByABKAlCKrpIJ3IlEIQBGIJAMh1eMHgoWzAtOWEtZkEtRl1bMC05YS1mQS1GXSkrJBIfCgtzaWdfbWVzc2FnZRgIIAEoCUIKukgHcgUQFBiAIBIXCgV0b2tlbhgJIAEoCUIIukgFcgOwAQESLgoIcmVwbGFjZXMYCiABKAlCHLpIGXIXMhVeKGV4dF9bMC05YS1mXXszMn0pPyQSHwoKcmVxdWVzdF9pZBgLIAEoCUILukgI2AEBcgOwAQEiUwodQ29tcGxldGVFdm1EZWxlZ2F0aW9uUmVzcG9uc2USMgoKZGVsZWdhdGlvbhgBIAEoCzIeLmNvdW50ZXJzaWduLnYxLkV4dGVybmFsV2FsbGV0ItgCCg5FeHRlcm5hbFdhbGxldBIaChJleHRlcm5hbF93YWxsZXRfaWQYASABKAkSDwoHdXNlcl9pZBgCIAEoCRIPCgduZXR3b3JrGAMgASgJEhAKCGN1cnJlbmN5GAQgASgJEg8KB2FkZHJlc3MYBSABKAkSFwoPc3BlbmRlcl9hZGRyZXNzGAYgASgJEhUKDXRva2VuX2FkZHJlc3MYByABKAkSMgoFc3RhdGUYCCABKA4yIy5jb3VudGVyc2lnbi52MS5FeHRlcm5hbFdhbGxldFN0YXRlEhAKCHByaW9yaXR5GAkgASgNEg0KBWxpbWl0GAogASgJEi8KCHN0YW5kaW5nGAsgASgLMh0uY291bnRlcnNpZ24udjEuQ2hhaW5TdGFuZGluZxIvCgtjcmVhdGVfdGltZRgMIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiSQoNQ2hhaW5TdGFuZGluZxIRCglhbGxvd2FuY2UYASABKAkSDwoHYmFsYW5jZRgCIAEoCRIUCgxibG9ja19udW1iZXIYAyABKAQiTwoaTGlzdEV4dGVybmFsV2FsbGV0c1JlcXVlc3QSMQoHdXNlcl9pZBgBIAEoCUIgukgdchsyGV5bQS1aYS16MC05Ll86QC1dezAsMTI4fSQiVwobTGlzdEV4dGVybmFsV2FsbGV0c1Jlc3BvbnNlEjgKEGV4dGVybmFsX3dhbGxldHMYASADKAsyHi5jb3VudGVyc2lnbi52MS5FeHRlcm5hbFdhbGxldCJsChZFeHRlcm5hbFdhbGxldFByaW9yaXR5EjUKEmV4dGVybmFsX3dhbGxldF9pZBgBIAEoCUIZukgWchQyEl5leHRfWzAtOWEtZl17MzJ9JBIbCghwcmlvcml0eRgCIAEoDUIJukgGKgQYwIQ9IsMBCiVVcGRhdGVFeHRlcm5hbFdhbGxldFByaW9yaXRpZXNSZXF1ZXN0EjEKB3VzZXJfaWQYASABKAlCILpIHXIbMhleW0EtWmEtejAtOS5fOkAtXXswLDEyOH0kEkYKCnByaW9yaXRpZXMYAiADKAsyJi5jb3VudGVyc2lnbi52MS5FeHRlcm5hbFdhbGxldFByaW9yaXR5Qgq6SAeSAQQIARAyEh8KCnJlcXVlc3RfaWQYAyABKAlCC7pICNgBAXIDsAEBImIKJlVwZGF0ZUV4dGVybmFsV2FsbGV0UHJpb3JpdGllc1Jlc3BvbnNlEjgKEGV4dGVybmFsX3dhbGxldHMYASADKAsyHi5jb3VudGVyc2lnbi52MS5FeHRlcm5hbFdhbGxldCKVAwoWU3BlbmREZWxlZ2F0aW9uUmVxdWVzdBIxCgd1c2VyX2lkGAEgASgJQiC6SB1yGzIZXltBLVphLXowLTkuXzpALV17MSwxMjh9JBIuCgduZXR3b3JrGAIgASgJQh26SBpyGDIWXlthLXpdW2EtejAtOS1dezAsMzF9JBIbCgZyZWdpb24YAyABKAlCC7pICHIGUgBSAnVzEikKCGN1cnJlbmN5GAQgASgJQhe6SBRyEjIQXlthLXowLTldezEsMTZ9JBImCgZhbW91bnQYBSABKAlCFrpIE3IRGGQyDV5cZCsoXC5cZCspPyQSTQoLZGVzdGluYXRpb24YBiABKAlCOLpINXIzMjFeKDB4WzAtOWEtZkEtRl17NDB9fFsxLTlBLUhKLU5QLVphLWttLXpdezMyLDQ0fSkkEjgKEmV4dGVybmFsX3dhbGxldF9pZBgHIAEoCUIcukgZchcyFV4oZXh0X1swLTlhLWZdezMyfSk/JBIfCgpyZXF1ZXN0X2lkGAggASgJQgu6SAjYAQFyA7ABASI/ChdTcGVuZERlbGVnYXRpb25SZXNwb25zZRIkCgVzcGVuZBgBIAEoCzIVLmNvdW50ZXJzaWduLnYxLlNwZW5kIvACCgVTcGVuZBIQCghzcGVuZF9pZBgBIAEoCRIPCgdzZW5kX2lkGAIgASgJEg8KB3VzZXJfaWQYAyABKAkSGgoSZXh0ZXJuYWxfd2FsbGV0X2lkGAQgASgJEg8KB25ldHdvcmsYBSABKAkSEAoIY3VycmVuY3kYBiABKAkSDgoGYW1vdW50GAcgASgJEhMKC2Rlc3RpbmF0aW9uGAggASgJEikKBXN0YXRlGAkgASgOMhouY291bnRlcnNpZ24udjEuU3BlbmRTdGF0ZRIOCgZyZWFzb24YCiABKAkSGAoQdHJhbnNhY3Rpb25faGFzaBgLIAEoCRIYChBkZWxpdmVyZWRfYW1vdW50GAwgASgJEi8KC2NyZWF0ZV90aW1lGA0gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgt1cGRhdGVfdGltZRgOIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiPgoPR2V0U3BlbmRSZXF1ZXN0EisKCHNwZW5kX2lkGAEgASgJQhm6SBZyFDISXnNwZF9bMC05YS1mXXszMn0kIjgKEEdldFNwZW5kUmVzcG9uc2USJAoFc3BlbmQYASABKAsyFS5jb3VudGVyc2lnbi52MS5TcGVuZCKDAQoRTGlzdFNwZW5kc1JlcXVlc3QSHQoJcGFnZV9zaXplGAEgASgFQgq6SAcaBRj0AygAEhwKCnBhZ2VfdG9rZW4YAiABKAlCCLpIBXIDGIAIEjEKB3VzZXJfaWQYAyABKAlCILpIHXIbMhleW0EtWmEtejAtOS5fOkAtXXswLDEyOH0kIlQKEkxpc3RTcGVuZHNSZXNwb25zZRIlCgZzcGVuZHMYASADKAsyFS5jb3VudGVyc2lnbi52MS5TcGVuZBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkqcwoKR3JhbnRTdGF0ZRIbChdHUkFOVF9TVEFURV9VTlNQRUNJRklFRBAAEhYKEkdSQU5UX1NUQVRFX0FDVElWRRABEhcKE0dSQU5UX1NUQVRFX0VYUElSRUQQAhIXChNHUkFOVF9TVEFURV9SRVZPS0VEEAMqgQEKE0V4dGVybmFsV2FsbGV0U3RhdGUSJQohRVhURVJOQUxfV0FMTEVUX1NUQVRFX1VOU1BFQ0lGSUVEEAASIAocRVhURVJOQUxfV0FMTEVUX1NUQVRFX0FDVElWRRABEiEKHUVYVEVSTkFMX1dBTExFVF9TVEFURV9SRVZPS0VEEAIqcwoKU3BlbmRTdGF0ZRIbChdTUEVORF9TVEFURV9VTlNQRUNJRklFRBAAEhcKE1NQRU5EX1NUQVRFX1BFTkRJTkcQARIXChNTUEVORF9TVEFURV9TRVRUTEVEEAISFgoSU1BFTkRfU1RBVEVfRkFJTEVEEAMyuwkKEURlbGVnYXRpb25TZXJ2aWNlElYKC0NyZWF0ZUdyYW50EiIuY291bnRlcnNpZ24udjEuQ3JlYXRlR3JhbnRSZXF1ZXN0GiMuY291bnRlcnNpZ24udjEuQ3JlYXRlR3JhbnRSZXNwb25zZRJNCghHZXRHcmFudBIfLmNvdW50ZXJzaWduLnYxLkdldEdyYW50UmVxdWVzdBogLmNvdW50ZXJzaWduLnYxLkdldEdyYW50UmVzcG9uc2USUwoKTGlzdEdyYW50cxIhLmNvdW50ZXJzaWduLnYxLkxpc3RHcmFudHNSZXF1ZXN0GiIuY291bnRlcnNpZ24udjEuTGlzdEdyYW50c1Jlc3BvbnNlElYKC1Jldm9rZUdyYW50EiIuY291bnRlcnNpZ24udjEuUmV2b2tlR3JhbnRSZXF1ZXN0GiMuY291bnRlcnNpZ24udjEuUmV2b2tlR3JhbnRSZXNwb25zZRJfCg5HZXRDaGFpbkNvbmZpZxIlLmNvdW50ZXJzaWduLnYxLkdldENoYWluQ29uZmlnUmVxdWVzdBomLmNvdW50ZXJzaWduLnYxLkdldENoYWluQ29uZmlnUmVzcG9uc2UScQoUSXNzdWVEZWxlZ2F0aW9uVG9rZW4SKy5jb3VudGVyc2lnbi52MS5Jc3N1ZURlbGVnYXRpb25Ub2tlblJlcXVlc3QaLC5jb3VudGVyc2lnbi52MS5Jc3N1ZURlbGVnYXRpb25Ub2tlblJlc3BvbnNlEnQKFUNvbXBsZXRlRXZtRGVsZWdhdGlvbhIsLmNvdW50ZXJzaWduLnYxLkNvbXBsZXRlRXZtRGVsZWdhdGlvblJlcXVlc3QaLS5jb3VudGVyc2lnbi52MS5Db21wbGV0ZUV2bURlbGVnYXRpb25SZXNwb25zZRJuChNMaXN0RXh0ZXJuYWxXYWxsZXRzEiouY291bnRlcnNpZ24udjEuTGlzdEV4dGVybmFsV2FsbGV0c1JlcXVlc3QaKy5jb3VudGVyc2lnbi52MS5MaXN0RXh0ZXJuYWxXYWxsZXRzUmVzcG9uc2USjwEKHlVwZGF0ZUV4dGVybmFsV2FsbGV0UHJpb3JpdGllcxI1LmNvdW50ZXJzaWduLnYxLlVwZGF0ZUV4dGVybmFsV2FsbGV0UHJpb3JpdGllc1JlcXVlc3QaNi5jb3VudGVyc2lnbi52MS5VcGRhdGVFeHRlcm5hbFdhbGxldFByaW9yaXRpZXNSZXNwb25zZRJiCg9TcGVuZERlbGVnYXRpb24SJi5jb3VudGVyc2lnbi52MS5TcGVuZERlbGVnYXRpb25SZXF1ZXN0GicuY291bnRlcnNpZ24udjEuU3BlbmREZWxlZ2F0aW9uUmVzcG9uc2USTQoIR2V0U3BlbmQSHy5jb3VudGVyc2lnbi52MS5HZXRTcGVuZFJlcXVlc3QaIC5jb3VudGVyc2lnbi52MS5HZXRTcGVuZFJlc3BvbnNlElMKCkxpc3RTcGVuZHMSIS5jb3VudGVyc2lnbi52MS5MaXN0U3BlbmRzUmVxdWVzdBoiLmNvdW50ZXJzaWduLnYxLkxpc3RTcGVuZHNSZXNwb25zZUI1WjNjb3VudGVyc2lnbi5kZXYvZ2VuL2dvL2NvdW50ZXJzaWduL3YxO2NvdW50ZXJzaWdudjFiBnByb3RvMw", [file_buf_validate_validate, file_google_protobuf_timestamp]);
 
 /**
  * An end user's permission for their project to sign without them.
@@ -902,6 +902,316 @@ export const UpdateExternalWalletPrioritiesResponseSchema: GenMessage<UpdateExte
   messageDesc(file_countersign_v1_delegation, 23);
 
 /**
+ * Spends from an external wallet.
+ *
+ * @generated from message countersign.v1.SpendDelegationRequest
+ */
+export type SpendDelegationRequest = Message<"countersign.v1.SpendDelegationRequest"> & {
+  /**
+   * Whose wallets.
+   *
+   * @generated from field: string user_id = 1;
+   */
+  userId: string;
+
+  /**
+   * The network.
+   *
+   * @generated from field: string network = 2;
+   */
+  network: string;
+
+  /**
+   * `us` leads from `linea` to `linea-us`; empty otherwise. The metadata `x-us-env: true` says the same.
+   *
+   * @generated from field: string region = 3;
+   */
+  region: string;
+
+  /**
+   * What to spend: `usdc`, `usdt`, or another of the daemon's configuration.
+   *
+   * @generated from field: string currency = 4;
+   */
+  currency: string;
+
+  /**
+   * How much, in whole tokens: `12`, `12.50`. More decimals than the token has are refused.
+   *
+   * @generated from field: string amount = 5;
+   */
+  amount: string;
+
+  /**
+   * Who gets it: an address of the network.
+   *
+   * @generated from field: string destination = 6;
+   */
+  destination: string;
+
+  /**
+   * From this external wallet of the user's and no other, when not empty.
+   *
+   * @generated from field: string external_wallet_id = 7;
+   */
+  externalWalletId: string;
+
+  /**
+   * Optional UUID that makes a repeat safe.
+   *
+   * @generated from field: string request_id = 8;
+   */
+  requestId: string;
+};
+
+/**
+ * Describes the message countersign.v1.SpendDelegationRequest.
+ * Use `create(SpendDelegationRequestSchema)` to create a new message.
+ */
+export const SpendDelegationRequestSchema: GenMessage<SpendDelegationRequest> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_delegation, 24);
+
+/**
+ * What was begun.
+ *
+ * @generated from message countersign.v1.SpendDelegationResponse
+ */
+export type SpendDelegationResponse = Message<"countersign.v1.SpendDelegationResponse"> & {
+  /**
+   * The spend; pending.
+   *
+   * @generated from field: countersign.v1.Spend spend = 1;
+   */
+  spend?: Spend | undefined;
+};
+
+/**
+ * Describes the message countersign.v1.SpendDelegationResponse.
+ * Use `create(SpendDelegationResponseSchema)` to create a new message.
+ */
+export const SpendDelegationResponseSchema: GenMessage<SpendDelegationResponse> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_delegation, 25);
+
+/**
+ * A transfer from an external wallet.
+ *
+ * @generated from message countersign.v1.Spend
+ */
+export type Spend = Message<"countersign.v1.Spend"> & {
+  /**
+   * `spd_` and 32 hexadecimal digits.
+   *
+   * @generated from field: string spend_id = 1;
+   */
+  spendId: string;
+
+  /**
+   * The transfer, as GetTransaction and its like know it: `snd_` and 32 hexadecimal digits.
+   *
+   * @generated from field: string send_id = 2;
+   */
+  sendId: string;
+
+  /**
+   * Whose wallet paid.
+   *
+   * @generated from field: string user_id = 3;
+   */
+  userId: string;
+
+  /**
+   * The wallet that paid.
+   *
+   * @generated from field: string external_wallet_id = 4;
+   */
+  externalWalletId: string;
+
+  /**
+   * The network.
+   *
+   * @generated from field: string network = 5;
+   */
+  network: string;
+
+  /**
+   * What was spent.
+   *
+   * @generated from field: string currency = 6;
+   */
+  currency: string;
+
+  /**
+   * How much left the wallet, in whole tokens.
+   *
+   * @generated from field: string amount = 7;
+   */
+  amount: string;
+
+  /**
+   * Who gets it.
+   *
+   * @generated from field: string destination = 8;
+   */
+  destination: string;
+
+  /**
+   * Where it is in its life.
+   *
+   * @generated from field: countersign.v1.SpendState state = 9;
+   */
+  state: SpendState;
+
+  /**
+   * Why it failed: REVERTED, REPLACED, EXPIRED, NOTHING_MOVED (the token took the call and moved nothing), or another of
+   * the send's. Empty otherwise.
+   *
+   * @generated from field: string reason = 10;
+   */
+  reason: string;
+
+  /**
+   * The transaction in its newest form; empty while it is not signed.
+   *
+   * @generated from field: string transaction_hash = 11;
+   */
+  transactionHash: string;
+
+  /**
+   * What arrived, in whole tokens, by the token's own logs; less than `amount` where the token keeps a fee. Empty until it
+   * is settled.
+   *
+   * @generated from field: string delivered_amount = 12;
+   */
+  deliveredAmount: string;
+
+  /**
+   * When it was begun.
+   *
+   * @generated from field: google.protobuf.Timestamp create_time = 13;
+   */
+  createTime?: Timestamp | undefined;
+
+  /**
+   * When it changed last.
+   *
+   * @generated from field: google.protobuf.Timestamp update_time = 14;
+   */
+  updateTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message countersign.v1.Spend.
+ * Use `create(SpendSchema)` to create a new message.
+ */
+export const SpendSchema: GenMessage<Spend> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_delegation, 26);
+
+/**
+ * Asks for one spend.
+ *
+ * @generated from message countersign.v1.GetSpendRequest
+ */
+export type GetSpendRequest = Message<"countersign.v1.GetSpendRequest"> & {
+  /**
+   * The spend.
+   *
+   * @generated from field: string spend_id = 1;
+   */
+  spendId: string;
+};
+
+/**
+ * Describes the message countersign.v1.GetSpendRequest.
+ * Use `create(GetSpendRequestSchema)` to create a new message.
+ */
+export const GetSpendRequestSchema: GenMessage<GetSpendRequest> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_delegation, 27);
+
+/**
+ * One spend.
+ *
+ * @generated from message countersign.v1.GetSpendResponse
+ */
+export type GetSpendResponse = Message<"countersign.v1.GetSpendResponse"> & {
+  /**
+   * The spend as it is now.
+   *
+   * @generated from field: countersign.v1.Spend spend = 1;
+   */
+  spend?: Spend | undefined;
+};
+
+/**
+ * Describes the message countersign.v1.GetSpendResponse.
+ * Use `create(GetSpendResponseSchema)` to create a new message.
+ */
+export const GetSpendResponseSchema: GenMessage<GetSpendResponse> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_delegation, 28);
+
+/**
+ * Asks for spends.
+ *
+ * @generated from message countersign.v1.ListSpendsRequest
+ */
+export type ListSpendsRequest = Message<"countersign.v1.ListSpendsRequest"> & {
+  /**
+   * At most this many, up to 500. 0 means 50.
+   *
+   * @generated from field: int32 page_size = 1;
+   */
+  pageSize: number;
+
+  /**
+   * next_page_token of the page before; empty for the first. It is bound to this caller and these filters.
+   *
+   * @generated from field: string page_token = 2;
+   */
+  pageToken: string;
+
+  /**
+   * Only from wallets of this user, when not empty. To an end user all others' are none.
+   *
+   * @generated from field: string user_id = 3;
+   */
+  userId: string;
+};
+
+/**
+ * Describes the message countersign.v1.ListSpendsRequest.
+ * Use `create(ListSpendsRequestSchema)` to create a new message.
+ */
+export const ListSpendsRequestSchema: GenMessage<ListSpendsRequest> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_delegation, 29);
+
+/**
+ * A page of spends, newest first.
+ *
+ * @generated from message countersign.v1.ListSpendsResponse
+ */
+export type ListSpendsResponse = Message<"countersign.v1.ListSpendsResponse"> & {
+  /**
+   * The spends of this page.
+   *
+   * @generated from field: repeated countersign.v1.Spend spends = 1;
+   */
+  spends: Spend[];
+
+  /**
+   * Ask for the next page with this; empty on the last page.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message countersign.v1.ListSpendsResponse.
+ * Use `create(ListSpendsResponseSchema)` to create a new message.
+ */
+export const ListSpendsResponseSchema: GenMessage<ListSpendsResponse> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_delegation, 30);
+
+/**
  * Where a grant is in its life.
  *
  * @generated from enum countersign.v1.GrantState
@@ -989,6 +1299,54 @@ export type ExternalWalletState = (typeof ExternalWalletState)[keyof typeof Exte
  */
 export const ExternalWalletStateSchema: GenEnum<ExternalWalletState> = /*@__PURE__*/
   enumDesc(file_countersign_v1_delegation, 1);
+
+/**
+ * Where a spend is in its life.
+ *
+ * @generated from enum countersign.v1.SpendState
+ */
+export const SpendState = {
+  /**
+   * Not stated.
+   *
+   * @generated from enum value: SPEND_STATE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * Signed and on its way, or in a block that is not deep enough yet.
+   *
+   * @generated from enum value: SPEND_STATE_PENDING = 1;
+   */
+  PENDING: 1,
+
+  /**
+   * The chain has it, as deep as `chain_confirmations` asks.
+   *
+   * @generated from enum value: SPEND_STATE_SETTLED = 2;
+   */
+  SETTLED: 2,
+
+  /**
+   * Nothing was moved, and nothing will be.
+   *
+   * @generated from enum value: SPEND_STATE_FAILED = 3;
+   */
+  FAILED: 3,
+} as const;
+
+/**
+ * Where a spend is in its life.
+ *
+ * @generated from enum countersign.v1.SpendState
+ */
+export type SpendState = (typeof SpendState)[keyof typeof SpendState] | UnknownEnum;
+
+/**
+ * Describes the enum countersign.v1.SpendState.
+ */
+export const SpendStateSchema: GenEnum<SpendState> = /*@__PURE__*/
+  enumDesc(file_countersign_v1_delegation, 2);
 
 /**
  * Lets a project sign without the person a wallet belongs to, for a while, and lets that be taken back.
@@ -1130,6 +1488,46 @@ export const DelegationService: GenService<{
     methodKind: "unary";
     input: typeof UpdateExternalWalletPrioritiesRequestSchema;
     output: typeof UpdateExternalWalletPrioritiesResponseSchema;
+  },
+  /**
+   * Spends from an external wallet of a user's: a transfer to `destination`, signed by the project's spender and sent as
+   * SendTransaction sends. Of the user's wallets for that currency on that network the first by priority pays whose allowance
+   * and balance, as the chain says now, both cover the whole amount; several are never put together. Permission
+   * `delegation:spend`, which its narrowings bind as they do any transfer by the spender: `destinations` lists the recipient
+   * and the token's contract, caps count the token, and the fee.
+   *
+   * Answers once the transfer is signed and its broadcast has begun; what becomes of it GetSpend tells, and the webhooks
+   * `spend.settled` and `spend.failed`. The amount is held from the transaction that records the signature, so requests at
+   * once never spend more than is there; it is let go when the transfer fails, is replaced or lapses. Refused with
+   * SPEND_NO_WALLET, SPEND_REVOKED, SPEND_NOT_COVERED, SPEND_REFUSED_BY_TOKEN, and as SendTransaction is.
+   *
+   * @generated from rpc countersign.v1.DelegationService.SpendDelegation
+   */
+  spendDelegation: {
+    methodKind: "unary";
+    input: typeof SpendDelegationRequestSchema;
+    output: typeof SpendDelegationResponseSchema;
+  },
+  /**
+   * Finds a spend. Permission `delegation:spend` or `delegation:create`; end users find those from their own wallets.
+   *
+   * @generated from rpc countersign.v1.DelegationService.GetSpend
+   */
+  getSpend: {
+    methodKind: "unary";
+    input: typeof GetSpendRequestSchema;
+    output: typeof GetSpendResponseSchema;
+  },
+  /**
+   * Lists spends, newest first; those that ended more than 90 days ago are in the audit chain alone. Permission
+   * `delegation:spend` or `delegation:create`, not narrowed to wallets; end users list those from their own.
+   *
+   * @generated from rpc countersign.v1.DelegationService.ListSpends
+   */
+  listSpends: {
+    methodKind: "unary";
+    input: typeof ListSpendsRequestSchema;
+    output: typeof ListSpendsResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_countersign_v1_delegation, 0);
