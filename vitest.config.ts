@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import { defineConfig } from 'vitest/config'
+import { SlowFirst } from './test/slow-first.ts'
 
 // What the daemons and commands that tests start compile is kept for the next of them: a start takes two thirds of the
 // time. Read by Node at the start of each process that inherits it.
@@ -10,7 +11,9 @@ export default defineConfig({
     include: ['test/**/*.test.ts'],
     exclude: ['test/interop/**'],
     pool: 'forks',
-    maxWorkers: 2,
+    // One more than the cores of a small machine: much of what is tested is waiting.
+    maxWorkers: 3,
+    sequence: { sequencer: SlowFirst },
     testTimeout: 30_000,
     hookTimeout: 60_000,
     // Real daemons, disks and clocks on a machine that others use: what fails twice is wrong, what fails once is reported.

@@ -70,7 +70,7 @@ type Played = Pick<
   | 'pooledWallets'
   | 'anchor'
   | 'status'
->
+> & { readonly owners: Pick<SigningEngine['owners'], 'claimForProject'> }
 
 export const openPlainKeyEngine = (signer: PlainSigner, { vault, clock }: EngineOptions): SigningEngine => {
   const keys = new Map<string, PlainKey>()
@@ -106,6 +106,7 @@ export const openPlainKeyEngine = (signer: PlainSigner, { vault, clock }: Engine
       return { sid, wallet: wallet as unknown as GeneratedWallet }
     },
     acknowledge: async () => {},
+    owners: { claimForProject: async () => {} },
     takePresignature: async ({ walletId }): Promise<ReadyPresignature> => ({
       walletId,
       wEpoch: 0,

@@ -103,8 +103,8 @@ const readSpenders = (tx: Tx, projectId: ProjectId, spenders: NonNullable<Settin
     const id = parseWalletId(walletId)
     const wallet = id === undefined ? undefined : getWallet(tx, id)
     if (wallet?.project !== projectId) throw failure('WALLET_NOT_FOUND', {})
-    const isUsable = wallet.ownerType === 'project' && wallet.keyType === 'secp256k1' && wallet.state === 'ACTIVE'
-    if (!isUsable) refuse('spenders', `${walletId} is not an active secp256k1 wallet of the project`)
+    const isUsable = wallet.ownerType === 'project' && wallet.state === 'ACTIVE'
+    if (!isUsable) refuse('spenders', `${walletId} is not an active wallet of the project`)
     return { network, walletId: wallet.walletId }
   })
 }

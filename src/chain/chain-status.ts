@@ -6,8 +6,9 @@ import { CHAIN_OF_NETWORK } from './currencies.ts'
 export type ChainStatus = {
   readonly network: string
   readonly state: 'usable' | 'unavailable' | 'not_configured'
+  /** Of EVM chains. */
   readonly chainId: bigint | undefined
-  /** The newest block; undefined where none was told. */
+  /** The newest block, on Solana the slot; undefined where none was told. */
   readonly block: bigint | undefined
   /** Why it cannot be used. */
   readonly detail: string
@@ -20,14 +21,16 @@ const statusOf = async (chains: Chains, network: string): Promise<ChainStatus> =
   if (!chains.networks.includes(served)) {
     return { network, state: 'not_configured', chainId: undefined, block: undefined, detail: 'no [[chain]] of the configuration' }
   }
-  const chain = chains.evm(served)
   const signal = AbortSignal.timeout(PATIENCE_MS)
+  const isSolana = chains.familyOf(served) === 'solana'
+  const chainId = isSolana ? undefined : chains.evm(served).chainId
   try {
-    return { network, state: 'usable', chainId: chain.chainId, block: await chain.blockNumber(signal), detail: '' }
+    const block = isSolana ? await chains.solana(served).slot(signal) : await chains.evm(served).blockNumber(signal)
+    return { network, state: 'usable', chainId, block, detail: '' }
   } catch (error) {
     if (!isFailure(error) && !signal.aborted) throw error
     const detail = isFailure(error) ? error.message : 'no answer in time'
-    return { network, state: 'unavailable', chainId: chain.chainId, block: undefined, detail }
+    return { network, state: 'unavailable', chainId, block: undefined, detail }
   }
 }
 

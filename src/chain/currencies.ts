@@ -2,7 +2,7 @@
 export type Currency = {
   readonly network: string
   readonly currency: string
-  /** 20 bytes, with its checksum. */
+  /** 20 bytes, with its checksum; on Solana the mint in base58. */
   readonly tokenAddress: string
   readonly decimals: number
 }
@@ -18,6 +18,8 @@ const KNOWN_CURRENCIES: readonly Currency[] = [
   { network: 'ethereum', currency: 'usdt', tokenAddress: '0xdAC17F958D2ee523a2206206994597C13D831ec7', decimals: 6 },
   { network: 'linea', currency: 'usdc', tokenAddress: LINEA_USDC, decimals: 6 },
   { network: 'linea', currency: 'usdt', tokenAddress: LINEA_USDT, decimals: 6 },
+  { network: 'solana', currency: 'usdc', tokenAddress: 'EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v', decimals: 6 },
+  { network: 'solana', currency: 'usdt', tokenAddress: 'Es9vMFrzaCERmJfrF4H2FYD4KCoNkY11McCe8BenwNYB', decimals: 6 },
 ]
 
 /** Every currency, the configured ones in the place of those that are known. */

@@ -82,6 +82,18 @@ export class ProviderSet {
     return [this.#valueOf(one), ...others.map((said) => this.#valueOf(said))]
   }
 
+  /** What the first provider that answers says. Throws CHAIN_UNAVAILABLE, CallReverted. */
+  async ask<T>(method: string, params: readonly unknown[], read: ReadResult<T>, signal?: AbortSignal): Promise<T> {
+    const [one] = await this.#collect(1, method, params, read, signal)
+    return this.#valueOf(one)
+  }
+
+  /** Says it to every provider, so that one that is away or keeps it to itself does not matter: how many have taken it. */
+  async tell(method: string, params: readonly unknown[], read: ReadResult<unknown>, signal?: AbortSignal): Promise<number> {
+    const said = await this.#collect(this.#breakers.length, method, params, read, signal)
+    return said.filter((one) => 'value' in one).length
+  }
+
   #unavailable(): Failure {
     const why = this.#sawWrongChain ? 'a provider serves another chain' : 'no provider gave a usable answer'
     return failure('CHAIN_UNAVAILABLE', { network: this.#options.network, why })

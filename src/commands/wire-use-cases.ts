@@ -2,6 +2,7 @@
 import type { Chains } from '../chain/chains.ts'
 import type { Currencies } from '../chain/currencies.ts'
 import { completeEvm } from '../delegation/complete-evm.ts'
+import { completeSolana } from '../delegation/complete-solana.ts'
 import { getChainConfig, issueToken, listExternalWallets, updatePriorities } from '../delegation/external-wallets.ts'
 import type { Call } from '../domain/call.ts'
 import type { ProjectId } from '../domain/ids.ts'
@@ -95,6 +96,7 @@ export const wireUseCases = (needs: UseCaseNeeds): UseCases => {
       getChainConfig: async (call, args) => getChainConfig(needs, call, args),
       issueDelegationToken: async (call, args) => issueToken(needs, call, args),
       completeEvmDelegation: (call, args) => completeEvm(needs, call, args),
+      completeSolanaDelegation: (call, args) => completeSolana(needs, call, args),
       listExternalWallets: async (call, args) => listExternalWallets(needs, call, args),
       updateExternalWalletPriorities: (call, args) => updatePriorities(needs, call, args),
       getGrant: async (call, args) => getGrant(needs, call, args),

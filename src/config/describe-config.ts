@@ -79,9 +79,9 @@ export const describeConfig = ({ config, secrets, sources }: LoadedConfig): read
       value: `${identity} → ${apiKeyId}`,
       source: 'file' as const,
     })),
-    ...config.chains.map(({ network, chainId, hosts }) => ({
+    ...config.chains.map((chain) => ({
       name: '[[chain]]',
-      value: `${network} (${chainId}) → ${hosts.join(', ')}`,
+      value: `${chain.network} (${'chainId' in chain ? chain.chainId : chain.genesisHash}) → ${chain.hosts.join(', ')}`,
       source: 'file' as const,
     })),
     ...config.tokens.map(({ network, currency, tokenAddress, decimals }) => ({

@@ -1,15 +1,17 @@
 /**
- * `[[chain]]`: where a chain is read; its endpoints are secrets, because providers put the account's key into the URL.
+ * `[[chain]]`: where a chain is read, and what tells it from others: `chain_id` of EVM chains, `genesis_hash` of Solana's
+ * clusters. Its endpoints are secrets, because providers put the account's key into the URL.
  * `[[token]]`: what a currency is on a network.
  */
 import { readFileSync } from 'node:fs'
+import { decodeBase58 } from '../domain/base58.ts'
 import { Secret } from '../domain/secret.ts'
 import type { ChainSettings, TokenSettings } from './config.ts'
 import { ConfigError } from './config-error.ts'
 import { parseIntegerWithin, parsePath, type RawSetting, SettingProblem } from './parse-setting.ts'
 
 export const TOKEN_KEYS = ['network', 'currency', 'address', 'decimals'] as const
-export const CHAIN_KEYS = ['network', 'chain_id', 'rpc', 'rpc_file'] as const
+export const CHAIN_KEYS = ['network', 'chain_id', 'genesis_hash', 'commitment', 'rpc', 'rpc_file'] as const
 
 export type ReadChain = { readonly settings: ChainSettings; readonly endpoints: readonly Secret<string>[] }
 type Table = <V>(key: string, parse: (raw: RawSetting) => V) => V | undefined
@@ -52,12 +54,34 @@ const requireText = (raw: RawSetting): string => {
   return raw
 }
 
+const parseGenesisHash = (raw: RawSetting): string => {
+  if (typeof raw !== 'string' || decodeBase58(raw)?.length !== 32) throw new SettingProblem('expected the genesis hash of a Solana cluster: base58 of 32 bytes')
+  return raw
+}
+
+const parseCommitment = (raw: RawSetting): 'confirmed' | 'finalized' => {
+  if (raw !== 'confirmed' && raw !== 'finalized') throw new SettingProblem('expected confirmed or finalized')
+  return raw
+}
+
+type Identity = { readonly chainId: bigint } | { readonly genesisHash: string; readonly commitment: 'confirmed' | 'finalized' }
+
+const readIdentity = (table: Table, where: string): Identity => {
+  const chainId = table('chain_id', parseIntegerWithin(1, Number.MAX_SAFE_INTEGER) as (raw: RawSetting) => number)
+  const genesisHash = table('genesis_hash', parseGenesisHash)
+  const commitment = table('commitment', parseCommitment)
+  if (chainId !== undefined && genesisHash !== undefined) throw new ConfigError(where, 'has both chain_id (EVM) and genesis_hash (Solana)')
+  if (genesisHash !== undefined) return { genesisHash, commitment: commitment ?? 'confirmed' }
+  if (chainId === undefined) throw new ConfigError(where, 'lacks chain_id (EVM) or genesis_hash (Solana)')
+  if (commitment !== undefined) throw new ConfigError(where, 'has commitment, which is of Solana')
+  return { chainId: BigInt(chainId) }
+}
+
 /** Reads one table. Throws ConfigError, SettingProblem. */
 export const readChain = (table: Table, where: string, baseDir: string): ReadChain => {
   const network = table('network', parseNetwork)
-  const chainId = table('chain_id', parseIntegerWithin(1, Number.MAX_SAFE_INTEGER) as (raw: RawSetting) => number)
   if (network === undefined) throw new ConfigError(where, 'lacks network')
-  if (chainId === undefined) throw new ConfigError(where, 'lacks chain_id')
+  const identity = readIdentity(table, where)
   const isGiven = (key: string): boolean => table(key, () => true) === true
   if (isGiven('rpc') === isGiven('rpc_file')) throw new ConfigError(where, 'has either rpc or rpc_file')
   const urls =
@@ -65,7 +89,7 @@ export const readChain = (table: Table, where: string, baseDir: string): ReadCha
     table('rpc_file', (raw) => readEndpointFile(parsePath(raw, baseDir))) ??
     []
   const hosts = urls.map(({ host }) => host)
-  return { settings: { network, chainId: BigInt(chainId), hosts }, endpoints: urls.map(({ href }) => new Secret(href)) }
+  return { settings: { network, ...identity, hosts }, endpoints: urls.map(({ href }) => new Secret(href)) }
 }
 
 /** Refuses a name that is there twice: which of the two is meant would be a guess. */
@@ -81,7 +105,8 @@ const parseCurrency = (raw: RawSetting): string => {
 }
 
 const parseTokenAddress = (raw: RawSetting): string => {
-  if (typeof raw !== 'string' || !/^0x[0-9a-fA-F]{40}$/.test(raw)) throw new SettingProblem('expected a contract address: 0x and 40 hex digits')
+  const isToken = typeof raw === 'string' && (/^0x[0-9a-fA-F]{40}$/.test(raw) || decodeBase58(raw)?.length === 32)
+  if (!isToken) throw new SettingProblem('expected a contract address, 0x and 40 hex digits, or a Solana mint')
   return raw
 }
 

@@ -18,7 +18,7 @@ import { addressKeyOf, registerExternalWallet } from '../vault/external-wallets.
 import { requireProject } from '../vault/projects.ts'
 import { type ExternalWalletView, type Standing, viewExternalWallet } from './external-wallet-view.ts'
 import { bytesOf, record, requireAddress, type SpendingNeeds } from './external-wallets.ts'
-import { networkOf, requireCurrency, requireNetwork, type SpendingNetwork } from './spenders.ts'
+import { type EvmSpending, networkOf, requireCurrency, requireEvmNetwork } from './spenders.ts'
 
 export type CompleteRequest = {
   readonly address: string
@@ -61,7 +61,7 @@ const recoverOr = async (digest: Uint8Array, signature: Uint8Array): Promise<Uin
 }
 
 type Asked = {
-  readonly place: SpendingNetwork
+  readonly place: EvmSpending
   readonly address: Uint8Array
   readonly units: bigint
   readonly txHash: Uint8Array
@@ -95,7 +95,7 @@ const requireApproval = async (needs: SpendingNeeds, asked: Asked, signal: Abort
 /** A transaction that is on another chain of the configuration was sent there by mistake. */
 const whereElse = async ({ chains }: SpendingNeeds, network: string, txHash: Uint8Array, signal: AbortSignal): Promise<Failure> => {
   const here = chains.networks.includes(network) ? chains.evm(network).chainId : undefined
-  for (const other of chains.networks) {
+  for (const other of chains.networks.filter((one) => chains.familyOf(one) === 'evm')) {
     const chain = chains.evm(other)
     if (other === network || chain.chainId === here) continue
     // One that is away now says nothing either way.
@@ -117,7 +117,7 @@ export const completeEvm = async (needs: SpendingNeeds, call: Call, request: Com
   if (caller.kind !== 'end_user') authorize(vault.read, needs, call, 'delegation:create')
   const address = requireAddress(request.address)
   const network = networkOf(request.network, request.region)
-  const place = requireNetwork(needs, vault.read, project, network)
+  const place = requireEvmNetwork(needs, vault.read, project, network)
   const currency = requireCurrency(needs, network, request.currency)
   const units = requireUnits(request.amount, currency.decimals)
   const use = (): TokenUse => ({ project, network, addressKey: addressKeyOf(formatEvmAddress(address)), nowMs: Math.trunc(clock.nowMs()) })
@@ -137,7 +137,7 @@ export const completeEvm = async (needs: SpendingNeeds, call: Call, request: Com
   return vault.commit((tx) => {
     const { userId } = burnDelegationToken(tx, request.token, use())
     // The spender that was approved is still the one.
-    if (requireNetwork(needs, tx, project, network).spender.walletId !== place.spender.walletId) throw failure('APPROVAL_MISSING', {})
+    if (requireEvmNetwork(needs, tx, project, network).spender.walletId !== place.spender.walletId) throw failure('APPROVAL_MISSING', {})
     const nowMs = Math.trunc(clock.nowMs())
     const wallet = registerExternalWallet(tx, {
       project, userId, network, currency: currency.currency, address: formatEvmAddress(address), tokenAddress: currency.tokenAddress,

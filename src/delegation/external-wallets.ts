@@ -1,4 +1,5 @@
 /** Spending delegations: tokens for them, and the wallets that were registered by them, as their chains say now. */
+import { decodeBase58, encodeBase58 } from '../domain/base58.ts'
 import { actorOf, type Call } from '../domain/call.ts'
 import type { Clock } from '../domain/clock.ts'
 import { failure, invalidField, isFailure } from '../domain/failure.ts'
@@ -18,7 +19,7 @@ import {
 import type { Tx } from '../vault/store.ts'
 import { type ExternalWalletView, type Standing, viewExternalWallet } from './external-wallet-view.ts'
 import { isNews, noteCurrent } from './note-standing.ts'
-import { type ChainConfigView, listNetworks, networkOf, requireNetwork, type SpenderNeeds, spendingChainOf } from './spenders.ts'
+import { type ChainConfigView, familyOf, listNetworks, networkOf, requireNetwork, type SpenderNeeds, spendingChainOf } from './spenders.ts'
 
 export type SpendingNeeds = AuthorizeNeeds & SpenderNeeds & {
   readonly vault: DaemonVault
@@ -46,6 +47,13 @@ export const requireAddress = (text: string): Uint8Array => {
   return address
 }
 
+/** 32 bytes in base58, in the one way in which it is written. */
+export const requireSolanaAddress = (text: string): Uint8Array => {
+  const key = decodeBase58(text)
+  if (key?.length !== 32) throw invalidField('address', 'is not a Solana address')
+  return key
+}
+
 export const bytesOf = (field: string, hex: string): Uint8Array => {
   const bytes = fromHex(hex)
   if (bytes === undefined) throw invalidField(field, 'is not hexadecimal')
@@ -66,7 +74,8 @@ export type IssuedToken = { readonly token: string; readonly nonce: string; read
 
 export const issueToken = (needs: SpendingNeeds, call: Call, request: TokenRequest): Promise<IssuedToken> => {
   const userId = subjectOf(needs, call, request.userId)
-  const address = formatEvmAddress(requireAddress(request.address))
+  const isSolana = familyOf(needs, request.network) === 'solana'
+  const address = isSolana ? encodeBase58(requireSolanaAddress(request.address)) : formatEvmAddress(requireAddress(request.address))
   const project = call.caller.projectId
   return needs.vault.commit((tx) => {
     const { network } = requireNetwork(needs, tx, project, networkOf(request.network, request.region))

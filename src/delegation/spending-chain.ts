@@ -30,6 +30,8 @@ export type Transfer = {
   readonly destination: string
   /** Base units. */
   readonly units: bigint
+  /** Solana: a token account is opened for the destination, at the spender's cost, where it has none. */
+  readonly opensAccount?: boolean | undefined
 }
 
 export type SpendingChain = {

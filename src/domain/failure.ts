@@ -172,6 +172,7 @@ export type FailureFacts = DelegationFacts & DelegateSideFacts & {
   SPEND_REFUSED_BY_TOKEN: { why: string }
   SPEND_NOT_FOUND: NoFacts
   SPEND_REVOKED: NoFacts
+  TOKEN_UNSUPPORTED: { network: string; currency: string; why: string }
   // Exchange profiles
   PROFILE_NOT_FOUND: { profile: string }
   PROFILE_NETWORK_UNKNOWN: { profile: string; network: string }
@@ -354,6 +355,7 @@ const SENTENCES: { [R in FailureReason]: (facts: FailureFacts[R]) => string } = 
   SPEND_NOT_FOUND: () => 'there is no such spend',
   SPEND_REVOKED: () => 'nothing is approved any more',
   CURRENCY_NOT_CONFIGURED: ({ network, currency }) => `${currency} is not known on ${network}`,
+  TOKEN_UNSUPPORTED: ({ network, currency, why }) => `${currency} on ${network} cannot be spent: ${why}`,
   PROFILE_NOT_FOUND: ({ profile }) => `there is no profile ${profile}`,
   PROFILE_NETWORK_UNKNOWN: ({ profile, network }) => `profile ${profile} has no network ${network}`,
   PROFILE_FAMILY_UNKNOWN: ({ profile, family }) => `profile ${profile} has no actions of the family ${family}`,

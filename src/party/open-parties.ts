@@ -184,7 +184,9 @@ type Parties = Pick<JoinedParties, 'cosigner' | 'signer'>
 const alignParties = async ({ vault, clock, onAlert }: PartiesOptions, { cosigner, signer }: Parties): Promise<void> => {
   await signer.call('connect', undefined, { timeoutMs: OPEN_TIMEOUT_MS })
   const epochs = await cosigner.call('shareEpochs', undefined, { timeoutMs: OPEN_TIMEOUT_MS })
-  const walletIds = await stopDivergentWallets(vault, clock, epochs)
+  const walletIds = await stopDivergentWallets(vault, clock, epochs, (walletId) =>
+    onAlert('daemon', 'wallet_ahead', `wallet ${hexOf(walletId)}: the cosigner claims a later epoch than was ever decided`),
+  )
   if (walletIds.length > 0) await cosigner.call('quarantine', { walletIds }, { timeoutMs: OPEN_TIMEOUT_MS })
   for (const walletId of walletIds) {
     onAlert('daemon', 'wallet_behind', `wallet ${hexOf(walletId)}: its shares are of different epochs`)

@@ -1,19 +1,20 @@
 /** Whether a signed-in message is the one that was asked for. Pure; the signature is checked elsewhere. */
 import { type Failure, failure } from '../domain/failure.ts'
 import { equalBytes } from './bytes.ts'
-import { parseSiweMessage, type SiweMessage, SiweRefused } from './siwe.ts'
+import { parseSiweMessage, type SignInMessage, type SiweMessage, SiweRefused } from './siwe.ts'
 
-export type SiweExpectation = {
+export type SignInExpectation = {
   /** Of the pages that may ask: host, and port where it is not the usual one. */
   readonly domains: readonly string[]
-  /** 20 bytes. */
+  /** 20 bytes, on Solana 32. */
   readonly address: Uint8Array
-  readonly chainId: bigint
   readonly nonce: string
   /** When the nonce was given out: no message that names it is older. */
   readonly nonceMs: number
   readonly nowMs: number
 }
+
+export type SiweExpectation = SignInExpectation & { readonly chainId: bigint }
 
 /** What clocks may differ by. */
 const SKEW_MS = 60_000
@@ -23,7 +24,7 @@ const MAX_LIFE_MS = 3_600_000
 const LOCAL = /^(?:localhost|127\.0\.0\.1|\[::1\])(?::\d+)?$/i
 
 /** The page it was signed for, and whether its URI is of that page: https, but on the developer's own machine. */
-const isOfDomain = ({ scheme, domain, uri }: SiweMessage): boolean => {
+const isOfDomain = ({ scheme, domain, uri }: Pick<SiweMessage, 'scheme' | 'domain' | 'uri'>): boolean => {
   if (!URL.canParse(uri)) return false
   const url = new URL(uri)
   const isLocal = LOCAL.test(domain)
@@ -32,17 +33,20 @@ const isOfDomain = ({ scheme, domain, uri }: SiweMessage): boolean => {
   return url.username === '' && url.password === '' && url.host === new URL(`${url.protocol}//${domain}`).host
 }
 
-const parse = (text: string): SiweMessage => {
+/** What `parse` makes of it. Refuses with SIWE_INVALID where it throws SiweRefused. */
+export const orInvalid = <T>(parse: () => T): T => {
   try {
-    return parseSiweMessage(text)
+    return parse()
   } catch (error) {
     if (error instanceof SiweRefused) throw failure('SIWE_INVALID', { why: error.why })
     throw error
   }
 }
 
-const judgeTimes = (message: SiweMessage, { nonceMs, nowMs }: SiweExpectation): Failure | undefined => {
-  const { issuedAtMs, expirationMs, notBeforeMs } = message
+type Times = Pick<SignInMessage<unknown>, 'issuedAtMs' | 'expirationMs' | 'notBeforeMs'>
+
+/** Why its times are not those of a message that was signed for its nonce; undefined where they are. */
+const judgeTimes = ({ issuedAtMs, expirationMs, notBeforeMs }: Times, { nonceMs, nowMs }: SignInExpectation): Failure | undefined => {
   if (expirationMs === undefined) return failure('SIWE_INVALID', { why: 'it has no Expiration Time' })
   if (expirationMs - issuedAtMs > MAX_LIFE_MS) return failure('SIWE_INVALID', { why: 'it is good for more than an hour' })
   if (expirationMs <= nowMs) return failure('SIWE_EXPIRED', {})
@@ -56,15 +60,23 @@ const judgeTimes = (message: SiweMessage, { nonceMs, nowMs }: SiweExpectation): 
  * SIWE_CHAIN_MISMATCH, SIWE_NONCE_MISMATCH, SIWE_EXPIRED, SIWE_NOT_YET_VALID.
  */
 export const requireSiwe = (text: string, expected: SiweExpectation): SiweMessage => {
-  const message = parse(text)
+  const message = orInvalid(() => parseSiweMessage(text))
+  requireSignIn(message, expected, String(expected.chainId), (chainId) => chainId === expected.chainId)
+  return message
+}
+
+/** As `requireSiwe`, of a message in any dialect. */
+export const requireSignIn = <ChainId>(
+  message: SignInMessage<ChainId>,
+  expected: SignInExpectation,
+  expectedChain: string,
+  isOfChain: (chainId: ChainId) => boolean,
+): void => {
   const domain = message.domain.toLowerCase()
   if (!expected.domains.includes(domain) || !isOfDomain(message)) throw failure('SIWE_DOMAIN_MISMATCH', {})
   if (!equalBytes(message.address, expected.address)) throw failure('SIWE_ADDRESS_MISMATCH', {})
-  if (message.chainId !== expected.chainId) {
-    throw failure('SIWE_CHAIN_MISMATCH', { expected: String(expected.chainId), found: String(message.chainId) })
-  }
+  if (!isOfChain(message.chainId)) throw failure('SIWE_CHAIN_MISMATCH', { expected: expectedChain, found: String(message.chainId) })
   if (message.nonce !== expected.nonce) throw failure('SIWE_NONCE_MISMATCH', {})
   const untimely = judgeTimes(message, expected)
   if (untimely !== undefined) throw untimely
-  return message
 }

@@ -1,22 +1,35 @@
-/** Sign-In with Ethereum (EIP-4361): the message as its grammar has it, byte for byte, and nothing that is nearly one. */
+/**
+ * Sign-In with Ethereum (EIP-4361): the message as its grammar has it, byte for byte, and nothing that is nearly one. Other
+ * chains have the same message with addresses and chain ids of their own (CAIP-122): a dialect.
+ */
 import { formatEvmAddress, parseEvmAddress } from './address.ts'
 
-export type SiweMessage = {
+export type SignInMessage<ChainId> = {
   /** Of the URL in front of the domain; undefined where there is none. */
   readonly scheme: string | undefined
   /** An RFC 3986 authority without a user: a host, and a port where one is named. */
   readonly domain: string
-  /** 20 bytes. */
+  /** 20 bytes, of the dialect of Solana 32. */
   readonly address: Uint8Array
   readonly statement: string | undefined
   readonly uri: string
-  readonly chainId: bigint
+  readonly chainId: ChainId
   readonly nonce: string
   readonly issuedAtMs: number
   readonly expirationMs: number | undefined
   readonly notBeforeMs: number | undefined
   readonly requestId: string | undefined
   readonly resources: readonly string[]
+}
+
+export type SiweMessage = SignInMessage<bigint>
+
+export type SignInDialect<ChainId> = {
+  /** Behind the domain, on the first line. */
+  readonly preamble: string
+  /** Throws SiweRefused. */
+  readonly readAddress: (line: string) => Uint8Array
+  readonly readChainId: (text: string) => ChainId
 }
 
 /** What is not as EIP-4361 has it. */
@@ -32,7 +45,6 @@ export class SiweRefused extends Error {
 
 const MAX_CHARACTERS = 4_096
 const MAX_RESOURCES = 32
-const PREAMBLE = ' wants you to sign in with your Ethereum account:'
 
 const SCHEME = /^[A-Za-z][A-Za-z0-9+.-]{0,31}$/
 /** A registered name, IPv4 or bracketed IPv6 address, and a port; lower or upper case ASCII only. */
@@ -46,7 +58,8 @@ const REQUEST_ID = /^(?:[A-Za-z0-9\-._~:@!$&'()*+,;=]|%[0-9A-Fa-f]{2})*$/
 /** RFC 3339, with every letter as it is written there. */
 const TIME = /^(\d{4})-(\d{2})-(\d{2})T(\d{2}):(\d{2}):(\d{2})(?:\.\d{1,9})?(?:Z|[+-](?:[01]\d|2[0-3]):[0-5]\d)$/
 
-const parseTime = (text: string, what: string): number => {
+/** In milliseconds since 1970. Throws SiweRefused. */
+export const parseTime = (text: string, what: string): number => {
   const parts = TIME.exec(text)?.slice(1).map(Number)
   const ms = parts === undefined ? Number.NaN : Date.parse(text)
   const [year = 0, month = 0, day = 0, hour = 24, minute = 60, second = 60] = parts ?? []
@@ -93,14 +106,15 @@ class Lines {
   }
 }
 
-const matching = (pattern: RegExp, text: string, what: string): string => {
+/** Throws SiweRefused. */
+export const matching = (pattern: RegExp, text: string, what: string): string => {
   if (!pattern.test(text)) throw new SiweRefused(`its ${what} is not one`)
   return text
 }
 
-const readOrigin = (line: string): { readonly scheme: string | undefined; readonly domain: string } => {
-  if (!line.endsWith(PREAMBLE)) throw new SiweRefused('does not begin as one')
-  const origin = line.slice(0, -PREAMBLE.length)
+const readOrigin = (line: string, preamble: string): { readonly scheme: string | undefined; readonly domain: string } => {
+  if (!line.endsWith(preamble)) throw new SiweRefused('does not begin as one')
+  const origin = line.slice(0, -preamble.length)
   const at = origin.indexOf('://')
   const scheme = at < 0 ? undefined : matching(SCHEME, origin.slice(0, at), 'scheme')
   return { scheme, domain: matching(DOMAIN, at < 0 ? origin : origin.slice(at + 3), 'domain') }
@@ -134,19 +148,28 @@ const readResources = (lines: Lines): readonly string[] => {
   return resources
 }
 
+const ETHEREUM: SignInDialect<bigint> = {
+  preamble: ' wants you to sign in with your Ethereum account:',
+  readAddress,
+  readChainId: (text) => BigInt(matching(CHAIN_ID, text, 'Chain ID')),
+}
+
+/** `parseSignIn` of Ethereum's own dialect. */
+export const parseSiweMessage = (text: string): SiweMessage => parseSignIn(text, ETHEREUM)
+
 /**
  * The parts of a message. Throws SiweRefused for whatever its grammar does not produce: carriage returns, lines too many,
  * in another order or twice, an address without its checksum, characters beyond ASCII, a version that is not 1.
  */
-export const parseSiweMessage = (text: string): SiweMessage => {
+export const parseSignIn = <ChainId>(text: string, dialect: SignInDialect<ChainId>): SignInMessage<ChainId> => {
   if (text.length > MAX_CHARACTERS) throw new SiweRefused(`is longer than ${MAX_CHARACTERS} characters`)
   const lines = new Lines(text)
-  const { scheme, domain } = readOrigin(lines.next('domain'))
-  const address = readAddress(lines.next('address'))
+  const { scheme, domain } = readOrigin(lines.next('domain'), dialect.preamble)
+  const address = dialect.readAddress(lines.next('address'))
   const statement = readStatement(lines)
   const uri = matching(URI, lines.field('URI'), 'URI')
   if (lines.field('Version') !== '1') throw new SiweRefused('is of another version than 1')
-  const chainId = BigInt(matching(CHAIN_ID, lines.field('Chain ID'), 'Chain ID'))
+  const chainId = dialect.readChainId(lines.field('Chain ID'))
   const nonce = matching(NONCE, lines.field('Nonce'), 'Nonce')
   const issuedAtMs = parseTime(lines.field('Issued At'), 'Issued At')
   const expiration = lines.optional('Expiration Time')

@@ -116,6 +116,7 @@ export const ACCESS = {
     issueDelegationToken: orOwner('delegation:create'),
     // The owner's message proves whose wallet it is.
     completeEvmDelegation: orOwner('delegation:create'),
+    completeSolanaDelegation: orOwner('delegation:create'),
     listExternalWallets: reading(orOwner('delegation:create')),
     updateExternalWalletPriorities: orOwner('delegation:create'),
     spendDelegation: holding('delegation:spend'),

@@ -2,6 +2,7 @@ import type { GrantView } from '../delegation/grant-view.ts'
 import type { NewGrantRequest } from '../delegation/grants.ts'
 import type { ExternalWalletView } from '../delegation/external-wallet-view.ts'
 import type { CompleteRequest } from '../delegation/complete-evm.ts'
+import type { CompleteSolanaRequest } from '../delegation/complete-solana.ts'
 import type { ChainConfigRequest, IssuedToken, PriorityRequest, TokenRequest } from '../delegation/external-wallets.ts'
 import type { SpendRequest } from '../delegation/spend.ts'
 import type { SpendView } from '../delegation/spend-view.ts'
@@ -30,6 +31,7 @@ export type SpendingUseCases = {
   readonly getChainConfig: (call: Call, args: ChainConfigRequest) => Promise<readonly ChainConfigView[]>
   readonly issueDelegationToken: (call: Call, args: TokenRequest) => Promise<IssuedToken>
   readonly completeEvmDelegation: (call: Call, args: CompleteRequest) => Promise<ExternalWalletView>
+  readonly completeSolanaDelegation: (call: Call, args: CompleteSolanaRequest) => Promise<ExternalWalletView>
   readonly listExternalWallets: (call: Call, args: { readonly userId: string }) => Promise<readonly ExternalWalletView[]>
   readonly updateExternalWalletPriorities: (call: Call, args: PriorityRequest) => Promise<readonly ExternalWalletView[]>
   readonly spendDelegation: (call: Call, args: SpendRequest) => Promise<SpendView>

@@ -48,6 +48,11 @@ export const spendingHandlers = (spending: SpendingUseCases, tokens: PageTokens)
       const asked = { address, network, region, currency, amount, txHash, sigHash, sigMessage, token, replaces: orAbsent(request.replaces) }
       return { delegation: toWireExternalWallet(await spending.completeEvmDelegation(call, asked)) }
     },
+    completeSolanaDelegation: async (request, call) => {
+      const { address, network, currency, amount, txHash, sigHash, sigMessage, token } = request
+      const asked = { address, network, currency, amount, txHash, sigHash, sigMessage, token, replaces: orAbsent(request.replaces) }
+      return { delegation: toWireExternalWallet(await spending.completeSolanaDelegation(call, asked)) }
+    },
     listExternalWallets: async ({ userId }, call) => ({
       externalWallets: (await spending.listExternalWallets(call, { userId })).map(toWireExternalWallet),
     }),

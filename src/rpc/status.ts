@@ -203,6 +203,7 @@ export const STATUS_RULES: { readonly [R in FailureReason]: StatusRule } = {
   SPEND_REFUSED_BY_TOKEN: rule(FailedPrecondition),
   SPEND_NOT_FOUND: rule(NotFound),
   SPEND_REVOKED: rule(FailedPrecondition),
+  TOKEN_UNSUPPORTED: rule(FailedPrecondition),
   PROFILE_NOT_FOUND: rule(NotFound),
   PROFILE_NETWORK_UNKNOWN: rule(InvalidArgument),
   PROFILE_FAMILY_UNKNOWN: rule(InvalidArgument),

@@ -333,6 +333,7 @@ describe('secrets', () => {
 describe('chains', () => {
   const toml = (...lines: readonly string[]) => ({ config: tempFile('c.toml', ['[[chain]]', ...lines].join('\n')) })
   const ENDPOINT = 'https://rpc.example/v3/0123456789abcdef'
+  const GENESIS = '5eykt4UsFv8P8NJdTREpY1vzqKqZKvdpKuc147dw2N9d'
 
   it('are tables of the file; their endpoints are secrets', () => {
     const loaded = load(toml('network = "linea"', 'chain_id = 59144', `rpc = "${ENDPOINT}, http://127.0.0.1:8545"`))
@@ -340,6 +341,13 @@ describe('chains', () => {
     expect(loaded.secrets.chainEndpoints.get('linea')?.map((url) => url.reveal())).toEqual([ENDPOINT, 'http://127.0.0.1:8545/'])
     expect(describeConfig(loaded)).toContainEqual({ name: '[[chain]]', value: 'linea (59144) → rpc.example, 127.0.0.1:8545', source: 'file' })
     expect(inspect(loaded, { depth: 20, showHidden: true }) + JSON.stringify(describeConfig(loaded))).not.toContain('0123456789')
+  })
+
+  it('of Solana are told by their genesis hash', () => {
+    const { config } = load(toml('network = "solana"', `genesis_hash = "${GENESIS}"`, `rpc = "${ENDPOINT}"`))
+    expect(config.chains).toEqual([{ network: 'solana', genesisHash: GENESIS, commitment: 'confirmed', hosts: ['rpc.example'] }])
+    const final = load(toml('network = "solana"', `genesis_hash = "${GENESIS}"`, 'commitment = "finalized"', `rpc = "${ENDPOINT}"`))
+    expect(final.config.chains[0]).toMatchObject({ commitment: 'finalized' })
   })
 
   it('take endpoints from a file of their own, one a line', () => {
@@ -352,6 +360,10 @@ describe('chains', () => {
     ['a network in capitals', ['network = "Linea"', 'chain_id = 1', `rpc = "${ENDPOINT}"`], 'network name'],
     ['no network', ['chain_id = 1', `rpc = "${ENDPOINT}"`], 'lacks network'],
     ['no chain id', ['network = "a"', `rpc = "${ENDPOINT}"`], 'lacks chain_id'],
+    ['a cluster and a chain id', ['network = "a"', 'chain_id = 1', `genesis_hash = "${GENESIS}"`, `rpc = "${ENDPOINT}"`], 'both chain_id'],
+    ['a genesis hash that is none', ['network = "a"', 'genesis_hash = "abc"', `rpc = "${ENDPOINT}"`], 'genesis hash'],
+    ['another commitment', ['network = "a"', `genesis_hash = "${GENESIS}"`, 'commitment = "processed"', `rpc = "${ENDPOINT}"`], 'confirmed or finalized'],
+    ['the commitment of an EVM chain', ['network = "a"', 'chain_id = 1', 'commitment = "confirmed"', `rpc = "${ENDPOINT}"`], 'commitment'],
     ['chain id 0', ['network = "a"', 'chain_id = 0', `rpc = "${ENDPOINT}"`], 'whole number'],
     ['no endpoint', ['network = "a"', 'chain_id = 1'], 'either rpc or rpc_file'],
     ['endpoints twice', ['network = "a"', 'chain_id = 1', `rpc = "${ENDPOINT}"`, 'rpc_file = "/none"'], 'either rpc or rpc_file'],

@@ -140,7 +140,7 @@ describe('GetStatus', () => {
     const chains = (await admin.admin.getStatus({})).status?.chains ?? []
     expect(chains.map(({ network, state, chainId }) => [network, state, chainId])).toEqual([
       ['ethereum', ChainState.USABLE, 1n], ['gone', ChainState.UNAVAILABLE, 5n], ['linea', ChainState.USABLE, 59_144n],
-      ['linea-us', ChainState.USABLE, 59_144n], ['nowhere', ChainState.NOT_CONFIGURED, 0n],
+      ['linea-us', ChainState.USABLE, 59_144n], ['nowhere', ChainState.NOT_CONFIGURED, 0n], ['solana', ChainState.NOT_CONFIGURED, 0n],
     ])
     expect(chains[2]?.blockNumber).toBeGreaterThan(0n)
     expect(chains[1]?.detail).toContain('gone')

@@ -12,7 +12,6 @@ import { PoolMode } from '../../gen/countersign/v1/wallet_pb.ts'
 import type { CountersignClient } from '../../src/client/countersign-client.ts'
 import { decodeError } from '../../src/client/countersign-error.ts'
 import { connect, newKey, newWallet, outcomeOf, reasonOf, refusalOf } from './callers.ts'
-import { runRefreshCampaign } from './refresh-campaign.ts'
 import { makeDataDir, runCli, startDaemon, type TestDaemon } from './start-daemon.ts'
 
 vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 })
@@ -288,12 +287,3 @@ describe('older copies', () => {
     expect(states).toEqual([['QUARANTINED'], ['QUARANTINED']])
   })
 })
-
-/** The short form of `npm run campaign:refresh`. */
-it('kill -9 in a loop of refreshes: no key is lost, no answered refresh either', async () => {
-  const lines: string[] = []
-  const totals = await runRefreshCampaign({ rounds: 4, seed: 7, say: (line) => void lines.push(line) })
-  expect(totals.rounds).toBe(4)
-  expect(totals.refreshed, lines.join('\n')).toBeGreaterThan(3)
-  expect(totals.repeated, lines.join('\n')).toBeGreaterThan(0)
-}, 120_000)

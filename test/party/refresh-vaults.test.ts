@@ -14,6 +14,8 @@ import { ROLE_S } from '../../src/engine/dkls23/suite.ts'
 import { createCosignerStore } from '../../src/party/cosigner-store.ts'
 import { createEntropy, systemClock } from '../../src/party/entropy.ts'
 import { stopDivergentWallets } from '../../src/party/epoch-check.ts'
+import type { BackupManifest } from '../../src/vault/backup-manifest.ts'
+import { sealRestored } from '../../src/vault/restore-state.ts'
 import { Link, newLinkRecord } from '../../src/party/link.ts'
 import { openPortEnd, type PortEnd } from '../../src/party/port-calls.ts'
 import { hexOf } from '../../src/party/presignature-map.ts'
@@ -24,7 +26,7 @@ import { ShareSeal } from '../../src/party/share-sealing.ts'
 import type { QuestionCalls } from '../../src/party/cosigner.ts'
 import { createSigner, type SignerHostCalls } from '../../src/party/signer.ts'
 import { createSignerHost } from '../../src/party/signer-host.ts'
-import { appendAudit, listAudit } from '../../src/vault/audit-chain.ts'
+import { appendAudit, auditHead, listAudit } from '../../src/vault/audit-chain.ts'
 import { addFreeze, removeFreeze } from '../../src/vault/freezes.ts'
 import { DEFAULT_PROJECT } from '../../src/vault/projects.ts'
 import { activateShare, getShare, listRefreshedShares, setShareState } from '../../src/vault/wallet-shares.ts'
@@ -273,9 +275,27 @@ describe('epochs that differ when the parties are joined', () => {
     expect(await check([...theirs, unknown])).toEqual([])
     expect(await check([], [walletId])).toEqual([])
     expect(getShare(vault.read, walletId)?.state).toBe('ACTIVE')
-    for (const refreshed of [[], [{ walletId, wEpoch: 2 }]]) {
-      expect((await check(refreshed)).map(hexOf)).toEqual([hexOf(walletId)])
-      expect(getShare(vault.read, walletId)?.state).toBe('QUARANTINED')
-    }
+    expect((await check([])).map(hexOf)).toEqual([hexOf(walletId)])
+    expect(getShare(vault.read, walletId)?.state).toBe('QUARANTINED')
+  })
+
+  it('stop nothing where the other side claims what was never decided, unless this vault was put back to an older copy', async () => {
+    const { vault, cosigner, walletId, refresh } = await joined()
+    await refresh(writing())
+    const ahead: string[] = []
+    const claims = listRefreshedShares(cosigner.read).map((one) => ({ ...one, wEpoch: 2 }))
+    const check = () =>
+      stopDivergentWallets(vault, systemClock, { refreshed: claims, undecided: [] }, (id) => void ahead.push(hexOf(id)))
+    expect(await check()).toEqual([])
+    expect(ahead).toEqual([hexOf(walletId)])
+    expect(getShare(vault.read, walletId)?.state).toBe('ACTIVE')
+    vault.commitNow((tx) => {
+      const { sequence: auditSequence, hash } = auditHead(tx)
+      const [vaultIdHex, auditHashHex] = [hexOf(tx.vaultId), hexOf(hash)]
+      const manifest = { vaultIdHex, auditHashHex, auditSequence, epoch: 1, createMs: 1, setIdHex: '00' } as BackupManifest
+      sealRestored(tx, { manifest, restoreIdHex: '00'.repeat(16), nowMs: 1 })
+    })
+    expect((await check()).map(hexOf)).toEqual([hexOf(walletId)])
+    expect(getShare(vault.read, walletId)?.state).toBe('QUARANTINED')
   })
 })

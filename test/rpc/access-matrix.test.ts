@@ -129,6 +129,10 @@ const REQUESTS: { readonly [S in keyof typeof ACCESS]: { readonly [M in keyof (t
       address: `0x${'ab'.repeat(20)}`, network: 'linea', currency: 'usdc', amount: '5', txHash: `0x${'ab'.repeat(32)}`,
       sigHash: `0x${'ab'.repeat(65)}`, sigMessage: 'x'.repeat(20), token: '00000000-0000-4000-8000-000000000000',
     },
+    completeSolanaDelegation: {
+      address: 'A'.repeat(44), network: 'solana', currency: 'usdc', amount: '5', txHash: 'A'.repeat(88), sigHash: 'A'.repeat(88),
+      sigMessage: 'x'.repeat(20), token: '00000000-0000-4000-8000-000000000000',
+    },
     listExternalWallets: { userId: 'alice' },
     updateExternalWalletPriorities: { userId: 'alice', priorities: [{ externalWalletId: `ext_${'ab'.repeat(16)}`, priority: 1 }] },
     spendDelegation: { userId: 'alice', network: 'linea', currency: 'usdc', amount: '5', destination: `0x${'ab'.repeat(20)}` },

@@ -142,14 +142,15 @@ export const ProjectSchema: GenMessage<Project> = /*@__PURE__*/
  */
 export type Spender = Message<"countersign.v1.Spender"> & {
   /**
-   * The network: `ethereum`, `linea`, `linea-us`, or another that the daemon's configuration names.
+   * The network: `ethereum`, `linea`, `linea-us`, `solana`, or another that the daemon's configuration names.
    *
    * @generated from field: string network = 1;
    */
   network: string;
 
   /**
-   * The id of a secp256k1 wallet of OWNER_TYPE_PROJECT of the project.
+   * The id of a wallet of OWNER_TYPE_PROJECT of the project: secp256k1, on Solana Ed25519. One of the other kind spends nothing
+   * there (SPENDER_NOT_CONFIGURED).
    *
    * @generated from field: string wallet_id = 2;
    */

@@ -13,7 +13,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file countersign/v1/delegation.proto.
  */
 export const file_countersign_v1_delegation: GenFile = /*@__PURE__*/
-  fileDesc("Ch9jb3VudGVyc2lnbi92MS9kZWxlZ2F0aW9uLnByb3RvEg5jb3VudGVyc2lnbi52MSL5AQoFR3JhbnQSEAoIZ3JhbnRfaWQYASABKAkSDwoHdXNlcl9pZBgCIAEoCRIPCgdhZGRyZXNzGAMgASgJEikKBXN0YXRlGAQgASgOMhouY291bnRlcnNpZ24udjEuR3JhbnRTdGF0ZRIvCgtleHBpcmVfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLY3JlYXRlX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC3Jldm9rZV90aW1lGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKAAgoSQ3JlYXRlR3JhbnRSZXF1ZXN0EjMKB3VzZXJfaWQYASABKAlCILpIHXIbMhleW0EtWmEtejAtOS5fOkAtXXsxLDEyOH0kSAASSwoHYWRkcmVzcxgCIAEoCUI4ukg1cjMyMV4oMHhbMC05YS1mQS1GXXs0MH18WzEtOUEtSEotTlAtWmEta20tel17MzIsNDR9KSRIABI3CgtleHBpcmVfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBCBrpIA8gBARIfCgpyZXF1ZXN0X2lkGAQgASgJQgu6SAjYAQFyA7ABAUIOCgVzY29wZRIFukgCCAEiOwoTQ3JlYXRlR3JhbnRSZXNwb25zZRIkCgVncmFudBgBIAEoCzIVLmNvdW50ZXJzaWduLnYxLkdyYW50IkAKD0dldEdyYW50UmVxdWVzdBItCghncmFudF9pZBgBIAEoCUIbukgYchYyFF5ncmFudF9bMC05YS1mXXszMn0kIjgKEEdldEdyYW50UmVzcG9uc2USJAoFZ3JhbnQYASABKAsyFS5jb3VudGVyc2lnbi52MS5HcmFudCKEAgoRTGlzdEdyYW50c1JlcXVlc3QSHQoJcGFnZV9zaXplGAEgASgFQgq6SAcaBRj0AygAEhwKCnBhZ2VfdG9rZW4YAiABKAlCCLpIBXIDGIAIEjEKB3VzZXJfaWQYAyABKAlCILpIHXIbMhleW0EtWmEtejAtOS5fOkAtXXswLDEyOH0kEkoKB2FkZHJlc3MYBCABKAlCObpINnI0MjJeKHwweFswLTlhLWZBLUZdezQwfXxbMS05QS1ISi1OUC1aYS1rbS16XXszMiw0NH0pJBIzCgVzdGF0ZRgFIAEoDjIaLmNvdW50ZXJzaWduLnYxLkdyYW50U3RhdGVCCLpIBYIBAhABIlQKEkxpc3RHcmFudHNSZXNwb25zZRIlCgZncmFudHMYASADKAsyFS5jb3VudGVyc2lnbi52MS5HcmFudBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiZAoSUmV2b2tlR3JhbnRSZXF1ZXN0Ei0KCGdyYW50X2lkGAEgASgJQhu6SBhyFjIUXmdyYW50X1swLTlhLWZdezMyfSQSHwoKcmVxdWVzdF9pZBgCIAEoCUILukgI2AEBcgOwAQEiOwoTUmV2b2tlR3JhbnRSZXNwb25zZRIkCgVncmFudBgBIAEoCzIVLmNvdW50ZXJzaWduLnYxLkdyYW50ImcKFUdldENoYWluQ29uZmlnUmVxdWVzdBIxCgduZXR3b3JrGAEgASgJQiC6SB1yGzIZXihbYS16XVthLXowLTktXXswLDMxfSk/JBIbCgZyZWdpb24YAiABKAlCC7pICHIGUgBSAnVzIksKFkdldENoYWluQ29uZmlnUmVzcG9uc2USMQoIbmV0d29ya3MYASADKAsyHy5jb3VudGVyc2lnbi52MS5TcGVuZGluZ05ldHdvcmsifAoPU3BlbmRpbmdOZXR3b3JrEg8KB25ldHdvcmsYASABKAkSEAoIY2hhaW5faWQYAiABKAQSFwoPc3BlbmRlcl9hZGRyZXNzGAMgASgJEi0KBnRva2VucxgEIAMoCzIdLmNvdW50ZXJzaWduLnYxLlNwZW5kaW5nVG9rZW4iRAoNU3BlbmRpbmdUb2tlbhIQCghjdXJyZW5jeRgBIAEoCRIPCgdhZGRyZXNzGAIgASgJEhAKCGRlY2ltYWxzGAMgASgNIusBChtJc3N1ZURlbGVnYXRpb25Ub2tlblJlcXVlc3QSMQoHdXNlcl9pZBgBIAEoCUIgukgdchsyGV5bQS1aYS16MC05Ll86QC1dezAsMTI4fSQSLgoHbmV0d29yaxgCIAEoCUIdukgachgyFl5bYS16XVthLXowLTktXXswLDMxfSQSKwoHYWRkcmVzcxgDIAEoCUIaukgXchUyE14weFswLTlhLWZBLUZdezQwfSQSGwoGcmVnaW9uGAQgASgJQgu6SAhyBlIAUgJ1cxIfCgpyZXF1ZXN0X2lkGAUgASgJQgu6SAjYAQFyA7ABASJtChxJc3N1ZURlbGVnYXRpb25Ub2tlblJlc3BvbnNlEg0KBXRva2VuGAEgASgJEg0KBW5vbmNlGAIgASgJEi8KC2V4cGlyZV90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCLhAwocQ29tcGxldGVFdm1EZWxlZ2F0aW9uUmVxdWVzdBIrCgdhZGRyZXNzGAEgASgJQhq6SBdyFTITXjB4WzAtOWEtZkEtRl17NDB9JBIuCgduZXR3b3JrGAIgASgJQh26SBpyGDIWXlthLXpdW2EtejAtOS1dezAsMzF9JBIbCgZyZWdpb24YAyABKAlCC7pICHIGUgBSAnVzEikKCGN1cnJlbmN5GAQgASgJQhe6SBRyEjIQXlthLXowLTldezEsMTZ9JBImCgZhbW91bnQYBSABKAlCFrpIE3IRGGQyDV5cZCsoXC5cZCspPyQSKwoHdHhfaGFzaBgGIAEoCUIaukgXchUyE14weFswLTlhLWZBLUZdezY0fSQSPAoIc2lnX2hhc2gYByABKAlCKrpIJ3IlEIQBGIJAMh1eMHgoWzAtOWEtZkEtRl1bMC05YS1mQS1GXSkrJBIfCgtzaWdfbWVzc2FnZRgIIAEoCUIKukgHcgUQFBiAIBIXCgV0b2tlbhgJIAEoCUIIukgFcgOwAQESLgoIcmVwbGFjZXMYCiABKAlCHLpIGXIXMhVeKGV4dF9bMC05YS1mXXszMn0pPyQSHwoKcmVxdWVzdF9pZBgLIAEoCUILukgI2AEBcgOwAQEiUwodQ29tcGxldGVFdm1EZWxlZ2F0aW9uUmVzcG9uc2USMgoKZGVsZWdhdGlvbhgBIAEoCzIeLmNvdW50ZXJzaWduLnYxLkV4dGVybmFsV2FsbGV0ItgCCg5FeHRlcm5hbFdhbGxldBIaChJleHRlcm5hbF93YWxsZXRfaWQYASABKAkSDwoHdXNlcl9pZBgCIAEoCRIPCgduZXR3b3JrGAMgASgJEhAKCGN1cnJlbmN5GAQgASgJEg8KB2FkZHJlc3MYBSABKAkSFwoPc3BlbmRlcl9hZGRyZXNzGAYgASgJEhUKDXRva2VuX2FkZHJlc3MYByABKAkSMgoFc3RhdGUYCCABKA4yIy5jb3VudGVyc2lnbi52MS5FeHRlcm5hbFdhbGxldFN0YXRlEhAKCHByaW9yaXR5GAkgASgNEg0KBWxpbWl0GAogASgJEi8KCHN0YW5kaW5nGAsgASgLMh0uY291bnRlcnNpZ24udjEuQ2hhaW5TdGFuZGluZxIvCgtjcmVhdGVfdGltZRgMIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiSQoNQ2hhaW5TdGFuZGluZxIRCglhbGxvd2FuY2UYASABKAkSDwoHYmFsYW5jZRgCIAEoCRIUCgxibG9ja19udW1iZXIYAyABKAQiTwoaTGlzdEV4dGVybmFsV2FsbGV0c1JlcXVlc3QSMQoHdXNlcl9pZBgBIAEoCUIgukgdchsyGV5bQS1aYS16MC05Ll86QC1dezAsMTI4fSQiVwobTGlzdEV4dGVybmFsV2FsbGV0c1Jlc3BvbnNlEjgKEGV4dGVybmFsX3dhbGxldHMYASADKAsyHi5jb3VudGVyc2lnbi52MS5FeHRlcm5hbFdhbGxldCJsChZFeHRlcm5hbFdhbGxldFByaW9yaXR5EjUKEmV4dGVybmFsX3dhbGxldF9pZBgBIAEoCUIZukgWchQyEl5leHRfWzAtOWEtZl17MzJ9JBIbCghwcmlvcml0eRgCIAEoDUIJukgGKgQYwIQ9IsMBCiVVcGRhdGVFeHRlcm5hbFdhbGxldFByaW9yaXRpZXNSZXF1ZXN0EjEKB3VzZXJfaWQYASABKAlCILpIHXIbMhleW0EtWmEtejAtOS5fOkAtXXswLDEyOH0kEkYKCnByaW9yaXRpZXMYAiADKAsyJi5jb3VudGVyc2lnbi52MS5FeHRlcm5hbFdhbGxldFByaW9yaXR5Qgq6SAeSAQQIARAyEh8KCnJlcXVlc3RfaWQYAyABKAlCC7pICNgBAXIDsAEBImIKJlVwZGF0ZUV4dGVybmFsV2FsbGV0UHJpb3JpdGllc1Jlc3BvbnNlEjgKEGV4dGVybmFsX3dhbGxldHMYASADKAsyHi5jb3VudGVyc2lnbi52MS5FeHRlcm5hbFdhbGxldCKVAwoWU3BlbmREZWxlZ2F0aW9uUmVxdWVzdBIxCgd1c2VyX2lkGAEgASgJQiC6SB1yGzIZXltBLVphLXowLTkuXzpALV17MSwxMjh9JBIuCgduZXR3b3JrGAIgASgJQh26SBpyGDIWXlthLXpdW2EtejAtOS1dezAsMzF9JBIbCgZyZWdpb24YAyABKAlCC7pICHIGUgBSAnVzEikKCGN1cnJlbmN5GAQgASgJQhe6SBRyEjIQXlthLXowLTldezEsMTZ9JBImCgZhbW91bnQYBSABKAlCFrpIE3IRGGQyDV5cZCsoXC5cZCspPyQSTQoLZGVzdGluYXRpb24YBiABKAlCOLpINXIzMjFeKDB4WzAtOWEtZkEtRl17NDB9fFsxLTlBLUhKLU5QLVphLWttLXpdezMyLDQ0fSkkEjgKEmV4dGVybmFsX3dhbGxldF9pZBgHIAEoCUIcukgZchcyFV4oZXh0X1swLTlhLWZdezMyfSk/JBIfCgpyZXF1ZXN0X2lkGAggASgJQgu6SAjYAQFyA7ABASI/ChdTcGVuZERlbGVnYXRpb25SZXNwb25zZRIkCgVzcGVuZBgBIAEoCzIVLmNvdW50ZXJzaWduLnYxLlNwZW5kIvACCgVTcGVuZBIQCghzcGVuZF9pZBgBIAEoCRIPCgdzZW5kX2lkGAIgASgJEg8KB3VzZXJfaWQYAyABKAkSGgoSZXh0ZXJuYWxfd2FsbGV0X2lkGAQgASgJEg8KB25ldHdvcmsYBSABKAkSEAoIY3VycmVuY3kYBiABKAkSDgoGYW1vdW50GAcgASgJEhMKC2Rlc3RpbmF0aW9uGAggASgJEikKBXN0YXRlGAkgASgOMhouY291bnRlcnNpZ24udjEuU3BlbmRTdGF0ZRIOCgZyZWFzb24YCiABKAkSGAoQdHJhbnNhY3Rpb25faGFzaBgLIAEoCRIYChBkZWxpdmVyZWRfYW1vdW50GAwgASgJEi8KC2NyZWF0ZV90aW1lGA0gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgt1cGRhdGVfdGltZRgOIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiPgoPR2V0U3BlbmRSZXF1ZXN0EisKCHNwZW5kX2lkGAEgASgJQhm6SBZyFDISXnNwZF9bMC05YS1mXXszMn0kIjgKEEdldFNwZW5kUmVzcG9uc2USJAoFc3BlbmQYASABKAsyFS5jb3VudGVyc2lnbi52MS5TcGVuZCKDAQoRTGlzdFNwZW5kc1JlcXVlc3QSHQoJcGFnZV9zaXplGAEgASgFQgq6SAcaBRj0AygAEhwKCnBhZ2VfdG9rZW4YAiABKAlCCLpIBXIDGIAIEjEKB3VzZXJfaWQYAyABKAlCILpIHXIbMhleW0EtWmEtejAtOS5fOkAtXXswLDEyOH0kIlQKEkxpc3RTcGVuZHNSZXNwb25zZRIlCgZzcGVuZHMYASADKAsyFS5jb3VudGVyc2lnbi52MS5TcGVuZBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkqcwoKR3JhbnRTdGF0ZRIbChdHUkFOVF9TVEFURV9VTlNQRUNJRklFRBAAEhYKEkdSQU5UX1NUQVRFX0FDVElWRRABEhcKE0dSQU5UX1NUQVRFX0VYUElSRUQQAhIXChNHUkFOVF9TVEFURV9SRVZPS0VEEAMqgQEKE0V4dGVybmFsV2FsbGV0U3RhdGUSJQohRVhURVJOQUxfV0FMTEVUX1NUQVRFX1VOU1BFQ0lGSUVEEAASIAocRVhURVJOQUxfV0FMTEVUX1NUQVRFX0FDVElWRRABEiEKHUVYVEVSTkFMX1dBTExFVF9TVEFURV9SRVZPS0VEEAIqcwoKU3BlbmRTdGF0ZRIbChdTUEVORF9TVEFURV9VTlNQRUNJRklFRBAAEhcKE1NQRU5EX1NUQVRFX1BFTkRJTkcQARIXChNTUEVORF9TVEFURV9TRVRUTEVEEAISFgoSU1BFTkRfU1RBVEVfRkFJTEVEEAMyuwkKEURlbGVnYXRpb25TZXJ2aWNlElYKC0NyZWF0ZUdyYW50EiIuY291bnRlcnNpZ24udjEuQ3JlYXRlR3JhbnRSZXF1ZXN0GiMuY291bnRlcnNpZ24udjEuQ3JlYXRlR3JhbnRSZXNwb25zZRJNCghHZXRHcmFudBIfLmNvdW50ZXJzaWduLnYxLkdldEdyYW50UmVxdWVzdBogLmNvdW50ZXJzaWduLnYxLkdldEdyYW50UmVzcG9uc2USUwoKTGlzdEdyYW50cxIhLmNvdW50ZXJzaWduLnYxLkxpc3RHcmFudHNSZXF1ZXN0GiIuY291bnRlcnNpZ24udjEuTGlzdEdyYW50c1Jlc3BvbnNlElYKC1Jldm9rZUdyYW50EiIuY291bnRlcnNpZ24udjEuUmV2b2tlR3JhbnRSZXF1ZXN0GiMuY291bnRlcnNpZ24udjEuUmV2b2tlR3JhbnRSZXNwb25zZRJfCg5HZXRDaGFpbkNvbmZpZxIlLmNvdW50ZXJzaWduLnYxLkdldENoYWluQ29uZmlnUmVxdWVzdBomLmNvdW50ZXJzaWduLnYxLkdldENoYWluQ29uZmlnUmVzcG9uc2UScQoUSXNzdWVEZWxlZ2F0aW9uVG9rZW4SKy5jb3VudGVyc2lnbi52MS5Jc3N1ZURlbGVnYXRpb25Ub2tlblJlcXVlc3QaLC5jb3VudGVyc2lnbi52MS5Jc3N1ZURlbGVnYXRpb25Ub2tlblJlc3BvbnNlEnQKFUNvbXBsZXRlRXZtRGVsZWdhdGlvbhIsLmNvdW50ZXJzaWduLnYxLkNvbXBsZXRlRXZtRGVsZWdhdGlvblJlcXVlc3QaLS5jb3VudGVyc2lnbi52MS5Db21wbGV0ZUV2bURlbGVnYXRpb25SZXNwb25zZRJuChNMaXN0RXh0ZXJuYWxXYWxsZXRzEiouY291bnRlcnNpZ24udjEuTGlzdEV4dGVybmFsV2FsbGV0c1JlcXVlc3QaKy5jb3VudGVyc2lnbi52MS5MaXN0RXh0ZXJuYWxXYWxsZXRzUmVzcG9uc2USjwEKHlVwZGF0ZUV4dGVybmFsV2FsbGV0UHJpb3JpdGllcxI1LmNvdW50ZXJzaWduLnYxLlVwZGF0ZUV4dGVybmFsV2FsbGV0UHJpb3JpdGllc1JlcXVlc3QaNi5jb3VudGVyc2lnbi52MS5VcGRhdGVFeHRlcm5hbFdhbGxldFByaW9yaXRpZXNSZXNwb25zZRJiCg9TcGVuZERlbGVnYXRpb24SJi5jb3VudGVyc2lnbi52MS5TcGVuZERlbGVnYXRpb25SZXF1ZXN0GicuY291bnRlcnNpZ24udjEuU3BlbmREZWxlZ2F0aW9uUmVzcG9uc2USTQoIR2V0U3BlbmQSHy5jb3VudGVyc2lnbi52MS5HZXRTcGVuZFJlcXVlc3QaIC5jb3VudGVyc2lnbi52MS5HZXRTcGVuZFJlc3BvbnNlElMKCkxpc3RTcGVuZHMSIS5jb3VudGVyc2lnbi52MS5MaXN0U3BlbmRzUmVxdWVzdBoiLmNvdW50ZXJzaWduLnYxLkxpc3RTcGVuZHNSZXNwb25zZUI1WjNjb3VudGVyc2lnbi5kZXYvZ2VuL2dvL2NvdW50ZXJzaWduL3YxO2NvdW50ZXJzaWdudjFiBnByb3RvMw", [file_buf_validate_validate, file_google_protobuf_timestamp]);
+  fileDesc("Ch9jb3VudGVyc2lnbi92MS9kZWxlZ2F0aW9uLnByb3RvEg5jb3VudGVyc2lnbi52MSL5AQoFR3JhbnQSEAoIZ3JhbnRfaWQYASABKAkSDwoHdXNlcl9pZBgCIAEoCRIPCgdhZGRyZXNzGAMgASgJEikKBXN0YXRlGAQgASgOMhouY291bnRlcnNpZ24udjEuR3JhbnRTdGF0ZRIvCgtleHBpcmVfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLY3JlYXRlX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC3Jldm9rZV90aW1lGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKAAgoSQ3JlYXRlR3JhbnRSZXF1ZXN0EjMKB3VzZXJfaWQYASABKAlCILpIHXIbMhleW0EtWmEtejAtOS5fOkAtXXsxLDEyOH0kSAASSwoHYWRkcmVzcxgCIAEoCUI4ukg1cjMyMV4oMHhbMC05YS1mQS1GXXs0MH18WzEtOUEtSEotTlAtWmEta20tel17MzIsNDR9KSRIABI3CgtleHBpcmVfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBCBrpIA8gBARIfCgpyZXF1ZXN0X2lkGAQgASgJQgu6SAjYAQFyA7ABAUIOCgVzY29wZRIFukgCCAEiOwoTQ3JlYXRlR3JhbnRSZXNwb25zZRIkCgVncmFudBgBIAEoCzIVLmNvdW50ZXJzaWduLnYxLkdyYW50IkAKD0dldEdyYW50UmVxdWVzdBItCghncmFudF9pZBgBIAEoCUIbukgYchYyFF5ncmFudF9bMC05YS1mXXszMn0kIjgKEEdldEdyYW50UmVzcG9uc2USJAoFZ3JhbnQYASABKAsyFS5jb3VudGVyc2lnbi52MS5HcmFudCKEAgoRTGlzdEdyYW50c1JlcXVlc3QSHQoJcGFnZV9zaXplGAEgASgFQgq6SAcaBRj0AygAEhwKCnBhZ2VfdG9rZW4YAiABKAlCCLpIBXIDGIAIEjEKB3VzZXJfaWQYAyABKAlCILpIHXIbMhleW0EtWmEtejAtOS5fOkAtXXswLDEyOH0kEkoKB2FkZHJlc3MYBCABKAlCObpINnI0MjJeKHwweFswLTlhLWZBLUZdezQwfXxbMS05QS1ISi1OUC1aYS1rbS16XXszMiw0NH0pJBIzCgVzdGF0ZRgFIAEoDjIaLmNvdW50ZXJzaWduLnYxLkdyYW50U3RhdGVCCLpIBYIBAhABIlQKEkxpc3RHcmFudHNSZXNwb25zZRIlCgZncmFudHMYASADKAsyFS5jb3VudGVyc2lnbi52MS5HcmFudBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiZAoSUmV2b2tlR3JhbnRSZXF1ZXN0Ei0KCGdyYW50X2lkGAEgASgJQhu6SBhyFjIUXmdyYW50X1swLTlhLWZdezMyfSQSHwoKcmVxdWVzdF9pZBgCIAEoCUILukgI2AEBcgOwAQEiOwoTUmV2b2tlR3JhbnRSZXNwb25zZRIkCgVncmFudBgBIAEoCzIVLmNvdW50ZXJzaWduLnYxLkdyYW50ImcKFUdldENoYWluQ29uZmlnUmVxdWVzdBIxCgduZXR3b3JrGAEgASgJQiC6SB1yGzIZXihbYS16XVthLXowLTktXXswLDMxfSk/JBIbCgZyZWdpb24YAiABKAlCC7pICHIGUgBSAnVzIksKFkdldENoYWluQ29uZmlnUmVzcG9uc2USMQoIbmV0d29ya3MYASADKAsyHy5jb3VudGVyc2lnbi52MS5TcGVuZGluZ05ldHdvcmsikgEKD1NwZW5kaW5nTmV0d29yaxIPCgduZXR3b3JrGAEgASgJEhAKCGNoYWluX2lkGAIgASgEEhcKD3NwZW5kZXJfYWRkcmVzcxgDIAEoCRItCgZ0b2tlbnMYBCADKAsyHS5jb3VudGVyc2lnbi52MS5TcGVuZGluZ1Rva2VuEhQKDGdlbmVzaXNfaGFzaBgFIAEoCSJECg1TcGVuZGluZ1Rva2VuEhAKCGN1cnJlbmN5GAEgASgJEg8KB2FkZHJlc3MYAiABKAkSEAoIZGVjaW1hbHMYAyABKA0iiQIKG0lzc3VlRGVsZWdhdGlvblRva2VuUmVxdWVzdBIxCgd1c2VyX2lkGAEgASgJQiC6SB1yGzIZXltBLVphLXowLTkuXzpALV17MCwxMjh9JBIuCgduZXR3b3JrGAIgASgJQh26SBpyGDIWXlthLXpdW2EtejAtOS1dezAsMzF9JBJJCgdhZGRyZXNzGAMgASgJQji6SDVyMzIxXigweFswLTlhLWZBLUZdezQwfXxbMS05QS1ISi1OUC1aYS1rbS16XXszMiw0NH0pJBIbCgZyZWdpb24YBCABKAlCC7pICHIGUgBSAnVzEh8KCnJlcXVlc3RfaWQYBSABKAlCC7pICNgBAXIDsAEBIm0KHElzc3VlRGVsZWdhdGlvblRva2VuUmVzcG9uc2USDQoFdG9rZW4YASABKAkSDQoFbm9uY2UYAiABKAkSLwoLZXhwaXJlX3RpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIuEDChxDb21wbGV0ZUV2bURlbGVnYXRpb25SZXF1ZXN0EisKB2FkZHJlc3MYASABKAlCGrpIF3IVMhNeMHhbMC05YS1mQS1GXXs0MH0kEi4KB25ldHdvcmsYAiABKAlCHbpIGnIYMhZeW2Etel1bYS16MC05LV17MCwzMX0kEhsKBnJlZ2lvbhgDIAEoCUILukgIcgZSAFICdXMSKQoIY3VycmVuY3kYBCABKAlCF7pIFHISMhBeW2EtejAtOV17MSwxNn0kEiYKBmFtb3VudBgFIAEoCUIWukgTchEYZDINXlxkKyhcLlxkKyk/JBIrCgd0eF9oYXNoGAYgASgJQhq6SBdyFTITXjB4WzAtOWEtZkEtRl17NjR9JBI8CghzaWdfaGFzaBgHIAEoCUIqukgnciUQhAEYgkAyHV4weChbMC05YS1mQS1GXVswLTlhLWZBLUZdKSskEh8KC3NpZ19tZXNzYWdlGAggASgJQgq6SAdyBRAUGIAgEhcKBXRva2VuGAkgASgJQgi6SAVyA7ABARIuCghyZXBsYWNlcxgKIAEoCUIcukgZchcyFV4oZXh0X1swLTlhLWZdezMyfSk/JBIfCgpyZXF1ZXN0X2lkGAsgASgJQgu6SAjYAQFyA7ABASJTCh1Db21wbGV0ZUV2bURlbGVnYXRpb25SZXNwb25zZRIyCgpkZWxlZ2F0aW9uGAEgASgLMh4uY291bnRlcnNpZ24udjEuRXh0ZXJuYWxXYWxsZXQi1QMKH0NvbXBsZXRlU29sYW5hRGVsZWdhdGlvblJlcXVlc3QSNQoHYWRkcmVzcxgBIAEoCUIkukghch8yHV5bMS05QS1ISi1OUC1aYS1rbS16XXszMiw0NH0kEi4KB25ldHdvcmsYAiABKAlCHbpIGnIYMhZeW2Etel1bYS16MC05LV17MCwzMX0kEikKCGN1cnJlbmN5GAMgASgJQhe6SBRyEjIQXlthLXowLTldezEsMTZ9JBImCgZhbW91bnQYBCABKAlCFrpIE3IRGGQyDV5cZCsoXC5cZCspPyQSNQoHdHhfaGFzaBgFIAEoCUIkukghch8yHV5bMS05QS1ISi1OUC1aYS1rbS16XXs2NCw4OH0kEjYKCHNpZ19oYXNoGAYgASgJQiS6SCFyHzIdXlsxLTlBLUhKLU5QLVphLWttLXpdezY0LDg4fSQSHwoLc2lnX21lc3NhZ2UYByABKAlCCrpIB3IFEBQYgCASFwoFdG9rZW4YCCABKAlCCLpIBXIDsAEBEi4KCHJlcGxhY2VzGAkgASgJQhy6SBlyFzIVXihleHRfWzAtOWEtZl17MzJ9KT8kEh8KCnJlcXVlc3RfaWQYCiABKAlCC7pICNgBAXIDsAEBIlYKIENvbXBsZXRlU29sYW5hRGVsZWdhdGlvblJlc3BvbnNlEjIKCmRlbGVnYXRpb24YASABKAsyHi5jb3VudGVyc2lnbi52MS5FeHRlcm5hbFdhbGxldCLYAgoORXh0ZXJuYWxXYWxsZXQSGgoSZXh0ZXJuYWxfd2FsbGV0X2lkGAEgASgJEg8KB3VzZXJfaWQYAiABKAkSDwoHbmV0d29yaxgDIAEoCRIQCghjdXJyZW5jeRgEIAEoCRIPCgdhZGRyZXNzGAUgASgJEhcKD3NwZW5kZXJfYWRkcmVzcxgGIAEoCRIVCg10b2tlbl9hZGRyZXNzGAcgASgJEjIKBXN0YXRlGAggASgOMiMuY291bnRlcnNpZ24udjEuRXh0ZXJuYWxXYWxsZXRTdGF0ZRIQCghwcmlvcml0eRgJIAEoDRINCgVsaW1pdBgKIAEoCRIvCghzdGFuZGluZxgLIAEoCzIdLmNvdW50ZXJzaWduLnYxLkNoYWluU3RhbmRpbmcSLwoLY3JlYXRlX3RpbWUYDCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIkkKDUNoYWluU3RhbmRpbmcSEQoJYWxsb3dhbmNlGAEgASgJEg8KB2JhbGFuY2UYAiABKAkSFAoMYmxvY2tfbnVtYmVyGAMgASgEIk8KGkxpc3RFeHRlcm5hbFdhbGxldHNSZXF1ZXN0EjEKB3VzZXJfaWQYASABKAlCILpIHXIbMhleW0EtWmEtejAtOS5fOkAtXXswLDEyOH0kIlcKG0xpc3RFeHRlcm5hbFdhbGxldHNSZXNwb25zZRI4ChBleHRlcm5hbF93YWxsZXRzGAEgAygLMh4uY291bnRlcnNpZ24udjEuRXh0ZXJuYWxXYWxsZXQibAoWRXh0ZXJuYWxXYWxsZXRQcmlvcml0eRI1ChJleHRlcm5hbF93YWxsZXRfaWQYASABKAlCGbpIFnIUMhJeZXh0X1swLTlhLWZdezMyfSQSGwoIcHJpb3JpdHkYAiABKA1CCbpIBioEGMCEPSLDAQolVXBkYXRlRXh0ZXJuYWxXYWxsZXRQcmlvcml0aWVzUmVxdWVzdBIxCgd1c2VyX2lkGAEgASgJQiC6SB1yGzIZXltBLVphLXowLTkuXzpALV17MCwxMjh9JBJGCgpwcmlvcml0aWVzGAIgAygLMiYuY291bnRlcnNpZ24udjEuRXh0ZXJuYWxXYWxsZXRQcmlvcml0eUIKukgHkgEECAEQMhIfCgpyZXF1ZXN0X2lkGAMgASgJQgu6SAjYAQFyA7ABASJiCiZVcGRhdGVFeHRlcm5hbFdhbGxldFByaW9yaXRpZXNSZXNwb25zZRI4ChBleHRlcm5hbF93YWxsZXRzGAEgAygLMh4uY291bnRlcnNpZ24udjEuRXh0ZXJuYWxXYWxsZXQilQMKFlNwZW5kRGVsZWdhdGlvblJlcXVlc3QSMQoHdXNlcl9pZBgBIAEoCUIgukgdchsyGV5bQS1aYS16MC05Ll86QC1dezEsMTI4fSQSLgoHbmV0d29yaxgCIAEoCUIdukgachgyFl5bYS16XVthLXowLTktXXswLDMxfSQSGwoGcmVnaW9uGAMgASgJQgu6SAhyBlIAUgJ1cxIpCghjdXJyZW5jeRgEIAEoCUIXukgUchIyEF5bYS16MC05XXsxLDE2fSQSJgoGYW1vdW50GAUgASgJQha6SBNyERhkMg1eXGQrKFwuXGQrKT8kEk0KC2Rlc3RpbmF0aW9uGAYgASgJQji6SDVyMzIxXigweFswLTlhLWZBLUZdezQwfXxbMS05QS1ISi1OUC1aYS1rbS16XXszMiw0NH0pJBI4ChJleHRlcm5hbF93YWxsZXRfaWQYByABKAlCHLpIGXIXMhVeKGV4dF9bMC05YS1mXXszMn0pPyQSHwoKcmVxdWVzdF9pZBgIIAEoCUILukgI2AEBcgOwAQEiPwoXU3BlbmREZWxlZ2F0aW9uUmVzcG9uc2USJAoFc3BlbmQYASABKAsyFS5jb3VudGVyc2lnbi52MS5TcGVuZCLwAgoFU3BlbmQSEAoIc3BlbmRfaWQYASABKAkSDwoHc2VuZF9pZBgCIAEoCRIPCgd1c2VyX2lkGAMgASgJEhoKEmV4dGVybmFsX3dhbGxldF9pZBgEIAEoCRIPCgduZXR3b3JrGAUgASgJEhAKCGN1cnJlbmN5GAYgASgJEg4KBmFtb3VudBgHIAEoCRITCgtkZXN0aW5hdGlvbhgIIAEoCRIpCgVzdGF0ZRgJIAEoDjIaLmNvdW50ZXJzaWduLnYxLlNwZW5kU3RhdGUSDgoGcmVhc29uGAogASgJEhgKEHRyYW5zYWN0aW9uX2hhc2gYCyABKAkSGAoQZGVsaXZlcmVkX2Ftb3VudBgMIAEoCRIvCgtjcmVhdGVfdGltZRgNIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLdXBkYXRlX3RpbWUYDiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIj4KD0dldFNwZW5kUmVxdWVzdBIrCghzcGVuZF9pZBgBIAEoCUIZukgWchQyEl5zcGRfWzAtOWEtZl17MzJ9JCI4ChBHZXRTcGVuZFJlc3BvbnNlEiQKBXNwZW5kGAEgASgLMhUuY291bnRlcnNpZ24udjEuU3BlbmQigwEKEUxpc3RTcGVuZHNSZXF1ZXN0Eh0KCXBhZ2Vfc2l6ZRgBIAEoBUIKukgHGgUY9AMoABIcCgpwYWdlX3Rva2VuGAIgASgJQgi6SAVyAxiACBIxCgd1c2VyX2lkGAMgASgJQiC6SB1yGzIZXltBLVphLXowLTkuXzpALV17MCwxMjh9JCJUChJMaXN0U3BlbmRzUmVzcG9uc2USJQoGc3BlbmRzGAEgAygLMhUuY291bnRlcnNpZ24udjEuU3BlbmQSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJKnMKCkdyYW50U3RhdGUSGwoXR1JBTlRfU1RBVEVfVU5TUEVDSUZJRUQQABIWChJHUkFOVF9TVEFURV9BQ1RJVkUQARIXChNHUkFOVF9TVEFURV9FWFBJUkVEEAISFwoTR1JBTlRfU1RBVEVfUkVWT0tFRBADKoEBChNFeHRlcm5hbFdhbGxldFN0YXRlEiUKIUVYVEVSTkFMX1dBTExFVF9TVEFURV9VTlNQRUNJRklFRBAAEiAKHEVYVEVSTkFMX1dBTExFVF9TVEFURV9BQ1RJVkUQARIhCh1FWFRFUk5BTF9XQUxMRVRfU1RBVEVfUkVWT0tFRBACKnMKClNwZW5kU3RhdGUSGwoXU1BFTkRfU1RBVEVfVU5TUEVDSUZJRUQQABIXChNTUEVORF9TVEFURV9QRU5ESU5HEAESFwoTU1BFTkRfU1RBVEVfU0VUVExFRBACEhYKElNQRU5EX1NUQVRFX0ZBSUxFRBADMroKChFEZWxlZ2F0aW9uU2VydmljZRJWCgtDcmVhdGVHcmFudBIiLmNvdW50ZXJzaWduLnYxLkNyZWF0ZUdyYW50UmVxdWVzdBojLmNvdW50ZXJzaWduLnYxLkNyZWF0ZUdyYW50UmVzcG9uc2USTQoIR2V0R3JhbnQSHy5jb3VudGVyc2lnbi52MS5HZXRHcmFudFJlcXVlc3QaIC5jb3VudGVyc2lnbi52MS5HZXRHcmFudFJlc3BvbnNlElMKCkxpc3RHcmFudHMSIS5jb3VudGVyc2lnbi52MS5MaXN0R3JhbnRzUmVxdWVzdBoiLmNvdW50ZXJzaWduLnYxLkxpc3RHcmFudHNSZXNwb25zZRJWCgtSZXZva2VHcmFudBIiLmNvdW50ZXJzaWduLnYxLlJldm9rZUdyYW50UmVxdWVzdBojLmNvdW50ZXJzaWduLnYxLlJldm9rZUdyYW50UmVzcG9uc2USXwoOR2V0Q2hhaW5Db25maWcSJS5jb3VudGVyc2lnbi52MS5HZXRDaGFpbkNvbmZpZ1JlcXVlc3QaJi5jb3VudGVyc2lnbi52MS5HZXRDaGFpbkNvbmZpZ1Jlc3BvbnNlEnEKFElzc3VlRGVsZWdhdGlvblRva2VuEisuY291bnRlcnNpZ24udjEuSXNzdWVEZWxlZ2F0aW9uVG9rZW5SZXF1ZXN0GiwuY291bnRlcnNpZ24udjEuSXNzdWVEZWxlZ2F0aW9uVG9rZW5SZXNwb25zZRJ0ChVDb21wbGV0ZUV2bURlbGVnYXRpb24SLC5jb3VudGVyc2lnbi52MS5Db21wbGV0ZUV2bURlbGVnYXRpb25SZXF1ZXN0Gi0uY291bnRlcnNpZ24udjEuQ29tcGxldGVFdm1EZWxlZ2F0aW9uUmVzcG9uc2USfQoYQ29tcGxldGVTb2xhbmFEZWxlZ2F0aW9uEi8uY291bnRlcnNpZ24udjEuQ29tcGxldGVTb2xhbmFEZWxlZ2F0aW9uUmVxdWVzdBowLmNvdW50ZXJzaWduLnYxLkNvbXBsZXRlU29sYW5hRGVsZWdhdGlvblJlc3BvbnNlEm4KE0xpc3RFeHRlcm5hbFdhbGxldHMSKi5jb3VudGVyc2lnbi52MS5MaXN0RXh0ZXJuYWxXYWxsZXRzUmVxdWVzdBorLmNvdW50ZXJzaWduLnYxLkxpc3RFeHRlcm5hbFdhbGxldHNSZXNwb25zZRKPAQoeVXBkYXRlRXh0ZXJuYWxXYWxsZXRQcmlvcml0aWVzEjUuY291bnRlcnNpZ24udjEuVXBkYXRlRXh0ZXJuYWxXYWxsZXRQcmlvcml0aWVzUmVxdWVzdBo2LmNvdW50ZXJzaWduLnYxLlVwZGF0ZUV4dGVybmFsV2FsbGV0UHJpb3JpdGllc1Jlc3BvbnNlEmIKD1NwZW5kRGVsZWdhdGlvbhImLmNvdW50ZXJzaWduLnYxLlNwZW5kRGVsZWdhdGlvblJlcXVlc3QaJy5jb3VudGVyc2lnbi52MS5TcGVuZERlbGVnYXRpb25SZXNwb25zZRJNCghHZXRTcGVuZBIfLmNvdW50ZXJzaWduLnYxLkdldFNwZW5kUmVxdWVzdBogLmNvdW50ZXJzaWduLnYxLkdldFNwZW5kUmVzcG9uc2USUwoKTGlzdFNwZW5kcxIhLmNvdW50ZXJzaWduLnYxLkxpc3RTcGVuZHNSZXF1ZXN0GiIuY291bnRlcnNpZ24udjEuTGlzdFNwZW5kc1Jlc3BvbnNlQjVaM2NvdW50ZXJzaWduLmRldi9nZW4vZ28vY291bnRlcnNpZ24vdjE7Y291bnRlcnNpZ252MWIGcHJvdG8z", [file_buf_validate_validate, file_google_protobuf_timestamp]);
 
 /**
  * An end user's permission for their project to sign without them.
@@ -381,14 +381,14 @@ export type SpendingNetwork = Message<"countersign.v1.SpendingNetwork"> & {
   network: string;
 
   /**
-   * The EIP-155 id of its chain.
+   * The EIP-155 id of its chain; 0 on Solana.
    *
    * @generated from field: uint64 chain_id = 2;
    */
   chainId: bigint;
 
   /**
-   * Whom to approve, with its checksum.
+   * Whom to approve, with its checksum; on Solana whom to make the delegate.
    *
    * @generated from field: string spender_address = 3;
    */
@@ -400,6 +400,13 @@ export type SpendingNetwork = Message<"countersign.v1.SpendingNetwork"> & {
    * @generated from field: repeated countersign.v1.SpendingToken tokens = 4;
    */
   tokens: SpendingToken[];
+
+  /**
+   * The genesis hash of a Solana cluster; empty on EVM chains.
+   *
+   * @generated from field: string genesis_hash = 5;
+   */
+  genesisHash: string;
 };
 
 /**
@@ -423,7 +430,7 @@ export type SpendingToken = Message<"countersign.v1.SpendingToken"> & {
   currency: string;
 
   /**
-   * The token's contract, with its checksum.
+   * The token's contract, with its checksum; on Solana the mint.
    *
    * @generated from field: string address = 2;
    */
@@ -465,7 +472,7 @@ export type IssueDelegationTokenRequest = Message<"countersign.v1.IssueDelegatio
   network: string;
 
   /**
-   * The external wallet, any letter case.
+   * The external wallet: EVM in any letter case, Solana exactly.
    *
    * @generated from field: string address = 3;
    */
@@ -643,6 +650,111 @@ export const CompleteEvmDelegationResponseSchema: GenMessage<CompleteEvmDelegati
   messageDesc(file_countersign_v1_delegation, 16);
 
 /**
+ * Completes a spending delegation on Solana.
+ *
+ * @generated from message countersign.v1.CompleteSolanaDelegationRequest
+ */
+export type CompleteSolanaDelegationRequest = Message<"countersign.v1.CompleteSolanaDelegationRequest"> & {
+  /**
+   * The external wallet that approved: who signed the message, and who owns the token account.
+   *
+   * @generated from field: string address = 1;
+   */
+  address: string;
+
+  /**
+   * The network of the approval: `solana`, or another cluster of the daemon's configuration.
+   *
+   * @generated from field: string network = 2;
+   */
+  network: string;
+
+  /**
+   * What was approved: `usdc`, `usdt`, or another of the daemon's configuration.
+   *
+   * @generated from field: string currency = 3;
+   */
+  currency: string;
+
+  /**
+   * The limit, in whole tokens: `5000`, `5000.50`. At least so much must be approved.
+   *
+   * @generated from field: string amount = 4;
+   */
+  amount: string;
+
+  /**
+   * The transaction of the approval: its first signature, in base58.
+   *
+   * @generated from field: string tx_hash = 5;
+   */
+  txHash: string;
+
+  /**
+   * The Ed25519 signature over `sig_message`, in base58.
+   *
+   * @generated from field: string sig_hash = 6;
+   */
+  sigHash: string;
+
+  /**
+   * The message.
+   *
+   * @generated from field: string sig_message = 7;
+   */
+  sigMessage: string;
+
+  /**
+   * The token.
+   *
+   * @generated from field: string token = 8;
+   */
+  token: string;
+
+  /**
+   * The id of another external wallet of the user's whose place this one takes, when not empty.
+   *
+   * @generated from field: string replaces = 9;
+   */
+  replaces: string;
+
+  /**
+   * Optional UUID that makes a repeat safe.
+   *
+   * @generated from field: string request_id = 10;
+   */
+  requestId: string;
+};
+
+/**
+ * Describes the message countersign.v1.CompleteSolanaDelegationRequest.
+ * Use `create(CompleteSolanaDelegationRequestSchema)` to create a new message.
+ */
+export const CompleteSolanaDelegationRequestSchema: GenMessage<CompleteSolanaDelegationRequest> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_delegation, 17);
+
+/**
+ * The delegation that was completed.
+ *
+ * @generated from message countersign.v1.CompleteSolanaDelegationResponse
+ */
+export type CompleteSolanaDelegationResponse = Message<"countersign.v1.CompleteSolanaDelegationResponse"> & {
+  /**
+   * The wallet as it is registered now.
+   *
+   * @generated from field: countersign.v1.ExternalWallet delegation = 1;
+   */
+  delegation?: ExternalWallet | undefined;
+};
+
+/**
+ * Describes the message countersign.v1.CompleteSolanaDelegationResponse.
+ * Use `create(CompleteSolanaDelegationResponseSchema)` to create a new message.
+ */
+export const CompleteSolanaDelegationResponseSchema: GenMessage<CompleteSolanaDelegationResponse> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_delegation, 18);
+
+/**
  * A wallet of somebody's own that lets the project spend.
  *
  * @generated from message countersign.v1.ExternalWallet
@@ -677,7 +789,7 @@ export type ExternalWallet = Message<"countersign.v1.ExternalWallet"> & {
   currency: string;
 
   /**
-   * The wallet's address, with its checksum.
+   * The wallet's address, with its checksum; on Solana the owner's, not the token account's.
    *
    * @generated from field: string address = 5;
    */
@@ -691,7 +803,7 @@ export type ExternalWallet = Message<"countersign.v1.ExternalWallet"> & {
   spenderAddress: string;
 
   /**
-   * The token's contract, with its checksum.
+   * The token's contract, with its checksum; on Solana the mint.
    *
    * @generated from field: string token_address = 7;
    */
@@ -738,7 +850,7 @@ export type ExternalWallet = Message<"countersign.v1.ExternalWallet"> & {
  * Use `create(ExternalWalletSchema)` to create a new message.
  */
 export const ExternalWalletSchema: GenMessage<ExternalWallet> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_delegation, 17);
+  messageDesc(file_countersign_v1_delegation, 19);
 
 /**
  * What a chain says of an external wallet.
@@ -754,14 +866,14 @@ export type ChainStanding = Message<"countersign.v1.ChainStanding"> & {
   allowance: string;
 
   /**
-   * What the wallet has, in whole tokens.
+   * What the wallet has, in whole tokens; nothing while its token account is frozen (Solana).
    *
    * @generated from field: string balance = 2;
    */
   balance: string;
 
   /**
-   * The block in which it said so.
+   * The block in which it said so; on Solana the slot.
    *
    * @generated from field: uint64 block_number = 3;
    */
@@ -773,7 +885,7 @@ export type ChainStanding = Message<"countersign.v1.ChainStanding"> & {
  * Use `create(ChainStandingSchema)` to create a new message.
  */
 export const ChainStandingSchema: GenMessage<ChainStanding> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_delegation, 18);
+  messageDesc(file_countersign_v1_delegation, 20);
 
 /**
  * Asks for a user's external wallets.
@@ -794,7 +906,7 @@ export type ListExternalWalletsRequest = Message<"countersign.v1.ListExternalWal
  * Use `create(ListExternalWalletsRequestSchema)` to create a new message.
  */
 export const ListExternalWalletsRequestSchema: GenMessage<ListExternalWalletsRequest> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_delegation, 19);
+  messageDesc(file_countersign_v1_delegation, 21);
 
 /**
  * A user's external wallets.
@@ -815,7 +927,7 @@ export type ListExternalWalletsResponse = Message<"countersign.v1.ListExternalWa
  * Use `create(ListExternalWalletsResponseSchema)` to create a new message.
  */
 export const ListExternalWalletsResponseSchema: GenMessage<ListExternalWalletsResponse> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_delegation, 20);
+  messageDesc(file_countersign_v1_delegation, 22);
 
 /**
  * One place in the order.
@@ -843,7 +955,7 @@ export type ExternalWalletPriority = Message<"countersign.v1.ExternalWalletPrior
  * Use `create(ExternalWalletPrioritySchema)` to create a new message.
  */
 export const ExternalWalletPrioritySchema: GenMessage<ExternalWalletPriority> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_delegation, 21);
+  messageDesc(file_countersign_v1_delegation, 23);
 
 /**
  * Puts a user's external wallets into an order.
@@ -878,7 +990,7 @@ export type UpdateExternalWalletPrioritiesRequest = Message<"countersign.v1.Upda
  * Use `create(UpdateExternalWalletPrioritiesRequestSchema)` to create a new message.
  */
 export const UpdateExternalWalletPrioritiesRequestSchema: GenMessage<UpdateExternalWalletPrioritiesRequest> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_delegation, 22);
+  messageDesc(file_countersign_v1_delegation, 24);
 
 /**
  * The order as it is now.
@@ -899,7 +1011,7 @@ export type UpdateExternalWalletPrioritiesResponse = Message<"countersign.v1.Upd
  * Use `create(UpdateExternalWalletPrioritiesResponseSchema)` to create a new message.
  */
 export const UpdateExternalWalletPrioritiesResponseSchema: GenMessage<UpdateExternalWalletPrioritiesResponse> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_delegation, 23);
+  messageDesc(file_countersign_v1_delegation, 25);
 
 /**
  * Spends from an external wallet.
@@ -969,7 +1081,7 @@ export type SpendDelegationRequest = Message<"countersign.v1.SpendDelegationRequ
  * Use `create(SpendDelegationRequestSchema)` to create a new message.
  */
 export const SpendDelegationRequestSchema: GenMessage<SpendDelegationRequest> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_delegation, 24);
+  messageDesc(file_countersign_v1_delegation, 26);
 
 /**
  * What was begun.
@@ -990,7 +1102,7 @@ export type SpendDelegationResponse = Message<"countersign.v1.SpendDelegationRes
  * Use `create(SpendDelegationResponseSchema)` to create a new message.
  */
 export const SpendDelegationResponseSchema: GenMessage<SpendDelegationResponse> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_delegation, 25);
+  messageDesc(file_countersign_v1_delegation, 27);
 
 /**
  * A transfer from an external wallet.
@@ -1104,7 +1216,7 @@ export type Spend = Message<"countersign.v1.Spend"> & {
  * Use `create(SpendSchema)` to create a new message.
  */
 export const SpendSchema: GenMessage<Spend> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_delegation, 26);
+  messageDesc(file_countersign_v1_delegation, 28);
 
 /**
  * Asks for one spend.
@@ -1125,7 +1237,7 @@ export type GetSpendRequest = Message<"countersign.v1.GetSpendRequest"> & {
  * Use `create(GetSpendRequestSchema)` to create a new message.
  */
 export const GetSpendRequestSchema: GenMessage<GetSpendRequest> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_delegation, 27);
+  messageDesc(file_countersign_v1_delegation, 29);
 
 /**
  * One spend.
@@ -1146,7 +1258,7 @@ export type GetSpendResponse = Message<"countersign.v1.GetSpendResponse"> & {
  * Use `create(GetSpendResponseSchema)` to create a new message.
  */
 export const GetSpendResponseSchema: GenMessage<GetSpendResponse> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_delegation, 28);
+  messageDesc(file_countersign_v1_delegation, 30);
 
 /**
  * Asks for spends.
@@ -1181,7 +1293,7 @@ export type ListSpendsRequest = Message<"countersign.v1.ListSpendsRequest"> & {
  * Use `create(ListSpendsRequestSchema)` to create a new message.
  */
 export const ListSpendsRequestSchema: GenMessage<ListSpendsRequest> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_delegation, 29);
+  messageDesc(file_countersign_v1_delegation, 31);
 
 /**
  * A page of spends, newest first.
@@ -1209,7 +1321,7 @@ export type ListSpendsResponse = Message<"countersign.v1.ListSpendsResponse"> & 
  * Use `create(ListSpendsResponseSchema)` to create a new message.
  */
 export const ListSpendsResponseSchema: GenMessage<ListSpendsResponse> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_delegation, 30);
+  messageDesc(file_countersign_v1_delegation, 32);
 
 /**
  * Where a grant is in its life.
@@ -1465,6 +1577,27 @@ export const DelegationService: GenService<{
     methodKind: "unary";
     input: typeof CompleteEvmDelegationRequestSchema;
     output: typeof CompleteEvmDelegationResponseSchema;
+  },
+  /**
+   * CompleteEvmDelegation of Solana, with the same rules and reasons. The approval is `Approve` or `ApproveChecked` of the
+   * token program or of Token-2022, by the transaction itself or by a program that it calls, on the owner's associated token
+   * account of the currency's mint; a mint that charges fees or calls a hook is TOKEN_UNSUPPORTED. What is left of it is
+   * asked of the chain too: an account has one delegate, so a later approval of somebody else ends this one. The owner signs
+   * the UTF-8 bytes of the message with Ed25519. The message is, and is judged as:
+   * - Sign In With Solana (EIP-4361 with "your Solana account:", the address, and Chain ID `mainnet`, `devnet`, `testnet`,
+   *   `localnet`, the same behind `solana:`, the CAIP-2 id, or `1` for mainnet), by its grammar, all fields required but
+   *   statement, Not Before, Request ID and Resources; or
+   * - the same on one line, with spaces for line ends; or
+   * - any other text that has one of the project's `siwe_domains` (or an https URL of it), the address and the token's nonce
+   *   as words of their own. What it has of `URI:`, `Chain ID:`, `Issued At:`, `Expiration Time:` and `Not Before:` is
+   *   judged too.
+   *
+   * @generated from rpc countersign.v1.DelegationService.CompleteSolanaDelegation
+   */
+  completeSolanaDelegation: {
+    methodKind: "unary";
+    input: typeof CompleteSolanaDelegationRequestSchema;
+    output: typeof CompleteSolanaDelegationResponseSchema;
   },
   /**
    * A user's external wallets, the first choice first, with what their chains say now. An allowance of zero is REVOKED, and

@@ -335,6 +335,7 @@ const defaultUseCases = (): UseCases => ({
     getChainConfig: async () => [],
     issueDelegationToken: async () => ({ token: 'token', nonce: 'nonce', expireTimeMs: 1_700_000_000_456 }),
     completeEvmDelegation: async () => EXTERNAL_WALLET,
+    completeSolanaDelegation: async () => EXTERNAL_WALLET,
     listExternalWallets: async () => [EXTERNAL_WALLET],
     updateExternalWalletPriorities: async () => [EXTERNAL_WALLET],
     spendDelegation: async () => SPEND,

@@ -1,0 +1,278 @@
+/** Spending delegations on Solana: proven on its own virtual machine, refused for every lack, each by its own reason. */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { Address } from '@solana/kit'
+import { getTransferSolInstruction } from '@solana-program/system'
+import { getApproveInstruction, getRevokeInstruction, getTransferInstruction } from '@solana-program/token'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { ChainState } from '../../gen/countersign/v1/admin_pb.ts'
+import { KeyType } from '../../gen/countersign/v1/common_pb.ts'
+import { ExternalWalletState } from '../../gen/countersign/v1/delegation_pb.ts'
+import type { CountersignClient } from '../../src/client/countersign-client.ts'
+import { encodeBase58 } from '../../src/domain/base58.ts'
+import { TOKEN_2022_PROGRAM } from '../../src/payload/solana-programs.ts'
+import { createTokens, type Person, signedBy, type Tokens } from '../client/solana-tokens.ts'
+import { type Bend, RawBody, type SolanaCluster, startLitesvm } from '../client/start-litesvm.ts'
+import { signerOf } from '../payload/solana-cases.ts'
+import { rowsOfKind } from './audit-rows.ts'
+import { connect, newWallet, outcomeOf, reasonOf, refusalOf } from './callers.ts'
+import { startDaemon, type TestDaemon } from './start-daemon.ts'
+
+const DOMAIN = 'app.example'
+const honest: Bend = (_method, _params, ask) => ask()
+
+let cluster: SolanaCluster
+let elsewhere: SolanaCluster
+let usdc: Tokens
+let eurc: Tokens
+let daemon: TestDaemon
+let admin: CountersignClient
+let folder: string
+let spender: Address
+/** What the second node says. */
+let bend: Bend = honest
+
+beforeAll(async () => {
+  ;[cluster, elsewhere] = await Promise.all([startLitesvm(), startLitesvm()])
+  usdc = createTokens(cluster)
+  eurc = createTokens(cluster, TOKEN_2022_PROGRAM as Address)
+  const second = await cluster.listen((...asked) => bend(...asked))
+  folder = mkdtempSync(join(tmpdir(), 'countersign-solana-'))
+  const config = join(folder, 'countersign.toml')
+  writeFileSync(config, [
+    'egress_allow = "127.0.0.1"',
+    '[[chain]]', 'network = "solana"', `genesis_hash = "${cluster.genesisHash}"`, `rpc = "${cluster.rpcUrl},${second}"`,
+    '[[chain]]', 'network = "solana-devnet"', `genesis_hash = "${elsewhere.genesisHash}"`, `rpc = "${elsewhere.rpcUrl}"`,
+    '[[token]]', 'network = "solana"', 'currency = "usdc"', `address = "${usdc.mint}"`, 'decimals = 6',
+    '[[token]]', 'network = "solana"', 'currency = "eurc"', `address = "${eurc.mint}"`, 'decimals = 6',
+    '[[token]]', 'network = "solana"', 'currency = "odd"', `address = "${usdc.mint}"`, 'decimals = 9',
+  ].join('\n'))
+  daemon = await startDaemon({ args: ['--config', config] })
+  admin = connect(daemon, daemon.adminKey)
+  const wallet = await newWallet(admin, 'spender', '', KeyType.ED25519)
+  spender = wallet.address as Address
+  const spenders = ['solana', 'solana-devnet'].map((network) => ({ network, walletId: wallet.walletId }))
+  await admin.admin.updateProject({
+    project: { projectId: 'default', siweDomains: [DOMAIN, 'localhost:3000'], spenders },
+    updateMask: { paths: ['siwe_domains', 'spenders'] },
+  })
+})
+afterAll(async () => {
+  admin.close()
+  await daemon[Symbol.asyncDispose]()
+  await Promise.all([cluster[Symbol.asyncDispose](), elsewhere[Symbol.asyncDispose]()])
+  rmSync(folder, { recursive: true, force: true })
+})
+
+type Changes = Partial<Record<'domain' | 'address' | 'statement' | 'uri' | 'chainId' | 'nonce' | 'issuedAt' | 'expirationTime' | 'notBefore', string>>
+const at = (ms: number): string => new Date(Date.now() + ms).toISOString()
+const messageOf = (person: Person, nonce: string, changes: Changes = {}): string => {
+  const part = {
+    domain: DOMAIN, address: person.address as string, statement: 'Prove address ownership', uri: `https://${DOMAIN}/card`, chainId: 'localnet', nonce,
+    issuedAt: at(0), expirationTime: at(120_000), notBefore: '', ...changes,
+  }
+  return [
+    `${part.domain} wants you to sign in with your Solana account:`, part.address, '', part.statement, '', `URI: ${part.uri}`, 'Version: 1',
+    `Chain ID: ${part.chainId}`, `Nonce: ${part.nonce}`, `Issued At: ${part.issuedAt}`,
+    ...(part.expirationTime === '' ? [] : [`Expiration Time: ${part.expirationTime}`]), ...(part.notBefore === '' ? [] : [`Not Before: ${part.notBefore}`]),
+  ].join('\n')
+}
+const signed = (person: Person, sigMessage: string) => ({ sigMessage, sigHash: encodeBase58(person.sign(Buffer.from(sigMessage))) })
+const issue = (person: Person, userId: string, network = 'solana') =>
+  admin.delegation.issueDelegationToken({ userId, network, address: person.address })
+
+/** Everything right: what the tests bend one part of. */
+const delegation = async (userId: string, { units = 50_000_000n, tokens = usdc, checked = true } = {}) => {
+  const person = tokens.person()
+  await tokens.give(person.address, 7_250_000n)
+  const txHash = await tokens.approve(person, spender, units, checked)
+  const { token, nonce } = await issue(person, userId)
+  const currency = tokens === usdc ? 'usdc' : 'eurc'
+  const common = { address: person.address as string, network: 'solana', currency, amount: '50' }
+  return { person, nonce, request: { ...common, ...signed(person, messageOf(person, nonce)), txHash, token } }
+}
+type Right = Awaited<ReturnType<typeof delegation>>
+
+describe('a delegation on Solana', () => {
+  it('is offered with the cluster, whom to approve and what', async () => {
+    const { networks } = await admin.delegation.getChainConfig({})
+    expect(networks[0]).toMatchObject({ network: 'solana', chainId: 0n, genesisHash: cluster.genesisHash, spenderAddress: spender })
+    const { status } = await admin.admin.getStatus({})
+    expect(status?.chains.find(({ network }) => network === 'solana')).toMatchObject({ state: ChainState.USABLE, chainId: 0n, detail: '' })
+    expect(networks[0]?.tokens).toContainEqual(expect.objectContaining({ currency: 'usdc', address: usdc.mint, decimals: 6 }))
+  })
+
+  it.each([['Approve', false], ['ApproveChecked', true]] as const)('goes from a token to a wallet that is listed, and follows the chain (%s)', async (_name, checked) => {
+    const userId = `alice-${checked}`
+    const { person, request } = await delegation(userId, { checked })
+    const { delegation: made } = await admin.delegation.completeSolanaDelegation({ ...request, amount: '49.5' })
+    expect(made).toMatchObject({
+      userId, network: 'solana', currency: 'usdc', address: person.address, spenderAddress: spender, tokenAddress: usdc.mint,
+      state: ExternalWalletState.ACTIVE, priority: 1, limit: '49.5', standing: { allowance: '50', balance: '7.25' },
+    })
+    const list = async () => (await admin.delegation.listExternalWallets({ userId })).externalWallets
+    expect(await list()).toMatchObject([{ externalWalletId: made?.externalWalletId, standing: { allowance: '50', balance: '7.25' } }])
+    await usdc.revoke(person)
+    expect(await list()).toMatchObject([{ state: ExternalWalletState.REVOKED, standing: { allowance: '0', balance: '7.25' } }])
+    await usdc.approve(person, spender, 1_000_000n)
+    expect(await list()).toMatchObject([{ state: ExternalWalletState.ACTIVE, standing: { allowance: '1' } }])
+    await usdc.approve(person, usdc.bank.address, 1_000_000n)
+    expect(await list()).toMatchObject([{ state: ExternalWalletState.REVOKED, standing: { allowance: '0' } }])
+    for (const kind of ['external_wallet.registered', 'external_wallet.revoked', 'external_wallet.approved_again'])
+      expect(await rowsOfKind(admin, kind, 0n), kind).not.toEqual([])
+  })
+
+  it('of a Token-2022 mint works the same', async () => {
+    const { request } = await delegation('modern', { tokens: eurc })
+    expect((await admin.delegation.completeSolanaDelegation(request)).delegation).toMatchObject({ currency: 'eurc', standing: { allowance: '50', balance: '7.25' } })
+  })
+
+  it('completed again replaces the one before; of an address that is another user’s it is refused', async () => {
+    const { person, request } = await delegation('bob')
+    const first = (await admin.delegation.completeSolanaDelegation(request)).delegation
+    expect(await reasonOf(admin.delegation.completeSolanaDelegation(request))).toBe('TOKEN_USED')
+    const again = await issue(person, 'bob')
+    const next = { ...request, ...signed(person, messageOf(person, again.nonce)), token: again.token, amount: '20' }
+    const second = (await admin.delegation.completeSolanaDelegation(next)).delegation
+    expect(second).toMatchObject({ priority: first?.priority, limit: '20' })
+    expect((await admin.delegation.listExternalWallets({ userId: 'bob' })).externalWallets).toHaveLength(1)
+    const stolen = await issue(person, 'eve')
+    const theirs = { ...request, ...signed(person, messageOf(person, stolen.nonce)), token: stolen.token }
+    expect(await reasonOf(admin.delegation.completeSolanaDelegation(theirs))).toBe('EXTERNAL_WALLET_TAKEN')
+  })
+
+  it('of a hundred with one token is one', async () => {
+    const { request } = await delegation('parallel')
+    const outcomes = await Promise.all(Array.from({ length: 100 }, () => outcomeOf(admin.delegation.completeSolanaDelegation(request))))
+    expect(outcomes.filter((one) => one === 'signed')).toHaveLength(1)
+    expect(new Set(outcomes)).toEqual(new Set(['signed', 'TOKEN_USED']))
+  })
+
+  it('takes the message on one line, and a text of the app’s own', async () => {
+    const line = await delegation('line')
+    const oneLine = messageOf(line.person, line.nonce).replaceAll(/\n+/g, ' ')
+    await admin.delegation.completeSolanaDelegation({ ...line.request, ...signed(line.person, oneLine) })
+    const free = await delegation('free')
+    const text = `I own ${free.person.address} and use it at https://${DOMAIN}/card (${free.nonce}).`
+    await admin.delegation.completeSolanaDelegation({ ...free.request, ...signed(free.person, text) })
+  })
+})
+
+const bent = async (name: string, change: (right: Right) => Promise<Partial<Right['request']>>): Promise<string> => {
+  const right = await delegation(name)
+  const bad = { ...right.request, ...(await change(right)) }
+  const error = await refusalOf(admin.delegation.completeSolanaDelegation(bad))
+  // Nothing but success uses the token up.
+  if (bad.token === right.request.token) {
+    await usdc.approve(right.person, spender, 50_000_000n)
+    await admin.delegation.completeSolanaDelegation(right.request)
+  }
+  return error.reason ?? ''
+}
+const resigned = (changes: Changes) => async ({ person, nonce }: Right) => signed(person, messageOf(person, nonce, changes))
+const text = (write: (right: Right) => string) => async (right: Right) => signed(right.person, write(right))
+const transfer = async ({ person }: Right): Promise<string> =>
+  usdc.run([person], [getTransferSolInstruction({ source: signerOf(person.address), destination: spender, amount: 1_000_000n })])
+
+describe('is refused', () => {
+  const cases: readonly (readonly [string, string, Parameters<typeof bent>[1]])[] = [
+    ['a token of nobody', 'TOKEN_INVALID', async () => ({ token: '00000000-0000-4000-8000-000000000000' })],
+    ['a token for another address', 'TOKEN_INVALID', async () => ({ token: (await issue(usdc.person(), 'x')).token })],
+    ['a token for another network', 'TOKEN_INVALID', async ({ person }) => ({ token: (await issue(person, 'x', 'solana-devnet')).token })],
+    ['a message without an end', 'SIWE_INVALID', resigned({ expirationTime: '' })],
+    ['a message that is good for a day', 'SIWE_INVALID', resigned({ expirationTime: at(86_400_000) })],
+    ['a message older than the token', 'SIWE_INVALID', resigned({ issuedAt: at(-600_000) })],
+    ['a message that is over', 'SIWE_EXPIRED', resigned({ issuedAt: at(-50_000), expirationTime: at(-1_000) })],
+    ['a message of a time to come', 'SIWE_NOT_YET_VALID', resigned({ notBefore: at(100_000) })],
+    ['a message for another cluster', 'SIWE_CHAIN_MISMATCH', resigned({ chainId: 'mainnet' })],
+    ['a message of another page', 'SIWE_DOMAIN_MISMATCH', resigned({ domain: 'evil.example', uri: 'https://evil.example' })],
+    ['a message whose URI is of another page', 'SIWE_DOMAIN_MISMATCH', resigned({ uri: 'https://evil.example' })],
+    ['a message with another nonce', 'SIWE_NONCE_MISMATCH', resigned({ nonce: 'ffffffffffffffffffffffff' })],
+    ['a message of another address', 'SIWE_ADDRESS_MISMATCH', resigned({ address: 'So11111111111111111111111111111111111111112' })],
+    ['a text without the page', 'SIWE_DOMAIN_MISMATCH', text(({ person, nonce }) => `I own ${person.address}, ${nonce}`)],
+    ['a text without the address', 'SIWE_ADDRESS_MISMATCH', text(({ nonce }) => `${DOMAIN}: this is mine, ${nonce}`)],
+    ['a text without the nonce', 'SIWE_NONCE_MISMATCH', text(({ person }) => `${DOMAIN}: I own ${person.address}`)],
+    ['a text that was over', 'SIWE_EXPIRED', text(({ person, nonce }) => `${DOMAIN} ${person.address} ${nonce} Issued At: ${at(-9_000)} Expiration Time: ${at(-1_000)}`)],
+    ['a text with hidden characters', 'SIWE_INVALID', text(({ person, nonce }) => `${DOMAIN}\u202e ${person.address} ${nonce}`)],
+    ['a signature of somebody else', 'SIGNATURE_MISMATCH', async ({ request }) => ({ sigHash: signed(usdc.bank, request.sigMessage).sigHash })],
+    ['a signature over something else', 'SIGNATURE_MISMATCH', async ({ person }) => ({ sigHash: signed(person, 'hello').sigHash })],
+    ['a transaction that is not there', 'TRANSACTION_NOT_FOUND', async () => ({ txHash: encodeBase58(new Uint8Array(64).fill(7)) })],
+    ['a transaction that is on another cluster', 'TRANSACTION_WRONG_NETWORK', async ({ person }) => {
+      elsewhere.airdrop(person.address, 1_000_000_000n)
+      const pay = getTransferSolInstruction({ source: signerOf(person.address), destination: spender, amount: 1_000_000n })
+      return { txHash: elsewhere.execute(signedBy([person], [pay], elsewhere.blockhash())) }
+    }],
+    ['a transaction that failed', 'TRANSACTION_REVERTED', async ({ person }) => {
+      const account = await usdc.accountOf(person.address)
+      const much = getTransferInstruction({ source: account, destination: account, authority: signerOf(person.address), amount: 10n ** 15n })
+      const wire = signedBy([person], [much], cluster.blockhash())
+      expect(() => cluster.execute(wire)).toThrow(/insufficient funds/)
+      return { txHash: encodeBase58(wire.subarray(1, 65)) }
+    }],
+    ['a transaction that approves nothing', 'APPROVAL_MISSING', async (right) => ({ txHash: await transfer(right) })],
+    ['an approval of somebody else', 'APPROVAL_MISSING', async () => {
+      const other = usdc.person()
+      await usdc.give(other.address, 1n)
+      return { txHash: await usdc.approve(other, spender, 50_000_000n) }
+    }],
+    ['an approval for somebody else', 'APPROVAL_MISSING', async ({ person }) => ({ txHash: await usdc.approve(person, usdc.bank.address, 50_000_000n) })],
+    ['an approval of another token', 'APPROVAL_MISSING', async ({ person }) => {
+      await eurc.give(person.address, 1n)
+      return { txHash: await eurc.approve(person, spender, 50_000_000n) }
+    }],
+    ['an approval that the transaction itself takes back', 'APPROVAL_MISSING', async ({ person }) => {
+      const [source, owner] = [await usdc.accountOf(person.address), signerOf(person.address)]
+      return { txHash: usdc.run([person], [getApproveInstruction({ source, delegate: spender, owner, amount: 50_000_000n }), getRevokeInstruction({ source, owner })]) }
+    }],
+    ['an approval of less', 'APPROVAL_TOO_SMALL', async () => ({ amount: '50.000001' })],
+    ['an approval that was taken back since', 'APPROVAL_TOO_SMALL', async ({ person }) => usdc.revoke(person).then(() => ({}))],
+    ['an approval that somebody else has the place of by now', 'APPROVAL_TOO_SMALL', async ({ person }) => usdc.approve(person, usdc.bank.address, 50_000_000n).then(() => ({}))],
+    ['more decimals than the token has', 'INVALID_REQUEST', async () => ({ amount: '1.0000001' })],
+    ['an EVM address', 'INVALID_REQUEST', async () => ({ address: `0x${'ab'.repeat(20)}` })],
+    ['a currency that is not known', 'CURRENCY_NOT_CONFIGURED', async () => ({ currency: 'dai' })],
+    ['a currency that is configured with other decimals', 'TOKEN_UNSUPPORTED', async () => ({ currency: 'odd' })],
+    ['a network that is not configured', 'CHAIN_NOT_CONFIGURED', async () => ({ network: 'eclipse' })],
+  ]
+  it.each(cases)('with %s: %s', async (name, reason, change) => {
+    expect(await bent(`bent ${name}`.replaceAll(' ', '-').slice(0, 60), change)).toBe(reason)
+  })
+
+  it('while the approval is processed only', async () => {
+    const { request } = await delegation('young')
+    cluster.depths = { confirmed: 4, finalized: 32 }
+    const error = await refusalOf(admin.delegation.completeSolanaDelegation(request))
+    expect(error).toMatchObject({ reason: 'TRANSACTION_NOT_CONFIRMED', metadata: { confirmations: 'processed', required: 'confirmed', retryable: 'yes' } })
+    cluster.advance(8)
+    await admin.delegation.completeSolanaDelegation(request)
+    cluster.depths = { confirmed: 0, finalized: 0 }
+  })
+
+  it('when a fork has taken the approval out of the chain', async () => {
+    const rollBack = cluster.snapshot()
+    const { person, request } = await delegation('forked')
+    rollBack()
+    cluster.advance(1)
+    expect(await reasonOf(admin.delegation.completeSolanaDelegation(request))).toBe('TRANSACTION_NOT_FOUND')
+    expect(await usdc.allowanceOf(person.address)).toBe(0n)
+  })
+})
+
+describe('of two nodes', () => {
+  const lies: readonly (readonly [string, string, Bend])[] = [
+    ['gives the account more', 'CHAIN_DISAGREEMENT', (method, _params, ask) => {
+      const said = ask() as { value: ({ data: [string, string] } | null)[] }
+      if (method === 'getMultipleAccounts') for (const account of said.value) if (account !== null) account.data[0] = account.data[0].replace(/^..../, 'AAAA')
+      return said
+    }],
+    ['serves another cluster', 'signed', (method, _params, ask) => (method === 'getGenesisHash' ? encodeBase58(new Uint8Array(32).fill(1)) : ask())],
+    ['answers with nulls', 'signed', (method, _params, ask) => (method === 'getMultipleAccounts' ? { context: { slot: null }, value: null } : ask())],
+    ['answers with two megabytes', 'signed', () => new RawBody('x'.repeat(2_000_000))],
+  ]
+  it.each(lies)('one %s: %s', async (_name, outcome, lie) => {
+    const { request } = await delegation(`lied-${Math.random()}`)
+    bend = lie
+    expect(await outcomeOf(admin.delegation.completeSolanaDelegation(request))).toBe(outcome)
+    bend = honest
+  })
+})
