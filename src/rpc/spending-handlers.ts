@@ -27,8 +27,8 @@ const spendStates = bothWays<SpendView['state'], SpendState>({
 })
 
 const toWireSpend = (spend: SpendView): MessageInitShape<typeof SpendSchema> => {
-  const { state, deliveredAmount = '', createTimeMs, updateTimeMs, ...rest } = spend
-  return { ...rest, state: spendStates.toWire(state), deliveredAmount, createTime: toTimestamp(createTimeMs), updateTime: toTimestamp(updateTimeMs) }
+  const { state, sendId, deliveredAmount = '', createTimeMs, updateTimeMs, ...rest } = spend
+  return { ...rest, transactionId: sendId, state: spendStates.toWire(state), deliveredAmount, createTime: toTimestamp(createTimeMs), updateTime: toTimestamp(updateTimeMs) }
 }
 
 export const spendingHandlers = (spending: SpendingUseCases, tokens: PageTokens) =>
