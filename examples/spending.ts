@@ -72,7 +72,7 @@ await anvil.fund(spender.address as Hex, parseEther('1'))
 const shop = personOf('the shop').address
 const { secret } = await newKey(admin, [
   { name: 'delegation:create' },
-  { name: 'delegation:spend', destinations: [shop, usdc.address], maxPerTransaction: [{ token: `eip155:${LINEA}/${usdc.address.toLowerCase()}`, amount: '100000000' }] },
+  { name: 'delegation:spend', destinations: [shop, usdc.address], maxPerTransaction: [{ chain: `eip155:${LINEA}`, token: usdc.address, amount: '100000000' }] },
 ])
 const project = connectTo(secret)
 print('spender', spender.address)

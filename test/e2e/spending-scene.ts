@@ -56,7 +56,7 @@ const KINDS: Readonly<Record<string, TokenKind>> = {
 const settingsOf = (anvil: Anvil, tokens: Readonly<Record<string, Token>>, providers: Readonly<Record<string, string>>): string =>
   [
     'egress_allow = "127.0.0.1"', 'chain_confirmations = 2', 'chain_follow_seconds = 1',
-    ...Object.entries(providers).flatMap(([network, rpc]) => ['[[chain]]', `network = "${network}"`, `chain_id = ${anvil.chainId}`, `rpc = "${rpc}"`]),
+    ...Object.entries(providers).flatMap(([network, rpc]) => ['[[chain]]', `network = "${network}"`, `chain_id = ${anvil.chainId}`, `rpc = "${rpc}"`, 'poll_ms = 100']),
     ...Object.keys(providers).flatMap((network) =>
       Object.entries(tokens).flatMap(([currency, { address }]) => ['[[token]]', `network = "${network}"`, `currency = "${currency}"`, `address = "${address}"`, 'decimals = 6']),
     ),
@@ -75,10 +75,11 @@ export const startSpendingScene = async (): Promise<SpendingScene> => {
   const config = join(folder, 'countersign.toml')
   writeFileSync(config, settingsOf(anvil, tokens, { linea: `${anvil.rpcUrl},${beside.url}`, lone: lone.url, stalled: stalled.url }))
   const args = ['--config', config]
+  let held: AsyncDisposableStack = starting
   const start = async () => {
-    const daemon = starting.use(await startDaemon({ dataDir: folder, args, keepData: true }))
+    const daemon = held.use(await startDaemon({ dataDir: folder, args, keepData: true }))
     const admin = connect(daemon, daemon.adminKey)
-    starting.defer(() => admin.close())
+    held.defer(() => admin.close())
     return { daemon, admin }
   }
   const { daemon, admin } = await start()
@@ -107,6 +108,6 @@ export const startSpendingScene = async (): Promise<SpendingScene> => {
     if (delegation === undefined) throw new Error('no delegation in the answer')
     return { account, wallet: delegation }
   }
-  const held = starting.move()
+  held = starting.move()
   return { anvil, daemon, admin, spender, tokens, beside, lone, restart: start, request, delegate, [Symbol.asyncDispose]: () => held.disposeAsync() }
 }
