@@ -33,7 +33,7 @@ type Place = { readonly dataDir: string; readonly config: ReturnType<typeof load
 
 const seed = async ({ config, dataDir }: Place, from: number, to: number): Promise<readonly Seeded[]> => {
   const paths = dataDirPaths(dataDir)
-  const secrets = { rootKeyPassphrase: undefined, cosignerRootKeyPassphrase: undefined, smtpPassword: undefined, chainEndpoints: new Map() }
+  const secrets = { rootKeyPassphrase: undefined, cosignerRootKeyPassphrase: undefined, smtpPassword: undefined, chainEndpoints: new Map(), delegationWebhooks: [] }
   const providers = rootKeyProviders(config, secrets)
   const nowMs = Date.now()
   await using daemon = await openDaemonVault({ path: paths.daemonVault, provider: providers.daemon, nowMs })

@@ -22,6 +22,7 @@ export type CustodyNeeds = AdminNeeds & {
   readonly custody: CustodyTurns
   /** Whose thread holds the share key as well. */
   readonly sessions?: { readonly sessionSigner: { readonly renewShareKey: () => void } } | undefined
+  readonly delegates?: { readonly renewShareKey: () => Promise<void> } | undefined
 }
 
 export type BackupView = {
@@ -98,7 +99,7 @@ const backUpBoth = async (needs: CustodyNeeds, call: Call): Promise<readonly Bac
 export const createBackup = (needs: CustodyNeeds, call: Call): Promise<readonly BackupView[]> =>
   needs.custody.take(async () => (await backUpBoth(needs, call)).map(toView))
 
-const rotateOwnKey = async ({ vault, engine, clock, rootKey, sessions }: CustodyNeeds, call: Call): Promise<KeyRotationView> => {
+const rotateOwnKey = async ({ vault, engine, clock, rootKey, sessions, delegates }: CustodyNeeds, call: Call): Promise<KeyRotationView> => {
   const event = {
     timeMs: Math.trunc(clock.nowMs()),
     kind: 'vault.key_rotated',
@@ -113,6 +114,7 @@ const rotateOwnKey = async ({ vault, engine, clock, rootKey, sessions }: Custody
   } finally {
     await engine.renewShareKey()
     sessions?.sessionSigner.renewShareKey()
+    await delegates?.renewShareKey()
   }
   return { vault: 'daemon', provider: rootKey.name, shareCount: await vault.rewrapShares() }
 }

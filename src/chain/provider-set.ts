@@ -61,6 +61,12 @@ export class ProviderSet {
     this.#breakers = options.providers.map((ask) => new Breaker(ask))
   }
 
+  /** What the first provider that answers says. Throws CHAIN_UNAVAILABLE, CallReverted. */
+  async ask<T>(method: string, params: readonly unknown[], read: ReadResult<T>, signal?: AbortSignal): Promise<T> {
+    const [one] = await this.#collect(1, method, params, read, signal)
+    return this.#valueOf(one)
+  }
+
   /**
    * The answer of two providers, asked at once, where there are two: CHAIN_DISAGREEMENT when their answers differ. A second
    * one that is away leaves the word of the first. Throws CHAIN_UNAVAILABLE, CallReverted.
@@ -80,18 +86,6 @@ export class ProviderSet {
   async hear<T>(method: string, params: readonly unknown[], read: ReadResult<T>, signal?: AbortSignal): Promise<readonly [T, ...T[]]> {
     const [one, ...others] = await this.#collect(2, method, params, read, signal)
     return [this.#valueOf(one), ...others.map((said) => this.#valueOf(said))]
-  }
-
-  /** What the first provider that answers says. Throws CHAIN_UNAVAILABLE, CallReverted. */
-  async ask<T>(method: string, params: readonly unknown[], read: ReadResult<T>, signal?: AbortSignal): Promise<T> {
-    const [one] = await this.#collect(1, method, params, read, signal)
-    return this.#valueOf(one)
-  }
-
-  /** Says it to every provider, so that one that is away or keeps it to itself does not matter: how many have taken it. */
-  async tell(method: string, params: readonly unknown[], read: ReadResult<unknown>, signal?: AbortSignal): Promise<number> {
-    const said = await this.#collect(this.#breakers.length, method, params, read, signal)
-    return said.filter((one) => 'value' in one).length
   }
 
   #unavailable(): Failure {

@@ -17,7 +17,6 @@ import {
   readBlockhash,
   readCount,
   readPriorityFees,
-  readSent,
   readSimulation,
   readStatuses,
   readTransaction,
@@ -166,13 +165,6 @@ export class SolanaChain {
     const options = { encoding: 'base64', commitment: this.commitment, sigVerify: false, replaceRecentBlockhash: true }
     const params = [Buffer.from(wire).toString('base64'), options]
     return (await this.#orUnavailable(this.#providers.ask('simulateTransaction', params, readAtSlot(readSimulation), signal))).value
-  }
-
-  /** Hands a signed transaction to every node: how many have taken it. The same one may be sent again and again. */
-  broadcast(wire: Uint8Array, signature: Uint8Array, signal?: AbortSignal): Promise<number> {
-    // Whether it can succeed was asked before it was signed; a node that is behind would refuse what others take.
-    const options = { encoding: 'base64', skipPreflight: true, maxRetries: 0 }
-    return this.#providers.tell('sendTransaction', [Buffer.from(wire).toString('base64'), options], readSent(encodeBase58(signature)), signal)
   }
 
   /** What others paid of late for transactions that write these accounts, in micro-lamports a unit; the third quartile. */

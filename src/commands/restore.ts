@@ -9,6 +9,7 @@ import { type ApiKeyId, walletIdFromBytes } from '../domain/ids.ts'
 import type { RestoredVaults } from '../party/settle-restored.ts'
 import { type ApiKey, listLiveApiKeys, revokeApiKey } from '../vault/api-keys.ts'
 import { appendAudit } from '../vault/audit-chain.ts'
+import { endAccessOfRestore } from '../delegation/end-access.ts'
 import { endKeysOfGrant, endKeysOfRestore } from '../session/end-with-grant.ts'
 import { readIdentityFile } from '../vault/backup-keys.ts'
 import { dropApprovals } from '../vault/consents.ts'
@@ -107,7 +108,8 @@ const printRestored = ({ daemon, cosigner }: RestoredVaults, terminal: Terminal)
     `Everything done after ${timeOf(seal.backupMs)} is forgotten: API keys and permissions that were revoked since, ` +
       'secrets of API keys that were rotated (the old ones work again, the new ones do not), freezes and archived ' +
       'wallets, burned links, what was spent of daily limits. Keys and wallets made since are gone. Grants of end users ' +
-      'end with the acknowledgement, and their wallet secrets go: they give and register them anew. Those that they took ' +
+      'end with the acknowledgement, and their wallet secrets go: they give and register them anew. All delegated access is ' +
+      'over: no backup holds its shares. Wallet secrets that they took ' +
       "out of the cosigner's register are back there; none of it exports a key for 24 hours, and approvals of exports " +
       'are gone. Webhooks are off until you turn them on: some may have been deleted since, and their secrets are again ' +
       'what they were.',
@@ -203,6 +205,7 @@ export const acknowledge = async (choice: Acknowledgement, flags: Flags, termina
     })
     const revoked = await daemon.commit((tx) => {
       const others = revokeOthers(tx, keys, kept, nowMs)
+      endAccessOfRestore(tx, nowMs)
       endGrants(tx, nowMs)
       endKeysOfRestore(tx, nowMs)
       revokeWalletSecrets(tx, nowMs)

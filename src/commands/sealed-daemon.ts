@@ -20,7 +20,7 @@ const READS: { readonly [G in keyof UseCases]: readonly (keyof UseCases[G])[] } 
   delegation: ['getGrant', 'listGrants', 'getChainConfig'],
   session: ['getSessionKey', 'listSessionKeys', 'listProfiles'],
   webhooks: ['listWebhooks', 'listWebhookDeliveries'],
-  delegate: ['listDelegateKeys'],
+  delegate: ['listDelegateKeys', 'listImportedAccess'],
   endUsers: [],
   audit: ['listEvents', 'watchEvents', 'verifyChain'],
   admin: ['getProject', 'listProjects', 'getApiKey', 'listApiKeys', 'getStatus'],

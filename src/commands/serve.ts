@@ -34,7 +34,6 @@ import { type EngineOptions, TwoPartyEngine } from '../party/two-party-engine.ts
 import { type FenceKey, Fences } from '../signing/fences.ts'
 import { GrantCache } from '../signing/grant-cache.ts'
 import { RateLimiter } from '../signing/rate-limiter.ts'
-import { endKeysOfGrant } from '../session/end-with-grant.ts'
 import { auditHead } from '../vault/audit-chain.ts'
 import { pruneDelegationTokens } from '../vault/delegation-tokens.ts'
 import { type DaemonVault, openDaemonVault } from '../vault/daemon-vault.ts'
@@ -53,6 +52,7 @@ import { VERSION } from './version.ts'
 import { deliveryBacklog, pruneWebhooks } from '../vault/webhook-deliveries.ts'
 import { watchParties } from './watch-parties.ts'
 import { cosignerOf } from './wire-cosigner.ts'
+import { createDelegateDirectory, grantEnder, openAccessEnds, openDelegates } from './wire-delegates.ts'
 import { wireChains } from './wire-chains.ts'
 import { startFollowing } from './wire-following.ts'
 import { createEndUserDirectory } from './wire-end-users.ts'
@@ -60,6 +60,7 @@ import { createDirectory, createIdempotencyStore, createKeyProofs, denialRecorde
 import { startSweep } from './sweep.ts'
 import { type Edge, type Endpoints, startEdge } from './wire-edge.ts'
 import { openSessions } from './wire-session.ts'
+import { wireDelegate } from './wire-delegate.ts'
 import { wireHttpEgress } from './wire-egress.ts'
 import { wireSignIn, wireWeb } from './wire-sign-in.ts'
 import { wireUseCases } from './wire-use-cases.ts'
@@ -140,14 +141,24 @@ export const composeDaemon = async (
     closing.push(() => sessions.sessionSigner.close())
     const webhooks = wireWebhooks({ config, vault, clock, send, metrics, log })
     closing.push(webhooks.stop)
+    const rates = new RateLimiter(() => Number(clock.monotonicNs() / 1_000n) / 1_000)
+    const alert = (what: string, detail: string): void => onAlert('daemon', what, detail)
+    const { requireSessionFlow } = sessions
+    const delegates = openDelegates({ vault, clock, fences, rates, onAlert: alert, requireSessionFlow })
+    closing.push(() => delegates.close())
+    const accessEnds = openAccessEnds(vault, delegates)
+    const grantEnded = grantEnder(accessEnds)
+    const delegate = wireDelegate({ config, secrets, vault, clock, log })
+    closing.push(delegate.stop)
     const needs = {
       vault,
       engine,
       clock,
       grants,
       fences,
-      rates: new RateLimiter(() => Number(clock.monotonicNs() / 1_000n) / 1_000),
-      onAlert: (what: string, detail: string) => onAlert('daemon', what, detail),
+      rates,
+      onAlert: alert,
+      delegates,
       started: { version: VERSION, timeMs: startedMs, isRemote: config.cosigner !== undefined },
       backup: backups.daemon,
       allowExport: config.allowExport.daemon,
@@ -160,8 +171,11 @@ export const composeDaemon = async (
       currencies: new Currencies(config.tokens),
       confirmations: config.chainConfirmations,
       signIn,
+      delegate: delegate.needs,
       maxGrantMs: config.maxGrantDays * DAY_MS,
-      grantEnded: endKeysOfGrant,
+      grantEnded,
+      grantErased: () => accessEnds.settle(),
+      accessEnds,
       judgeUrl: webhooks.judgeUrl,
       webhookCounts: webhooks.webhookCounts,
     }
@@ -174,14 +188,17 @@ export const composeDaemon = async (
       directory: sealDirectory(vault, createDirectory(vault, grants, clock)),
       keyProofs: createKeyProofs(vault, grants, clock),
       users: sealUsers(vault, createEndUserDirectory(vault, signIn.tokens, clock)),
+      delegates: createDelegateDirectory(vault),
       web: wireWeb(vault, signIn.tokens, clock),
+      inbox: delegate.inbox,
       idempotency: createIdempotencyStore(vault, clock),
       recordDenial: denialRecorder(vault, clock),
       pageTokenKey: vault.read.keys.pageToken,
     })
     const served = edge
     closing.push(startHousekeeping(vault, engine, log))
-    closing.push(startSweep(vault, clock, (nowMs) => endExpiredGrants(vault, nowMs, endKeysOfGrant)))
+    closing.push(startSweep(vault, clock, (nowMs) => endExpiredGrants(vault, nowMs, grantEnded, () => accessEnds.settle())))
+    closing.push(startSweep(vault, clock, (nowMs) => accessEnds.endExpired(nowMs)))
     closing.push(startSweep(vault, clock, (nowMs) => tellOfEndedKeys(vault, nowMs)))
     closing.push(startFollowing(needs, config.chainFollowMs, (error) => logInternalError(log, { where: 'chains', error })))
     webhooks.start()

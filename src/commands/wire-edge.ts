@@ -15,11 +15,13 @@ import type { Metrics } from '../observe/metrics.ts'
 import { PacedWarning } from '../observe/paced-warning.ts'
 import type { ApiKeyDirectory, ApiKeyProofs } from '../rpc/authenticate.ts'
 import type { WebSettings } from '../rpc/cross-origin.ts'
+import type { DelegateDirectory } from '../rpc/delegates.ts'
 import type { EndUserDirectory } from '../rpc/end-users.ts'
 import { type EdgeEvents, openEdge } from '../rpc/edge.ts'
 import type { IdempotencyStore } from '../rpc/idempotency.ts'
 import type { Denial } from '../rpc/pipeline.ts'
 import type { UseCases } from '../rpc/use-cases.ts'
+import type { WebhookInbox } from '../rpc/webhook-inbox.ts'
 
 export type EdgeNeeds = {
   readonly config: Config
@@ -30,7 +32,9 @@ export type EdgeNeeds = {
   readonly directory: ApiKeyDirectory
   readonly keyProofs: ApiKeyProofs
   readonly users: EndUserDirectory
+  readonly delegates: DelegateDirectory
   readonly web: WebSettings
+  readonly inbox: WebhookInbox | undefined
   readonly idempotency: IdempotencyStore
   readonly recordDenial: (denial: Denial) => Promise<void>
   /** The vault's, so that a page token outlives a restart. */

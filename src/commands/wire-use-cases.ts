@@ -17,7 +17,7 @@ import { createApiKey, getApiKey, listApiKeys, revokeApiKey, rotateApiKey } from
 import { getCheckpoint, listEvents, verifyChain, watchEvents } from '../admin/audit.ts'
 import { createBackup, type CustodyNeeds, rotateVaultKey } from '../admin/custody.ts'
 import { freeze, unfreeze } from '../admin/freezes.ts'
-import { createOwnKey, deleteOwnKey, listOwnKeys } from '../delegation/own-keys.ts'
+import { openCosign } from '../delegation/cosign.ts'
 import { createGrant, getGrant, type GrantNeeds, listGrants, revokeGrant } from '../delegation/grants.ts'
 import {
   createWebhook,
@@ -30,7 +30,10 @@ import {
 import { createProject, getProject, listProjects, updateProject } from '../admin/projects.ts'
 import { getStatus } from '../admin/status.ts'
 import { chainStatuses } from './wire-chains.ts'
+import type { AccessEnds } from '../delegation/end-access.ts'
+import type { DelegateParties } from '../party/delegate-parties.ts'
 import type { UseCases } from '../rpc/use-cases.ts'
+import { type DelegateSide, wireDelegateUseCases } from './wire-delegate.ts'
 import { type Sessions, wireSession } from './wire-session.ts'
 import { authorize } from '../signing/authorize.ts'
 import type { RateLimiter } from '../signing/rate-limiter.ts'
@@ -47,9 +50,12 @@ import type { SignInNeeds } from '../user/sign-in-needs.ts'
 import { listWalletSecrets, registerWalletSecret, revokeWalletSecret } from '../user/wallet-secrets.ts'
 
 export type UseCaseNeeds = CustodyNeeds &
-  Pick<GrantNeeds, 'maxGrantMs' | 'grantEnded'> &
+  Pick<GrantNeeds, 'maxGrantMs' | 'grantEnded' | 'grantErased'> &
   Pick<Webhooks, 'judgeUrl' | 'webhookCounts'> & {
   readonly rates: RateLimiter
+  readonly delegates: DelegateParties
+  readonly accessEnds: AccessEnds
+  readonly delegate: DelegateSide['needs']
   readonly sessions: Sessions
   readonly chains: Chains
   readonly currencies: Currencies
@@ -92,6 +98,7 @@ export const wireUseCases = (needs: UseCaseNeeds): UseCases => {
       verifySignature: (call, args) => verifySignature(needs, call, args),
     },
     delegation: {
+      openCosign: (caller, peer) => openCosign(needs, caller, peer),
       createGrant: async (call, args) => createGrant(needs, call, args),
       getChainConfig: async (call, args) => getChainConfig(needs, call, args),
       issueDelegationToken: async (call, args) => issueToken(needs, call, args),
@@ -140,11 +147,7 @@ export const wireUseCases = (needs: UseCaseNeeds): UseCases => {
       rotateVaultKey: async (call, args) => rotateVaultKey(needs, call, args),
       getStatus: () => getStatus({ ...needs, chainStatuses: readChains }, needs.started),
     },
-    delegate: {
-      createDelegateKey: (call, args) => createOwnKey(needs, call, args),
-      listDelegateKeys: async () => listOwnKeys(needs),
-      deleteDelegateKey: (call, { kid }) => deleteOwnKey(needs, call, kid),
-    },
+    delegate: wireDelegateUseCases(needs),
     webhooks: {
       createWebhook: async (call, args) => createWebhook(needs, call, args),
       listWebhooks: async (call, args) => listWebhooks(needs, call, args),

@@ -1,5 +1,5 @@
 import type { Secret } from '../domain/secret.ts'
-import type { ApiKeyId } from '../domain/ids.ts'
+import type { ApiKeyId, ProjectId } from '../domain/ids.ts'
 
 export type ListenAddress = {
   readonly host: string
@@ -65,6 +65,17 @@ export type TokenSettings = {
   readonly decimals: number
 }
 
+/** A daemon that may delegate to this one. */
+export type GrantingDaemonSettings = {
+  readonly name: string
+  /** Its gRPC listener; http on this machine only. */
+  readonly url: string
+  /** 64 hexadecimal digits. */
+  readonly partyId: string
+  /** Trusted for its certificate in the place of the well-known ones. */
+  readonly authorityFile: string | undefined
+}
+
 /** Everything the daemon is told, without secrets: safe to print whole. */
 export type Config = {
   readonly dataDir: string
@@ -121,6 +132,9 @@ export type Config = {
   readonly chains: readonly ChainSettings[]
   /** Beside those that are known, or in their place. */
   readonly tokens: readonly TokenSettings[]
+  readonly grantingDaemons: readonly GrantingDaemonSettings[]
+  /** The projects that webhooks about delegated access are taken for; there is one secret for each. */
+  readonly delegationWebhooks: readonly ProjectId[]
   /** Blocks that a transaction must be deep before it counts. */
   readonly chainConfirmations: number
   /** How often chains are looked at for approvals that changed. */
@@ -136,4 +150,6 @@ export type Secrets = {
   readonly smtpPassword: Secret<Uint8Array> | undefined
   /** JSON-RPC URLs a network. */
   readonly chainEndpoints: ReadonlyMap<string, readonly Secret<string>[]>
+  /** In the order of `delegationWebhooks`. */
+  readonly delegationWebhooks: readonly Secret<string>[]
 }

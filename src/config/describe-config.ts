@@ -89,6 +89,16 @@ export const describeConfig = ({ config, secrets, sources }: LoadedConfig): read
       value: `${currency} on ${network} → ${tokenAddress} (${decimals} decimals)`,
       source: 'file' as const,
     })),
+    ...config.grantingDaemons.map(({ name, url, partyId }) => ({
+      name: '[[granting_daemon]]',
+      value: `${name} → ${url} (${partyId})`,
+      source: 'file' as const,
+    })),
+    ...config.delegationWebhooks.map((project) => ({
+      name: '[[delegation_webhook]]',
+      value: `project ${project}`,
+      source: 'file' as const,
+    })),
     { name: 'root-key-passphrase', value: isSet(secrets.rootKeyPassphrase), source: '' },
     { name: 'cosigner-root-key-passphrase', value: isSet(secrets.cosignerRootKeyPassphrase), source: '' },
     { name: 'smtp-password', value: isSet(secrets.smtpPassword), source: '' },

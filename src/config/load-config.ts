@@ -218,6 +218,8 @@ const readSettings = (inputs: Inputs, sources: Partial<Record<OptionName, Settin
     },
     chains: (inputs.file?.chains ?? []).map(({ settings }) => settings),
     tokens: inputs.file?.tokens ?? [],
+    grantingDaemons: inputs.file?.grantingDaemons ?? [],
+    delegationWebhooks: (inputs.file?.delegationWebhooks ?? []).map(({ project }) => project),
     chainConfirmations: need('chain-confirmations'),
     chainFollowMs: need('chain-follow-seconds') * 1_000,
     slowSignatureMs: need('slow-signature-milliseconds'),
@@ -248,6 +250,7 @@ const readSecrets = (inputs: Inputs, warn: (warning: string) => void): Secrets =
     cosignerRootKeyPassphrase: read('cosigner-root-key-passphrase'),
     smtpPassword: read('smtp-password'),
     chainEndpoints: new Map((file?.chains ?? []).map(({ settings, endpoints }) => [settings.network, endpoints])),
+    delegationWebhooks: (file?.delegationWebhooks ?? []).map(({ secret }) => secret),
   })
 }
 

@@ -1,14 +1,22 @@
 /**
- * The config file: flat keys, one an option, and tables: `[[socket]]`, `[[tls_identity]]`, `[[chain]]`, `[[token]]`. What
- * is not known is refused with its place, because a misspelt limit that is ignored is a limit that does not
+ * The config file: flat keys, one an option, and tables: `[[socket]]`, `[[tls_identity]]`, `[[chain]]`, `[[token]]`,
+ * `[[granting_daemon]]`, `[[delegation_webhook]]`. What is not known is refused with its place, because a misspelt limit that is ignored is a limit that does not
  * hold.
  */
 import { readFileSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { parse, TomlError } from 'smol-toml'
-import type { BoundSocket, TlsIdentity, TokenSettings } from './config.ts'
+import type { BoundSocket, GrantingDaemonSettings, TlsIdentity, TokenSettings } from './config.ts'
 import { ConfigError } from './config-error.ts'
 import { CHAIN_KEYS, readChain, type ReadChain, readToken, requireDistinct, TOKEN_KEYS } from './read-chains.ts'
+import {
+  DELEGATION_WEBHOOK_KEYS,
+  GRANTING_DAEMON_KEYS,
+  readDelegationWebhook,
+  readGrantingDaemon,
+  type ReadWebhook,
+  requireDistinctDaemons,
+} from './read-delegation.ts'
 import { OPTION_NAMES, SECRET_NAMES, tomlKey } from './options.ts'
 import {
   parseIdentity,
@@ -30,13 +38,15 @@ export type FileSettings = {
   readonly tlsIdentities: readonly TlsIdentity[]
   readonly chains: readonly ReadChain[]
   readonly tokens: readonly TokenSettings[]
+  readonly grantingDaemons: readonly GrantingDaemonSettings[]
+  readonly delegationWebhooks: readonly ReadWebhook[]
 }
 
 const FLAT_KEYS: ReadonlySet<string> = new Set([
   ...OPTION_NAMES.map(tomlKey),
   ...SECRET_NAMES.map((name) => `${tomlKey(name)}_file`),
 ])
-const TABLES: ReadonlySet<string> = new Set(['tls_identity', 'chain', 'token'])
+const TABLES: ReadonlySet<string> = new Set(['tls_identity', 'chain', 'token', 'granting_daemon', 'delegation_webhook'])
 const SECRET_KEYS: ReadonlySet<string> = new Set(SECRET_NAMES.map(tomlKey))
 
 const readBounded = (path: string): string => {
@@ -194,5 +204,13 @@ export const readTomlFile = (path: string): FileSettings => {
   const tlsIdentities = readTlsIdentities(file, baseDir, document.tls_identity)
   const chains = readChains(file, baseDir, document.chain)
   const tokens = readTables(file, 'token', TOKEN_KEYS, document.token, readToken)
-  return { path, baseDir, values, sockets: sockets.bound, tlsIdentities, chains, tokens }
+  const grantingDaemons = readTables(file, 'granting_daemon', GRANTING_DAEMON_KEYS, document.granting_daemon, (table, where) =>
+    readGrantingDaemon(table, where, baseDir),
+  )
+  requireDistinctDaemons(grantingDaemons, path)
+  const delegationWebhooks = readTables(
+    file, 'delegation_webhook', DELEGATION_WEBHOOK_KEYS, document.delegation_webhook,
+    (table, where) => readDelegationWebhook(table, where, baseDir),
+  )
+  return { path, baseDir, values, sockets: sockets.bound, tlsIdentities, chains, tokens, grantingDaemons, delegationWebhooks }
 }

@@ -13,6 +13,9 @@ import { recordWebhookEvent } from '../vault/webhook-outbox.ts'
  */
 export type GrantEnded = (tx: Tx, grant: Grant, nowMs: number) => boolean
 
+/** After the transaction that ended grants, where secrets went: they are nowhere any more when it resolves. */
+export type GrantErased = () => Promise<void>
+
 export const grantDetails = ({ userId, address, expireMs }: Grant): AuditEvent['details'] => ({
   userId,
   ...(address === undefined ? {} : { address }),
@@ -65,14 +68,19 @@ const AT_ONCE = 100
  * Ends the grants whose time is over. They are of no use from their time on whether or not this has run; what it adds is
  * that their end is on record, and that a clock set back does not bring them back.
  */
-export const endExpiredGrants = async (vault: DaemonVault, nowMs: number, ended: GrantEnded): Promise<number> => {
+export const endExpiredGrants = async (
+  vault: DaemonVault,
+  nowMs: number,
+  ended: GrantEnded,
+  erased: GrantErased = async () => vault.eraseDeleted(),
+): Promise<number> => {
   let count = 0
   while (isGrantDue(vault.read, nowMs)) {
     const done = await vault.commit((tx) => {
       const grants = expireGrants(tx, nowMs, AT_ONCE)
       return { ended: grants.length, erases: recordExpiry(tx, grants, ended) }
     })
-    if (done.erases) vault.eraseDeleted()
+    if (done.erases) await erased()
     if (done.ended === 0) break
     count += done.ended
   }

@@ -23,7 +23,7 @@ import { requireProject } from '../vault/projects.ts'
 import type { Reader, Tx } from '../vault/store.ts'
 import { recordWebhookEvent } from '../vault/webhook-outbox.ts'
 import { findWalletsByAddress, getWallet, type Wallet } from '../vault/wallets.ts'
-import { type GrantEnded, grantDetails, grantEvent, recordEnd, recordExpiry } from './end-grants.ts'
+import { type GrantEnded, type GrantErased, grantDetails, grantEvent, recordEnd, recordExpiry } from './end-grants.ts'
 import { type GrantView, viewGrant } from './grant-view.ts'
 
 export type GrantNeeds = AuthorizeNeeds & {
@@ -33,6 +33,7 @@ export type GrantNeeds = AuthorizeNeeds & {
   /** How far ahead the end of a grant may lie. */
   readonly maxGrantMs: number
   readonly grantEnded: GrantEnded
+  readonly grantErased: GrantErased
 }
 
 export type NewGrantRequest = {
@@ -66,7 +67,7 @@ export const createGrant = async (needs: GrantNeeds, call: Call, request: NewGra
     recordCreated(tx, call, grant)
     return viewGrant(grant, nowMs)
   })
-  if (erases) needs.vault.eraseDeleted()
+  if (erases) await needs.grantErased()
   return granted
 }
 
@@ -211,7 +212,7 @@ export const revokeGrant = async (needs: GrantNeeds, call: Call, args: { readonl
   const { view, erases } = await fences.during({ scope: 'grant', id: grant.grantId }, () =>
     vault.commitFirst((tx) => endByRequest(tx, needs, call, grant.grantId)),
   )
-  if (erases) vault.eraseDeleted()
+  if (erases) await needs.grantErased()
   return view
 }
 

@@ -31,7 +31,7 @@ export class Purses {
 
   /** Begins when it is asked for, or later. Throws CHAIN_UNAVAILABLE, CHAIN_DISAGREEMENT. */
   read(reader: Reader, chain: SpendingChain, wallet: ExternalWallet): Promise<Reading> {
-    return this.#readings.read(`${wallet.externalWalletId}`, () => readPurse(reader, chain, wallet))
+    return this.#readings.read(wallet.externalWalletId, () => readPurse(reader, chain, wallet))
   }
 }
 

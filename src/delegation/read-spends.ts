@@ -1,5 +1,5 @@
 /** What was spent, for whoever may know. */
-import type { Call } from '../domain/call.ts'
+import { apiKeyCallerOf, type Call } from '../domain/call.ts'
 import { failure } from '../domain/failure.ts'
 import { parseUserId, type WalletId } from '../domain/ids.ts'
 import { authorize } from '../signing/authorize.ts'
@@ -11,7 +11,7 @@ import { type SpendView, viewSpend } from './spend-view.ts'
 const requireReader = (needs: SpendingNeeds, call: Call, walletId?: WalletId): void => {
   const { caller } = call
   if (caller.kind === 'end_user') return
-  const permission = caller.permissions.has('delegation:spend') ? 'delegation:spend' : 'delegation:create'
+  const permission = apiKeyCallerOf(caller).permissions.has('delegation:spend') ? 'delegation:spend' : 'delegation:create'
   authorize(needs.vault.read, needs, call, permission, walletId)
 }
 

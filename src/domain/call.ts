@@ -1,5 +1,5 @@
 import type { StageTimes } from './stages.ts'
-import type { ApiKeyId, ProjectId, RequestId, UserId } from './ids.ts'
+import type { AccessId, ApiKeyId, ProjectId, RequestId, UserId } from './ids.ts'
 
 /**
  * What kind of holder an API key has. `operator`: a key that holds `admin`, on any listener. `sidecar`: a unix socket
@@ -41,11 +41,22 @@ export type EndUserCaller = {
   readonly walletSecret: ShownWalletSecret | undefined
 }
 
+/** Another server that holds a share of one wallet: it showed the wallet API key of its access. */
+export type DelegateCaller = {
+  readonly kind: 'delegate'
+  /** `delegate:<access id>`. See `Caller`. */
+  readonly principal: string
+  readonly projectId: ProjectId
+  readonly accessId: AccessId
+}
+
 /**
  * An authenticated caller. `principal` is who request ids, rates, open streams, usage and audit rows are counted under; no
  * two callers have the same.
  */
-export type Caller = ApiKeyCaller | EndUserCaller
+export type Caller = ApiKeyCaller | EndUserCaller | DelegateCaller
+
+export const delegatePrincipal = (accessId: AccessId): string => `delegate:${accessId}`
 
 export const endUserPrincipal = (projectId: ProjectId, userId: UserId): string => `user:${projectId}/${userId}`
 
@@ -53,20 +64,30 @@ export const endUserPrincipal = (projectId: ProjectId, userId: UserId): string =
 export const isEndUserPrincipal = (principal: string): boolean => principal.startsWith('user:')
 
 /** Who an audit row names as the one who acted. */
-export const actorOf = ({ kind, principal }: Caller): { readonly kind: 'api_key' | 'end_user'; readonly id: string } => ({
-  kind: kind === 'end_user' ? 'end_user' : 'api_key',
+export const actorOf = ({
+  kind,
+  principal,
+}: Caller): { readonly kind: 'api_key' | 'end_user' | 'delegate'; readonly id: string } => ({
+  kind: kind === 'end_user' || kind === 'delegate' ? kind : 'api_key',
   id: principal,
 })
 
 /** The API key that calls, for what only API keys are let in to. */
 export const apiKeyCallerOf = (caller: Caller): ApiKeyCaller => {
-  if (caller.kind === 'end_user') throw new Error('assertion: the access table lets API keys only in here')
+  if (caller.kind === 'end_user' || caller.kind === 'delegate')
+    throw new Error('assertion: the access table lets API keys only in here')
   return caller
 }
 
 /** The end user who calls, for what only end users are let in to. */
 export const endUserOf = (caller: Caller): EndUserCaller => {
   if (caller.kind !== 'end_user') throw new Error('assertion: the access table lets end users only in here')
+  return caller
+}
+
+/** The delegate who calls, for what only delegates are let in to. */
+export const delegateOf = (caller: Caller): DelegateCaller => {
+  if (caller.kind !== 'delegate') throw new Error('assertion: the access table lets delegates only in here')
   return caller
 }
 

@@ -5,6 +5,10 @@ export type DelegationFacts = {
   DELEGATE_KEY_INVALID: { why: string }
   DELEGATED_ACCESS_NOT_FOUND: Record<never, never>
   DELEGATION_REFUSED: Record<never, never>
+  WALLET_API_KEY_INVALID: Record<never, never>
+  DELEGATED_ACCESS_REVOKED: { delegatedAccessId: string }
+  DELEGATED_ACCESS_EXPIRED: { delegatedAccessId: string; expireTime: string }
+  DELEGATE_NOT_PROVEN: Record<never, never>
 }
 
 export const DELEGATION_SENTENCES: { readonly [R in keyof DelegationFacts]: (facts: DelegationFacts[R]) => string } = {
@@ -13,4 +17,9 @@ export const DELEGATION_SENTENCES: { readonly [R in keyof DelegationFacts]: (fac
   DELEGATE_KEY_INVALID: ({ why }) => `nothing can be sealed to this delegate: ${why}`,
   DELEGATED_ACCESS_NOT_FOUND: () => 'no such delegated access',
   DELEGATION_REFUSED: () => 'the cosigner gives the delegate no share; its own log and audit chain say why',
+  WALLET_API_KEY_INVALID: () => 'the wallet API key is not valid',
+  DELEGATED_ACCESS_REVOKED: ({ delegatedAccessId }) => `delegated access ${delegatedAccessId} was revoked`,
+  DELEGATED_ACCESS_EXPIRED: ({ delegatedAccessId, expireTime }) =>
+    `delegated access ${delegatedAccessId} ended at ${expireTime}`,
+  DELEGATE_NOT_PROVEN: () => 'the caller has not proved that it is the delegate of this access',
 }

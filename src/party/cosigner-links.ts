@@ -5,6 +5,7 @@ import { makeLinkParties } from '../engine/dkls23/contexts.ts'
 import type { Entropy } from '../engine/dkls23/operation-generator.ts'
 import { ROLE_S } from '../engine/dkls23/suite.ts'
 import { CryptoThread, startInTurn } from './crypto-thread.ts'
+import type { ForkKeeper } from './fork-responder.ts'
 import type { ImportKeys } from './import-keys.ts'
 import { Link, LinkPair, openLinkRecord } from './link.ts'
 import { linkIdIn } from './frame-exchange.ts'
@@ -22,6 +23,7 @@ type Deps = {
   readonly clock: Clock
   readonly ask: (frame: Uint8Array) => Promise<Uint8Array | undefined>
   readonly importKeys: ImportKeys
+  readonly forks: ForkKeeper
   readonly alert: (what: string, detail: string) => void
   /** A crypto worker ended: what it held of the shard, up to this link epoch, is gone. */
   readonly lost: (args: LostMaterial) => void

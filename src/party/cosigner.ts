@@ -20,6 +20,7 @@ import type { CosignerRules } from './cosigner-rules.ts'
 import { createCosignerStore } from './cosigner-store.ts'
 import { createEntropy, systemClock } from './entropy.ts'
 import type { PeerEpochs } from './epoch-check.ts'
+import { ForkDesk, type ForkOrder } from './fork-desk.ts'
 import { vouchedImportKey } from './import-key-voucher.ts'
 import { ImportKeys } from './import-keys.ts'
 import { ownerWord } from './owner-word.ts'
@@ -91,6 +92,8 @@ export const createCosigner = async (data: CosignerWorkerData, main: () => PortE
   const { allowExport, allowImport } = data
   const desk = new OwnerDesk({ vault, clock, partyId: ownId, allowExport, allowImport, alert })
   const store = createCosignerStore(vault, seal, clock, desk, data.rules)
+  const { loadWallet } = store
+  const forks = new ForkDesk({ vault, clock, partyId: ownId, loadWallet, alert })
   const entropy = createEntropy(clock)
   const importKeys = new ImportKeys(entropy, clock)
   contextRandomize(entropy.nonce32())
@@ -129,9 +132,10 @@ export const createCosigner = async (data: CosignerWorkerData, main: () => PortE
     pair: async ({ idC, shards }: { readonly idC: Uint8Array; readonly shards: readonly number[] }) => {
       requirePeer(idC)
       peerId = idC
+      forks.joined(idC)
       const ask = (question: Uint8Array) => frames.call('question', question, { timeoutMs: 10_000 })
       const lost = (args: LostMaterial): void => void main().call('lost', args).catch(() => undefined)
-      links = await CosignerLinks.open({ store, entropy, clock, alert, ask, lost, importKeys }, idC, ownId, shards)
+      links = await CosignerLinks.open({ store, entropy, clock, alert, ask, lost, importKeys, forks }, idC, ownId, shards)
       const frames: PortEnd<QuestionCalls> = openPortEnd(data.frames, { frame }, (error) => alert('internal', String(error)))
       return { head: getPeerHead(vault.read, idC) }
     },
@@ -164,6 +168,8 @@ export const createCosigner = async (data: CosignerWorkerData, main: () => PortE
     claimForProject: (claim: ProjectClaim) => desk.claimForProject(claim),
     /** The word of this party on whose a wallet is. */
     ownerWord: ({ walletId }: { readonly walletId: Uint8Array }) => ownerWord(vault, seal, walletId),
+    /** Allows a share of a wallet for a delegate. Refuses with DELEGATION_REFUSED. */
+    permitFork: (order: ForkOrder) => forks.permit(order),
     /** A change of a user's register of wallet secrets, which the user has signed. */
     changeSecret: (order: SecretOrder) => desk.changeSecret(order),
     /** The wallet signs nothing here from now on. */

@@ -51,6 +51,7 @@ export class CryptoThread {
   #pauseMs = 0
   #nextId = 1
   #closed = false
+  #renewing: Worker | undefined
 
   constructor(name: string, parties: LinkParties, onGone: (why: string) => void, answerMs: number = ANSWER_MS) {
     this.#answerMs = answerMs
@@ -92,6 +93,22 @@ export class CryptoThread {
     this.#closed = true
     const worker = this.#worker
     if (worker === undefined) return
+    const ended = new Promise<void>((resolve) => worker.once('exit', () => resolve()))
+    this.note({ op: 'end' })
+    const timer = setTimeout(() => void worker.terminate(), END_WAIT_MS)
+    await ended
+    clearTimeout(timer)
+  }
+
+  /**
+   * Ends the worker and starts another: of what the first one ever held nothing is left. What it held is of no use any
+   * more, or is not there: nobody is told.
+   */
+  async renew(): Promise<void> {
+    const worker = this.#worker
+    if (worker === undefined) return
+    this.#renewing = worker
+    this.#settled = Promise.withResolvers<void>()
     const ended = new Promise<void>((resolve) => worker.once('exit', () => resolve()))
     this.note({ op: 'end' })
     const timer = setTimeout(() => void worker.terminate(), END_WAIT_MS)
@@ -143,10 +160,12 @@ export class CryptoThread {
   }
 
   #lose(why: string): void {
-    const wasReady = this.#isReady
+    const isRenewal = this.#renewing !== undefined && this.#renewing === this.#worker
+    const wasReady = this.#isReady && !isRenewal
+    this.#renewing = undefined
     this.#worker = undefined
     this.#isReady = false
-    this.#settled.resolve()
+    if (!isRenewal) this.#settled.resolve()
     const waiting = [...this.#waiting.values()]
     this.#waiting.clear()
     for (const { reject, timer } of waiting) {
@@ -155,6 +174,7 @@ export class CryptoThread {
     }
     if (this.#closed) return
     const livedMs = performance.now() - this.#startedMs
+    if (isRenewal) return this.#start()
     this.#pauseMs = livedMs >= STEADY_MS ? 0 : Math.min(LONGEST_PAUSE_MS, 2 * this.#pauseMs || FIRST_PAUSE_MS)
     setTimeout(() => this.#start(), this.#pauseMs).unref()
     if (wasReady) this.#onGone(why)

@@ -218,7 +218,7 @@ export class EdResponder {
     if (reply.state === 'RUNNING') throw benign('busy', 'the request is running')
     if (reply.response === undefined) return undefined
     await this.#bindingOf(request)
-    if (!store.admits(request)) throw benign('policy_denied', 'refused by the rules of the cosigner')
+    if (!(await store.admits(request))) throw benign('policy_denied', 'refused by the rules of the cosigner')
     return reply.response
   }
 

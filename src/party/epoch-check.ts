@@ -7,7 +7,9 @@
  * one, the claim stops nothing: a cosigner that lies stops wallets for as long as it lies, not for good.
  */
 import type { Clock } from '../domain/clock.ts'
+import { accessIdFromBytes } from '../domain/ids.ts'
 import type { DaemonVault } from '../vault/daemon-vault.ts'
+import { getDelegatedAccess } from '../vault/delegated-access.ts'
 import { getRestoreState } from '../vault/restore-state.ts'
 import { getShare, listRefreshedShares, type ShareEpoch } from '../vault/wallet-shares.ts'
 import { hexOf } from './presignature-map.ts'
@@ -38,6 +40,8 @@ export const stopDivergentWallets = async (
     const their = theirs.get(key) ?? 0
     // A wallet that this vault does not know signs nothing anyway.
     if (own === undefined || undecided.has(key) || own.wEpoch === their) return []
+    // Shared with a delegate: the cosigner has none of it.
+    if (getDelegatedAccess(vault.read, accessIdFromBytes(walletId)) !== undefined) return []
     if (own.wEpoch > their || mayBeOlder) return [walletId]
     ahead(walletId)
     return []

@@ -28,11 +28,16 @@ const BRINGS_SID: ReadonlySet<FrameType> = new Set([
   FRAME_TYPES.P2,
   FRAME_TYPES.E2,
   FRAME_TYPES.F2,
+  FRAME_TYPES.FORK2,
   FRAME_TYPES.IM2,
 ])
 
 /** Answers that carry the own epoch of who sends them. */
-const HAS_OWN_EPOCH: ReadonlySet<FrameType> = new Set([FRAME_TYPES.HELLO, FRAME_TYPES.EXPORT_ANSWER])
+const HAS_OWN_EPOCH: ReadonlySet<FrameType> = new Set([
+  FRAME_TYPES.HELLO,
+  FRAME_TYPES.EXPORT_ANSWER,
+  FRAME_TYPES.SEALED_SHARE,
+])
 
 /**
  * An answer over another link, epoch or session is none of ours (class A); one of another type is the peer's violation

@@ -27,6 +27,7 @@ import { EdInitiator, type EdInitiatorDeps } from './ed-initiator.ts'
 import type { Counterparty } from './counterparty.ts'
 import { type Generated, generateWallets } from './dkg-initiator.ts'
 import { type ExportedParts, type ExportOrder, exportShares } from './export-initiator.ts'
+import { confirmFork, type ForkedShare, type ForkOrderC, type ForkStore, forkWallet } from './fork-initiator.ts'
 import { type Exchange, openExchange, STEP_TIMEOUT_MS } from './frame-exchange.ts'
 import { type ImportOrder, importWallet } from './import-initiator.ts'
 import type { ImportKeys } from './import-keys.ts'
@@ -228,6 +229,15 @@ export class Initiator {
   /** Both shares of a wallet, each sealed by its own party to its owner's key. */
   export(order: ExportOrder): Promise<ExportedParts> {
     return exportShares(this.#common, order)
+  }
+
+  /** A second sharing of a wallet's key for a delegate; then `confirmFork`, once what is returned is stored. */
+  fork(store: ForkStore, order: ForkOrderC): Promise<ForkedShare> {
+    return forkWallet({ ...this.#common, store, tell: this.#tell.bind(this) }, order)
+  }
+
+  confirmFork(store: ForkStore, forked: Pick<ForkedShare, 'sid' | 'receipt'>): Promise<void> {
+    return confirmFork({ ...this.#common, store, tell: this.#tell.bind(this) }, forked)
   }
 
   /** As `generate`, of a key whose halves a client has made and sealed; then `acknowledge` with IM5. */

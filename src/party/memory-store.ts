@@ -42,7 +42,7 @@ export const createMemoryStore = (): MemoryStore => {
   const replace = (slot: Slot, record: WalletRecord): void => {
     slot.record.share.fill(0)
     const { state } = slot.record
-    slot.record = { ...record, share: record.share.slice(), state: state === 'IMPORTED' ? 'ACTIVE' : state }
+    slot.record = { ...record, share: record.share.slice(), state: state === 'IMPORTED' || state === 'FORKED' ? 'ACTIVE' : state }
     dropNext(slot)
   }
   const requireRefreshable = (record: WalletRecord): Slot => {

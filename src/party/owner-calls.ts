@@ -147,7 +147,7 @@ const recipientOf = ({ recipient: { kind, key } }: Pick<ExportAsked, 'recipient'
 export const requireRecipient = (asked: Pick<ExportAsked, 'recipient'>): void => void recipientOf(asked)
 
 /** SEC1: 04 ‖ x ‖ y as 02 or 03 ‖ x, in memory of its own: `slice` of a Buffer would be the wallet's own key. */
-const compressed = (point: Uint8Array): Uint8Array => {
+export const compressed = (point: Uint8Array): Uint8Array => {
   const out = Uint8Array.from(point.subarray(0, 33))
   out[0] = 2 + ((point[64] ?? 0) & 1)
   return out

@@ -302,8 +302,15 @@ export const removeSecret = (
   appendAudit(tx, { ...ownerEvent('wallet_secret.removed', owner, secretSubject(secretId), timeMs), actor })
 }
 
-/** A freeze, a stopped wallet, another epoch or a refresh under way stands in the way. */
-const requireExportable = (tx: Reader, { walletId, wEpoch }: ExportRequest, owner: Owner | undefined): void => {
+/**
+ * A freeze, a stopped wallet, another epoch or a refresh under way stands in the way.
+ * @throws ProtocolFault class A policy_denied.
+ */
+export const requireExportable = (
+  tx: Reader,
+  { walletId, wEpoch }: Pick<ExportRequest, 'walletId' | 'wEpoch'>,
+  owner: Owner | undefined,
+): void => {
   const id = walletIdFromBytes(walletId)
   const project = owner === undefined ? [] : [{ scope: 'project', id: owner.project } as const]
   if (findAnyFreeze(tx, [{ scope: 'all', id: '' }, { scope: 'wallet', id }, ...project]) !== undefined) {

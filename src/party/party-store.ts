@@ -71,9 +71,11 @@ export type CosignerStore = PartyStore & {
    */
   readonly activate: (walletId: Uint8Array, wEpoch: number) => Promise<void>
   /** The cosigner's own fences and rules, as far as they can be told before the intent is recorded. */
-  readonly admits: (request: { readonly walletId: Uint8Array; readonly payload: Uint8Array }) => boolean
+  readonly admits: (
+    request: Pick<CosignerIntent, 'walletId' | 'reqId' | 'payload'>,
+  ) => boolean | Promise<boolean>
   /** No freeze of the cosigner's own stands in the way of new shares. */
-  readonly mayRefresh: (walletId: Uint8Array) => boolean
+  readonly mayRefresh: (walletId: Uint8Array) => boolean | Promise<boolean>
   /** Whether a key may be taken in for this owner. @throws ProtocolFault class A import_refused. */
   readonly admitImport: (importId: Uint8Array, owner: ImportOwner) => void
   /**

@@ -9,6 +9,7 @@ import type { DaemonVault } from '../vault/daemon-vault.ts'
 import type { SealedShare } from '../vault/sealed-record.ts'
 import type { Tx } from '../vault/store.ts'
 import { activateShare, getShare } from '../vault/wallet-shares.ts'
+import { ForkOrders } from './fork-orders.ts'
 import { hexOf } from './presignature-map.ts'
 
 export type RefreshOrder = {
@@ -30,6 +31,8 @@ type Open = {
 }
 
 export class RefreshOrders {
+  /** Shares for delegates. */
+  readonly forks = new ForkOrders()
   readonly #open = new Map<string, Open>()
 
   /**
@@ -53,6 +56,7 @@ export class RefreshOrders {
   /** The outcome of this session was answered: it cannot be committed. Called inside a transaction. */
   abort(walletId: Uint8Array, sid: Uint8Array): void {
     this.#open.get(hexOf(walletId))?.aborted.add(hexOf(sid))
+    this.forks.abort(sid)
   }
 
   /** The decision: the new shares are the present ones and the old are deleted, all or none. */

@@ -93,7 +93,7 @@ export class RefreshResponder {
       const record = loaded.get(key)
       if (record === undefined) continue
       if (record.wEpoch < wEpoch && record.state === 'ACTIVE') undecided.noteBehind(walletId)
-      if (isRefreshable(record.state) && store.mayRefresh(walletId)) continue
+      if (isRefreshable(record.state) && (await store.mayRefresh(walletId))) continue
       record.share.fill(0)
       loaded.delete(key)
     }

@@ -24,6 +24,7 @@ import { type Presignature, wipePresignature } from '../engine/dkls23/presignatu
 import { ROLE_C, ROLE_S } from '../engine/dkls23/suite.ts'
 import { EdResponder, type ReadEdPayload } from './ed-responder.ts'
 import { ExportResponder } from './export-responder.ts'
+import type { ForkKeeper } from './fork-responder.ts'
 import type { ImportKeys } from './import-keys.ts'
 import type { Link } from './link.ts'
 import type { CosignerStore } from './party-store.ts'
@@ -47,6 +48,8 @@ export type ResponderDeps = {
   readonly sessions?: SessionsOfS
   /** What halves of imported keys are sealed to; absent, nothing is imported. */
   readonly importKeys?: ImportKeys | undefined
+  /** Who decides on shares for delegates; absent, none are made. */
+  readonly forks?: ForkKeeper | undefined
   /** Asks the peer a question of this side's own (0x39). */
   readonly ask: (frame: Uint8Array) => Promise<Uint8Array | undefined>
   readonly alert: (what: string, detail: string) => void

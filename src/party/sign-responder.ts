@@ -100,7 +100,7 @@ export class SignResponder {
       if (reply.state === 'RUNNING') throw benign('busy', 'the request is running')
       if (reply.response !== undefined) {
         await this.#walletOf(request)
-        if (!store.admits(request)) throw benign('policy_denied', 'refused by the rules of the cosigner')
+        if (!(await store.admits(request))) throw benign('policy_denied', 'refused by the rules of the cosigner')
         return reply.response
       }
     }

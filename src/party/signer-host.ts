@@ -89,6 +89,7 @@ export const createSignerHost = (
         return 'ABORTED'
       }),
     commitRefresh: (decided) => orders.commit(vault, decided, nowMs()),
+    commitFork: (decided) => orders.forks.commit(vault, decided, nowMs()),
     alert: ({ what, detail }) => events.alert(what, detail),
     wiped: ({ shard }) => events.wiped(shard),
     lost: (args) => events.lost(args),

@@ -27,6 +27,8 @@ import { PeerUnavailable } from './counterparty.ts'
 import type { FrameCalls } from './cosigner.ts'
 import type { LostMaterial } from './cosigner-links.ts'
 import { CryptoWorkerGone } from './crypto-thread.ts'
+import type { ForkedShare, ForkOrderC, ForkStore } from './fork-initiator.ts'
+import type { DecidedForkShare } from './fork-orders.ts'
 import type { EdSignJob } from './ed-initiator.ts'
 import type { Generated } from './dkg-initiator.ts'
 import { createEntropy, systemClock } from './entropy.ts'
@@ -70,6 +72,7 @@ export type SignerHostCalls = {
   readonly noteUse: (args: { readonly walletIds: readonly Uint8Array[]; readonly lEpoch: number }) => Promise<void>
   readonly settleOutcome: (question: OutcomeQuestion) => Promise<'COMMITTED' | 'ABORTED'>
   readonly commitRefresh: (decided: DecidedShares) => Promise<void>
+  readonly commitFork: (decided: DecidedForkShare) => Promise<void>
   readonly alert: (args: { readonly what: string; readonly detail: string }) => void
   /** Every presignature of a shard is gone. */
   readonly wiped: (args: { readonly shard: number }) => void
@@ -125,6 +128,7 @@ export const createSigner = async (data: SignerWorkerData, host: PortEnd<SignerH
   const prepared = new Map<string, SealedShare>()
   const importKeys = new ImportKeys(entropy, clock)
   const store = createHostedStore(host, seal, prepared)
+  const forks = createForkStore(host, seal, store)
   const frames: PortEnd<FrameCalls> = openPortEnd(
     data.frames,
     { question: (bytes: Uint8Array) => links.answerQuestion(bytes) },
@@ -183,6 +187,12 @@ export const createSigner = async (data: SignerWorkerData, host: PortEnd<SignerH
     refreshWait: ({ shard, walletId }: WalletAt) => telling(() => links.of(shard).refreshes.waitMs(walletId)),
     refresh: ({ shard, walletId }: WalletAt): Promise<RefreshedShares> =>
       telling(() => links.of(shard).refreshes.refresh(walletId).catch(whenBusy)),
+    /** A second sharing of a wallet's key: this party's half is durable, the delegate's sealed by the other. */
+    fork: ({ shard, order }: { readonly shard: number; readonly order: ForkOrderC }): Promise<ForkedShare> =>
+      telling(() => links.of(shard).fork(forks, order).catch(whenNotDelegated)),
+    /** What `fork` returned is stored. */
+    confirmFork: ({ shard, forked }: { readonly shard: number; readonly forked: Pick<ForkedShare, 'sid' | 'receipt'> }) =>
+      telling(() => links.of(shard).confirmFork(forks, forked)),
     status: (): readonly SignerStatus[] => links.status(),
     /** After the root of the daemon's vault was rotated: what is sealed from now on is under the new key. */
     useShareKey: (shareKey: Uint8Array): void => seal.renew(shareKey),
@@ -218,6 +228,10 @@ const whenNotTaken = (error: unknown): never => {
 /** The cosigner's own rules, or the own record, do not allow it. */
 const whenDenied = (error: unknown): never => {
   throw codeOf(error) === 'policy_denied' ? failure('EXPORT_REFUSED', {}) : error
+}
+
+const whenNotDelegated = (error: unknown): never => {
+  throw codeOf(error) === 'policy_denied' ? failure('DELEGATION_REFUSED', {}) : error
 }
 
 /** A wallet and the shard that its shares are on. */
@@ -263,6 +277,14 @@ const reasonOf = (error: unknown): unknown => {
   if (suspended) return new PortFailure('SIGNATURE_INVALID')
   return failure('COSIGNER_REFUSED', { why: code })
 }
+
+const createForkStore = (host: PortEnd<SignerHostCalls>, seal: ShareSeal, store: InitiatorStore): ForkStore => ({
+  ...store,
+  commitFork: ({ sid, sourceId, record, publicShares }) => {
+    const { walletId, linkId } = record
+    return host.call('commitFork', { sid, sourceId, walletId, linkId, publicShares, share: sealRecord(seal, record, 1n) })
+  },
+})
 
 const createHostedStore = (
   host: PortEnd<SignerHostCalls>,

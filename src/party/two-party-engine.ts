@@ -19,6 +19,7 @@ import type { ReadyPresignature } from './initiator.ts'
 import type { PooledWallet } from './key-pools.ts'
 import { MovingMean } from './moving-mean.ts'
 import { type JoinedParties, openParties, type PartiesOptions } from './open-parties.ts'
+import { DelegateCalls } from './delegate-calls.ts'
 import { OwnerCalls } from './owner-calls.ts'
 import { asFailure, toldOf, translated, whyOf } from './party-failure.ts'
 import { PortFailure } from './port-calls.ts'
@@ -65,10 +66,13 @@ export class TwoPartyEngine {
 
   /** What the owners of wallets ask for. */
   readonly owners: OwnerCalls
+  readonly delegates: DelegateCalls
 
   constructor(options: EngineOptions) {
     this.#options = options
     this.owners = new OwnerCalls(() => this.#ensure(), this.#gates)
+    const ownKey = (): Uint8Array => options.vault.signer.publicKey
+    this.delegates = new DelegateCalls(() => this.#ensure(), this.#gates, this.#orders, ownKey)
   }
 
   get available(): boolean {

@@ -7,6 +7,7 @@ import { decodeOutcomeAnswers, encodeOutcomeQuestions, type OutcomeQuestion } fr
 import type { SlotName } from '../engine/dkls23/presign-plan.ts'
 import { MAX_REFRESH_WALLETS } from '../engine/dkls23/suite.ts'
 import { fateByAcknowledgement, fateByAnswer, fateByName } from '../engine/dkls23/two-phase-switch.ts'
+import type { ForkKeeper } from './fork-responder.ts'
 import type { Link } from './link.ts'
 import { Lock } from './lock.ts'
 import type { CosignerStore, PendingWallet } from './party-store.ts'
@@ -15,6 +16,8 @@ import { hexOf } from './presignature-map.ts'
 type Deps = {
   readonly link: Link
   readonly store: CosignerStore
+  /** Shares for delegates that C has not decided; absent: none are made here. */
+  readonly forks?: ForkKeeper | undefined
   readonly alert: (what: string, detail: string) => void
   /** Nothing of the wallet's present epoch may be used any more. */
   readonly wipeWallet: (walletId: Uint8Array) => void
@@ -70,6 +73,7 @@ export class UndecidedWallets {
         if (fate === 'keep') continue
         open.delete(hexOf(answer.walletId))
         if (fate === 'switch') await this.#switch(answer)
+        else if (this.#isFork(answer.walletId)) await this.#deps.forks?.drop(answer.walletId)
         else await store.dropPending(answer.walletId, answer.wEpoch)
       }
     })
@@ -109,9 +113,14 @@ export class UndecidedWallets {
 
   /** Of this link: the other links' are theirs to settle, under their own locks and with their own presignatures. */
   async #own(): Promise<readonly PendingWallet[]> {
-    const { store, link } = this.#deps
+    const { store, forks, link } = this.#deps
     const own = hexOf(link.parties.linkId)
-    return (await store.pendingWallets()).filter(({ linkId }) => hexOf(linkId) === own)
+    const all = [...(await store.pendingWallets()), ...(forks?.pending() ?? [])]
+    return all.filter(({ linkId }) => hexOf(linkId) === own)
+  }
+
+  #isFork(walletId: Uint8Array): boolean {
+    return this.#deps.forks?.has(walletId) === true
   }
 
   /**
@@ -120,6 +129,7 @@ export class UndecidedWallets {
    */
   async #switch({ walletId, wEpoch }: Omit<OutcomeQuestion, 'sid'>): Promise<void> {
     const { store, link, wipeWallet } = this.#deps
+    if (this.#isFork(walletId)) return this.#deps.forks?.decide(walletId)
     const id = walletId.slice()
     const { lEpoch } = link.record
     const metLive = wEpoch > FIRST_EPOCH && lEpoch > 0 && (await store.lastUse(id)) >= lEpoch

@@ -1,6 +1,6 @@
 /**
- * Party S's operations that make or replace shares: key generation, import, refresh, and what follows when their last messages
- * are lost. They need no link lock; each wallet has one PENDING record at most.
+ * Party S's operations that make or replace shares: key generation, import, refresh, fork, and what follows when their last
+ * messages are lost. They need no link lock; each wallet has one PENDING record at most.
  */
 import type { Clock } from '../domain/clock.ts'
 import { ed25519Ready } from '../engine/curve/ed25519.ts'
@@ -9,6 +9,7 @@ import { assertNoSid, encodeFrame, type Frame, FRAME_TYPES, type FrameType, NO_S
 import type { Entropy } from '../engine/dkls23/operation-generator.ts'
 import { ROLE_S } from '../engine/dkls23/suite.ts'
 import { DkgResponder } from './dkg-responder.ts'
+import { type ForkKeeper, ForkResponder } from './fork-responder.ts'
 import type { ImportKeys } from './import-keys.ts'
 import { ImportResponder } from './import-responder.ts'
 import type { Link } from './link.ts'
@@ -29,6 +30,8 @@ type Deps = {
   readonly wipeWallet: (walletId: Uint8Array) => void
   /** Absent: nothing is imported here. */
   readonly importKeys?: ImportKeys | undefined
+  /** Absent: no share is made for delegates here. */
+  readonly forks?: ForkKeeper | undefined
 }
 
 const TYPES: ReadonlySet<FrameType> = new Set([
@@ -41,6 +44,10 @@ const TYPES: ReadonlySet<FrameType> = new Set([
   FRAME_TYPES.IM1,
   FRAME_TYPES.IM3,
   FRAME_TYPES.IM5,
+  FRAME_TYPES.FORK1,
+  FRAME_TYPES.FORK3,
+  FRAME_TYPES.FORK5,
+  FRAME_TYPES.SEALED_SHARE,
   FRAME_TYPES.OUTCOME_ANSWER,
 ])
 
@@ -49,6 +56,7 @@ export class WalletOperations {
   readonly #dkg: DkgResponder
   readonly #refresh: RefreshResponder
   readonly #import: ImportResponder
+  readonly #fork: ForkResponder
   readonly undecided: UndecidedWallets
   #asking: Promise<void> | undefined
 
@@ -58,6 +66,7 @@ export class WalletOperations {
     this.#import = new ImportResponder(deps)
     this.undecided = new UndecidedWallets({ ...deps, ask: (only) => void this.askOutcomes(only) })
     this.#refresh = new RefreshResponder({ ...deps, undecided: this.undecided })
+    this.#fork = new ForkResponder({ ...deps, undecided: this.undecided })
   }
 
   serves(type: FrameType): boolean {
@@ -78,7 +87,7 @@ export class WalletOperations {
   }
 
   #kinds() {
-    return [this.#dkg.sessions, this.#refresh.sessions, this.#import.sessions]
+    return [this.#dkg.sessions, this.#refresh.sessions, this.#import.sessions, this.#fork.sessions]
   }
 
   /** @throws ProtocolFault class C when the sid is of a session of another kind. */
@@ -89,6 +98,7 @@ export class WalletOperations {
   /** @throws ProtocolFault */
   async answer(frame: Frame): Promise<Uint8Array | undefined> {
     const { W1, W2, W3, W4, W5, F1, F2, F3, F4, F5, IM1, IM2, IM3, IM4, IM5, OUTCOME_ANSWER } = FRAME_TYPES
+    const { FORK1, FORK2, FORK3, FORK4, FORK5, SEALED_SHARE } = FRAME_TYPES
     switch (frame.type) {
       case W1:
         await ed25519Ready()
@@ -106,6 +116,16 @@ export class WalletOperations {
       case IM3:
         this.#assertKind(frame.sid, this.#import.sessions)
         return this.#frame(IM4, frame.sid, frame.lEpoch, await this.#import.finish(frame))
+      case FORK1:
+        return this.#opened(FORK2, frame, await this.#fork.start(frame))
+      case FORK3:
+        this.#assertKind(frame.sid, this.#fork.sessions)
+        return this.#frame(FORK4, frame.sid, frame.lEpoch, await this.#fork.finish(frame))
+      case FORK5:
+        return this.#frame(SEALED_SHARE, frame.sid, this.#deps.link.record.lEpoch, await this.#fork.acknowledge(frame))
+      case SEALED_SHARE:
+        await this.#fork.taken(frame)
+        return undefined
       case W5:
       case F5:
       case IM5:

@@ -28,6 +28,11 @@ export const setComputeUnitPrice = (microLamports: bigint): NewSolanaInstruction
   program: keyOf(COMPUTE_BUDGET_PROGRAM), accounts: [], data: Uint8Array.of(3, ...u64(microLamports)),
 })
 
+/** The most bytes of accounts that the transaction may load. */
+export const setLoadedAccountsLimit = (bytes: number): NewSolanaInstruction => ({
+  program: keyOf(COMPUTE_BUDGET_PROGRAM), accounts: [], data: Uint8Array.of(4, ...u32(bytes)),
+})
+
 export type TokenTransfer = {
   /** 32 bytes each: of the token program, the mint, the two token accounts, and who may move what is in the first. */
   readonly tokenProgram: Uint8Array

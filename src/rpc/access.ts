@@ -33,6 +33,8 @@ export type KeyedRule = {
   readonly lane: Lane
   /** It changes and signs nothing. */
   readonly isRead?: true
+  /** Delegates get in, with the wallet API key of their access: it is about that one. */
+  readonly delegates?: true
 }
 
 /** Anybody may call, under the limits of their address: what is asked proves itself. */
@@ -74,6 +76,9 @@ const reserved = (keyed: KeyedRule): KeyedRule => ({ ...keyed, lane: 'reserved' 
 
 /** End users, and no API key whatever it holds. */
 const endUsersOnly = (endUsers: EndUserRule): KeyedRule => ({ permissions: [], endUsers, lane: 'normal' })
+
+/** Delegates, and nobody else. */
+const DELEGATES_ONLY: KeyedRule = { permissions: [], endUsers: 'never', delegates: true, lane: 'normal' }
 
 /** Those who hold these permissions, and the wallet's owner with an access token. */
 const orOwner = (...permissions: [string, ...string[]]): KeyedRule => orEndUsers(holding(...permissions), 'token')
@@ -122,6 +127,9 @@ export const ACCESS = {
     spendDelegation: holding('delegation:spend'),
     getSpend: reading(orOwner('delegation:spend', 'delegation:create')),
     listSpends: reading(orOwner('delegation:spend', 'delegation:create')),
+    cosign: DELEGATES_ONLY,
+    importDelegatedAccess: holding('wallet:create'),
+    listImportedAccess: reading(holding('wallet:read')),
   },
   session: {
     createSessionKey: holding('session:create'),
@@ -201,7 +209,11 @@ export const usesWallets = ({ permissions, lane, isRead }: KeyedRule): boolean =
   lane === 'normal' && isRead !== true && !permissions.includes('admin')
 
 /** Throws CALLER_NOT_ALLOWED or PERMISSION_MISSING when the rule keeps this caller out, whatever it shows. */
-export const checkAccess = ({ permissions, endUsers }: KeyedRule, caller: Caller, method: string): void => {
+export const checkAccess = ({ permissions, endUsers, delegates }: KeyedRule, caller: Caller, method: string): void => {
+  if (caller.kind === 'delegate') {
+    if (delegates !== true) throw failure('CALLER_NOT_ALLOWED', { method })
+    return
+  }
   if (caller.kind === 'end_user') {
     if (endUsers === 'never') throw failure('CALLER_NOT_ALLOWED', { method })
     return

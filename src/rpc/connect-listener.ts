@@ -19,6 +19,7 @@ import { BODY_TIMEOUT_MS, maxRequestBytes } from './mounted-services.ts'
 import type { CertificateIdentities, Peer } from './peer.ts'
 import { peerKey, tcpPeer } from './peer.ts'
 import { createSniffingServer } from './sniffing-server.ts'
+import { openWebhookInbox, type WebhookInbox } from './webhook-inbox.ts'
 
 export type ConnectListenerSettings = {
   readonly services: readonly MountedService[]
@@ -27,6 +28,8 @@ export type ConnectListenerSettings = {
   readonly bodyTimeoutMs?: number
   /** Absent: no page may call, and there are no keys. */
   readonly web?: WebSettings | undefined
+  /** Absent: no webhooks are taken. */
+  readonly inbox?: WebhookInbox | undefined
   /** Rejects with what the call is to be refused with, before its body is read. */
   readonly gate: (service: MountedService['name'], context: HandlerContext) => Promise<void>
   readonly onMaskedError: (where: string, error: unknown) => void
@@ -101,10 +104,12 @@ const createHandler = (settings: ConnectListenerSettings, identities: Certificat
         .map(({ name }) => `/${desc.typeName}/${name}`),
     ),
   )
+  const takeWebhook = openWebhookInbox(settings.inbox)
   return (request: Request, response: Response): void => {
     try {
-      if (answerWeb(settings.web ?? NO_WEB, request, response)) return
       if (isHttp2(request) && !streaming.has(request.url)) limitBody(request, bodyTimeoutMs)
+      if (takeWebhook(request, response)) return
+      if (answerWeb(settings.web ?? NO_WEB, request, response)) return
       handle(request, response)
     } catch {
       // A host header that makes no URL, for one. Thrown inside an event listener it would end the process.

@@ -1,12 +1,17 @@
+import type { ImportAccessRequest } from '../delegation/import-access.ts'
+import type { ImportedAccessView } from '../delegation/imported-view.ts'
 import type { NewOwnKey, OwnKeys } from '../delegation/own-keys.ts'
 import type { Call } from '../domain/call.ts'
+import type { Page, PageRequest } from './use-cases.ts'
 
 export type OwnKeyView = OwnKeys['keys'][number]
-export type { NewOwnKey, OwnKeys }
+export type { ImportAccessRequest, ImportedAccessView, NewOwnKey, OwnKeys }
 
 /** What a daemon does as a delegate of others. */
 export type DelegateSideUseCases = {
   readonly createDelegateKey: (call: Call, args: NewOwnKey) => Promise<OwnKeyView>
   readonly listDelegateKeys: (call: Call) => Promise<OwnKeys>
   readonly deleteDelegateKey: (call: Call, args: { readonly kid: string }) => Promise<void>
+  readonly importDelegatedAccess: (call: Call, args: ImportAccessRequest) => Promise<ImportedAccessView>
+  readonly listImportedAccess: (call: Call, args: PageRequest) => Promise<Page<ImportedAccessView>>
 }

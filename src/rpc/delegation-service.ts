@@ -4,6 +4,10 @@ import { invalidField } from '../domain/failure.ts'
 import type { CreateGrantRequest, GrantSchema } from '../../gen/countersign/v1/delegation_pb.ts'
 import { GrantState as WireState, ListGrantsRequestSchema } from '../../gen/countersign/v1/delegation_pb.ts'
 import type { DelegationUseCases, GrantState, GrantView, NewGrantRequest, SpendingUseCases } from './delegation-use-cases.ts'
+import type { CosignUseCases } from './cosign-use-cases.ts'
+import { cosignStream } from './cosign-stream.ts'
+import { delegateSideHandlers } from './delegate-side-handlers.ts'
+import type { DelegateSideUseCases } from './delegate-side-use-cases.ts'
 import type { PageTokens } from './page-token.ts'
 import { listPage } from './paging.ts'
 import type { Handlers } from './pipeline.ts'
@@ -42,10 +46,13 @@ const readNewGrant = ({ scope, expireTime }: CreateGrantRequest): NewGrantReques
 }
 
 export const createDelegationService = (
-  delegation: DelegationUseCases & SpendingUseCases,
+  delegation: DelegationUseCases & SpendingUseCases & CosignUseCases,
+  delegate: DelegateSideUseCases,
   tokens: PageTokens,
 ): Handlers<'delegation'> => ({
+  ...delegateSideHandlers(delegate, tokens),
   ...spendingHandlers(delegation, tokens),
+  cosign: cosignStream((caller, peer) => delegation.openCosign(caller, peer)),
   createGrant: async (request, call) => ({
     grant: toWireGrant(await delegation.createGrant(call, readNewGrant(request))),
   }),

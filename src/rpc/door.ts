@@ -16,6 +16,7 @@ import { isHashOf } from '../user/request-hash.ts'
 import { checkAccess, type KeyedRule, methodName, usesWallets } from './access.ts'
 import { type Authenticated, authenticate, authenticateToken, type KeyDuty } from './authenticate.ts'
 import { readAuthority, readAuthorization, readHeader, readRawRequest } from './call-transport.ts'
+import { bearerWalletKeyOf } from './delegates.ts'
 import { bearerJwtOf, toEndUser } from './end-users.ts'
 import { peerKey } from './peer.ts'
 import type { PipelineDependencies } from './pipeline-needs.ts'
@@ -52,7 +53,7 @@ const readProof = (context: HandlerContext, method: string): ShownProof | undefi
 
 type DoorNeeds = Pick<
   PipelineDependencies,
-  'directory' | 'keyProofs' | 'users' | 'recordDenial' | 'clock' | 'stopSignal' | 'limits'
+  'directory' | 'keyProofs' | 'users' | 'delegates' | 'recordDenial' | 'clock' | 'stopSignal' | 'limits'
 >
 
 export class Door {
@@ -72,12 +73,20 @@ export class Door {
     const peer = context.values.get(peerKey)
     const authorization = readAuthorization(context)
     const isTold = peer.boundApiKeyId !== undefined || peer.needsCertificateIdentity
+    const walletKey = isTold ? undefined : bearerWalletKeyOf(authorization)
+    if (walletKey !== undefined) return this.#identifyDelegate(walletKey)
     const token = isTold ? undefined : bearerJwtOf(authorization)
     if (token === undefined) return authenticate(directory, peer, authorization, clock.nowMs())
     const jwt = readCompactJwt(token)
     if (jwt === undefined || apiKeyIdOf(jwt) === undefined) return this.#identifyEndUser(token)
     const uri = uriOf(context, methodName(context.method))
     return authenticateToken(this.#needs, peer, { jwt, uri }, clock.nowMs())
+  }
+
+  #identifyDelegate(walletKey: string): Authenticated {
+    const { delegates, clock, limits } = this.#needs
+    const caller = delegates.findByKey(walletKey, clock.nowMs())
+    return { caller, requestsPerSecond: limits.maxEndUserRequestsPerSecond }
   }
 
   async #identifyEndUser(token: string): Promise<Authenticated> {
@@ -100,7 +109,7 @@ export class Door {
     }
     // What stops things is not held up by how much was asked before.
     if (rule.lane === 'normal' && requestsPerSecond > 0) this.#rates.take(`calls ${caller.principal}`, requestsPerSecond)
-    if (caller.kind !== 'end_user' && duty === undefined) return caller
+    if (caller.kind === 'delegate' || (caller.kind !== 'end_user' && duty === undefined)) return caller
     try {
       if (caller.kind === 'end_user') return await this.#prove(asked, caller, context)
       if (duty !== undefined && context !== undefined) await this.#doDuty(asked, caller, duty, context)
@@ -160,7 +169,8 @@ export class Door {
   /** The caller still stands: nothing is released under a key or a token that was revoked, or is over, meanwhile. */
   assertStands({ lane }: KeyedRule, caller: Caller): void {
     if (lane === 'reserved') return
-    const { directory, users, clock } = this.#needs
+    const { directory, users, delegates, clock } = this.#needs
+    if (caller.kind === 'delegate') return delegates.assertStands(caller, clock.nowMs())
     if (caller.kind === 'end_user') return users.assertStands(caller, clock.nowMs())
     const record = directory.findById(caller.apiKeyId)
     if (record === undefined) throw failure('API_KEY_INVALID', {})

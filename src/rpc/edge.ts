@@ -12,6 +12,7 @@ import { createAdminService } from './admin-service.ts'
 import { type ApiKeyDirectory, type ApiKeyProofs, SECRETS_ONLY } from './authenticate.ts'
 import type { WebSettings } from './cross-origin.ts'
 import { createEndUserService } from './end-user-service.ts'
+import { type DelegateDirectory, NO_DELEGATES } from './delegates.ts'
 import type { EndUserDirectory } from './end-users.ts'
 import { createAuditService } from './audit-service.ts'
 import type { CertificateEvents, TlsFiles } from './certificate-files.ts'
@@ -38,6 +39,7 @@ import { createSessionService } from './session-service.ts'
 import { createRequestValidator } from './validate.ts'
 import { createDelegationService } from './delegation-service.ts'
 import { createWalletService } from './wallet-service.ts'
+import type { WebhookInbox } from './webhook-inbox.ts'
 
 export type EdgeListen = {
   readonly grpc: ListenAddress
@@ -65,8 +67,12 @@ export type EdgeSettings = {
   /** Absent: API keys have secrets and nothing else. */
   readonly keyProofs?: ApiKeyProofs | undefined
   readonly users: EndUserDirectory
+  /** Absent: there is no delegated access. */
+  readonly delegates?: DelegateDirectory | undefined
   /** Absent: no page of another origin may call, and there are no keys to look up. */
   readonly web?: WebSettings | undefined
+  /** Absent: no webhooks are taken. */
+  readonly inbox?: WebhookInbox | undefined
   readonly idempotency: IdempotencyStore
   readonly recordDenial: (denial: Denial) => Promise<void>
   readonly events: EdgeEvents
@@ -100,13 +106,14 @@ const ABANDON_MS = 500
 type Listener = GrpcListener | ConnectListener
 
 const createPipeline = (
-  { directory, keyProofs, users, idempotency, recordDenial, events, clock, listen }: EdgeSettings,
+  { directory, keyProofs, users, delegates, idempotency, recordDenial, events, clock, listen }: EdgeSettings,
   stop: StopSignals,
 ) =>
   new Pipeline({
     directory,
     keyProofs: keyProofs ?? SECRETS_ONLY,
     users,
+    delegates: delegates ?? NO_DELEGATES,
     idempotency,
     recordDenial,
     observer: events,
@@ -139,7 +146,7 @@ const createImplementations = (
   const reflection = createReflection(Object.values(SERVICES))
   return {
     wallet: pipeline.wrap('wallet', createWalletService(useCases.wallets, useCases.signing, tokens)),
-    delegation: pipeline.wrap('delegation', createDelegationService(useCases.delegation, tokens)),
+    delegation: pipeline.wrap('delegation', createDelegationService(useCases.delegation, useCases.delegate, tokens)),
     session: pipeline.wrap('session', createSessionService(useCases.session, tokens)),
     endUser: pipeline.wrap('endUser', createEndUserService(useCases.endUsers)),
     audit: pipeline.wrap('audit', createAuditService(useCases.audit, tokens)),
@@ -181,6 +188,7 @@ const openListeners = async (
   const connectSettings = {
     ...shared,
     web: settings.web,
+    inbox: settings.inbox,
     gate: async (service: keyof typeof SERVICES, context: Parameters<Pipeline['gate']>[1]): Promise<void> => {
       if (isPiped(service)) await pipeline.gate(service, context)
     },

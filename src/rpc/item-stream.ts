@@ -19,7 +19,7 @@ export const MAX_ITEM_BYTES = 4 * 1024 * 1024
 const LIMIT_BYTES = 1536 * 1024
 
 /** What went wrong while the client's messages were read, in the words of the catalogue. */
-const readingFailure = (error: unknown): Failure => {
+export const readingFailure = (error: unknown): Failure => {
   if (!(error instanceof ConnectError)) return failure('CANCELLED', {})
   if (error.code === Code.ResourceExhausted) return failure('REQUEST_TOO_LARGE', { limitBytes: LIMIT_BYTES })
   if (error.code === Code.InvalidArgument || error.code === Code.Internal)

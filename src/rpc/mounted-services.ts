@@ -24,7 +24,8 @@ export const MAX_REQUEST_BYTES = 256 * KIB
 export const MAX_TRANSACTION_REQUEST_BYTES = 1536 * KIB
 
 const { signTransaction, signStream } = SERVICES.wallet.method
-const LARGE: ReadonlySet<DescMethod> = new Set<DescMethod>([signTransaction, signStream])
+const { cosign } = SERVICES.delegation.method
+const LARGE: ReadonlySet<DescMethod> = new Set<DescMethod>([signTransaction, signStream, cosign])
 
 export const maxRequestBytes = (method: DescMethod): number =>
   LARGE.has(method) ? MAX_TRANSACTION_REQUEST_BYTES : MAX_REQUEST_BYTES

@@ -6,6 +6,7 @@ import type { RequestId } from '../domain/ids.ts'
 import type { StageTimes } from '../domain/stages.ts'
 import type { AdmissionLimits } from './admission.ts'
 import type { ApiKeyDirectory, ApiKeyProofs } from './authenticate.ts'
+import type { DelegateDirectory } from './delegates.ts'
 import type { EndUserDirectory } from './end-users.ts'
 import type { IdempotencyStore } from './idempotency.ts'
 import type { RequestValidator } from './validate.ts'
@@ -68,6 +69,7 @@ export type PipelineDependencies = {
   readonly directory: ApiKeyDirectory
   readonly keyProofs: ApiKeyProofs
   readonly users: EndUserDirectory
+  readonly delegates: DelegateDirectory
   readonly idempotency: IdempotencyStore
   readonly validator: RequestValidator
   readonly observer: CallObserver

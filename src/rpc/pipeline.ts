@@ -360,6 +360,7 @@ export class Pipeline {
     const assertGood = (): void => this.#door.assertStands(keyed.rule, authenticated.caller)
     const { signal } = context
     const stream: OpenStreamCall = new OpenStreamCall({
+      caller: authenticated.caller,
       run: (desc, request, bytes) => {
         const client = endingOf(stream.signal)
         const origin = { authenticated, client, timeoutMs: context.timeoutMs(), stages: new StageTimes(), bytes }

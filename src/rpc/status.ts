@@ -216,6 +216,10 @@ export const STATUS_RULES: { readonly [R in FailureReason]: StatusRule } = {
   METHOD_UNIMPLEMENTED: rule(Unimplemented),
   STREAM_ROTATE: rule(Unavailable, 'yes', { retryAfterMs: 1 }),
   STREAM_IDLE: rule(Unavailable, 'yes', { retryAfterMs: 1 }),
+  WALLET_API_KEY_INVALID: rule(Unauthenticated),
+  DELEGATED_ACCESS_REVOKED: rule(PermissionDenied),
+  DELEGATED_ACCESS_EXPIRED: rule(PermissionDenied),
+  DELEGATE_NOT_PROVEN: rule(Unauthenticated),
   ITEM_IN_FLIGHT: rule(AlreadyExists),
   INTERNAL: rule(Code.Internal),
 }

@@ -4,6 +4,7 @@
  * client goes away, when its API key is over, and when answering takes too long.
  */
 import type { DescMethod, Message } from '@bufbuild/protobuf'
+import type { Caller } from '../domain/call.ts'
 import type { Failure } from '../domain/failure.ts'
 import { failure, isFailure } from '../domain/failure.ts'
 import { CallLimit, endingOf } from './call-limit.ts'
@@ -22,6 +23,8 @@ export type ItemAnswer = {
 )
 
 export type StreamCall = {
+  /** Who opened it. */
+  readonly caller: Caller
   /** Runs a request as the unary RPC it belongs to, under the same rules. Never rejects. */
   readonly run: (method: DescMethod, request: Message, bytes: Uint8Array | undefined) => Promise<ItemAnswer>
   /** Something was read or answered. */
@@ -37,6 +40,7 @@ export type StreamCall = {
 }
 
 export type StreamCallSettings = {
+  readonly caller: Caller
   readonly run: StreamCall['run']
   readonly clientSignal: AbortSignal
   /** The daemon begins to stop. */
@@ -54,6 +58,7 @@ export type StreamCallSettings = {
 const KEY_CHECK_MS = 500
 
 export class OpenStreamCall implements StreamCall, Disposable {
+  readonly caller: Caller
   readonly run: StreamCall['run']
   readonly assertGood: () => void
   readonly #settings: StreamCallSettings
@@ -68,6 +73,7 @@ export class OpenStreamCall implements StreamCall, Disposable {
   constructor(settings: StreamCallSettings) {
     const { clientSignal, stopSignal, abandonSignal, maxAgeMs, idleMs, drainMs } = settings
     this.#settings = settings
+    this.caller = settings.caller
     this.run = settings.run
     this.assertGood = settings.assertGood
     this.#limit = new CallLimit({

@@ -12,7 +12,7 @@ import type { StreamCall } from './stream-call.ts'
 const ID_MAX_BYTES = 128
 
 /** The status that the item's own RPC would have ended with. */
-const toWireStatus = (error: unknown): MessageInitShape<typeof StatusSchema> => {
+export const toWireStatus = (error: unknown): MessageInitShape<typeof StatusSchema> => {
   const { code, rawMessage: message, details } = toStatusError(toFailure(error))
   const packed = details.flatMap((detail) =>
     'desc' in detail ? [anyPack(detail.desc, create(detail.desc, detail.value as never))] : [],

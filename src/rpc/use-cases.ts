@@ -13,6 +13,7 @@ import type { ApiKeyId, ProjectId } from '../domain/ids.ts'
 import type { ProjectSettings } from '../domain/project-settings.ts'
 import type { SessionUseCases } from './session-use-cases.ts'
 import type { NewWalletView, WalletView } from '../wallet/wallet-view.ts'
+import type { CosignUseCases } from './cosign-use-cases.ts'
 import type { DelegationUseCases, SpendingUseCases } from './delegation-use-cases.ts'
 import type { DelegateSideUseCases } from './delegate-side-use-cases.ts'
 import type { WebhookUseCases } from './webhook-use-cases.ts'
@@ -378,7 +379,7 @@ export type AdminUseCases = {
 export type UseCases = {
   readonly wallets: WalletUseCases
   readonly signing: SigningUseCases
-  readonly delegation: DelegationUseCases & SpendingUseCases
+  readonly delegation: DelegationUseCases & SpendingUseCases & CosignUseCases
   readonly session: SessionUseCases
   readonly endUsers: EndUserUseCases
   readonly audit: AuditUseCases

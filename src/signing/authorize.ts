@@ -30,6 +30,7 @@ const OWNER_GRANTS: readonly PermissionGrant[] = OWNER_PERMISSIONS.map((permissi
 export const grantsOfCaller = (reader: Reader, needs: AuthorizeNeeds, call: Call): readonly PermissionGrant[] => {
   const { caller } = call
   if (caller.kind === 'end_user') return OWNER_GRANTS
+  if (caller.kind === 'delegate') return []
   const key = getApiKey(reader, caller.apiKeyId)
   if (key === undefined || key.state !== 'ACTIVE') throw failure('API_KEY_INVALID', {})
   return needs.grants.of(key)
@@ -51,6 +52,8 @@ export const liveGrantsOf = (
     if (walletSecret !== undefined) requireWalletSecret(reader, { project, userId }, walletSecret, nowMs)
     return OWNER_GRANTS
   }
+  // What a delegate may sign is its access's to say, and nothing else is theirs to do.
+  if (caller.kind === 'delegate') return []
   const key = getApiKey(reader, caller.apiKeyId)
   if (key === undefined) throw failure('API_KEY_INVALID', {})
   return grants.of(requireLive(key, nowMs))

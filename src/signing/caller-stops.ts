@@ -5,12 +5,15 @@ import type { Grant } from '../vault/grants.ts'
 import type { Wallet } from '../vault/wallets.ts'
 import type { FenceKey } from './fences.ts'
 
-export const fenceOfCaller = (caller: Caller): FenceKey =>
-  caller.kind === 'end_user' ? { scope: 'end_user', id: caller.principal } : { scope: 'api_key', id: caller.apiKeyId }
+export const fenceOfCaller = (caller: Caller): FenceKey => {
+  if (caller.kind === 'end_user') return { scope: 'end_user', id: caller.principal }
+  if (caller.kind === 'delegate') return { scope: 'delegated_access', id: caller.accessId }
+  return { scope: 'api_key', id: caller.apiKeyId }
+}
 
-/** As the vault keeps them; an end user is not frozen as such, but with their project or their wallet. */
+/** As the vault keeps them; an end user is not frozen as such, but with their project or their wallet; nor a delegate. */
 export const freezesOfCaller = (caller: Caller): readonly FreezeSubject[] =>
-  caller.kind === 'end_user' ? [] : [{ scope: 'api_key', id: caller.apiKeyId }]
+  caller.kind === 'end_user' || caller.kind === 'delegate' ? [] : [{ scope: 'api_key', id: caller.apiKeyId }]
 
 /** `grant`: what the caller uses the wallet under, where it takes one. */
 export const fencesOf = ({ caller }: Call, { walletId, project }: Wallet, grant?: Grant): readonly FenceKey[] => [

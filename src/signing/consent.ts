@@ -18,6 +18,7 @@ export const requireConsent = (reader: Reader, caller: Caller, wallet: Wallet, n
     if (!isTheirs) throw failure('WALLET_NOT_FOUND', {})
     return undefined
   }
+  if (caller.kind === 'delegate') throw failure('WALLET_NOT_FOUND', {})
   return ownerType === 'end_user' ? requireActiveGrant(reader, wallet, nowMs) : undefined
 }
 

@@ -7,12 +7,16 @@ import { type Failure, failure } from '../domain/failure.ts'
 import { Lock } from '../party/lock.ts'
 
 /** What a fence can stop. `all` has the id `*`. */
-export type FenceScope = 'all' | 'project' | 'wallet' | 'api_key' | 'end_user' | 'grant' | 'session_key' | 'venue_profile'
+export type FenceScope = 'all' | 'project' | 'wallet' | 'api_key' | 'end_user' | 'grant' | 'session_key' | 'venue_profile' | 'delegated_access'
 export type FenceKey = { readonly scope: FenceScope; readonly id: string }
 
 /** What work is refused with that a fence stops. */
-export const failureOfFence = ({ scope, id }: FenceKey): Failure =>
-  scope === 'grant' ? failure('GRANT_REVOKED', { grantId: id }) : failure('FROZEN', { scope, id })
+export const failureOfFence = ({ scope, id }: FenceKey): Failure => {
+  if (scope === 'grant') return failure('GRANT_REVOKED', { grantId: id })
+  return scope === 'delegated_access'
+    ? failure('DELEGATED_ACCESS_REVOKED', { delegatedAccessId: id })
+    : failure('FROZEN', { scope, id })
+}
 
 const nameOf = ({ scope, id }: FenceKey): string => `${scope}:${id}`
 
@@ -24,7 +28,7 @@ type Holder = symbol
 const FREEZES: Holder = Symbol('freezes')
 
 export type Passage = {
-  /** Throws FROZEN, or GRANT_REVOKED, when a fence stands in the way. The last thing before an answer leaves. */
+  /** Throws FROZEN, GRANT_REVOKED or DELEGATED_ACCESS_REVOKED when a fence stands in the way. The last thing before an answer leaves. */
   readonly check: () => void
   readonly leave: () => void
 }

@@ -15,8 +15,11 @@ import {
 const SOLANA_ADDRESS = /^[1-9A-HJ-NP-Za-km-z]{32,44}$/
 
 /** The wallets that exist for a caller: its project's, or to an end user their own. */
-export const reachOf = (caller: Caller): WalletReach =>
-  caller.kind === 'end_user' ? { project: caller.projectId, owner: caller.userId } : { project: caller.projectId }
+export const reachOf = (caller: Caller): WalletReach => {
+  // Its one wallet is its access's to name.
+  if (caller.kind === 'delegate') throw failure('WALLET_NOT_FOUND', {})
+  return caller.kind === 'end_user' ? { project: caller.projectId, owner: caller.userId } : { project: caller.projectId }
+}
 
 const matching = (reader: Reader, caller: Caller, text: string): readonly Wallet[] => {
   const reach = reachOf(caller)

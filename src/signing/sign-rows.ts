@@ -8,7 +8,7 @@ import type { SigningMethod } from '../payload/signing-payload.ts'
 import type { Examined } from './examined.ts'
 
 export type SignJob = {
-  readonly call: Call
+  readonly call: Pick<Call, 'caller' | 'requestId'>
   readonly request: { readonly method: SigningMethod }
   readonly wallet: Wallet
   readonly examined: Examined
@@ -30,7 +30,8 @@ export const eventOf = ({ call, wallet, request }: SignJob, timeMs: number, kind
 })
 
 /** What the wallet's owner proved themselves with. */
-const shownBy = ({ caller }: Call): { readonly [name: string]: string } => {
+const shownBy = ({ caller }: SignJob['call']): { readonly [name: string]: string } => {
+  if (caller.kind === 'delegate') return { delegatedAccess: caller.accessId }
   if (caller.kind !== 'end_user' || caller.walletSecret === undefined) return {}
   const { walletSecretId, keyHash } = caller.walletSecret
   return { walletSecret: walletSecretId, walletSecretHash: keyHash }

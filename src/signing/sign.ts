@@ -72,7 +72,7 @@ export type Signed = Made & {
 }
 
 /** Refusals that are somebody being kept from something: each becomes an audit row. */
-const DENIALS: ReadonlySet<FailureReason> = new Set([
+export const DENIALS: ReadonlySet<FailureReason> = new Set([
   'PERMISSION_MISSING',
   'LIMIT_EXCEEDED',
   'RATE_LIMITED',
@@ -101,9 +101,14 @@ const MAX_TRIES = 3
 const REQ_IDS = new RandomIds(16)
 const UNBOUNDED = (1n << 256n) - 1n
 /** Each is a row in the audit chain, so a caller gets only so many; what it asks beyond them is RATE_LIMITED. */
-const MAX_DENIALS_PER_SECOND = 500
+export const MAX_DENIALS_PER_SECOND = 500
 
-type Job = Omit<SignJob, 'request'> & { readonly request: SignRequest } & { readonly payload: Uint8Array; readonly reqId: Uint8Array }
+type Job = Omit<SignJob, 'request' | 'call'> & {
+  readonly call: Call
+  readonly request: SignRequest
+  readonly payload: Uint8Array
+  readonly reqId: Uint8Array
+}
 
 /**
  * Signs one request for one caller, or refuses with the reason. Refuses as `resolveWallet`, `examineFor`, `decide` and

@@ -29,7 +29,10 @@ export type AuditSigner = {
   readonly publicKey: Uint8Array
   /** 64 bytes. */
   readonly signReceipt: (head: AuditHead) => Uint8Array
-  /** Of a statement that vouches for an import key or says whose a wallet is (docs/protocol.md, section 14); no other. */
+  /**
+   * Of a statement that vouches for an import key, says whose a wallet is (docs/protocol.md, section 14), or proves this
+   * party to a delegate or granting daemon; no other.
+   */
   readonly signStatement: (statement: Uint8Array) => Uint8Array
   /** That this certificate (SHA-256 of its DER) is this party's on the channel to its peer. */
   readonly signPartyCertificate: (role: string, digest: Uint8Array) => Uint8Array
@@ -37,7 +40,7 @@ export type AuditSigner = {
 }
 
 /** How statements begin: the length of their type, and it. Receipts and checkpoints begin otherwise. */
-const STATEMENT_HEADS = ['countersign/import-key/v1', 'countersign/wallet-owner/v1'].map((type) =>
+const STATEMENT_HEADS = ['countersign/import-key/v1', 'countersign/wallet-owner/v1', 'countersign/cosign/v1'].map((type) =>
   Buffer.from(`${String.fromCharCode(type.length)}${type}`, 'latin1'),
 )
 
@@ -55,7 +58,7 @@ export const createAuditSigner = (vaultId: Uint8Array, pkcs8: Uint8Array): Audit
     publicKey,
     signStatement: (statement) => {
       const isOne = STATEMENT_HEADS.some((head) => head.equals(statement.subarray(0, head.length)))
-      assert(isOne, 'a statement about an import key or an owner')
+      assert(isOne, 'a statement about an import key, an owner or a delegated access')
       return sign(null, statement, key)
     },
     signPartyCertificate: (role, digest) => sign(null, certificateBytes(publicKey, role, digest), key),

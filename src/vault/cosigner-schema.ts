@@ -1,4 +1,5 @@
 import type { Schema } from './migrations.ts'
+import { FORK_TABLES } from './fork-tables.ts'
 import { IMPORT_TABLES } from './import-tables.ts'
 import { OWNER_TABLES } from './owner-tables.ts'
 import { SHARED_TABLES_V1, SHARED_TABLES_V2 } from './shared-tables.ts'
@@ -20,7 +21,7 @@ CREATE INDEX replies_by_age ON replies (create_ms);
 const COSIGNER_TABLES_V3: readonly string[] = [IMPORT_TABLES, OWNER_TABLES]
 
 /** As those of version 3. */
-const COSIGNER_TABLES_V4: readonly string[] = []
+const COSIGNER_TABLES_V4: readonly string[] = [FORK_TABLES]
 
 /** The vault of the cosigner, party S. */
 export const COSIGNER_SCHEMA: Schema = {

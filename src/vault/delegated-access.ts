@@ -294,3 +294,11 @@ export const dueAccess = (reader: Reader, nowMs: number, limit: number): Delegat
 /** Every one that has not been ended. */
 export const openAccess = (reader: Reader): DelegatedAccess[] =>
   reader.all<Row>(`SELECT * FROM delegated_access WHERE ${OPEN} ORDER BY number`).map((row) => toAccess(reader, row))
+
+/** Whether an access over the link has not been ended: its delegate has one link for all of them. */
+export const hasOpenAccess = (reader: Reader, linkId: Uint8Array): boolean =>
+  reader.one(`SELECT 1 AS found FROM delegated_access WHERE link_id = ? AND ${OPEN} LIMIT 1`, linkId) !== undefined
+
+/** Whether there is one that has ended. */
+export const hasEndedAccess = (reader: Reader): boolean =>
+  reader.one(`SELECT 1 AS found FROM delegated_access WHERE state IN ('REVOKED', 'EXPIRED') LIMIT 1`) !== undefined

@@ -78,7 +78,7 @@ export const requireUnsealed = (reader: Reader): void => {
 // Sessions with it: which of their refresh tokens were used since, and which were ended, nobody knows.
 const ONE_TIME: { readonly [kind in Reader['kind']]: readonly string[] } = {
   daemon: ['requests', 'peer_heads', 'refresh_tokens', 'user_sessions', 'email_codes', 'oidc_flows'],
-  cosigner: ['replies', 'peer_heads'],
+  cosigner: ['replies', 'peer_heads', 'forks'],
 }
 
 export type Restore = {

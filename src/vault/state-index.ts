@@ -202,6 +202,7 @@ const INDEXED: { readonly [kind in Reader['kind']]: readonly (readonly [table: s
     ['wallet_owners', 'wallet_id, project, user_id, mac'],
     ['owner_secrets', 'project, user_id, secret_id, mac'],
     ['operator_approvals', 'approval_id, mac'],
+    ['known_delegates', 'party_id, mac'],
   ],
   daemon: [
     ['links', 'link_id, mac'],

@@ -15,6 +15,7 @@ import { foundVersion } from './migrations.ts'
 import { syncDirectory } from './private-file.ts'
 import { sqliteCode } from './sqlite-errors.ts'
 import { createStore } from './store.ts'
+import { stripDelegatedShares } from './strip-backup.ts'
 import type { Tx, VaultKeys } from './store.ts'
 import type { Vault } from './vault.ts'
 import { readHeader } from './vault-header.ts'
@@ -58,6 +59,7 @@ const settleCopy = (path: string, vault: Vault, { setId, nowMs }: BackupTarget):
     db.pragma('journal_mode = DELETE')
     const schemaVersion = foundVersion(db)
     db.defaultSafeIntegers(true)
+    if (vault.kind === 'daemon') stripCopy(db, vault, nowMs)
     const store = createStore(db, { kind: vault.kind, vaultId: vault.vaultId, keys: NO_KEYS })
     const head = auditHead(store)
     return {
@@ -73,6 +75,15 @@ const settleCopy = (path: string, vault: Vault, { setId, nowMs }: BackupTarget):
   } finally {
     db.close()
   }
+}
+
+/** What is deleted is overwritten in the copy, and no journal beside it keeps what was there. */
+const stripCopy = (db: Database.Database, vault: Vault, nowMs: number): void => {
+  db.pragma('secure_delete = ON')
+  db.pragma('journal_mode = MEMORY')
+  const { keys } = vault.read
+  const store = createStore(db, { kind: vault.kind, vaultId: vault.vaultId, keys })
+  db.transaction(() => stripDelegatedShares(store, nowMs)).immediate()
 }
 
 async function* contentOf(path: string, facts: Omit<BackupManifest, 'databaseBytes'>): AsyncIterable<Uint8Array> {

@@ -73,6 +73,8 @@ export const verifySignature = async (needs: VerifyNeeds, call: Call, asked: Ver
   const wallet = findWallet(needs, call, signer.walletRef, content)
   authorize(read, needs, call, 'wallet:read', wallet.walletId)
   if (wallet.keyType !== 'ed25519') return verifyEvm(needs, call, content, asked, wallet.address)
+  // No account of Solana's has code that judges signatures; a chain that is not there is missed all the same.
+  if (asked.network !== undefined) needs.chains.solana(asked.network)
   const message = content.kind === 'message' ? content.message : new Uint8Array(0)
   const valid = content.kind === 'message' && isEd25519Signature(signature, message, wallet.publicKey)
   return { valid, signerKind: 'ed25519', recoveredAddress: undefined, digest: new Uint8Array(0), block: undefined }

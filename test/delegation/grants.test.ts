@@ -72,6 +72,7 @@ const scene = async () => {
     rates: new RateLimiter(() => 0),
     maxGrantMs: 365 * DAY_MS,
     grantEnded,
+    grantErased: async () => vault.eraseDeleted(),
   }
   const key = async (permissions: readonly object[], project: ProjectId = DEFAULT_PROJECT): Promise<Call> => {
     const made = await vault.commit((tx) => createApiKey(tx, { project, name: '', permissions: permissions as JsonValue, nowMs: NOW }))

@@ -5,7 +5,7 @@ import { parseUserId } from '../../src/domain/ids.ts'
 import { FreshReadings } from '../../src/delegation/fresh-readings.ts'
 import { availableIn, Purses } from '../../src/delegation/purse.ts'
 import type { SpendingChain } from '../../src/delegation/spending-chain.ts'
-import { type ExternalWallet, registerExternalWallet } from '../../src/vault/external-wallets.ts'
+import { registerExternalWallet } from '../../src/vault/external-wallets.ts'
 import { DEFAULT_PROJECT } from '../../src/vault/projects.ts'
 import { changeSpend, findSpendByRequest, insertSpend, listSpends, pruneSpends } from '../../src/vault/spends.ts'
 import { makeVault, NOW, reasonOf, tamper, openVaultAt } from '../vault/fixture.ts'
@@ -80,7 +80,7 @@ describe('what is available', () => {
         return { allowance: 100n, balance: 100n, block: 10n }
       },
       reflected: async (_standing, sends) => new Set(sends.map(({ sendId }) => sendId)),
-    }, wallet as ExternalWallet)
+    }, wallet)
     // Without a send of that id there is nothing that could be in the chain.
     expect(reading.reflected).toEqual(new Set())
     expect(availableIn(vault.read, chain, wallet, reading)).toBe(93n)

@@ -1,98 +1,28 @@
 /** Spending delegations on Solana: proven on its own virtual machine, refused for every lack, each by its own reason. */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import type { Address } from '@solana/kit'
 import { getTransferSolInstruction } from '@solana-program/system'
 import { getApproveInstruction, getRevokeInstruction, getTransferInstruction } from '@solana-program/token'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { ChainState } from '../../gen/countersign/v1/admin_pb.ts'
-import { KeyType } from '../../gen/countersign/v1/common_pb.ts'
 import { ExternalWalletState } from '../../gen/countersign/v1/delegation_pb.ts'
-import type { CountersignClient } from '../../src/client/countersign-client.ts'
 import { encodeBase58 } from '../../src/domain/base58.ts'
-import { TOKEN_2022_PROGRAM } from '../../src/payload/solana-programs.ts'
-import { createTokens, type Person, signedBy, type Tokens } from '../client/solana-tokens.ts'
-import { type Bend, RawBody, type SolanaCluster, startLitesvm } from '../client/start-litesvm.ts'
+import { signedBy as signedWith } from '../client/solana-tokens.ts'
+import { type Bend, RawBody } from '../client/start-litesvm.ts'
 import { signerOf } from '../payload/solana-cases.ts'
 import { rowsOfKind } from './audit-rows.ts'
-import { connect, newWallet, outcomeOf, reasonOf, refusalOf } from './callers.ts'
-import { startDaemon, type TestDaemon } from './start-daemon.ts'
+import { newWallet, outcomeOf, reasonOf, refusalOf } from './callers.ts'
+import { at, type Changes, type Delegation, DOMAIN, honest, messageOf, signedBy, type SolanaScene, startSolanaScene } from './solana-scene.ts'
 
-const DOMAIN = 'app.example'
-const honest: Bend = (_method, _params, ask) => ask()
-
-let cluster: SolanaCluster
-let elsewhere: SolanaCluster
-let usdc: Tokens
-let eurc: Tokens
-let daemon: TestDaemon
-let admin: CountersignClient
-let folder: string
+let scene: SolanaScene
+let { cluster, elsewhere, usdc, eurc, admin, issue, delegation } = {} as SolanaScene
 let spender: Address
-/** What the second node says. */
-let bend: Bend = honest
 
 beforeAll(async () => {
-  ;[cluster, elsewhere] = await Promise.all([startLitesvm(), startLitesvm()])
-  usdc = createTokens(cluster)
-  eurc = createTokens(cluster, TOKEN_2022_PROGRAM as Address)
-  const second = await cluster.listen((...asked) => bend(...asked))
-  folder = mkdtempSync(join(tmpdir(), 'countersign-solana-'))
-  const config = join(folder, 'countersign.toml')
-  writeFileSync(config, [
-    'egress_allow = "127.0.0.1"',
-    '[[chain]]', 'network = "solana"', `genesis_hash = "${cluster.genesisHash}"`, `rpc = "${cluster.rpcUrl},${second}"`,
-    '[[chain]]', 'network = "solana-devnet"', `genesis_hash = "${elsewhere.genesisHash}"`, `rpc = "${elsewhere.rpcUrl}"`,
-    '[[token]]', 'network = "solana"', 'currency = "usdc"', `address = "${usdc.mint}"`, 'decimals = 6',
-    '[[token]]', 'network = "solana"', 'currency = "eurc"', `address = "${eurc.mint}"`, 'decimals = 6',
-    '[[token]]', 'network = "solana"', 'currency = "odd"', `address = "${usdc.mint}"`, 'decimals = 9',
-  ].join('\n'))
-  daemon = await startDaemon({ args: ['--config', config] })
-  admin = connect(daemon, daemon.adminKey)
-  const wallet = await newWallet(admin, 'spender', '', KeyType.ED25519)
-  spender = wallet.address as Address
-  const spenders = ['solana', 'solana-devnet'].map((network) => ({ network, walletId: wallet.walletId }))
-  await admin.admin.updateProject({
-    project: { projectId: 'default', siweDomains: [DOMAIN, 'localhost:3000'], spenders },
-    updateMask: { paths: ['siwe_domains', 'spenders'] },
-  })
+  scene = await startSolanaScene()
+  ;({ cluster, elsewhere, usdc, eurc, admin, issue, delegation } = scene)
+  spender = scene.spender.address as Address
 })
-afterAll(async () => {
-  admin.close()
-  await daemon[Symbol.asyncDispose]()
-  await Promise.all([cluster[Symbol.asyncDispose](), elsewhere[Symbol.asyncDispose]()])
-  rmSync(folder, { recursive: true, force: true })
-})
-
-type Changes = Partial<Record<'domain' | 'address' | 'statement' | 'uri' | 'chainId' | 'nonce' | 'issuedAt' | 'expirationTime' | 'notBefore', string>>
-const at = (ms: number): string => new Date(Date.now() + ms).toISOString()
-const messageOf = (person: Person, nonce: string, changes: Changes = {}): string => {
-  const part = {
-    domain: DOMAIN, address: person.address as string, statement: 'Prove address ownership', uri: `https://${DOMAIN}/card`, chainId: 'localnet', nonce,
-    issuedAt: at(0), expirationTime: at(120_000), notBefore: '', ...changes,
-  }
-  return [
-    `${part.domain} wants you to sign in with your Solana account:`, part.address, '', part.statement, '', `URI: ${part.uri}`, 'Version: 1',
-    `Chain ID: ${part.chainId}`, `Nonce: ${part.nonce}`, `Issued At: ${part.issuedAt}`,
-    ...(part.expirationTime === '' ? [] : [`Expiration Time: ${part.expirationTime}`]), ...(part.notBefore === '' ? [] : [`Not Before: ${part.notBefore}`]),
-  ].join('\n')
-}
-const signed = (person: Person, sigMessage: string) => ({ sigMessage, sigHash: encodeBase58(person.sign(Buffer.from(sigMessage))) })
-const issue = (person: Person, userId: string, network = 'solana') =>
-  admin.delegation.issueDelegationToken({ userId, network, address: person.address })
-
-/** Everything right: what the tests bend one part of. */
-const delegation = async (userId: string, { units = 50_000_000n, tokens = usdc, checked = true } = {}) => {
-  const person = tokens.person()
-  await tokens.give(person.address, 7_250_000n)
-  const txHash = await tokens.approve(person, spender, units, checked)
-  const { token, nonce } = await issue(person, userId)
-  const currency = tokens === usdc ? 'usdc' : 'eurc'
-  const common = { address: person.address as string, network: 'solana', currency, amount: '50' }
-  return { person, nonce, request: { ...common, ...signed(person, messageOf(person, nonce)), txHash, token } }
-}
-type Right = Awaited<ReturnType<typeof delegation>>
+afterAll(() => scene[Symbol.asyncDispose]())
 
 describe('a delegation on Solana', () => {
   it('is offered with the cluster, whom to approve and what', async () => {
@@ -133,12 +63,12 @@ describe('a delegation on Solana', () => {
     const first = (await admin.delegation.completeSolanaDelegation(request)).delegation
     expect(await reasonOf(admin.delegation.completeSolanaDelegation(request))).toBe('TOKEN_USED')
     const again = await issue(person, 'bob')
-    const next = { ...request, ...signed(person, messageOf(person, again.nonce)), token: again.token, amount: '20' }
+    const next = { ...request, ...signedBy(person, messageOf(person, again.nonce)), token: again.token, amount: '20' }
     const second = (await admin.delegation.completeSolanaDelegation(next)).delegation
     expect(second).toMatchObject({ priority: first?.priority, limit: '20' })
     expect((await admin.delegation.listExternalWallets({ userId: 'bob' })).externalWallets).toHaveLength(1)
     const stolen = await issue(person, 'eve')
-    const theirs = { ...request, ...signed(person, messageOf(person, stolen.nonce)), token: stolen.token }
+    const theirs = { ...request, ...signedBy(person, messageOf(person, stolen.nonce)), token: stolen.token }
     expect(await reasonOf(admin.delegation.completeSolanaDelegation(theirs))).toBe('EXTERNAL_WALLET_TAKEN')
   })
 
@@ -152,14 +82,14 @@ describe('a delegation on Solana', () => {
   it('takes the message on one line, and a text of the app’s own', async () => {
     const line = await delegation('line')
     const oneLine = messageOf(line.person, line.nonce).replaceAll(/\n+/g, ' ')
-    await admin.delegation.completeSolanaDelegation({ ...line.request, ...signed(line.person, oneLine) })
+    await admin.delegation.completeSolanaDelegation({ ...line.request, ...signedBy(line.person, oneLine) })
     const free = await delegation('free')
     const text = `I own ${free.person.address} and use it at https://${DOMAIN}/card (${free.nonce}).`
-    await admin.delegation.completeSolanaDelegation({ ...free.request, ...signed(free.person, text) })
+    await admin.delegation.completeSolanaDelegation({ ...free.request, ...signedBy(free.person, text) })
   })
 })
 
-const bent = async (name: string, change: (right: Right) => Promise<Partial<Right['request']>>): Promise<string> => {
+const bent = async (name: string, change: (right: Delegation) => Promise<Partial<Delegation['request']>>): Promise<string> => {
   const right = await delegation(name)
   const bad = { ...right.request, ...(await change(right)) }
   const error = await refusalOf(admin.delegation.completeSolanaDelegation(bad))
@@ -170,9 +100,9 @@ const bent = async (name: string, change: (right: Right) => Promise<Partial<Righ
   }
   return error.reason ?? ''
 }
-const resigned = (changes: Changes) => async ({ person, nonce }: Right) => signed(person, messageOf(person, nonce, changes))
-const text = (write: (right: Right) => string) => async (right: Right) => signed(right.person, write(right))
-const transfer = async ({ person }: Right): Promise<string> =>
+const resigned = (changes: Changes) => async ({ person, nonce }: Delegation) => signedBy(person, messageOf(person, nonce, changes))
+const text = (write: (right: Delegation) => string) => async (right: Delegation) => signedBy(right.person, write(right))
+const transfer = async ({ person }: Delegation): Promise<string> =>
   usdc.run([person], [getTransferSolInstruction({ source: signerOf(person.address), destination: spender, amount: 1_000_000n })])
 
 describe('is refused', () => {
@@ -195,18 +125,18 @@ describe('is refused', () => {
     ['a text without the nonce', 'SIWE_NONCE_MISMATCH', text(({ person }) => `${DOMAIN}: I own ${person.address}`)],
     ['a text that was over', 'SIWE_EXPIRED', text(({ person, nonce }) => `${DOMAIN} ${person.address} ${nonce} Issued At: ${at(-9_000)} Expiration Time: ${at(-1_000)}`)],
     ['a text with hidden characters', 'SIWE_INVALID', text(({ person, nonce }) => `${DOMAIN}\u202e ${person.address} ${nonce}`)],
-    ['a signature of somebody else', 'SIGNATURE_MISMATCH', async ({ request }) => ({ sigHash: signed(usdc.bank, request.sigMessage).sigHash })],
-    ['a signature over something else', 'SIGNATURE_MISMATCH', async ({ person }) => ({ sigHash: signed(person, 'hello').sigHash })],
+    ['a signature of somebody else', 'SIGNATURE_MISMATCH', async ({ request }) => ({ sigHash: signedBy(usdc.bank, request.sigMessage).sigHash })],
+    ['a signature over something else', 'SIGNATURE_MISMATCH', async ({ person }) => ({ sigHash: signedBy(person, 'hello').sigHash })],
     ['a transaction that is not there', 'TRANSACTION_NOT_FOUND', async () => ({ txHash: encodeBase58(new Uint8Array(64).fill(7)) })],
     ['a transaction that is on another cluster', 'TRANSACTION_WRONG_NETWORK', async ({ person }) => {
       elsewhere.airdrop(person.address, 1_000_000_000n)
       const pay = getTransferSolInstruction({ source: signerOf(person.address), destination: spender, amount: 1_000_000n })
-      return { txHash: elsewhere.execute(signedBy([person], [pay], elsewhere.blockhash())) }
+      return { txHash: elsewhere.execute(signedWith([person], [pay], elsewhere.blockhash())) }
     }],
     ['a transaction that failed', 'TRANSACTION_REVERTED', async ({ person }) => {
       const account = await usdc.accountOf(person.address)
       const much = getTransferInstruction({ source: account, destination: account, authority: signerOf(person.address), amount: 10n ** 15n })
-      const wire = signedBy([person], [much], cluster.blockhash())
+      const wire = signedWith([person], [much], cluster.blockhash())
       expect(() => cluster.execute(wire)).toThrow(/insufficient funds/)
       return { txHash: encodeBase58(wire.subarray(1, 65)) }
     }],
@@ -258,6 +188,26 @@ describe('is refused', () => {
   })
 })
 
+describe('VerifySignature', () => {
+  it('of an Ed25519 wallet needs no chain, and takes none that is not Solana’s', async () => {
+    const wallet = spender
+    const content = { case: 'text', value: 'hello' } as const
+    const { signature } = await admin.wallets.signMessage({ wallet, content })
+    const raw = Buffer.from(signature?.raw ?? [])
+    const verify = (network: string, bytes: Uint8Array = raw) =>
+      admin.wallets.verifySignature({ signer: { case: 'wallet', value: wallet }, content, signature: bytes, network })
+    for (const network of ['', 'solana']) expect(await verify(network)).toMatchObject({ valid: true })
+    expect(await verify('solana', raw.map((byte, at) => (at === 5 ? byte ^ 1 : byte)))).toMatchObject({ valid: false })
+    expect(await reasonOf(verify('ethereum'))).toBe('CHAIN_NOT_CONFIGURED')
+    const evm = await newWallet(admin, 'evm')
+    const signed = await admin.wallets.signMessage({ wallet: evm.walletId, content })
+    const other = admin.wallets.verifySignature({
+      signer: { case: 'address', value: evm.address }, content, signature: signed.signature?.raw ?? new Uint8Array(), network: 'solana',
+    })
+    expect(await reasonOf(other)).toBe('CHAIN_NOT_CONFIGURED')
+  })
+})
+
 describe('of two nodes', () => {
   const lies: readonly (readonly [string, string, Bend])[] = [
     ['gives the account more', 'CHAIN_DISAGREEMENT', (method, _params, ask) => {
@@ -271,8 +221,8 @@ describe('of two nodes', () => {
   ]
   it.each(lies)('one %s: %s', async (_name, outcome, lie) => {
     const { request } = await delegation(`lied-${Math.random()}`)
-    bend = lie
+    scene.bend = lie
     expect(await outcomeOf(admin.delegation.completeSolanaDelegation(request))).toBe(outcome)
-    bend = honest
+    scene.bend = honest
   })
 })

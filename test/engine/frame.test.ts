@@ -116,10 +116,10 @@ describe('frame', () => {
   })
 
   test('a type of the suite that is not offered is refused without a strike', () => {
-    for (const type of [FRAME_TYPES.FORK1, FRAME_TYPES.SEALED_SHARE, FRAME_TYPES.REHOME5]) {
+    for (const type of [FRAME_TYPES.REHOME1, FRAME_TYPES.REHOME4, FRAME_TYPES.REHOME5]) {
       expectFault(() => assertOffered(type), { faultClass: 'A', code: 'policy_denied', consequence: 'none' })
     }
-    const offered = [FRAME_TYPES.L1, FRAME_TYPES.P4, FRAME_TYPES.E1, FRAME_TYPES.ED_SIGN_REQUEST, FRAME_TYPES.HELLO]
+    const offered = [FRAME_TYPES.FORK1, FRAME_TYPES.SEALED_SHARE, FRAME_TYPES.L1, FRAME_TYPES.P4, FRAME_TYPES.E1, FRAME_TYPES.ED_SIGN_REQUEST, FRAME_TYPES.HELLO]
     for (const type of offered) assertOffered(type)
   })
 

@@ -70,8 +70,19 @@ export type Bend = {
   readonly swapConfPoints?: boolean
 }
 
+/** What the messages are for: a refresh, or a fork for a delegate over a link of its own. */
+export type ReferencePurpose = {
+  readonly name: 'refresh' | 'fork'
+  readonly agreed: Uint8Array
+}
+const REFRESH: ReferencePurpose = { name: 'refresh', agreed: new Uint8Array(0) }
+
+/** The id of the new wallet of a fork. */
+export const forkedWalletId = (sid: Uint8Array): Uint8Array => TH('wallet/id', sid, u16(0)).slice(0, 16)
+
 /** One side. The randomness is a hash of `seed`. */
 export class ReferenceRefresh {
+  readonly #purpose: ReferencePurpose
   readonly #link: LinkParties
   readonly #role: 1 | 2
   readonly #records: readonly WalletRecord[]
@@ -86,14 +97,22 @@ export class ReferenceRefresh {
   #f1: Uint8Array = new Uint8Array(0)
   sid: Uint8Array = new Uint8Array(32)
 
-  constructor(link: LinkParties, role: 1 | 2, records: readonly WalletRecord[], seed: string, bend: Bend = {}) {
+  constructor(
+    link: LinkParties,
+    role: 1 | 2,
+    records: readonly WalletRecord[],
+    seed: string,
+    bend: Bend = {},
+    purpose: ReferencePurpose = REFRESH,
+  ) {
+    this.#purpose = purpose
     this.#link = link
     this.#role = role
     this.#records = records
     this.#bend = bend
     const alg = records[0]?.alg ?? 1
     this.#curve = curveOf(alg)
-    this.#wctx0 = TH('wctx0', u8(1), u8(alg), link.linkId, link.idC, link.idS, text('refresh'))
+    this.#wctx0 = TH('wctx0', u8(1), u8(alg), link.linkId, link.idC, link.idS, text(purpose.name))
     this.#random = (what) => createHash('sha256').update(`${seed}/${what}`).digest()
   }
 
@@ -108,7 +127,7 @@ export class ReferenceRefresh {
 
   f1(): Uint8Array {
     const nonce = this.#random('nonce')
-    const com = TH('com/refresh', u8(1), cat(this.#wctx0, nonce), cat(this.#random('seed'), this.#ephemeral()), this.#random('salt'))
+    const com = TH(`com/${this.#purpose.name}`, u8(1), cat(this.#wctx0, nonce), cat(this.#random('seed'), this.#ephemeral()), this.#random('salt'))
     const entries = this.#records.map(({ walletId, wEpoch }) => cat(walletId, u32(wEpoch)))
     this.#f1 = cat(nonce, u16(entries.length), ...entries, com)
     this.#hash(1, 0x30, this.#f1)
@@ -170,11 +189,16 @@ export class ReferenceRefresh {
   }
 
   #hash(sender: number, type: number, body: Uint8Array): void {
-    this.#tr = TH('tr', this.#tr, u8(sender), u8(type), body)
+    this.#tr = TH('tr', this.#tr, u8(sender), u8(this.#typeOf(type)), body)
+  }
+
+  /** 0x30–0x34 of a refresh are 0x40–0x44 of a fork. */
+  #typeOf(type: number): number {
+    return this.#purpose.name === 'fork' ? type + 0x10 : type
   }
 
   #opening(opened: Uint8Array): Uint8Array {
-    return TH('tr', this.#tr, u8(1), u8(0x32), opened)
+    return TH('tr', this.#tr, u8(1), u8(this.#typeOf(0x32)), opened)
   }
 
   #fixSid(nonceS: Uint8Array): void {
@@ -185,7 +209,8 @@ export class ReferenceRefresh {
       return cat(r.walletId, u32(r.wEpoch), wctx)
     })
     const nonceC = this.#f1.subarray(0, 32)
-    this.sid = TH('sid', this.#wctx0, text('refresh'), nonceC, nonceS, u16(product.length), cat(...product))
+    const { name, agreed } = this.#purpose
+    this.sid = TH('sid', this.#wctx0, text(name), nonceC, nonceS, u16(product.length), cat(...product, agreed))
   }
 
   #h2s(tag: string, ...items: readonly Uint8Array[]): bigint {
@@ -195,10 +220,12 @@ export class ReferenceRefresh {
   #toss(seedC: Uint8Array, seedS: Uint8Array, peerPoint: Uint8Array): void {
     const { order, base, mul, add } = this.#curve
     const z = mul(this.#scalar('e'), peerPoint)
+    const { name } = this.#purpose
+    const tail = name === 'fork' ? [forkedWalletId(this.sid)] : []
     this.#halves = this.#records.map((record, index) => {
       const { walletId, wEpoch } = record
       const honest = this.#h2s(
-        'refresh/rho', this.sid, text('refresh'), u16(index), seedC, seedS, z, walletId, u32(wEpoch),
+        'refresh/rho', this.sid, text(name), u16(index), seedC, seedS, z, walletId, u32(wEpoch), ...tail,
       )
       const rho = modulo(this.#bend.rho?.(honest) ?? honest, order)
       const old = this.#bend.guess ?? fromLe(record.share)

@@ -44,9 +44,13 @@ describe('T1 frames without a session', () => {
   it('a type that is not offered is class A; one that does not exist is class C; an error frame has no answer', async () => {
     await heal()
     const evil = new MaliciousC(two)
-    for (const type of [FRAME_TYPES.FORK3, FRAME_TYPES.SEALED_SHARE, FRAME_TYPES.REHOME5]) {
+    for (const type of [FRAME_TYPES.REHOME1, FRAME_TYPES.REHOME3, FRAME_TYPES.REHOME5]) {
       const body = new Uint8Array(0)
       expect((await evil.send(type, NO_SID, evil.mine.lEpoch, body)).refusal?.code).toBe('policy_denied')
+    }
+    // Of a session that there is not.
+    for (const type of [FRAME_TYPES.FORK3, FRAME_TYPES.F3]) {
+      expect((await evil.send(type, NO_SID, evil.mine.lEpoch, new Uint8Array(0))).refusal?.code).toBe('session')
     }
     expect(await durable(two)).toMatchObject({ strikesS: 0 })
     await expect(evil.send(FRAME_TYPES.ERROR, NO_SID, 1, Uint8Array.of(7, 0, 0))).rejects.toThrow('no answer')

@@ -42,6 +42,7 @@ const hostedSigner = async () => {
     noteUse: async () => {},
     settleOutcome: unused,
     commitRefresh: unused,
+    commitFork: unused,
     alert: () => {},
     wiped: () => {},
     lost: unused,

@@ -17,6 +17,7 @@ import { type ImportKey, importKeyStatement, partyIdOf } from '../../src/engine/
 import { x25519PublicKey } from '../../src/engine/sealing/hpke.ts'
 import { KIND_X25519 } from '../../src/engine/sealing/share-envelope.ts'
 import { createCosignerStore } from '../../src/party/cosigner-store.ts'
+import { ForkDesk } from '../../src/party/fork-desk.ts'
 import { ImportKeys } from '../../src/party/import-keys.ts'
 import { Initiator } from '../../src/party/initiator.ts'
 import { Link, newLinkRecord } from '../../src/party/link.ts'
@@ -108,13 +109,16 @@ export const ownedWallets = async (options: { readonly allowExport?: boolean; re
     const desk = new OwnerDesk({ vault, clock, partyId: PARTY_S, allowExport: options.allowExport ?? true, allowImport: options.allowImport ?? true, alert })
     const store = createCosignerStore(vault, new ShareSeal(vault.shareKey(), vault.vaultId), clock, desk)
     const link = new Link(parties, record, store, clock, events)
+    const { loadWallet } = store
+    const forks = new ForkDesk({ vault, clock, partyId: PARTY_S, loadWallet, alert })
+    forks.joined(PARTY_C)
     const s = new Responder({
-      link, store, entropy, clock, incarnationId, alert, importKeys: keys.s,
+      link, store, entropy, clock, incarnationId, alert, importKeys: keys.s, forks,
       readPayload: (payload) => ({ digest: sha256(payload), summary: '' }),
       readEdPayload: (payload) => ({ message: payload.slice(), summary: '' }),
       ask: (frame) => c.answerQuestion(frame),
     })
-    return { desk, store, link, s }
+    return { desk, forks, store, link, s }
   }
   let side = await open()
   await side.store.saveLinks([recordS])
@@ -193,9 +197,10 @@ export const ownedWallets = async (options: { readonly allowExport?: boolean; re
     side = await open(side.link.record)
   }
   return {
-    c, storeC, clock, alerts, wire, keys, importKeys, place, begin, create, ask, request, change, restart,
+    c, storeC, linkC, clock, alerts, wire, keys, importKeys, place, begin, create, ask, request, change, restart,
     export: (asked: ExportRequest) => ask(encodeExportRequest(asked)),
     get desk() { return side.desk },
+    get forks() { return side.forks },
     get s() { return side.s },
     get vault() { return vault },
     get link() { return side.link },

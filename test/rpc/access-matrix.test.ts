@@ -13,7 +13,7 @@ import type { AccessRule } from '../../src/rpc/access.ts'
 import { ACCESS, isPublic, SERVICES, usesWallets } from '../../src/rpc/access.ts'
 import { reasonOf } from './support/refusal.ts'
 import type { TestEdge } from './support/test-edge.ts'
-import { openTestEdge, testKey, testUser, WALLET_AUTH } from './support/test-edge.ts'
+import { openTestEdge, testKey, testUser, WALLET_AUTH, WALLET_KEY } from './support/test-edge.ts'
 
 const UNIX = 'unix'
 const everyPermission = PERMISSIONS.filter((name) => name !== 'admin')
@@ -44,6 +44,7 @@ const ADDRESS = `0x${'ab'.repeat(20)}`
 const SESSION_KEY = `ses_${'cd'.repeat(16)}`
 const DIGEST = new Uint8Array(32).fill(1)
 
+const ACCESS_ID = '00000000-0000-4000-8000-000000000001'
 const WEBHOOK_ID = `whk_${'ab'.repeat(16)}`
 
 /** One valid request an RPC. */
@@ -133,11 +134,17 @@ const REQUESTS: { readonly [S in keyof typeof ACCESS]: { readonly [M in keyof (t
       address: 'A'.repeat(44), network: 'solana', currency: 'usdc', amount: '5', txHash: 'A'.repeat(88), sigHash: 'A'.repeat(88),
       sigMessage: 'x'.repeat(20), token: '00000000-0000-4000-8000-000000000000',
     },
+    importDelegatedAccess: { content: { case: 'webhookBody', value: Buffer.from('{}') } },
+    listImportedAccess: {},
     listExternalWallets: { userId: 'alice' },
     updateExternalWalletPriorities: { userId: 'alice', priorities: [{ externalWalletId: `ext_${'ab'.repeat(16)}`, priority: 1 }] },
     spendDelegation: { userId: 'alice', network: 'linea', currency: 'usdc', amount: '5', destination: `0x${'ab'.repeat(20)}` },
     getSpend: { spendId: `spd_${'ab'.repeat(16)}` },
     listSpends: {},
+    cosign: {
+      callId: 1,
+      content: { case: 'hello', value: { delegatedAccessId: ACCESS_ID, publicKey: DIGEST, nonce: DIGEST } },
+    },
   },
   endUser: {
     authenticateWithJwt: { projectId: 'default', jwt: 'a.b.c' },
@@ -193,6 +200,8 @@ const ROWS: Row[] = (Object.keys(SERVICES) as (keyof typeof SERVICES)[]).flatMap
 const expected = ({ service, method }: Row, caller: string): string | undefined => {
   const rule = ACCESS[service][method.localName as never] as AccessRule
   if (rule === 'anyone' || isPublic(rule)) return undefined
+  if (caller === 'delegate') return rule.delegates === true ? undefined : 'CALLER_NOT_ALLOWED'
+  if (caller === 'strangeDelegate') return 'WALLET_API_KEY_INVALID'
   if (caller === 'anonymous') return 'API_KEY_MISSING'
   if (caller === 'stranger' || caller === 'revoked') return 'API_KEY_INVALID'
   if (caller === 'expired') return 'API_KEY_EXPIRED'
@@ -312,6 +321,8 @@ describe('each caller at each RPC', () => {
     lateUser: users.lateUser.token,
     signedOutUser: users.signedOutUser.token,
     forgedUser: `${users.endUser.token}x`,
+    delegate: WALLET_KEY,
+    strangeDelegate: `${WALLET_KEY}x`,
   }
 
   const walletAuths = { endUserWithSecret: WALLET_AUTH, endUserWithForgery: `${WALLET_AUTH}x` }

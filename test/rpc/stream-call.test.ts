@@ -4,6 +4,7 @@ import { afterEach, describe, expect, it } from 'vitest'
 import { failure } from '../../src/domain/failure.ts'
 import { answerItems, type Item } from '../../src/rpc/item-stream.ts'
 import { OpenStreamCall, type StreamCallSettings } from '../../src/rpc/stream-call.ts'
+import { apiKeyId, PROJECT } from './support/test-edge.ts'
 
 const opened: OpenStreamCall[] = []
 afterEach(() => {
@@ -13,6 +14,13 @@ afterEach(() => {
 const open = (settings: Partial<StreamCallSettings> = {}): OpenStreamCall => {
   const none = new AbortController().signal
   const stream = new OpenStreamCall({
+    caller: {
+      kind: 'project',
+      principal: apiKeyId(1),
+      apiKeyId: apiKeyId(1),
+      projectId: PROJECT,
+      permissions: new Set(),
+    },
     run: () => Promise.reject(new Error('not called')),
     clientSignal: none,
     stopSignal: none,

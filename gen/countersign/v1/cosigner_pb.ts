@@ -15,7 +15,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file countersign/v1/cosigner.proto.
  */
 export const file_countersign_v1_cosigner: GenFile = /*@__PURE__*/
-  fileDesc("Ch1jb3VudGVyc2lnbi92MS9jb3NpZ25lci5wcm90bxIOY291bnRlcnNpZ24udjEitggKC09wZW5SZXF1ZXN0EhgKB2NhbGxfaWQYASABKA1CB7pIBCoCIAASGwoFZnJhbWUYAiABKAxCCrpIB3oFGICAgAFIABI2Cg9xdWVzdGlvbl9hbnN3ZXIYAyABKAsyGy5jb3VudGVyc2lnbi52MS5QYXJ0eUFuc3dlckgAEiQKBHBvbmcYBCABKAsyFC5jb3VudGVyc2lnbi52MS5Eb25lSAASJAoEb3BlbhgFIAEoCzIULmNvdW50ZXJzaWduLnYxLkRvbmVIABIrCgRwYWlyGAYgASgLMhsuY291bnRlcnNpZ24udjEuUGFpclBhcnRpZXNIABI1Cg1yZW1lbWJlcl9oZWFkGAcgASgLMhwuY291bnRlcnNpZ24udjEuUmVtZW1iZXJIZWFkSAASKgoKZ2V0X3N0YXR1cxgIIAEoCzIULmNvdW50ZXJzaWduLnYxLkRvbmVIABI+CgZmcmVlemUYCSABKAsyLC5jb3VudGVyc2lnbi52MS5Db3NpZ25lclNlcnZpY2VGcmVlemVSZXF1ZXN0SAASQgoIdW5mcmVlemUYCiABKAsyLi5jb3VudGVyc2lnbi52MS5Db3NpZ25lclNlcnZpY2VVbmZyZWV6ZVJlcXVlc3RIABIuCg5nZXRfaW1wb3J0X2tleRgLIAEoCzIULmNvdW50ZXJzaWduLnYxLkRvbmVIABIzCgxjbGFpbV93YWxsZXQYDCABKAsyGy5jb3VudGVyc2lnbi52MS5DbGFpbVdhbGxldEgAEkIKFGNoYW5nZV93YWxsZXRfc2VjcmV0GA0gASgLMiIuY291bnRlcnNpZ24udjEuQ2hhbmdlV2FsbGV0U2VjcmV0SAASHgoLc3RvcF93YWxsZXQYDiABKAxCB7pIBHoCaBBIABIaCgdkaXNjYXJkGA8gASgMQge6SAR6AmgQSAASIQoOYWJhbmRvbl93YWxsZXQYECABKAxCB7pIBHoCaBBIABIlChJkcm9wX3ByZXNpZ25hdHVyZXMYESABKAxCB7pIBHoCGBBIABIsCgRsb3NlGBIgASgLMhwuY291bnRlcnNpZ24udjEuTG9zdE1hdGVyaWFsSAASMAoQZ2V0X3NoYXJlX2Vwb2NocxgTIAEoCzIULmNvdW50ZXJzaWduLnYxLkRvbmVIABIvCgpxdWFyYW50aW5lGBQgASgLMhkuY291bnRlcnNpZ24udjEuV2FsbGV0SWRzSAASIQoOZ2V0X293bmVyX3dvcmQYFSABKAxCB7pIBHoCaBBIABI8ChFjbGFpbV9mb3JfcHJvamVjdBgWIAEoCzIfLmNvdW50ZXJzaWduLnYxLkNsYWltRm9yUHJvamVjdEgAEiUKBWxlYXZlGBcgASgLMhQuY291bnRlcnNpZ24udjEuRG9uZUgAQhAKB2NvbnRlbnQSBbpIAggBIuMFCgxPcGVuUmVzcG9uc2USGAoHY2FsbF9pZBgBIAEoDUIHukgEKgIgABIsCgVmcmFtZRgCIAEoCzIbLmNvdW50ZXJzaWduLnYxLlBhcnR5QW5zd2VySAASHgoIcXVlc3Rpb24YAyABKAxCCrpIB3oFGICAgAFIABIkCgRwaW5nGAQgASgLMhQuY291bnRlcnNpZ24udjEuRG9uZUgAEisKBWFsZXJ0GAUgASgLMhouY291bnRlcnNpZ24udjEuUGFydHlBbGVydEgAEiwKBGxvc3QYBiABKAsyHC5jb3VudGVyc2lnbi52MS5Mb3N0TWF0ZXJpYWxIABIvCgdyZWZ1c2VkGAcgASgLMhwuY291bnRlcnNpZ24udjEuUGFydHlSZWZ1c2FsSAASJAoEZG9uZRgIIAEoCzIULmNvdW50ZXJzaWduLnYxLkRvbmVIABItCgZvcGVuZWQYCSABKAsyGy5jb3VudGVyc2lnbi52MS5PcGVuZWRQYXJ0eUgAEi8KBnBhaXJlZBgKIAEoCzIdLmNvdW50ZXJzaWduLnYxLlBhaXJlZFBhcnRpZXNIABIpCgRoZWFkGAsgASgLMhkuY291bnRlcnNpZ24udjEuQ2hhaW5IZWFkSAASLQoGc3RhdHVzGAwgASgLMhsuY291bnRlcnNpZ24udjEuUGFydHlTdGF0dXNIABI0CgppbXBvcnRfa2V5GA0gASgLMh4uY291bnRlcnNpZ24udjEuUGFydHlJbXBvcnRLZXlIABIzCgxzaGFyZV9lcG9jaHMYDiABKAsyGy5jb3VudGVyc2lnbi52MS5TaGFyZUVwb2Noc0gAEjQKCm93bmVyX3dvcmQYDyABKAsyHi5jb3VudGVyc2lnbi52MS5QYXJ0eU93bmVyV29yZEgAEiYKBnJvdGF0ZRgQIAEoCzIULmNvdW50ZXJzaWduLnYxLkRvbmVIAEIQCgdjb250ZW50EgW6SAIIASIGCgREb25lIjcKC1BhcnR5QW5zd2VyEh4KBWZyYW1lGAEgASgMQgq6SAd6BRiAgIABSACIAQFCCAoGX2ZyYW1lImsKC1BhaXJQYXJ0aWVzEhkKCHBhcnR5X2lkGAEgASgMQge6SAR6AmggEiIKBnNoYXJkcxgCIAMoDUISukgPkgEMCAEQEBgBIgQqAhAQEh0KDHJlc3VtZV90b2tlbhgDIAEoDEIHukgEegIYECJ2CgtPcGVuZWRQYXJ0eRIZCghwYXJ0eV9pZBgBIAEoDEIHukgEegJoIBIbCgpwdWJsaWNfa2V5GAIgASgMQge6SAR6AmggEi8KBGhlYWQYAyABKAsyGS5jb3VudGVyc2lnbi52MS5DaGFpbkhlYWRCBrpIA8gBASJXCg1QYWlyZWRQYXJ0aWVzEicKBGhlYWQYASABKAsyGS5jb3VudGVyc2lnbi52MS5DaGFpbkhlYWQSHQoMcmVzdW1lX3Rva2VuGAIgASgMQge6SAR6AhgQIjQKCUNoYWluSGVhZBIQCghzZXF1ZW5jZRgBIAEoBBIVCgRoYXNoGAIgASgMQge6SAR6AmggIk4KDFJlbWVtYmVySGVhZBIvCgRoZWFkGAEgASgLMhkuY291bnRlcnNpZ24udjEuQ2hhaW5IZWFkQga6SAPIAQESDQoFZXhhY3QYAiABKAgicgoLUGFydHlTdGF0dXMSMgoFbGlua3MYASADKAsyGS5jb3VudGVyc2lnbi52MS5QYXJ0eUxpbmtCCLpIBZIBAhAQEi8KBGhlYWQYAiABKAsyGS5jb3VudGVyc2lnbi52MS5DaGFpbkhlYWRCBrpIA8gBASKQAQoJUGFydHlMaW5rEhYKBXNoYXJkGAEgASgNQge6SAQqAhAQEi8KBXN0YXRlGAIgASgJQiC6SB1yG1IGQUNUSVZFUglTVVNQRU5ERURSBkJVUk5FRBINCgVlcG9jaBgDIAEoDRIUCgxyZWxpbmtfZ3JhbnQYBCABKA0SFQoNcHJlc2lnbmF0dXJlcxgFIAEoDSKYAQoLQ2xhaW1XYWxsZXQSGgoJd2FsbGV0X2lkGAEgASgMQge6SAR6AmgQEh0KCnByb2plY3RfaWQYAiABKAlCCbpIBnIEEAEYQBIbCgd1c2VyX2lkGAMgASgJQgq6SAdyBRABGP8BEjEKBnNlY3JldBgEIAEoCzIhLmNvdW50ZXJzaWduLnYxLkZpcnN0V2FsbGV0U2VjcmV0IkwKD0NsYWltRm9yUHJvamVjdBIaCgl3YWxsZXRfaWQYASABKAxCB7pIBHoCaBASHQoKcHJvamVjdF9pZBgCIAEoCUIJukgGcgQQARhAIlIKEUZpcnN0V2FsbGV0U2VjcmV0Eh4KCnB1YmxpY19rZXkYASABKAxCCrpIB3oFEAEYgAISHQoJc2lnbmF0dXJlGAIgASgMQgq6SAd6BRABGIACIvYBChJDaGFuZ2VXYWxsZXRTZWNyZXQSHQoKcHJvamVjdF9pZBgBIAEoCUIJukgGcgQQARhAEhsKB3VzZXJfaWQYAiABKAlCCrpIB3IFEAEY/wESDgoGcmVtb3ZlGAMgASgIEh4KCnB1YmxpY19rZXkYBCABKAxCCrpIB3oFEAEYgAISIQoJZXhwaXJlX21zGAUgASgEQg66SAsyCRCAgICAgICAEBIWCgVub25jZRgGIAEoDEIHukgEegJoIBIaCglzaWduZWRfYnkYByABKAxCB7pIBHoCaCASHQoJc2lnbmF0dXJlGAggASgMQgq6SAd6BRABGIACIjUKDExvc3RNYXRlcmlhbBIWCgVzaGFyZBgBIAEoDUIHukgEKgIQEBINCgVlcG9jaBgCIAEoDSIxCglXYWxsZXRJZHMSJAoKd2FsbGV0X2lkcxgBIAMoDEIQukgNkgEKEKCNBiIEegJoECJ7CgtTaGFyZUVwb2NocxI5CglyZWZyZXNoZWQYASADKAsyGi5jb3VudGVyc2lnbi52MS5TaGFyZUVwb2NoQgq6SAeSAQQQoI0GEiMKCXVuZGVjaWRlZBgCIAMoDEIQukgNkgEKEKCNBiIEegJoEBIMCgRtb3JlGAMgASgIIjcKClNoYXJlRXBvY2gSGgoJd2FsbGV0X2lkGAEgASgMQge6SAR6AmgQEg0KBWVwb2NoGAIgASgNIp8BCg5QYXJ0eUltcG9ydEtleRIZCghwYXJ0eV9pZBgBIAEoDEIHukgEegJoIBIdCgxpZGVudGl0eV9rZXkYAiABKAxCB7pIBHoCaCASFAoDa2V5GAMgASgMQge6SAR6AmggEiEKCWV4cGlyZV9tcxgEIAEoBEIOukgLMgkQgICAgICAgBASGgoJc2lnbmF0dXJlGAUgASgMQge6SAR6AmhAIooBCg5QYXJ0eU93bmVyV29yZBIZCghwYXJ0eV9pZBgBIAEoDEIHukgEegIYIBIdCgxpZGVudGl0eV9rZXkYAiABKAxCB7pIBHoCGCASIgoKc2VjcmV0X2lkcxgDIAMoDEIOukgLkgEIEBAiBHoCaCASGgoJc2lnbmF0dXJlGAQgASgMQge6SAR6AhhAIj0KClBhcnR5QWxlcnQSFQoEd2hhdBgBIAEoCUIHukgEcgIYQBIYCgZkZXRhaWwYAiABKAlCCLpIBXIDGIAEIqQBCgxQYXJ0eVJlZnVzYWwSFwoGcmVhc29uGAEgASgJQge6SARyAhhAEk0KBWZhY3RzGAIgAygLMicuY291bnRlcnNpZ24udjEuUGFydHlSZWZ1c2FsLkZhY3RzRW50cnlCFbpIEpoBDxAIIgRyAhhAKgVyAxiABBosCgpGYWN0c0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiEAoOR2V0SW5mb1JlcXVlc3QisAEKD0dldEluZm9SZXNwb25zZRITCgtjb3NpZ25lcl9pZBgBIAEoCRIRCglkYWVtb25faWQYAiABKAkSEQoJY29ubmVjdGVkGAMgASgIEg8KB3ZlcnNpb24YBCABKAkSFgoOYXVkaXRfc2VxdWVuY2UYBSABKAQSOQoHZnJlZXplcxgGIAMoCzIeLmNvdW50ZXJzaWduLnYxLkNvc2lnbmVyRnJlZXplQgi6SAWSAQIQZCKcAQoOQ29zaWduZXJGcmVlemUSKgoFc2NvcGUYASABKA4yGy5jb3VudGVyc2lnbi52MS5GcmVlemVTY29wZRIKCgJpZBgCIAEoCRIMCgRub3RlGAMgASgJEhMKC2J5X29wZXJhdG9yGAQgASgIEi8KC2NyZWF0ZV90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKGAQocQ29zaWduZXJTZXJ2aWNlRnJlZXplUmVxdWVzdBI4CgVzY29wZRgBIAEoDjIbLmNvdW50ZXJzaWduLnYxLkZyZWV6ZVNjb3BlQgy6SAmCAQYYARgDGAQSFAoCaWQYAiABKAlCCLpIBXIDGIABEhYKBG5vdGUYAyABKAlCCLpIBXIDGPQDIk8KHUNvc2lnbmVyU2VydmljZUZyZWV6ZVJlc3BvbnNlEi4KBmZyZWV6ZRgBIAEoCzIeLmNvdW50ZXJzaWduLnYxLkNvc2lnbmVyRnJlZXplInAKHkNvc2lnbmVyU2VydmljZVVuZnJlZXplUmVxdWVzdBI4CgVzY29wZRgBIAEoDjIbLmNvdW50ZXJzaWduLnYxLkZyZWV6ZVNjb3BlQgy6SAmCAQYYARgDGAQSFAoCaWQYAiABKAlCCLpIBXIDGIABIiEKH0Nvc2lnbmVyU2VydmljZVVuZnJlZXplUmVzcG9uc2Uy+AIKD0Nvc2lnbmVyU2VydmljZRJFCgRPcGVuEhsuY291bnRlcnNpZ24udjEuT3BlblJlcXVlc3QaHC5jb3VudGVyc2lnbi52MS5PcGVuUmVzcG9uc2UoATABEkoKB0dldEluZm8SHi5jb3VudGVyc2lnbi52MS5HZXRJbmZvUmVxdWVzdBofLmNvdW50ZXJzaWduLnYxLkdldEluZm9SZXNwb25zZRJlCgZGcmVlemUSLC5jb3VudGVyc2lnbi52MS5Db3NpZ25lclNlcnZpY2VGcmVlemVSZXF1ZXN0Gi0uY291bnRlcnNpZ24udjEuQ29zaWduZXJTZXJ2aWNlRnJlZXplUmVzcG9uc2USawoIVW5mcmVlemUSLi5jb3VudGVyc2lnbi52MS5Db3NpZ25lclNlcnZpY2VVbmZyZWV6ZVJlcXVlc3QaLy5jb3VudGVyc2lnbi52MS5Db3NpZ25lclNlcnZpY2VVbmZyZWV6ZVJlc3BvbnNlQjVaM2NvdW50ZXJzaWduLmRldi9nZW4vZ28vY291bnRlcnNpZ24vdjE7Y291bnRlcnNpZ252MWIGcHJvdG8z", [file_buf_validate_validate, file_countersign_v1_admin, file_google_protobuf_timestamp]);
+  fileDesc("Ch1jb3VudGVyc2lnbi92MS9jb3NpZ25lci5wcm90bxIOY291bnRlcnNpZ24udjEi6QgKC09wZW5SZXF1ZXN0EhgKB2NhbGxfaWQYASABKA1CB7pIBCoCIAASGwoFZnJhbWUYAiABKAxCCrpIB3oFGICAgAFIABI2Cg9xdWVzdGlvbl9hbnN3ZXIYAyABKAsyGy5jb3VudGVyc2lnbi52MS5QYXJ0eUFuc3dlckgAEiQKBHBvbmcYBCABKAsyFC5jb3VudGVyc2lnbi52MS5Eb25lSAASJAoEb3BlbhgFIAEoCzIULmNvdW50ZXJzaWduLnYxLkRvbmVIABIrCgRwYWlyGAYgASgLMhsuY291bnRlcnNpZ24udjEuUGFpclBhcnRpZXNIABI1Cg1yZW1lbWJlcl9oZWFkGAcgASgLMhwuY291bnRlcnNpZ24udjEuUmVtZW1iZXJIZWFkSAASKgoKZ2V0X3N0YXR1cxgIIAEoCzIULmNvdW50ZXJzaWduLnYxLkRvbmVIABI+CgZmcmVlemUYCSABKAsyLC5jb3VudGVyc2lnbi52MS5Db3NpZ25lclNlcnZpY2VGcmVlemVSZXF1ZXN0SAASQgoIdW5mcmVlemUYCiABKAsyLi5jb3VudGVyc2lnbi52MS5Db3NpZ25lclNlcnZpY2VVbmZyZWV6ZVJlcXVlc3RIABIuCg5nZXRfaW1wb3J0X2tleRgLIAEoCzIULmNvdW50ZXJzaWduLnYxLkRvbmVIABIzCgxjbGFpbV93YWxsZXQYDCABKAsyGy5jb3VudGVyc2lnbi52MS5DbGFpbVdhbGxldEgAEkIKFGNoYW5nZV93YWxsZXRfc2VjcmV0GA0gASgLMiIuY291bnRlcnNpZ24udjEuQ2hhbmdlV2FsbGV0U2VjcmV0SAASHgoLc3RvcF93YWxsZXQYDiABKAxCB7pIBHoCaBBIABIaCgdkaXNjYXJkGA8gASgMQge6SAR6AmgQSAASIQoOYWJhbmRvbl93YWxsZXQYECABKAxCB7pIBHoCaBBIABIlChJkcm9wX3ByZXNpZ25hdHVyZXMYESABKAxCB7pIBHoCGBBIABIsCgRsb3NlGBIgASgLMhwuY291bnRlcnNpZ24udjEuTG9zdE1hdGVyaWFsSAASMAoQZ2V0X3NoYXJlX2Vwb2NocxgTIAEoCzIULmNvdW50ZXJzaWduLnYxLkRvbmVIABIvCgpxdWFyYW50aW5lGBQgASgLMhkuY291bnRlcnNpZ24udjEuV2FsbGV0SWRzSAASIQoOZ2V0X293bmVyX3dvcmQYFSABKAxCB7pIBHoCaBBIABI8ChFjbGFpbV9mb3JfcHJvamVjdBgWIAEoCzIfLmNvdW50ZXJzaWduLnYxLkNsYWltRm9yUHJvamVjdEgAEiUKBWxlYXZlGBcgASgLMhQuY291bnRlcnNpZ24udjEuRG9uZUgAEjEKC3Blcm1pdF9mb3JrGBggASgLMhouY291bnRlcnNpZ24udjEuUGVybWl0Rm9ya0gAQhAKB2NvbnRlbnQSBbpIAggBIuMFCgxPcGVuUmVzcG9uc2USGAoHY2FsbF9pZBgBIAEoDUIHukgEKgIgABIsCgVmcmFtZRgCIAEoCzIbLmNvdW50ZXJzaWduLnYxLlBhcnR5QW5zd2VySAASHgoIcXVlc3Rpb24YAyABKAxCCrpIB3oFGICAgAFIABIkCgRwaW5nGAQgASgLMhQuY291bnRlcnNpZ24udjEuRG9uZUgAEisKBWFsZXJ0GAUgASgLMhouY291bnRlcnNpZ24udjEuUGFydHlBbGVydEgAEiwKBGxvc3QYBiABKAsyHC5jb3VudGVyc2lnbi52MS5Mb3N0TWF0ZXJpYWxIABIvCgdyZWZ1c2VkGAcgASgLMhwuY291bnRlcnNpZ24udjEuUGFydHlSZWZ1c2FsSAASJAoEZG9uZRgIIAEoCzIULmNvdW50ZXJzaWduLnYxLkRvbmVIABItCgZvcGVuZWQYCSABKAsyGy5jb3VudGVyc2lnbi52MS5PcGVuZWRQYXJ0eUgAEi8KBnBhaXJlZBgKIAEoCzIdLmNvdW50ZXJzaWduLnYxLlBhaXJlZFBhcnRpZXNIABIpCgRoZWFkGAsgASgLMhkuY291bnRlcnNpZ24udjEuQ2hhaW5IZWFkSAASLQoGc3RhdHVzGAwgASgLMhsuY291bnRlcnNpZ24udjEuUGFydHlTdGF0dXNIABI0CgppbXBvcnRfa2V5GA0gASgLMh4uY291bnRlcnNpZ24udjEuUGFydHlJbXBvcnRLZXlIABIzCgxzaGFyZV9lcG9jaHMYDiABKAsyGy5jb3VudGVyc2lnbi52MS5TaGFyZUVwb2Noc0gAEjQKCm93bmVyX3dvcmQYDyABKAsyHi5jb3VudGVyc2lnbi52MS5QYXJ0eU93bmVyV29yZEgAEiYKBnJvdGF0ZRgQIAEoCzIULmNvdW50ZXJzaWduLnYxLkRvbmVIAEIQCgdjb250ZW50EgW6SAIIASIGCgREb25lIjcKC1BhcnR5QW5zd2VyEh4KBWZyYW1lGAEgASgMQgq6SAd6BRiAgIABSACIAQFCCAoGX2ZyYW1lImsKC1BhaXJQYXJ0aWVzEhkKCHBhcnR5X2lkGAEgASgMQge6SAR6AmggEiIKBnNoYXJkcxgCIAMoDUISukgPkgEMCAEQEBgBIgQqAhAQEh0KDHJlc3VtZV90b2tlbhgDIAEoDEIHukgEegIYECJ2CgtPcGVuZWRQYXJ0eRIZCghwYXJ0eV9pZBgBIAEoDEIHukgEegJoIBIbCgpwdWJsaWNfa2V5GAIgASgMQge6SAR6AmggEi8KBGhlYWQYAyABKAsyGS5jb3VudGVyc2lnbi52MS5DaGFpbkhlYWRCBrpIA8gBASJXCg1QYWlyZWRQYXJ0aWVzEicKBGhlYWQYASABKAsyGS5jb3VudGVyc2lnbi52MS5DaGFpbkhlYWQSHQoMcmVzdW1lX3Rva2VuGAIgASgMQge6SAR6AhgQIjQKCUNoYWluSGVhZBIQCghzZXF1ZW5jZRgBIAEoBBIVCgRoYXNoGAIgASgMQge6SAR6AmggIk4KDFJlbWVtYmVySGVhZBIvCgRoZWFkGAEgASgLMhkuY291bnRlcnNpZ24udjEuQ2hhaW5IZWFkQga6SAPIAQESDQoFZXhhY3QYAiABKAgicgoLUGFydHlTdGF0dXMSMgoFbGlua3MYASADKAsyGS5jb3VudGVyc2lnbi52MS5QYXJ0eUxpbmtCCLpIBZIBAhAQEi8KBGhlYWQYAiABKAsyGS5jb3VudGVyc2lnbi52MS5DaGFpbkhlYWRCBrpIA8gBASKQAQoJUGFydHlMaW5rEhYKBXNoYXJkGAEgASgNQge6SAQqAhAQEi8KBXN0YXRlGAIgASgJQiC6SB1yG1IGQUNUSVZFUglTVVNQRU5ERURSBkJVUk5FRBINCgVlcG9jaBgDIAEoDRIUCgxyZWxpbmtfZ3JhbnQYBCABKA0SFQoNcHJlc2lnbmF0dXJlcxgFIAEoDSKYAQoLQ2xhaW1XYWxsZXQSGgoJd2FsbGV0X2lkGAEgASgMQge6SAR6AmgQEh0KCnByb2plY3RfaWQYAiABKAlCCbpIBnIEEAEYQBIbCgd1c2VyX2lkGAMgASgJQgq6SAdyBRABGP8BEjEKBnNlY3JldBgEIAEoCzIhLmNvdW50ZXJzaWduLnYxLkZpcnN0V2FsbGV0U2VjcmV0IkwKD0NsYWltRm9yUHJvamVjdBIaCgl3YWxsZXRfaWQYASABKAxCB7pIBHoCaBASHQoKcHJvamVjdF9pZBgCIAEoCUIJukgGcgQQARhAIr4CCgpQZXJtaXRGb3JrEhoKCXdhbGxldF9pZBgBIAEoDEIHukgEegJoEBIUCgx3YWxsZXRfZXBvY2gYAiABKA0SHQoKcHVibGljX2tleRgDIAEoDEIJukgGegQQIBghEh0KDGlkZW50aXR5X2tleRgEIAEoDEIHukgEegJoIBIbCgdyc2Ffa2V5GAUgASgMQgq6SAd6BRABGIAIEiEKCWV4cGlyZV9tcxgGIAEoBEIOukgLMgkQgICAgICAgBASFgoFbm9uY2UYByABKAxCB7pIBHoCaCASNgoNd2FsbGV0X3NlY3JldBgIIAEoCzIdLmNvdW50ZXJzaWduLnYxLlNlY3JldENvbnNlbnRIABIeCgthcHByb3ZhbF9pZBgJIAEoDEIHukgEegJoEEgAQhAKB2NvbnNlbnQSBbpIAggBIkcKDVNlY3JldENvbnNlbnQSGgoJc2VjcmV0X2lkGAEgASgMQge6SAR6AmggEhoKCXNpZ25hdHVyZRgCIAEoDEIHukgEegJoQCJSChFGaXJzdFdhbGxldFNlY3JldBIeCgpwdWJsaWNfa2V5GAEgASgMQgq6SAd6BRABGIACEh0KCXNpZ25hdHVyZRgCIAEoDEIKukgHegUQARiAAiL2AQoSQ2hhbmdlV2FsbGV0U2VjcmV0Eh0KCnByb2plY3RfaWQYASABKAlCCbpIBnIEEAEYQBIbCgd1c2VyX2lkGAIgASgJQgq6SAdyBRABGP8BEg4KBnJlbW92ZRgDIAEoCBIeCgpwdWJsaWNfa2V5GAQgASgMQgq6SAd6BRABGIACEiEKCWV4cGlyZV9tcxgFIAEoBEIOukgLMgkQgICAgICAgBASFgoFbm9uY2UYBiABKAxCB7pIBHoCaCASGgoJc2lnbmVkX2J5GAcgASgMQge6SAR6AmggEh0KCXNpZ25hdHVyZRgIIAEoDEIKukgHegUQARiAAiI1CgxMb3N0TWF0ZXJpYWwSFgoFc2hhcmQYASABKA1CB7pIBCoCEBASDQoFZXBvY2gYAiABKA0iMQoJV2FsbGV0SWRzEiQKCndhbGxldF9pZHMYASADKAxCELpIDZIBChCgjQYiBHoCaBAiewoLU2hhcmVFcG9jaHMSOQoJcmVmcmVzaGVkGAEgAygLMhouY291bnRlcnNpZ24udjEuU2hhcmVFcG9jaEIKukgHkgEEEKCNBhIjCgl1bmRlY2lkZWQYAiADKAxCELpIDZIBChCgjQYiBHoCaBASDAoEbW9yZRgDIAEoCCI3CgpTaGFyZUVwb2NoEhoKCXdhbGxldF9pZBgBIAEoDEIHukgEegJoEBINCgVlcG9jaBgCIAEoDSKfAQoOUGFydHlJbXBvcnRLZXkSGQoIcGFydHlfaWQYASABKAxCB7pIBHoCaCASHQoMaWRlbnRpdHlfa2V5GAIgASgMQge6SAR6AmggEhQKA2tleRgDIAEoDEIHukgEegJoIBIhCglleHBpcmVfbXMYBCABKARCDrpICzIJEICAgICAgIAQEhoKCXNpZ25hdHVyZRgFIAEoDEIHukgEegJoQCKKAQoOUGFydHlPd25lcldvcmQSGQoIcGFydHlfaWQYASABKAxCB7pIBHoCGCASHQoMaWRlbnRpdHlfa2V5GAIgASgMQge6SAR6AhggEiIKCnNlY3JldF9pZHMYAyADKAxCDrpIC5IBCBAQIgR6AmggEhoKCXNpZ25hdHVyZRgEIAEoDEIHukgEegIYQCI9CgpQYXJ0eUFsZXJ0EhUKBHdoYXQYASABKAlCB7pIBHICGEASGAoGZGV0YWlsGAIgASgJQgi6SAVyAxiABCKkAQoMUGFydHlSZWZ1c2FsEhcKBnJlYXNvbhgBIAEoCUIHukgEcgIYQBJNCgVmYWN0cxgCIAMoCzInLmNvdW50ZXJzaWduLnYxLlBhcnR5UmVmdXNhbC5GYWN0c0VudHJ5QhW6SBKaAQ8QCCIEcgIYQCoFcgMYgAQaLAoKRmFjdHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIhAKDkdldEluZm9SZXF1ZXN0IrABCg9HZXRJbmZvUmVzcG9uc2USEwoLY29zaWduZXJfaWQYASABKAkSEQoJZGFlbW9uX2lkGAIgASgJEhEKCWNvbm5lY3RlZBgDIAEoCBIPCgd2ZXJzaW9uGAQgASgJEhYKDmF1ZGl0X3NlcXVlbmNlGAUgASgEEjkKB2ZyZWV6ZXMYBiADKAsyHi5jb3VudGVyc2lnbi52MS5Db3NpZ25lckZyZWV6ZUIIukgFkgECEGQinAEKDkNvc2lnbmVyRnJlZXplEioKBXNjb3BlGAEgASgOMhsuY291bnRlcnNpZ24udjEuRnJlZXplU2NvcGUSCgoCaWQYAiABKAkSDAoEbm90ZRgDIAEoCRITCgtieV9vcGVyYXRvchgEIAEoCBIvCgtjcmVhdGVfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAihgEKHENvc2lnbmVyU2VydmljZUZyZWV6ZVJlcXVlc3QSOAoFc2NvcGUYASABKA4yGy5jb3VudGVyc2lnbi52MS5GcmVlemVTY29wZUIMukgJggEGGAEYAxgEEhQKAmlkGAIgASgJQgi6SAVyAxiAARIWCgRub3RlGAMgASgJQgi6SAVyAxj0AyJPCh1Db3NpZ25lclNlcnZpY2VGcmVlemVSZXNwb25zZRIuCgZmcmVlemUYASABKAsyHi5jb3VudGVyc2lnbi52MS5Db3NpZ25lckZyZWV6ZSJwCh5Db3NpZ25lclNlcnZpY2VVbmZyZWV6ZVJlcXVlc3QSOAoFc2NvcGUYASABKA4yGy5jb3VudGVyc2lnbi52MS5GcmVlemVTY29wZUIMukgJggEGGAEYAxgEEhQKAmlkGAIgASgJQgi6SAVyAxiAASIhCh9Db3NpZ25lclNlcnZpY2VVbmZyZWV6ZVJlc3BvbnNlMvgCCg9Db3NpZ25lclNlcnZpY2USRQoET3BlbhIbLmNvdW50ZXJzaWduLnYxLk9wZW5SZXF1ZXN0GhwuY291bnRlcnNpZ24udjEuT3BlblJlc3BvbnNlKAEwARJKCgdHZXRJbmZvEh4uY291bnRlcnNpZ24udjEuR2V0SW5mb1JlcXVlc3QaHy5jb3VudGVyc2lnbi52MS5HZXRJbmZvUmVzcG9uc2USZQoGRnJlZXplEiwuY291bnRlcnNpZ24udjEuQ29zaWduZXJTZXJ2aWNlRnJlZXplUmVxdWVzdBotLmNvdW50ZXJzaWduLnYxLkNvc2lnbmVyU2VydmljZUZyZWV6ZVJlc3BvbnNlEmsKCFVuZnJlZXplEi4uY291bnRlcnNpZ24udjEuQ29zaWduZXJTZXJ2aWNlVW5mcmVlemVSZXF1ZXN0Gi8uY291bnRlcnNpZ24udjEuQ29zaWduZXJTZXJ2aWNlVW5mcmVlemVSZXNwb25zZUI1WjNjb3VudGVyc2lnbi5kZXYvZ2VuL2dvL2NvdW50ZXJzaWduL3YxO2NvdW50ZXJzaWdudjFiBnByb3RvMw", [file_buf_validate_validate, file_countersign_v1_admin, file_google_protobuf_timestamp]);
 
 /**
  * From the daemon.
@@ -211,6 +211,14 @@ export type OpenRequest = Message<"countersign.v1.OpenRequest"> & {
      */
     value: Done;
     case: "leave";
+  } | {
+    /**
+     * Allows a share of a wallet's key for a delegate, once. Answered by `done`.
+     *
+     * @generated from field: countersign.v1.PermitFork permit_fork = 24;
+     */
+    value: PermitFork;
+    case: "permitFork";
   } | { case: undefined; value?: undefined };
 };
 
@@ -708,6 +716,121 @@ export const ClaimForProjectSchema: GenMessage<ClaimForProject> = /*@__PURE__*/
   messageDesc(file_countersign_v1_cosigner, 12);
 
 /**
+ * A share of a wallet's key for a delegate, and why the cosigner may make it. The delegate's keys count where the consent
+ * covers them, and nowhere else.
+ *
+ * @generated from message countersign.v1.PermitFork
+ */
+export type PermitFork = Message<"countersign.v1.PermitFork"> & {
+  /**
+   * The wallet, 16 bytes.
+   *
+   * @generated from field: bytes wallet_id = 1;
+   */
+  walletId: Uint8Array;
+
+  /**
+   * The epoch of its shares.
+   *
+   * @generated from field: uint32 wallet_epoch = 2;
+   */
+  walletEpoch: number;
+
+  /**
+   * Its public key: 33 bytes compressed, of Ed25519 32.
+   *
+   * @generated from field: bytes public_key = 3;
+   */
+  publicKey: Uint8Array;
+
+  /**
+   * The delegate's identity, Ed25519, 32 bytes.
+   *
+   * @generated from field: bytes identity_key = 4;
+   */
+  identityKey: Uint8Array;
+
+  /**
+   * The RSA key that the share is sealed to: SubjectPublicKeyInfo, DER.
+   *
+   * @generated from field: bytes rsa_key = 5;
+   */
+  rsaKey: Uint8Array;
+
+  /**
+   * Until when the consent is good, Unix milliseconds.
+   *
+   * @generated from field: uint64 expire_ms = 6;
+   */
+  expireMs: bigint;
+
+  /**
+   * Used once, 32 bytes.
+   *
+   * @generated from field: bytes nonce = 7;
+   */
+  nonce: Uint8Array;
+
+  /**
+   * What allows it.
+   *
+   * @generated from oneof countersign.v1.PermitFork.consent
+   */
+  consent: {
+    /**
+     * The end user's signature.
+     *
+     * @generated from field: countersign.v1.SecretConsent wallet_secret = 8;
+     */
+    value: SecretConsent;
+    case: "walletSecret";
+  } | {
+    /**
+     * An approval of the cosigner's operator, 16 bytes.
+     *
+     * @generated from field: bytes approval_id = 9;
+     */
+    value: Uint8Array;
+    case: "approvalId";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message countersign.v1.PermitFork.
+ * Use `create(PermitForkSchema)` to create a new message.
+ */
+export const PermitForkSchema: GenMessage<PermitFork> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_cosigner, 13);
+
+/**
+ * A signature of a wallet secret.
+ *
+ * @generated from message countersign.v1.SecretConsent
+ */
+export type SecretConsent = Message<"countersign.v1.SecretConsent"> & {
+  /**
+   * Which secret signed, 32 bytes.
+   *
+   * @generated from field: bytes secret_id = 1;
+   */
+  secretId: Uint8Array;
+
+  /**
+   * r and s, 64 bytes.
+   *
+   * @generated from field: bytes signature = 2;
+   */
+  signature: Uint8Array;
+};
+
+/**
+ * Describes the message countersign.v1.SecretConsent.
+ * Use `create(SecretConsentSchema)` to create a new message.
+ */
+export const SecretConsentSchema: GenMessage<SecretConsent> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_cosigner, 14);
+
+/**
  * A first wallet secret.
  *
  * @generated from message countersign.v1.FirstWalletSecret
@@ -733,7 +856,7 @@ export type FirstWalletSecret = Message<"countersign.v1.FirstWalletSecret"> & {
  * Use `create(FirstWalletSecretSchema)` to create a new message.
  */
 export const FirstWalletSecretSchema: GenMessage<FirstWalletSecret> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_cosigner, 13);
+  messageDesc(file_countersign_v1_cosigner, 15);
 
 /**
  * A change of the register.
@@ -803,7 +926,7 @@ export type ChangeWalletSecret = Message<"countersign.v1.ChangeWalletSecret"> & 
  * Use `create(ChangeWalletSecretSchema)` to create a new message.
  */
 export const ChangeWalletSecretSchema: GenMessage<ChangeWalletSecret> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_cosigner, 14);
+  messageDesc(file_countersign_v1_cosigner, 16);
 
 /**
  * Everything made over a link's material of this epoch and before is gone at one side.
@@ -831,7 +954,7 @@ export type LostMaterial = Message<"countersign.v1.LostMaterial"> & {
  * Use `create(LostMaterialSchema)` to create a new message.
  */
 export const LostMaterialSchema: GenMessage<LostMaterial> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_cosigner, 15);
+  messageDesc(file_countersign_v1_cosigner, 17);
 
 /**
  * Several wallets.
@@ -852,7 +975,7 @@ export type WalletIds = Message<"countersign.v1.WalletIds"> & {
  * Use `create(WalletIdsSchema)` to create a new message.
  */
 export const WalletIdsSchema: GenMessage<WalletIds> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_cosigner, 16);
+  messageDesc(file_countersign_v1_cosigner, 18);
 
 /**
  * Wallets whose shares were refreshed.
@@ -887,7 +1010,7 @@ export type ShareEpochs = Message<"countersign.v1.ShareEpochs"> & {
  * Use `create(ShareEpochsSchema)` to create a new message.
  */
 export const ShareEpochsSchema: GenMessage<ShareEpochs> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_cosigner, 17);
+  messageDesc(file_countersign_v1_cosigner, 19);
 
 /**
  * A share's age.
@@ -915,7 +1038,7 @@ export type ShareEpoch = Message<"countersign.v1.ShareEpoch"> & {
  * Use `create(ShareEpochSchema)` to create a new message.
  */
 export const ShareEpochSchema: GenMessage<ShareEpoch> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_cosigner, 18);
+  messageDesc(file_countersign_v1_cosigner, 20);
 
 /**
  * What a half of an imported key is sealed to.
@@ -964,7 +1087,7 @@ export type PartyImportKey = Message<"countersign.v1.PartyImportKey"> & {
  * Use `create(PartyImportKeySchema)` to create a new message.
  */
 export const PartyImportKeySchema: GenMessage<PartyImportKey> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_cosigner, 19);
+  messageDesc(file_countersign_v1_cosigner, 21);
 
 /**
  * What the cosigner says of its own register; all is empty for a wallet without an owner.
@@ -1006,7 +1129,7 @@ export type PartyOwnerWord = Message<"countersign.v1.PartyOwnerWord"> & {
  * Use `create(PartyOwnerWordSchema)` to create a new message.
  */
 export const PartyOwnerWordSchema: GenMessage<PartyOwnerWord> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_cosigner, 20);
+  messageDesc(file_countersign_v1_cosigner, 22);
 
 /**
  * Something an operator should know.
@@ -1034,7 +1157,7 @@ export type PartyAlert = Message<"countersign.v1.PartyAlert"> & {
  * Use `create(PartyAlertSchema)` to create a new message.
  */
 export const PartyAlertSchema: GenMessage<PartyAlert> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_cosigner, 21);
+  messageDesc(file_countersign_v1_cosigner, 23);
 
 /**
  * A refusal.
@@ -1062,7 +1185,7 @@ export type PartyRefusal = Message<"countersign.v1.PartyRefusal"> & {
  * Use `create(PartyRefusalSchema)` to create a new message.
  */
 export const PartyRefusalSchema: GenMessage<PartyRefusal> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_cosigner, 22);
+  messageDesc(file_countersign_v1_cosigner, 24);
 
 /**
  * Asks how the cosigner is.
@@ -1077,7 +1200,7 @@ export type GetInfoRequest = Message<"countersign.v1.GetInfoRequest"> & {
  * Use `create(GetInfoRequestSchema)` to create a new message.
  */
 export const GetInfoRequestSchema: GenMessage<GetInfoRequest> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_cosigner, 23);
+  messageDesc(file_countersign_v1_cosigner, 25);
 
 /**
  * How the cosigner is.
@@ -1133,7 +1256,7 @@ export type GetInfoResponse = Message<"countersign.v1.GetInfoResponse"> & {
  * Use `create(GetInfoResponseSchema)` to create a new message.
  */
 export const GetInfoResponseSchema: GenMessage<GetInfoResponse> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_cosigner, 24);
+  messageDesc(file_countersign_v1_cosigner, 26);
 
 /**
  * A freeze at the cosigner.
@@ -1182,7 +1305,7 @@ export type CosignerFreeze = Message<"countersign.v1.CosignerFreeze"> & {
  * Use `create(CosignerFreezeSchema)` to create a new message.
  */
 export const CosignerFreezeSchema: GenMessage<CosignerFreeze> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_cosigner, 25);
+  messageDesc(file_countersign_v1_cosigner, 27);
 
 /**
  * Asks for a stop at the cosigner.
@@ -1217,7 +1340,7 @@ export type CosignerServiceFreezeRequest = Message<"countersign.v1.CosignerServi
  * Use `create(CosignerServiceFreezeRequestSchema)` to create a new message.
  */
 export const CosignerServiceFreezeRequestSchema: GenMessage<CosignerServiceFreezeRequest> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_cosigner, 26);
+  messageDesc(file_countersign_v1_cosigner, 28);
 
 /**
  * The stop holds.
@@ -1238,7 +1361,7 @@ export type CosignerServiceFreezeResponse = Message<"countersign.v1.CosignerServ
  * Use `create(CosignerServiceFreezeResponseSchema)` to create a new message.
  */
 export const CosignerServiceFreezeResponseSchema: GenMessage<CosignerServiceFreezeResponse> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_cosigner, 27);
+  messageDesc(file_countersign_v1_cosigner, 29);
 
 /**
  * Asks for a stop at the cosigner to be taken back.
@@ -1266,7 +1389,7 @@ export type CosignerServiceUnfreezeRequest = Message<"countersign.v1.CosignerSer
  * Use `create(CosignerServiceUnfreezeRequestSchema)` to create a new message.
  */
 export const CosignerServiceUnfreezeRequestSchema: GenMessage<CosignerServiceUnfreezeRequest> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_cosigner, 28);
+  messageDesc(file_countersign_v1_cosigner, 30);
 
 /**
  * The stop is taken back.
@@ -1281,7 +1404,7 @@ export type CosignerServiceUnfreezeResponse = Message<"countersign.v1.CosignerSe
  * Use `create(CosignerServiceUnfreezeResponseSchema)` to create a new message.
  */
 export const CosignerServiceUnfreezeResponseSchema: GenMessage<CosignerServiceUnfreezeResponse> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_cosigner, 29);
+  messageDesc(file_countersign_v1_cosigner, 31);
 
 /**
  * The second party of a daemon's wallets, on a host of its own. Served by `countersign cosigner serve`, over mutual TLS

@@ -5,15 +5,21 @@
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_buf_validate_validate } from "../../buf/validate/validate_pb.ts";
+import type { Receipt } from "./common_pb.ts";
+import { file_countersign_v1_common } from "./common_pb.ts";
+import type { ImportDelegatedAccessRequestSchema, ImportDelegatedAccessResponseSchema, ListImportedAccessRequestSchema, ListImportedAccessResponseSchema } from "./delegate_side_pb.ts";
+import { file_countersign_v1_delegate_side } from "./delegate_side_pb.ts";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { Status } from "../../google/rpc/status_pb.ts";
+import { file_google_rpc_status } from "../../google/rpc/status_pb.ts";
 import type { Message, UnknownEnum } from "@bufbuild/protobuf";
 
 /**
  * Describes the file countersign/v1/delegation.proto.
  */
 export const file_countersign_v1_delegation: GenFile = /*@__PURE__*/
-  fileDesc("Ch9jb3VudGVyc2lnbi92MS9kZWxlZ2F0aW9uLnByb3RvEg5jb3VudGVyc2lnbi52MSL5AQoFR3JhbnQSEAoIZ3JhbnRfaWQYASABKAkSDwoHdXNlcl9pZBgCIAEoCRIPCgdhZGRyZXNzGAMgASgJEikKBXN0YXRlGAQgASgOMhouY291bnRlcnNpZ24udjEuR3JhbnRTdGF0ZRIvCgtleHBpcmVfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLY3JlYXRlX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC3Jldm9rZV90aW1lGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKAAgoSQ3JlYXRlR3JhbnRSZXF1ZXN0EjMKB3VzZXJfaWQYASABKAlCILpIHXIbMhleW0EtWmEtejAtOS5fOkAtXXsxLDEyOH0kSAASSwoHYWRkcmVzcxgCIAEoCUI4ukg1cjMyMV4oMHhbMC05YS1mQS1GXXs0MH18WzEtOUEtSEotTlAtWmEta20tel17MzIsNDR9KSRIABI3CgtleHBpcmVfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBCBrpIA8gBARIfCgpyZXF1ZXN0X2lkGAQgASgJQgu6SAjYAQFyA7ABAUIOCgVzY29wZRIFukgCCAEiOwoTQ3JlYXRlR3JhbnRSZXNwb25zZRIkCgVncmFudBgBIAEoCzIVLmNvdW50ZXJzaWduLnYxLkdyYW50IkAKD0dldEdyYW50UmVxdWVzdBItCghncmFudF9pZBgBIAEoCUIbukgYchYyFF5ncmFudF9bMC05YS1mXXszMn0kIjgKEEdldEdyYW50UmVzcG9uc2USJAoFZ3JhbnQYASABKAsyFS5jb3VudGVyc2lnbi52MS5HcmFudCKEAgoRTGlzdEdyYW50c1JlcXVlc3QSHQoJcGFnZV9zaXplGAEgASgFQgq6SAcaBRj0AygAEhwKCnBhZ2VfdG9rZW4YAiABKAlCCLpIBXIDGIAIEjEKB3VzZXJfaWQYAyABKAlCILpIHXIbMhleW0EtWmEtejAtOS5fOkAtXXswLDEyOH0kEkoKB2FkZHJlc3MYBCABKAlCObpINnI0MjJeKHwweFswLTlhLWZBLUZdezQwfXxbMS05QS1ISi1OUC1aYS1rbS16XXszMiw0NH0pJBIzCgVzdGF0ZRgFIAEoDjIaLmNvdW50ZXJzaWduLnYxLkdyYW50U3RhdGVCCLpIBYIBAhABIlQKEkxpc3RHcmFudHNSZXNwb25zZRIlCgZncmFudHMYASADKAsyFS5jb3VudGVyc2lnbi52MS5HcmFudBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiZAoSUmV2b2tlR3JhbnRSZXF1ZXN0Ei0KCGdyYW50X2lkGAEgASgJQhu6SBhyFjIUXmdyYW50X1swLTlhLWZdezMyfSQSHwoKcmVxdWVzdF9pZBgCIAEoCUILukgI2AEBcgOwAQEiOwoTUmV2b2tlR3JhbnRSZXNwb25zZRIkCgVncmFudBgBIAEoCzIVLmNvdW50ZXJzaWduLnYxLkdyYW50ImcKFUdldENoYWluQ29uZmlnUmVxdWVzdBIxCgduZXR3b3JrGAEgASgJQiC6SB1yGzIZXihbYS16XVthLXowLTktXXswLDMxfSk/JBIbCgZyZWdpb24YAiABKAlCC7pICHIGUgBSAnVzIksKFkdldENoYWluQ29uZmlnUmVzcG9uc2USMQoIbmV0d29ya3MYASADKAsyHy5jb3VudGVyc2lnbi52MS5TcGVuZGluZ05ldHdvcmsikgEKD1NwZW5kaW5nTmV0d29yaxIPCgduZXR3b3JrGAEgASgJEhAKCGNoYWluX2lkGAIgASgEEhcKD3NwZW5kZXJfYWRkcmVzcxgDIAEoCRItCgZ0b2tlbnMYBCADKAsyHS5jb3VudGVyc2lnbi52MS5TcGVuZGluZ1Rva2VuEhQKDGdlbmVzaXNfaGFzaBgFIAEoCSJECg1TcGVuZGluZ1Rva2VuEhAKCGN1cnJlbmN5GAEgASgJEg8KB2FkZHJlc3MYAiABKAkSEAoIZGVjaW1hbHMYAyABKA0iiQIKG0lzc3VlRGVsZWdhdGlvblRva2VuUmVxdWVzdBIxCgd1c2VyX2lkGAEgASgJQiC6SB1yGzIZXltBLVphLXowLTkuXzpALV17MCwxMjh9JBIuCgduZXR3b3JrGAIgASgJQh26SBpyGDIWXlthLXpdW2EtejAtOS1dezAsMzF9JBJJCgdhZGRyZXNzGAMgASgJQji6SDVyMzIxXigweFswLTlhLWZBLUZdezQwfXxbMS05QS1ISi1OUC1aYS1rbS16XXszMiw0NH0pJBIbCgZyZWdpb24YBCABKAlCC7pICHIGUgBSAnVzEh8KCnJlcXVlc3RfaWQYBSABKAlCC7pICNgBAXIDsAEBIm0KHElzc3VlRGVsZWdhdGlvblRva2VuUmVzcG9uc2USDQoFdG9rZW4YASABKAkSDQoFbm9uY2UYAiABKAkSLwoLZXhwaXJlX3RpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIuEDChxDb21wbGV0ZUV2bURlbGVnYXRpb25SZXF1ZXN0EisKB2FkZHJlc3MYASABKAlCGrpIF3IVMhNeMHhbMC05YS1mQS1GXXs0MH0kEi4KB25ldHdvcmsYAiABKAlCHbpIGnIYMhZeW2Etel1bYS16MC05LV17MCwzMX0kEhsKBnJlZ2lvbhgDIAEoCUILukgIcgZSAFICdXMSKQoIY3VycmVuY3kYBCABKAlCF7pIFHISMhBeW2EtejAtOV17MSwxNn0kEiYKBmFtb3VudBgFIAEoCUIWukgTchEYZDINXlxkKyhcLlxkKyk/JBIrCgd0eF9oYXNoGAYgASgJQhq6SBdyFTITXjB4WzAtOWEtZkEtRl17NjR9JBI8CghzaWdfaGFzaBgHIAEoCUIqukgnciUQhAEYgkAyHV4weChbMC05YS1mQS1GXVswLTlhLWZBLUZdKSskEh8KC3NpZ19tZXNzYWdlGAggASgJQgq6SAdyBRAUGIAgEhcKBXRva2VuGAkgASgJQgi6SAVyA7ABARIuCghyZXBsYWNlcxgKIAEoCUIcukgZchcyFV4oZXh0X1swLTlhLWZdezMyfSk/JBIfCgpyZXF1ZXN0X2lkGAsgASgJQgu6SAjYAQFyA7ABASJTCh1Db21wbGV0ZUV2bURlbGVnYXRpb25SZXNwb25zZRIyCgpkZWxlZ2F0aW9uGAEgASgLMh4uY291bnRlcnNpZ24udjEuRXh0ZXJuYWxXYWxsZXQi1QMKH0NvbXBsZXRlU29sYW5hRGVsZWdhdGlvblJlcXVlc3QSNQoHYWRkcmVzcxgBIAEoCUIkukghch8yHV5bMS05QS1ISi1OUC1aYS1rbS16XXszMiw0NH0kEi4KB25ldHdvcmsYAiABKAlCHbpIGnIYMhZeW2Etel1bYS16MC05LV17MCwzMX0kEikKCGN1cnJlbmN5GAMgASgJQhe6SBRyEjIQXlthLXowLTldezEsMTZ9JBImCgZhbW91bnQYBCABKAlCFrpIE3IRGGQyDV5cZCsoXC5cZCspPyQSNQoHdHhfaGFzaBgFIAEoCUIkukghch8yHV5bMS05QS1ISi1OUC1aYS1rbS16XXs2NCw4OH0kEjYKCHNpZ19oYXNoGAYgASgJQiS6SCFyHzIdXlsxLTlBLUhKLU5QLVphLWttLXpdezY0LDg4fSQSHwoLc2lnX21lc3NhZ2UYByABKAlCCrpIB3IFEBQYgCASFwoFdG9rZW4YCCABKAlCCLpIBXIDsAEBEi4KCHJlcGxhY2VzGAkgASgJQhy6SBlyFzIVXihleHRfWzAtOWEtZl17MzJ9KT8kEh8KCnJlcXVlc3RfaWQYCiABKAlCC7pICNgBAXIDsAEBIlYKIENvbXBsZXRlU29sYW5hRGVsZWdhdGlvblJlc3BvbnNlEjIKCmRlbGVnYXRpb24YASABKAsyHi5jb3VudGVyc2lnbi52MS5FeHRlcm5hbFdhbGxldCLYAgoORXh0ZXJuYWxXYWxsZXQSGgoSZXh0ZXJuYWxfd2FsbGV0X2lkGAEgASgJEg8KB3VzZXJfaWQYAiABKAkSDwoHbmV0d29yaxgDIAEoCRIQCghjdXJyZW5jeRgEIAEoCRIPCgdhZGRyZXNzGAUgASgJEhcKD3NwZW5kZXJfYWRkcmVzcxgGIAEoCRIVCg10b2tlbl9hZGRyZXNzGAcgASgJEjIKBXN0YXRlGAggASgOMiMuY291bnRlcnNpZ24udjEuRXh0ZXJuYWxXYWxsZXRTdGF0ZRIQCghwcmlvcml0eRgJIAEoDRINCgVsaW1pdBgKIAEoCRIvCghzdGFuZGluZxgLIAEoCzIdLmNvdW50ZXJzaWduLnYxLkNoYWluU3RhbmRpbmcSLwoLY3JlYXRlX3RpbWUYDCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIkkKDUNoYWluU3RhbmRpbmcSEQoJYWxsb3dhbmNlGAEgASgJEg8KB2JhbGFuY2UYAiABKAkSFAoMYmxvY2tfbnVtYmVyGAMgASgEIk8KGkxpc3RFeHRlcm5hbFdhbGxldHNSZXF1ZXN0EjEKB3VzZXJfaWQYASABKAlCILpIHXIbMhleW0EtWmEtejAtOS5fOkAtXXswLDEyOH0kIlcKG0xpc3RFeHRlcm5hbFdhbGxldHNSZXNwb25zZRI4ChBleHRlcm5hbF93YWxsZXRzGAEgAygLMh4uY291bnRlcnNpZ24udjEuRXh0ZXJuYWxXYWxsZXQibAoWRXh0ZXJuYWxXYWxsZXRQcmlvcml0eRI1ChJleHRlcm5hbF93YWxsZXRfaWQYASABKAlCGbpIFnIUMhJeZXh0X1swLTlhLWZdezMyfSQSGwoIcHJpb3JpdHkYAiABKA1CCbpIBioEGMCEPSLDAQolVXBkYXRlRXh0ZXJuYWxXYWxsZXRQcmlvcml0aWVzUmVxdWVzdBIxCgd1c2VyX2lkGAEgASgJQiC6SB1yGzIZXltBLVphLXowLTkuXzpALV17MCwxMjh9JBJGCgpwcmlvcml0aWVzGAIgAygLMiYuY291bnRlcnNpZ24udjEuRXh0ZXJuYWxXYWxsZXRQcmlvcml0eUIKukgHkgEECAEQMhIfCgpyZXF1ZXN0X2lkGAMgASgJQgu6SAjYAQFyA7ABASJiCiZVcGRhdGVFeHRlcm5hbFdhbGxldFByaW9yaXRpZXNSZXNwb25zZRI4ChBleHRlcm5hbF93YWxsZXRzGAEgAygLMh4uY291bnRlcnNpZ24udjEuRXh0ZXJuYWxXYWxsZXQilQMKFlNwZW5kRGVsZWdhdGlvblJlcXVlc3QSMQoHdXNlcl9pZBgBIAEoCUIgukgdchsyGV5bQS1aYS16MC05Ll86QC1dezEsMTI4fSQSLgoHbmV0d29yaxgCIAEoCUIdukgachgyFl5bYS16XVthLXowLTktXXswLDMxfSQSGwoGcmVnaW9uGAMgASgJQgu6SAhyBlIAUgJ1cxIpCghjdXJyZW5jeRgEIAEoCUIXukgUchIyEF5bYS16MC05XXsxLDE2fSQSJgoGYW1vdW50GAUgASgJQha6SBNyERhkMg1eXGQrKFwuXGQrKT8kEk0KC2Rlc3RpbmF0aW9uGAYgASgJQji6SDVyMzIxXigweFswLTlhLWZBLUZdezQwfXxbMS05QS1ISi1OUC1aYS1rbS16XXszMiw0NH0pJBI4ChJleHRlcm5hbF93YWxsZXRfaWQYByABKAlCHLpIGXIXMhVeKGV4dF9bMC05YS1mXXszMn0pPyQSHwoKcmVxdWVzdF9pZBgIIAEoCUILukgI2AEBcgOwAQEiPwoXU3BlbmREZWxlZ2F0aW9uUmVzcG9uc2USJAoFc3BlbmQYASABKAsyFS5jb3VudGVyc2lnbi52MS5TcGVuZCL3AgoFU3BlbmQSEAoIc3BlbmRfaWQYASABKAkSFgoOdHJhbnNhY3Rpb25faWQYAiABKAkSDwoHdXNlcl9pZBgDIAEoCRIaChJleHRlcm5hbF93YWxsZXRfaWQYBCABKAkSDwoHbmV0d29yaxgFIAEoCRIQCghjdXJyZW5jeRgGIAEoCRIOCgZhbW91bnQYByABKAkSEwoLZGVzdGluYXRpb24YCCABKAkSKQoFc3RhdGUYCSABKA4yGi5jb3VudGVyc2lnbi52MS5TcGVuZFN0YXRlEg4KBnJlYXNvbhgKIAEoCRIYChB0cmFuc2FjdGlvbl9oYXNoGAsgASgJEhgKEGRlbGl2ZXJlZF9hbW91bnQYDCABKAkSLwoLY3JlYXRlX3RpbWUYDSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC3VwZGF0ZV90aW1lGA4gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCI+Cg9HZXRTcGVuZFJlcXVlc3QSKwoIc3BlbmRfaWQYASABKAlCGbpIFnIUMhJec3BkX1swLTlhLWZdezMyfSQiOAoQR2V0U3BlbmRSZXNwb25zZRIkCgVzcGVuZBgBIAEoCzIVLmNvdW50ZXJzaWduLnYxLlNwZW5kIoMBChFMaXN0U3BlbmRzUmVxdWVzdBIdCglwYWdlX3NpemUYASABKAVCCrpIBxoFGPQDKAASHAoKcGFnZV90b2tlbhgCIAEoCUIIukgFcgMYgAgSMQoHdXNlcl9pZBgDIAEoCUIgukgdchsyGV5bQS1aYS16MC05Ll86QC1dezAsMTI4fSQiVAoSTGlzdFNwZW5kc1Jlc3BvbnNlEiUKBnNwZW5kcxgBIAMoCzIVLmNvdW50ZXJzaWduLnYxLlNwZW5kEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSpzCgpHcmFudFN0YXRlEhsKF0dSQU5UX1NUQVRFX1VOU1BFQ0lGSUVEEAASFgoSR1JBTlRfU1RBVEVfQUNUSVZFEAESFwoTR1JBTlRfU1RBVEVfRVhQSVJFRBACEhcKE0dSQU5UX1NUQVRFX1JFVk9LRUQQAyqBAQoTRXh0ZXJuYWxXYWxsZXRTdGF0ZRIlCiFFWFRFUk5BTF9XQUxMRVRfU1RBVEVfVU5TUEVDSUZJRUQQABIgChxFWFRFUk5BTF9XQUxMRVRfU1RBVEVfQUNUSVZFEAESIQodRVhURVJOQUxfV0FMTEVUX1NUQVRFX1JFVk9LRUQQAipzCgpTcGVuZFN0YXRlEhsKF1NQRU5EX1NUQVRFX1VOU1BFQ0lGSUVEEAASFwoTU1BFTkRfU1RBVEVfUEVORElORxABEhcKE1NQRU5EX1NUQVRFX1NFVFRMRUQQAhIWChJTUEVORF9TVEFURV9GQUlMRUQQAzK6CgoRRGVsZWdhdGlvblNlcnZpY2USVgoLQ3JlYXRlR3JhbnQSIi5jb3VudGVyc2lnbi52MS5DcmVhdGVHcmFudFJlcXVlc3QaIy5jb3VudGVyc2lnbi52MS5DcmVhdGVHcmFudFJlc3BvbnNlEk0KCEdldEdyYW50Eh8uY291bnRlcnNpZ24udjEuR2V0R3JhbnRSZXF1ZXN0GiAuY291bnRlcnNpZ24udjEuR2V0R3JhbnRSZXNwb25zZRJTCgpMaXN0R3JhbnRzEiEuY291bnRlcnNpZ24udjEuTGlzdEdyYW50c1JlcXVlc3QaIi5jb3VudGVyc2lnbi52MS5MaXN0R3JhbnRzUmVzcG9uc2USVgoLUmV2b2tlR3JhbnQSIi5jb3VudGVyc2lnbi52MS5SZXZva2VHcmFudFJlcXVlc3QaIy5jb3VudGVyc2lnbi52MS5SZXZva2VHcmFudFJlc3BvbnNlEl8KDkdldENoYWluQ29uZmlnEiUuY291bnRlcnNpZ24udjEuR2V0Q2hhaW5Db25maWdSZXF1ZXN0GiYuY291bnRlcnNpZ24udjEuR2V0Q2hhaW5Db25maWdSZXNwb25zZRJxChRJc3N1ZURlbGVnYXRpb25Ub2tlbhIrLmNvdW50ZXJzaWduLnYxLklzc3VlRGVsZWdhdGlvblRva2VuUmVxdWVzdBosLmNvdW50ZXJzaWduLnYxLklzc3VlRGVsZWdhdGlvblRva2VuUmVzcG9uc2USdAoVQ29tcGxldGVFdm1EZWxlZ2F0aW9uEiwuY291bnRlcnNpZ24udjEuQ29tcGxldGVFdm1EZWxlZ2F0aW9uUmVxdWVzdBotLmNvdW50ZXJzaWduLnYxLkNvbXBsZXRlRXZtRGVsZWdhdGlvblJlc3BvbnNlEn0KGENvbXBsZXRlU29sYW5hRGVsZWdhdGlvbhIvLmNvdW50ZXJzaWduLnYxLkNvbXBsZXRlU29sYW5hRGVsZWdhdGlvblJlcXVlc3QaMC5jb3VudGVyc2lnbi52MS5Db21wbGV0ZVNvbGFuYURlbGVnYXRpb25SZXNwb25zZRJuChNMaXN0RXh0ZXJuYWxXYWxsZXRzEiouY291bnRlcnNpZ24udjEuTGlzdEV4dGVybmFsV2FsbGV0c1JlcXVlc3QaKy5jb3VudGVyc2lnbi52MS5MaXN0RXh0ZXJuYWxXYWxsZXRzUmVzcG9uc2USjwEKHlVwZGF0ZUV4dGVybmFsV2FsbGV0UHJpb3JpdGllcxI1LmNvdW50ZXJzaWduLnYxLlVwZGF0ZUV4dGVybmFsV2FsbGV0UHJpb3JpdGllc1JlcXVlc3QaNi5jb3VudGVyc2lnbi52MS5VcGRhdGVFeHRlcm5hbFdhbGxldFByaW9yaXRpZXNSZXNwb25zZRJiCg9TcGVuZERlbGVnYXRpb24SJi5jb3VudGVyc2lnbi52MS5TcGVuZERlbGVnYXRpb25SZXF1ZXN0GicuY291bnRlcnNpZ24udjEuU3BlbmREZWxlZ2F0aW9uUmVzcG9uc2USTQoIR2V0U3BlbmQSHy5jb3VudGVyc2lnbi52MS5HZXRTcGVuZFJlcXVlc3QaIC5jb3VudGVyc2lnbi52MS5HZXRTcGVuZFJlc3BvbnNlElMKCkxpc3RTcGVuZHMSIS5jb3VudGVyc2lnbi52MS5MaXN0U3BlbmRzUmVxdWVzdBoiLmNvdW50ZXJzaWduLnYxLkxpc3RTcGVuZHNSZXNwb25zZUI1WjNjb3VudGVyc2lnbi5kZXYvZ2VuL2dvL2NvdW50ZXJzaWduL3YxO2NvdW50ZXJzaWdudjFiBnByb3RvMw", [file_buf_validate_validate, file_google_protobuf_timestamp]);
+  fileDesc("Ch9jb3VudGVyc2lnbi92MS9kZWxlZ2F0aW9uLnByb3RvEg5jb3VudGVyc2lnbi52MSL5AQoFR3JhbnQSEAoIZ3JhbnRfaWQYASABKAkSDwoHdXNlcl9pZBgCIAEoCRIPCgdhZGRyZXNzGAMgASgJEikKBXN0YXRlGAQgASgOMhouY291bnRlcnNpZ24udjEuR3JhbnRTdGF0ZRIvCgtleHBpcmVfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLY3JlYXRlX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC3Jldm9rZV90aW1lGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKAAgoSQ3JlYXRlR3JhbnRSZXF1ZXN0EjMKB3VzZXJfaWQYASABKAlCILpIHXIbMhleW0EtWmEtejAtOS5fOkAtXXsxLDEyOH0kSAASSwoHYWRkcmVzcxgCIAEoCUI4ukg1cjMyMV4oMHhbMC05YS1mQS1GXXs0MH18WzEtOUEtSEotTlAtWmEta20tel17MzIsNDR9KSRIABI3CgtleHBpcmVfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBCBrpIA8gBARIfCgpyZXF1ZXN0X2lkGAQgASgJQgu6SAjYAQFyA7ABAUIOCgVzY29wZRIFukgCCAEiOwoTQ3JlYXRlR3JhbnRSZXNwb25zZRIkCgVncmFudBgBIAEoCzIVLmNvdW50ZXJzaWduLnYxLkdyYW50IkAKD0dldEdyYW50UmVxdWVzdBItCghncmFudF9pZBgBIAEoCUIbukgYchYyFF5ncmFudF9bMC05YS1mXXszMn0kIjgKEEdldEdyYW50UmVzcG9uc2USJAoFZ3JhbnQYASABKAsyFS5jb3VudGVyc2lnbi52MS5HcmFudCKEAgoRTGlzdEdyYW50c1JlcXVlc3QSHQoJcGFnZV9zaXplGAEgASgFQgq6SAcaBRj0AygAEhwKCnBhZ2VfdG9rZW4YAiABKAlCCLpIBXIDGIAIEjEKB3VzZXJfaWQYAyABKAlCILpIHXIbMhleW0EtWmEtejAtOS5fOkAtXXswLDEyOH0kEkoKB2FkZHJlc3MYBCABKAlCObpINnI0MjJeKHwweFswLTlhLWZBLUZdezQwfXxbMS05QS1ISi1OUC1aYS1rbS16XXszMiw0NH0pJBIzCgVzdGF0ZRgFIAEoDjIaLmNvdW50ZXJzaWduLnYxLkdyYW50U3RhdGVCCLpIBYIBAhABIlQKEkxpc3RHcmFudHNSZXNwb25zZRIlCgZncmFudHMYASADKAsyFS5jb3VudGVyc2lnbi52MS5HcmFudBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiZAoSUmV2b2tlR3JhbnRSZXF1ZXN0Ei0KCGdyYW50X2lkGAEgASgJQhu6SBhyFjIUXmdyYW50X1swLTlhLWZdezMyfSQSHwoKcmVxdWVzdF9pZBgCIAEoCUILukgI2AEBcgOwAQEiOwoTUmV2b2tlR3JhbnRSZXNwb25zZRIkCgVncmFudBgBIAEoCzIVLmNvdW50ZXJzaWduLnYxLkdyYW50ImcKFUdldENoYWluQ29uZmlnUmVxdWVzdBIxCgduZXR3b3JrGAEgASgJQiC6SB1yGzIZXihbYS16XVthLXowLTktXXswLDMxfSk/JBIbCgZyZWdpb24YAiABKAlCC7pICHIGUgBSAnVzIksKFkdldENoYWluQ29uZmlnUmVzcG9uc2USMQoIbmV0d29ya3MYASADKAsyHy5jb3VudGVyc2lnbi52MS5TcGVuZGluZ05ldHdvcmsikgEKD1NwZW5kaW5nTmV0d29yaxIPCgduZXR3b3JrGAEgASgJEhAKCGNoYWluX2lkGAIgASgEEhcKD3NwZW5kZXJfYWRkcmVzcxgDIAEoCRItCgZ0b2tlbnMYBCADKAsyHS5jb3VudGVyc2lnbi52MS5TcGVuZGluZ1Rva2VuEhQKDGdlbmVzaXNfaGFzaBgFIAEoCSJECg1TcGVuZGluZ1Rva2VuEhAKCGN1cnJlbmN5GAEgASgJEg8KB2FkZHJlc3MYAiABKAkSEAoIZGVjaW1hbHMYAyABKA0iiQIKG0lzc3VlRGVsZWdhdGlvblRva2VuUmVxdWVzdBIxCgd1c2VyX2lkGAEgASgJQiC6SB1yGzIZXltBLVphLXowLTkuXzpALV17MCwxMjh9JBIuCgduZXR3b3JrGAIgASgJQh26SBpyGDIWXlthLXpdW2EtejAtOS1dezAsMzF9JBJJCgdhZGRyZXNzGAMgASgJQji6SDVyMzIxXigweFswLTlhLWZBLUZdezQwfXxbMS05QS1ISi1OUC1aYS1rbS16XXszMiw0NH0pJBIbCgZyZWdpb24YBCABKAlCC7pICHIGUgBSAnVzEh8KCnJlcXVlc3RfaWQYBSABKAlCC7pICNgBAXIDsAEBIm0KHElzc3VlRGVsZWdhdGlvblRva2VuUmVzcG9uc2USDQoFdG9rZW4YASABKAkSDQoFbm9uY2UYAiABKAkSLwoLZXhwaXJlX3RpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIuEDChxDb21wbGV0ZUV2bURlbGVnYXRpb25SZXF1ZXN0EisKB2FkZHJlc3MYASABKAlCGrpIF3IVMhNeMHhbMC05YS1mQS1GXXs0MH0kEi4KB25ldHdvcmsYAiABKAlCHbpIGnIYMhZeW2Etel1bYS16MC05LV17MCwzMX0kEhsKBnJlZ2lvbhgDIAEoCUILukgIcgZSAFICdXMSKQoIY3VycmVuY3kYBCABKAlCF7pIFHISMhBeW2EtejAtOV17MSwxNn0kEiYKBmFtb3VudBgFIAEoCUIWukgTchEYZDINXlxkKyhcLlxkKyk/JBIrCgd0eF9oYXNoGAYgASgJQhq6SBdyFTITXjB4WzAtOWEtZkEtRl17NjR9JBI8CghzaWdfaGFzaBgHIAEoCUIqukgnciUQhAEYgkAyHV4weChbMC05YS1mQS1GXVswLTlhLWZBLUZdKSskEh8KC3NpZ19tZXNzYWdlGAggASgJQgq6SAdyBRAUGIAgEhcKBXRva2VuGAkgASgJQgi6SAVyA7ABARIuCghyZXBsYWNlcxgKIAEoCUIcukgZchcyFV4oZXh0X1swLTlhLWZdezMyfSk/JBIfCgpyZXF1ZXN0X2lkGAsgASgJQgu6SAjYAQFyA7ABASJTCh1Db21wbGV0ZUV2bURlbGVnYXRpb25SZXNwb25zZRIyCgpkZWxlZ2F0aW9uGAEgASgLMh4uY291bnRlcnNpZ24udjEuRXh0ZXJuYWxXYWxsZXQi1QMKH0NvbXBsZXRlU29sYW5hRGVsZWdhdGlvblJlcXVlc3QSNQoHYWRkcmVzcxgBIAEoCUIkukghch8yHV5bMS05QS1ISi1OUC1aYS1rbS16XXszMiw0NH0kEi4KB25ldHdvcmsYAiABKAlCHbpIGnIYMhZeW2Etel1bYS16MC05LV17MCwzMX0kEikKCGN1cnJlbmN5GAMgASgJQhe6SBRyEjIQXlthLXowLTldezEsMTZ9JBImCgZhbW91bnQYBCABKAlCFrpIE3IRGGQyDV5cZCsoXC5cZCspPyQSNQoHdHhfaGFzaBgFIAEoCUIkukghch8yHV5bMS05QS1ISi1OUC1aYS1rbS16XXs2NCw4OH0kEjYKCHNpZ19oYXNoGAYgASgJQiS6SCFyHzIdXlsxLTlBLUhKLU5QLVphLWttLXpdezY0LDg4fSQSHwoLc2lnX21lc3NhZ2UYByABKAlCCrpIB3IFEBQYgCASFwoFdG9rZW4YCCABKAlCCLpIBXIDsAEBEi4KCHJlcGxhY2VzGAkgASgJQhy6SBlyFzIVXihleHRfWzAtOWEtZl17MzJ9KT8kEh8KCnJlcXVlc3RfaWQYCiABKAlCC7pICNgBAXIDsAEBIlYKIENvbXBsZXRlU29sYW5hRGVsZWdhdGlvblJlc3BvbnNlEjIKCmRlbGVnYXRpb24YASABKAsyHi5jb3VudGVyc2lnbi52MS5FeHRlcm5hbFdhbGxldCLYAgoORXh0ZXJuYWxXYWxsZXQSGgoSZXh0ZXJuYWxfd2FsbGV0X2lkGAEgASgJEg8KB3VzZXJfaWQYAiABKAkSDwoHbmV0d29yaxgDIAEoCRIQCghjdXJyZW5jeRgEIAEoCRIPCgdhZGRyZXNzGAUgASgJEhcKD3NwZW5kZXJfYWRkcmVzcxgGIAEoCRIVCg10b2tlbl9hZGRyZXNzGAcgASgJEjIKBXN0YXRlGAggASgOMiMuY291bnRlcnNpZ24udjEuRXh0ZXJuYWxXYWxsZXRTdGF0ZRIQCghwcmlvcml0eRgJIAEoDRINCgVsaW1pdBgKIAEoCRIvCghzdGFuZGluZxgLIAEoCzIdLmNvdW50ZXJzaWduLnYxLkNoYWluU3RhbmRpbmcSLwoLY3JlYXRlX3RpbWUYDCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIkkKDUNoYWluU3RhbmRpbmcSEQoJYWxsb3dhbmNlGAEgASgJEg8KB2JhbGFuY2UYAiABKAkSFAoMYmxvY2tfbnVtYmVyGAMgASgEIk8KGkxpc3RFeHRlcm5hbFdhbGxldHNSZXF1ZXN0EjEKB3VzZXJfaWQYASABKAlCILpIHXIbMhleW0EtWmEtejAtOS5fOkAtXXswLDEyOH0kIlcKG0xpc3RFeHRlcm5hbFdhbGxldHNSZXNwb25zZRI4ChBleHRlcm5hbF93YWxsZXRzGAEgAygLMh4uY291bnRlcnNpZ24udjEuRXh0ZXJuYWxXYWxsZXQibAoWRXh0ZXJuYWxXYWxsZXRQcmlvcml0eRI1ChJleHRlcm5hbF93YWxsZXRfaWQYASABKAlCGbpIFnIUMhJeZXh0X1swLTlhLWZdezMyfSQSGwoIcHJpb3JpdHkYAiABKA1CCbpIBioEGMCEPSLDAQolVXBkYXRlRXh0ZXJuYWxXYWxsZXRQcmlvcml0aWVzUmVxdWVzdBIxCgd1c2VyX2lkGAEgASgJQiC6SB1yGzIZXltBLVphLXowLTkuXzpALV17MCwxMjh9JBJGCgpwcmlvcml0aWVzGAIgAygLMiYuY291bnRlcnNpZ24udjEuRXh0ZXJuYWxXYWxsZXRQcmlvcml0eUIKukgHkgEECAEQMhIfCgpyZXF1ZXN0X2lkGAMgASgJQgu6SAjYAQFyA7ABASJiCiZVcGRhdGVFeHRlcm5hbFdhbGxldFByaW9yaXRpZXNSZXNwb25zZRI4ChBleHRlcm5hbF93YWxsZXRzGAEgAygLMh4uY291bnRlcnNpZ24udjEuRXh0ZXJuYWxXYWxsZXQilQMKFlNwZW5kRGVsZWdhdGlvblJlcXVlc3QSMQoHdXNlcl9pZBgBIAEoCUIgukgdchsyGV5bQS1aYS16MC05Ll86QC1dezEsMTI4fSQSLgoHbmV0d29yaxgCIAEoCUIdukgachgyFl5bYS16XVthLXowLTktXXswLDMxfSQSGwoGcmVnaW9uGAMgASgJQgu6SAhyBlIAUgJ1cxIpCghjdXJyZW5jeRgEIAEoCUIXukgUchIyEF5bYS16MC05XXsxLDE2fSQSJgoGYW1vdW50GAUgASgJQha6SBNyERhkMg1eXGQrKFwuXGQrKT8kEk0KC2Rlc3RpbmF0aW9uGAYgASgJQji6SDVyMzIxXigweFswLTlhLWZBLUZdezQwfXxbMS05QS1ISi1OUC1aYS1rbS16XXszMiw0NH0pJBI4ChJleHRlcm5hbF93YWxsZXRfaWQYByABKAlCHLpIGXIXMhVeKGV4dF9bMC05YS1mXXszMn0pPyQSHwoKcmVxdWVzdF9pZBgIIAEoCUILukgI2AEBcgOwAQEiPwoXU3BlbmREZWxlZ2F0aW9uUmVzcG9uc2USJAoFc3BlbmQYASABKAsyFS5jb3VudGVyc2lnbi52MS5TcGVuZCL3AgoFU3BlbmQSEAoIc3BlbmRfaWQYASABKAkSFgoOdHJhbnNhY3Rpb25faWQYAiABKAkSDwoHdXNlcl9pZBgDIAEoCRIaChJleHRlcm5hbF93YWxsZXRfaWQYBCABKAkSDwoHbmV0d29yaxgFIAEoCRIQCghjdXJyZW5jeRgGIAEoCRIOCgZhbW91bnQYByABKAkSEwoLZGVzdGluYXRpb24YCCABKAkSKQoFc3RhdGUYCSABKA4yGi5jb3VudGVyc2lnbi52MS5TcGVuZFN0YXRlEg4KBnJlYXNvbhgKIAEoCRIYChB0cmFuc2FjdGlvbl9oYXNoGAsgASgJEhgKEGRlbGl2ZXJlZF9hbW91bnQYDCABKAkSLwoLY3JlYXRlX3RpbWUYDSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC3VwZGF0ZV90aW1lGA4gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCI+Cg9HZXRTcGVuZFJlcXVlc3QSKwoIc3BlbmRfaWQYASABKAlCGbpIFnIUMhJec3BkX1swLTlhLWZdezMyfSQiOAoQR2V0U3BlbmRSZXNwb25zZRIkCgVzcGVuZBgBIAEoCzIVLmNvdW50ZXJzaWduLnYxLlNwZW5kIoMBChFMaXN0U3BlbmRzUmVxdWVzdBIdCglwYWdlX3NpemUYASABKAVCCrpIBxoFGPQDKAASHAoKcGFnZV90b2tlbhgCIAEoCUIIukgFcgMYgAgSMQoHdXNlcl9pZBgDIAEoCUIgukgdchsyGV5bQS1aYS16MC05Ll86QC1dezAsMTI4fSQiVAoSTGlzdFNwZW5kc1Jlc3BvbnNlEiUKBnNwZW5kcxgBIAMoCzIVLmNvdW50ZXJzaWduLnYxLlNwZW5kEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSKDAgoNQ29zaWduUmVxdWVzdBIYCgdjYWxsX2lkGAEgASgNQge6SAQqAiAAEiwKBWhlbGxvGAIgASgLMhsuY291bnRlcnNpZ24udjEuQ29zaWduSGVsbG9IABIYCgVwcm9vZhgDIAEoDEIHukgEegJoQEgAEhoKBWZyYW1lGAQgASgMQgm6SAZ6BBiAgEBIABI2Cg9xdWVzdGlvbl9hbnN3ZXIYBSABKAsyGy5jb3VudGVyc2lnbi52MS5Db3NpZ25GcmFtZUgAEioKBHBpbmcYBiABKAsyGi5jb3VudGVyc2lnbi52MS5Db3NpZ25QaW5nSABCEAoHY29udGVudBIFukgCCAEimwIKDkNvc2lnblJlc3BvbnNlEhgKB2NhbGxfaWQYASABKA1CB7pIBCoCIAASNAoJY2hhbGxlbmdlGAIgASgLMh8uY291bnRlcnNpZ24udjEuQ29zaWduQ2hhbGxlbmdlSAASLgoGam9pbmVkGAMgASgLMhwuY291bnRlcnNpZ24udjEuQ29zaWduSm9pbmVkSAASLAoFZnJhbWUYBCABKAsyGy5jb3VudGVyc2lnbi52MS5Db3NpZ25GcmFtZUgAEh0KCHF1ZXN0aW9uGAUgASgMQgm6SAZ6BBiAgEBIABIqCgRwb25nGAYgASgLMhouY291bnRlcnNpZ24udjEuQ29zaWduUGluZ0gAQhAKB2NvbnRlbnQSBbpIAggBImkKC0Nvc2lnbkhlbGxvEiUKE2RlbGVnYXRlZF9hY2Nlc3NfaWQYASABKAlCCLpIBXIDsAEBEhsKCnB1YmxpY19rZXkYAiABKAxCB7pIBHoCaCASFgoFbm9uY2UYAyABKAxCB7pIBHoCaCAiYgoPQ29zaWduQ2hhbGxlbmdlEhsKCnB1YmxpY19rZXkYASABKAxCB7pIBHoCaCASFgoFbm9uY2UYAiABKAxCB7pIBHoCaCASGgoJc2lnbmF0dXJlGAMgASgMQge6SAR6AmhAImYKDENvc2lnbkpvaW5lZBISCgpwcm9qZWN0X2lkGAEgASgJEhEKCXdhbGxldF9pZBgCIAEoCRIvCgtleHBpcmVfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAihQEKC0Nvc2lnbkZyYW1lEh0KBWZyYW1lGAEgASgMQgm6SAZ6BBiAgEBIAIgBARIjCgdyZWZ1c2FsGAIgASgLMhIuZ29vZ2xlLnJwYy5TdGF0dXMSKAoHcmVjZWlwdBgDIAEoCzIXLmNvdW50ZXJzaWduLnYxLlJlY2VpcHRCCAoGX2ZyYW1lIgwKCkNvc2lnblBpbmcqcwoKR3JhbnRTdGF0ZRIbChdHUkFOVF9TVEFURV9VTlNQRUNJRklFRBAAEhYKEkdSQU5UX1NUQVRFX0FDVElWRRABEhcKE0dSQU5UX1NUQVRFX0VYUElSRUQQAhIXChNHUkFOVF9TVEFURV9SRVZPS0VEEAMqgQEKE0V4dGVybmFsV2FsbGV0U3RhdGUSJQohRVhURVJOQUxfV0FMTEVUX1NUQVRFX1VOU1BFQ0lGSUVEEAASIAocRVhURVJOQUxfV0FMTEVUX1NUQVRFX0FDVElWRRABEiEKHUVYVEVSTkFMX1dBTExFVF9TVEFURV9SRVZPS0VEEAIqcwoKU3BlbmRTdGF0ZRIbChdTUEVORF9TVEFURV9VTlNQRUNJRklFRBAAEhcKE1NQRU5EX1NUQVRFX1BFTkRJTkcQARIXChNTUEVORF9TVEFURV9TRVRUTEVEEAISFgoSU1BFTkRfU1RBVEVfRkFJTEVEEAMy6gwKEURlbGVnYXRpb25TZXJ2aWNlElYKC0NyZWF0ZUdyYW50EiIuY291bnRlcnNpZ24udjEuQ3JlYXRlR3JhbnRSZXF1ZXN0GiMuY291bnRlcnNpZ24udjEuQ3JlYXRlR3JhbnRSZXNwb25zZRJNCghHZXRHcmFudBIfLmNvdW50ZXJzaWduLnYxLkdldEdyYW50UmVxdWVzdBogLmNvdW50ZXJzaWduLnYxLkdldEdyYW50UmVzcG9uc2USUwoKTGlzdEdyYW50cxIhLmNvdW50ZXJzaWduLnYxLkxpc3RHcmFudHNSZXF1ZXN0GiIuY291bnRlcnNpZ24udjEuTGlzdEdyYW50c1Jlc3BvbnNlElYKC1Jldm9rZUdyYW50EiIuY291bnRlcnNpZ24udjEuUmV2b2tlR3JhbnRSZXF1ZXN0GiMuY291bnRlcnNpZ24udjEuUmV2b2tlR3JhbnRSZXNwb25zZRJfCg5HZXRDaGFpbkNvbmZpZxIlLmNvdW50ZXJzaWduLnYxLkdldENoYWluQ29uZmlnUmVxdWVzdBomLmNvdW50ZXJzaWduLnYxLkdldENoYWluQ29uZmlnUmVzcG9uc2UScQoUSXNzdWVEZWxlZ2F0aW9uVG9rZW4SKy5jb3VudGVyc2lnbi52MS5Jc3N1ZURlbGVnYXRpb25Ub2tlblJlcXVlc3QaLC5jb3VudGVyc2lnbi52MS5Jc3N1ZURlbGVnYXRpb25Ub2tlblJlc3BvbnNlEnQKFUNvbXBsZXRlRXZtRGVsZWdhdGlvbhIsLmNvdW50ZXJzaWduLnYxLkNvbXBsZXRlRXZtRGVsZWdhdGlvblJlcXVlc3QaLS5jb3VudGVyc2lnbi52MS5Db21wbGV0ZUV2bURlbGVnYXRpb25SZXNwb25zZRJ9ChhDb21wbGV0ZVNvbGFuYURlbGVnYXRpb24SLy5jb3VudGVyc2lnbi52MS5Db21wbGV0ZVNvbGFuYURlbGVnYXRpb25SZXF1ZXN0GjAuY291bnRlcnNpZ24udjEuQ29tcGxldGVTb2xhbmFEZWxlZ2F0aW9uUmVzcG9uc2USbgoTTGlzdEV4dGVybmFsV2FsbGV0cxIqLmNvdW50ZXJzaWduLnYxLkxpc3RFeHRlcm5hbFdhbGxldHNSZXF1ZXN0GisuY291bnRlcnNpZ24udjEuTGlzdEV4dGVybmFsV2FsbGV0c1Jlc3BvbnNlEo8BCh5VcGRhdGVFeHRlcm5hbFdhbGxldFByaW9yaXRpZXMSNS5jb3VudGVyc2lnbi52MS5VcGRhdGVFeHRlcm5hbFdhbGxldFByaW9yaXRpZXNSZXF1ZXN0GjYuY291bnRlcnNpZ24udjEuVXBkYXRlRXh0ZXJuYWxXYWxsZXRQcmlvcml0aWVzUmVzcG9uc2USYgoPU3BlbmREZWxlZ2F0aW9uEiYuY291bnRlcnNpZ24udjEuU3BlbmREZWxlZ2F0aW9uUmVxdWVzdBonLmNvdW50ZXJzaWduLnYxLlNwZW5kRGVsZWdhdGlvblJlc3BvbnNlEk0KCEdldFNwZW5kEh8uY291bnRlcnNpZ24udjEuR2V0U3BlbmRSZXF1ZXN0GiAuY291bnRlcnNpZ24udjEuR2V0U3BlbmRSZXNwb25zZRJTCgpMaXN0U3BlbmRzEiEuY291bnRlcnNpZ24udjEuTGlzdFNwZW5kc1JlcXVlc3QaIi5jb3VudGVyc2lnbi52MS5MaXN0U3BlbmRzUmVzcG9uc2USSwoGQ29zaWduEh0uY291bnRlcnNpZ24udjEuQ29zaWduUmVxdWVzdBoeLmNvdW50ZXJzaWduLnYxLkNvc2lnblJlc3BvbnNlKAEwARJ0ChVJbXBvcnREZWxlZ2F0ZWRBY2Nlc3MSLC5jb3VudGVyc2lnbi52MS5JbXBvcnREZWxlZ2F0ZWRBY2Nlc3NSZXF1ZXN0Gi0uY291bnRlcnNpZ24udjEuSW1wb3J0RGVsZWdhdGVkQWNjZXNzUmVzcG9uc2USawoSTGlzdEltcG9ydGVkQWNjZXNzEikuY291bnRlcnNpZ24udjEuTGlzdEltcG9ydGVkQWNjZXNzUmVxdWVzdBoqLmNvdW50ZXJzaWduLnYxLkxpc3RJbXBvcnRlZEFjY2Vzc1Jlc3BvbnNlQjVaM2NvdW50ZXJzaWduLmRldi9nZW4vZ28vY291bnRlcnNpZ24vdjE7Y291bnRlcnNpZ252MWIGcHJvdG8z", [file_buf_validate_validate, file_countersign_v1_common, file_countersign_v1_delegate_side, file_google_protobuf_timestamp, file_google_rpc_status]);
 
 /**
  * An end user's permission for their project to sign without them.
@@ -1324,6 +1330,302 @@ export const ListSpendsResponseSchema: GenMessage<ListSpendsResponse> = /*@__PUR
   messageDesc(file_countersign_v1_delegation, 32);
 
 /**
+ * From the delegate.
+ *
+ * @generated from message countersign.v1.CosignRequest
+ */
+export type CosignRequest = Message<"countersign.v1.CosignRequest"> & {
+  /**
+   * Which call this is, or which of the daemon's calls it answers.
+   *
+   * @generated from field: uint32 call_id = 1;
+   */
+  callId: number;
+
+  /**
+   * What is said.
+   *
+   * @generated from oneof countersign.v1.CosignRequest.content
+   */
+  content: {
+    /**
+     * The first request. Answered by `challenge`.
+     *
+     * @generated from field: countersign.v1.CosignHello hello = 2;
+     */
+    value: CosignHello;
+    case: "hello";
+  } | {
+    /**
+     * The second request: the delegate's signature, 64 bytes; see CosignChallenge. Answered by `joined`.
+     *
+     * @generated from field: bytes proof = 3;
+     */
+    value: Uint8Array;
+    case: "proof";
+  } | {
+    /**
+     * A frame of the protocol, from party C. Answered by `frame`.
+     *
+     * @generated from field: bytes frame = 4;
+     */
+    value: Uint8Array;
+    case: "frame";
+  } | {
+    /**
+     * Answers a question of party S.
+     *
+     * @generated from field: countersign.v1.CosignFrame question_answer = 5;
+     */
+    value: CosignFrame;
+    case: "questionAnswer";
+  } | {
+    /**
+     * Keeps a stream open on which nothing is asked. Answered by `pong`.
+     *
+     * @generated from field: countersign.v1.CosignPing ping = 6;
+     */
+    value: CosignPing;
+    case: "ping";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message countersign.v1.CosignRequest.
+ * Use `create(CosignRequestSchema)` to create a new message.
+ */
+export const CosignRequestSchema: GenMessage<CosignRequest> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_delegation, 33);
+
+/**
+ * From the granting daemon.
+ *
+ * @generated from message countersign.v1.CosignResponse
+ */
+export type CosignResponse = Message<"countersign.v1.CosignResponse"> & {
+  /**
+   * Which of the delegate's calls this answers, or which call of the daemon this is.
+   *
+   * @generated from field: uint32 call_id = 1;
+   */
+  callId: number;
+
+  /**
+   * What is said.
+   *
+   * @generated from oneof countersign.v1.CosignResponse.content
+   */
+  content: {
+    /**
+     * Answers `hello`.
+     *
+     * @generated from field: countersign.v1.CosignChallenge challenge = 2;
+     */
+    value: CosignChallenge;
+    case: "challenge";
+  } | {
+    /**
+     * Answers `proof`.
+     *
+     * @generated from field: countersign.v1.CosignJoined joined = 3;
+     */
+    value: CosignJoined;
+    case: "joined";
+  } | {
+    /**
+     * Answers `frame`.
+     *
+     * @generated from field: countersign.v1.CosignFrame frame = 4;
+     */
+    value: CosignFrame;
+    case: "frame";
+  } | {
+    /**
+     * A call of the daemon: a question of party S, as a frame of the protocol. Answered by `question_answer`.
+     *
+     * @generated from field: bytes question = 5;
+     */
+    value: Uint8Array;
+    case: "question";
+  } | {
+    /**
+     * Answers `ping`.
+     *
+     * @generated from field: countersign.v1.CosignPing pong = 6;
+     */
+    value: CosignPing;
+    case: "pong";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message countersign.v1.CosignResponse.
+ * Use `create(CosignResponseSchema)` to create a new message.
+ */
+export const CosignResponseSchema: GenMessage<CosignResponse> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_delegation, 34);
+
+/**
+ * Who calls.
+ *
+ * @generated from message countersign.v1.CosignHello
+ */
+export type CosignHello = Message<"countersign.v1.CosignHello"> & {
+  /**
+   * The access that the key is of, as a UUID: the wallet id of the delegate's share.
+   *
+   * @generated from field: string delegated_access_id = 1;
+   */
+  delegatedAccessId: string;
+
+  /**
+   * The delegate's identity: an Ed25519 public key, 32 bytes, the one that it was registered with.
+   *
+   * @generated from field: bytes public_key = 2;
+   */
+  publicKey: Uint8Array;
+
+  /**
+   * 32 fresh random bytes.
+   *
+   * @generated from field: bytes nonce = 3;
+   */
+  nonce: Uint8Array;
+};
+
+/**
+ * Describes the message countersign.v1.CosignHello.
+ * Use `create(CosignHelloSchema)` to create a new message.
+ */
+export const CosignHelloSchema: GenMessage<CosignHello> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_delegation, 35);
+
+/**
+ * Who answers, and what the delegate has to sign.
+ *
+ * Both sign the byte 21 and the tag `countersign/cosign/v1`, the byte 6, and six items encoded as in AuditEvent: the
+ * signer's role (`daemon`, `delegate`), the party id of the delegate and that of the daemon (32 bytes each), the wallet id
+ * of the access (16 bytes), the nonce of `hello` and the nonce of `challenge`. A party id follows from an identity key.
+ *
+ * @generated from message countersign.v1.CosignChallenge
+ */
+export type CosignChallenge = Message<"countersign.v1.CosignChallenge"> & {
+  /**
+   * The daemon's identity: an Ed25519 public key, 32 bytes. Its party id has to be the one that the share is bound to.
+   *
+   * @generated from field: bytes public_key = 1;
+   */
+  publicKey: Uint8Array;
+
+  /**
+   * 32 fresh random bytes.
+   *
+   * @generated from field: bytes nonce = 2;
+   */
+  nonce: Uint8Array;
+
+  /**
+   * The daemon's signature, 64 bytes.
+   *
+   * @generated from field: bytes signature = 3;
+   */
+  signature: Uint8Array;
+};
+
+/**
+ * Describes the message countersign.v1.CosignChallenge.
+ * Use `create(CosignChallengeSchema)` to create a new message.
+ */
+export const CosignChallengeSchema: GenMessage<CosignChallenge> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_delegation, 36);
+
+/**
+ * The delegate is joined.
+ *
+ * @generated from message countersign.v1.CosignJoined
+ */
+export type CosignJoined = Message<"countersign.v1.CosignJoined"> & {
+  /**
+   * The project that typed payloads of this access name, beside the access's own id as the wallet.
+   *
+   * @generated from field: string project_id = 1;
+   */
+  projectId: string;
+
+  /**
+   * The wallet that the access is to.
+   *
+   * @generated from field: string wallet_id = 2;
+   */
+  walletId: string;
+
+  /**
+   * When the access ends by itself.
+   *
+   * @generated from field: google.protobuf.Timestamp expire_time = 3;
+   */
+  expireTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message countersign.v1.CosignJoined.
+ * Use `create(CosignJoinedSchema)` to create a new message.
+ */
+export const CosignJoinedSchema: GenMessage<CosignJoined> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_delegation, 37);
+
+/**
+ * A frame of the protocol, or none.
+ *
+ * @generated from message countersign.v1.CosignFrame
+ */
+export type CosignFrame = Message<"countersign.v1.CosignFrame"> & {
+  /**
+   * The frame; absent where the protocol has no answer.
+   *
+   * @generated from field: optional bytes frame = 1;
+   */
+  frame?: Uint8Array | undefined;
+
+  /**
+   * Why the daemon refuses, where it is its own decision and not the protocol's: as an RPC of its own would have been
+   * refused. From the daemon only.
+   *
+   * @generated from field: google.rpc.Status refusal = 2;
+   */
+  refusal?: Status | undefined;
+
+  /**
+   * The audit row of the granting daemon that authorised a signature. From the daemon only.
+   *
+   * @generated from field: countersign.v1.Receipt receipt = 3;
+   */
+  receipt?: Receipt | undefined;
+};
+
+/**
+ * Describes the message countersign.v1.CosignFrame.
+ * Use `create(CosignFrameSchema)` to create a new message.
+ */
+export const CosignFrameSchema: GenMessage<CosignFrame> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_delegation, 38);
+
+/**
+ * Nothing is said.
+ *
+ * @generated from message countersign.v1.CosignPing
+ */
+export type CosignPing = Message<"countersign.v1.CosignPing"> & {
+};
+
+/**
+ * Describes the message countersign.v1.CosignPing.
+ * Use `create(CosignPingSchema)` to create a new message.
+ */
+export const CosignPingSchema: GenMessage<CosignPing> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_delegation, 39);
+
+/**
  * Where a grant is in its life.
  *
  * @generated from enum countersign.v1.GrantState
@@ -1661,6 +1963,58 @@ export const DelegationService: GenService<{
     methodKind: "unary";
     input: typeof ListSpendsRequestSchema;
     output: typeof ListSpendsResponseSchema;
+  },
+  /**
+   * The granting daemon's side of delegated access: joins a delegate to the share that the daemon keeps for it, over a link
+   * of the protocol that these two have to themselves. For daemons that hold delegated access, and for libraries that take
+   * their part; everybody else asks their own daemon to sign. Show the wallet API key of the access:
+   * `authorization: Bearer cdk_…`. Messages are at most 1.5 MiB.
+   *
+   * The first request is `hello`, answered by `challenge`; the second `proof`, answered by `joined`: each side has then
+   * shown that it holds the identity key that the share is bound to. Nothing else is answered before. From then on each
+   * request has a `call_id` of its own and is answered by one response of that id, in any order; what the daemon asks
+   * (`question`) has ids of its own and is answered in the same way. Frames name the wallet of this access and its link
+   * only. 64 requests are at work at a time; more are not read. What does not belong on the stream ends it with
+   * INVALID_REQUEST.
+   *
+   * The first operation over a new access has to be a refresh of its shares; it becomes active with it. For every signature
+   * the daemon decodes what is signed itself and asks what it asks for every signature: the access's state, end,
+   * permissions and limits, the grant it was made under, freezes, the wallet. What it refuses by itself is told beside
+   * the frame that refuses, as `refusal`. Once the access has ended nothing more leaves, and the stream ends with
+   * DELEGATED_ACCESS_REVOKED or DELEGATED_ACCESS_EXPIRED.
+   *
+   * @generated from rpc countersign.v1.DelegationService.Cosign
+   */
+  cosign: {
+    methodKind: "bidi_streaming";
+    input: typeof CosignRequestSchema;
+    output: typeof CosignResponseSchema;
+  },
+  /**
+   * Takes in what another daemon delegated to this one: opens the envelopes with this daemon's own RSA key (AdminService,
+   * `CreateDelegateKey`), holds the share to its public key and to the daemons of the configuration, and stores it sealed.
+   * Its share is then replaced together with the daemon that delegated, so that nobody who carried it knows the one that
+   * signs. What does not open or hold together is ENVELOPE_INVALID; another daemon than the configuration names is
+   * GRANTING_DAEMON_UNKNOWN. A share that another system made is stored, and signs nothing here. `POST /webhooks/dynamic`
+   * does the same with a webhook that comes by itself. Permission `wallet:create`.
+   *
+   * @generated from rpc countersign.v1.DelegationService.ImportDelegatedAccess
+   */
+  importDelegatedAccess: {
+    methodKind: "unary";
+    input: typeof ImportDelegatedAccessRequestSchema;
+    output: typeof ImportDelegatedAccessResponseSchema;
+  },
+  /**
+   * Lists what was delegated to the project, in the order in which it came, what was taken back included. Permission
+   * `wallet:read`.
+   *
+   * @generated from rpc countersign.v1.DelegationService.ListImportedAccess
+   */
+  listImportedAccess: {
+    methodKind: "unary";
+    input: typeof ListImportedAccessRequestSchema;
+    output: typeof ListImportedAccessResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_countersign_v1_delegation, 0);

@@ -1417,7 +1417,8 @@ export type VerifySignatureRequest = Message<"countersign.v1.VerifySignatureRequ
    * A chain of the configuration, such as `ethereum`, for signers that may be contract accounts. What no externally owned
    * account has signed is then asked of the account's code: ERC-1271, or ERC-6492 where the signature is wrapped for an
    * account that is not deployed yet; nothing is sent to the chain. Empty: externally owned accounts only. A chain that is
-   * not configured is CHAIN_NOT_CONFIGURED; one that cannot be read CHAIN_UNAVAILABLE or CHAIN_DISAGREEMENT.
+   * not configured, or not of the signer's kind, is CHAIN_NOT_CONFIGURED; one that cannot be read CHAIN_UNAVAILABLE or
+   * CHAIN_DISAGREEMENT. On Solana nothing is asked: its accounts have no code that judges signatures.
    *
    * @generated from field: string network = 8;
    */

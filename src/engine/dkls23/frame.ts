@@ -101,12 +101,8 @@ const SENDER: ReadonlyMap<FrameType, Role> = new Map<FrameType, Role>([
   ...fromS('FORK2', 'FORK4', 'IM2', 'IM4', 'REHOME2', 'REHOME4', 'OUTCOME_QUESTION'),
 ])
 
-/** Types of the suite that this release does not offer: fork and rehome. */
-const NOT_OFFERED: ReadonlySet<FrameType> = new Set(
-  typesOf('FORK1', 'FORK2', 'FORK3', 'FORK4', 'FORK5', 'SEALED_SHARE').concat(
-    typesOf('REHOME1', 'REHOME2', 'REHOME3', 'REHOME4', 'REHOME5'),
-  ),
-)
+/** Types of the suite that this release does not offer: rehome. */
+const NOT_OFFERED: ReadonlySet<FrameType> = new Set(typesOf('REHOME1', 'REHOME2', 'REHOME3', 'REHOME4', 'REHOME5'))
 
 const E_MAX = oteMessageBytes(MAX_SLOTS)
 const SLOT_TAIL_BYTES = RVOLE_SLOT_BYTES + 3 * POINT_BYTES + 32
@@ -260,8 +256,10 @@ export function bodyLengthFromCounts(type: FrameType, body: Uint8Array): number 
       return 2 + 53 * count(0)
     case FRAME_TYPES.OUTCOME_QUESTION:
       return 2 + 52 * count(0)
-    case FRAME_TYPES.SEALED_SHARE:
-      return 263 + count(261)
+    case FRAME_TYPES.SEALED_SHARE: {
+      const less = 3 * narrower(0)
+      return 263 - less + count(261 - less)
+    }
     case FRAME_TYPES.IM1: {
       const less = 3 * narrower(32)
       return 262 - less + count(260 - less)

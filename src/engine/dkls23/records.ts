@@ -66,14 +66,15 @@ export type LinkRecord = {
   readonly lastBurnAtMs: bigint
 }
 
-/** What a PENDING record becomes once it is decided: an imported key signs nothing before its first refresh. */
-export function decidedState({ origin, wEpoch }: Pick<WalletRecord, 'origin' | 'wEpoch'>): 'ACTIVE' | 'IMPORTED' {
-  return origin === 'import' && wEpoch === 0 ? 'IMPORTED' : 'ACTIVE'
+/** What a PENDING record becomes once it is decided: an imported key or a fork signs nothing before its first refresh. */
+export function decidedState({ origin, wEpoch }: Pick<WalletRecord, 'origin' | 'wEpoch'>): 'ACTIVE' | 'IMPORTED' | 'FORKED' {
+  if (wEpoch > 0 || origin === 'dkg') return 'ACTIVE'
+  return origin === 'import' ? 'IMPORTED' : 'FORKED'
 }
 
 /** Whether shares in this state may be replaced. */
 export function isRefreshable(state: WalletState): boolean {
-  return state === 'ACTIVE' || state === 'IMPORTED'
+  return state === 'ACTIVE' || state === 'IMPORTED' || state === 'FORKED'
 }
 
 export const WALLET_RECORD_BYTES = 251

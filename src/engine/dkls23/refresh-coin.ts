@@ -1,5 +1,5 @@
 /**
- * The common coin of a refresh and what it makes of a wallet (docs/protocol.md §12): x'_C = x_C + ρ,
+ * The common coin of a refresh or a fork and what it makes of a wallet (docs/protocol.md §12): x'_C = x_C + ρ,
  * x'_S = x_S − ρ, so PK stays. ρ takes in an ephemeral Diffie–Hellman value: a reader of the channel cannot follow the
  * shares.
  */
@@ -14,6 +14,9 @@ import { ROLE_C, type Role } from './suite.ts'
 
 /** What ρ is made of. Z is secret, and so is ρ while it lives. */
 export type CoinInputs = {
+  readonly purpose: 'refresh' | 'fork'
+  /** The last items of its hash. */
+  readonly tail: readonly Uint8Array[]
   readonly sid: Uint8Array
   readonly seedC: Uint8Array
   readonly seedS: Uint8Array
@@ -76,11 +79,11 @@ function renew(
   coin: CoinInputs,
   index: number,
 ): Renewed {
-  const { sid, seedC, seedS, shared } = coin
+  const { purpose, tail, sid, seedC, seedS, shared } = coin
   const { walletId, wEpoch } = record
   const name = [walletId, u32(wEpoch)] as const
   const rho = hashToScalarOf(
-    group, 'refresh/rho', sid, ascii('refresh'), u16(index), seedC, seedS, shared, ...name,
+    group, 'refresh/rho', sid, ascii(purpose), u16(index), seedC, seedS, shared, ...name, ...tail,
   )
   const minusRho = group.scalarNegate(rho)
   const share = group.scalarAdd(oldShare, role === ROLE_C ? rho : minusRho)

@@ -5,11 +5,14 @@
 import { concatBytes, equalBytes } from '../hash/encoding.ts'
 import { type LinkParties, walletContext } from './contexts.ts'
 import { benign, violation } from './fault.ts'
-import { encodeRefusedSlots, FRAME_TYPES, type SessionMessage } from './frame.ts'
+import { encodeRefusedSlots, type FRAME_TYPES, type SessionMessage } from './frame.ts'
 import type { SlotName } from './presign-plan.ts'
 import type { WalletRecord } from './records.ts'
 import { encodeSlotName, encodeSlotNames, readSlotNames } from './slot-names.ts'
-import { MAX_REFRESH_WALLETS, type Role } from './suite.ts'
+import type { Role } from './suite.ts'
+
+/** Of the messages that have F1's layout. */
+export type FirstType = (typeof FRAME_TYPES)['F1' | 'FORK1']
 
 export type F1 = {
   readonly nonceC: Uint8Array
@@ -22,9 +25,12 @@ export function encodeF1(nonceC: Uint8Array, names: readonly SlotName[], comC: U
   return concatBytes(encodeSlotNames(nonceC, names), comC)
 }
 
-/** @throws ProtocolFault class C: a sid in the header, n = 0 or above 256, length, a wallet named twice. */
-export function decodeF1(message: SessionMessage): F1 {
-  const { nonce, names, rest } = readSlotNames(FRAME_TYPES.F1, message, MAX_REFRESH_WALLETS)
+/**
+ * F1, or another message of its layout.
+ * @throws ProtocolFault class C: a sid in the header, n = 0 or above `maxWallets`, length, a wallet named twice.
+ */
+export function decodeF1(message: SessionMessage, type: FirstType, maxWallets: number): F1 {
+  const { nonce, names, rest } = readSlotNames(type, message, maxWallets)
   if (!areDistinct(names)) throw violation('a wallet is named twice')
   return { nonceC: nonce, names, comC: rest.take(32) }
 }

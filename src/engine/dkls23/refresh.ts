@@ -1,6 +1,6 @@
 /**
  * Refresh of 1 to 256 wallets of one algorithm over a link (docs/protocol.md §12): both halves change by a common
- * coin, PK stays. Pure steps; C decides the switch of epochs, S never does.
+ * coin, PK stays. Pure steps over those of share-change.ts; C decides the switch of epochs, S never does.
  *
  *   C: startRefreshC → F1   openRefreshC(F2) → F3   finishRefreshC(F4) → records to commit: that commit is the decision
  *   S: answerRefreshS(F1) → F2   finishRefreshS(F3) → records to store PENDING, then F4   [switches on F5 or on a
@@ -9,341 +9,117 @@
  * The records passed in are only read: the caller wipes their shares, the states hold copies. Whoever holds a state
  * that will not go on abandons it.
  */
-import { timingSafeEqual } from 'node:crypto'
-import { type Group, groupOf } from '../curve/group.ts'
-import { concatBytes, equalBytes, u16, u8 } from '../hash/encoding.ts'
-import { commitment, taggedHash } from '../hash/tagged-hash.ts'
-import { type LinkParties, walletContext, walletContext0, walletSid } from './contexts.ts'
 import type { PendingWallets } from './dkg.ts'
 import { violation } from './fault.ts'
-import { assertBodyLength, assertSid, FRAME_TYPES, type SessionMessage } from './frame.ts'
-import { guard, type OneShot, spend, type Wipeable, wipeable } from './one-shot.ts'
-import { type Entropy, OperationGenerator } from './operation-generator.ts'
-import { copyShares } from './presign-plan.ts'
+import { FRAME_TYPES, type SessionMessage } from './frame.ts'
 import type { WalletRecord } from './records.ts'
-import { renewAll, type Renewed, renewedPoints, wipeableRenewed } from './refresh-coin.ts'
-import { assertProofs, proofBytes, proveAll, readProofs } from './refresh-proof.ts'
-import { areDistinct, decodeF1, encodeF1, isOfLink, refreshProduct, resolveRefresh } from './refresh-plan.ts'
-import { MAX_REFRESH_WALLETS, ROLE_C, ROLE_S, type Role } from './suite.ts'
-import { emptyTranscript, extendTranscript } from './transcript.ts'
-import { assertPoint } from './wire.ts'
+import { decodeF1 } from './refresh-plan.ts'
+import {
+  abandonChange,
+  answerChangeS,
+  type ChangeC1,
+  type ChangeC3,
+  type Changed,
+  type ChangeInputs,
+  type ChangePurpose,
+  type ChangeS2,
+  finishChangeC,
+  finishChangeS,
+  openChangeC,
+  startChangeC,
+} from './share-change.ts'
+import { MAX_REFRESH_WALLETS } from './suite.ts'
 
-export type RefreshInputs = {
-  readonly link: LinkParties
-  readonly entropy: Entropy
+export type RefreshInputs = ChangeInputs & {
   /**
    * A healing refresh, after the link was renewed: the link epoch that becomes minLinkEpoch of the wallets. Absent:
    * minLinkEpoch stays.
    */
   readonly healingEpoch?: number
-  /** hk of the live material, when there is some. Only read. */
-  readonly hk?: Uint8Array
 }
 
-type Common = OneShot & {
-  readonly inputs: RefreshInputs
-  readonly group: Group
-  readonly records: readonly WalletRecord[]
-  readonly generator: OperationGenerator
-  readonly tr: Uint8Array
-}
+type Healing = Pick<RefreshInputs, 'healingEpoch'>
+export type RefreshC1 = ChangeC1 & Healing
+export type RefreshS2 = ChangeS2 & Healing
+export type RefreshC3 = ChangeC3 & Healing
 
-/** What a side draws before ρ is known: its seed and ephemeral key. */
-type Ephemeral = { readonly seed: Uint8Array; readonly scalar: Uint8Array; readonly point: Uint8Array }
-
-/** C after F1. */
-export type RefreshC1 = Common & {
-  readonly wctx0: Uint8Array
-  readonly nonceC: Uint8Array
-  readonly own: Ephemeral
-  readonly salt: Uint8Array
-  /** Copies of the shares, 32 bytes a wallet. */
-  readonly shares: Uint8Array
-}
-
-/** S after F2. */
-export type RefreshS2 = Common & {
-  readonly wctx0: Uint8Array
-  readonly nonceC: Uint8Array
-  readonly comC: Uint8Array
-  readonly sid: Uint8Array
-  readonly own: Ephemeral
-  readonly shares: Uint8Array
-}
-
-/** C after F3: holds the new shares until F4 decides. */
-export type RefreshC3 = OneShot & {
-  readonly inputs: RefreshInputs
-  readonly group: Group
-  readonly records: readonly WalletRecord[]
-  readonly sid: Uint8Array
-  readonly renewed: readonly Renewed[]
-  readonly opening: Uint8Array
-  readonly confS: Uint8Array
+const { F1, F2, F3 } = FRAME_TYPES
+const REFRESH: ChangePurpose = {
+  name: 'refresh',
+  types: [F1, F2, F3],
+  maxWallets: MAX_REFRESH_WALLETS,
+  agreed: new Uint8Array(0),
+  coinTail: () => [],
 }
 
 /** The wallets that F1 names, so that their records can be loaded for `answerRefreshS`. Throws as `decodeF1`. */
-export const readRefreshNames = (message: SessionMessage) => decodeF1(message).names
+export const readRefreshNames = (message: SessionMessage) => decodeF1(message, F1, MAX_REFRESH_WALLETS).names
 
-/**
- * C opens a refresh. Body: N_C ‖ u16 n ‖ n×(walletId ‖ u32 wEpoch) ‖ com_C.
- * @param records the present records, distinct, of one algorithm, of this link; shares are verified and copied.
- * @throws ProtocolFault class B: a share does not open its point; RangeError on records that no refresh may join.
- */
+/** C opens a refresh with F1; as `startChangeC`. */
 export function startRefreshC(
   inputs: RefreshInputs,
   records: readonly WalletRecord[],
 ): { readonly state: RefreshC1; readonly body: Uint8Array } {
-  assertPlan(inputs.link, records)
-  const { generator, group, wctx0, shares } = openRefresh(inputs, ROLE_C, records)
-  const secrets: Wipeable[] = [generator, wipeable(shares)]
-  return guard(secrets, () => {
-    const nonceC = inputs.entropy.nonce32()
-    const own = drawEphemeral(group, generator, secrets)
-    const salt = generator.bytes(32)
-    const comC = commitment('refresh', ROLE_C, concatBytes(wctx0, nonceC), concatBytes(own.seed, own.point), salt)
-    const body = encodeF1(nonceC, records, comC)
-    const tr = extendTranscript(emptyTranscript(), ROLE_C, FRAME_TYPES.F1, body)
-    const common = { spent: false, inputs, group, records: publicOf(records), generator, tr }
-    return { state: { ...common, wctx0, nonceC, own, salt, shares }, body }
-  })
+  const { state, body } = startChangeC(REFRESH, inputs, records)
+  return { state: healing(state, inputs), body }
 }
 
-/**
- * S answers F1 with F2 = N_S ‖ seed_S ‖ E_S.
- * @param offered the own records that may be refreshed now (`resolveRefresh`); shares are verified and copied.
- * @throws ProtocolFault class C: length, sid in the header, count, a wallet twice, two algorithms; class A
- *   plan_refused: a wallet that is not offered, or at another epoch; class B: a share does not open its point.
- */
+/** S answers F1 with F2; as `answerChangeS`. */
 export function answerRefreshS(
   inputs: RefreshInputs,
   message: SessionMessage,
   offered: readonly WalletRecord[],
 ): { readonly state: RefreshS2; readonly sid: Uint8Array; readonly body: Uint8Array } {
-  const { nonceC, names, comC } = decodeF1(message)
-  const records = resolveRefresh(inputs.link, ROLE_S, names, offered)
-  const { generator, group, wctx0, shares } = openRefresh(inputs, ROLE_S, records)
-  const secrets: Wipeable[] = [generator, wipeable(shares)]
-  return guard(secrets, () => {
-    const tr1 = extendTranscript(emptyTranscript(), ROLE_C, FRAME_TYPES.F1, message.body)
-    generator.mix(tr1)
-    const nonceS = inputs.entropy.nonce32()
-    const sid = refreshSid(inputs.link, wctx0, nonceC, nonceS, records)
-    const own = drawEphemeral(group, generator, secrets)
-    const body = concatBytes(nonceS, own.seed, own.point)
-    const tr = extendTranscript(tr1, ROLE_S, FRAME_TYPES.F2, body)
-    const common = { spent: false, inputs, group, records: publicOf(records), generator, tr }
-    return { state: { ...common, wctx0, nonceC: nonceC.slice(), comC: comC.slice(), sid, own, shares }, sid, body }
-  })
+  const { state, sid, body } = answerChangeS(REFRESH, inputs, message, offered)
+  return { state: healing(state, inputs), sid, body }
 }
 
-/**
- * C checks F2 and opens: F3 = seed_C ‖ E_C ‖ salt_C ‖ n×(A_C ‖ z_C) ‖ conf_C. The old shares, seed and e_C are
- * overwritten; the state holds the new shares.
- * @throws ProtocolFault class C: length, E_S; class A: sid; class B: a new share is zero.
- */
+/** C checks F2 and opens with F3; as `openChangeC`. */
 export function openRefreshC(
   state: RefreshC1,
   message: SessionMessage,
 ): { readonly state: RefreshC3; readonly body: Uint8Array } {
-  spend(state)
-  const { group, generator, own, inputs, records } = state
-  const secrets: Wipeable[] = []
-  try {
-    return guard(secrets, () => {
-      assertBodyLength(message.body, 64 + group.pointBytes)
-      const nonceS = message.body.subarray(0, 32)
-      const sid = refreshSid(inputs.link, state.wctx0, state.nonceC, nonceS, records)
-      assertSid(message.sid, sid)
-      const seedS = message.body.subarray(32, 64)
-      const pointS = assertPoint(message.body.subarray(64), group)
-      const tr2 = extendTranscript(state.tr, ROLE_S, FRAME_TYPES.F2, message.body)
-      generator.mix(tr2)
-      const renewed = toss(state, ROLE_C, sid, { seedC: own.seed, seedS }, pointS)
-      secrets.push(wipeableRenewed(renewed))
-      const opened = concatBytes(own.seed, own.point, state.salt)
-      const opening = openingTranscript(tr2, opened)
-      const proofs = proveAll({ group, sid, opening, role: ROLE_C }, renewed, generator)
-      const content = concatBytes(opened, proofs)
-      const tr = extendTranscript(tr2, ROLE_C, FRAME_TYPES.F3, content)
-      const confS = confOf(sid, ROLE_S, tr, renewed)
-      return {
-        state: { spent: false, inputs, group, records, sid, renewed, opening, confS },
-        body: concatBytes(content, confOf(sid, ROLE_C, tr, renewed)),
-      }
-    })
-  } finally {
-    wipeSecrets(state)
-  }
+  const { state: next, body } = openChangeC(state, message)
+  return { state: healing(next, state), body }
 }
 
 /**
- * S checks F3 and gives the records to store PENDING next to the present ones, and F4 = n×(A_S ‖ z_S) ‖ conf_S, to be
- * sent once they are durable.
- * Order: length → commitment opening → points and scalars → proof of knowledge → conf_C.
- * @throws ProtocolFault class C; class B: a new share is zero.
+ * S checks F3 and gives the records to store PENDING next to the present ones, and F4, to be sent once they are durable;
+ * as `finishChangeS`.
  */
 export function finishRefreshS(
   state: RefreshS2,
   body3: Uint8Array,
 ): { readonly pending: PendingWallets; readonly body: Uint8Array } {
-  spend(state)
-  const { group, generator, own, sid, records } = state
-  const secrets: Wipeable[] = []
-  try {
-    return guard(secrets, () => {
-      const openedBytes = 64 + group.pointBytes
-      assertBodyLength(body3, openedBytes + proofBytes(group) * records.length + 32)
-      const opened = body3.subarray(0, openedBytes)
-      const content = body3.subarray(0, body3.length - 32)
-      const { seedC, pointC } = openCommitment(state, opened)
-      const proofs = readProofs(group, content.subarray(openedBytes))
-      const tr = extendTranscript(state.tr, ROLE_C, FRAME_TYPES.F3, content)
-      const renewed = toss(state, ROLE_S, sid, { seedC, seedS: own.seed }, pointC)
-      secrets.push(wipeableRenewed(renewed))
-      const opening = openingTranscript(state.tr, opened)
-      assertProofs({ group, sid, opening, role: ROLE_C }, renewed, proofs)
-      assertConf(body3.subarray(content.length), confOf(sid, ROLE_C, tr, renewed))
-      generator.mix(tr)
-      const answer = proveAll({ group, sid, opening, role: ROLE_S }, renewed, generator)
-      return {
-        pending: { sid, records: nextRecords(state, renewed, 'PENDING') },
-        body: concatBytes(answer, confOf(sid, ROLE_S, tr, renewed)),
-      }
-    })
-  } finally {
-    wipeSecrets(state)
-  }
+  const { changed, body } = finishChangeS(state, body3)
+  return { pending: nextRecords(changed, state, 'PENDING'), body }
 }
 
 /**
  * C checks F4 and gives the records of the next epoch. One transaction makes them the present ones and erases the old:
- * this is the decision. The caller wipes the shares.
- * @throws ProtocolFault class C: length, points, scalars, proof of knowledge, conf_S. Nothing has changed then.
+ * this is the decision. The caller wipes the shares. As `finishChangeC`.
  */
 export function finishRefreshC(state: RefreshC3, body4: Uint8Array): PendingWallets {
-  spend(state)
-  const { group, records, renewed, sid } = state
-  return guard([wipeableRenewed(renewed)], () => {
-    assertBodyLength(body4, proofBytes(group) * records.length + 32)
-    const proofs = readProofs(group, body4.subarray(0, body4.length - 32))
-    assertProofs({ group, sid, opening: state.opening, role: ROLE_S }, renewed, proofs)
-    assertConf(body4.subarray(body4.length - 32), state.confS)
-    return { sid, records: nextRecords(state, renewed, 'ACTIVE') }
-  })
+  return nextRecords(finishChangeC(state, body4), state, 'ACTIVE')
 }
 
 /** Ends a refresh that will not go on: every secret of the state is overwritten. The old records stay as they are. */
-export function abandonRefresh(state: RefreshC1 | RefreshS2 | RefreshC3): void {
-  if (state.spent) return
-  state.spent = true
-  if ('renewed' in state) wipeableRenewed(state.renewed).wipe()
-  else wipeSecrets(state)
-}
+export const abandonRefresh: (state: RefreshC1 | RefreshS2 | RefreshC3) => void = abandonChange
 
-function assertPlan(link: LinkParties, records: readonly WalletRecord[]): void {
-  const [first] = records
-  if (first === undefined || records.length > MAX_REFRESH_WALLETS) throw new RangeError('1 to 256 wallets')
-  const fits = records.every((record) => record.alg === first.alg && isOfLink(link, ROLE_C, record))
-  if (!fits || !areDistinct(records)) throw new RangeError('distinct wallets of one algorithm and of this link')
-}
-
-function openRefresh(inputs: RefreshInputs, role: Role, records: readonly WalletRecord[]) {
-  const { link, entropy, hk } = inputs
-  const alg = records[0]?.alg
-  if (alg === undefined) throw new RangeError('1 to 256 wallets')
-  const group = groupOf(alg)
-  const slots = records.map((record) => ({ ...record, wctx: walletContext(link, record) }))
-  const shares = copyShares(role, slots, group)
-  return guard([wipeable(shares)], () => {
-    const wctx0 = walletContext0(link, alg, 'refresh')
-    const generator = new OperationGenerator(entropy, {
-      op: 'refresh',
-      idOwn: role === ROLE_C ? link.idC : link.idS,
-      role,
-      context: wctx0,
-      walletContexts: slots.map(({ wctx }) => wctx),
-      ownShares: [shares],
-      ...(hk === undefined ? {} : { hk }),
-    })
-    return { generator, group, wctx0, shares }
-  })
-}
-
-/** What a state keeps of the records: everything but the share, which the caller wipes. */
-function publicOf(records: readonly WalletRecord[]): readonly WalletRecord[] {
-  return records.map((record) => ({ ...record, share: new Uint8Array(0) }))
-}
-
-function drawEphemeral(group: Group, generator: OperationGenerator, secrets: Wipeable[]): Ephemeral {
-  const seed = generator.bytes(32)
-  const scalar = generator.nonZeroScalar(group)
-  secrets.push(wipeable(seed), wipeable(scalar))
-  return { seed, scalar, point: group.mulBase(scalar) }
-}
-
-function refreshSid(
-  link: LinkParties,
-  wctx0: Uint8Array,
-  nonceC: Uint8Array,
-  nonceS: Uint8Array,
-  records: readonly WalletRecord[],
-): Uint8Array {
-  return walletSid(wctx0, 'refresh', nonceC, nonceS, u16(records.length), refreshProduct(link, records))
-}
-
-/** ρ of every wallet, and what it makes of the own half. Z does not outlive this. */
-function toss(
-  state: RefreshC1 | RefreshS2,
-  role: Role,
-  sid: Uint8Array,
-  seeds: { readonly seedC: Uint8Array; readonly seedS: Uint8Array },
-  peerPoint: Uint8Array,
-): Renewed[] {
-  const { group, records, shares, own } = state
-  const shared = group.mulSecret(own.scalar, peerPoint)
-  try {
-    const each = records.map((_, i) => shares.subarray(32 * i, 32 * i + 32))
-    return renewAll(group, role, records, each, { sid, ...seeds, shared })
-  } finally {
-    shared.fill(0)
-  }
-}
-
-/** seed_C and E_C once they are what F1 committed to. */
-function openCommitment(state: RefreshS2, opened: Uint8Array): { seedC: Uint8Array; pointC: Uint8Array } {
-  const { group, wctx0, nonceC, comC } = state
-  const v = opened.subarray(0, 32 + group.pointBytes)
-  const salt = opened.subarray(v.length)
-  if (!equalBytes(commitment('refresh', ROLE_C, concatBytes(wctx0, nonceC), v, salt), comC)) {
-    throw violation('commitment opening')
-  }
-  return { seedC: v.subarray(0, 32), pointC: assertPoint(v.subarray(32), group) }
-}
-
-/** tr_o = TH("tr"; tr over F1 and F2, C, type of F3, seed_C ‖ E_C ‖ salt_C). */
-function openingTranscript(tr2: Uint8Array, opened: Uint8Array): Uint8Array {
-  return extendTranscript(tr2, ROLE_C, FRAME_TYPES.F3, opened)
-}
-
-function confOf(sid: Uint8Array, role: Role, tr: Uint8Array, renewed: readonly Renewed[]): Uint8Array {
-  return taggedHash('refresh/conf', sid, u8(role), tr, u16(2 * renewed.length), renewedPoints(renewed))
-}
-
-function assertConf(received: Uint8Array, expected: Uint8Array): void {
-  if (!timingSafeEqual(received, expected)) throw violation('confirmation')
+/** The state itself, which whoever holds it spends: no copy of it may be left that is not spent. */
+function healing<S extends ChangeC1 | ChangeS2 | ChangeC3>(state: S, { healingEpoch }: Healing): S & Healing {
+  return healingEpoch === undefined ? state : Object.assign(state, { healingEpoch })
 }
 
 function nextRecords(
-  { records, inputs }: Pick<RefreshC3, 'records' | 'inputs'>,
-  renewed: readonly Renewed[],
+  { sid, records, renewed }: Changed,
+  { healingEpoch }: Healing,
   state: 'PENDING' | 'ACTIVE',
-): WalletRecord[] {
-  return records.map((record, i) => {
-    const next = renewed[i]
-    if (next === undefined) throw violation('share count')
-    const { share, pointC, pointS } = next
-    const { healingEpoch } = inputs
+): PendingWallets {
+  const next = records.map((record, i): WalletRecord => {
+    const half = renewed[i]
+    if (half === undefined) throw violation('share count')
+    const { share, pointC, pointS } = half
     return {
       ...record,
       state,
@@ -355,11 +131,5 @@ function nextRecords(
       pointS,
     }
   })
-}
-
-function wipeSecrets(state: RefreshC1 | RefreshS2): void {
-  const { generator, own, shares } = state
-  generator.wipe()
-  for (const secret of [own.seed, own.scalar, shares]) secret.fill(0)
-  if ('salt' in state) state.salt.fill(0)
+  return { sid, records: next }
 }

@@ -262,12 +262,12 @@ export function recoveryIdOf(noncePoint: Uint8Array): number {
 }
 
 /**
- * §10.3: r = r', s in the low half, and the key that (r, s, recid) recovers over the digest is PK', which is to say that
- * the signature verifies under PK' and recid is its own.
+ * §10.3: s in the low half, and the key that (r, s, recid) recovers over the digest is PK', which is to say that the
+ * signature verifies under PK' and recid is its own. Its r is another than that of this try where S answers a repetition
+ * with what it signed before (§10.2).
  * @throws ProtocolFault class C with wallet suspension unless (r, s, recid) is exactly right for the context.
  */
 export function assertFinalSignature(context: SigningContext, signature: EcdsaSignature): void {
-  if (!equalBytes(signature.r, context.r.toReversed())) throw invalidFinalSignature()
   if (isHighScalar(signature.s.toReversed())) throw invalidFinalSignature()
   const recovered = recoverPoint(signature.r, signature.s, signature.recid, context.digest)
   if (recovered === undefined || !equalBytes(recovered, context.child.publicKey)) throw invalidFinalSignature()

@@ -23,7 +23,7 @@ export function encodeSlotName({ walletId, wEpoch }: SlotName): Uint8Array {
  * @throws ProtocolFault class C: a sid in the header, n = 0 or above `max`, a body of another length than n gives.
  */
 export function readSlotNames(
-  type: (typeof FRAME_TYPES)['P1' | 'E1' | 'F1'],
+  type: (typeof FRAME_TYPES)['P1' | 'E1' | 'F1' | 'FORK1'],
   { sid, body }: SessionMessage,
   max: number,
 ): { readonly nonce: Uint8Array; readonly names: readonly SlotName[]; readonly rest: BodyReader } {

@@ -47,6 +47,7 @@ export const TAGS = [
   'refresh/rho',
   'refresh/pok',
   'refresh/conf',
+  'fork/shares',
   'import/open',
   'import/pok',
   'import/conf',

@@ -48,6 +48,44 @@ export const exportStatement = (asked: ExportStatement): Uint8Array =>
     asked.nonce,
   ])
 
+/** A server that may be given a share, as it is sealed to and as it proves itself. */
+export type DelegateKeys = {
+  /** The DER of the SubjectPublicKeyInfo of its RSA key. */
+  readonly rsaKey: Uint8Array
+  /** Its party id, 32 bytes. */
+  readonly idG: Uint8Array
+}
+
+/** What an operator's approval is for: this delegate under this key, whichever daemon asks. */
+export const digestOfDelegate = ({ rsaKey, idG }: DelegateKeys): Uint8Array =>
+  new Uint8Array(hash('sha256', statement('countersign/delegate-keys/v1', [rsaKey, idG]), 'buffer'))
+
+export type DelegateStatement = Once & DelegateKeys & {
+  /** The party that is to act on it, 32 bytes. */
+  readonly partyId: Uint8Array
+  readonly walletId: Uint8Array
+  readonly wEpoch: number
+  /** As the engine encodes it. */
+  readonly publicKey: Uint8Array
+  /** The link between the delegate and the daemon that the wallet is with, 16 bytes. */
+  readonly linkId: Uint8Array
+}
+
+/**
+ * "countersign/delegate/v1": make a share of this wallet's key for this delegate, sealed to this key of it, to be used
+ * with this daemon.
+ */
+export const delegateStatement = (asked: DelegateStatement): Uint8Array =>
+  statement('countersign/delegate/v1', [
+    asked.partyId,
+    asked.walletId,
+    u32(asked.wEpoch),
+    asked.publicKey,
+    new Uint8Array(hash('sha256', statement('countersign/delegate-key/v1', [asked.rsaKey, asked.idG, asked.linkId]), 'buffer')),
+    u64(BigInt(asked.expireMs)),
+    asked.nonce,
+  ])
+
 /** Whose register of wallet secrets: of one party, for one user of one project. */
 export type RegisterOwner = { readonly partyId: Uint8Array; readonly project: string; readonly userId: string }
 

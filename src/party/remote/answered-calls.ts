@@ -11,6 +11,7 @@ import type { FreezeSubject } from '../../vault/freezes.ts'
 import type { CosignerCalls } from '../cosigner.ts'
 import type { LostMaterial } from '../cosigner-links.ts'
 import type { PeerEpochs } from '../epoch-check.ts'
+import type { ForkOrder } from '../fork-desk.ts'
 import type { SecretOrder, WalletClaim } from '../owner-desk.ts'
 import { asFailure, toldOf } from '../party-failure.ts'
 import { PortFailure, type PortEnd } from '../port-calls.ts'
@@ -77,6 +78,33 @@ const readOrder = (order: Case<'changeWalletSecret'>): SecretOrder => {
   }
 }
 
+const readConsent = ({ consent }: Case<'permitFork'>): ForkOrder['consent'] => {
+  switch (consent.case) {
+    case 'approvalId':
+      return { kind: 'operator', approvalId: bytes(consent.value, 16) }
+    case 'walletSecret': {
+      const { secretId, signature } = consent.value
+      return { kind: 'wallet_secret', secretId: bytes(secretId, 32), signature: bytes(signature, 64) }
+    }
+    case undefined:
+      throw new DaemonMisspoke('no consent')
+  }
+}
+
+const readFork = (order: Case<'permitFork'>): ForkOrder => {
+  if (order.expireMs > BigInt(Number.MAX_SAFE_INTEGER)) throw new DaemonMisspoke('a time')
+  return {
+    walletId: bytes(order.walletId, 16),
+    wEpoch: order.walletEpoch,
+    publicKey: bytes(order.publicKey, 32, 33),
+    identityKey: bytes(order.identityKey, 32),
+    rsaKey: bytes(order.rsaKey, 1, 1_024),
+    expireMs: Number(order.expireMs),
+    nonce: bytes(order.nonce, 32),
+    consent: readConsent(order),
+  }
+}
+
 const readLost = ({ shard, epoch }: Case<'lose'>): LostMaterial => {
   if (shard >= MAX_SHARDS) throw new DaemonMisspoke('a link')
   return { shard, lEpoch: epoch }
@@ -135,6 +163,8 @@ export const answerCall = async (
     }
     case 'changeWalletSecret':
       return done(cosigner.call('changeSecret', readOrder(request.value), CALL))
+    case 'permitFork':
+      return done(cosigner.call('permitFork', readFork(request.value), CALL))
     case 'stopWallet':
       return done(cosigner.call('stopWallet', { walletId: bytes(request.value, 16) }, CALL))
     case 'discard':

@@ -147,6 +147,26 @@ export const WIRE_CALLS: { readonly [M in WireCall]: Row<M> } = {
       }),
     read: done,
   },
+  permitFork: {
+    ask: ({ walletId, wEpoch, publicKey, identityKey, rsaKey, expireMs, nonce, consent }) =>
+      asked({
+        case: 'permitFork',
+        value: {
+          walletId,
+          walletEpoch: wEpoch,
+          publicKey,
+          identityKey,
+          rsaKey,
+          expireMs: BigInt(expireMs),
+          nonce,
+          consent:
+            consent.kind === 'operator'
+              ? { case: 'approvalId', value: consent.approvalId }
+              : { case: 'walletSecret', value: { secretId: consent.secretId, signature: consent.signature } },
+        },
+      }),
+    read: done,
+  },
   stopWallet: { ask: ({ walletId }) => asked({ case: 'stopWallet', value: walletId }), read: done },
   discard: { ask: (presigId) => asked({ case: 'discard', value: presigId }), read: done },
   abandonWallet: {
@@ -234,6 +254,8 @@ export const readRefusal = ({ reason, facts }: PartyRefusal): Error => {
     case 'COSIGNER_REFUSED':
     case 'WALLET_SECRET_REFUSED':
       return failure(reason, { why: fact('why') })
+    case 'DELEGATION_REFUSED':
+      return failure(reason, {})
     case 'FREEZE_NOT_FOUND':
       return new PortFailure(reason, { scope: fact('scope'), id: fact('id') })
     case 'AUDIT_UNAVAILABLE':

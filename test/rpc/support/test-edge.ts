@@ -7,21 +7,23 @@ import type { DescService } from '@bufbuild/protobuf'
 import type { Client } from '@connectrpc/connect'
 import { createClient } from '@connectrpc/connect'
 import { createConnectTransport, createGrpcTransport, createGrpcWebTransport } from '@connectrpc/connect-node'
-import type { Call } from '../../../src/domain/call.ts'
+import { type Call, delegatePrincipal } from '../../../src/domain/call.ts'
 import { failure } from '../../../src/domain/failure.ts'
-import type { ApiKeyId, GrantId, ProjectId, UserId, WalletId, WebhookId } from '../../../src/domain/ids.ts'
+import type { AccessId, ApiKeyId, GrantId, ProjectId, UserId, WalletId, WebhookId } from '../../../src/domain/ids.ts'
 import { readSettings } from '../../../src/domain/project-settings.ts'
 import { Secret } from '../../../src/domain/secret.ts'
 import type { ApiKeyDirectory, ApiKeyProofs, ApiKeyRecord } from '../../../src/rpc/authenticate.ts'
 import type { RegisteredKey, SessionKeyView, SessionUseCases, SignedAction } from '../../../src/rpc/session-use-cases.ts'
 import type { DelegationUseCases, ExternalWalletView, SpendView, GrantView, SpendingUseCases } from '../../../src/rpc/delegation-use-cases.ts'
+import type { CosignUseCases } from '../../../src/rpc/cosign-use-cases.ts'
+import type { DelegateDirectory } from '../../../src/rpc/delegates.ts'
 import type { EndUserUseCases, WalletSecretView } from '../../../src/rpc/end-user-use-cases.ts'
 import type { AccessToken, EndUserDirectory } from '../../../src/rpc/end-users.ts'
 import type { Edge, EdgeListen } from '../../../src/rpc/edge.ts'
 import { openEdge } from '../../../src/rpc/edge.ts'
 import type { IdempotencyStore, RequestKey } from '../../../src/rpc/idempotency.ts'
 import type { CallEvent, Denial } from '../../../src/rpc/pipeline.ts'
-import type { OwnKeyView } from '../../../src/rpc/delegate-side-use-cases.ts'
+import type { ImportedAccessView, OwnKeyView } from '../../../src/rpc/delegate-side-use-cases.ts'
 import type { DeliveryView, WebhookView } from '../../../src/rpc/webhook-use-cases.ts'
 import type {
   AdminUseCases,
@@ -341,6 +343,12 @@ const defaultUseCases = (): UseCases => ({
     spendDelegation: async () => SPEND,
     getSpend: async () => SPEND,
     listSpends: async () => ({ items: [SPEND], nextCursor: undefined }),
+    openCosign: () => ({
+      hello: () => ({ publicKey: bytes(32, 1), nonce: bytes(32, 2), signature: bytes(64, 3) }),
+      prove: async () => ({ projectId: PROJECT, walletId: 'wal', expireTimeMs: 1_700_000_000_456 }),
+      frame: async (frame) => () => ({ frame }),
+      close: () => {},
+    }),
   },
   endUsers: {
     authenticateWithJwt: async () => SIGNED_IN,
@@ -405,6 +413,8 @@ const defaultUseCases = (): UseCases => ({
     createDelegateKey: async () => DELEGATE_KEY,
     listDelegateKeys: async () => ({ keys: [DELEGATE_KEY], identityPublicKey: bytes(32, 1) }),
     deleteDelegateKey: async () => undefined,
+    importDelegatedAccess: async () => IMPORTED_ACCESS,
+    listImportedAccess: async () => ({ items: [IMPORTED_ACCESS], nextCursor: undefined }),
   },
   webhooks: {
     createWebhook: async () => ({ webhook: WEBHOOK_VIEW, secret: 'whsec_test' }),
@@ -415,6 +425,19 @@ const defaultUseCases = (): UseCases => ({
     redeliverWebhook: async () => DELIVERY_VIEW,
   },
 })
+
+const IMPORTED_ACCESS: ImportedAccessView = {
+  accessId: '5b1f7a34-0000-4000-8000-000000000000' as AccessId,
+  projectId: PROJECT,
+  keyType: 'secp256k1',
+  address: `0x${'ab'.repeat(20)}`,
+  publicKey: bytes(65, 4),
+  userId: 'alice',
+  state: 'active',
+  grantingDaemon: 'home',
+  createTimeMs: 1,
+  revokeTimeMs: undefined,
+}
 
 const DELEGATE_KEY: OwnKeyView = {
   kid: 'k',
@@ -454,6 +477,17 @@ const DELIVERY_VIEW: DeliveryView = {
   excerpt: 'later',
 }
 
+/** Of the one delegate there is. */
+export const WALLET_KEY = `cdk_${'A'.repeat(43)}`
+const DELEGATES: DelegateDirectory = {
+  findByKey: (presented) => {
+    if (presented !== WALLET_KEY) throw failure('WALLET_API_KEY_INVALID', {})
+    const accessId = '00000000-0000-4000-8000-000000000001' as AccessId
+    return { kind: 'delegate', principal: delegatePrincipal(accessId), projectId: PROJECT, accessId }
+  },
+  assertStands: () => {},
+}
+
 const recording = <Group extends object>(group: Group, reached: Reached[]): Group =>
   Object.fromEntries(
     Object.entries(group).map(([name, run]) => [
@@ -474,7 +508,7 @@ export type TestEdgeOptions = {
   readonly keyProofs?: ApiKeyProofs
   readonly wallets?: Partial<WalletUseCases>
   readonly signing?: Partial<SigningUseCases>
-  readonly delegation?: Partial<DelegationUseCases & SpendingUseCases>
+  readonly delegation?: Partial<DelegationUseCases & SpendingUseCases & CosignUseCases>
   readonly session?: Partial<SessionUseCases>
   readonly audit?: Partial<AuditUseCases>
   readonly admin?: Partial<AdminUseCases>
@@ -540,6 +574,7 @@ export const openTestEdge = async (options: TestEdgeOptions): Promise<TestEdge> 
     directory: directoryOf(options.keys),
     keyProofs: options.keyProofs,
     users: options.directoryOfUsers ?? usersOf(options.users ?? []),
+    delegates: DELEGATES,
     idempotency: options.idempotency ?? memoryStore(),
     recordDenial: async (denial) => {
       denials.push(denial)

@@ -1,0 +1,209 @@
+/**
+ * One stream of a delegate: who it is, then frames to party S and back. What leaves is asked for once more in the turn in
+ * which it leaves: nothing does once the access has ended.
+ */
+import { randomBytes } from 'node:crypto'
+import type { DelegateCaller } from '../domain/call.ts'
+import type { Clock } from '../domain/clock.ts'
+import { type Failure, failure, isFailure } from '../domain/failure.ts'
+import { accessIdToBytes } from '../domain/ids.ts'
+import {
+  COSIGN_NONCE_BYTES,
+  type CosignParties,
+  cosignStatement,
+  isCosignProven,
+} from '../party/delegate-proof.ts'
+import { isSignFrame } from '../party/delegate-gate.ts'
+import type { DelegatedWallet, DelegateParties, FrameAnswer } from '../party/delegate-parties.ts'
+import { partyIdOf } from '../party/party-id.ts'
+import { fencesOfAccess, requireStanding } from '../signing/delegated-standing.ts'
+import { failureOfFence, type Fences, type Passage } from '../signing/fences.ts'
+import type { AuditHead } from '../vault/audit-chain.ts'
+import type { DaemonVault } from '../vault/daemon-vault.ts'
+import { type DelegatedAccess, getDelegatedAccess } from '../vault/delegated-access.ts'
+import { getDelegate } from '../vault/delegates.ts'
+
+/** What the daemon may want of a delegate while its stream is open. */
+export type CosignPeer = {
+  /** A question of party S: a frame. Rejects when it is not answered in time. */
+  readonly question: (frame: Uint8Array) => Promise<Uint8Array | undefined>
+}
+
+export type CosignChallenge = {
+  readonly publicKey: Uint8Array
+  readonly nonce: Uint8Array
+  readonly signature: Uint8Array
+}
+
+export type CosignJoined = {
+  readonly projectId: string
+  readonly walletId: string
+  readonly expireTimeMs: number
+}
+
+export type CosignAnswer = {
+  readonly frame: Uint8Array | undefined
+  /** Why the daemon refuses, where that is its own decision. */
+  readonly refusal?: Failure | undefined
+  readonly receipt?: (AuditHead & { readonly signature: Uint8Array; readonly keyId: string }) | undefined
+}
+
+/** One stream of a delegate. What it throws ends the stream. */
+export type CosignSession = {
+  readonly hello: (said: {
+    readonly accessId: string
+    readonly publicKey: Uint8Array
+    readonly nonce: Uint8Array
+  }) => CosignChallenge
+  readonly prove: (signature: Uint8Array) => Promise<CosignJoined>
+  /** The answer is made in the turn in which it leaves. */
+  readonly frame: (frame: Uint8Array) => Promise<() => CosignAnswer>
+  readonly close: () => void
+}
+
+export type CosignNeeds = {
+  readonly vault: DaemonVault
+  readonly fences: Fences
+  readonly clock: Clock
+  readonly delegates: Pick<DelegateParties, 'frame' | 'join' | 'linkIdOf' | 'partyId'>
+}
+
+type Met = { readonly parties: CosignParties; readonly publicKey: Uint8Array }
+
+/** Reasons for which the stream ends: the access is over, and nothing on it is answered any more. */
+const ENDS: ReadonlySet<Failure['reason']> = new Set<Failure['reason']>([
+  'DELEGATED_ACCESS_REVOKED',
+  'DELEGATED_ACCESS_EXPIRED',
+  'DELEGATED_ACCESS_NOT_FOUND',
+  'GRANT_REVOKED',
+  'GRANT_EXPIRED',
+])
+
+class Session implements CosignSession {
+  readonly #needs: CosignNeeds
+  readonly #caller: DelegateCaller
+  readonly #peer: CosignPeer
+  /** Who said hello, and after the proof, who it is. */
+  #met: Met | undefined
+  #wallet: DelegatedWallet | undefined
+  #leave: (() => void) | undefined
+
+  constructor(needs: CosignNeeds, caller: DelegateCaller, peer: CosignPeer) {
+    this.#needs = needs
+    this.#caller = caller
+    this.#peer = peer
+  }
+
+  /** As it is now. Refuses as `requireStanding`. */
+  #access(): DelegatedAccess {
+    const { vault, clock } = this.#needs
+    const access = getDelegatedAccess(vault.read, this.#caller.accessId)
+    if (access === undefined) throw failure('DELEGATED_ACCESS_NOT_FOUND', {})
+    requireStanding(vault.read, access, clock.nowMs())
+    return access
+  }
+
+  /** Refuses with DELEGATE_NOT_PROVEN the key of another access, and a party that is not the one it was given to. */
+  hello({ accessId, publicKey, nonce }: Parameters<CosignSession['hello']>[0]): CosignChallenge {
+    const { vault, delegates } = this.#needs
+    const access = this.#access()
+    const identity = getDelegate(vault.read, access.delegateId)?.identityKey
+    const idC = partyIdOf(publicKey)
+    const isIts = identity !== undefined && Buffer.compare(identity, publicKey) === 0
+    const isOnLink = Buffer.compare(delegates.linkIdOf(idC), access.linkId) === 0
+    if (accessId !== access.accessId || !isIts || !isOnLink) throw failure('DELEGATE_NOT_PROVEN', {})
+    const parties = {
+      idC,
+      idS: delegates.partyId,
+      accessId: accessIdToBytes(access.accessId),
+      nonceC: nonce.slice(),
+      nonceS: new Uint8Array(randomBytes(COSIGN_NONCE_BYTES)),
+    }
+    this.#met = { parties, publicKey: publicKey.slice() }
+    const { signer } = vault
+    return { publicKey: signer.publicKey, nonce: parties.nonceS, signature: signer.signStatement(cosignStatement('daemon', parties)) }
+  }
+
+  async prove(signature: Uint8Array): Promise<CosignJoined> {
+    const met = this.#met
+    if (met === undefined || !isCosignProven('delegate', met.parties, met.publicKey, signature)) {
+      throw failure('DELEGATE_NOT_PROVEN', {})
+    }
+    const { project, walletId, expireMs } = this.#access()
+    const { idC, accessId } = met.parties
+    this.#leave = this.#needs.delegates.join(idC, this.#peer)
+    this.#wallet = { idC, walletId: accessId }
+    return { projectId: project, walletId, expireTimeMs: expireMs }
+  }
+
+  /**
+   * What a fence stops is refused before party S hears of it; a request to sign still reaches it, because the presignature
+   * it names is used up whatever follows, and is refused there.
+   */
+  async frame(frame: Uint8Array): Promise<() => CosignAnswer> {
+    const { fences } = this.#needs
+    const access = this.#access()
+    const keys = fencesOfAccess(access)
+    const blocking = fences.blocking(keys)
+    if (blocking !== undefined && !isSignFrame(frame)) {
+      const refusal = failureOfFence(blocking)
+      return () => ({ frame: undefined, refusal: this.#orEnd(refusal) })
+    }
+    const passage = blocking === undefined ? fences.enter(keys) : undefined
+    try {
+      const answer = await this.#answerOf(frame)
+      const { raises } = fences
+      return () => this.#release(answer, passage, raises)
+    } finally {
+      passage?.leave()
+    }
+  }
+
+  async #answerOf(frame: Uint8Array): Promise<FrameAnswer> {
+    const wallet = this.#wallet
+    if (wallet === undefined) throw failure('DELEGATE_NOT_PROVEN', {})
+    try {
+      return await this.#needs.delegates.frame(wallet, frame)
+    } catch (error) {
+      // The thread ended, or is late: the frame is not answered, and the next one is.
+      if (isFailure(error)) return { frame: undefined, refused: error }
+      throw error
+    }
+  }
+
+  #release({ frame, refused, head }: FrameAnswer, passage: Passage | undefined, raises: number): CosignAnswer {
+    const { fences, vault } = this.#needs
+    if (refused !== undefined) {
+      const refusal = this.#orEnd(refused)
+      this.#access()
+      return { frame, refusal }
+    }
+    try {
+      passage?.check()
+      const access = this.#access()
+      const fence = fences.raises === raises && passage !== undefined ? undefined : fences.blocking(fencesOfAccess(access))
+      if (fence !== undefined) throw failureOfFence(fence)
+    } catch (error) {
+      if (!isFailure(error)) throw error
+      return { frame: undefined, refusal: this.#orEnd(error) }
+    }
+    const { signer } = vault
+    const receipt = head && { ...head, signature: signer.signReceipt(head), keyId: signer.keyId }
+    return { frame, receipt }
+  }
+
+  #orEnd(refusal: Failure): Failure {
+    if (ENDS.has(refusal.reason)) throw refusal
+    return refusal
+  }
+
+  close(): void {
+    this.#leave?.()
+    this.#leave = undefined
+    this.#wallet = undefined
+  }
+}
+
+/** The caller has shown the wallet API key of an access; who it is, it proves on the stream. */
+export const openCosign = (needs: CosignNeeds, caller: DelegateCaller, peer: CosignPeer): CosignSession =>
+  new Session(needs, caller, peer)

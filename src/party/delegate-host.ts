@@ -1,0 +1,166 @@
+/**
+ * The daemon's vault as the thread of delegates' links sees it. Runs on the main thread, which owns the connection and
+ * decides what is signed; that thread only ever reaches rows of its own links.
+ */
+import type { Clock } from '../domain/clock.ts'
+import { assert, type Failure, isFailure } from '../domain/failure.ts'
+import { decodeLinkRecord, isRefreshable } from '../engine/dkls23/records.ts'
+import type { AuditHead } from '../vault/audit-chain.ts'
+import type { DaemonVault } from '../vault/daemon-vault.ts'
+import { PresignatureReused } from '../vault/intents.ts'
+import { addStrike, getLink, listLinks, saveLink } from '../vault/links.ts'
+import type { SealedShare } from '../vault/sealed-record.ts'
+import type { Reader, Tx } from '../vault/store.ts'
+import {
+  activateShare,
+  dropPendingShare,
+  getShare,
+  listPendingShares,
+  raiseLastUsedEpoch,
+  savePendingShare,
+} from '../vault/wallet-shares.ts'
+import type { DelegateHostCalls, RequestOf } from './delegate-store.ts'
+import type { CosignerIntent } from './party-store.ts'
+import { PortFailure } from './port-calls.ts'
+import { hexOf } from './presignature-map.ts'
+
+/** What is decided about delegated wallets, by the same code as every signature. */
+export type DelegatedDecisions = {
+  /** Whether the wallet's shares may be replaced: its access is open, and nothing is frozen. */
+  readonly mayRefresh: (reader: Reader, walletId: Uint8Array) => boolean
+  /** As `begin` would decide; records and charges nothing. Throws the Failure that refuses. */
+  readonly requireAdmitted: (walletId: Uint8Array, payload: Uint8Array) => void
+  /** Decides, charges and records. Rejects with the Failure that refuses, or with PresignatureReused. */
+  readonly begin: (intent: CosignerIntent) => Promise<AuditHead>
+  /** How it ended; joins a later commit. */
+  readonly finish: (intent: CosignerIntent, sequence: bigint, result: Uint8Array | { readonly failed: string }) => void
+  /** In the transaction that made its new share the present one. */
+  readonly activated: (tx: Tx, walletId: Uint8Array, nowMs: number) => void
+  /** A party stopped it. */
+  readonly stopped: (tx: Tx, walletId: Uint8Array, state: 'SUSPENDED' | 'QUARANTINED', why: string, nowMs: number) => void
+}
+
+/** What came of the request in a frame beside the frame that answers it. */
+export type SignOutcome = { readonly head: AuditHead } | { readonly refused: Failure }
+
+type Events = {
+  readonly outcome: (request: RequestOf, outcome: SignOutcome) => void
+  readonly question: DelegateHostCalls['question']
+  readonly alert: (what: string, detail: string) => void
+}
+
+const refuseState = (): PortFailure => new PortFailure('WALLET_STATE')
+
+export const createDelegateHost = (
+  vault: DaemonVault,
+  clock: Clock,
+  decisions: DelegatedDecisions,
+  events: Events,
+): DelegateHostCalls => {
+  const nowMs = (): number => Math.trunc(clock.nowMs())
+  const running = new Map<string, bigint>()
+  return {
+    loadLink: (linkId) => getLink(vault.read, linkId)?.control,
+    saveLinks: (controls) =>
+      vault.commit((tx) => {
+        for (const control of controls) saveLink(tx, control, nowMs())
+      }),
+    linksOfPair: ({ idA, idB }) => {
+      const pair = [hexOf(idA), hexOf(idB)].sort().join()
+      return listLinks(vault.read)
+        .map(({ control }) => control)
+        .filter((control) => {
+          const { idC, idS } = decodeLinkRecord(control)
+          return [hexOf(idC), hexOf(idS)].sort().join() === pair
+        })
+    },
+    recordStrike: ({ control, what }) =>
+      vault.commit((tx) => {
+        addStrike(tx, decodeLinkRecord(control).linkId, { timeMs: nowMs(), what })
+        saveLink(tx, control, nowMs())
+      }),
+    loadShare: ({ linkId, walletId, slot }) => {
+      const share = getShare(vault.read, walletId, slot)
+      return share !== undefined && hexOf(share.linkId) === hexOf(linkId) ? share : undefined
+    },
+    pendingOf: ({ linkId }) =>
+      listPendingShares(vault.read).flatMap(({ walletId, linkId: own, wEpoch, pendingSid }) =>
+        pendingSid === undefined || hexOf(own) !== hexOf(linkId) ? [] : [{ walletId, linkId, wEpoch, sid: pendingSid }],
+      ),
+    savePending: ({ linkId, sid, shares }) =>
+      vault.commit((tx) => {
+        for (const share of shares) {
+          requireRefreshable(tx, decisions, linkId, share)
+          savePendingShare(tx, { share, linkId, sid, timeMs: nowMs() })
+        }
+      }),
+    dropPending: async ({ walletId }) => {
+      const dropped = await vault.commit((tx) => dropPendingShare(tx, walletId, nowMs()))
+      if (dropped) vault.eraseDeleted()
+    },
+    activate: async ({ linkId, share }) => {
+      const isDone = await vault.commit((tx) => {
+        const { walletId } = share
+        // Ended, or decided by another message, meanwhile.
+        if (getShare(tx, walletId, 'pending')?.wEpoch !== share.wEpoch) return false
+        const before = getShare(tx, walletId)?.state
+        const state = before === undefined || before === 'FORKED' ? 'ACTIVE' : before
+        activateShare(tx, { share, linkId, state, timeMs: nowMs() })
+        decisions.activated(tx, walletId, nowMs())
+        return true
+      })
+      if (isDone) vault.eraseDeleted()
+    },
+    setWalletState: async ({ walletId, state, why }) => {
+      assert(state === 'SUSPENDED' || state === 'QUARANTINED', 'a party only ever stops a wallet')
+      await vault.commit((tx) => decisions.stopped(tx, walletId, state, why, nowMs()))
+    },
+    noteUse: ({ walletIds, lEpoch }) => vault.commit((tx) => raiseLastUsedEpoch(tx, walletIds, lEpoch)),
+    mayRefresh: ({ walletId }) => decisions.mayRefresh(vault.read, walletId),
+    admits: (request) => {
+      try {
+        decisions.requireAdmitted(request.walletId, request.payload)
+        return true
+      } catch (error) {
+        if (!isFailure(error)) throw error
+        events.outcome(request, { refused: error })
+        return false
+      }
+    },
+    commitIntent: async (intent) => {
+      try {
+        const head = await decisions.begin(intent)
+        running.set(hexOf(intent.presigId), head.sequence)
+        events.outcome(intent, { head })
+        return 'committed'
+      } catch (error) {
+        if (error instanceof PresignatureReused) return 'duplicate'
+        if (!isFailure(error)) throw error
+        events.outcome(intent, { refused: error })
+        return 'denied'
+      }
+    },
+    completeIntent: ({ intent, response, failed }) => {
+      const key = hexOf(intent.presigId)
+      const sequence = running.get(key)
+      running.delete(key)
+      if (sequence !== undefined) decisions.finish(intent, sequence, response ?? { failed: failed ?? 'internal' })
+    },
+    question: events.question,
+    alert: ({ what, detail }) => events.alert(what, detail),
+  }
+}
+
+/** Of this link, one epoch behind, and nothing undecided beside it. */
+const requireRefreshable = (
+  tx: Reader,
+  decisions: DelegatedDecisions,
+  linkId: Uint8Array,
+  { walletId, wEpoch }: SealedShare,
+): void => {
+  const current = getShare(tx, walletId)
+  const isNext = current !== undefined && isRefreshable(current.state) && current.wEpoch === wEpoch - 1
+  const isOwn = current !== undefined && hexOf(current.linkId) === hexOf(linkId)
+  const isFree = getShare(tx, walletId, 'pending') === undefined
+  if (!isNext || !isOwn || !isFree || !decisions.mayRefresh(tx, walletId)) throw refuseState()
+}

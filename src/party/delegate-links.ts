@@ -1,0 +1,181 @@
+/**
+ * The daemon's side of its links to delegates: one party S for each, with OT material, presignatures and a crypto worker
+ * of its own. A link that burns, hangs or is flooded is one delegate's; nothing here knows the link to the cosigner.
+ */
+import { randomBytes } from 'node:crypto'
+import type { Clock } from '../domain/clock.ts'
+import { makeLinkParties } from '../engine/dkls23/contexts.ts'
+import type { Entropy } from '../engine/dkls23/operation-generator.ts'
+import { ROLE_S } from '../engine/dkls23/suite.ts'
+import { CryptoThread } from './crypto-thread.ts'
+import { isSignFrame, judgeDelegateFrame, presigIdIn } from './delegate-gate.ts'
+import { Link, openLinkRecord } from './link.ts'
+import type { CosignerStore } from './party-store.ts'
+import { hexOf } from './presignature-map.ts'
+import { readEd25519Payload, readSigningPayload } from './read-payload.ts'
+import { Responder } from './responder.ts'
+import { workerSessionsOfS } from './worker-sessions.ts'
+
+type Deps = {
+  readonly idS: Uint8Array
+  readonly openStore: (linkId: Uint8Array) => Promise<CosignerStore>
+  readonly ask: (linkId: Uint8Array, frame: Uint8Array) => Promise<Uint8Array | undefined>
+  readonly entropy: Entropy
+  readonly clock: Clock
+  readonly alert: (what: string, detail: string) => void
+}
+
+type Opened = {
+  readonly link: Link
+  readonly responder: Responder
+  readonly crypto: CryptoThread
+  /** The worker goes with the material that an erased share met, when that is due. */
+  readonly dueForRenewal: { value: boolean }
+}
+
+export type DelegateLinkStatus = {
+  readonly linkId: Uint8Array
+  readonly state: 'ACTIVE' | 'SUSPENDED' | 'BURNED'
+  readonly lEpoch: number
+  readonly hasMaterial: boolean
+  readonly presignatures: number
+}
+
+/** A delegate has one link to this daemon (docs/protocol.md §3). */
+const SHARD = 0
+const SHARDS = 1
+
+export const delegateLinkOf = (idC: Uint8Array, idS: Uint8Array) => makeLinkParties(idC, idS, SHARD, SHARDS)
+
+export class DelegateLinks {
+  readonly #deps: Deps
+  readonly #opened = new Map<string, Promise<Opened>>()
+
+  constructor(deps: Deps) {
+    this.#deps = deps
+  }
+
+  /** The answer to a frame that came over the stream of one access. Rejects when the own disk or code fails. */
+  async answer(idC: Uint8Array, walletId: Uint8Array, frame: Uint8Array): Promise<Uint8Array | undefined> {
+    const { link, responder, crypto } = await this.#open(idC)
+    const { refusal, needsWorker } = judgeDelegateFrame(frame, walletId, link.record.lEpoch)
+    if (refusal !== undefined) {
+      // Touched is gone, also where it was named for another wallet.
+      if (isSignFrame(frame)) responder.discard(presigIdIn(frame))
+      return refusal
+    }
+    // What is secret is worked with in a thread that can be ended with all it ever held.
+    if (needsWorker === true) await crypto.start()
+    return responder.answer(frame)
+  }
+
+  /**
+   * The wallet's share is erased: its presignatures and sessions go at once, and the material that it met with it or at
+   * the end of the minute (docs/protocol.md §4.3, §13), and the worker with that. Of the last wallet all of the link goes.
+   */
+  async erase(idC: Uint8Array, walletId: Uint8Array, isLast: boolean): Promise<void> {
+    const opened = await this.#find(idC)
+    if (opened === undefined) return
+    const { link, responder, crypto, dueForRenewal } = opened
+    responder.wipeWallet(walletId)
+    await link.settled()
+    responder.wipeWallet(walletId)
+    if (isLast) return this.close(idC)
+    await link.markEraseDue()
+    if (link.material === undefined) await crypto.renew()
+    else dueForRenewal.value = true
+  }
+
+  /** Overwrites everything of the link; it is opened again by the next frame. */
+  async close(idC: Uint8Array): Promise<void> {
+    const opened = await this.#find(idC)
+    if (opened === undefined) return
+    this.#opened.delete(this.#keyOf(idC))
+    await closeOpened(opened)
+  }
+
+  async closeAll(): Promise<void> {
+    const all = await Promise.allSettled(this.#opened.values())
+    this.#opened.clear()
+    await Promise.all(all.flatMap((one) => (one.status === 'fulfilled' ? [closeOpened(one.value)] : [])))
+  }
+
+  async status(): Promise<DelegateLinkStatus[]> {
+    const all = await Promise.allSettled(this.#opened.values())
+    return all.flatMap((one) => (one.status === 'fulfilled' ? [statusOf(one.value)] : []))
+  }
+
+  #keyOf(idC: Uint8Array): string {
+    return hexOf(idC)
+  }
+
+  async #find(idC: Uint8Array): Promise<Opened | undefined> {
+    return this.#opened.get(this.#keyOf(idC))?.catch(() => undefined)
+  }
+
+  #open(idC: Uint8Array): Promise<Opened> {
+    const key = this.#keyOf(idC)
+    const known = this.#opened.get(key)
+    if (known !== undefined) return known
+    const opening = openDelegateLink(this.#deps, idC)
+    this.#opened.set(key, opening)
+    opening.catch(() => this.#opened.delete(key))
+    return opening
+  }
+}
+
+const statusOf = ({ link, responder }: Opened): DelegateLinkStatus => ({
+  linkId: link.parties.linkId,
+  state: link.burned ? 'BURNED' : link.record.state,
+  lEpoch: link.record.lEpoch,
+  hasMaterial: link.material !== undefined,
+  presignatures: responder.presignatureCount + responder.ed.presignatureCount,
+})
+
+/** What a check has found is acted on first; then every secret is overwritten, and the worker ends. */
+const closeOpened = async ({ link, responder, crypto }: Opened): Promise<void> => {
+  await link.settled()
+  responder.wipeSessions()
+  link.wipeMaterial()
+  await crypto.close()
+  // What waited for the worker has been refused by now, and left nothing.
+  await link.settled()
+  responder.wipeSessions()
+  link.wipeMaterial()
+}
+
+const openDelegateLink = async (deps: Deps, idC: Uint8Array): Promise<Opened> => {
+  const { idS, clock, entropy, alert } = deps
+  const parties = delegateLinkOf(idC, idS)
+  const name = hexOf(parties.linkId).slice(0, 8)
+  const store = await deps.openStore(parties.linkId)
+  const record = await openLinkRecord(store, parties, ROLE_S, BigInt(Math.trunc(clock.nowMs())))
+  const crypto = new CryptoThread(`delegate crypto ${name}`, parties, (why) => {
+    alert('crypto_worker', `that of the link ${name} to a delegate is started again: ${why}`)
+    responder.loseUpTo(link.record.lEpoch)
+  })
+  const sessions = workerSessionsOfS(crypto, parties, entropy)
+  const dueForRenewal = { value: false }
+  const wipeMaterial: typeof sessions.wipeMaterial = (material) => {
+    sessions.wipeMaterial(material)
+    if (!dueForRenewal.value) return
+    dueForRenewal.value = false
+    void crypto.renew()
+  }
+  const told = (what: string, detail: string): void => alert(what, `link ${name} to a delegate: ${detail}`)
+  const events = { alert: told, wipeSessions: () => responder.wipeSessions(), wipeMaterial }
+  const link: Link = new Link(parties, record, store, clock, events)
+  const responder: Responder = new Responder({
+    link,
+    store,
+    entropy,
+    clock,
+    sessions,
+    incarnationId: new Uint8Array(randomBytes(16)),
+    readPayload: readSigningPayload,
+    readEdPayload: readEd25519Payload,
+    ask: (frame) => deps.ask(parties.linkId, frame),
+    alert: told,
+  })
+  return { link, responder, crypto, dueForRenewal }
+}

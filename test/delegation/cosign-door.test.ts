@@ -1,0 +1,152 @@
+/** Who joins, and what may be said on a stream. */
+import { randomBytes, sign } from 'node:crypto'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { openCosign } from '../../src/delegation/cosign.ts'
+import type { DelegateCaller } from '../../src/domain/call.ts'
+import { decodeError, decodeFrame, encodeFrame, FRAME_TYPES, type FrameType, NO_SID } from '../../src/engine/dkls23/frame.ts'
+import { ROLE_C, ROLE_S } from '../../src/engine/dkls23/suite.ts'
+import { concatBytes, u16, u32 } from '../../src/engine/hash/encoding.ts'
+import { cosignStatement, isCosignProven } from '../../src/engine/sealing/cosign-proof.ts'
+import { delegateLinkOf } from '../../src/party/delegate-links.ts'
+import { encodeSigningPayload } from '../../src/payload/signing-payload.ts'
+import { callerOfAccess } from '../../src/signing/delegated-standing.ts'
+import { walletIdFromBytes } from '../../src/domain/ids.ts'
+import {
+  activeDelegate,
+  type Delegate,
+  type Granted,
+  grant,
+  type Identity,
+  jobFor,
+  messageOf,
+  newIdentity,
+  openOwnVault,
+  openStage,
+  type Stage,
+} from './granting-scene.ts'
+
+let own: Awaited<ReturnType<typeof openOwnVault>>
+let stage: Stage
+let granted: Granted
+let delegate: Delegate
+beforeAll(async () => {
+  own = await openOwnVault()
+  stage = openStage(own.vault)
+  granted = await grant(own.vault)
+  delegate = await activeDelegate(stage, granted)
+})
+afterAll(async () => {
+  await stage.delegates.close()
+  await own.vault.close()
+  own.remove()
+})
+
+describe('who joins', () => {
+  const question = async (): Promise<undefined> => undefined
+  const open = (caller: DelegateCaller = callerOfAccess(granted.access)) => openCosign(stage.cosign, caller, { question })
+  const nonce = new Uint8Array(randomBytes(32))
+  const hello = (identity: Identity, accessId: string = granted.access.accessId) => ({ accessId, publicKey: identity.publicKey, nonce })
+  const notProven = { reason: 'DELEGATE_NOT_PROVEN' }
+
+  it('is answered by the daemon that the share is bound to, which proves it', () => {
+    const { publicKey, nonce: nonceS, signature } = open().hello(hello(granted.identity))
+    const parties = { idC: granted.identity.idC, idS: stage.delegates.partyId, accessId: granted.own.walletId, nonceC: nonce, nonceS }
+    expect(isCosignProven('daemon', parties, publicKey, signature)).toBe(true)
+    expect(isCosignProven('delegate', parties, publicKey, signature)).toBe(false)
+    expect(isCosignProven('daemon', { ...parties, nonceC: nonceS }, publicKey, signature)).toBe(false)
+  })
+
+  it('is the delegate that the access was given to, and says which access', async () => {
+    const stranger = newIdentity()
+    const other = await grant(own.vault)
+    expect(() => open().hello(hello(stranger))).toThrow(expect.objectContaining(notProven))
+    expect(() => open().hello(hello(other.identity))).toThrow(expect.objectContaining(notProven))
+    expect(() => open().hello(hello(granted.identity, other.access.accessId))).toThrow(expect.objectContaining(notProven))
+    // With the key of one access, the identity of its own delegate only.
+    expect(() => open(callerOfAccess(other.access)).hello(hello(granted.identity))).toThrow(expect.objectContaining(notProven))
+  })
+
+  it('signs what the daemon drew for it, in its own role', async () => {
+    const proofs = [
+      (parties: Parameters<typeof cosignStatement>[1]) => sign(null, cosignStatement('delegate', parties), newIdentity().privateKey),
+      (parties: Parameters<typeof cosignStatement>[1]) => sign(null, cosignStatement('daemon', parties), granted.identity.privateKey),
+      (parties: Parameters<typeof cosignStatement>[1]) =>
+        sign(null, cosignStatement('delegate', { ...parties, nonceS: nonce }), granted.identity.privateKey),
+      () => new Uint8Array(64),
+      () => new Uint8Array(0),
+    ]
+    for (const prove of proofs) {
+      const session = open()
+      const { nonce: nonceS } = session.hello(hello(granted.identity))
+      const parties = { idC: granted.identity.idC, idS: stage.delegates.partyId, accessId: granted.own.walletId, nonceC: nonce, nonceS }
+      await expect(session.prove(new Uint8Array(prove(parties)))).rejects.toMatchObject(notProven)
+      await expect(session.frame(new Uint8Array(64))).rejects.toMatchObject(notProven)
+    }
+    await expect(open().prove(new Uint8Array(64))).rejects.toMatchObject(notProven)
+  })
+})
+
+describe('what is said', () => {
+  const say = async (type: FrameType, body: Uint8Array, linkId = delegate.link.parties.linkId): Promise<string> => {
+    const { lEpoch } = delegate.link.record
+    const { frame } = await delegate.carrier.frame(encodeFrame({ type, role: ROLE_C, linkId, lEpoch, sid: NO_SID, body }))
+    if (frame === undefined) return 'nothing'
+    const answer = decodeFrame(frame, ROLE_S)
+    return answer.type === FRAME_TYPES.ERROR ? decodeError(answer.body).code : `answer ${answer.type}`
+  }
+  const linkOf = () => stage.delegates.status().then((all) => all.find(({ linkId }) => Buffer.compare(linkId, delegate.link.parties.linkId) === 0))
+
+  it('is no key generation, no import, no export, no fork', async () => {
+    const { W1, W3, W5, IM1, IM3, EXPORT_REQUEST, FORK1, REHOME1, L2, P2, OUTCOME_QUESTION } = FRAME_TYPES
+    for (const type of [W1, W3, W5, IM1, IM3, EXPORT_REQUEST, FORK1, REHOME1, L2, P2, OUTCOME_QUESTION]) {
+      expect(await say(type, new Uint8Array(0)), String(type)).toBe('policy_denied')
+    }
+  })
+
+  it('T23 is of its own wallet and link: no other wallet, whoever it is of, and no other link', async () => {
+    const { P1, E1, F1, SIGN_REQUEST, ED_SIGN_REQUEST } = FRAME_TYPES
+    const second = await grant(own.vault, { identity: granted.identity })
+    const owners = Buffer.from(granted.wallet.walletId.slice(4), 'hex')
+    for (const walletId of [owners, second.own.walletId, new Uint8Array(16)]) {
+      const one = concatBytes(new Uint8Array(randomBytes(32)), u16(1), walletId, u32(1))
+      expect(await say(P1, concatBytes(one, new Uint8Array(32)))).toBe('wallet_state')
+      expect(await say(F1, concatBytes(one, new Uint8Array(32)))).toBe('wallet_state')
+      const points = [0, 1].map(() => new Uint8Array(32))
+      expect(await say(E1, concatBytes(one, ...points))).toBe('wallet_state')
+      const named = concatBytes(delegate.link.parties.linkId, walletId, new Uint8Array(186))
+      expect(await say(SIGN_REQUEST, named)).toBe('wallet_state')
+      expect(await say(ED_SIGN_REQUEST, named.subarray(0, 152))).toBe('wallet_state')
+    }
+    const { linkId } = delegateLinkOf(newIdentity().idC, stage.delegates.partyId)
+    expect(await say(FRAME_TYPES.HELLO, new Uint8Array(16), linkId)).toBe('session')
+    expect(await linkOf()).toMatchObject({ state: 'ACTIVE' })
+  })
+
+  it('a presignature that was named for another wallet is used up', async () => {
+    const [a] = await delegate.c.presign([delegate.walletId])
+    let foreign = true
+    delegate.wire.toS = (frame) => {
+      if (frame[5] !== FRAME_TYPES.SIGN_REQUEST || !foreign) return frame
+      const bent = frame.slice()
+      bent.set(new Uint8Array(16).fill(9), 64 + 16)
+      return bent
+    }
+    await expect(delegate.c.sign(jobFor(granted, a!, messageOf('x')))).rejects.toMatchObject({ refusal: { code: 'wallet_state' } })
+    foreign = false
+    expect((await linkOf())?.presignatures).toBe(0)
+  })
+
+  it('a payload for another project or wallet is refused, and costs the presignature', async () => {
+    const walletId = walletIdFromBytes(delegate.walletId)
+    const content = messageOf('x')
+    const bend = async (payload: Uint8Array): Promise<unknown> => {
+      const [ready] = await delegate.c.presign([delegate.walletId])
+      return delegate.c.sign({ ...jobFor(granted, ready!, content), payload })
+    }
+    const elsewhere = encodeSigningPayload({ projectId: 'other' as never, walletId, method: 'SignMessage', content })
+    await expect(bend(elsewhere)).rejects.toMatchObject({ answer: { refusal: { reason: 'WALLET_NOT_FOUND' } } })
+    const owners = encodeSigningPayload({ projectId: 'default' as never, walletId: granted.wallet.walletId, method: 'SignMessage', content })
+    await expect(bend(owners)).rejects.toMatchObject({ refusal: { code: 'policy_denied' } })
+    expect((await linkOf())?.presignatures).toBe(0)
+  })
+})
