@@ -1,16 +1,34 @@
 /** Reads of one EVM chain (EIP-1474). Hexadecimal stays in here. */
 import type { Clock } from '../domain/clock.ts'
 import type { Secret } from '../domain/secret.ts'
+import { isFailure } from '../domain/failure.ts'
 import type { SendHttp } from '../egress/http.ts'
+import { CallReverted } from './call-reverted.ts'
+import { QUANTITY, readBaseFee, readHash, readNumber, readQuantity, readReward } from './evm-numbers.ts'
 import { createProvider } from './json-rpc.ts'
-import { ProviderSet } from './provider-set.ts'
+import { ProviderSet, type Told } from './provider-set.ts'
 
 export type EvmChainSettings = {
   readonly network: string
   readonly chainId: bigint
   /** In the order of preference. */
   readonly rpcUrls: readonly Secret<string>[]
+  readonly sending?: EvmSendingSettings | undefined
 }
+
+export type EvmSendingSettings = {
+  /** How often what was sent is looked up. */
+  readonly pollMs: number
+  /** Nothing pays more for a unit of gas. */
+  readonly maxFeePerGas: bigint
+  /** Nothing uses more gas. */
+  readonly maxGas: bigint
+}
+
+/** Of EIP-7825; beyond it Ethereum takes no transaction. */
+const MAX_GAS = 16_777_216n
+const GWEI = 10n ** 9n
+const DEFAULT_SENDING: EvmSendingSettings = { pollMs: 2_000, maxFeePerGas: 1_000n * GWEI, maxGas: MAX_GAS }
 
 export type EvmCall = {
   /** 20 bytes: whose call it is; nobody's where it is absent. */
@@ -49,11 +67,8 @@ export type ChainLog = Receipt['logs'][number] & { readonly block: bigint }
 const hexOf = (bytes: Uint8Array): string => `0x${Buffer.from(bytes).toString('hex')}`
 const quantityOf = (value: bigint): string => `0x${value.toString(16)}`
 
-const QUANTITY = /^0x(?:0|[1-9a-f][0-9a-f]{0,63})$/
 const DATA = /^0x(?:[0-9a-f]{2})*$/
 
-const readQuantity = (result: unknown): string | undefined =>
-  typeof result === 'string' && QUANTITY.test(result.toLowerCase()) ? result.toLowerCase() : undefined
 const readData = (result: unknown): string | undefined =>
   typeof result === 'string' && DATA.test(result.toLowerCase()) ? result.toLowerCase() : undefined
 
@@ -125,15 +140,34 @@ const parseLogs = (text: string): readonly ChainLog[] =>
 const readBlockHash = (result: unknown): string =>
   result === null ? '' : asText((result as { readonly hash?: unknown }).hash, HASH).slice(2)
 
+const lowest = ([first, ...others]: readonly [bigint, ...bigint[]]): bigint => others.reduce((least, one) => (one < least ? one : least), first)
+
+/** Of how many blocks, and of which share of their gas, the usual fee is read. */
+const FEE_BLOCKS = '0xa'
+const FEE_PERCENTILE = 50
+
+/** In wei a unit of gas. */
+export type EvmFees = { readonly baseFee: bigint; readonly priorityFee: bigint } | { readonly gasPrice: bigint }
+
+export type EvmEstimate = {
+  readonly from: Uint8Array
+  readonly to: Uint8Array | undefined
+  readonly value: bigint
+  readonly data: Uint8Array
+  readonly accessList: readonly { readonly address: Uint8Array; readonly storageKeys: readonly Uint8Array[] }[]
+}
+
 const bytesOf = (data: string): Uint8Array => new Uint8Array(Buffer.from(data.slice(2), 'hex'))
 
 export class EvmChain {
   readonly network: string
   readonly chainId: bigint
+  readonly sending: EvmSendingSettings
   readonly #providers: ProviderSet
 
-  constructor({ network, chainId, rpcUrls }: EvmChainSettings, send: SendHttp, clock: Clock) {
+  constructor({ network, chainId, rpcUrls, sending }: EvmChainSettings, send: SendHttp, clock: Clock) {
     this.network = network
+    this.sending = sending ?? DEFAULT_SENDING
     this.chainId = chainId
     this.#providers = new ProviderSet({
       network,
@@ -188,5 +222,76 @@ export class EvmChain {
     const by = from === undefined ? {} : { from: hexOf(from) }
     const call = { ...by, ...(to === undefined ? {} : { to: hexOf(to) }), data: hexOf(data), gas: quantityOf(gas) }
     return bytesOf(await this.#providers.agree('eth_call', [call, quantityOf(block)], readData, signal))
+  }
+
+  /**
+   * How many transactions of an account are in blocks, and how many with those that wait. Of two providers the lower
+   * counts: a higher one may be of what only that provider knows.
+   */
+  async transactionCounts(address: Uint8Array, signal?: AbortSignal): Promise<{ readonly latest: bigint; readonly pending: bigint }> {
+    const [latest, pending] = await Promise.all([this.#count(address, 'latest', signal), this.#count(address, 'pending', signal)])
+    return { latest, pending: pending < latest ? latest : pending }
+  }
+
+  /** How many transactions of an account are in blocks, as `transactionCounts`. */
+  minedCount(address: Uint8Array, signal?: AbortSignal): Promise<bigint> {
+    return this.#count(address, 'latest', signal)
+  }
+
+  async #count(address: Uint8Array, tag: string, signal?: AbortSignal): Promise<bigint> {
+    return lowest(await this.#providers.hear('eth_getTransactionCount', [hexOf(address), tag], readNumber, signal))
+  }
+
+  /** In wei; of two providers the lower. */
+  async balance(address: Uint8Array, signal?: AbortSignal): Promise<bigint> {
+    return lowest(await this.#providers.hear('eth_getBalance', [hexOf(address), 'latest'], readNumber, signal))
+  }
+
+  /**
+   * What gas costs now, in wei: the base fee of the newest block and what is usual beside it; or, on a chain without
+   * EIP-1559, the price. Of two providers the lower counts: one that asks for too much would be paid it.
+   */
+  async fees(signal?: AbortSignal): Promise<EvmFees> {
+    const heads = await this.#providers.hear('eth_getBlockByNumber', ['latest', false], readBaseFee, signal)
+    const baseFees = heads.flatMap(({ baseFee }) => (baseFee === undefined ? [] : [baseFee]))
+    const [first, ...others] = baseFees
+    if (first === undefined) return { gasPrice: lowest(await this.#providers.hear('eth_gasPrice', [], readNumber, signal)) }
+    return { baseFee: lowest([first, ...others]), priorityFee: await this.#priorityFee(signal) }
+  }
+
+  async #priorityFee(signal?: AbortSignal): Promise<bigint> {
+    const paid = await this.#lowestOr('eth_feeHistory', [FEE_BLOCKS, 'latest', [FEE_PERCENTILE]], readReward, signal)
+    if (paid !== undefined && paid > 0n) return paid
+    return (await this.#lowestOr('eth_maxPriorityFeePerGas', [], readNumber, signal)) ?? GWEI
+  }
+
+  /** Undefined where no provider knows the question. */
+  async #lowestOr(method: string, params: readonly unknown[], read: (result: unknown) => bigint, signal?: AbortSignal) {
+    try {
+      return lowest(await this.#providers.hear(method, params, read, signal))
+    } catch (error) {
+      if (error instanceof CallReverted || isFailure(error)) return undefined
+      throw error
+    }
+  }
+
+  /** The gas that a transaction takes; of two providers the higher. Throws CallReverted, CHAIN_UNAVAILABLE. */
+  async estimateGas({ from, to, value, data, accessList }: EvmEstimate, signal?: AbortSignal): Promise<bigint> {
+    const call = {
+      from: hexOf(from),
+      ...(to === undefined ? {} : { to: hexOf(to) }),
+      value: quantityOf(value),
+      data: hexOf(data),
+      ...(accessList.length === 0
+        ? {}
+        : { accessList: accessList.map(({ address, storageKeys }) => ({ address: hexOf(address), storageKeys: storageKeys.map(hexOf) })) }),
+    }
+    const heard = await this.#providers.hear('eth_estimateGas', [call], readNumber, signal)
+    return heard.reduce((highest, one) => (one > highest ? one : highest))
+  }
+
+  /** Gives a signed transaction to every provider; what each says of it, as far as it says anything. */
+  broadcast(raw: Uint8Array, signal?: AbortSignal): Promise<readonly Told<string>[]> {
+    return this.#providers.submit('eth_sendRawTransaction', [hexOf(raw)], readHash, signal)
   }
 }

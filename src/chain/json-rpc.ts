@@ -11,6 +11,17 @@ export class ProviderFault extends Error {
   }
 }
 
+/** It answered this very question with an error of its own. */
+export class ProviderRefusal extends ProviderFault {
+  /** Never repeated to a caller. */
+  readonly said: string
+
+  constructor(said: string) {
+    super('it refuses the question')
+    this.said = said
+  }
+}
+
 /** Rejects with ProviderFault, or CallReverted where the chain itself says no. */
 export type AskProvider = (method: string, params: readonly unknown[], signal?: AbortSignal) => Promise<unknown>
 
@@ -44,7 +55,7 @@ const refusalOf = (error: unknown): Error => {
   const { code, message } = error as { readonly code?: unknown; readonly message?: unknown }
   const text = typeof message === 'string' ? message.slice(0, MAX_MESSAGE_CHARACTERS) : ''
   const isRevert = HALTED.test(text) || (typeof code === 'number' && REVERTED_CODES.has(code) && !NOT_A_REVERT.test(text))
-  return isRevert ? new CallReverted() : new ProviderFault('it refuses the question')
+  return isRevert ? new CallReverted(text) : new ProviderRefusal(text)
 }
 
 export const createProvider = (send: SendHttp, url: Secret<string>): AskProvider => {

@@ -5,7 +5,8 @@
 import type { Clock } from '../domain/clock.ts'
 import { type Failure, failure } from '../domain/failure.ts'
 import { CallReverted } from './call-reverted.ts'
-import { type AskProvider, ProviderFault } from './json-rpc.ts'
+import { InFlight } from './in-flight.ts'
+import { type AskProvider, ProviderFault, ProviderRefusal } from './json-rpc.ts'
 
 /** What decides whether two answers are the same, and what is left of one: undefined, or a throw, refuses the answer. */
 export type ReadResult<T> = (result: unknown) => T | undefined
@@ -20,6 +21,8 @@ export type ProviderSetOptions = {
 
 const FAILURES_TO_OPEN = 3
 const OPEN_MS = 30_000
+/** Asked of one provider at a time. */
+const IN_FLIGHT_MAX = 32
 
 /** A provider, and how it has done. */
 class Breaker {
@@ -28,8 +31,17 @@ class Breaker {
   #openUntilMs = -Infinity
   isIdentified = false
 
-  constructor(ask: AskProvider) {
-    this.ask = ask
+  constructor(ask: AskProvider, nowMs: () => number) {
+    const places = new InFlight(IN_FLIGHT_MAX)
+    this.ask = (method, params, signal) => {
+      const isTriedAnyway = this.isOpen(nowMs())
+      const run = (): Promise<unknown> => {
+        // It failed while others waited for a place: they need not each find out.
+        if (!isTriedAnyway && this.isOpen(nowMs())) throw new ProviderFault('it is left alone')
+        return ask(method, params, signal)
+      }
+      return places.run(async () => run(), signal)
+    }
   }
 
   isOpen(nowMs: number): boolean {
@@ -51,6 +63,9 @@ class Breaker {
 /** What a provider said: a value, or that the call reverts. */
 type Said<T> = { readonly value: T } | { readonly reverted: CallReverted }
 
+/** What a provider said to something it was told: a value, or why not, in its own words. */
+export type Told<T> = { readonly value: T } | { readonly refusal: string }
+
 export class ProviderSet {
   readonly #options: ProviderSetOptions
   readonly #breakers: readonly Breaker[]
@@ -58,7 +73,7 @@ export class ProviderSet {
 
   constructor(options: ProviderSetOptions) {
     this.#options = options
-    this.#breakers = options.providers.map((ask) => new Breaker(ask))
+    this.#breakers = options.providers.map((ask) => new Breaker(ask, () => this.#nowMs()))
   }
 
   /** What the first provider that answers says. Throws CHAIN_UNAVAILABLE, CallReverted. */
@@ -88,6 +103,40 @@ export class ProviderSet {
     return [this.#valueOf(one), ...others.map((said) => this.#valueOf(said))]
   }
 
+  /** Gives something to every provider that is not left alone: what each says of it, refusals in its own words; nobody may. */
+  async submit<T>(method: string, params: readonly unknown[], read: ReadResult<T>, signal?: AbortSignal): Promise<readonly Told<T>[]> {
+    const told = await Promise.all(this.#candidates().map((breaker) => this.#submitTo(breaker, method, params, read, signal)))
+    return told.filter((one) => one !== undefined)
+  }
+
+  async #submitTo<T>(
+    breaker: Breaker,
+    method: string,
+    params: readonly unknown[],
+    read: ReadResult<T>,
+    signal: AbortSignal | undefined,
+  ): Promise<Told<T> | undefined> {
+    try {
+      await this.#identify(breaker, signal)
+      const value = readOr(read, await breaker.ask(method, params, signal))
+      if (value === undefined) throw new ProviderFault('not an answer to this question')
+      breaker.succeeded()
+      return { value }
+    } catch (error) {
+      if (error instanceof CallReverted || error instanceof ProviderRefusal) return { refusal: error.said }
+      if (!(error instanceof ProviderFault)) throw error
+      if (signal?.aborted !== true) breaker.failed(this.#nowMs())
+      return undefined
+    }
+  }
+
+  /** With every one left alone the caller would be refused for half a minute over what may be over: they are tried. */
+  #candidates(): readonly Breaker[] {
+    const nowMs = this.#nowMs()
+    const closed = this.#breakers.filter((breaker) => !breaker.isOpen(nowMs))
+    return closed.length > 0 ? closed : this.#breakers
+  }
+
   #unavailable(): Failure {
     const why = this.#sawWrongChain ? 'a provider serves another chain' : 'no provider gave a usable answer'
     return failure('CHAIN_UNAVAILABLE', { network: this.#options.network, why })
@@ -107,10 +156,7 @@ export class ProviderSet {
     read: ReadResult<T>,
     signal: AbortSignal | undefined,
   ): Promise<readonly Said<T>[]> {
-    const nowMs = this.#nowMs()
-    const closed = this.#breakers.filter((breaker) => !breaker.isOpen(nowMs))
-    // With every one left alone the caller would be refused for half a minute over what may be over: they are tried.
-    const candidates = [...(closed.length > 0 ? closed : this.#breakers)]
+    const candidates = [...this.#candidates()]
     const said: Said<T>[] = []
     while (said.length < wanted && candidates.length > 0) {
       const round = candidates.splice(0, wanted - said.length)

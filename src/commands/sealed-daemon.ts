@@ -17,6 +17,7 @@ import type { BackupPlace } from '../party/cosigner-custody.ts'
 const READS: { readonly [G in keyof UseCases]: readonly (keyof UseCases[G])[] } = {
   wallets: ['getWallet', 'listWallets'],
   signing: ['verifySignature'],
+  sending: ['getTransaction', 'listTransactions'],
   delegation: ['getGrant', 'listGrants', 'getChainConfig'],
   session: ['getSessionKey', 'listSessionKeys', 'listProfiles'],
   webhooks: ['listWebhooks', 'listWebhookDeliveries'],
@@ -41,6 +42,7 @@ export const sealUseCases = (vault: DaemonVault, useCases: UseCases): UseCases =
   return {
     wallets: sealGroup(useCases.wallets, READS.wallets, refuse),
     signing: sealGroup(useCases.signing, READS.signing, refuse),
+    sending: sealGroup(useCases.sending, READS.sending, refuse),
     delegation: sealGroup(useCases.delegation, READS.delegation, refuse),
     session: sealGroup(useCases.session, READS.session, refuse),
     webhooks: sealGroup(useCases.webhooks, READS.webhooks, refuse),

@@ -10,6 +10,7 @@ import { Currencies } from '../chain/currencies.ts'
 import type { Config, Secrets } from '../config/config.ts'
 import { dataDirPaths } from '../config/load-config.ts'
 import { eraseLapsedSecrets } from '../delegation/webhook-secrets.ts'
+import { followSpend } from '../delegation/settle-spends.ts'
 import { endExpiredGrants } from '../delegation/end-grants.ts'
 import { walletIdFromBytes } from '../domain/ids.ts'
 import {
@@ -44,6 +45,8 @@ import { pruneFlows } from '../vault/sign-in-flows.ts'
 import { verifyStateIndex } from '../vault/state-index.ts'
 import type { Tx } from '../vault/store.ts'
 import { pruneUsage, utcDay } from '../vault/usage.ts'
+import { pruneSpends } from '../vault/spends.ts'
+import { pruneSent } from '../vault/sent-transactions.ts'
 import { pruneSessions } from '../vault/user-sessions.ts'
 import { getWallet } from '../vault/wallets.ts'
 import { rootKeyProviders } from './root-keys.ts'
@@ -63,6 +66,7 @@ import { openSessions } from './wire-session.ts'
 import { wireDelegate } from './wire-delegate.ts'
 import { wireHttpEgress } from './wire-egress.ts'
 import { wireSignIn, wireWeb } from './wire-sign-in.ts'
+import { wireSending } from './wire-sending.ts'
 import { wireUseCases } from './wire-use-cases.ts'
 import { wireWebhooks } from './wire-webhooks.ts'
 
@@ -76,6 +80,8 @@ const PRUNE_AT_ONCE = 500
 const PRUNE_PAUSE_MS = 20
 const DAY_MS = 86_400_000
 const FREEZES_MAX = 100_000
+/** As the contract says of what was sent. */
+const SENT_DAYS = 90
 /** Counters are kept a week, for whoever asks why a cap was reached. */
 const USAGE_DAYS = 7
 
@@ -150,7 +156,7 @@ export const composeDaemon = async (
     const grantEnded = grantEnder(accessEnds)
     const delegate = wireDelegate({ config, secrets, vault, clock, log })
     closing.push(delegate.stop)
-    const needs = {
+    const signing = {
       vault,
       engine,
       clock,
@@ -158,6 +164,13 @@ export const composeDaemon = async (
       fences,
       rates,
       onAlert: alert,
+    }
+    const chains = wireChains(config, secrets, send, clock)
+    const sending = wireSending({ ...signing, requireSessionFlow, chains, confirmations: config.chainConfirmations }, { SPEND: followSpend })
+    closing.push(sending.stop)
+    const needs = {
+      ...signing,
+      sender: sending.sender,
       delegates,
       started: { version: VERSION, timeMs: startedMs, isRemote: config.cosigner !== undefined },
       backup: backups.daemon,
@@ -167,7 +180,7 @@ export const composeDaemon = async (
       isVenueProfile: (id: string) => sessions.profiles().offered.some(({ profile }) => profile.id === id),
       custody: new CustodyTurns(),
       sessions,
-      chains: wireChains(config, secrets, send, clock),
+      chains,
       currencies: new Currencies(config.tokens),
       confirmations: config.chainConfirmations,
       signIn,
@@ -202,6 +215,7 @@ export const composeDaemon = async (
     closing.push(startSweep(vault, clock, (nowMs) => tellOfEndedKeys(vault, nowMs)))
     closing.push(startFollowing(needs, config.chainFollowMs, (error) => logInternalError(log, { where: 'chains', error })))
     webhooks.start()
+    sending.start()
     closing.push(() => served.stop(STOP_WAIT_MS))
     edge.setServing(engine.available)
     closing.push(watchParties({ vault, engine, setServing: served.setServing, log }))
@@ -299,6 +313,8 @@ const startHousekeeping = (vault: DaemonVault, engine: SigningEngine, log: Logge
         pruneSessionRequests(tx, nowMs, PRUNE_AT_ONCE),
         pruneWebhooks(tx, nowMs, PRUNE_AT_ONCE),
         pruneDelegationTokens(tx, nowMs, PRUNE_AT_ONCE),
+        pruneSpends(tx, nowMs, PRUNE_AT_ONCE),
+        pruneSent(tx, nowMs - SENT_DAYS * DAY_MS, PRUNE_AT_ONCE),
       ) === PRUNE_AT_ONCE
     await eraseLapsedSecrets(vault, nowMs).catch(() => 0)
     // As long as there is more, with a pause for everybody else's commits, or a busy day would never be forgotten.

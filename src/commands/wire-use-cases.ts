@@ -35,7 +35,13 @@ import type { DelegateParties } from '../party/delegate-parties.ts'
 import type { UseCases } from '../rpc/use-cases.ts'
 import { type DelegateSide, wireDelegateUseCases } from './wire-delegate.ts'
 import { type Sessions, wireSession } from './wire-session.ts'
+import { Purses } from '../delegation/purse.ts'
+import { getSpend, listSpends } from '../delegation/read-spends.ts'
+import { spendDelegation } from '../delegation/spend.ts'
 import { authorize } from '../signing/authorize.ts'
+import { getTransaction, listTransactions } from '../sending/read-sent.ts'
+import type { Sender } from '../sending/sender.ts'
+import { sendTransaction } from '../sending/send-transaction.ts'
 import type { RateLimiter } from '../signing/rate-limiter.ts'
 import { signAuthorization, signDigest, signMessage, signTransaction, signTypedData } from '../signing/requests.ts'
 import type { SignNeeds } from '../signing/sign.ts'
@@ -60,6 +66,7 @@ export type UseCaseNeeds = CustodyNeeds &
   readonly chains: Chains
   readonly currencies: Currencies
   readonly confirmations: number
+  readonly sender: Sender
   readonly onAlert: SignNeeds['onAlert']
   readonly signIn: SignInNeeds
   readonly allowExport: boolean
@@ -72,6 +79,7 @@ export const wireUseCases = (needs: UseCaseNeeds): UseCases => {
   const creating = { ...needs, filling: new Set<string>() }
   const refreshing = { ...needs, refreshing: new Map<ProjectId, number>() }
   const signing = { ...needs, requireSessionFlow: needs.sessions.requireSessionFlow }
+  const spending = { ...needs, send: needs.sender.send, purses: new Purses() }
   const readChains = chainStatuses(needs.vault, needs.chains, needs.currencies)
   const reading = (call: Call): UseCaseNeeds => {
     authorize(needs.vault.read, needs, call, 'audit:read')
@@ -97,6 +105,11 @@ export const wireUseCases = (needs: UseCaseNeeds): UseCases => {
       signDigest: async (call, args) => signDigest(signing, call, args),
       verifySignature: (call, args) => verifySignature(needs, call, args),
     },
+    sending: {
+      sendTransaction: (call, args) => sendTransaction(needs, call, args),
+      getTransaction: async (call, args) => getTransaction(needs, call, args),
+      listTransactions: async (call, args) => listTransactions(needs, call, args),
+    },
     delegation: {
       openCosign: (caller, peer) => openCosign(needs, caller, peer),
       createGrant: async (call, args) => createGrant(needs, call, args),
@@ -106,6 +119,9 @@ export const wireUseCases = (needs: UseCaseNeeds): UseCases => {
       completeSolanaDelegation: (call, args) => completeSolana(needs, call, args),
       listExternalWallets: async (call, args) => listExternalWallets(needs, call, args),
       updateExternalWalletPriorities: (call, args) => updatePriorities(needs, call, args),
+      spendDelegation: (call, args) => spendDelegation(spending, call, args),
+      getSpend: async (call, args) => getSpend(needs, call, args),
+      listSpends: async (call, args) => listSpends(needs, call, args),
       getGrant: async (call, args) => getGrant(needs, call, args),
       listGrants: async (call, args) => listGrants(needs, call, args),
       revokeGrant: (call, args) => revokeGrant(needs, call, args),

@@ -50,12 +50,15 @@ export const COSIGNER_METHODS = [
 export const LOG_LEVELS = ['debug', 'info', 'warn', 'error', 'silent'] as const
 export type LogLevel = (typeof LOG_LEVELS)[number]
 
+/** How the daemon sends on an EVM chain. Amounts in wei. */
+export type SendingSettings = { readonly pollMs: number; readonly maxFeePerGas: bigint; readonly maxGas: bigint }
+
 /** A chain that can be read: an EVM chain by its id, a Solana cluster by its genesis hash. */
 export type ChainSettings = {
   readonly network: string
   /** Of its endpoints, in the order of preference; the endpoints themselves are secrets. */
   readonly hosts: readonly string[]
-} & ({ readonly chainId: bigint } | { readonly genesisHash: string; readonly commitment: 'confirmed' | 'finalized' })
+} & ({ readonly chainId: bigint; readonly sending: SendingSettings } | { readonly genesisHash: string; readonly commitment: 'confirmed' | 'finalized' })
 
 /** A token by its name on a network. */
 export type TokenSettings = {

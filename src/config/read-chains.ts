@@ -6,12 +6,12 @@
 import { readFileSync } from 'node:fs'
 import { decodeBase58 } from '../domain/base58.ts'
 import { Secret } from '../domain/secret.ts'
-import type { ChainSettings, TokenSettings } from './config.ts'
+import type { ChainSettings, SendingSettings, TokenSettings } from './config.ts'
 import { ConfigError } from './config-error.ts'
 import { parseIntegerWithin, parsePath, type RawSetting, SettingProblem } from './parse-setting.ts'
 
 export const TOKEN_KEYS = ['network', 'currency', 'address', 'decimals'] as const
-export const CHAIN_KEYS = ['network', 'chain_id', 'genesis_hash', 'commitment', 'rpc', 'rpc_file'] as const
+export const CHAIN_KEYS = ['network', 'chain_id', 'genesis_hash', 'commitment', 'rpc', 'rpc_file', 'poll_ms', 'max_fee_gwei', 'max_gas'] as const
 
 export type ReadChain = { readonly settings: ChainSettings; readonly endpoints: readonly Secret<string>[] }
 type Table = <V>(key: string, parse: (raw: RawSetting) => V) => V | undefined
@@ -64,17 +64,34 @@ const parseCommitment = (raw: RawSetting): 'confirmed' | 'finalized' => {
   return raw
 }
 
-type Identity = { readonly chainId: bigint } | { readonly genesisHash: string; readonly commitment: 'confirmed' | 'finalized' }
+const GWEI = 10n ** 9n
+/** EIP-7825: beyond it Ethereum takes no transaction. */
+const DEFAULT_MAX_GAS = 16_777_216
+const DEFAULT_MAX_FEE_GWEI = 1_000
+const DEFAULT_POLL_MS = 2_000
+const SENDING_KEYS = ['poll_ms', 'max_fee_gwei', 'max_gas'] as const
+
+const whole = (min: number, max: number) => parseIntegerWithin(min, max) as (raw: RawSetting) => number
+
+const readSending = (table: Table): SendingSettings => ({
+  pollMs: table('poll_ms', whole(50, 600_000)) ?? DEFAULT_POLL_MS,
+  maxFeePerGas: BigInt(table('max_fee_gwei', whole(1, 1_000_000)) ?? DEFAULT_MAX_FEE_GWEI) * GWEI,
+  maxGas: BigInt(table('max_gas', whole(21_000, 1_000_000_000)) ?? DEFAULT_MAX_GAS),
+})
+
+type Identity = { readonly chainId: bigint; readonly sending: SendingSettings } | { readonly genesisHash: string; readonly commitment: 'confirmed' | 'finalized' }
 
 const readIdentity = (table: Table, where: string): Identity => {
   const chainId = table('chain_id', parseIntegerWithin(1, Number.MAX_SAFE_INTEGER) as (raw: RawSetting) => number)
   const genesisHash = table('genesis_hash', parseGenesisHash)
   const commitment = table('commitment', parseCommitment)
   if (chainId !== undefined && genesisHash !== undefined) throw new ConfigError(where, 'has both chain_id (EVM) and genesis_hash (Solana)')
+  const isOfEvm = SENDING_KEYS.find((key) => table(key, () => true) === true)
+  if (genesisHash !== undefined && isOfEvm !== undefined) throw new ConfigError(where, `has ${isOfEvm}, which is of EVM chains`)
   if (genesisHash !== undefined) return { genesisHash, commitment: commitment ?? 'confirmed' }
   if (chainId === undefined) throw new ConfigError(where, 'lacks chain_id (EVM) or genesis_hash (Solana)')
   if (commitment !== undefined) throw new ConfigError(where, 'has commitment, which is of Solana')
-  return { chainId: BigInt(chainId) }
+  return { chainId: BigInt(chainId), sending: readSending(table) }
 }
 
 /** Reads one table. Throws ConfigError, SettingProblem. */

@@ -3,7 +3,7 @@
  * and not in what the chain says.
  */
 import type { ExternalWallet } from '../vault/external-wallets.ts'
-import { getSent } from '../vault/sent-transactions.ts'
+import { getSent } from '../vault/sent-queries.ts'
 import { spendsHeld } from '../vault/spends.ts'
 import type { Reader } from '../vault/store.ts'
 import type { Standing } from './external-wallet-view.ts'

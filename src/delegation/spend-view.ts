@@ -1,6 +1,6 @@
 import { formatDecimalAmount } from '../payload/decimal-amount.ts'
 import type { SpendEventData } from '../domain/webhook-events.ts'
-import { getSent } from '../vault/sent-transactions.ts'
+import { getSent } from '../vault/sent-queries.ts'
 import type { Spend } from '../vault/spends.ts'
 import type { Reader } from '../vault/store.ts'
 

@@ -3,6 +3,8 @@
  * those facts. Nothing else is ever told to a caller; no code compares the sentence as text.
  */
 import { DELEGATION_SENTENCES, type DelegationFacts } from './delegation-failures.ts'
+import { SENDING_SENTENCES, type SendingFacts } from './sending-failures.ts'
+import { SPENDING_SENTENCES, type SpendingFacts } from './spending-failures.ts'
 import { DELEGATE_SIDE_SENTENCES, type DelegateSideFacts } from './delegate-side-failures.ts'
 
 type NoFacts = Record<never, never>
@@ -10,7 +12,7 @@ type NoFacts = Record<never, never>
 /** Why a session does not authorise what was asked. */
 export type SessionFault = 'expired' | 'malformed' | 'bad_wallet_signature' | 'payload_missing'
 
-export type FailureFacts = DelegationFacts & DelegateSideFacts & {
+export type FailureFacts = DelegationFacts & DelegateSideFacts & SendingFacts & SpendingFacts & {
   // Who is calling
   API_KEY_MISSING: NoFacts
   API_KEY_INVALID: NoFacts
@@ -167,11 +169,6 @@ export type FailureFacts = DelegationFacts & DelegateSideFacts & {
   PRIORITIES_INVALID: { why: string }
   SPENDER_NOT_CONFIGURED: { network: string }
   CURRENCY_NOT_CONFIGURED: { network: string; currency: string }
-  SPEND_NOT_COVERED: { requested: string; available: string }
-  SPEND_NO_WALLET: { network: string; currency: string }
-  SPEND_REFUSED_BY_TOKEN: { why: string }
-  SPEND_NOT_FOUND: NoFacts
-  SPEND_REVOKED: NoFacts
   TOKEN_UNSUPPORTED: { network: string; currency: string; why: string }
   // Exchange profiles
   PROFILE_NOT_FOUND: { profile: string }
@@ -194,6 +191,8 @@ export type FailureReason = keyof FailureFacts
 
 const SENTENCES: { [R in FailureReason]: (facts: FailureFacts[R]) => string } = {
   ...DELEGATE_SIDE_SENTENCES,
+  ...SENDING_SENTENCES,
+  ...SPENDING_SENTENCES,
   API_KEY_MISSING: () => 'no API key was presented',
   API_KEY_INVALID: () => 'the API key is not valid',
   API_KEY_EXPIRED: ({ expireTime }) => `the API key expired at ${expireTime}`,
@@ -349,11 +348,6 @@ const SENTENCES: { [R in FailureReason]: (facts: FailureFacts[R]) => string } = 
   EXTERNAL_WALLET_NOT_FOUND: () => 'no such external wallet',
   PRIORITIES_INVALID: ({ why }) => `the priorities are not an order: ${why}`,
   SPENDER_NOT_CONFIGURED: ({ network }) => `the project has no spender on ${network}`,
-  SPEND_NOT_COVERED: ({ requested, available }) => `no external wallet covers ${requested} by itself; the most that one does is ${available}`,
-  SPEND_NO_WALLET: ({ network, currency }) => `the user has no external wallet for ${currency} on ${network}`,
-  SPEND_REFUSED_BY_TOKEN: ({ why }) => `the token does not make the transfer: ${why}`,
-  SPEND_NOT_FOUND: () => 'there is no such spend',
-  SPEND_REVOKED: () => 'nothing is approved any more',
   CURRENCY_NOT_CONFIGURED: ({ network, currency }) => `${currency} is not known on ${network}`,
   TOKEN_UNSUPPORTED: ({ network, currency, why }) => `${currency} on ${network} cannot be spent: ${why}`,
   PROFILE_NOT_FOUND: ({ profile }) => `there is no profile ${profile}`,

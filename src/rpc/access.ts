@@ -33,6 +33,8 @@ export type KeyedRule = {
   readonly lane: Lane
   /** It changes and signs nothing. */
   readonly isRead?: true
+  /** Its stream is the answer to one request, so a caller may have many of them open. */
+  readonly isOneAnswer?: true
   /** Delegates get in, with the wallet API key of their access: it is about that one. */
   readonly delegates?: true
 }
@@ -72,6 +74,8 @@ const orEndUsers = (keyed: KeyedRule, endUsers: EndUserRule): KeyedRule => ({ ..
 
 const reading = (keyed: KeyedRule): KeyedRule => ({ ...keyed, isRead: true })
 
+const asOneAnswer = (keyed: KeyedRule): KeyedRule => ({ ...keyed, isOneAnswer: true })
+
 const reserved = (keyed: KeyedRule): KeyedRule => ({ ...keyed, lane: 'reserved' })
 
 /** End users, and no API key whatever it holds. */
@@ -102,6 +106,9 @@ export const ACCESS = {
     signDigest: orOwnerWithSecret('sign:digest'),
     // Whoever may sign at all; each item then passes the rule of its own RPC.
     signStream: orOwnerWithSecret('wallet:sign', 'sign:digest', 'sign:authorization'),
+    sendTransaction: asOneAnswer(orOwnerWithSecret('wallet:send')),
+    getTransaction: reading(orOwner('wallet:read')),
+    listTransactions: reading(orOwner('wallet:read')),
     // Room for presignatures is the project's to give.
     warmPresignatures: holding('wallet:sign'),
     verifySignature: reading(orOwner('wallet:read')),

@@ -180,17 +180,19 @@ export class Door {
   }
 
   /** A place for one more open stream; it is given up when disposed of. */
-  takeStreamPlace({ principal }: Caller): Disposable {
-    const open = this.#streams.get(principal) ?? 0
-    if (open >= this.#needs.limits.maxStreamsPerKey)
+  takeStreamPlace({ principal }: Caller, { isOneAnswer }: Pick<KeyedRule, 'isOneAnswer'>): Disposable {
+    const { maxStreamsPerKey, maxAnswersPerKey } = this.#needs.limits
+    const name = isOneAnswer === true ? `answers ${principal}` : principal
+    const open = this.#streams.get(name) ?? 0
+    if (open >= (isOneAnswer === true ? maxAnswersPerKey : maxStreamsPerKey))
       throw failure('RATE_LIMITED', { limit: 'open streams', retryAfterMs: 1_000 })
-    this.#streams.set(principal, open + 1)
-    return { [Symbol.dispose]: () => this.#giveUpPlace(principal) }
+    this.#streams.set(name, open + 1)
+    return { [Symbol.dispose]: () => this.#giveUpPlace(name) }
   }
 
-  #giveUpPlace(principal: string): void {
-    const open = (this.#streams.get(principal) ?? 1) - 1
-    if (open > 0) this.#streams.set(principal, open)
-    else this.#streams.delete(principal)
+  #giveUpPlace(name: string): void {
+    const open = (this.#streams.get(name) ?? 1) - 1
+    if (open > 0) this.#streams.set(name, open)
+    else this.#streams.delete(name)
   }
 }

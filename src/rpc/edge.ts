@@ -145,7 +145,7 @@ const createImplementations = (
   const tokens = createPageTokens(settings.pageTokenKey ?? generateKeySync('hmac', { length: 256 }))
   const reflection = createReflection(Object.values(SERVICES))
   return {
-    wallet: pipeline.wrap('wallet', createWalletService(useCases.wallets, useCases.signing, tokens)),
+    wallet: pipeline.wrap('wallet', createWalletService(useCases.wallets, useCases.signing, useCases.sending, tokens)),
     delegation: pipeline.wrap('delegation', createDelegationService(useCases.delegation, useCases.delegate, tokens)),
     session: pipeline.wrap('session', createSessionService(useCases.session, tokens)),
     endUser: pipeline.wrap('endUser', createEndUserService(useCases.endUsers)),

@@ -23,9 +23,9 @@ export const MAX_REQUEST_BYTES = 256 * KIB
 /** Transactions carry contract code and long access lists. */
 export const MAX_TRANSACTION_REQUEST_BYTES = 1536 * KIB
 
-const { signTransaction, signStream } = SERVICES.wallet.method
+const { signTransaction, sendTransaction, signStream } = SERVICES.wallet.method
 const { cosign } = SERVICES.delegation.method
-const LARGE: ReadonlySet<DescMethod> = new Set<DescMethod>([signTransaction, signStream, cosign])
+const LARGE: ReadonlySet<DescMethod> = new Set<DescMethod>([signTransaction, sendTransaction, signStream, cosign])
 
 export const maxRequestBytes = (method: DescMethod): number =>
   LARGE.has(method) ? MAX_TRANSACTION_REQUEST_BYTES : MAX_REQUEST_BYTES

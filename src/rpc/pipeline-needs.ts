@@ -46,6 +46,8 @@ export type PipelineLimits = {
   /** How long what is in work on it may take once it ends. */
   readonly streamDrainMs: number
   readonly maxStreamsPerKey: number
+  /** Of streams that are each the answer to one request. */
+  readonly maxAnswersPerKey: number
   /** Each is a row in the audit chain, so a caller gets only so many. */
   readonly maxDenialsPerSecond: number
   /** Of one end user, and of one address that calls without being known. */
@@ -60,6 +62,7 @@ export const DEFAULT_LIMITS: Omit<PipelineLimits, 'admission'> = {
   streamIdleMs: 5 * 60_000,
   streamDrainMs: 10_000,
   maxStreamsPerKey: 64,
+  maxAnswersPerKey: 1_024,
   maxDenialsPerSecond: 500,
   maxEndUserRequestsPerSecond: 200,
   maxPublicRequestsPerSecond: 200,

@@ -321,7 +321,7 @@ export class Pipeline {
       using limit = new CallLimit({ client: endingOf(context.signal), stopSignal, timeoutMs: maxAgeMs, kind: 'stream' })
       const timed = { signal: limit.signal, timeoutMs: maxAgeMs, stages: new StageTimes() }
       const call = this.#openCall(keyed, caller, request, timed)
-      using _place = this.#door.takeStreamPlace(caller)
+      using _place = this.#door.takeStreamPlace(caller, keyed.rule)
       yield* this.#relay(keyed, handler, request, call, limit)
       this.#conclude(keyed.method, startMs, caller.principal)
     } catch (error) {
@@ -345,7 +345,7 @@ export class Pipeline {
       const isSigned = authenticated.caller.kind === 'end_user' || duty !== undefined
       const signed = isSigned ? await afterFirst(requests) : requests
       const caller = await this.#door.letIn({ ...keyed, request: create(keyed.desc.input) }, authenticated, context)
-      using _place = this.#door.takeStreamPlace(caller)
+      using _place = this.#door.takeStreamPlace(caller, keyed.rule)
       using stream = this.#openStreamCall(keyed, { caller, requestsPerSecond }, context, runItem)
       yield* handler(signed, stream)
       this.#conclude(keyed.method, startMs, caller.principal)

@@ -11,6 +11,7 @@ import type { StatusView } from '../admin/status.ts'
 import type { Call } from '../domain/call.ts'
 import type { ApiKeyId, ProjectId } from '../domain/ids.ts'
 import type { ProjectSettings } from '../domain/project-settings.ts'
+import type { SendingUseCases } from './send-use-cases.ts'
 import type { SessionUseCases } from './session-use-cases.ts'
 import type { NewWalletView, WalletView } from '../wallet/wallet-view.ts'
 import type { CosignUseCases } from './cosign-use-cases.ts'
@@ -379,6 +380,7 @@ export type AdminUseCases = {
 export type UseCases = {
   readonly wallets: WalletUseCases
   readonly signing: SigningUseCases
+  readonly sending: SendingUseCases
   readonly delegation: DelegationUseCases & SpendingUseCases & CosignUseCases
   readonly session: SessionUseCases
   readonly endUsers: EndUserUseCases

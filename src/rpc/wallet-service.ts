@@ -7,6 +7,8 @@ import { importHandlers } from './import-handlers.ts'
 import type { PageTokens } from './page-token.ts'
 import { listPage } from './paging.ts'
 import type { Handlers } from './pipeline.ts'
+import { sendHandlers } from './send-handlers.ts'
+import type { SendingUseCases } from './send-use-cases.ts'
 import { signStream } from './sign-stream.ts'
 import type {
   SignedDigest,
@@ -120,9 +122,11 @@ const signingHandlers = (signing: SigningUseCases) =>
 export const createWalletService = (
   wallets: WalletUseCases,
   signing: SigningUseCases,
+  sending: SendingUseCases,
   tokens: PageTokens,
 ): Handlers<'wallet'> => ({
   ...signingHandlers(signing),
+  ...sendHandlers(sending, tokens),
   createWallet: async (request, call) => {
     const keyType = keyTypes.fromWire(request.keyType)
     if (keyType === undefined) throw nothingChosen('key_type')

@@ -47,7 +47,9 @@ export type Draft = {
   /** CAIP-2. */
   readonly chain: string
   readonly keyType: KeyType
-  /** Called when it is the sender's turn, and again for another draft: nothing is leased by it yet. */
+  /** How many transactions of the sender the chain has; undefined where nothing is counted. */
+  readonly counted: bigint | undefined
+  /** Called when it is the sender's turn; the lease is what the row that is then written holds. */
   readonly lease: (reader: Reader) => Lease
 }
 
@@ -57,12 +59,14 @@ export type Replacing = {
   readonly fees: FeeLimits | undefined
 }
 
-export type Taken = { readonly taken: true } | { readonly taken: false; readonly why: string }
+/** `why`: why no provider takes it, in one of our words. */
+export type Taken = { readonly taken: true } | { readonly taken: false; readonly why: NotTaken }
+export type NotTaken = 'INSUFFICIENT_FUNDS' | 'UNDERPRICED' | 'REFUSED_BY_NODE' | 'CHAIN_UNAVAILABLE'
 
 /** What the chain says of a send. */
 export type Observation =
-  /** In no block; `isDue`: its broadcast is to be repeated. */
-  | { readonly seen: 'waiting'; readonly isDue: boolean }
+  /** In no block. */
+  | { readonly seen: 'waiting' }
   | {
       readonly seen: 'included'
       readonly version: number
@@ -72,14 +76,16 @@ export type Observation =
       /** Blocks, its own included. */
       readonly depth: number
     }
-  /** Something else has its nonce. `depth`: for how many blocks that has been so. */
-  | { readonly seen: 'displaced'; readonly depth: number }
+  /** Something else has its nonce. `depth`: for how many blocks that has been so, since `block`. */
+  | { readonly seen: 'displaced'; readonly block: bigint; readonly depth: number }
   /** Its anchor has lapsed, and no version is in a block. */
   | { readonly seen: 'lapsed' }
 
 export type ChainFamily = {
   readonly name: FamilyName
   readonly keyType: KeyType
+  /** How often what was sent is looked up. */
+  readonly pollMs: (network: string) => number
   /** Refuses with CHAIN_NOT_CONFIGURED, and as the chain does; TRANSACTION_WOULD_REVERT, FEE_ABOVE_CAP, GAS_ABOVE_CAP, INSUFFICIENT_FUNDS. */
   readonly draft: (wallet: Wallet, network: string, content: SendContent, signal: AbortSignal) => Promise<Draft>
   /** The same nonce again, paying more. Absent where a family has no such thing. */

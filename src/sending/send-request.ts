@@ -19,7 +19,7 @@ export type SendRequest = {
   readonly permission?: Permission | undefined
   /**
    * Runs in the transaction that records the intent and leases the nonce; a throw refuses the send, and nothing of it is
-   * kept. May be called again when a presignature was lost, for the same send.
+   * kept.
    */
   readonly inTransaction?: ((tx: Tx, sendId: string) => void) | undefined
 }

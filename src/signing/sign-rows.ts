@@ -9,7 +9,7 @@ import type { Examined } from './examined.ts'
 
 export type SignJob = {
   readonly call: Pick<Call, 'caller' | 'requestId'>
-  readonly request: { readonly method: SigningMethod }
+  readonly request: { readonly method: SigningMethod; readonly sending?: { readonly sendId: string } | undefined }
   readonly wallet: Wallet
   readonly examined: Examined
   /** Under which a project uses the wallet of an end user. */
@@ -37,13 +37,14 @@ const shownBy = ({ caller }: SignJob['call']): { readonly [name: string]: string
   return { walletSecret: walletSecretId, walletSecretHash: keyHash }
 }
 
-export const detailsOf = ({ call, examined, grantId }: SignJob, payload: Uint8Array): AuditEvent['details'] => {
+export const detailsOf = ({ call, request, examined, grantId }: SignJob, payload: Uint8Array): AuditEvent['details'] => {
   const { digest, facts } = examined
   const chains = [...facts.chainIds.map(String), ...(facts.solana === undefined ? [] : [facts.solana.chain])]
   return {
     digest: Buffer.from(digest).toString('hex'),
     ...(grantId === undefined ? {} : { grant: grantId }),
     ...shownBy(call),
+    ...(request.sending === undefined ? {} : { send: request.sending.sendId }),
     payloadHash: hash('sha256', payload, 'hex'),
     operation: facts.operation,
     effect: facts.effect,

@@ -35,6 +35,7 @@ import { RandomIds } from './random-ids.ts'
 import { RateLimiter } from './rate-limiter.ts'
 import { detailsOf, eventOf, type SignJob } from './sign-rows.ts'
 import { resolveWallet, resolveWalletOfKind } from './resolve-wallet.ts'
+import { lessCharged, type SigningToSend } from './signing-to-send.ts'
 
 export type SignNeeds = {
   readonly vault: DaemonVault
@@ -59,6 +60,8 @@ export type SignRequest = {
   readonly keyType?: KeyType
   /** What the caller must hold in place of what the content asks for: the daemon has made the content itself. */
   readonly permission?: Permission
+  /** It is signed to be sent by the daemon. */
+  readonly sending?: SigningToSend | undefined
 }
 
 export type Signed = Made & {
@@ -124,7 +127,7 @@ export const sign = async (needs: SignNeeds, call: Call, request: SignRequest): 
   const payload = stages.measure('decode', () =>
     encodeSigningPayload({ projectId: project, walletId, method: request.method, content: request.content }),
   )
-  const asked: Omit<Job, 'grantId'> = { call, request, wallet, examined, payload, reqId: reqIdOf(call) }
+  const asked: Omit<Job, 'grantId'> = { call, request, wallet, examined, payload, reqId: reqIdOf(call, request) }
   try {
     const { raises } = needs.fences
     const grant = requireConsent(needs.vault.read, call.caller, wallet, needs.clock.nowMs())
@@ -213,7 +216,8 @@ const takePresignature = async ({ engine, vault }: SignNeeds, { call, wallet }: 
 }
 
 /** A request id stands for one signature at the cosigner too, told apart by who asked for it. */
-const reqIdOf = ({ caller, method, requestId }: Call): Uint8Array => {
+const reqIdOf = ({ caller, method, requestId: asked }: Call, { sending }: SignRequest): Uint8Array => {
+  const requestId = sending?.intentId ?? asked
   if (requestId === undefined) return REQ_IDS.draw()
   const text = JSON.stringify(['countersign/req-id/v1', caller.principal, method, requestId])
   return new Uint8Array(hash('sha256', text, 'buffer').subarray(0, 16))
@@ -232,8 +236,9 @@ const assertInTime = (needs: SignNeeds, call: Call): void => {
 
 /** Whether this very digest was charged under this request id before: what was in doubt is signed again, not paid again. */
 const isRepeat = (reader: Reader, { call, request, examined }: Job, nowMs: number): boolean => {
-  if (call.requestId === undefined) return false
-  const before = findIntent(reader, call.caller.principal, request.method, call.requestId, nowMs)
+  const requestId = request.sending?.intentId ?? call.requestId
+  if (requestId === undefined) return false
+  const before = findIntent(reader, call.caller.principal, request.method, requestId, nowMs)
   return before !== undefined && Buffer.compare(before.digest, examined.digest) === 0
 }
 
@@ -250,12 +255,13 @@ const decideOn = (reader: Reader, needs: SignNeeds, job: Job, nowMs: number, isC
   const grants = liveGrantsOf(reader, needs, caller, nowMs)
   const day = utcDay(nowMs)
   const usage: Usage = (permission, token) =>
-    isCharged ? 0n : readUsage(reader, { principal: caller.principal, permission, token, day })
-  const { facts } = job.examined
+    isCharged ? 0n : lessCharged(readUsage(reader, { principal: caller.principal, permission, token, day }), token, sending)
   const { walletId } = job.wallet
-  const { permission } = job.request
+  const { permission, sending } = job.request
+  const facts = sending?.facts ?? job.examined.facts
   if (permission === undefined) needs.requireSessionFlow?.(reader, job.wallet, facts)
-  return decide(grants, { permissions: permission ? [permission] : permissionsToSign(facts), walletId, facts }, usage)
+  const permissions = permission ? [permission] : permissionsToSign(facts, sending ? 'wallet:send' : 'wallet:sign')
+  return decide(grants, { permissions, walletId, facts }, usage)
 }
 
 const requireAllowed = (decision: Decision): AllowedDecision => {
@@ -263,13 +269,13 @@ const requireAllowed = (decision: Decision): AllowedDecision => {
   throw new Failure(decision.reason, decision.facts)
 }
 
-const chargesOf = ({ caller }: Call, { charges }: AllowedDecision, nowMs: number): readonly Charge[] =>
+const chargesOf = ({ call: { caller }, request }: Job, { charges }: AllowedDecision, nowMs: number): readonly Charge[] =>
   charges.map(({ counter, token, amount }) => ({
     principal: caller.principal,
     permission: counter,
     token,
     day: utcDay(nowMs),
-    amount,
+    amount: lessCharged(amount, token, request.sending),
     allowed: UNBOUNDED,
   }))
 
@@ -288,6 +294,7 @@ const recordIntent = async (needs: SignNeeds, job: Job, { presignature, attempt 
       requireNotFrozen(tx, freezesOf(call, current))
       const isCharged = attempt > 1 || isRepeat(tx, job, nowMs)
       const decision = requireAllowed(decideOn(tx, needs, job, nowMs, isCharged))
+      job.request.sending?.recording(tx)
       return beginIntent(tx, {
         walletId: presignature.walletId,
         presigId: presignature.presigId,
@@ -295,9 +302,9 @@ const recordIntent = async (needs: SignNeeds, job: Job, { presignature, attempt 
         digest: examined.digest,
         caller: call.caller.principal,
         method: job.request.method,
-        requestId: call.requestId,
+        requestId: job.request.sending?.intentId ?? call.requestId,
         event: { ...eventOf(job, nowMs, 'sign.intent'), decision: 'allow', details: detailsOf(job, job.payload) },
-        charges: isCharged ? [] : chargesOf(call, decision, nowMs),
+        charges: isCharged ? [] : chargesOf(job, decision, nowMs),
       })
     })
   } catch (error) {

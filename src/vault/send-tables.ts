@@ -11,9 +11,6 @@ CREATE TABLE sent_transactions (
   sender TEXT NOT NULL,
   purpose TEXT NOT NULL CHECK (purpose IN ('SEND', 'SPEND')),
   subject TEXT NOT NULL,
-  principal TEXT NOT NULL,
-  request_id TEXT NOT NULL,
-  body_hash BLOB NOT NULL CHECK (length(body_hash) = 32),
   confirmations INTEGER NOT NULL CHECK (confirmations BETWEEN 1 AND 1000),
   nonce INTEGER,
   state TEXT NOT NULL CHECK (state IN ('SIGNING', 'SIGNED', 'BROADCAST', 'INCLUDED', 'CONFIRMED', 'REPLACED', 'FAILED', 'EXPIRED')),
@@ -30,8 +27,8 @@ CREATE TABLE sent_transactions (
 CREATE UNIQUE INDEX sent_transactions_leases ON sent_transactions (chain, sender, nonce) WHERE nonce IS NOT NULL;
 CREATE INDEX sent_transactions_open ON sent_transactions (number)
   WHERE state IN ('SIGNING', 'SIGNED', 'BROADCAST', 'INCLUDED');
-CREATE INDEX sent_transactions_by_request ON sent_transactions (principal, request_id) WHERE request_id <> '';
 CREATE INDEX sent_transactions_by_wallet ON sent_transactions (wallet_id, number);
+CREATE INDEX sent_transactions_by_subject ON sent_transactions (subject) WHERE subject <> '';
 CREATE INDEX sent_transactions_by_project ON sent_transactions (project, number);
 CREATE INDEX sent_transactions_by_age ON sent_transactions (update_ms);
 
@@ -40,6 +37,9 @@ CREATE TABLE sent_versions (
   version INTEGER NOT NULL,
   kind TEXT NOT NULL CHECK (kind IN ('ORIGINAL', 'SPEED_UP', 'CANCEL', 'RENEWAL')),
   caller TEXT NOT NULL,
+  principal TEXT NOT NULL,
+  request_id TEXT NOT NULL,
+  body_hash BLOB NOT NULL CHECK (length(body_hash) = 32),
   unsigned BLOB NOT NULL,
   anchor TEXT NOT NULL,
   last_valid INTEGER,
@@ -50,6 +50,7 @@ CREATE TABLE sent_versions (
   mac BLOB NOT NULL,
   PRIMARY KEY (send_id, version)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX sent_versions_by_request ON sent_versions (principal, request_id) WHERE request_id <> '';
 CREATE INDEX sent_versions_by_hash ON sent_versions (hash) WHERE hash <> '';
 CREATE INDEX sent_versions_unsigned ON sent_versions (send_id) WHERE raw IS NULL;
 `

@@ -1,7 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { assert } from '../domain/failure.ts'
 import { type ProjectId, type RequestId, type WalletId, walletIdFromBytes, walletIdToBytes } from '../domain/ids.ts'
-import { REQUEST_LIFE_MS } from './intents.ts'
 import { requireRowMac, rowMac } from './row-mac.ts'
 import type { Reader, SqlParam, Tx } from './store.ts'
 import { type Item, u64 } from './tagged-encoding.ts'
@@ -24,6 +23,10 @@ export type SentVersion = {
   readonly kind: VersionKind
   /** Who asked for it, as JSON: what is cut off before it is signed is signed on their permission. */
   readonly caller: string
+  readonly principal: string
+  readonly requestId: RequestId | undefined
+  /** 32 bytes: what was asked for under the request id. */
+  readonly bodyHash: Uint8Array
   readonly unsigned: Uint8Array
   /** Solana: the blockhash, and the last block height at which it counts. */
   readonly anchor: string
@@ -51,10 +54,6 @@ export type SentTransaction = {
   readonly purpose: SentPurpose
   /** What a SPEND belongs to; '' for a SEND. */
   readonly subject: string
-  readonly principal: string
-  readonly requestId: RequestId | undefined
-  /** 32 bytes: what was asked for under the request id. */
-  readonly bodyHash: Uint8Array
   /** How deep it must be to count. */
   readonly confirmations: number
   readonly nonce: bigint | undefined
@@ -76,7 +75,7 @@ export type SentTransaction = {
   readonly versions: readonly SentVersion[]
 }
 
-type Row = {
+export type SentRow = {
   number: bigint
   send_id: string
   project: string
@@ -87,9 +86,6 @@ type Row = {
   sender: string
   purpose: string
   subject: string
-  principal: string
-  request_id: string
-  body_hash: Buffer
   confirmations: bigint
   nonce: bigint | null
   state: string
@@ -104,11 +100,14 @@ type Row = {
   mac: Buffer
 }
 
-type VersionRow = {
+export type VersionRow = {
   send_id: string
   version: bigint
   kind: string
   caller: string
+  principal: string
+  request_id: string
+  body_hash: Buffer
   unsigned: Buffer
   anchor: string
   last_valid: bigint | null
@@ -124,24 +123,27 @@ const VERSIONS = 'sent_versions'
 
 const optional = (value: bigint | null): Item => (value === null ? '' : u64(value))
 
-const macItems = (row: Omit<Row, 'mac' | 'number'>): readonly Item[] => [
+const macItems = (row: Omit<SentRow, 'mac' | 'number'>): readonly Item[] => [
   row.send_id, row.project, row.wallet_id, row.network, row.chain, row.family, row.sender, row.purpose, row.subject,
-  row.principal, row.request_id, row.body_hash, u64(row.confirmations), optional(row.nonce), row.state, row.reason,
+  u64(row.confirmations), optional(row.nonce), row.state, row.reason,
   optional(row.mined_version), optional(row.block), row.block_hash, optional(row.succeeded), u64(row.depth), u64(row.create_ms),
   u64(row.update_ms),
 ]
 
 const versionItems = (row: Omit<VersionRow, 'mac'>): readonly Item[] => [
-  row.send_id, u64(row.version), row.kind, row.caller, row.unsigned, row.anchor, optional(row.last_valid),
+  row.send_id, u64(row.version), row.kind, row.caller, row.principal, row.request_id, row.body_hash, row.unsigned, row.anchor, optional(row.last_valid),
   row.raw ?? new Uint8Array(0), row.hash, optional(row.intent), u64(row.create_ms),
 ]
 
-const toVersion = (reader: Reader, row: VersionRow): SentVersion => {
+export const toVersion = (reader: Reader, row: VersionRow): SentVersion => {
   requireRowMac(reader, VERSIONS, versionItems(row), row.mac)
   return {
     version: Number(row.version),
     kind: row.kind as VersionKind,
     caller: row.caller,
+    principal: row.principal,
+    requestId: row.request_id === '' ? undefined : (row.request_id as RequestId),
+    bodyHash: row.body_hash,
     unsigned: row.unsigned,
     anchor: row.anchor,
     lastValid: row.last_valid ?? undefined,
@@ -153,7 +155,7 @@ const toVersion = (reader: Reader, row: VersionRow): SentVersion => {
 }
 
 /** VAULT_CORRUPT for an altered row. */
-const toSent = (reader: Reader, row: Row): SentTransaction => {
+export const toSent = (reader: Reader, row: SentRow): SentTransaction => {
   requireRowMac(reader, TABLE, macItems(row), row.mac)
   const versions = reader.all<VersionRow>('SELECT * FROM sent_versions WHERE send_id = ? ORDER BY version', row.send_id)
   return {
@@ -166,9 +168,6 @@ const toSent = (reader: Reader, row: Row): SentTransaction => {
     sender: row.sender,
     purpose: row.purpose as SentPurpose,
     subject: row.subject,
-    principal: row.principal,
-    requestId: row.request_id === '' ? undefined : (row.request_id as RequestId),
-    bodyHash: row.body_hash,
     confirmations: Number(row.confirmations),
     nonce: row.nonce ?? undefined,
     state: row.state as SentState,
@@ -189,21 +188,19 @@ const SEND_ID = /^snd_[0-9a-f]{32}$/
 export const parseSendId = (text: string): string | undefined => (SEND_ID.test(text) ? text : undefined)
 export const newSendId = (): string => `snd_${randomBytes(16).toString('hex')}`
 
-export type NewVersion = Pick<SentVersion, 'kind' | 'caller' | 'unsigned' | 'anchor' | 'lastValid'>
+export type NewVersion = Omit<SentVersion, 'version' | 'raw' | 'hash' | 'intent' | 'createMs'>
 
 export type NewSent = Pick<
   SentTransaction,
-  | 'sendId' | 'project' | 'walletId' | 'network' | 'chain' | 'family' | 'sender' | 'purpose' | 'subject' | 'principal'
-  | 'requestId' | 'bodyHash' | 'confirmations' | 'nonce'
+  | 'sendId' | 'project' | 'walletId' | 'network' | 'chain' | 'family' | 'sender' | 'purpose' | 'subject' | 'confirmations' | 'nonce'
 > & { readonly version: NewVersion; readonly nowMs: number }
 
 /** A send that is about to be signed, with the lease of its nonce. Throws where another row of the sender holds it. */
 export const insertSent = (tx: Tx, sent: NewSent): void => {
   const now = BigInt(sent.nowMs)
-  const row: Omit<Row, 'mac' | 'number'> = {
+  const row: Omit<SentRow, 'mac' | 'number'> = {
     send_id: sent.sendId, project: sent.project, wallet_id: Buffer.from(walletIdToBytes(sent.walletId)), network: sent.network,
     chain: sent.chain, family: sent.family, sender: sent.sender, purpose: sent.purpose, subject: sent.subject,
-    principal: sent.principal, request_id: sent.requestId ?? '', body_hash: Buffer.from(sent.bodyHash),
     confirmations: BigInt(sent.confirmations), nonce: sent.nonce ?? null, state: 'SIGNING', reason: '', mined_version: null,
     block: null, block_hash: '', succeeded: null, depth: 0n, create_ms: now, update_ms: now,
   }
@@ -231,7 +228,8 @@ const LAST_VERSION = 'SELECT max(version) AS last FROM sent_versions WHERE send_
 export const addVersion = (tx: Tx, sendId: string, version: NewVersion, nowMs: number): number => {
   const number = (tx.one<{ last: bigint | null }>(LAST_VERSION, sendId)?.last ?? 0n) + 1n
   writeVersion(tx, {
-    send_id: sendId, version: number, kind: version.kind, caller: version.caller, unsigned: Buffer.from(version.unsigned),
+    send_id: sendId, version: number, kind: version.kind, caller: version.caller, principal: version.principal,
+    request_id: version.requestId ?? '', body_hash: Buffer.from(version.bodyHash), unsigned: Buffer.from(version.unsigned),
     anchor: version.anchor, last_valid: version.lastValid ?? null, raw: null, hash: '', intent: null, create_ms: BigInt(nowMs),
   })
   return Number(number)
@@ -273,10 +271,10 @@ const orNull = <T>(value: T | undefined, into: (value: T) => bigint): bigint | n
 
 /** Answers the send as it is now. */
 export const changeSent = (tx: Tx, sendId: string, change: SentChange, nowMs: number): SentTransaction => {
-  const row = tx.one<Row>('SELECT * FROM sent_transactions WHERE send_id = ?', sendId)
+  const row = tx.one<SentRow>('SELECT * FROM sent_transactions WHERE send_id = ?', sendId)
   assert(row, 'the send is there')
   requireRowMac(tx, TABLE, macItems(row), row.mac)
-  const next: Row = {
+  const next: SentRow = {
     ...row,
     state: change.state ?? row.state,
     reason: change.reason ?? row.reason,
@@ -296,76 +294,6 @@ export const changeSent = (tx: Tx, sendId: string, change: SentChange, nowMs: nu
     next.update_ms, mac, row.number,
   )
   return toSent(tx, { ...next, mac })
-}
-
-export const getSent = (reader: Reader, sendId: string): SentTransaction | undefined => {
-  const row = reader.one<Row>('SELECT * FROM sent_transactions WHERE send_id = ?', sendId)
-  return row && toSent(reader, row)
-}
-
-const all = (reader: Reader, where: string, ...params: SqlParam[]): readonly SentTransaction[] =>
-  reader.all<Row>(`SELECT * FROM sent_transactions WHERE ${where}`, ...params).map((row) => toSent(reader, row))
-
-/** The send that a caller asked for under a request id less than a day ago. */
-export const findSentByRequest = (reader: Reader, principal: string, requestId: RequestId, nowMs: number): SentTransaction | undefined =>
-  all(reader, `principal = ? AND request_id = ? AND request_id <> '' ORDER BY number DESC LIMIT 1`, principal, requestId).find(
-    ({ createMs }) => createMs > nowMs - REQUEST_LIFE_MS,
-  )
-
-/** What is followed. */
-export const openSent = (reader: Reader): readonly SentTransaction[] =>
-  all(reader, `state IN ('SIGNING', 'SIGNED', 'BROADCAST', 'INCLUDED') ORDER BY number`)
-
-/** Of one sender, what still waits for its signature: one at most, because leases are taken one after the other. */
-export const unsignedOf = (reader: Reader, chain: string, sender: string): readonly SentTransaction[] =>
-  all(
-    reader,
-    `chain = ? AND sender = ? AND nonce IS NOT NULL AND state IN ('SIGNING', 'SIGNED', 'BROADCAST', 'INCLUDED')
-       AND send_id IN (SELECT send_id FROM sent_versions WHERE raw IS NULL)`,
-    chain,
-    sender,
-  )
-
-/** The lowest nonce from `from` that no send of the sender's holds. */
-export const lowestFreeNonce = (reader: Reader, chain: string, sender: string, from: bigint): bigint => {
-  const held = reader.all<{ nonce: bigint }>(
-    'SELECT nonce FROM sent_transactions WHERE chain = ? AND sender = ? AND nonce >= ? ORDER BY nonce', chain, sender, from,
-  )
-  let free = from
-  for (const { nonce } of held) {
-    if (nonce !== free) break
-    free += 1n
-  }
-  return free
-}
-
-/** Those the sender's chain has confirmed from a nonce on: what a chain that counts fewer has taken back. */
-export const confirmedFrom = (reader: Reader, chain: string, sender: string, from: bigint): readonly SentTransaction[] =>
-  all(reader, `chain = ? AND sender = ? AND nonce >= ? AND state IN ('CONFIRMED', 'REPLACED', 'FAILED') ORDER BY nonce`, chain, sender, from)
-
-export type SentFilter = {
-  readonly project: ProjectId
-  /** Undefined: of every wallet of the project. */
-  readonly wallets: readonly WalletId[] | undefined
-  readonly network: string | undefined
-  readonly openOnly: boolean
-}
-
-/** Newest first, before `beforeNumber`. */
-export const listSent = (reader: Reader, filter: SentFilter, beforeNumber: bigint, limit: number): readonly SentTransaction[] => {
-  const { project, wallets, network, openOnly } = filter
-  const params: SqlParam[] = [project, beforeNumber]
-  const conditions = ['project = ?', 'number < ?']
-  if (wallets !== undefined) {
-    conditions.push(`wallet_id IN (${wallets.map(() => '?').join(', ')})`)
-    params.push(...wallets.map(walletIdToBytes))
-  }
-  if (network !== undefined) {
-    conditions.push('network = ?')
-    params.push(network)
-  }
-  if (openOnly) conditions.push(`state IN ('SIGNING', 'SIGNED', 'BROADCAST', 'INCLUDED')`)
-  return all(reader, `${conditions.join(' AND ')} ORDER BY number DESC LIMIT ?`, ...params, limit)
 }
 
 const FINISHED_BEFORE = `SELECT send_id FROM sent_transactions

@@ -337,10 +337,16 @@ describe('chains', () => {
 
   it('are tables of the file; their endpoints are secrets', () => {
     const loaded = load(toml('network = "linea"', 'chain_id = 59144', `rpc = "${ENDPOINT}, http://127.0.0.1:8545"`))
-    expect(loaded.config.chains).toEqual([{ network: 'linea', chainId: 59_144n, hosts: ['rpc.example', '127.0.0.1:8545'] }])
+    const sending = { pollMs: 2_000, maxFeePerGas: 1_000n * 10n ** 9n, maxGas: 16_777_216n }
+    expect(loaded.config.chains).toEqual([{ network: 'linea', chainId: 59_144n, sending, hosts: ['rpc.example', '127.0.0.1:8545'] }])
     expect(loaded.secrets.chainEndpoints.get('linea')?.map((url) => url.reveal())).toEqual([ENDPOINT, 'http://127.0.0.1:8545/'])
     expect(describeConfig(loaded)).toContainEqual({ name: '[[chain]]', value: 'linea (59144) → rpc.example, 127.0.0.1:8545', source: 'file' })
     expect(inspect(loaded, { depth: 20, showHidden: true }) + JSON.stringify(describeConfig(loaded))).not.toContain('0123456789')
+  })
+
+  it('say how much is paid and how often is looked, on EVM chains', () => {
+    const { config } = load(toml('network = "a"', 'chain_id = 1', `rpc = "${ENDPOINT}"`, 'poll_ms = 50', 'max_fee_gwei = 3', 'max_gas = 21000'))
+    expect(config.chains).toMatchObject([{ sending: { pollMs: 50, maxFeePerGas: 3n * 10n ** 9n, maxGas: 21_000n } }])
   })
 
   it('of Solana are told by their genesis hash', () => {
@@ -361,6 +367,8 @@ describe('chains', () => {
     ['no network', ['chain_id = 1', `rpc = "${ENDPOINT}"`], 'lacks network'],
     ['no chain id', ['network = "a"', `rpc = "${ENDPOINT}"`], 'lacks chain_id'],
     ['a cluster and a chain id', ['network = "a"', 'chain_id = 1', `genesis_hash = "${GENESIS}"`, `rpc = "${ENDPOINT}"`], 'both chain_id'],
+    ['a cluster with a cap of gas', ['network = "a"', `genesis_hash = "${GENESIS}"`, 'max_gas = 30000', `rpc = "${ENDPOINT}"`], 'max_gas, which is of EVM'],
+    ['no fee at all', ['network = "a"', 'chain_id = 1', 'max_fee_gwei = 0', `rpc = "${ENDPOINT}"`], 'whole number'],
     ['a genesis hash that is none', ['network = "a"', 'genesis_hash = "abc"', `rpc = "${ENDPOINT}"`], 'genesis hash'],
     ['another commitment', ['network = "a"', `genesis_hash = "${GENESIS}"`, 'commitment = "processed"', `rpc = "${ENDPOINT}"`], 'confirmed or finalized'],
     ['the commitment of an EVM chain', ['network = "a"', 'chain_id = 1', 'commitment = "confirmed"', `rpc = "${ENDPOINT}"`], 'commitment'],

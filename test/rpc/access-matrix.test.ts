@@ -44,6 +44,7 @@ const ADDRESS = `0x${'ab'.repeat(20)}`
 const SESSION_KEY = `ses_${'cd'.repeat(16)}`
 const DIGEST = new Uint8Array(32).fill(1)
 
+const SEND_ID = `snd_${'ab'.repeat(16)}`
 const ACCESS_ID = '00000000-0000-4000-8000-000000000001'
 const WEBHOOK_ID = `whk_${'ab'.repeat(16)}`
 
@@ -64,6 +65,9 @@ const REQUESTS: { readonly [S in keyof typeof ACCESS]: { readonly [M in keyof (t
       signature: DIGEST,
     },
     signStream: { itemId: '1', request: { case: 'signDigest', value: { wallet: 'alice', digest: DIGEST } } },
+    sendTransaction: { wallet: 'alice', network: 'linea', transaction: { case: 'evm', value: { to: ADDRESS } } },
+    getTransaction: { transactionId: SEND_ID },
+    listTransactions: {},
     warmPresignatures: { wallet: 'alice' },
     refreshShares: { wallet: 'alice' },
     getImportKeys: {},

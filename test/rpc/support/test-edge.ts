@@ -15,6 +15,7 @@ import { Secret } from '../../../src/domain/secret.ts'
 import type { ApiKeyDirectory, ApiKeyProofs, ApiKeyRecord } from '../../../src/rpc/authenticate.ts'
 import type { RegisteredKey, SessionKeyView, SessionUseCases, SignedAction } from '../../../src/rpc/session-use-cases.ts'
 import type { DelegationUseCases, ExternalWalletView, SpendView, GrantView, SpendingUseCases } from '../../../src/rpc/delegation-use-cases.ts'
+import type { SentView } from '../../../src/rpc/send-use-cases.ts'
 import type { CosignUseCases } from '../../../src/rpc/cosign-use-cases.ts'
 import type { DelegateDirectory } from '../../../src/rpc/delegates.ts'
 import type { EndUserUseCases, WalletSecretView } from '../../../src/rpc/end-user-use-cases.ts'
@@ -263,6 +264,26 @@ const SIGNED_ACTION: SignedAction = {
 /** A call that reached a use case, by its name. */
 export type Reached = { readonly name: string; readonly call: Call; readonly args: unknown }
 
+const SENT: SentView = {
+  sendId: `snd_${'ab'.repeat(16)}`,
+  walletId: WALLET.walletId,
+  network: 'linea',
+  chain: 'eip155:59144',
+  nonce: 7n,
+  state: 'INCLUDED',
+  reason: '',
+  minedVersion: 1,
+  block: 9n,
+  blockHash: '0a'.repeat(32),
+  depth: 2,
+  confirmations: 3,
+  transactionHash: `0x${'08'.repeat(32)}`,
+  versions: [],
+  createTimeMs: 1_000,
+  updateTimeMs: 2_000,
+  receipt: RECEIPT,
+}
+
 const defaultUseCases = (): UseCases => ({
   wallets: {
     createWallet: async () => WALLET,
@@ -296,6 +317,13 @@ const defaultUseCases = (): UseCases => ({
       digest: SIGNED.digest,
       block: undefined,
     }),
+  },
+  sending: {
+    sendTransaction: async function* send() {
+      yield SENT
+    },
+    getTransaction: async () => SENT,
+    listTransactions: async () => ({ items: [SENT], nextCursor: undefined }),
   },
   session: {
     createSessionKey: async () => REGISTERED,
@@ -564,6 +592,7 @@ export const openTestEdge = async (options: TestEdgeOptions): Promise<TestEdge> 
       wallets: recording({ ...base.wallets, ...options.wallets }, reached),
       signing: recording({ ...base.signing, ...options.signing }, reached),
       delegation: recording({ ...base.delegation, ...options.delegation }, reached),
+      sending: recording(base.sending, reached),
       session: recording({ ...base.session, ...options.session }, reached),
       endUsers: recording({ ...base.endUsers, ...options.endUsers }, reached),
       audit: recording({ ...base.audit, ...options.audit }, reached),

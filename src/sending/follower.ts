@@ -1,0 +1,158 @@
+/**
+ * Follows what was sent until it is over: looks it up, repeats its broadcast, signs what was cut off before it was signed.
+ * One loop a network, for as long as something of it is under way.
+ */
+import { setTimeout as sleep } from 'node:timers/promises'
+import { isFailure } from '../domain/failure.ts'
+import { getSent, openSent } from '../vault/sent-queries.ts'
+import type { SentTransaction } from '../vault/sent-transactions.ts'
+import type { ChainFamily, Taken } from './chain-family.ts'
+import { mayLeave } from './may-leave.ts'
+import type { SendingNeeds } from './sending-needs.ts'
+import type { SentChanges } from './sent-changes.ts'
+import { isOver, type SentListeners } from './sent-listeners.ts'
+
+export type FollowerParts = {
+  readonly needs: SendingNeeds
+  readonly changes: SentChanges
+  readonly listeners: SentListeners
+  /** Signs what of its sender waits for a signature. */
+  readonly settle: (sent: SentTransaction) => Promise<void>
+}
+
+/** After which the broadcast of what is in no block is repeated. */
+const REPEAT_MS = 15_000
+/** Where a network cannot be read, or is not configured any more. */
+const PAUSE_MS = 5_000
+/** How many broadcasts are repeated in one round. */
+const REPEATS_AT_ONCE = 16
+
+export class Follower {
+  readonly #parts: FollowerParts
+  readonly #ending = new AbortController()
+  readonly #loops = new Map<string, Promise<void>>()
+  /** When each was last given to providers. */
+  readonly #toldMs = new Map<string, number>()
+  readonly #telling = new Set<Promise<void>>()
+
+  constructor(parts: FollowerParts) {
+    this.#parts = parts
+  }
+
+  start(): void {
+    for (const { network } of openSent(this.#parts.needs.vault.read)) this.wake(network)
+  }
+
+  async stop(): Promise<void> {
+    this.#ending.abort()
+    await Promise.all([...this.#loops.values(), ...this.#telling])
+  }
+
+  wake(network: string): void {
+    if (this.#ending.signal.aborted || this.#loops.has(network)) return
+    const loop: Promise<void> = this.#follow(network)
+      .catch((error: unknown) => this.#parts.needs.onAlert('following', isFailure(error) ? error.reason : 'internal'))
+      .finally(() => {
+        if (this.#loops.get(network) === loop) this.#loops.delete(network)
+      })
+    this.#loops.set(network, loop)
+  }
+
+  /** Gives the newest signed version to the providers, and keeps what they say. Never rejects. */
+  letOut(sent: SentTransaction): Promise<void> {
+    const version = sent.versions.findLast(({ raw }) => raw !== undefined)
+    const family = this.#familyOf(sent)
+    if (version === undefined || family === undefined) return Promise.resolve()
+    this.#toldMs.set(sent.sendId, this.#nowMs())
+    const telling = family
+      .broadcast(sent.network, version)
+      .then((taken) => this.#note(sent.sendId, taken))
+      .catch((error: unknown) => this.#parts.needs.onAlert('broadcast', isFailure(error) ? error.reason : 'internal'))
+      .finally(() => this.#telling.delete(telling))
+    this.#telling.add(telling)
+    return telling
+  }
+
+  async #note(sendId: string, taken: Taken): Promise<void> {
+    const { needs, changes, listeners } = this.#parts
+    const after = await needs.vault.commit((tx) => {
+      const sent = getSent(tx, sendId)
+      if (sent === undefined || (sent.state !== 'SIGNED' && sent.state !== 'BROADCAST')) return undefined
+      const reason = taken.taken ? '' : taken.why
+      const state = taken.taken ? 'BROADCAST' : sent.state
+      return state === sent.state && reason === sent.reason ? undefined : changes.make(tx, sent, { state, reason }, this.#nowMs())
+    })
+    if (after !== undefined) listeners.tell(after)
+  }
+
+  #familyOf({ family }: SentTransaction): ChainFamily | undefined {
+    return this.#parts.needs.families.find(({ name }) => name === family)
+  }
+
+  async #follow(network: string): Promise<void> {
+    const { signal } = this.#ending
+    while (!signal.aborted) {
+      const open = openSent(this.#parts.needs.vault.read).filter((sent) => sent.network === network)
+      const [first] = open
+      if (first === undefined) {
+        // In the same turn: who adds something after this look begins another loop.
+        this.#loops.delete(network)
+        return
+      }
+      const pauseMs = await this.#round(network, open).then(() => this.#pollMs(first), () => PAUSE_MS)
+      await sleep(pauseMs, undefined, { signal, ref: false }).catch(() => undefined)
+    }
+  }
+
+  #pollMs(sent: SentTransaction): number {
+    return this.#familyOf(sent)?.pollMs(sent.network) ?? PAUSE_MS
+  }
+
+  async #round(network: string, open: readonly SentTransaction[]): Promise<void> {
+    const { settle } = this.#parts
+    const cutOff = open.filter(({ versions }) => versions.some(({ raw }) => raw === undefined))
+    for (const sent of cutOff) await settle(sent).catch(() => undefined)
+    for (const family of this.#parts.needs.families) {
+      const sent = open.filter((one) => one.family === family.name && one.state !== 'SIGNING')
+      if (sent.length > 0) await this.#look(family, network, sent)
+    }
+  }
+
+  async #look(family: ChainFamily, network: string, sent: readonly SentTransaction[]): Promise<void> {
+    const { needs, changes, listeners } = this.#parts
+    const seen = await family.observe(network, sent, this.#ending.signal)
+    if (this.#ending.signal.aborted) return
+    const nowMs = this.#nowMs()
+    const before = new Map(sent.map((one) => [one.sendId, one]))
+    const news = await needs.vault.commit((tx) =>
+      [...seen].flatMap(([sendId, observation]) => {
+        const current = getSent(tx, sendId)
+        // What has changed since it was looked up is looked up again.
+        if (current === undefined || isOver(current) || current.versions.length !== before.get(sendId)?.versions.length) return []
+        return changes.observe(tx, current, observation, nowMs) ?? []
+      }),
+    )
+    for (const one of news) {
+      if (isOver(one)) this.#toldMs.delete(one.sendId)
+      // It was in a block and is not any more.
+      if (one.state === 'BROADCAST' && one.minedVersion === undefined) this.#toldMs.delete(one.sendId)
+      listeners.tell(one)
+    }
+    await this.#repeat(sent.filter(({ sendId }) => seen.get(sendId)?.seen === 'waiting'), nowMs)
+  }
+
+  async #repeat(waiting: readonly SentTransaction[], nowMs: number): Promise<void> {
+    const { needs } = this.#parts
+    const due = waiting.filter(({ sendId }) => nowMs - (this.#toldMs.get(sendId) ?? 0) >= REPEAT_MS)
+    const told = due.slice(0, REPEATS_AT_ONCE).flatMap(({ sendId }) => {
+      const sent = getSent(needs.vault.read, sendId)
+      const version = sent?.versions.findLast(({ raw }) => raw !== undefined)
+      return sent !== undefined && version !== undefined && !isOver(sent) && mayLeave(needs, sent, version) ? [this.letOut(sent)] : []
+    })
+    await Promise.all(told)
+  }
+
+  #nowMs(): number {
+    return Math.trunc(this.#parts.needs.clock.nowMs())
+  }
+}

@@ -1,0 +1,11 @@
+import type { SignNeeds } from '../signing/sign.ts'
+import type { SentPurpose } from '../vault/sent-transactions.ts'
+import type { ChainFamily } from './chain-family.ts'
+import type { OnSettled } from './send-request.ts'
+
+export type SendingNeeds = SignNeeds & {
+  readonly families: readonly ChainFamily[]
+  /** Where a request does not say how deep it must be to count. */
+  readonly confirmations: number
+  readonly settled: { readonly [P in SentPurpose]?: OnSettled | undefined }
+}

@@ -1,0 +1,94 @@
+/** What becomes of a send: each change with its audit row, in one transaction with what hangs on it. */
+import { appendAudit } from '../vault/audit-chain.ts'
+import { changeSent, type SentChange, type SentState, type SentTransaction } from '../vault/sent-transactions.ts'
+import type { Tx } from '../vault/store.ts'
+import type { Observation } from './chain-family.ts'
+import type { OnSettled } from './send-request.ts'
+import { isOver } from './sent-listeners.ts'
+
+const KINDS: { readonly [S in SentState]?: string } = {
+  BROADCAST: 'send.broadcast',
+  CONFIRMED: 'send.confirmed',
+  REPLACED: 'send.replaced',
+  FAILED: 'send.failed',
+  EXPIRED: 'send.expired',
+}
+
+const NOT_MINED = { minedVersion: undefined, block: undefined, blockHash: '', succeeded: undefined, depth: 0 } as const
+
+export const hashOf = ({ versions, minedVersion }: SentTransaction): string =>
+  (versions.find(({ version }) => version === minedVersion) ?? versions.findLast(({ hash }) => hash !== ''))?.hash ?? ''
+
+const record = (tx: Tx, sent: SentTransaction, kind: string, nowMs: number): void => {
+  const { sendId, project, walletId, network, nonce, reason, block } = sent
+  appendAudit(tx, {
+    timeMs: nowMs,
+    kind,
+    project,
+    actor: { kind: 'daemon', id: '' },
+    subject: { type: 'transaction', id: sendId },
+    ...(reason === '' ? {} : { reason }),
+    details: {
+      wallet: walletId,
+      network,
+      transaction: hashOf(sent),
+      ...(nonce === undefined ? {} : { nonce: String(nonce) }),
+      ...(block === undefined ? {} : { block: String(block) }),
+    },
+  })
+}
+
+export class SentChanges {
+  readonly #onSettled: OnSettled
+
+  constructor(onSettled: OnSettled) {
+    this.#onSettled = onSettled
+  }
+
+  /** Answers the send as it is then. */
+  make(tx: Tx, before: SentTransaction, change: SentChange, nowMs: number): SentTransaction {
+    const after = changeSent(tx, before.sendId, change, nowMs)
+    if (after.state === before.state) return after
+    const wasMined = before.minedVersion !== undefined && after.minedVersion === undefined
+    const kind = wasMined ? 'send.reorged' : KINDS[after.state]
+    if (kind !== undefined) record(tx, after, kind, nowMs)
+    if (isOver(after) || isOver(before)) this.#onSettled(tx, after)
+    return after
+  }
+
+  /** What the chain says of it. Answers the send as it is then; undefined where nothing is new. */
+  observe(tx: Tx, sent: SentTransaction, seen: Observation, nowMs: number): SentTransaction | undefined {
+    const change = changeOf(sent, seen)
+    return change && this.make(tx, sent, change, nowMs)
+  }
+}
+
+const changeOf = (sent: SentTransaction, seen: Observation): SentChange | undefined => {
+  switch (seen.seen) {
+    case 'waiting':
+      if (sent.state === 'INCLUDED') return { state: 'BROADCAST', reason: '', ...NOT_MINED }
+      return sent.block === undefined ? undefined : NOT_MINED
+    case 'displaced': {
+      if (seen.depth >= sent.confirmations) return { state: 'REPLACED', reason: 'NONCE_USED_ELSEWHERE', ...NOT_MINED, block: seen.block }
+      const isNews = sent.state === 'INCLUDED' || sent.block !== seen.block
+      return isNews ? { state: sent.state === 'INCLUDED' ? 'BROADCAST' : sent.state, ...NOT_MINED, block: seen.block } : undefined
+    }
+    case 'lapsed':
+      return { state: 'EXPIRED', reason: 'BLOCKHASH_EXPIRED', ...NOT_MINED }
+    case 'included':
+      return includedChange(sent, seen)
+  }
+}
+
+const includedChange = (sent: SentTransaction, seen: Extract<Observation, { readonly seen: 'included' }>): SentChange | undefined => {
+  const { version: minedVersion, block, blockHash, succeeded, depth } = seen
+  const place = { minedVersion, block, blockHash, succeeded, depth }
+  if (depth >= sent.confirmations) return { ...place, ...ending(sent, minedVersion, succeeded) }
+  const isSame = sent.state === 'INCLUDED' && sent.blockHash === blockHash && sent.depth === depth && sent.minedVersion === minedVersion
+  return isSame ? undefined : { ...place, state: 'INCLUDED', reason: '' }
+}
+
+const ending = ({ versions }: SentTransaction, minedVersion: number, succeeded: boolean): SentChange => {
+  if (versions.find(({ version }) => version === minedVersion)?.kind === 'CANCEL') return { state: 'REPLACED', reason: 'CANCELLED' }
+  return succeeded ? { state: 'CONFIRMED', reason: '' } : { state: 'FAILED', reason: 'REVERTED' }
+}

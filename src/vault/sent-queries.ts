@@ -1,0 +1,100 @@
+import type { ProjectId, RequestId, WalletId } from '../domain/ids.ts'
+import { walletIdToBytes } from '../domain/ids.ts'
+import { REQUEST_LIFE_MS } from './intents.ts'
+import { type SentRow, type SentTransaction, toSent, toVersion, type VersionRow } from './sent-transactions.ts'
+import type { Reader, SqlParam } from './store.ts'
+
+/** Look-ups of what was sent. */
+export const getSent = (reader: Reader, sendId: string): SentTransaction | undefined => {
+  const row = reader.one<SentRow>('SELECT * FROM sent_transactions WHERE send_id = ?', sendId)
+  return row && toSent(reader, row)
+}
+
+const all = (reader: Reader, where: string, ...params: SqlParam[]): readonly SentTransaction[] =>
+  reader.all<SentRow>(`SELECT * FROM sent_transactions WHERE ${where}`, ...params).map((row) => toSent(reader, row))
+
+/** The version that a caller asked for under a request id less than a day ago, and the send it is of. */
+export const findSentByRequest = (
+  reader: Reader,
+  principal: string,
+  requestId: RequestId,
+  nowMs: number,
+): { readonly sendId: string; readonly bodyHash: Uint8Array } | undefined => {
+  const row = reader.one<VersionRow>(
+    `SELECT * FROM sent_versions WHERE principal = ? AND request_id = ? AND request_id <> '' ORDER BY create_ms DESC LIMIT 1`,
+    principal,
+    requestId,
+  )
+  if (row === undefined || row.create_ms <= nowMs - REQUEST_LIFE_MS) return undefined
+  return { sendId: row.send_id, bodyHash: toVersion(reader, row).bodyHash }
+}
+
+/** What was sent for one subject, oldest first. */
+export const sentForSubject = (reader: Reader, subject: string): readonly SentTransaction[] =>
+  all(reader, `subject = ? AND subject <> '' ORDER BY number`, subject)
+
+/** What is followed. */
+export const openSent = (reader: Reader): readonly SentTransaction[] =>
+  all(reader, `state IN ('SIGNING', 'SIGNED', 'BROADCAST', 'INCLUDED') ORDER BY number`)
+
+export const countOpen = (reader: Reader, chain: string, sender: string): number =>
+  Number(
+    reader.one<{ count: bigint }>(
+      `SELECT count(*) AS count FROM sent_transactions
+         WHERE chain = ? AND sender = ? AND nonce IS NOT NULL AND state IN ('SIGNING', 'SIGNED', 'BROADCAST', 'INCLUDED')`,
+      chain,
+      sender,
+    )?.count ?? 0n,
+  )
+
+/** Of one sender, what still waits for its signature: one at most, because leases are taken one after the other. */
+export const unsignedOf = (reader: Reader, chain: string, sender: string): readonly SentTransaction[] =>
+  all(
+    reader,
+    `chain = ? AND sender = ? AND nonce IS NOT NULL AND state IN ('SIGNING', 'SIGNED', 'BROADCAST', 'INCLUDED')
+       AND send_id IN (SELECT send_id FROM sent_versions WHERE raw IS NULL)`,
+    chain,
+    sender,
+  )
+
+/** The lowest nonce from `from` that no send of the sender's holds. */
+export const lowestFreeNonce = (reader: Reader, chain: string, sender: string, from: bigint): bigint => {
+  const held = reader.all<{ nonce: bigint }>(
+    'SELECT nonce FROM sent_transactions WHERE chain = ? AND sender = ? AND nonce >= ? ORDER BY nonce', chain, sender, from,
+  )
+  let free = from
+  for (const { nonce } of held) {
+    if (nonce !== free) break
+    free += 1n
+  }
+  return free
+}
+
+/** Those the sender's chain has confirmed from a nonce on: what a chain that counts fewer has taken back. */
+export const confirmedFrom = (reader: Reader, chain: string, sender: string, from: bigint): readonly SentTransaction[] =>
+  all(reader, `chain = ? AND sender = ? AND nonce >= ? AND state IN ('CONFIRMED', 'REPLACED', 'FAILED') ORDER BY nonce`, chain, sender, from)
+
+export type SentFilter = {
+  readonly project: ProjectId
+  /** Undefined: of every wallet of the project. */
+  readonly wallets: readonly WalletId[] | undefined
+  readonly network: string | undefined
+  readonly openOnly: boolean
+}
+
+/** Newest first, before `beforeNumber`. */
+export const listSent = (reader: Reader, filter: SentFilter, beforeNumber: bigint, limit: number): readonly SentTransaction[] => {
+  const { project, wallets, network, openOnly } = filter
+  const params: SqlParam[] = [project, beforeNumber]
+  const conditions = ['project = ?', 'number < ?']
+  if (wallets !== undefined) {
+    conditions.push(`wallet_id IN (${wallets.map(() => '?').join(', ')})`)
+    params.push(...wallets.map(walletIdToBytes))
+  }
+  if (network !== undefined) {
+    conditions.push('network = ?')
+    params.push(network)
+  }
+  if (openOnly) conditions.push(`state IN ('SIGNING', 'SIGNED', 'BROADCAST', 'INCLUDED')`)
+  return all(reader, `${conditions.join(' AND ')} ORDER BY number DESC LIMIT ?`, ...params, limit)
+}
