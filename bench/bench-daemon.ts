@@ -35,9 +35,9 @@ export type BenchDaemonOptions = {
 const START_TIMEOUT_MS = 60_000
 const POLL_MS = 5
 
-type Endpoints = { readonly grpc: string; readonly metrics?: string }
+type Endpoints = { readonly grpc: string; readonly metrics?: string; readonly cosigner?: string }
 
-const waitForEndpoints = async (file: string, child: ChildProcess): Promise<Endpoints> => {
+export const waitForEndpoints = async (file: string, child: ChildProcess): Promise<Endpoints> => {
   const giveUpMs = Date.now() + START_TIMEOUT_MS
   for (;;) {
     if (existsSync(file)) return JSON.parse(readFileSync(file, 'utf8')) as Endpoints
@@ -54,7 +54,8 @@ const nodeOptions = (): readonly string[] => {
   return scripts.start.split(' ').filter((word) => word.startsWith('--'))
 }
 
-const launch = (program: Program, args: readonly string[]): ChildProcess =>
+/** One that answers what process-watch.ts tells. */
+export const launchWatched = (program: Program, args: readonly string[]): ChildProcess =>
   spawn(process.execPath, [...nodeOptions(), join(import.meta.dirname, program), ...args], {
     cwd: root,
     env: { ...process.env, NODE_OPTIONS: '' },
@@ -67,7 +68,7 @@ export const startBenchDaemon = async (how: BenchDaemonOptions = {}): Promise<Be
   const listen = ['--grpc-listen', '127.0.0.1:0', '--connect-listen', '127.0.0.1:0', '--log-level', 'error']
   const words = how.words ?? ['dev']
   const beganMs = performance.now()
-  const child = launch(how.program ?? 'served-daemon.ts', [...words, '--data-dir', dataDir, ...listen, ...(how.options ?? [])])
+  const child = launchWatched(how.program ?? 'served-daemon.ts', [...words, '--data-dir', dataDir, ...listen, ...(how.options ?? [])])
   const stop = async (): Promise<void> => {
     const ended = child.exitCode === null ? once(child, 'exit') : undefined
     child.kill('SIGTERM')

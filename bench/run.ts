@@ -9,6 +9,7 @@ import { benchLoad, FULL_LOAD, QUICK_LOAD } from './h2load.ts'
 import { benchEngine } from './engine.ts'
 import { benchScale, FULL_SCALE, QUICK_SCALE } from './scale.ts'
 import { benchSession, FULL_SESSION, QUICK_SESSION } from './session.ts'
+import { benchRemote, FULL_REMOTE, QUICK_REMOTE } from './remote.ts'
 import { benchRpc } from './rpc.ts'
 
 const QUICK_FLAG = '--quick'
@@ -23,6 +24,7 @@ const PARTS: { readonly [name: string]: () => Promise<void> } = {
   '--compare': () => benchCompare(isQuick ? QUICK : FULL),
   '--load': () => benchLoad(isQuick ? QUICK_LOAD : FULL_LOAD),
   '--session': () => benchSession(isQuick ? QUICK_SESSION : FULL_SESSION),
+  '--remote': () => benchRemote(isQuick ? QUICK_REMOTE : FULL_REMOTE),
   '--scale': () => benchScale(isQuick ? QUICK_SCALE : FULL_SCALE),
 }
 

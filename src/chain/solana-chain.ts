@@ -7,7 +7,7 @@ import type { Secret } from '../domain/secret.ts'
 import type { SendHttp } from '../egress/http.ts'
 import { CallReverted } from './call-reverted.ts'
 import { createProvider } from './json-rpc.ts'
-import { ProviderSet, type ReadResult } from './provider-set.ts'
+import { ProviderSet, type ReadResult, type Told } from './provider-set.ts'
 import {
   type AtSlot,
   parseAccounts,
@@ -17,6 +17,7 @@ import {
   readBlockhash,
   readCount,
   readPriorityFees,
+  readSent,
   readSimulation,
   readStatuses,
   readTransaction,
@@ -34,7 +35,17 @@ export type SolanaChainSettings = {
   readonly commitment: 'confirmed' | 'finalized'
   /** In the order of preference. */
   readonly rpcUrls: readonly Secret<string>[]
+  readonly sending?: SolanaSendingSettings | undefined
 }
+
+export type SolanaSendingSettings = {
+  /** Lamports that a transaction pays at most beside its signature. */
+  readonly maxPriorityFee: bigint
+  /** How often what was sent is looked up. */
+  readonly pollMs: number
+}
+
+const DEFAULT_SENDING: SolanaSendingSettings = { maxPriorityFee: 100_000n, pollMs: 1_000 }
 
 /** What a transaction can be dated with. */
 export type RecentBlockhash = {
@@ -67,13 +78,15 @@ export class SolanaChain {
   readonly commitment: 'confirmed' | 'finalized'
   /** CAIP-2. */
   readonly chainId: string
+  readonly sending: SolanaSendingSettings
   readonly #providers: ProviderSet
 
-  constructor({ network, genesisHash, commitment, rpcUrls }: SolanaChainSettings, send: SendHttp, clock: Clock) {
+  constructor({ network, genesisHash, commitment, rpcUrls, sending }: SolanaChainSettings, send: SendHttp, clock: Clock) {
     this.network = network
     this.genesisHash = genesisHash
     this.chainId = `solana:${genesisHash.slice(0, CAIP2_CHARACTERS)}`
     this.commitment = commitment
+    this.sending = sending ?? DEFAULT_SENDING
     this.#providers = new ProviderSet({
       network,
       identify: { method: 'getGenesisHash', params: [], expected: genesisHash },
@@ -165,6 +178,13 @@ export class SolanaChain {
     const options = { encoding: 'base64', commitment: this.commitment, sigVerify: false, replaceRecentBlockhash: true }
     const params = [Buffer.from(wire).toString('base64'), options]
     return (await this.#orUnavailable(this.#providers.ask('simulateTransaction', params, readAtSlot(readSimulation), signal))).value
+  }
+
+  /** Hands a signed transaction to every node and answers what each says; nobody may have. The same one may be sent again. */
+  broadcast(wire: Uint8Array, signature: Uint8Array, signal?: AbortSignal): Promise<readonly Told<true>[]> {
+    // Whether it can succeed was asked before it was signed; a node that is behind would refuse what others take.
+    const options = { encoding: 'base64', skipPreflight: true }
+    return this.#providers.submit('sendTransaction', [Buffer.from(wire).toString('base64'), options], readSent(encodeBase58(signature)), signal)
   }
 
   /** What others paid of late for transactions that write these accounts, in micro-lamports a unit; the third quartile. */

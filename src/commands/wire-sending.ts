@@ -3,6 +3,7 @@ import type { Chains } from '../chain/chains.ts'
 import { EvmFamily } from '../sending/evm-family.ts'
 import type { SendingNeeds } from '../sending/sending-needs.ts'
 import { Sender } from '../sending/sender.ts'
+import { SolanaFamily } from '../sending/solana-family.ts'
 import type { SignNeeds } from '../signing/sign.ts'
 import { findSeal } from '../vault/restore-state.ts'
 
@@ -17,7 +18,7 @@ export const wireSending = (
   needs: SignNeeds & { readonly chains: Chains; readonly confirmations: number },
   settled: SendingNeeds['settled'] = {},
 ): WiredSender => {
-  const sender = new Sender({ ...needs, families: [new EvmFamily(needs.chains)], settled })
+  const sender = new Sender({ ...needs, families: [new EvmFamily(needs.chains), new SolanaFamily(needs.chains)], settled })
   const start = (): void => {
     if (findSeal(needs.vault.read) === undefined) sender.start()
   }

@@ -53,12 +53,18 @@ export type LogLevel = (typeof LOG_LEVELS)[number]
 /** How the daemon sends on an EVM chain. Amounts in wei. */
 export type SendingSettings = { readonly pollMs: number; readonly maxFeePerGas: bigint; readonly maxGas: bigint }
 
+/** How the daemon sends on a cluster of Solana: lamports that a transaction pays at most beside its signature. */
+export type SolanaSendingSettings = { readonly pollMs: number; readonly maxPriorityFee: bigint }
+
 /** A chain that can be read: an EVM chain by its id, a Solana cluster by its genesis hash. */
 export type ChainSettings = {
   readonly network: string
   /** Of its endpoints, in the order of preference; the endpoints themselves are secrets. */
   readonly hosts: readonly string[]
-} & ({ readonly chainId: bigint; readonly sending: SendingSettings } | { readonly genesisHash: string; readonly commitment: 'confirmed' | 'finalized' })
+} & (
+  | { readonly chainId: bigint; readonly sending: SendingSettings }
+  | { readonly genesisHash: string; readonly commitment: 'confirmed' | 'finalized'; readonly sending: SolanaSendingSettings }
+)
 
 /** A token by its name on a network. */
 export type TokenSettings = {
@@ -128,6 +134,7 @@ export type Config = {
     readonly highWater: number
     readonly ttlMs: number
     readonly capacity: number
+    readonly batch: number
   }
   /** How far ahead the end of an end user's grant may lie. */
   readonly maxGrantDays: number

@@ -52,6 +52,7 @@ export const describeConfig = ({ config, secrets, sources }: LoadedConfig): read
     'crypto-workers': config.cryptoWorkers,
     'presignatures-low-water': config.presignatures.lowWater,
     'presignatures-high-water': config.presignatures.highWater,
+    'presignatures-batch': config.presignatures.batch,
     'presignatures-capacity': config.presignatures.capacity,
     'presignature-ttl-seconds': config.presignatures.ttlMs / 1_000,
     'max-grant-days': config.maxGrantDays,

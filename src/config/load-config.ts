@@ -210,6 +210,7 @@ const readSettings = (inputs: Inputs, sources: Partial<Record<OptionName, Settin
       highWater: need('presignatures-high-water'),
       ttlMs: need('presignature-ttl-seconds') * 1_000,
       capacity: need('presignatures-capacity'),
+      batch: need('presignatures-batch'),
     },
     maxGrantDays: need('max-grant-days'),
     limits: {

@@ -218,6 +218,12 @@ export const OPTIONS = {
     summary: 'presignatures a wallet holds when full',
     fallback: '64',
   }),
+  'presignatures-batch': option({
+    parse: parseIntegerWithin(4, 64),
+    placeholder: '<count>',
+    summary: 'presignatures that one session with the cosigner makes at most; larger ones pay off where it is far away',
+    fallback: '16',
+  }),
   'presignatures-capacity': option({
     parse: parseIntegerWithin(64, 1_000_000),
     placeholder: '<count>',

@@ -6,12 +6,12 @@
 import { readFileSync } from 'node:fs'
 import { decodeBase58 } from '../domain/base58.ts'
 import { Secret } from '../domain/secret.ts'
-import type { ChainSettings, SendingSettings, TokenSettings } from './config.ts'
+import type { ChainSettings, SendingSettings, SolanaSendingSettings, TokenSettings } from './config.ts'
 import { ConfigError } from './config-error.ts'
 import { parseIntegerWithin, parsePath, type RawSetting, SettingProblem } from './parse-setting.ts'
 
 export const TOKEN_KEYS = ['network', 'currency', 'address', 'decimals'] as const
-export const CHAIN_KEYS = ['network', 'chain_id', 'genesis_hash', 'commitment', 'rpc', 'rpc_file', 'poll_ms', 'max_fee_gwei', 'max_gas'] as const
+export const CHAIN_KEYS = ['network', 'chain_id', 'genesis_hash', 'commitment', 'rpc', 'rpc_file', 'poll_ms', 'max_fee_gwei', 'max_gas', 'max_priority_fee_lamports'] as const
 
 export type ReadChain = { readonly settings: ChainSettings; readonly endpoints: readonly Secret<string>[] }
 type Table = <V>(key: string, parse: (raw: RawSetting) => V) => V | undefined
@@ -69,7 +69,12 @@ const GWEI = 10n ** 9n
 const DEFAULT_MAX_GAS = 16_777_216
 const DEFAULT_MAX_FEE_GWEI = 1_000
 const DEFAULT_POLL_MS = 2_000
-const SENDING_KEYS = ['poll_ms', 'max_fee_gwei', 'max_gas'] as const
+const EVM_KEYS = ['max_fee_gwei', 'max_gas'] as const
+const SOLANA_KEYS = ['commitment', 'max_priority_fee_lamports'] as const
+const DEFAULT_SOLANA_POLL_MS = 1_000
+const DEFAULT_PRIORITY_FEE = 100_000
+/** A hundredth of a SOL. */
+const MOST_PRIORITY_FEE = 10_000_000
 
 const whole = (min: number, max: number) => parseIntegerWithin(min, max) as (raw: RawSetting) => number
 
@@ -79,18 +84,29 @@ const readSending = (table: Table): SendingSettings => ({
   maxGas: BigInt(table('max_gas', whole(21_000, 1_000_000_000)) ?? DEFAULT_MAX_GAS),
 })
 
-type Identity = { readonly chainId: bigint; readonly sending: SendingSettings } | { readonly genesisHash: string; readonly commitment: 'confirmed' | 'finalized' }
+const readSolanaSending = (table: Table): SolanaSendingSettings => ({
+  pollMs: table('poll_ms', whole(50, 600_000)) ?? DEFAULT_SOLANA_POLL_MS,
+  maxPriorityFee: BigInt(table('max_priority_fee_lamports', whole(0, MOST_PRIORITY_FEE)) ?? DEFAULT_PRIORITY_FEE),
+})
+
+type Identity =
+  | { readonly chainId: bigint; readonly sending: SendingSettings }
+  | { readonly genesisHash: string; readonly commitment: 'confirmed' | 'finalized'; readonly sending: SolanaSendingSettings }
 
 const readIdentity = (table: Table, where: string): Identity => {
   const chainId = table('chain_id', parseIntegerWithin(1, Number.MAX_SAFE_INTEGER) as (raw: RawSetting) => number)
   const genesisHash = table('genesis_hash', parseGenesisHash)
   const commitment = table('commitment', parseCommitment)
   if (chainId !== undefined && genesisHash !== undefined) throw new ConfigError(where, 'has both chain_id (EVM) and genesis_hash (Solana)')
-  const isOfEvm = SENDING_KEYS.find((key) => table(key, () => true) === true)
-  if (genesisHash !== undefined && isOfEvm !== undefined) throw new ConfigError(where, `has ${isOfEvm}, which is of EVM chains`)
-  if (genesisHash !== undefined) return { genesisHash, commitment: commitment ?? 'confirmed' }
+  const isGiven = (key: string): boolean => table(key, () => true) === true
+  if (genesisHash !== undefined) {
+    const isOfEvm = EVM_KEYS.find(isGiven)
+    if (isOfEvm !== undefined) throw new ConfigError(where, `has ${isOfEvm}, which is of EVM chains`)
+    return { genesisHash, commitment: commitment ?? 'confirmed', sending: readSolanaSending(table) }
+  }
   if (chainId === undefined) throw new ConfigError(where, 'lacks chain_id (EVM) or genesis_hash (Solana)')
-  if (commitment !== undefined) throw new ConfigError(where, 'has commitment, which is of Solana')
+  const isOfSolana = SOLANA_KEYS.find(isGiven)
+  if (isOfSolana !== undefined) throw new ConfigError(where, `has ${isOfSolana}, which is of Solana`)
   return { chainId: BigInt(chainId), sending: readSending(table) }
 }
 

@@ -51,6 +51,8 @@ export type CosignerEvents = {
   /** Of one on another host: the stream to it broke. What both made is kept, and calls are refused meanwhile. */
   readonly away: (args: { readonly why: string }) => void
   readonly back: () => void
+  /** What a round trip to it takes at least, lately. */
+  readonly distance: (args: { readonly ms: number }) => void
 }
 
 export type CosignerStatus = {

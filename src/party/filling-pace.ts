@@ -4,6 +4,9 @@
  * as long as it took for a wallet that is signed from and below its low water. Where signing never pauses it starts all
  * the same, smaller, having rested twice that, so that pools do not starve. A pool that is signed from and nearly empty
  * is filled without a rest, because those who find it empty would wait longer than for a session that fills.
+ *
+ * A session takes two round trips to the cosigner. Where it is far away sessions are larger, so that most of their time is
+ * work; what they wait for the distance keeps nobody from anything and counts for no rest.
  */
 export type Urgency = {
   /** Signed from, and nearly empty. */
@@ -22,6 +25,10 @@ const QUIET_MS = 3
 const RECENT_MS = 500
 const PATIENCE = 4
 const PATIENCE_MAX_MS = 250
+/** Round trips of a session. */
+const ROUND_TRIPS = 2
+/** What a session works is to be this many times what it waits for the distance. */
+const WORK_TO_DISTANCE = 4
 /** A session that took longer than the mean by this factor counts as if it had taken that. */
 const OUTLIER = 4
 /** Of two measurements the newer counts this much. */
@@ -29,6 +36,8 @@ const FRESH = 0.2
 
 /** The signatures that are being made. Pools whose parties work in the same threads share one. */
 export class LiveActivity {
+  /** A round trip to the cosigner; 0 where it is in this process. */
+  distanceMs = 0
   #count = 0
   #lastMs = Number.NEGATIVE_INFINITY
 
@@ -55,6 +64,9 @@ export class LiveActivity {
   }
 }
 
+const mean = (before: number, fresh: number): number =>
+  before === 0 ? fresh : (1 - FRESH) * before + FRESH * fresh
+
 export class FillingPace {
   readonly #live: LiveActivity
   #startMs = 0
@@ -62,6 +74,8 @@ export class FillingPace {
   #isRunning = false
   #measured = 0
   #sessionMs = 0
+  /** What one presignature takes, the distance not counted. */
+  #slotMs = 0
   #fillRate = 0
 
   constructor(live: LiveActivity) {
@@ -92,12 +106,14 @@ export class FillingPace {
     this.#endMs = performance.now()
     if (made === 0) return
     // The first waits for the link to be set up, and says little of those that follow; nor does one after a renewal.
-    if (this.#measured === 1) this.#sessionMs = this.#fillRate = 0
+    if (this.#measured === 1) this.#sessionMs = this.#slotMs = this.#fillRate = 0
     this.#measured += 1
     const tookMs = Math.min(Math.max(this.#endMs - this.#startMs, 0.1), this.#sessionMs * OUTLIER || Infinity)
     const rate = (made * 1_000) / tookMs
-    this.#sessionMs = this.#sessionMs === 0 ? tookMs : (1 - FRESH) * this.#sessionMs + FRESH * tookMs
-    this.#fillRate = this.#fillRate === 0 ? rate : (1 - FRESH) * this.#fillRate + FRESH * rate
+    const slotMs = Math.max(tookMs - this.#distanceMs, tookMs / 10) / made
+    this.#sessionMs = mean(this.#sessionMs, tookMs)
+    this.#slotMs = mean(this.#slotMs, slotMs)
+    this.#fillRate = mean(this.#fillRate, rate)
   }
 
   /** How long the session that runs is likely to take still. */
@@ -105,19 +121,27 @@ export class FillingPace {
     return this.#isRunning ? Math.max(0, this.#sessionMs - (performance.now() - this.#startMs)) : 0
   }
 
-  /** The largest session that may fill now. */
-  batch({ isUrgent }: Urgency): number {
-    return this.#isBusy(performance.now()) && !isUrgent ? BUSY_BATCH : REFILL_BATCH
+  /** The largest session that may fill now: at most `most`. */
+  batch({ isUrgent }: Urgency, most: number): number {
+    const near = this.#isBusy(performance.now()) && !isUrgent ? BUSY_BATCH : REFILL_BATCH
+    const far = this.#slotMs === 0 ? 0 : Math.ceil((WORK_TO_DISTANCE * this.#distanceMs) / this.#slotMs)
+    return Math.min(most, Math.max(near, far))
   }
 
   /** 0 when a session may fill now; otherwise how long to wait before asking again. */
   restMs({ isUrgent, isLow }: Urgency): number {
     const nowMs = performance.now()
     if (isUrgent || (this.#live.count === 0 && nowMs - this.#live.lastMs >= RECENT_MS)) return 0
-    const turnMs = Math.max(QUIET_MS, Math.min(PATIENCE_MAX_MS, this.#sessionMs * (isLow ? 1 : PATIENCE)))
+    const workMs = Math.max(0, this.#sessionMs - this.#distanceMs)
+    const turnMs = Math.max(QUIET_MS, Math.min(PATIENCE_MAX_MS, workMs * (isLow ? 1 : PATIENCE)))
     const restedMs = nowMs - this.#endMs
     if (restedMs >= (this.#isBusy(nowMs) ? 2 : 1) * turnMs) return 0
     return Math.max(QUIET_MS, turnMs - restedMs)
+  }
+
+  /** What every session waits. */
+  get #distanceMs(): number {
+    return ROUND_TRIPS * this.#live.distanceMs
   }
 
   #isBusy(nowMs: number): boolean {

@@ -16,6 +16,7 @@ type Presign = (walletIds: readonly Uint8Array[], shard: number) => Promise<read
 export class KeyPools {
   readonly #pools: { readonly [K in KeyType]: PresignaturePool }
   readonly #all: readonly PresignaturePool[]
+  readonly #live = new LiveActivity()
 
   constructor(
     presign: { readonly [K in KeyType]: Presign },
@@ -25,7 +26,7 @@ export class KeyPools {
     shardOf: ShardOf,
   ) {
     // Filling one kind gives way to signing with the other: the same threads do both.
-    const live = new LiveActivity()
+    const live = this.#live
     this.#pools = {
       secp256k1: new PresignaturePool(presign.secp256k1, settings, nowMs, events, live, shardOf),
       ed25519: new PresignaturePool(presign.ed25519, settings, nowMs, events, live, shardOf),
@@ -35,6 +36,11 @@ export class KeyPools {
 
   get size(): number {
     return this.#all.reduce((sum, pool) => sum + pool.size, 0)
+  }
+
+  /** A round trip to the cosigner takes this long. */
+  setDistance(ms: number): void {
+    this.#live.distanceMs = ms
   }
 
   of(keyType: KeyType): PresignaturePool {

@@ -81,7 +81,7 @@ export const openParties = async (options: PartiesOptions, lost: (why: string) =
     lost(why)
   }
   /** Once both are there. */
-  let joined: { readonly cosignerLost: (lost: LostMaterial) => void } | undefined
+  let joined: { readonly cosignerLost: (lost: LostMaterial) => void; readonly setDistance: (ms: number) => void } | undefined
   let absence: Absence | undefined
   const channel = new MessageChannel()
   const cosignerThread = startCosigner(options.cosigner, channel.port2)
@@ -91,6 +91,7 @@ export const openParties = async (options: PartiesOptions, lost: (why: string) =
     // One that goes away while it is being joined is lost: its calls fail.
     away: ({ why }) => (absence === undefined ? loseOnce(why) : absence.begin(why)),
     back: () => absence?.end(),
+    distance: ({ ms }) => joined?.setDistance(ms),
   }
   const onBug = (error: unknown): void => options.onAlert('daemon', 'internal', String(error))
   const cosigner: PortEnd<CosignerCalls> = openPortEnd(cosignerThread, events, onBug)
@@ -153,6 +154,7 @@ export const openParties = async (options: PartiesOptions, lost: (why: string) =
     const signer: PortEnd<SignerCalls> = openPortEnd(signerThread, host, onBug)
     const align = (): Promise<void> => alignParties(options, { cosigner, signer })
     joined = {
+      setDistance: (ms) => pools.setDistance(ms),
       cosignerLost: (lost) => {
         pools.forgetShard(lost.shard, 'secp256k1')
         void signer.call('lose', lost).catch((error) => onBug(asFailure(error)))

@@ -16,6 +16,8 @@ export type PoolSettings = {
   readonly ttlMs: number
   /** The most presignatures of all wallets together; each takes memory at both parties. */
   readonly capacity: number
+  /** The most that one session with the cosigner makes. */
+  readonly batch: number
 }
 
 export type PoolEvents = {
@@ -50,7 +52,6 @@ type Demand = {
 }
 type Refill = Urgency & { readonly walletId: Uint8Array; readonly missing: number }
 
-const DEMAND_BATCH = 16
 const RETRY_AFTER_MS = 100
 const WARM_POLL_MS = 3
 export const POOL_DEPTH_MAX = 4_096
@@ -157,7 +158,7 @@ export class PresignaturePool {
     if (this.#list(hexOf(walletId)).length > 0) return 0
     const lane = this.#laneOf(walletId)
     const { isRunning, remainingMs, sessionMs } = lane.pace
-    return isRunning ? remainingMs + (1 + Math.floor(this.#waitingFor(lane).length / DEMAND_BATCH)) * sessionMs : 0
+    return isRunning ? remainingMs + (1 + Math.floor(this.#waitingFor(lane).length / this.#settings.batch)) * sessionMs : 0
   }
 
   /** Keeps the wallet's pool filled from now on, for as long as it is among the most recently used. */
@@ -295,9 +296,9 @@ export class PresignaturePool {
     try {
       for (;;) {
         if (this.#shut !== undefined) return
-        const waiting = this.#waitingFor(lane)
+        const waiting = this.#waitingFor(lane).slice(0, this.#settings.batch)
         if (waiting.length > 0) {
-          await this.#fillOnce(lane, waiting.slice(0, DEMAND_BATCH).map(({ walletId }) => walletId))
+          await this.#fillOnce(lane, waiting.map(({ walletId }) => walletId))
           continue
         }
         const refill = this.#nextRefill(lane)
@@ -306,7 +307,7 @@ export class PresignaturePool {
         // Even one that is urgent lets the event loop turn: what live signing has to say goes first.
         await lane.rest(restMs)
         if (restMs > 0 || this.#waitingFor(lane).length > 0) continue
-        const count = Math.min(refill.missing, lane.pace.batch(refill))
+        const count = Math.min(refill.missing, lane.pace.batch(refill, this.#settings.batch))
         if (!this.#makeRoom(hexOf(refill.walletId), count)) return
         if (!(await this.#fillOnce(lane, Array.from({ length: count }, () => refill.walletId)))) return
       }
@@ -381,10 +382,7 @@ export class PresignaturePool {
     const key = hexOf(ready.walletId)
     const at = this.#demands.findIndex((demand) => demand.key === key)
     const [demand] = at < 0 ? [] : this.#demands.splice(at, 1)
-    if (demand !== undefined) {
-      demand.resolve(ready)
-      return
-    }
+    if (demand !== undefined) return demand.resolve(ready)
     if (this.#shut !== undefined || lane.forgotten.has(key)) {
       this.#events.dropped(ready.walletId)
       return

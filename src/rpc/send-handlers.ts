@@ -66,6 +66,8 @@ const readAsked = ({ transaction }: SendTransactionRequest): AskedSend => {
       const gas = gasLimit === 0n ? undefined : gasLimit
       return { kind: 'evm', to: orAbsent(to), value: amount(value) ?? 0n, data, gasLimit: gas, fees: feesOf(transaction.value), accessList }
     }
+    case 'solana':
+      return { kind: 'solana', message: transaction.value.message }
     case 'speedUp':
       return { kind: 'SPEED_UP', sendId: transaction.value.transactionId, fees: feesOf(transaction.value) }
     case 'cancel':

@@ -86,6 +86,8 @@ export type ChainFamily = {
   readonly keyType: KeyType
   /** How often what was sent is looked up. */
   readonly pollMs: (network: string) => number
+  /** After which the broadcast of what is in no block is repeated. */
+  readonly repeatMs: (network: string) => number
   /** Refuses with CHAIN_NOT_CONFIGURED, and as the chain does; TRANSACTION_WOULD_REVERT, FEE_ABOVE_CAP, GAS_ABOVE_CAP, INSUFFICIENT_FUNDS. */
   readonly draft: (wallet: Wallet, network: string, content: SendContent, signal: AbortSignal) => Promise<Draft>
   /** The same nonce again, paying more. Absent where a family has no such thing. */

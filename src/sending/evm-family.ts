@@ -19,6 +19,9 @@ import { SharedFlight } from './shared-flight.ts'
 
 type Account = { readonly latest: bigint; readonly pending: bigint; readonly balance: bigint }
 
+/** Nodes keep what they were given. */
+const REPEAT_MS = 15_000
+
 const KNOWN_ALREADY = /already known|already imported|known transaction|already exists|already in mempool/i
 /** Of a transaction that is in a block, or whose nonce another one has: the chain says which. */
 const NONCE_USED = /nonce (?:is )?too low|old nonce|nonce has already been used/i
@@ -76,6 +79,10 @@ export class EvmFamily implements ChainFamily {
 
   pollMs(network: string): number {
     return this.#chain(network).sending.pollMs
+  }
+
+  repeatMs(): number {
+    return REPEAT_MS
   }
 
   async draft(wallet: Wallet, network: string, content: SendContent, signal: AbortSignal): Promise<Draft> {

@@ -20,8 +20,6 @@ export type FollowerParts = {
   readonly settle: (sent: SentTransaction) => Promise<void>
 }
 
-/** After which the broadcast of what is in no block is repeated. */
-const REPEAT_MS = 15_000
 /** Where a network cannot be read, or is not configured any more. */
 const PAUSE_MS = 5_000
 /** How many broadcasts are repeated in one round. */
@@ -138,12 +136,12 @@ export class Follower {
       if (one.state === 'BROADCAST' && one.minedVersion === undefined) this.#toldMs.delete(one.sendId)
       listeners.tell(one)
     }
-    await this.#repeat(sent.filter(({ sendId }) => seen.get(sendId)?.seen === 'waiting'), nowMs)
+    await this.#repeat(family, network, sent.filter(({ sendId }) => seen.get(sendId)?.seen === 'waiting'), nowMs)
   }
 
-  async #repeat(waiting: readonly SentTransaction[], nowMs: number): Promise<void> {
+  async #repeat(family: ChainFamily, network: string, waiting: readonly SentTransaction[], nowMs: number): Promise<void> {
     const { needs } = this.#parts
-    const due = waiting.filter(({ sendId }) => nowMs - (this.#toldMs.get(sendId) ?? 0) >= REPEAT_MS)
+    const due = waiting.filter(({ sendId }) => nowMs - (this.#toldMs.get(sendId) ?? 0) >= family.repeatMs(network))
     const told = due.slice(0, REPEATS_AT_ONCE).flatMap(({ sendId }) => {
       const sent = getSent(needs.vault.read, sendId)
       const version = sent?.versions.findLast(({ raw }) => raw !== undefined)

@@ -20,13 +20,16 @@ export type AskedEvmSend = {
   readonly accessList: readonly { readonly address: string; readonly storageKeys: readonly Uint8Array[] }[]
 }
 
+/** A whole message; its blockhash does not matter. */
+export type AskedSolanaSend = { readonly kind: 'solana'; readonly message: Uint8Array }
+
 export type AskedReplacement = { readonly kind: 'SPEED_UP' | 'CANCEL'; readonly sendId: string; readonly fees: FeeLimits }
 
 export type SendTransactionRequest = {
   readonly walletRef: string
   readonly network: string
   readonly confirmations: number | undefined
-  readonly asked: AskedEvmSend | AskedReplacement
+  readonly asked: AskedEvmSend | AskedSolanaSend | AskedReplacement
 }
 
 const requireAddress = (text: string, field: string): Uint8Array => {
@@ -49,8 +52,9 @@ const contentOf = (asked: AskedEvmSend): EvmSend => {
 }
 
 const begin = (sender: Sender, call: Call, { walletRef, network, confirmations, asked }: SendTransactionRequest): Promise<Sent> => {
-  if (asked.kind !== 'evm') return sender.replace(call, { walletRef, network, ...asked })
-  return sender.send(call, { walletRef, network, content: contentOf(asked), confirmations, purpose: 'SEND' })
+  if (asked.kind !== 'evm' && asked.kind !== 'solana') return sender.replace(call, { walletRef, network, ...asked })
+  const content = asked.kind === 'evm' ? contentOf(asked) : asked
+  return sender.send(call, { walletRef, network, content, confirmations, purpose: 'SEND' })
 }
 
 /** Refuses as `Sender.send` and `Sender.replace`, and TRANSACTION_INVALID. */

@@ -51,7 +51,7 @@ export const countOpen = (reader: Reader, chain: string, sender: string): number
 export const unsignedOf = (reader: Reader, chain: string, sender: string): readonly SentTransaction[] =>
   all(
     reader,
-    `chain = ? AND sender = ? AND nonce IS NOT NULL AND state IN ('SIGNING', 'SIGNED', 'BROADCAST', 'INCLUDED')
+    `chain = ? AND sender = ? AND state IN ('SIGNING', 'SIGNED', 'BROADCAST', 'INCLUDED')
        AND send_id IN (SELECT send_id FROM sent_versions WHERE raw IS NULL)`,
     chain,
     sender,

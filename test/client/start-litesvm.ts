@@ -75,7 +75,7 @@ class Cluster {
   slot = 1_000
   mode: 'land' | 'drop' | 'hold' = 'land'
   depths = { confirmed: 0, finalized: 0 }
-  held: Uint8Array[] = []
+  held = new Map<string, Uint8Array>()
   landed = new Map<string, Landed>()
   readonly sends = new Map<string, number>()
   blockhashes: { readonly hash: string; readonly slot: number }[] = [{ hash: encodeBase58(randomBytes(32)), slot: 1_000 }]
@@ -112,7 +112,7 @@ class Cluster {
     const signature = signatureOf(wire)
     this.sends.set(signature, (this.sends.get(signature) ?? 0) + 1)
     if (this.landed.has(signature) || this.mode === 'drop') return signature
-    if (this.mode === 'hold') this.held.push(wire)
+    if (this.mode === 'hold') this.held.set(signature, wire)
     else {
       try {
         this.execute(wire)
@@ -259,7 +259,8 @@ export const startLitesvm = async (): Promise<SolanaCluster> => {
       cluster.mode = mode
     },
     release: () => {
-      for (const wire of cluster.held.splice(0)) cluster.execute(wire)
+      for (const wire of cluster.held.values()) cluster.execute(wire)
+      cluster.held.clear()
     },
     get depths() {
       return cluster.depths

@@ -88,6 +88,8 @@ describe('values out of bounds', () => {
     ['presignatures-low-water', '1e3'],
     ['presignatures-high-water', '0'],
     ['presignatures-high-water', '4097'],
+    ['presignatures-batch', '3'],
+    ['presignatures-batch', '65'],
     ['presignature-ttl-seconds', '119'],
     ['allow-plaintext-beyond-loopback', 'yes'],
     ['log-level', 'loud'],
@@ -351,9 +353,10 @@ describe('chains', () => {
 
   it('of Solana are told by their genesis hash', () => {
     const { config } = load(toml('network = "solana"', `genesis_hash = "${GENESIS}"`, `rpc = "${ENDPOINT}"`))
-    expect(config.chains).toEqual([{ network: 'solana', genesisHash: GENESIS, commitment: 'confirmed', hosts: ['rpc.example'] }])
-    const final = load(toml('network = "solana"', `genesis_hash = "${GENESIS}"`, 'commitment = "finalized"', `rpc = "${ENDPOINT}"`))
-    expect(final.config.chains[0]).toMatchObject({ commitment: 'finalized' })
+    const sending = { pollMs: 1_000, maxPriorityFee: 100_000n }
+    expect(config.chains).toEqual([{ network: 'solana', genesisHash: GENESIS, commitment: 'confirmed', hosts: ['rpc.example'], sending }])
+    const final = load(toml('network = "solana"', `genesis_hash = "${GENESIS}"`, 'commitment = "finalized"', 'max_priority_fee_lamports = 0', 'poll_ms = 50', `rpc = "${ENDPOINT}"`))
+    expect(final.config.chains[0]).toMatchObject({ commitment: 'finalized', sending: { pollMs: 50, maxPriorityFee: 0n } })
   })
 
   it('take endpoints from a file of their own, one a line', () => {
@@ -372,6 +375,8 @@ describe('chains', () => {
     ['a genesis hash that is none', ['network = "a"', 'genesis_hash = "abc"', `rpc = "${ENDPOINT}"`], 'genesis hash'],
     ['another commitment', ['network = "a"', `genesis_hash = "${GENESIS}"`, 'commitment = "processed"', `rpc = "${ENDPOINT}"`], 'confirmed or finalized'],
     ['the commitment of an EVM chain', ['network = "a"', 'chain_id = 1', 'commitment = "confirmed"', `rpc = "${ENDPOINT}"`], 'commitment'],
+    ['the fees of Solana on an EVM chain', ['network = "a"', 'chain_id = 1', 'max_priority_fee_lamports = 1', `rpc = "${ENDPOINT}"`], 'which is of Solana'],
+    ['a priority fee of a whole SOL', ['network = "a"', `genesis_hash = "${GENESIS}"`, 'max_priority_fee_lamports = 1000000000', `rpc = "${ENDPOINT}"`], 'whole number'],
     ['chain id 0', ['network = "a"', 'chain_id = 0', `rpc = "${ENDPOINT}"`], 'whole number'],
     ['no endpoint', ['network = "a"', 'chain_id = 1'], 'either rpc or rpc_file'],
     ['endpoints twice', ['network = "a"', 'chain_id = 1', `rpc = "${ENDPOINT}"`, 'rpc_file = "/none"'], 'either rpc or rpc_file'],

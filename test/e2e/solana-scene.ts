@@ -74,7 +74,7 @@ export type Delegation = {
 const settingsOf = (cluster: SolanaCluster, second: string, elsewhere: SolanaCluster, usdc: Tokens, eurc: Tokens): string =>
   [
     'egress_allow = "127.0.0.1"', 'chain_confirmations = 2', 'chain_follow_seconds = 1',
-    '[[chain]]', 'network = "solana"', `genesis_hash = "${cluster.genesisHash}"`, `rpc = "${cluster.rpcUrl},${second}"`,
+    '[[chain]]', 'network = "solana"', `genesis_hash = "${cluster.genesisHash}"`, `rpc = "${cluster.rpcUrl},${second}"`, 'poll_ms = 50', 'max_priority_fee_lamports = 20',
     '[[chain]]', 'network = "solana-devnet"', `genesis_hash = "${elsewhere.genesisHash}"`, `rpc = "${elsewhere.rpcUrl}"`,
     '[[token]]', 'network = "solana"', 'currency = "usdc"', `address = "${usdc.mint}"`, 'decimals = 6',
     '[[token]]', 'network = "solana"', 'currency = "eurc"', `address = "${eurc.mint}"`, 'decimals = 6',

@@ -124,6 +124,7 @@ describe('a hold on a cosigner', () => {
       lost: () => void heard.push('lost'),
       away: () => void heard.push('away'),
       back: () => void heard.push('back'),
+      distance: () => undefined,
       ended: () => void heard.push('ended'),
     })
     closing.push(() => party.stop())

@@ -32,7 +32,7 @@ const openPool = (settings: Partial<PoolSettings> = {}, sessionMs = 1) => {
     dropped: (walletId) => dropped.push(walletId),
     low: (walletId, left) => low.push({ walletId, left }),
   }
-  const all = { lowWater: 4, highWater: 8, ttlMs: 60_000, capacity: 64, ...settings }
+  const all = { lowWater: 4, highWater: 8, ttlMs: 60_000, capacity: 64, batch: 16, ...settings }
   const pool = new PresignaturePool(presign, all, () => state.nowMs, events)
   return { pool, sessions, dropped, low, state }
 }

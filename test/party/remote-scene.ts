@@ -85,7 +85,7 @@ export const serveHost = async (
 
 export type Served = Awaited<ReturnType<typeof serveHost>>
 
-const POOL = { lowWater: 4, highWater: 8, ttlMs: 3_600_000, capacity: 1_000 }
+const POOL = { lowWater: 4, highWater: 8, ttlMs: 3_600_000, capacity: 1_000, batch: 16 }
 
 export const remoteScene = async (options: SceneOptions = {}) => {
   const vaults = await pairedVaults()

@@ -1,6 +1,7 @@
 /** TLS 1.3 between two parties that know each other's certificate byte for byte: no authorities, no names. */
 import { createSecureContext, type PeerCertificate } from 'node:tls'
 import { ChannelCredentials, ServerCredentials } from '@grpc/grpc-js'
+import { SERVER_SETTINGS } from './cosigner-service.ts'
 import type { PairedParty } from './pairing.ts'
 import type { ChannelIdentity } from './identity-files.ts'
 import { certificatePem } from './certificate.ts'
@@ -15,7 +16,7 @@ const isSame = (shown: Uint8Array | undefined, pinned: Uint8Array): boolean =>
 class PinnedServerCredentials extends ServerCredentials {
   constructor(identity: ChannelIdentity, pinned: readonly PairedParty[]) {
     super(
-      { requestCert: true, rejectUnauthorized: true, handshakeTimeout: 5_000 },
+      { requestCert: true, rejectUnauthorized: true, handshakeTimeout: 5_000, settings: SERVER_SETTINGS },
       {
         cert: Buffer.from(certificatePem(identity.own.certificate)),
         key: Buffer.from(identity.keyPem),

@@ -25,7 +25,7 @@ import { asFailure } from '../party-failure.ts'
 import { hexOf } from '../presignature-map.ts'
 import { partyOf, pinnedServer } from './channel-credentials.ts'
 import type { CosignerHost } from './cosigner-host.ts'
-import { COSIGNER_RPCS, HEALTH_RPCS, KEEP_ALIVE } from './cosigner-service.ts'
+import { COSIGNER_RPCS, HEALTH_RPCS, KEEP_ALIVE, widenWindows } from './cosigner-service.ts'
 import { DaemonSession, type DaemonStream } from './daemon-session.ts'
 import type { LostMaterial } from '../cosigner-links.ts'
 import { readNote, readSubject, scopeToWire } from './freeze-words.ts'
@@ -69,7 +69,7 @@ export class CosignerListener {
     setLogVerbosity(logVerbosity.NONE)
     this.#options = options
     this.#parked = new ParkedDaemon(options.host, options.keepMs)
-    this.#server = new Server({ ...KEEP_ALIVE, 'grpc.max_concurrent_streams': 64, 'grpc-node.max_session_memory': 32 })
+    this.#server = new Server({ ...KEEP_ALIVE, 'grpc-node.max_session_memory': 32 })
     this.#server.addService(COSIGNER_RPCS, {
       open: (stream: DaemonStream) => void this.#open(stream),
       getInfo: this.#unary(() => this.#info()),
@@ -85,8 +85,9 @@ export class CosignerListener {
     const address = listen.host.includes(':') ? `[${listen.host}]` : listen.host
     return new Promise((resolve, reject) => {
       this.#server.bindAsync(`${address}:${listen.port}`, pinnedServer(identity, this.#pinned), (error, port) => {
-        if (error === null) resolve(`${address}:${port}`)
-        else reject(failure('LISTEN_FAILED', { address: `${address}:${listen.port}`, why: error.message }))
+        if (error !== null) return reject(failure('LISTEN_FAILED', { address: `${address}:${listen.port}`, why: error.message }))
+        widenWindows(this.#server)
+        resolve(`${address}:${port}`)
       })
     })
   }

@@ -1,6 +1,7 @@
 /** The RPCs of CosignerService as grpc-js wants them, and the limits of both ends. */
+import type { Http2SecureServer } from 'node:http2'
 import { type DescMessage, fromBinary, type MessageShape, toBinary } from '@bufbuild/protobuf'
-import type { MethodDefinition } from '@grpc/grpc-js'
+import type { MethodDefinition, Server } from '@grpc/grpc-js'
 import { CosignerService } from '../../../gen/countersign/v1/cosigner_pb.ts'
 import { Health } from '../../../gen/grpc/health/v1/health_pb.ts'
 
@@ -16,8 +17,28 @@ export const KEEP_ALIVE = {
   'grpc.enable_channelz': 0,
 } as const
 
+/**
+ * What a peer may have under way before it hears that it was read: with HTTP/2's own 64 KiB a presign session would wait for
+ * the distance a dozen times.
+ */
+export const WINDOW_BYTES = 1024 * 1024
+
+export const SERVER_SETTINGS = { maxConcurrentStreams: 64, initialWindowSize: WINDOW_BYTES } as const
+
+/**
+ * The window of a whole connection, for every connection of a listening server. grpc-js has an option for clients only, so
+ * this looks inside.
+ */
+export const widenWindows = (server: Server): void => {
+  const { http2Servers } = server as unknown as { readonly http2Servers: ReadonlyMap<Http2SecureServer, unknown> }
+  for (const listening of http2Servers.keys()) {
+    listening.on('session', (session) => session.setLocalWindowSize(WINDOW_BYTES))
+  }
+}
+
 export const CLIENT_OPTIONS = {
   ...KEEP_ALIVE,
+  'grpc-node.flow_control_window': WINDOW_BYTES,
   'grpc.enable_retries': 0,
   // Neither the environment nor the name service has a say in how the cosigner is reached and called.
   'grpc.enable_http_proxy': 0,

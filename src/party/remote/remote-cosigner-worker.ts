@@ -32,6 +32,7 @@ function serve(port: MessagePort, data: RemoteCosignerData): void {
     lost: (lost) => main.tell('lost', lost),
     away: (why) => main.tell('away', { why }),
     back: () => main.tell('back', undefined),
+    distance: (ms) => main.tell('distance', { ms }),
     ended: end,
   })
   const forward = Object.fromEntries(

@@ -23,6 +23,8 @@ export type ResumingEvents = Pick<StreamEvents, 'question' | 'alert' | 'lost'> &
   readonly away: (why: string) => void
   /** It is joined again, and has lost nothing but what was under way. */
   readonly back: () => void
+  /** What a round trip takes at least, lately: when it has changed. */
+  readonly distance: (ms: number) => void
   readonly ended: () => void
 }
 
@@ -36,6 +38,12 @@ const LONGEST_PAUSE_MS = 5_000
 /** What is at work over a stream that gives way is waited for this long. */
 const DRAIN_MS = 5_000
 const LEAVE_MS = 500
+/** What the cosigner answers without much work tells how far away it is. */
+const QUICK: ReadonlySet<WireCall> = new Set(['rememberHead', 'status'])
+const SMALL_BYTES = 2_048
+/** Of a round trip: what the cosigner does meanwhile. */
+const WORK_MS = 2
+const TIMINGS = 16
 const NONE = new Uint8Array()
 
 export class ResumingStream {
@@ -45,6 +53,8 @@ export class ResumingStream {
   #paired: Pairing | undefined
   /** While an old stream gives way: what comes waits. */
   #moving: Promise<void> | undefined
+  readonly #tookMs: number[] = []
+  #timings = 0
   #isStopped = false
 
   constructor(cosigner: RemoteCosigner, events: ResumingEvents) {
@@ -65,7 +75,8 @@ export class ResumingStream {
   }
 
   call<M extends WireCall>(method: M, args: Args<M>): Promise<Result<M>> {
-    return this.#over((stream) => stream.call(method, args))
+    const work = (stream: CosignerStream): Promise<Result<M>> => stream.call(method, args)
+    return this.#over(QUICK.has(method) ? (stream) => this.#timed(work(stream)) : work)
   }
 
   shareEpochs(): Promise<PeerEpochs> {
@@ -73,7 +84,8 @@ export class ResumingStream {
   }
 
   frame(bytes: Uint8Array): Promise<Uint8Array | undefined> {
-    return this.#over((stream) => stream.frame(bytes))
+    const work = (stream: CosignerStream): Promise<Uint8Array | undefined> => stream.frame(bytes)
+    return this.#over(bytes.length <= SMALL_BYTES ? (stream) => this.#timed(work(stream)) : work)
   }
 
   /** The cosigner keeps nothing for this daemon, where it can still be told. */
@@ -82,6 +94,18 @@ export class ResumingStream {
     await Promise.race([this.#stream.leave().catch(() => undefined), sleep(LEAVE_MS, undefined, { ref: false })])
     this.#stream.close()
     this.#events.ended()
+  }
+
+  /** The least of the last few is told: whatever there was to do came on top. */
+  async #timed<T>(work: Promise<T>): Promise<T> {
+    const askedMs = performance.now()
+    const answer = await work
+    // An answer with room for work in it is none of distance.
+    if (answer instanceof Uint8Array && answer.length > SMALL_BYTES) return answer
+    this.#tookMs[this.#timings % TIMINGS] = Math.max(0, performance.now() - askedMs - WORK_MS)
+    this.#timings += 1
+    if (this.#timings === 1 || this.#timings % TIMINGS === 0) this.#events.distance(Math.min(...this.#tookMs))
+    return answer
   }
 
   #over<T>(work: (stream: CosignerStream) => Promise<T>): Promise<T> {
