@@ -128,6 +128,18 @@ const REQUESTS: { readonly [S in keyof typeof ACCESS]: { readonly [M in keyof (t
     getGrant: { grantId: `grant_${'ab'.repeat(16)}` },
     listGrants: {},
     revokeGrant: { grantId: `grant_${'ab'.repeat(16)}` },
+    registerDelegate: { name: 'bots', identityPublicKey: DIGEST, publicKeyPem: 'x'.repeat(64), kid: 'k1' },
+    rotateDelegateKey: { delegateId: `dlg_${'ab'.repeat(16)}`, publicKeyPem: 'x'.repeat(64), kid: 'k2' },
+    listDelegates: {},
+    delegateAccess: {
+      wallet: 'alice',
+      delegateId: `dlg_${'ab'.repeat(16)}`,
+      expireTime: { seconds: 4_000_000_000n },
+      consentExpireTime: { seconds: 1n, nanos: 0 },
+      nonce: DIGEST,
+      consent: { case: 'approvalId', value: DIGEST.subarray(16) },
+    },
+    listDelegatedAccess: {},
     getChainConfig: {},
     issueDelegationToken: { userId: 'alice', network: 'linea', address: `0x${'ab'.repeat(20)}` },
     completeEvmDelegation: {
@@ -145,6 +157,9 @@ const REQUESTS: { readonly [S in keyof typeof ACCESS]: { readonly [M in keyof (t
     delegatedSignTransaction: { access: `0x${'ab'.repeat(20)}`, transaction: { case: 'evmUnsigned', value: DIGEST } },
     listExternalWallets: { userId: 'alice' },
     updateExternalWalletPriorities: { userId: 'alice', priorities: [{ externalWalletId: `ext_${'ab'.repeat(16)}`, priority: 1 }] },
+    spendDelegation: { userId: 'alice', network: 'linea', currency: 'usdc', amount: '5', destination: `0x${'ab'.repeat(20)}` },
+    getSpend: { spendId: `spd_${'ab'.repeat(16)}` },
+    listSpends: {},
     cosign: {
       callId: 1,
       content: { case: 'hello', value: { delegatedAccessId: ACCESS_ID, publicKey: DIGEST, nonce: DIGEST } },
