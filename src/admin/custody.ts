@@ -84,15 +84,15 @@ const backUpBoth = async (needs: CustodyNeeds, call: Call): Promise<readonly Bac
       await removeBackup(directory, own)
       throw error
     }
-    const theirs = await engine.backupCosigner(setId).catch(withdraw)
+    const theirs = await engine.custody.backup(setId).catch(withdraw)
     if (countRefreshedSince(vault.read, own.auditSequence) > 0) {
       await removeBackup(directory, own)
-      await removeBackup(directory, theirs)
+      if (theirs !== undefined) await removeBackup(directory, theirs)
       continue
     }
     const actor = { kind: 'operator', id: call.caller.principal } as const
     await vault.commit((tx) => recordBackup(tx, own, { recipient, actor, nowMs }))
-    return [own, theirs]
+    return theirs === undefined ? [own] : [own, theirs]
   }
   throw failure('BACKUP_FAILED', { why: 'wallets were refreshed all the while' })
 }
@@ -129,7 +129,7 @@ export const rotateVaultKey = (
 ): Promise<KeyRotationView> =>
   needs.custody.take(async () => {
     if (args.vault === 'daemon') return rotateOwnKey(needs, call)
-    const { provider, shares } = await needs.engine.rotateCosignerKey()
+    const { provider, shares } = await needs.engine.custody.rotateKey()
     return { vault: 'cosigner', provider, shareCount: shares }
   })
 
@@ -149,7 +149,7 @@ export type CustodyStatus = {
 
 /** What the newest backups are still good for, and what a restore left to do. */
 export const custodyStatus = async ({ vault, engine }: Pick<AdminNeeds, 'vault' | 'engine'>): Promise<CustodyStatus> => {
-  const theirs = await engine.cosignerBackup().catch(() => undefined)
+  const theirs = await engine.custody.backupStanding().catch(() => undefined)
   const standing = [
     { vault: 'daemon', last: backupStanding(vault.read) },
     { vault: 'cosigner', last: theirs },

@@ -16,6 +16,7 @@ import type { ApiKeyDirectory, ApiKeyProofs, ApiKeyRecord } from '../../../src/r
 import type { RegisteredKey, SessionKeyView, SessionUseCases, SignedAction } from '../../../src/rpc/session-use-cases.ts'
 import type { SentView } from '../../../src/rpc/send-use-cases.ts'
 import type { DelegationUseCases, ExternalWalletView, GrantView, SpendingUseCases } from '../../../src/rpc/delegation-use-cases.ts'
+import type { DelegatedAccessUseCases, DelegatedAccessView, DelegateView } from '../../../src/rpc/delegated-access-use-cases.ts'
 import type { CosignUseCases } from '../../../src/rpc/cosign-use-cases.ts'
 import type { DelegateDirectory } from '../../../src/rpc/delegates.ts'
 import type { EndUserUseCases, WalletSecretView } from '../../../src/rpc/end-user-use-cases.ts'
@@ -200,6 +201,35 @@ const KEY_VIEW: ApiKeyView = {
 const SECRET: WalletSecretView = { walletSecretId: 'device', publicKey: 'MFkw', validUntilMs: 2, createTimeMs: 1 }
 const FREEZE: FreezeView = { scope: 'wallet', id: WALLET.walletId, note: '', actor: 'api_key:x', createTimeMs: 1 }
 
+const DELEGATE: DelegateView = {
+  delegateId: `dlg_${'ab'.repeat(16)}`,
+  projectId: PROJECT,
+  name: 'bots',
+  identityKey: bytes(32, 1),
+  partyId: bytes(32, 2),
+  linkId: bytes(16, 3),
+  webhookId: undefined,
+  keys: [{ kid: 'k1', publicKeyPem: 'pem', isActive: true, createTimeMs: 1_700_000_000_123, retireTimeMs: undefined }],
+  createTimeMs: 1_700_000_000_123,
+}
+
+export const DELEGATED: DelegatedAccessView = {
+  accessId: '00000000-0000-4000-8000-000000000000',
+  walletId: `wal_${'ab'.repeat(16)}`,
+  userId: 'alice',
+  keyType: 'secp256k1',
+  address: '0x0000000000000000000000000000000000000001',
+  delegateId: DELEGATE.delegateId,
+  kid: 'k1',
+  terms: { operations: ['message', 'digest'], narrowing: { chains: ['eip155:1'], max_per_day: { 'eip155:1/native': '5' } } },
+  expireTimeMs: 1_700_000_000_456,
+  grantId: undefined,
+  state: 'pending',
+  createTimeMs: 1_700_000_000_123,
+  activateTimeMs: undefined,
+  endTimeMs: undefined,
+}
+
 const EXTERNAL_WALLET: ExternalWalletView = {
   externalWalletId: `ext_${'ab'.repeat(16)}`, userId: 'alice', network: 'linea', currency: 'usdc', address: `0x${'01'.repeat(20)}`,
   spenderAddress: `0x${'02'.repeat(20)}`, tokenAddress: `0x${'03'.repeat(20)}`, state: 'active', priority: 1, limit: '5',
@@ -363,6 +393,11 @@ const defaultUseCases = (): UseCases => ({
     completeSolanaDelegation: async () => EXTERNAL_WALLET,
     listExternalWallets: async () => [EXTERNAL_WALLET],
     updateExternalWalletPriorities: async () => [EXTERNAL_WALLET],
+    registerDelegate: async () => DELEGATE,
+    rotateDelegateKey: async () => DELEGATE,
+    listDelegates: async () => ({ items: [DELEGATE], nextCursor: undefined }),
+    delegateAccess: async () => ({ access: DELEGATED, envelopes: undefined, receipt: RECEIPT }),
+    listDelegatedAccess: async () => ({ items: [DELEGATED], nextCursor: undefined }),
     openCosign: () => ({
       hello: () => ({ publicKey: bytes(32, 1), nonce: bytes(32, 2), signature: bytes(64, 3) }),
       prove: async () => ({ projectId: PROJECT, walletId: 'wal', expireTimeMs: 1_700_000_000_456 }),
@@ -536,7 +571,7 @@ export type TestEdgeOptions = {
   readonly keyProofs?: ApiKeyProofs
   readonly wallets?: Partial<WalletUseCases>
   readonly signing?: Partial<SigningUseCases>
-  readonly delegation?: Partial<DelegationUseCases & SpendingUseCases & CosignUseCases>
+  readonly delegation?: Partial<DelegationUseCases & SpendingUseCases & CosignUseCases & DelegatedAccessUseCases>
   readonly session?: Partial<SessionUseCases>
   readonly audit?: Partial<AuditUseCases>
   readonly admin?: Partial<AdminUseCases>
