@@ -134,7 +134,7 @@ export const createDelegatedEvmClient = async (options: DelegatedEvmClientOption
   const publicKey = Buffer.from(decompress(party.publicKey)).toString('hex')
   const wallet = { walletId: '', address: publicKeyToAddress(`0x${publicKey}`), publicKey, keyType: KeyType.SECP256K1 }
   const account = toCountersignAccount({ wallets: walletsOver(party) as never }, wallet)
-  return { ...account, close: () => party.close() } as DelegatedEvmClient
+  return { ...account, close: () => party.close() }
 }
 
 type Made = Awaited<ReturnType<DelegateParty['sign']>>
