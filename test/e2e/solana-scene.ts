@@ -90,10 +90,11 @@ export const startSolanaScene = async (): Promise<SolanaScene> => {
   starting.defer(() => rmSync(folder, { recursive: true, force: true }))
   const config = join(folder, 'countersign.toml')
   writeFileSync(config, settingsOf(cluster, second, elsewhere, usdc, eurc))
+  let stack: AsyncDisposableStack = starting
   const start = async () => {
-    const daemon = starting.use(await startDaemon({ dataDir: folder, args: ['--config', config], keepData: true }))
+    const daemon = stack.use(await startDaemon({ dataDir: folder, args: ['--config', config], keepData: true }))
     const admin = connect(daemon, daemon.adminKey)
-    starting.defer(() => admin.close())
+    stack.defer(() => admin.close())
     return { daemon, admin }
   }
   const { daemon, admin } = await start()
@@ -116,6 +117,7 @@ export const startSolanaScene = async (): Promise<SolanaScene> => {
     return { person, nonce, request: { ...common, ...signedBy(person, messageOf(person, nonce)), txHash, token } }
   }
   const held = starting.move()
+  stack = held
   const scene: SolanaScene = {
     cluster, elsewhere, usdc, eurc, daemon, admin, spender, bend: honest, restart: start, issue, delegation,
     [Symbol.asyncDispose]: () => held.disposeAsync(),

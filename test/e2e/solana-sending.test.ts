@@ -210,3 +210,26 @@ describe('SendTransaction', () => {
     await admin.admin.unfreeze(target)
   })
 })
+
+describe('a daemon that is killed', () => {
+  it('goes on with what was under way, and signs nothing anew', async () => {
+    const [before, known] = [balance(), new Set(cluster.sends.keys())]
+    const asked = 40
+    const streams = Array.from({ length: asked }, () => begin(transfer(1_000_000n)).catch(() => undefined))
+    await until(async () => (balance() > before + 5_000_000n ? true : undefined))
+    // From here on nothing lands, so something is under way whenever it dies.
+    cluster.mode = 'drop'
+    await until(async () => ((await admin.wallets.listTransactions({ underWay: true })).transactions.length > 2 ? true : undefined))
+    await daemon.kill('SIGKILL')
+    await Promise.all(streams)
+    ;({ daemon, admin } = await scene.restart())
+    cluster.mode = 'land'
+    await until(async () => ((await admin.wallets.listTransactions({ underWay: true })).transactions.length === 0 ? true : undefined))
+    const { transactions } = await admin.wallets.listTransactions({ wallet: wallet.walletId, pageSize: 500 })
+    const sent = transactions.filter(({ transactionHash }) => !known.has(transactionHash) && transactionHash !== '')
+    expect(sent.every(({ state, versions }) => state === TransactionState.CONFIRMED && versions.length === 1)).toBe(true)
+    // What was let out is what is known of, each in one form, and each landed once.
+    expect([...cluster.sends.keys()].filter((hash) => !known.has(hash)).toSorted()).toEqual(sent.map(({ transactionHash }) => transactionHash).toSorted())
+    expect(balance() - before).toBe(BigInt(sent.length) * 1_000_000n)
+  })
+})
