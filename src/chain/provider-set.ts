@@ -5,6 +5,7 @@
 import type { Clock } from '../domain/clock.ts'
 import { type Failure, failure } from '../domain/failure.ts'
 import { CallReverted } from './call-reverted.ts'
+import { InFlight } from './in-flight.ts'
 import { type AskProvider, ProviderFault, ProviderRefusal } from './json-rpc.ts'
 
 /** What decides whether two answers are the same, and what is left of one: undefined, or a throw, refuses the answer. */
@@ -20,6 +21,8 @@ export type ProviderSetOptions = {
 
 const FAILURES_TO_OPEN = 3
 const OPEN_MS = 30_000
+/** Asked of one provider at a time. */
+const IN_FLIGHT_MAX = 32
 
 /** A provider, and how it has done. */
 class Breaker {
@@ -28,8 +31,17 @@ class Breaker {
   #openUntilMs = -Infinity
   isIdentified = false
 
-  constructor(ask: AskProvider) {
-    this.ask = ask
+  constructor(ask: AskProvider, nowMs: () => number) {
+    const places = new InFlight(IN_FLIGHT_MAX)
+    this.ask = (method, params, signal) => {
+      const isTriedAnyway = this.isOpen(nowMs())
+      const run = (): Promise<unknown> => {
+        // It failed while others waited for a place: they need not each find out.
+        if (!isTriedAnyway && this.isOpen(nowMs())) throw new ProviderFault('it is left alone')
+        return ask(method, params, signal)
+      }
+      return places.run(async () => run(), signal)
+    }
   }
 
   isOpen(nowMs: number): boolean {
@@ -61,7 +73,7 @@ export class ProviderSet {
 
   constructor(options: ProviderSetOptions) {
     this.#options = options
-    this.#breakers = options.providers.map((ask) => new Breaker(ask))
+    this.#breakers = options.providers.map((ask) => new Breaker(ask, () => this.#nowMs()))
   }
 
   /** What the first provider that answers says. Throws CHAIN_UNAVAILABLE, CallReverted. */

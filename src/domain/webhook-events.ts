@@ -62,6 +62,18 @@ export type ExternalWalletEventData = {
   readonly block_number: string
 }
 
+/** Amounts are decimal texts, in whole tokens. */
+export type SpendEventData = {
+  readonly spend_id: string
+  readonly user_id: string
+  readonly external_wallet_id: string
+  readonly network: string
+  readonly currency: string
+  readonly amount: string
+  readonly destination: string
+  readonly transaction_hash: string
+}
+
 export type WebhookEventData = {
   'grant.created': GrantEventData
   'grant.revoked': GrantEventData & { readonly revoke_time: string }
@@ -82,6 +94,8 @@ export type WebhookEventData = {
   'external_wallet.revoked': ExternalWalletEventData
   'external_wallet.approved_again': ExternalWalletEventData
   'external_wallet.limit_changed': ExternalWalletEventData
+  'spend.settled': SpendEventData & { readonly delivered_amount: string }
+  'spend.failed': SpendEventData & { readonly reason: string }
 }
 
 export type WebhookEventType = keyof WebhookEventData
@@ -106,6 +120,8 @@ const EVERY_TYPE: { readonly [T in WebhookEventType]: true } = {
   'external_wallet.revoked': true,
   'external_wallet.approved_again': true,
   'external_wallet.limit_changed': true,
+  'spend.settled': true,
+  'spend.failed': true,
 }
 
 export const WEBHOOK_EVENT_TYPES = Object.keys(EVERY_TYPE) as readonly WebhookEventType[]

@@ -51,7 +51,7 @@ export const createDelegationService = (
   tokens: PageTokens,
 ): Handlers<'delegation'> => ({
   ...delegateSideHandlers(delegate, tokens),
-  ...spendingHandlers(delegation),
+  ...spendingHandlers(delegation, tokens),
   cosign: cosignStream((caller, peer) => delegation.openCosign(caller, peer)),
   createGrant: async (request, call) => ({
     grant: toWireGrant(await delegation.createGrant(call, readNewGrant(request))),

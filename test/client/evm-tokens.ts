@@ -28,7 +28,8 @@ export type Token = {
   readonly address: Hex
   /** Each answers when it is in a block. */
   readonly give: (to: Hex, units: bigint) => Promise<Hex>
-  readonly approve: (owner: PrivateKeyAccount, spender: Hex, units: bigint) => Promise<Hex>
+  /** `tip`: what it pays the block builder for a unit of gas, to come before others. */
+  readonly approve: (owner: PrivateKeyAccount, spender: Hex, units: bigint, tip?: bigint) => Promise<Hex>
   readonly transfer: (from: PrivateKeyAccount, to: Hex, units: bigint) => Promise<Hex>
   readonly balanceOf: (owner: Hex) => Promise<bigint>
   readonly allowance: (owner: Hex, spender: Hex) => Promise<bigint>
@@ -43,16 +44,17 @@ export const deployToken = async (anvil: Anvil, kind: TokenKind): Promise<Token>
   const deployed = await over(anvil, DEPLOYER).sendTransaction({ data: `${contracts[kind]}${supply}`, gas: 3_000_000n })
   await node.waitForTransactionReceipt({ hash: deployed })
   const address = getContractAddress({ from: DEPLOYER.address, nonce: BigInt(nonce) })
-  const write = async (account: PrivateKeyAccount, functionName: 'approve' | 'transfer', args: readonly [Hex, bigint]): Promise<Hex> => {
+  const write = async (account: PrivateKeyAccount, functionName: 'approve' | 'transfer', args: readonly [Hex, bigint], tip?: bigint): Promise<Hex> => {
     if ((await node.getBalance({ address: account.address })) === 0n) await anvil.fund(account.address, 10n * ETHER)
-    const hash = await over(anvil, account).writeContract({ address, abi: TOKEN, functionName, args, gas: 200_000n })
+    const fees = tip === undefined ? {} : { maxPriorityFeePerGas: tip, maxFeePerGas: tip + 100_000_000_000n }
+    const hash = await over(anvil, account).writeContract({ address, abi: TOKEN, functionName, args, gas: 200_000n, ...fees })
     await node.waitForTransactionReceipt({ hash })
     return hash
   }
   return {
     address,
     give: (to, units) => write(DEPLOYER, 'transfer', [to, units]),
-    approve: (owner, spender, units) => write(owner, 'approve', [spender, units]),
+    approve: (owner, spender, units, tip) => write(owner, 'approve', [spender, units], tip),
     transfer: (from, to, units) => write(from, 'transfer', [to, units]),
     balanceOf: (owner) => node.readContract({ address, abi: TOKEN, functionName: 'balanceOf', args: [owner] }),
     allowance: (owner, spender) => node.readContract({ address, abi: TOKEN, functionName: 'allowance', args: [owner, spender] }),

@@ -142,6 +142,9 @@ const REQUESTS: { readonly [S in keyof typeof ACCESS]: { readonly [M in keyof (t
     listImportedAccess: {},
     listExternalWallets: { userId: 'alice' },
     updateExternalWalletPriorities: { userId: 'alice', priorities: [{ externalWalletId: `ext_${'ab'.repeat(16)}`, priority: 1 }] },
+    spendDelegation: { userId: 'alice', network: 'linea', currency: 'usdc', amount: '5', destination: `0x${'ab'.repeat(20)}` },
+    getSpend: { spendId: `spd_${'ab'.repeat(16)}` },
+    listSpends: {},
     cosign: {
       callId: 1,
       content: { case: 'hello', value: { delegatedAccessId: ACCESS_ID, publicKey: DIGEST, nonce: DIGEST } },

@@ -14,8 +14,8 @@ import { readSettings } from '../../../src/domain/project-settings.ts'
 import { Secret } from '../../../src/domain/secret.ts'
 import type { ApiKeyDirectory, ApiKeyProofs, ApiKeyRecord } from '../../../src/rpc/authenticate.ts'
 import type { RegisteredKey, SessionKeyView, SessionUseCases, SignedAction } from '../../../src/rpc/session-use-cases.ts'
+import type { DelegationUseCases, ExternalWalletView, SpendView, GrantView, SpendingUseCases } from '../../../src/rpc/delegation-use-cases.ts'
 import type { SentView } from '../../../src/rpc/send-use-cases.ts'
-import type { DelegationUseCases, ExternalWalletView, GrantView, SpendingUseCases } from '../../../src/rpc/delegation-use-cases.ts'
 import type { CosignUseCases } from '../../../src/rpc/cosign-use-cases.ts'
 import type { DelegateDirectory } from '../../../src/rpc/delegates.ts'
 import type { EndUserUseCases, WalletSecretView } from '../../../src/rpc/end-user-use-cases.ts'
@@ -200,6 +200,11 @@ const KEY_VIEW: ApiKeyView = {
 const SECRET: WalletSecretView = { walletSecretId: 'device', publicKey: 'MFkw', validUntilMs: 2, createTimeMs: 1 }
 const FREEZE: FreezeView = { scope: 'wallet', id: WALLET.walletId, note: '', actor: 'api_key:x', createTimeMs: 1 }
 
+const SPEND: SpendView = {
+  spendId: `spd_${'ab'.repeat(16)}`, sendId: `snd_${'ab'.repeat(16)}`, userId: 'alice', externalWalletId: `ext_${'ab'.repeat(16)}`,
+  network: 'linea', currency: 'usdc', amount: '5', destination: `0x${'ab'.repeat(20)}`, state: 'pending', reason: '', transactionHash: '',
+  deliveredAmount: undefined, createTimeMs: 1, updateTimeMs: 2,
+}
 const EXTERNAL_WALLET: ExternalWalletView = {
   externalWalletId: `ext_${'ab'.repeat(16)}`, userId: 'alice', network: 'linea', currency: 'usdc', address: `0x${'01'.repeat(20)}`,
   spenderAddress: `0x${'02'.repeat(20)}`, tokenAddress: `0x${'03'.repeat(20)}`, state: 'active', priority: 1, limit: '5',
@@ -363,6 +368,9 @@ const defaultUseCases = (): UseCases => ({
     completeSolanaDelegation: async () => EXTERNAL_WALLET,
     listExternalWallets: async () => [EXTERNAL_WALLET],
     updateExternalWalletPriorities: async () => [EXTERNAL_WALLET],
+    spendDelegation: async () => SPEND,
+    getSpend: async () => SPEND,
+    listSpends: async () => ({ items: [SPEND], nextCursor: undefined }),
     openCosign: () => ({
       hello: () => ({ publicKey: bytes(32, 1), nonce: bytes(32, 2), signature: bytes(64, 3) }),
       prove: async () => ({ projectId: PROJECT, walletId: 'wal', expireTimeMs: 1_700_000_000_456 }),
