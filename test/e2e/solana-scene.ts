@@ -33,7 +33,7 @@ export const messageOf = (person: Person, nonce: string, changes: Changes = {}):
 
 export const signedBy = (person: Person, sigMessage: string) => ({ sigMessage, sigHash: encodeBase58(person.sign(Buffer.from(sigMessage))) })
 
-export type DelegateOptions = { readonly units?: bigint; readonly balance?: bigint; readonly tokens?: Tokens; readonly checked?: boolean }
+export type DelegateOptions = { readonly units?: bigint; readonly balance?: bigint; readonly tokens?: Tokens; readonly checked?: boolean; readonly spender?: Address }
 
 export type SolanaScene = {
   /** Read as `solana`, from two nodes. */
@@ -107,10 +107,10 @@ export const startSolanaScene = async (): Promise<SolanaScene> => {
   })
   const issue: SolanaScene['issue'] = (person, userId, network = 'solana') =>
     admin.delegation.issueDelegationToken({ userId, network, address: person.address })
-  const delegation: SolanaScene['delegation'] = async (userId, { units = 50_000_000n, balance = 7_250_000n, tokens = usdc, checked = true } = {}) => {
+  const delegation: SolanaScene['delegation'] = async (userId, { units = 50_000_000n, balance = 7_250_000n, tokens = usdc, checked = true, spender: to = spender.address as Address } = {}) => {
     const person = tokens.person()
     await tokens.give(person.address, balance)
-    const txHash = await tokens.approve(person, spender.address as Address, units, checked)
+    const txHash = await tokens.approve(person, to, units, checked)
     const { token, nonce } = await issue(person, userId)
     const amount = `${units / 1_000_000n}.${String(units % 1_000_000n).padStart(6, '0')}`
     const common = { address: person.address as string, network: 'solana', currency: tokens === usdc ? 'usdc' : 'eurc', amount }
