@@ -23,6 +23,7 @@ export type CustodyNeeds = AdminNeeds & {
   /** Whose thread holds the share key as well. */
   readonly sessions?: { readonly sessionSigner: { readonly renewShareKey: () => void } } | undefined
   readonly delegates?: { readonly renewShareKey: () => Promise<void> } | undefined
+  readonly delegate?: { readonly delegateEngine: { readonly renewShareKey: () => Promise<void> } } | undefined
 }
 
 export type BackupView = {
@@ -83,15 +84,15 @@ const backUpBoth = async (needs: CustodyNeeds, call: Call): Promise<readonly Bac
       await removeBackup(directory, own)
       throw error
     }
-    const theirs = await engine.backupCosigner(setId).catch(withdraw)
+    const theirs = await engine.custody.backup(setId).catch(withdraw)
     if (countRefreshedSince(vault.read, own.auditSequence) > 0) {
       await removeBackup(directory, own)
-      await removeBackup(directory, theirs)
+      if (theirs !== undefined) await removeBackup(directory, theirs)
       continue
     }
     const actor = { kind: 'operator', id: call.caller.principal } as const
     await vault.commit((tx) => recordBackup(tx, own, { recipient, actor, nowMs }))
-    return [own, theirs]
+    return theirs === undefined ? [own] : [own, theirs]
   }
   throw failure('BACKUP_FAILED', { why: 'wallets were refreshed all the while' })
 }
@@ -99,7 +100,8 @@ const backUpBoth = async (needs: CustodyNeeds, call: Call): Promise<readonly Bac
 export const createBackup = (needs: CustodyNeeds, call: Call): Promise<readonly BackupView[]> =>
   needs.custody.take(async () => (await backUpBoth(needs, call)).map(toView))
 
-const rotateOwnKey = async ({ vault, engine, clock, rootKey, sessions, delegates }: CustodyNeeds, call: Call): Promise<KeyRotationView> => {
+const rotateOwnKey = async (needs: CustodyNeeds, call: Call): Promise<KeyRotationView> => {
+  const { vault, engine, clock, rootKey, sessions, delegates } = needs
   const event = {
     timeMs: Math.trunc(clock.nowMs()),
     kind: 'vault.key_rotated',
@@ -115,6 +117,7 @@ const rotateOwnKey = async ({ vault, engine, clock, rootKey, sessions, delegates
     await engine.renewShareKey()
     sessions?.sessionSigner.renewShareKey()
     await delegates?.renewShareKey()
+    await needs.delegate?.delegateEngine.renewShareKey()
   }
   return { vault: 'daemon', provider: rootKey.name, shareCount: await vault.rewrapShares() }
 }
@@ -126,7 +129,7 @@ export const rotateVaultKey = (
 ): Promise<KeyRotationView> =>
   needs.custody.take(async () => {
     if (args.vault === 'daemon') return rotateOwnKey(needs, call)
-    const { provider, shares } = await needs.engine.rotateCosignerKey()
+    const { provider, shares } = await needs.engine.custody.rotateKey()
     return { vault: 'cosigner', provider, shareCount: shares }
   })
 
@@ -146,7 +149,7 @@ export type CustodyStatus = {
 
 /** What the newest backups are still good for, and what a restore left to do. */
 export const custodyStatus = async ({ vault, engine }: Pick<AdminNeeds, 'vault' | 'engine'>): Promise<CustodyStatus> => {
-  const theirs = await engine.cosignerBackup().catch(() => undefined)
+  const theirs = await engine.custody.backupStanding().catch(() => undefined)
   const standing = [
     { vault: 'daemon', last: backupStanding(vault.read) },
     { vault: 'cosigner', last: theirs },

@@ -1,8 +1,9 @@
 import type { Call } from '../domain/call.ts'
 import { failure } from '../domain/failure.ts'
-import { parseApiKeyId, parseProjectId, parseSessionKeyId, parseWalletId, walletIdFromBytes } from '../domain/ids.ts'
+import { parseApiKeyId, parseProjectId, parseSessionKeyId, parseWalletId, walletIdFromBytes, walletIdToBytes } from '../domain/ids.ts'
 import { getApiKey } from '../vault/api-keys.ts'
 import { addFreeze, type FreezeRow, findFreeze, listFreezes as listStored, removeFreeze } from '../vault/freezes.ts'
+import { getImportedAccess } from '../vault/imported-accesses.ts'
 import { getProject } from '../vault/projects.ts'
 import { getSessionKey } from '../vault/session-keys.ts'
 import { getWallet } from '../vault/wallets.ts'
@@ -34,7 +35,9 @@ const assertExists = ({ vault, isVenueProfile = () => true }: AdminNeeds, { scop
   const { read } = vault
   if (scope === 'wallet') {
     const walletId = parseWalletId(id)
-    if (walletId === undefined || getWallet(read, walletId) === undefined) throw failure('WALLET_NOT_FOUND', {})
+    // What was delegated here is frozen as a wallet of its own.
+    const isThere = walletId !== undefined && (getWallet(read, walletId) ?? getImportedAccess(read, walletIdToBytes(walletId))) !== undefined
+    if (!isThere) throw failure('WALLET_NOT_FOUND', {})
   }
   if (scope === 'api_key') {
     const keyId = parseApiKeyId(id)

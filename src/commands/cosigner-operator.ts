@@ -9,7 +9,8 @@ import { CosignerCaller } from '../party/remote/cosigner-caller.ts'
 import { loadIdentity } from '../party/remote/identity-files.ts'
 import type { FreezeSubject } from '../vault/freezes.ts'
 import { FreezeScope } from '../../gen/countersign/v1/admin_pb.ts'
-import { formatTable } from './print-table.ts'
+import { BACKUP_COLUMNS, backupRow } from './backup.ts'
+import { formatFacts, formatTable } from './print-table.ts'
 import { CommandRefusal, type Terminal, UsageRefusal } from './terminal.ts'
 
 const withCosigner = async (flags: Flags, terminal: Terminal, work: (caller: CosignerCaller) => Promise<void>): Promise<void> => {
@@ -74,6 +75,22 @@ export const printCosignerInfo = (flags: Flags, terminal: Terminal): Promise<voi
       note,
     ])
     terminal.print(formatTable(['FROZEN', 'ID', 'BY', 'NOTE'], rows))
+  })
+
+/** While it signs; its own directory and recipient. */
+export const backUpCosigner = (flags: Flags, terminal: Terminal): Promise<void> =>
+  withCosigner(flags, terminal, async (caller) => {
+    const made = await caller.backup()
+    if (made !== undefined) terminal.print(formatTable([...BACKUP_COLUMNS], [backupRow(made)]))
+  })
+
+export const rotateCosignerKey = (flags: Flags, terminal: Terminal): Promise<void> =>
+  withCosigner(flags, terminal, async (caller) => {
+    const { provider, shareCount } = await caller.rotateKey()
+    terminal.print(formatFacts([['root key', provider], ['shares', String(shareCount)]]))
+    if (provider.startsWith('file:')) {
+      terminal.note('the key file is a new one: keep a copy of it apart from the vault, and make a backup')
+    }
   })
 
 const NAMES: ReadonlyMap<FreezeScope, string> = new Map([

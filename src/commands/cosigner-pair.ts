@@ -23,7 +23,7 @@ export const printOwnPairing = (dataDir: string, own: PairedParty, terminal: Ter
   terminal.print(readFileSync(identityPaths(dataDir).own, 'utf8').trim())
 }
 
-const roleOf = ({ dataDir }: Config): PartyRole => {
+export const roleOf = ({ dataDir }: Config): PartyRole => {
   const { daemonVault, cosignerVault } = dataDirPaths(dataDir)
   const [isDaemon, isCosigner] = [existsSync(daemonVault), existsSync(cosignerVault)]
   if (isDaemon && isCosigner) {
@@ -33,7 +33,7 @@ const roleOf = ({ dataDir }: Config): PartyRole => {
   return isDaemon ? 'daemon' : 'cosigner'
 }
 
-const openOwn = (config: Config, secrets: Secrets, role: PartyRole): Promise<Vault> => {
+export const openOwn = (config: Config, secrets: Secrets, role: PartyRole): Promise<Vault> => {
   const paths = dataDirPaths(config.dataDir)
   const providers = rootKeyProviders(config, secrets)
   const nowMs = Date.now()
@@ -86,4 +86,23 @@ export const pairParties = async (text: string | undefined, flags: Flags, termin
   terminal.print(`its fingerprint  ${fingerprintOf(peer)}`)
   terminal.print(`own fingerprint  ${fingerprintOf(own)}`)
   terminal.note('compare both with what the other host prints, over a channel that you trust, before anything is signed')
+}
+
+/** A new TLS key under the same identity: the peer takes the new pairing text in as it took the first. */
+export const renewChannel = async (flags: Flags, terminal: Terminal): Promise<void> => {
+  const { config, secrets, warnings } = loadConfig(flags)
+  for (const warning of warnings) terminal.note(`warning: ${warning}`)
+  const role = roleOf(config)
+  await using vault = await openOwn(config, await completeSecrets(config, secrets, askAtTerminal(false)), role)
+  const own = makeIdentity(config.dataDir, role, vault.signer)
+  await vault.commit((tx) => {
+    appendAudit(tx, {
+      timeMs: Date.now(),
+      kind: 'party.rekeyed',
+      actor: { kind: 'operator', id: '' },
+      details: { fingerprint: fingerprintOf(own) },
+    })
+  })
+  printOwnPairing(config.dataDir, own, terminal)
+  terminal.note('give the other host this text (`countersign cosigner pair`): until then it refuses the channel')
 }

@@ -8,6 +8,7 @@ import { failure } from '../domain/failure.ts'
 import { logConfigWarning, logCosignerChannel, logCosignerServing, logPartyAlert } from '../observe/events.ts'
 import { createLogger, type Logger } from '../observe/logger.ts'
 import { systemClock } from '../party/entropy.ts'
+import { asFailure } from '../party/party-failure.ts'
 import { CosignerHost } from '../party/remote/cosigner-host.ts'
 import { CosignerListener } from '../party/remote/cosigner-listener.ts'
 import { identityPaths, loadIdentity, readPairing } from '../party/remote/identity-files.ts'
@@ -60,7 +61,7 @@ export const serveCosigner = async (config: Config, secrets: Secrets, log: Logge
     return { address, stop }
   } catch (error) {
     await host.stop()
-    throw error
+    throw asFailure(error)
   }
 }
 

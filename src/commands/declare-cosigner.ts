@@ -53,6 +53,30 @@ const declareProcessCommands = (cosigner: Command, terminal: Terminal): void => 
     })
 }
 
+const declareKeeping = (cosigner: Command, terminal: Terminal): void => {
+  withDaemonOptions(cosigner.command('restore'))
+    .description('Makes the vault of a cosigner on a host of its own from its backup; it starts sealed.')
+    .option('--cosigner-backup <path>', "the backup of the cosigner's vault")
+    .option('--cosigner-identity <path>', 'file with the identity that opens it')
+    .action(async (_options: unknown, command: Command) => {
+      const { restoreOne } = await import('./restore.ts')
+      await restoreOne('cosigner', flagsOf(command), terminal)
+    })
+  withDaemonOptions(cosigner.command('settle'))
+    .argument('[standing]', 'where the other party stands, as its host prints it, or a file with it')
+    .description('After a restore on one of two hosts: lets both parties accept each other as they are now. Once on each host.')
+    .action(async (standing: string | undefined, _options: unknown, command: Command) => {
+      const { settleParties } = await import('./cosigner-settle.ts')
+      await settleParties(standing, flagsOf(command), terminal)
+    })
+  withDaemonOptions(cosigner.command('rekey'))
+    .description('Gives this host a new key and certificate for the channel to the other; what serves here must be stopped.')
+    .action(async (_options: unknown, command: Command) => {
+      const { renewChannel } = await import('./cosigner-pair.ts')
+      await renewChannel(flagsOf(command), terminal)
+    })
+}
+
 const declareMove = (cosigner: Command, terminal: Terminal): void => {
   withDaemonOptions(cosigner.command('move'))
     .description(`Makes the embedded cosigner one for a host of its own. ${STOPPED}`)
@@ -82,6 +106,18 @@ const declareOperatorCommands = (cosigner: Command, terminal: Terminal): void =>
     .action(async (options: FreezeOptions, command: Command) => {
       const { unfreezeAtCosigner } = await import('./cosigner-operator.ts')
       await unfreezeAtCosigner(options, flagsOf(command), terminal)
+    })
+  withDaemonOptions(cosigner.command('backup'))
+    .description("Backs up a running cosigner's vault, on its own host, into its backup directory.")
+    .action(async (_options: unknown, command: Command) => {
+      const { backUpCosigner } = await import('./cosigner-operator.ts')
+      await backUpCosigner(flagsOf(command), terminal)
+    })
+  withDaemonOptions(cosigner.command('rotate-root'))
+    .description("Gives a running cosigner's vault a new root key, on its own host; a key file is replaced in its place.")
+    .action(async (_options: unknown, command: Command) => {
+      const { rotateCosignerKey } = await import('./cosigner-operator.ts')
+      await rotateCosignerKey(flagsOf(command), terminal)
     })
   withDaemonOptions(cosigner.command('info'))
     .description('How a running cosigner is, on its own host.')
@@ -137,6 +173,7 @@ const declareSecretCommands = (cosigner: Command, terminal: Terminal): void => {
 export const declareCosignerCommands = (program: Command, terminal: Terminal): void => {
   const cosigner = program.command('cosigner').summary('the second party: its link, and what only its operator decides')
   declareProcessCommands(cosigner, terminal)
+  declareKeeping(cosigner, terminal)
   declareMove(cosigner, terminal)
   declareOperatorCommands(cosigner, terminal)
   declareLinkCommands(cosigner, terminal)

@@ -6,15 +6,16 @@ import { recordEnd } from '../delegation/end-grants.ts'
 import { dataDirPaths, type Flags, loadConfig } from '../config/load-config.ts'
 import { refuseUnsafeProcess } from '../config/refuse-unsafe-process.ts'
 import { type ApiKeyId, walletIdFromBytes } from '../domain/ids.ts'
-import type { RestoredVaults } from '../party/settle-restored.ts'
+import { loadIdentity } from '../party/remote/identity-files.ts'
+import type { PartyRole } from '../party/remote/pairing.ts'
 import { type ApiKey, listLiveApiKeys, revokeApiKey } from '../vault/api-keys.ts'
 import { appendAudit } from '../vault/audit-chain.ts'
 import { endAccessOfRestore } from '../delegation/end-access.ts'
 import { endKeysOfGrant, endKeysOfRestore } from '../session/end-with-grant.ts'
 import { readIdentityFile } from '../vault/backup-keys.ts'
 import { dropApprovals } from '../vault/consents.ts'
-import { openCosignerVault } from '../vault/cosigner-vault.ts'
-import { openDaemonVault } from '../vault/daemon-vault.ts'
+import { type CosignerVault, openCosignerVault } from '../vault/cosigner-vault.ts'
+import { type DaemonVault, openDaemonVault } from '../vault/daemon-vault.ts'
 import { listFreezes } from '../vault/freezes.ts'
 import { revokeAllGrants } from '../vault/grants.ts'
 import { deleteEveryWalletSecret } from '../vault/wallet-secrets.ts'
@@ -24,11 +25,13 @@ import { rebindOwnerSecrets } from '../vault/owner-register.ts'
 import { listUnrefreshedSince } from '../vault/refreshes.ts'
 import { acknowledgeRestore, findSeal, getRestoreState } from '../vault/restore-state.ts'
 import type { Tx } from '../vault/store.ts'
+import type { Vault } from '../vault/vault.ts'
 import { listWalletsInState } from '../vault/wallets.ts'
 import { askAtTerminal, completeSecrets } from './ask-passphrase.ts'
 import { makeAdminKey } from './create-data-dir.ts'
 import { formatFacts, formatTable } from './print-table.ts'
 import { type BackupFile, restoreDataDir } from './restore-data-dir.ts'
+import { restoreParty } from './restore-party.ts'
 import { rootKeyProviders } from './root-keys.ts'
 import { CommandRefusal, type Terminal, UsageRefusal } from './terminal.ts'
 
@@ -45,15 +48,32 @@ const timeOf = (ms: number): string => new Date(ms).toISOString()
 
 const NEXT = 'run "countersign restore acknowledge" to see what the backup brings back; until then nothing is signed'
 
+const backupFile = (flags: Flags, name: PartyRole): BackupFile => {
+  const [path, identity] = [flags[`${name}-backup`], flags[`${name}-identity`]]
+  if (typeof path !== 'string' || typeof identity !== 'string') {
+    throw new UsageRefusal(`give --${name}-backup and --${name}-identity`)
+  }
+  return { path: resolve(path), identities: readIdentityFile(resolve(identity)) }
+}
+
+const NEXT_OF_ONE =
+  'give the other host this text (`countersign cosigner settle`), and take in the one that it prints; then "countersign ' +
+  'restore acknowledge" here. Until all of that is done nothing is signed'
+
+/** One of the two, on its own host. */
+export const restoreOne = async (role: PartyRole, flags: Flags, terminal: Terminal): Promise<void> => {
+  const { config, secrets } = await prepare(flags, terminal)
+  const { path, backupMs, standing, hasNewChannel } = await restoreParty(role, config, secrets, backupFile(flags, role))
+  terminal.print(formatFacts([['vault', path], ['as of', timeOf(backupMs)], ['state', 'sealed']]))
+  if (hasNewChannel) terminal.note('the channel has a new key: pair both hosts again (`countersign cosigner pair`)')
+  terminal.print(standing)
+  terminal.note(NEXT_OF_ONE)
+}
+
 export const restoreBackups = async (flags: Flags, terminal: Terminal): Promise<void> => {
   const { config, secrets } = await prepare(flags, terminal)
-  const file = (name: 'daemon' | 'cosigner'): BackupFile => {
-    const [path, identity] = [flags[`${name}-backup`], flags[`${name}-identity`]]
-    if (typeof path !== 'string' || typeof identity !== 'string') {
-      throw new UsageRefusal(`give --${name}-backup and --${name}-identity`)
-    }
-    return { path: resolve(path), identities: readIdentityFile(resolve(identity)) }
-  }
+  if (config.cosigner !== undefined) return restoreOne('daemon', flags, terminal)
+  const file = (name: PartyRole): BackupFile => backupFile(flags, name)
   const restored = await restoreDataDir(config, secrets, { daemon: file('daemon'), cosigner: file('cosigner') })
   const paths = dataDirPaths(config.dataDir)
   terminal.print(
@@ -69,15 +89,24 @@ export const restoreBackups = async (flags: Flags, terminal: Terminal): Promise<
   terminal.note(NEXT)
 }
 
-const withBoth = async <T>(
+type Vaults = { readonly daemon: DaemonVault | undefined; readonly cosigner: CosignerVault | undefined }
+
+/** Both, or the one whose peer is on another host. */
+const withVaults = async <T>(
   { config, secrets }: { readonly config: Config; readonly secrets: Secrets },
-  use: (vaults: RestoredVaults) => Promise<T>,
+  use: (vaults: Vaults) => Promise<T>,
 ): Promise<T> => {
-  const paths = dataDirPaths(config.dataDir)
+  const { dataDir } = config
+  const paths = dataDirPaths(dataDir)
   const providers = rootKeyProviders(config, secrets)
   const nowMs = Date.now()
-  await using daemon = await openDaemonVault({ path: paths.daemonVault, provider: providers.daemon, nowMs })
-  await using cosigner = await openCosignerVault({ path: paths.cosignerVault, provider: providers.cosigner, nowMs })
+  const isAlone = (role: PartyRole): boolean => loadIdentity(dataDir, role) !== undefined
+  await using daemon = isAlone('cosigner')
+    ? undefined
+    : await openDaemonVault({ path: paths.daemonVault, provider: providers.daemon, nowMs })
+  await using cosigner = isAlone('daemon')
+    ? undefined
+    : await openCosignerVault({ path: paths.cosignerVault, provider: providers.cosigner, nowMs })
   // Awaited here: what leaves this block is closed.
   return await use({ daemon, cosigner })
 }
@@ -88,10 +117,18 @@ const keyRow = (key: ApiKey): string[] => {
 }
 
 /** What the restored state allows, stops and has forgotten. */
-const printRestored = ({ daemon, cosigner }: RestoredVaults, terminal: Terminal): readonly ApiKey[] => {
-  const seal = findSeal(daemon.read) ?? findSeal(cosigner.read)
+const printRestored = ({ daemon, cosigner }: Vaults, terminal: Terminal): readonly ApiKey[] => {
+  const seal = sealOf(daemon) ?? sealOf(cosigner)
   if (seal === undefined) return []
   terminal.print(formatFacts([['backup of', timeOf(seal.backupMs)], ['restored', timeOf(seal.restoreMs)]]))
+  if (daemon === undefined) {
+    terminal.note(
+      `Everything done at the cosigner after ${timeOf(seal.backupMs)} is forgotten: freezes, wallets that were stopped, burned ` +
+        'links. Wallet secrets that end users took out of its register are back; none of it exports a key for 24 hours, and ' +
+        'approvals of exports are gone.',
+    )
+    return []
+  }
   const keys = listLiveApiKeys(daemon.read, LISTED_MAX)
   terminal.print(formatTable(['API KEY', 'PROJECT', 'NAME', 'MADE', 'MAY'], keys.map(keyRow)))
   const freezes = listFreezes(daemon.read, undefined, LISTED_MAX)
@@ -117,9 +154,11 @@ const printRestored = ({ daemon, cosigner }: RestoredVaults, terminal: Terminal)
   return keys
 }
 
+const sealOf = (vault: Vault | undefined) => vault && findSeal(vault.read)
+
 const TO_REFRESH_MAX = 1_000
 
-const printUnrefreshed = ({ daemon }: RestoredVaults, terminal: Terminal): void => {
+const printUnrefreshed = (daemon: DaemonVault, terminal: Terminal): void => {
   const state = getRestoreState(daemon.read)
   if (state === undefined) return
   const found = listUnrefreshedSince(daemon.read, { ...state, timeMs: state.restoreMs }, TO_REFRESH_MAX + 1)
@@ -181,40 +220,50 @@ const CHOOSE =
   'nothing was acknowledged: name the API keys that may work again (--keep-api-key <id>, --keep-all-api-keys), or ' +
   '--new-admin-key for a fresh one; every other key is revoked'
 
+const REFRESH = 'then refresh the wallets, whose shares the backups also hold'
+
+/** What the cosigner's register brings back exports nothing for a day. */
+const acknowledgeCosigner = (cosigner: CosignerVault, nowMs: number): Promise<void> =>
+  cosigner.commit((tx) => {
+    rebindOwnerSecrets(tx, nowMs)
+    dropApprovals(tx, nowMs)
+    acknowledgeRestore(tx, nowMs)
+  })
+
+const acknowledgeDaemon = (daemon: DaemonVault, keys: readonly ApiKey[], kept: ReadonlySet<string>, nowMs: number) =>
+  daemon.commit((tx) => {
+    const others = revokeOthers(tx, keys, kept, nowMs)
+    endAccessOfRestore(tx, nowMs)
+    endGrants(tx, nowMs)
+    endKeysOfRestore(tx, nowMs)
+    revokeWalletSecrets(tx, nowMs)
+    disableWebhooks(tx, nowMs)
+    acknowledgeRestore(tx, nowMs)
+    return others
+  })
+
 export const acknowledge = async (choice: Acknowledgement, flags: Flags, terminal: Terminal): Promise<void> => {
   const needs = await prepare(flags, terminal)
-  await withBoth(needs, async (vaults) => {
+  await withVaults(needs, async (vaults) => {
     const { daemon, cosigner } = vaults
-    const isSealed = findSeal(daemon.read) !== undefined || findSeal(cosigner.read) !== undefined
-    if (!isSealed) return terminal.print('these vaults are not sealed; nothing was changed')
+    if ((sealOf(daemon) ?? sealOf(cosigner)) === undefined) {
+      return terminal.print('these vaults are not sealed; nothing was changed')
+    }
     const keys = printRestored(vaults, terminal)
     const isChosen = choice.keepAllApiKeys || choice.keepApiKeys.length > 0 || choice.newAdminKey
-    if (!isChosen) throw new CommandRefusal(CHOOSE)
+    if (daemon !== undefined && !isChosen) throw new CommandRefusal(CHOOSE)
     const kept = keptOf(keys, choice)
     const nowMs = Date.now()
-    if (choice.newAdminKey) {
+    if (daemon !== undefined && choice.newAdminKey) {
       const path = dataDirPaths(needs.config.dataDir).adminKey
       await makeAdminKey(daemon, 'administration', path, nowMs)
       terminal.print(`admin API key    ${path}`)
     }
     // The daemon's seal comes off last: a crash in between leaves it on, and the same command goes on from there.
-    await cosigner.commit((tx) => {
-      rebindOwnerSecrets(tx, nowMs)
-      dropApprovals(tx, nowMs)
-      acknowledgeRestore(tx, nowMs)
-    })
-    const revoked = await daemon.commit((tx) => {
-      const others = revokeOthers(tx, keys, kept, nowMs)
-      endAccessOfRestore(tx, nowMs)
-      endGrants(tx, nowMs)
-      endKeysOfRestore(tx, nowMs)
-      revokeWalletSecrets(tx, nowMs)
-      disableWebhooks(tx, nowMs)
-      acknowledgeRestore(tx, nowMs)
-      return others
-    })
-    for (const keyId of revoked) terminal.print(`revoked          ${keyId}`)
-    terminal.note('acknowledged: start the daemon, then refresh the wallets, whose shares the backups also hold')
-    printUnrefreshed(vaults, terminal)
+    if (cosigner !== undefined) await acknowledgeCosigner(cosigner, nowMs)
+    if (daemon === undefined) return terminal.note(`acknowledged: start the cosigner and its daemon, ${REFRESH}`)
+    for (const keyId of await acknowledgeDaemon(daemon, keys, kept, nowMs)) terminal.print(`revoked          ${keyId}`)
+    terminal.note(`acknowledged: start the daemon, ${REFRESH}`)
+    printUnrefreshed(daemon, terminal)
   })
 }

@@ -154,7 +154,7 @@ export const composeDaemon = async (
     closing.push(() => delegates.close())
     const accessEnds = openAccessEnds(vault, delegates)
     const grantEnded = grantEnder(accessEnds)
-    const delegate = wireDelegate({ config, secrets, vault, clock, log })
+    const delegate = wireDelegate({ config, secrets, vault, clock, fences, log, onAlert: alert })
     closing.push(delegate.stop)
     const signing = {
       vault,

@@ -22,7 +22,7 @@ export type StagedVaults = {
 /**
  * Makes what is missing and gives both vaults their names.
  * @param infix what the other names carry: `vault.<infix>.db`.
- * @param which the daemon's alone where its cosigner is on a host of its own.
+ * @param which one alone where the two are on hosts of their own.
  * @param make stages the vaults; with `isCutOff` they are complete, and the cosigner's has its name already.
  * Refuses: VAULT_EXISTS when either vault is there; VAULT_LOCKED while somebody else is at work there; VAULT_UNWRITABLE.
  */
@@ -30,11 +30,11 @@ export const stageVaults = async <T>(
   dataDir: string,
   infix: 'new' | 'restored',
   make: (staged: StagedVaults, isCutOff: boolean) => Promise<T>,
-  which: 'both' | 'daemon' = 'both',
+  which: 'both' | 'daemon' | 'cosigner' = 'both',
 ): Promise<T> => {
   const paths = dataDirPaths(dataDir)
   const both = [paths.cosignerVault, paths.daemonVault] as const
-  const vaults = which === 'both' ? both : both.slice(1)
+  const vaults = both.filter((_, at) => which === 'both' || (which === 'cosigner') === (at === 0))
   const stagedAs = (path: string): string => path.replace(/\.db$/, `.${infix}.db`)
   const clear = (): void => vaults.forEach((path) => removeVault(stagedAs(path)))
   const isCutOff = (): boolean =>
@@ -43,7 +43,7 @@ export const stageVaults = async <T>(
   if (!isCutOff()) refuseExisting(both)
   preparePrivateDirectory(dataDir)
   // The lock of the daemon itself: what is staged is cleared, so nobody else may be staging it.
-  const lock = acquireVaultLock(lockPath(paths.daemonVault))
+  const lock = acquireVaultLock(lockPath(which === 'cosigner' ? paths.cosignerVault : paths.daemonVault))
   try {
     vaults.forEach(refuseStrayLog)
     const cutOff = isCutOff()

@@ -1,21 +1,29 @@
-/** The side of a delegate, from the configuration: who may delegate here, and whose webhooks are taken. */
+/** The side of a delegate, from the configuration: who may delegate here, whose webhooks are taken, and who signs. */
+import { readFileSync } from 'node:fs'
 import type { Config, GrantingDaemonSettings, Secrets } from '../config/config.ts'
+import { delegatedSignMessage, delegatedSignTransaction, delegatedSignTypedData } from '../delegation/delegated-signing.ts'
 import { importAccess, type ImportAccessNeeds, listImported } from '../delegation/import-access.ts'
 import { createOwnKey, deleteOwnKey, listOwnKeys } from '../delegation/own-keys.ts'
-import type { GrantingDaemon } from '../delegation/imported-view.ts'
 import { receiveWebhook } from '../delegation/receive-webhook.ts'
 import type { TakeNeeds } from '../delegation/take-delivery.ts'
 import type { Clock } from '../domain/clock.ts'
+import { accessIdFromBytes } from '../domain/ids.ts'
 import { logInternalError } from '../observe/events.ts'
 import type { Logger } from '../observe/logger.ts'
+import { DelegateEngine, type Granting } from '../party/delegate/delegate-engine.ts'
 import { DeliveryOpener } from '../party/delegate/delivery-opener.ts'
 import type { DelegateSideUseCases } from '../rpc/delegate-side-use-cases.ts'
 import type { WebhookInbox } from '../rpc/webhook-inbox.ts'
+import type { Fences } from '../signing/fences.ts'
+import type { SignNeeds } from '../signing/sign.ts'
+import { appendAudit } from '../vault/audit-chain.ts'
 import type { DaemonVault } from '../vault/daemon-vault.ts'
+import { type ImportedAccess, setImportedState } from '../vault/imported-accesses.ts'
 import { findSeal } from '../vault/restore-state.ts'
+import type { Tx } from '../vault/store.ts'
 
 export type DelegateSide = {
-  readonly needs: Pick<TakeNeeds, 'opener' | 'granting' | 'arrived' | 'ended'>
+  readonly needs: Pick<TakeNeeds, 'opener' | 'granting' | 'arrived' | 'ended'> & { readonly delegateEngine: DelegateEngine }
   /** Undefined where no webhooks are taken. */
   readonly inbox: WebhookInbox | undefined
   readonly stop: () => Promise<void>
@@ -26,31 +34,78 @@ type Needs = {
   readonly secrets: Secrets
   readonly vault: DaemonVault
   readonly clock: Clock
+  readonly fences: Fences
   readonly log: Logger
+  readonly onAlert: (what: string, detail: string) => void
 }
 
-const grantingOf = ({ name, partyId }: GrantingDaemonSettings): GrantingDaemon => ({
+/** An unreadable file of authorities ends the start. */
+const grantingOf = ({ name, url, partyId, authorityFile }: GrantingDaemonSettings): Granting => ({
   name,
+  url,
   partyId: Uint8Array.from(Buffer.from(partyId, 'hex')),
+  authorities: authorityFile === undefined ? undefined : readFileSync(authorityFile),
 })
 
-export const wireDelegate = ({ config, secrets, vault, clock, log }: Needs): DelegateSide => {
+const ACTIVATE_WITHIN_MS = 30_000
+
+const openDelegateEngine = ({ config, vault, clock, onAlert }: Needs, granting: readonly Granting[]): DelegateEngine =>
+  new DelegateEngine({
+    vault,
+    clock,
+    granting,
+    pool: config.presignatures,
+    onAlert,
+    activated: (tx, accessId, shareEpoch) => recordActive(tx, accessId, shareEpoch, Math.trunc(clock.nowMs())),
+    stopped: (accessId) =>
+      void vault
+        .commit((tx) => setImportedState(tx, accessId, 'SUSPENDED', Math.trunc(clock.nowMs())))
+        .catch((error: unknown) => onAlert('delegated_access', String(error))),
+  })
+
+/** In the transaction that decides its first refresh. */
+const recordActive = (tx: Tx, accessId: Uint8Array, shareEpoch: number, timeMs: number): void => {
+  const { project } = setImportedState(tx, accessId, 'ACTIVE', timeMs)
+  appendAudit(tx, {
+    timeMs,
+    kind: 'delegated_access.activated',
+    project,
+    actor: { kind: 'daemon', id: '' },
+    subject: { type: 'delegated_access', id: accessIdFromBytes(accessId) },
+    decision: 'allow',
+    details: { shareEpoch },
+  })
+}
+
+export const wireDelegate = (from: Needs): DelegateSide => {
+  const { config, secrets, vault, clock, fences, log, onAlert } = from
   const opener = new DeliveryOpener(vault)
-  const needs = { opener, granting: config.grantingDaemons.map(grantingOf), arrived: () => undefined, ended: () => undefined }
+  const granting = config.grantingDaemons.map(grantingOf)
+  const delegateEngine = openDelegateEngine(from, granting)
+  // Whoever carried the envelope knows the share in it for as short a time as can be; what fails is done at first use.
+  const arrived = (access: ImportedAccess): void =>
+    void delegateEngine
+      .ready(access, AbortSignal.timeout(ACTIVATE_WITHIN_MS))
+      .catch((error: unknown) => onAlert('delegated_access', `${accessIdFromBytes(access.accessId)} is not active yet: ${String(error)}`))
+  const needs = { opener, granting, arrived, ended: (accessId: Uint8Array) => delegateEngine.drop(accessId), delegateEngine }
   const webhooks = config.delegationWebhooks.flatMap((project, at) => {
     const secret = secrets.delegationWebhooks[at]
     return secret === undefined ? [] : [{ project, secret }]
   })
   const onInternalError = (error: unknown): void => logInternalError(log, { where: 'delegation webhook', error })
   const isTaken = webhooks.length > 0 && findSeal(vault.read) === undefined
+  const receiving = { ...needs, vault, clock, fences, webhooks, onInternalError }
   return {
     needs,
-    inbox: isTaken ? (message) => receiveWebhook({ ...needs, vault, clock, webhooks, onInternalError }, message) : undefined,
-    stop: () => opener.close(),
+    inbox: isTaken ? (message) => receiveWebhook(receiving, message) : undefined,
+    stop: async () => {
+      await Promise.all([opener.close(), delegateEngine.stop()])
+    },
   }
 }
 
-type UseCaseNeeds = Omit<ImportAccessNeeds, keyof DelegateSide['needs']> & { readonly delegate: DelegateSide['needs'] }
+type UseCaseNeeds = Omit<ImportAccessNeeds, keyof DelegateSide['needs']> &
+  Omit<SignNeeds, 'engine'> & { readonly delegate: DelegateSide['needs'] }
 
 export const wireDelegateUseCases = ({ delegate, ...rest }: UseCaseNeeds): DelegateSideUseCases => {
   const needs = { ...rest, ...delegate }
@@ -60,5 +115,8 @@ export const wireDelegateUseCases = ({ delegate, ...rest }: UseCaseNeeds): Deleg
     deleteDelegateKey: (call, { kid }) => deleteOwnKey(needs, call, kid),
     importDelegatedAccess: (call, args) => importAccess(needs, call, args),
     listImportedAccess: async (call, args) => listImported(needs, call, args),
+    delegatedSignMessage: (call, args) => delegatedSignMessage(needs, call, args),
+    delegatedSignTypedData: (call, args) => delegatedSignTypedData(needs, call, args),
+    delegatedSignTransaction: (call, args) => delegatedSignTransaction(needs, call, args),
   }
 }

@@ -126,7 +126,8 @@ const refuseContradictions = (config: Config): void => {
   if (recipient !== undefined && recipient === cosignerRecipient) {
     throw new ConfigError('--cosigner-backup-recipient', 'must differ from --backup-recipient: one key would open both shares')
   }
-  if ((recipient === undefined) !== (cosignerRecipient === undefined)) {
+  const isAlone = config.cosigner === undefined ? recipient !== undefined && cosignerRecipient === undefined : false
+  if (isAlone) {
     throw new ConfigError('--backup-recipient', 'and --cosigner-backup-recipient are given together: half a backup restores nothing')
   }
   const paths = [config.socket, ...config.sockets.map(({ path }) => path)]

@@ -4,12 +4,13 @@
  */
 import type { Clock } from '../domain/clock.ts'
 import { failure } from '../domain/failure.ts'
-import { accessIdFromBytes, isEvmAddress, type ProjectId, type RequestId } from '../domain/ids.ts'
+import { accessIdFromBytes, isEvmAddress, type ProjectId, type RequestId, walletIdFromBytes } from '../domain/ids.ts'
 import { encodeBase58 } from '../domain/base58.ts'
 import type { DeliveryOpener } from '../party/delegate/delivery-opener.ts'
 import type { Delivery, OpenedDelivery } from '../party/delegate/open-delivery.ts'
 import { partyIdOf } from '../party/party-id.ts'
 import { evmAddressOfPublicKey, formatEvmAddress } from '../payload/address.ts'
+import type { Fences } from '../signing/fences.ts'
 import { appendAudit, type AuditEvent } from '../vault/audit-chain.ts'
 import type { DaemonVault } from '../vault/daemon-vault.ts'
 import {
@@ -31,6 +32,7 @@ import { findGranting, type GrantingDaemon } from './imported-view.ts'
 export type TakeNeeds = {
   readonly vault: DaemonVault
   readonly clock: Clock
+  readonly fences: Fences
   readonly opener: Pick<DeliveryOpener, 'open'>
   /** Who may delegate to this daemon. */
   readonly granting: readonly GrantingDaemon[]
@@ -160,23 +162,30 @@ export type TakenBack = Bringer & {
   readonly eventId?: string | undefined
 }
 
-/** The share and the wallet API key are gone when this resolves; what comes later under the id is taken in as revoked. */
+/**
+ * The share and the wallet API key are gone, and nothing is released that was signed with them, when this resolves; what
+ * comes later under the id is taken in as revoked.
+ */
 export const takeBack = async (needs: TakeNeeds, back: TakenBack): Promise<void> => {
-  const { vault, clock } = needs
-  const { project, accessId, eventMs, eventId } = back
-  const ended = await vault.commit((tx) => {
-    const nowMs = Math.trunc(clock.nowMs())
-    if (eventId !== undefined && !takeEvent(tx, project, eventId, nowMs)) return false
-    noteRevocation(tx, project, accessId, eventMs)
-    const access = getImportedAccess(tx, accessId)
-    if (access?.project !== project || access.state === 'REVOKED') return false
-    if (access.grantingId === undefined && access.grantedMs > eventMs) return false
-    end(tx, back, access, nowMs)
-    return true
-  })
+  const { vault, fences } = needs
+  const fence = { scope: 'wallet', id: walletIdFromBytes(back.accessId) } as const
+  const ended = await fences.during(fence, () => vault.commit((tx) => forget(needs, tx, back)))
   if (!ended) return
-  needs.ended(accessId)
+  needs.ended(back.accessId)
   vault.eraseDeleted()
+}
+
+/** Answers whether there was something to end. */
+const forget = ({ clock }: TakeNeeds, tx: Tx, back: TakenBack): boolean => {
+  const { project, accessId, eventMs, eventId } = back
+  const nowMs = Math.trunc(clock.nowMs())
+  if (eventId !== undefined && !takeEvent(tx, project, eventId, nowMs)) return false
+  noteRevocation(tx, project, accessId, eventMs)
+  const access = getImportedAccess(tx, accessId)
+  if (access?.project !== project || access.state === 'REVOKED') return false
+  if (access.grantingId === undefined && access.grantedMs > eventMs) return false
+  end(tx, back, access, nowMs)
+  return true
 }
 
 const record = (tx: Tx, { actor, method, requestId }: Bringer, kind: string, access: ImportedAccess, timeMs: number): void => {

@@ -19,27 +19,28 @@ export type CustodyData = {
 
 export type KeyRotated = { readonly provider: string; readonly shares: number }
 
-const ACTOR = { kind: 'daemon', id: '' } as const
+/** On whose word: of one on a host of its own, its operator's. */
+type Asked = { readonly timeMs: number; readonly by?: 'daemon' | 'operator' }
 
 export const createCosignerCustody = (vault: CosignerVault, seal: ShareSeal, data: CustodyData) => ({
-  backup: async ({ setId, timeMs }: { readonly setId: Uint8Array; readonly timeMs: number }): Promise<BackupMade> => {
+  backup: async ({ setId, timeMs, by = 'daemon' }: Asked & { readonly setId: Uint8Array }): Promise<BackupMade> => {
     const recipient = parseRecipient(data.backup?.recipient ?? '')
     if (data.backup === undefined || recipient === undefined) {
       throw failure('BACKUP_NOT_CONFIGURED', { missing: 'cosigner_backup_recipient' })
     }
     const { directory } = data.backup
     const made = await writeBackup(vault, { directory, recipient, setId, nowMs: timeMs })
-    await vault.commit((tx) => recordBackup(tx, made, { recipient, actor: ACTOR, nowMs: timeMs }))
+    await vault.commit((tx) => recordBackup(tx, made, { recipient, actor: { kind: by, id: '' }, nowMs: timeMs }))
     return made
   },
   /** The passphrase, for a provider that needs one: this thread keeps none. */
   rotateKey: async (
-    { passphrase, timeMs }: { readonly passphrase: Uint8Array | undefined; readonly timeMs: number },
+    { passphrase, timeMs, by = 'daemon' }: Asked & { readonly passphrase: Uint8Array | undefined },
   ): Promise<KeyRotated> => {
     const { credentialsDirectory } = data
     const provider = createRootKeyProvider(data.rootKey, { passphrase, credentialsDirectory })
     const details = { provider: provider.name }
-    const event = { timeMs, kind: 'vault.key_rotated', actor: ACTOR, details }
+    const event = { timeMs, kind: 'vault.key_rotated', actor: { kind: by, id: '' }, details } as const
     try {
       await vault.rotateRoot({ provider, renewsProvider: true, event })
     } finally {

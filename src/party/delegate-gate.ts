@@ -43,7 +43,8 @@ export const signNameOf = (frame: Uint8Array): string => {
   return hexOf(body.subarray(WALLET_AT, WALLET_AT + 16)) + hexOf(body.subarray(REQ_ID_AT, REQ_ID_AT + 16))
 }
 
-const namesIn = (frame: Frame): readonly Uint8Array[] => {
+/** The wallets that a frame of party C names. @throws ProtocolFault for one that does not decode. */
+export const walletsNamedIn = (frame: Frame): readonly Uint8Array[] => {
   switch (frame.type) {
     case P1:
       return decodeP1(frame).names.map(({ walletId }) => walletId)
@@ -79,7 +80,7 @@ export const judgeDelegateFrame = (bytes: Uint8Array, walletId: Uint8Array, lEpo
     frame = decodeFrame(bytes, ROLE_C)
     if (!SERVED.has(frame.type)) return refuse(frame, benign('policy_denied', 'not for delegates'))
     const own = hexOf(walletId)
-    const isForeign = namesIn(frame).some((named) => hexOf(named) !== own)
+    const isForeign = walletsNamedIn(frame).some((named) => hexOf(named) !== own)
     if (isForeign) return refuse(frame, benign('wallet_state', 'another wallet'))
     return HEAVY.has(frame.type) ? { needsWorker: true } : {}
   } catch (error) {

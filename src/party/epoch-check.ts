@@ -7,9 +7,7 @@
  * one, the claim stops nothing: a cosigner that lies stops wallets for as long as it lies, not for good.
  */
 import type { Clock } from '../domain/clock.ts'
-import { accessIdFromBytes } from '../domain/ids.ts'
 import type { DaemonVault } from '../vault/daemon-vault.ts'
-import { getDelegatedAccess } from '../vault/delegated-access.ts'
 import { getRestoreState } from '../vault/restore-state.ts'
 import { getShare, listRefreshedShares, type ShareEpoch } from '../vault/wallet-shares.ts'
 import { hexOf } from './presignature-map.ts'
@@ -29,6 +27,8 @@ export const stopDivergentWallets = async (
   clock: Clock,
   peer: PeerEpochs,
   ahead: (walletId: Uint8Array) => void = () => undefined,
+  /** Whether a link is between these two: shares on links to others are none of the other side's. */
+  isOfPair: (linkId: Uint8Array) => boolean = () => true,
 ): Promise<readonly Uint8Array[]> => {
   const theirs = new Map(peer.refreshed.map(({ walletId, wEpoch }) => [hexOf(walletId), wEpoch]))
   const undecided = new Set(peer.undecided.map(hexOf))
@@ -39,9 +39,7 @@ export const stopDivergentWallets = async (
     const own = getShare(vault.read, walletId)
     const their = theirs.get(key) ?? 0
     // A wallet that this vault does not know signs nothing anyway.
-    if (own === undefined || undecided.has(key) || own.wEpoch === their) return []
-    // Shared with a delegate: the cosigner has none of it.
-    if (getDelegatedAccess(vault.read, accessIdFromBytes(walletId)) !== undefined) return []
+    if (own === undefined || !isOfPair(own.linkId) || undecided.has(key) || own.wEpoch === their) return []
     if (own.wEpoch > their || mayBeOlder) return [walletId]
     ahead(walletId)
     return []

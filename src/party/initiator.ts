@@ -158,15 +158,20 @@ export class Initiator {
     this.#wiped?.add(hexOf(walletId))
   }
 
-  /** Says hello; a peer that is another process start than before has none of our presignatures. */
-  async connect(): Promise<void> {
+  /**
+   * Says hello; a peer that is another process start than before has none of our presignatures. Answers whether it is
+   * another.
+   */
+  async connect(): Promise<boolean> {
     const body = encodeHello(this.#deps.incarnationId)
     const { HELLO } = FRAME_TYPES
-    await this.#guarded(async () => {
+    return this.#guarded(async () => {
       const answer = await this.#exchange(HELLO, NO_SID, this.#link.record.lEpoch, body, HELLO)
       const incarnation = hexOf(decodeHello(answer.body))
-      if (incarnation !== this.#peerIncarnation) this.wipeSessions()
+      const isOther = incarnation !== this.#peerIncarnation
+      if (isOther) this.wipeSessions()
       this.#peerIncarnation = incarnation
+      return isOther
     })
   }
 

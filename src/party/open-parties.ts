@@ -152,7 +152,7 @@ export const openParties = async (options: PartiesOptions, lost: (why: string) =
       alert: (what, detail) => options.onAlert('daemon', what, detail),
     })
     const signer: PortEnd<SignerCalls> = openPortEnd(signerThread, host, onBug)
-    const align = (): Promise<void> => alignParties(options, { cosigner, signer })
+    const align = (): Promise<void> => alignParties(options, { cosigner, signer }, shards)
     joined = {
       setDistance: (ms) => pools.setDistance(ms),
       cosignerLost: (lost) => {
@@ -183,12 +183,16 @@ export const openParties = async (options: PartiesOptions, lost: (why: string) =
 type Parties = Pick<JoinedParties, 'cosigner' | 'signer'>
 
 /** After they are joined, and after every absence: what each may have missed of the other. */
-const alignParties = async ({ vault, clock, onAlert }: PartiesOptions, { cosigner, signer }: Parties): Promise<void> => {
+const alignParties = async (
+  { vault, clock, onAlert }: PartiesOptions,
+  { cosigner, signer }: Parties,
+  shards: Shards,
+): Promise<void> => {
   await signer.call('connect', undefined, { timeoutMs: OPEN_TIMEOUT_MS })
   const epochs = await cosigner.call('shareEpochs', undefined, { timeoutMs: OPEN_TIMEOUT_MS })
-  const walletIds = await stopDivergentWallets(vault, clock, epochs, (walletId) =>
-    onAlert('daemon', 'wallet_ahead', `wallet ${hexOf(walletId)}: the cosigner claims a later epoch than was ever decided`),
-  )
+  const ahead = (walletId: Uint8Array): void =>
+    onAlert('daemon', 'wallet_ahead', `wallet ${hexOf(walletId)}: the cosigner claims a later epoch than was ever decided`)
+  const walletIds = await stopDivergentWallets(vault, clock, epochs, ahead, (linkId) => shards.has(linkId))
   if (walletIds.length > 0) await cosigner.call('quarantine', { walletIds }, { timeoutMs: OPEN_TIMEOUT_MS })
   for (const walletId of walletIds) {
     onAlert('daemon', 'wallet_behind', `wallet ${hexOf(walletId)}: its shares are of different epochs`)

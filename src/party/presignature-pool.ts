@@ -68,8 +68,9 @@ export class PresignaturePool {
   readonly #lanes = new Map<number, Lane>()
   #demands: Demand[] = []
   #size = 0
-  /** For good, or until `resume`. */
   #shut: Failure | undefined
+  /** It is shut until `resume`: what is made still counts. */
+  #isPaused = false
   #madeTotal = 0
   #evictedTotal = 0
   #lastError: unknown
@@ -218,6 +219,7 @@ export class PresignaturePool {
   /** Those who wait, and those who come, hear `reason`. */
   shut(reason: Failure = failure('SHUTTING_DOWN', {})): void {
     this.pause(reason)
+    this.#isPaused = false
     this.forgetAll()
     this.#warm.clear()
   }
@@ -225,6 +227,7 @@ export class PresignaturePool {
   /** As `shut`, until `resume`; what is ready stays. */
   pause(reason: Failure): void {
     this.#shut = reason
+    this.#isPaused = true
     for (const demand of this.#demands) demand.reject(reason)
     this.#demands = []
   }
@@ -383,9 +386,8 @@ export class PresignaturePool {
     const at = this.#demands.findIndex((demand) => demand.key === key)
     const [demand] = at < 0 ? [] : this.#demands.splice(at, 1)
     if (demand !== undefined) return demand.resolve(ready)
-    if (this.#shut !== undefined || lane.forgotten.has(key)) {
-      this.#events.dropped(ready.walletId)
-      return
+    if ((this.#shut !== undefined && !this.#isPaused) || lane.forgotten.has(key)) {
+      return this.#events.dropped(ready.walletId)
     }
     const expiresAtMs = Math.min(ready.expiresAtMs, this.#nowMs() + this.#settings.ttlMs)
     const list = this.#ready.get(key)

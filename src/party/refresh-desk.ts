@@ -42,7 +42,7 @@ const CALL_TIMEOUT_MS = 10_000
  */
 export const runRefresh = async (
   { vault, clock, gates, orders }: Needs,
-  { signer, pools, shardOf }: JoinedParties,
+  { signer, pools, shardOf }: Pick<JoinedParties, 'signer' | 'pools' | 'shardOf'>,
   { walletId, keyType }: PooledWallet,
   turn: RefreshTurn,
 ): Promise<void> => {

@@ -9,7 +9,8 @@ import { auditHead } from '../vault/audit-chain.ts'
 import type { CosignerVault } from '../vault/cosigner-vault.ts'
 import type { DaemonVault } from '../vault/daemon-vault.ts'
 import { listLinks, saveLink } from '../vault/links.ts'
-import { rememberPeerHead } from '../vault/peer-heads.ts'
+import type { PartyStanding } from '../vault/audit-signer.ts'
+import { rememberPeerHead, replacePeerHead } from '../vault/peer-heads.ts'
 import { getSetting } from '../vault/settings.ts'
 import type { Reader, Tx } from '../vault/store.ts'
 import { dropPendingShare, getShare, listPendingShares, listShareEpochs, setShareState } from '../vault/wallet-shares.ts'
@@ -41,12 +42,18 @@ export const requirePair = ({ daemon, cosigner }: RestoredVaults): void => {
  */
 const EPOCHS_SKIPPED = 1_000_000
 
-const skipEpochs = (tx: Tx, nowMs: number): void => {
+const skipEpochs = (tx: Tx, nowMs: number): void => moveEpochs(tx, (lEpoch) => lEpoch + EPOCHS_SKIPPED, nowMs)
+
+const moveEpochs = (tx: Tx, next: (lEpoch: number) => number, nowMs: number): void => {
   for (const { control } of listLinks(tx)) {
     const record = decodeLinkRecord(control)
-    saveLink(tx, encodeLinkRecord({ ...record, lEpoch: record.lEpoch + EPOCHS_SKIPPED, relinkGrant: 0 }), nowMs)
+    saveLink(tx, encodeLinkRecord({ ...record, lEpoch: next(record.lEpoch), relinkGrant: 0 }), nowMs)
   }
 }
+
+/** Every epoch of this vault's links is at most this. */
+export const highestLinkEpoch = (reader: Reader): number =>
+  Math.max(0, ...listLinks(reader).map(({ control }) => decodeLinkRecord(control).lEpoch))
 
 /** Undecided records: the daemon's decide nothing and fall; the cosigner's stay and are asked about at the next start. */
 const dropUndecided = (tx: Tx, nowMs: number): void => {
@@ -73,6 +80,26 @@ const stopMisfits = ({ daemon, cosigner }: RestoredVaults, nowMs: number): Stopp
     daemon.commitNow((tx) => suspendWallet(tx, walletId, 'SUSPENDED', why, nowMs))
   }
   return misfits.map(({ walletId, why }) => ({ walletId: walletIdFromBytes(walletId), why }))
+}
+
+/** One of the two, whose peer is on another host: what it can do by itself before they are settled with each other. */
+export const prepareRestored = (tx: Tx, nowMs: number): void => {
+  if (tx.kind === 'daemon') dropUndecided(tx, nowMs)
+  skipEpochs(tx, nowMs)
+}
+
+/**
+ * What the peer says of itself after one of the two was restored: it is remembered as it is now, and no link of this vault
+ * uses an epoch again that the peer may have used. Wallets whose shares do not fit are stopped when the two are joined.
+ */
+export const settleWithPeer = (
+  tx: Tx,
+  peerId: Uint8Array,
+  { head, lEpoch }: Pick<PartyStanding, 'head' | 'lEpoch'>,
+  nowMs: number,
+): void => {
+  replacePeerHead(tx, peerId, head, nowMs)
+  moveEpochs(tx, (own) => Math.max(own, lEpoch), nowMs)
 }
 
 /**

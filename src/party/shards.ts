@@ -35,6 +35,11 @@ export class Shards {
     return this.#linkIds.flatMap((linkId, shard) => (isServed(linkId, shard) ? [shard] : []))
   }
 
+  /** Whether the link is between these two parties. */
+  has(linkId: Uint8Array): boolean {
+    return this.#byLink.has(hexOf(linkId))
+  }
+
   /** Where the wallet's shares are. */
   of(walletId: Uint8Array): number {
     const key = hexOf(walletId)

@@ -125,8 +125,11 @@ export class SignerLinks {
     await generated?.initiator.acknowledge(sid, generated.ack)
   }
 
-  async connect(): Promise<void> {
-    for (const { initiator } of this.all) await initiator.connect()
+  /** Answers whether the other side is another process start than before. */
+  async connect(): Promise<boolean> {
+    let isOther = false
+    for (const { initiator } of this.all) isOther = (await initiator.connect()) || isOther
+    return isOther
   }
 
   /**

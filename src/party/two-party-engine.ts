@@ -9,10 +9,8 @@ import type { EdSignature } from '../engine/frost/sign-messages.ts'
 import { type AuditHead, auditHead } from '../vault/audit-chain.ts'
 import type { FreezeRow, FreezeSubject } from '../vault/freezes.ts'
 import { rememberPeerHead } from '../vault/peer-heads.ts'
-import type { BackupStanding } from '../vault/last-backup.ts'
 import type { KeyType } from '../vault/wallets.ts'
-import type { BackupMade } from '../vault/write-backup.ts'
-import type { KeyRotated } from './cosigner-custody.ts'
+import { CustodyCalls } from './custody-calls.ts'
 import type { CosignerStatus } from './cosigner.ts'
 import type { EdSignJob } from './ed-initiator.ts'
 import type { ReadyPresignature } from './initiator.ts'
@@ -39,8 +37,6 @@ export type EngineOptions = Omit<PartiesOptions, 'refreshOrders'> & {
 }
 
 const CALL_TIMEOUT_MS = 10_000
-/** A backup or rotation of a large vault; the caller's own deadline ends the waiting earlier. */
-const CUSTODY_TIMEOUT_MS = 120_000
 const RETRY_MS = 1_000
 const PREPARE_BELOW = 4
 /** Jobs that come in one turn all find that few are being made. */
@@ -67,10 +63,12 @@ export class TwoPartyEngine {
   /** What the owners of wallets ask for. */
   readonly owners: OwnerCalls
   readonly delegates: DelegateCalls
+  readonly custody: CustodyCalls
 
   constructor(options: EngineOptions) {
     this.#options = options
     this.owners = new OwnerCalls(() => this.#ensure(), this.#gates)
+    this.custody = new CustodyCalls(() => this.#ensure(), () => this.#live, options)
     const ownKey = (): Uint8Array => options.vault.signer.publicKey
     this.delegates = new DelegateCalls(() => this.#ensure(), this.#gates, this.#orders, ownKey)
   }
@@ -287,29 +285,10 @@ export class TwoPartyEngine {
     await vault.commit((tx) => rememberPeerHead(tx, live.cosignerId, theirs, Math.trunc(clock.nowMs())))
   }
 
-  /** The cosigner's part of a backup. */
-  async backupCosigner(setId: Uint8Array): Promise<BackupMade> {
-    const { cosigner } = await this.#ensure()
-    const timeMs = Math.trunc(this.#options.clock.nowMs())
-    return translated(cosigner.call('backup', { setId, timeMs }, { timeoutMs: CUSTODY_TIMEOUT_MS }))
-  }
-
-  /** A new root key for the cosigner's vault. */
-  async rotateCosignerKey(): Promise<KeyRotated> {
-    const { cosigner } = await this.#ensure()
-    const timeMs = Math.trunc(this.#options.clock.nowMs())
-    const passphrase = 'passphrase' in this.#options.cosigner ? this.#options.cosigner.passphrase : undefined
-    return translated(cosigner.call('rotateKey', { passphrase, timeMs }, { timeoutMs: CUSTODY_TIMEOUT_MS }))
-  }
-
   /** After the root of the daemon's vault was rotated. A thread that starts later asks the vault itself. */
   async renewShareKey(): Promise<void> {
     const live = this.#live ?? (await this.#starting?.catch(() => undefined))
     await live?.signer.call('useShareKey', this.#options.vault.shareKey(), { timeoutMs: CALL_TIMEOUT_MS })
-  }
-
-  async cosignerBackup(): Promise<BackupStanding | undefined> {
-    return this.#live?.cosigner.call('backupStanding', undefined, { timeoutMs: CALL_TIMEOUT_MS })
   }
 
   async relink(): Promise<void> {

@@ -137,6 +137,9 @@ export const ACCESS = {
     cosign: DELEGATES_ONLY,
     importDelegatedAccess: holding('wallet:create'),
     listImportedAccess: reading(holding('wallet:read')),
+    delegatedSignMessage: holding('wallet:sign', 'sign:digest'),
+    delegatedSignTypedData: holding('wallet:sign'),
+    delegatedSignTransaction: holding('wallet:sign'),
   },
   session: {
     createSessionKey: holding('session:create'),

@@ -13,6 +13,7 @@ import type { DelegateSideUseCases, ImportAccessRequest, ImportedAccessView } fr
 import type { PageTokens } from './page-token.ts'
 import { listPage } from './paging.ts'
 import type { Handlers } from './pipeline.ts'
+import { readMessage, readTransaction, toWireSigned, toWireTransaction } from './wire-signing.ts'
 import { bothWays, keyTypes, nothingChosen, optionalTimestamp, orAbsent, toTimestamp } from './wire-words.ts'
 
 const states = bothWays<ImportedAccessView['state'], WireState>({
@@ -76,4 +77,10 @@ export const delegateSideHandlers = (delegate: DelegateSideUseCases, tokens: Pag
       )
       return { accesses: items.map(toWireAccess), nextPageToken }
     },
+    delegatedSignMessage: async ({ access, content, isFormatted }, call) =>
+      toWireSigned(await delegate.delegatedSignMessage(call, { access, content: readMessage(content), isFormatted })),
+    delegatedSignTypedData: async ({ access, typedDataJson: json }, call) =>
+      toWireSigned(await delegate.delegatedSignTypedData(call, { access, json })),
+    delegatedSignTransaction: async ({ access, transaction }, call) =>
+      toWireTransaction(await delegate.delegatedSignTransaction(call, { access, transaction: readTransaction(transaction) })),
   }) satisfies Partial<Handlers<'delegation'>>

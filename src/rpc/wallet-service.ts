@@ -1,7 +1,7 @@
 /** countersign.v1.WalletService: from the wire to a use case and back. */
-import type { SignTransactionRequest, VerifySignatureRequest } from '../../gen/countersign/v1/wallet_pb.ts'
+import type { VerifySignatureRequest } from '../../gen/countersign/v1/wallet_pb.ts'
 import { ListWalletsRequestSchema, SignerKind } from '../../gen/countersign/v1/wallet_pb.ts'
-import { fromWireTransaction, toWireAuthorization } from './evm-fields.ts'
+import { toWireAuthorization } from './evm-fields.ts'
 import { exportPrivateKeyHandler } from './export-handlers.ts'
 import { importHandlers } from './import-handlers.ts'
 import type { PageTokens } from './page-token.ts'
@@ -11,13 +11,12 @@ import { sendHandlers } from './send-handlers.ts'
 import type { SendingUseCases } from './send-use-cases.ts'
 import { signStream } from './sign-stream.ts'
 import type {
-  SignedDigest,
   SigningUseCases,
-  TransactionContent,
   VerifiedContent,
   WalletUseCases,
 } from './use-cases.ts'
 import { ownerTypes, toWireNewWallet, toWireWallet, walletStates } from './wire-wallet.ts'
+import { readMessage, readTransaction, toWireSigned, toWireTransaction } from './wire-signing.ts'
 import { keyTypes, nothingChosen, orAbsent, toTimestamp, toWireReceipt, toWireSignature } from './wire-words.ts'
 
 const SIGNER_KINDS = {
@@ -26,25 +25,6 @@ const SIGNER_KINDS = {
   contract: SignerKind.CONTRACT,
   counterfactual: SignerKind.COUNTERFACTUAL,
 } as const
-
-const toWireSigned = ({ signature, digest, receipt }: SignedDigest) => ({
-  signature: toWireSignature(signature),
-  digest,
-  receipt: toWireReceipt(receipt),
-})
-
-const readTransaction = ({ transaction }: SignTransactionRequest): TransactionContent => {
-  switch (transaction.case) {
-    case 'evmUnsigned':
-      return { kind: 'evm_unsigned', unsigned: transaction.value }
-    case 'evm':
-      return { kind: 'evm', fields: fromWireTransaction(transaction.value) }
-    case 'solanaMessage':
-      return { kind: 'solana_message', message: transaction.value }
-    case undefined:
-      throw nothingChosen('transaction')
-  }
-}
 
 const readVerifiedContent = ({ content }: VerifySignatureRequest): VerifiedContent => {
   switch (content.case) {
@@ -75,24 +55,15 @@ const readSigner = ({ signer }: VerifySignatureRequest) => {
 const signingHandlers = (signing: SigningUseCases) =>
   ({
     signMessage: async ({ wallet: walletRef, content: chosen, isFormatted }, call) => {
-      if (chosen.case === undefined) throw nothingChosen('content')
-      const content =
-        chosen.case === 'text'
-          ? ({ kind: 'text', text: chosen.value } as const)
-          : ({ kind: 'data', data: chosen.value } as const)
+      const content = readMessage(chosen)
       return toWireSigned(await signing.signMessage(call, { walletRef, content, isFormatted }))
     },
     signTypedData: async ({ wallet: walletRef, typedDataJson: json }, call) =>
       toWireSigned(await signing.signTypedData(call, { walletRef, json })),
     signTransaction: async (request, call) => {
-      const transaction = readTransaction(request)
+      const transaction = readTransaction(request.transaction)
       const signed = await signing.signTransaction(call, { walletRef: request.wallet, transaction })
-      return {
-        signedTransaction: signed.signedTransaction,
-        transactionHash: signed.transactionHash,
-        signature: toWireSignature(signed.signature),
-        receipt: toWireReceipt(signed.receipt),
-      }
+      return toWireTransaction(signed)
     },
     signAuthorization: async ({ wallet: walletRef, chainId, address, nonce }, call) => {
       const signed = await signing.signAuthorization(call, { walletRef, chainId, address, nonce })

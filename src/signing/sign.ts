@@ -8,14 +8,14 @@ import { hash } from 'node:crypto'
 import type { Call } from '../domain/call.ts'
 import type { Clock } from '../domain/clock.ts'
 import { Failure, failure, type FailureReason, isFailure } from '../domain/failure.ts'
-import { walletIdToBytes } from '../domain/ids.ts'
+import { type WalletId, walletIdToBytes } from '../domain/ids.ts'
 import type { ReadyPresignature } from '../party/initiator.ts'
 import type { PooledWallet } from '../party/key-pools.ts'
 import { PortFailure } from '../party/port-calls.ts'
 import { suspendWallet } from '../party/signer-host.ts'
 import type { SigningEngine } from '../party/signing-engine.ts'
 import type { SigningFacts } from '../payload/facts.ts'
-import { encodeSigningPayload, type SigningContent, type SigningMethod } from '../payload/signing-payload.ts'
+import { encodeSigningPayload } from '../payload/signing-payload.ts'
 import { type AllowedDecision, decide, type Decision, permissionsToSign, type Usage } from '../policy/decide.ts'
 import type { Permission } from '../policy/permissions.ts'
 import { appendAudit, type AuditHead } from '../vault/audit-chain.ts'
@@ -24,7 +24,7 @@ import { requireNotFrozen } from '../vault/freezes.ts'
 import { beginIntent, completeIntent, doubtIntent, failIntent, findIntent, PresignatureReused } from '../vault/intents.ts'
 import type { Reader, Tx } from '../vault/store.ts'
 import { type Charge, readUsage, utcDay } from '../vault/usage.ts'
-import { getWallet, type KeyType, type Wallet } from '../vault/wallets.ts'
+import type { Wallet } from '../vault/wallets.ts'
 import { liveGrantsOf } from './authorize.ts'
 import { fencesOf, freezesOf } from './caller-stops.ts'
 import { requireConsent, requireConsentStill } from './consent.ts'
@@ -34,7 +34,7 @@ import type { GrantCache } from './grant-cache.ts'
 import { RandomIds } from './random-ids.ts'
 import { RateLimiter } from './rate-limiter.ts'
 import { detailsOf, eventOf, type SignJob } from './sign-rows.ts'
-import { resolveWallet, resolveWalletOfKind } from './resolve-wallet.ts'
+import { OWN_WALLETS, type SigningWallets, type WalletRequest } from './signing-wallets.ts'
 import { lessCharged, type SigningToSend } from './signing-to-send.ts'
 
 export type SignNeeds = {
@@ -50,14 +50,11 @@ export type SignNeeds = {
   readonly onAlert: (what: string, detail: string) => void
   /** Throws SESSION_REQUIRED for what a wallet leaves to its session keys. */
   readonly requireSessionFlow?: ((reader: Reader, wallet: Wallet, facts: SigningFacts) => void) | undefined
+  /** Which wallets there are; absent, the vault's own. */
+  readonly wallets?: SigningWallets | undefined
 }
 
-export type SignRequest = {
-  readonly walletRef: string
-  readonly method: SigningMethod
-  readonly content: SigningContent
-  /** Only wallets of this kind count, where the request decides it. */
-  readonly keyType?: KeyType
+export type SignRequest = WalletRequest & {
   /** What the caller must hold in place of what the content asks for: the daemon has made the content itself. */
   readonly permission?: Permission
   /** It is signed to be sent by the daemon. */
@@ -92,13 +89,9 @@ export const DENIALS: ReadonlySet<FailureReason> = new Set([
   'API_KEY_INVALID',
   'API_KEY_EXPIRED',
   'COSIGNER_REFUSED',
+  'GRANTING_DAEMON_REFUSED',
+  'IMPORTED_ACCESS_ENDED',
 ])
-
-/** Where the RPC's name does not say which kind of key it takes. */
-const OPERATIONS: { readonly [K in SigningContent['kind']]?: string } = {
-  transaction: 'signing an EVM transaction',
-  'solana-message': 'signing a Solana transaction',
-}
 
 const MAX_TRIES = 3
 const REQ_IDS = new RandomIds(16)
@@ -121,11 +114,12 @@ type Job = Omit<SignJob, 'request' | 'call'> & {
  */
 export const sign = async (needs: SignNeeds, call: Call, request: SignRequest): Promise<Signed> => {
   const { stages } = call
-  const wallet = stages.measure('decide', () => findWallet(needs.vault.read, call, request))
+  const { find, payloadProject } = needs.wallets ?? OWN_WALLETS
+  const wallet = stages.measure('decide', () => find(needs.vault.read, call.caller, request))
   const examined = stages.measure('decode', () => examineFor(wallet, request.content))
   const { walletId, project } = wallet
   const payload = stages.measure('decode', () =>
-    encodeSigningPayload({ projectId: project, walletId, method: request.method, content: request.content }),
+    encodeSigningPayload({ projectId: payloadProject ?? project, walletId, method: request.method, content: request.content }),
   )
   const asked: Omit<Job, 'grantId'> = { call, request, wallet, examined, payload, reqId: reqIdOf(call, request) }
   try {
@@ -146,11 +140,8 @@ export const sign = async (needs: SignNeeds, call: Call, request: SignRequest): 
   }
 }
 
-const findWallet = (reader: Reader, { caller }: Call, { walletRef, method, content, keyType }: SignRequest): Wallet => {
-  if (keyType === undefined) return resolveWallet(reader, caller, walletRef)
-  const operation = OPERATIONS[content.kind] ?? method
-  return resolveWalletOfKind(reader, caller, walletRef, { keyType, operation })
-}
+const getWallet = (needs: SignNeeds, reader: Reader, walletId: WalletId): Wallet | undefined =>
+  (needs.wallets ?? OWN_WALLETS).get(reader, walletId)
 
 /** The answer may have waited for its reader: it leaves only if it could still be made. */
 const checkRelease = (needs: SignNeeds, job: Job, behind: readonly FenceKey[], raises: number): void => {
@@ -160,7 +151,7 @@ const checkRelease = (needs: SignNeeds, job: Job, behind: readonly FenceKey[], r
   if (needs.fences.raises === raises) return
   const fence = needs.fences.blocking(behind)
   if (fence !== undefined) throw failureOfFence(fence)
-  const current = getWallet(needs.vault.read, job.wallet.walletId)
+  const current = getWallet(needs, needs.vault.read, job.wallet.walletId)
   if (current !== undefined) assertSigns(current)
 }
 
@@ -203,13 +194,14 @@ const signWith = async (needs: SignNeeds, job: Job, passage: Passage, turn: Try)
   return runRounds(needs, job, rounds, head, passage)
 }
 
-const takePresignature = async ({ engine, vault }: SignNeeds, { call, wallet }: Job): Promise<ReadyPresignature> => {
+const takePresignature = async (needs: SignNeeds, { call, wallet }: Job): Promise<ReadyPresignature> => {
+  const { engine, vault } = needs
   try {
     const { signal, whenPoolIsEmpty } = call
     return await engine.takePresignature(pooledOf(wallet), signal, whenPoolIsEmpty)
   } catch (error) {
     // A party that found the wallet's record damaged has stopped the wallet by now: that is the reason to tell.
-    const current = getWallet(vault.read, wallet.walletId)
+    const current = getWallet(needs, vault.read, wallet.walletId)
     if (current !== undefined) assertSigns(current)
     throw error
   }
@@ -287,7 +279,7 @@ const recordIntent = async (needs: SignNeeds, job: Job, { presignature, attempt 
       const nowMs = Math.trunc(needs.clock.nowMs())
       // The commit may have waited for others: what is late by now leaves no intent.
       assertInTime(needs, call)
-      const current = getWallet(tx, wallet.walletId)
+      const current = getWallet(needs, tx, wallet.walletId)
       if (current === undefined) throw failure('WALLET_NOT_FOUND', {})
       assertSigns(current)
       requireConsentStill(tx, call.caller, current, nowMs, job.grantId)

@@ -2,7 +2,7 @@ import { createHash, createPrivateKey, createPublicKey, generateKeyPairSync, sig
 import type { KeyObject } from 'node:crypto'
 import { assert } from '../domain/failure.ts'
 import type { AuditHead } from './audit-chain.ts'
-import { encodeTagged, u64 } from './tagged-encoding.ts'
+import { encodeTagged, u32, u64 } from './tagged-encoding.ts'
 
 /**
  * Ed25519 (RFC 8032) signatures of the vault's audit key. The signed bytes are encodeTagged (tagged-encoding.ts)
@@ -11,6 +11,7 @@ import { encodeTagged, u64 } from './tagged-encoding.ts'
  *   receipt:    "countersign/receipt/v1",    [vaultId 16, sequence u64, hash 32]
  *   checkpoint: "countersign/checkpoint/v1", [vaultId 16, sequence u64, hash 32, time u64 ms]
  *   channel:    "countersign/party-certificate/v1", [public key 32, role, SHA-256 of the certificate 32]
+ *   standing:   "countersign/party-standing/v1", [public key 32, role, restore id 16, sequence u64, hash 32, link epoch u32]
  *
  * A receipt says: this row is in my chain. A checkpoint says: at this time it was the last one. The key id is the
  * first 8 bytes of SHA-256(public key), in hex.
@@ -21,6 +22,15 @@ export type Checkpoint = AuditHead & {
   readonly keyId: string
   /** 32 bytes. */
   readonly publicKey: Uint8Array
+}
+
+export type PartyStanding = {
+  readonly role: string
+  /** 16 bytes; zeros where it was never restored. */
+  readonly restoreId: Uint8Array
+  readonly head: AuditHead
+  /** Every epoch of its links is at most this. */
+  readonly lEpoch: number
 }
 
 export type AuditSigner = {
@@ -36,6 +46,8 @@ export type AuditSigner = {
   readonly signStatement: (statement: Uint8Array) => Uint8Array
   /** That this certificate (SHA-256 of its DER) is this party's on the channel to its peer. */
   readonly signPartyCertificate: (role: string, digest: Uint8Array) => Uint8Array
+  /** Where this party stands, for its peer to settle with after a restore. */
+  readonly signStanding: (standing: PartyStanding) => Uint8Array
   readonly signCheckpoint: (head: AuditHead, timeMs: number) => Checkpoint
 }
 
@@ -62,6 +74,7 @@ export const createAuditSigner = (vaultId: Uint8Array, pkcs8: Uint8Array): Audit
       return sign(null, statement, key)
     },
     signPartyCertificate: (role, digest) => sign(null, certificateBytes(publicKey, role, digest), key),
+    signStanding: (standing) => sign(null, standingBytes(publicKey, standing), key),
     signReceipt: (head) => sign(null, receiptBytes(vaultId, head), key),
     signCheckpoint: (head, timeMs) => ({
       sequence: head.sequence,
@@ -107,6 +120,13 @@ export const verifyPartyCertificate = (
   digest: Uint8Array,
   signature: Uint8Array,
 ): boolean => verify(null, certificateBytes(publicKey, role, digest), publicKeyObject(publicKey), signature)
+
+/** Whether `publicKey` signed that its party stands there. */
+export const verifyStanding = (publicKey: Uint8Array, standing: PartyStanding, signature: Uint8Array): boolean =>
+  verify(null, standingBytes(publicKey, standing), publicKeyObject(publicKey), signature)
+
+const standingBytes = (publicKey: Uint8Array, { role, restoreId, head, lEpoch }: PartyStanding): Buffer =>
+  encodeTagged('countersign/party-standing/v1', [publicKey, role, restoreId, u64(head.sequence), head.hash, u32(lEpoch)])
 
 const certificateBytes = (publicKey: Uint8Array, role: string, digest: Uint8Array): Buffer =>
   encodeTagged('countersign/party-certificate/v1', [publicKey, role, digest])

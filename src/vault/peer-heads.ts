@@ -31,6 +31,11 @@ export const rememberPeerHead = (tx: Tx, peerId: Uint8Array, head: AuditHead, no
   tx.run(WRITE, peerId, head.sequence, head.hash, nowMs)
 }
 
+/** On an operator's word alone: the peer, or this party, was put back to an older state on purpose. */
+export const replacePeerHead = (tx: Tx, peerId: Uint8Array, head: AuditHead, nowMs: number): void => {
+  tx.run(WRITE, peerId, head.sequence, head.hash, nowMs)
+}
+
 /**
  * Takes the head that came with a request in flight: requests overtake one another, so a lower one is ignored.
  * Another hash at the remembered sequence is refused with VAULT_ROLLED_BACK.

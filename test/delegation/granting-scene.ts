@@ -2,7 +2,7 @@
  * A granting daemon's vault with delegated access in it, the thread that serves its delegates, and delegates whose party C
  * runs here over streams that a test can bend. The shares are forked by hand: what a fork leaves behind is its result.
  */
-import { generateKeyPairSync, type KeyObject, randomBytes, sign } from 'node:crypto'
+import { generateKeyPairSync, type KeyObject, randomBytes, randomFillSync, sign } from 'node:crypto'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -77,7 +77,8 @@ export type GrantOptions = {
 }
 
 const scalarOf = (alg: Alg): Uint8Array => {
-  const scalar = new Uint8Array(randomBytes(32))
+  // In place: a copy left behind would be found by whoever searches the memory for it.
+  const scalar = randomFillSync(new Uint8Array(new ArrayBuffer(32)))
   // Below either order, and never zero.
   scalar[31] = alg === ALG_ED25519 ? 0x0f : 0x7f
   scalar[0] = (scalar[0] ?? 0) | 1

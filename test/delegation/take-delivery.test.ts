@@ -13,6 +13,7 @@ import { decompress } from '../../src/engine/curve/secp256k1.ts'
 import { openRecord, ShareSeal } from '../../src/party/share-sealing.ts'
 import { partyIdOf } from '../../src/party/party-id.ts'
 import { evmAddressOfPublicKey, formatEvmAddress } from '../../src/payload/address.ts'
+import { Fences } from '../../src/signing/fences.ts'
 import { GrantCache } from '../../src/signing/grant-cache.ts'
 import { RateLimiter } from '../../src/signing/rate-limiter.ts'
 import { createApiKey } from '../../src/vault/api-keys.ts'
@@ -47,6 +48,7 @@ const openScene = async () => {
   const needs: ReceiveNeeds & ImportAccessNeeds = {
     vault,
     clock,
+    fences: new Fences(),
     opener: { open: async (order) => openDelivery(new ShareSeal(vault.shareKey(), vault.vaultId), order) },
     granting: [{ name: 'home', partyId: GRANTING }],
     arrived: ({ accessId }) => arrived.push(uuidOf(accessId)),

@@ -11,7 +11,7 @@ import type { CountersignClient } from '../../src/client/countersign-client.ts'
 import type { Bend } from '../client/bending-rpc.ts'
 import { personOf, type Token } from '../client/evm-tokens.ts'
 import { detailOf, headSequence, rowsOfKind } from './audit-rows.ts'
-import { connect, newKey, outcomeOf, reasonOf, refusalOf } from './callers.ts'
+import { connect, newKey, outcomeOf, reasonOf, refusalOf, settledOutcomeOf } from './callers.ts'
 import { type Network, type SpendingScene, startSpendingScene } from './spending-scene.ts'
 
 let scene: SpendingScene
@@ -133,7 +133,7 @@ describe('a spend', () => {
   it('of a hundred at once against an allowance for forty is forty, and the chain agrees', async () => {
     const { account } = await scene.delegate('crowd', 40_000_000n, { balance: 100_000_000n })
     const till = personOf('till').address
-    const outcomes = await Promise.all(Array.from({ length: 100 }, () => outcomeOf(spend({ userId: 'crowd', amount: '1', destination: till }))))
+    const outcomes = await Promise.all(Array.from({ length: 100 }, () => settledOutcomeOf(() => spend({ userId: 'crowd', amount: '1', destination: till }))))
     expect(outcomes.filter((one) => one === 'signed')).toHaveLength(40)
     expect([...new Set(outcomes)].filter((one) => !['signed', 'SPEND_NOT_COVERED', 'SPEND_REVOKED'].includes(one))).toEqual([])
     await vi.waitUntil(async () => (await token().balanceOf(till)) === 40_000_000n, { timeout: 20_000, interval: 100 })

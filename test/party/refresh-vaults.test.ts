@@ -274,6 +274,8 @@ describe('epochs that differ when the parties are joined', () => {
       stopDivergentWallets(vault, systemClock, { refreshed, undecided })
     expect(await check([...theirs, unknown])).toEqual([])
     expect(await check([], [walletId])).toEqual([])
+    // Nor is a share on a link to somebody else.
+    expect(await stopDivergentWallets(vault, systemClock, { refreshed: [], undecided: [] }, undefined, () => false)).toEqual([])
     expect(getShare(vault.read, walletId)?.state).toBe('ACTIVE')
     expect((await check([])).map(hexOf)).toEqual([hexOf(walletId)])
     expect(getShare(vault.read, walletId)?.state).toBe('QUARANTINED')

@@ -12,11 +12,12 @@ import type { CosignerRules } from '../../src/party/cosigner-rules.ts'
 import { CosignerHost } from '../../src/party/remote/cosigner-host.ts'
 import { CosignerListener, type CosignerListenerOptions } from '../../src/party/remote/cosigner-listener.ts'
 import { type ChannelIdentity, loadIdentity, makeIdentity } from '../../src/party/remote/identity-files.ts'
+import type { RemoteCosigner } from '../../src/party/remote/resuming-stream.ts'
 import { TwoPartyEngine } from '../../src/party/two-party-engine.ts'
 import { examine } from '../../src/payload/examine.ts'
 import { encodeSigningPayload, type SigningContent, type SigningMethod } from '../../src/payload/signing-payload.ts'
 import { createCosignerVault } from '../../src/vault/cosigner-vault.ts'
-import { createDaemonVault } from '../../src/vault/daemon-vault.ts'
+import { createDaemonVault, type DaemonVault } from '../../src/vault/daemon-vault.ts'
 import { createRootKeyFile, createRootKeyProvider } from '../../src/vault/root-key-provider.ts'
 import { putSetting } from '../../src/vault/settings.ts'
 import type { Vault } from '../../src/vault/vault.ts'
@@ -87,25 +88,16 @@ export type Served = Awaited<ReturnType<typeof serveHost>>
 
 const POOL = { lowWater: 4, highWater: 8, ttlMs: 3_600_000, capacity: 1_000, batch: 16 }
 
-export const remoteScene = async (options: SceneOptions = {}) => {
-  const vaults = await pairedVaults()
-  let served = await serveHost(vaults, options)
-  const proxy = await cutProxy(() => served.address)
+/** A daemon's engine over its open vault and a cosigner somewhere, and what callers ask of it. */
+export const engineOver = async (vault: DaemonVault, cosigner: RemoteCosigner) => {
   const availability: string[] = []
   const alerts: string[] = []
-  const { vault, cosigner, daemon } = vaults
   const engine = new TwoPartyEngine({
     vault,
     clock: systemClock,
     pool: POOL,
     cryptoWorkers: 1,
-    cosigner: {
-      address: proxy.address,
-      partyId: cosigner.own.partyId,
-      certificate: daemon.own.certificate,
-      keyPem: daemon.keyPem,
-      peerCertificate: cosigner.own.certificate,
-    },
+    cosigner,
     onAlert: (party, what, detail) => void alerts.push(`${party} ${what}: ${detail}`),
     onAvailability: (isAvailable, why) => void availability.push(isAvailable ? 'here' : why),
     walletStopped: () => undefined,
@@ -131,15 +123,33 @@ export const remoteScene = async (options: SceneOptions = {}) => {
     const { digest } = examine(content)
     return engine.sign({ walletId, presigId, reqId: new Uint8Array(randomBytes(16)), digest, path: [], payload })
   }
+  const sign = (walletId: Uint8Array, text = 'x') => signContent(walletId, { kind: 'message', message: Buffer.from(text) })
+  return { engine, availability, alerts, newWallet, signContent, sign }
+}
+
+export const remoteScene = async (options: SceneOptions = {}) => {
+  const vaults = await pairedVaults()
+  let served = await serveHost(vaults, options)
+  const proxy = await cutProxy(() => served.address)
+  const { vault, cosigner, daemon } = vaults
+  const over = await engineOver(vault, {
+    address: proxy.address,
+    partyId: cosigner.own.partyId,
+    certificate: daemon.own.certificate,
+    keyPem: daemon.keyPem,
+    peerCertificate: cosigner.own.certificate,
+  })
   const close = async (): Promise<void> => {
-    await engine.stop()
+    await over.engine.stop()
     proxy.close()
     await served.close()
     await vaults.close()
   }
   return {
-    vaults, proxy, engine, availability, alerts, newWallet, signContent, close,
-    sign: (walletId: Uint8Array, text = 'x') => signContent(walletId, { kind: 'message', message: Buffer.from(text) }),
+    ...over,
+    vaults,
+    proxy,
+    close,
     /** The cosigner's process ends and another one begins. */
     restartHost: async (again: SceneOptions = options): Promise<void> => {
       await served.close()

@@ -5,7 +5,7 @@
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_buf_validate_validate } from "../../buf/validate/validate_pb.ts";
-import type { FreezeScope } from "./admin_pb.ts";
+import type { Backup, FreezeScope } from "./admin_pb.ts";
 import { file_countersign_v1_admin } from "./admin_pb.ts";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
@@ -15,7 +15,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file countersign/v1/cosigner.proto.
  */
 export const file_countersign_v1_cosigner: GenFile = /*@__PURE__*/
-  fileDesc("Ch1jb3VudGVyc2lnbi92MS9jb3NpZ25lci5wcm90bxIOY291bnRlcnNpZ24udjEi6QgKC09wZW5SZXF1ZXN0EhgKB2NhbGxfaWQYASABKA1CB7pIBCoCIAASGwoFZnJhbWUYAiABKAxCCrpIB3oFGICAgAFIABI2Cg9xdWVzdGlvbl9hbnN3ZXIYAyABKAsyGy5jb3VudGVyc2lnbi52MS5QYXJ0eUFuc3dlckgAEiQKBHBvbmcYBCABKAsyFC5jb3VudGVyc2lnbi52MS5Eb25lSAASJAoEb3BlbhgFIAEoCzIULmNvdW50ZXJzaWduLnYxLkRvbmVIABIrCgRwYWlyGAYgASgLMhsuY291bnRlcnNpZ24udjEuUGFpclBhcnRpZXNIABI1Cg1yZW1lbWJlcl9oZWFkGAcgASgLMhwuY291bnRlcnNpZ24udjEuUmVtZW1iZXJIZWFkSAASKgoKZ2V0X3N0YXR1cxgIIAEoCzIULmNvdW50ZXJzaWduLnYxLkRvbmVIABI+CgZmcmVlemUYCSABKAsyLC5jb3VudGVyc2lnbi52MS5Db3NpZ25lclNlcnZpY2VGcmVlemVSZXF1ZXN0SAASQgoIdW5mcmVlemUYCiABKAsyLi5jb3VudGVyc2lnbi52MS5Db3NpZ25lclNlcnZpY2VVbmZyZWV6ZVJlcXVlc3RIABIuCg5nZXRfaW1wb3J0X2tleRgLIAEoCzIULmNvdW50ZXJzaWduLnYxLkRvbmVIABIzCgxjbGFpbV93YWxsZXQYDCABKAsyGy5jb3VudGVyc2lnbi52MS5DbGFpbVdhbGxldEgAEkIKFGNoYW5nZV93YWxsZXRfc2VjcmV0GA0gASgLMiIuY291bnRlcnNpZ24udjEuQ2hhbmdlV2FsbGV0U2VjcmV0SAASHgoLc3RvcF93YWxsZXQYDiABKAxCB7pIBHoCaBBIABIaCgdkaXNjYXJkGA8gASgMQge6SAR6AmgQSAASIQoOYWJhbmRvbl93YWxsZXQYECABKAxCB7pIBHoCaBBIABIlChJkcm9wX3ByZXNpZ25hdHVyZXMYESABKAxCB7pIBHoCGBBIABIsCgRsb3NlGBIgASgLMhwuY291bnRlcnNpZ24udjEuTG9zdE1hdGVyaWFsSAASMAoQZ2V0X3NoYXJlX2Vwb2NocxgTIAEoCzIULmNvdW50ZXJzaWduLnYxLkRvbmVIABIvCgpxdWFyYW50aW5lGBQgASgLMhkuY291bnRlcnNpZ24udjEuV2FsbGV0SWRzSAASIQoOZ2V0X293bmVyX3dvcmQYFSABKAxCB7pIBHoCaBBIABI8ChFjbGFpbV9mb3JfcHJvamVjdBgWIAEoCzIfLmNvdW50ZXJzaWduLnYxLkNsYWltRm9yUHJvamVjdEgAEiUKBWxlYXZlGBcgASgLMhQuY291bnRlcnNpZ24udjEuRG9uZUgAEjEKC3Blcm1pdF9mb3JrGBggASgLMhouY291bnRlcnNpZ24udjEuUGVybWl0Rm9ya0gAQhAKB2NvbnRlbnQSBbpIAggBIuMFCgxPcGVuUmVzcG9uc2USGAoHY2FsbF9pZBgBIAEoDUIHukgEKgIgABIsCgVmcmFtZRgCIAEoCzIbLmNvdW50ZXJzaWduLnYxLlBhcnR5QW5zd2VySAASHgoIcXVlc3Rpb24YAyABKAxCCrpIB3oFGICAgAFIABIkCgRwaW5nGAQgASgLMhQuY291bnRlcnNpZ24udjEuRG9uZUgAEisKBWFsZXJ0GAUgASgLMhouY291bnRlcnNpZ24udjEuUGFydHlBbGVydEgAEiwKBGxvc3QYBiABKAsyHC5jb3VudGVyc2lnbi52MS5Mb3N0TWF0ZXJpYWxIABIvCgdyZWZ1c2VkGAcgASgLMhwuY291bnRlcnNpZ24udjEuUGFydHlSZWZ1c2FsSAASJAoEZG9uZRgIIAEoCzIULmNvdW50ZXJzaWduLnYxLkRvbmVIABItCgZvcGVuZWQYCSABKAsyGy5jb3VudGVyc2lnbi52MS5PcGVuZWRQYXJ0eUgAEi8KBnBhaXJlZBgKIAEoCzIdLmNvdW50ZXJzaWduLnYxLlBhaXJlZFBhcnRpZXNIABIpCgRoZWFkGAsgASgLMhkuY291bnRlcnNpZ24udjEuQ2hhaW5IZWFkSAASLQoGc3RhdHVzGAwgASgLMhsuY291bnRlcnNpZ24udjEuUGFydHlTdGF0dXNIABI0CgppbXBvcnRfa2V5GA0gASgLMh4uY291bnRlcnNpZ24udjEuUGFydHlJbXBvcnRLZXlIABIzCgxzaGFyZV9lcG9jaHMYDiABKAsyGy5jb3VudGVyc2lnbi52MS5TaGFyZUVwb2Noc0gAEjQKCm93bmVyX3dvcmQYDyABKAsyHi5jb3VudGVyc2lnbi52MS5QYXJ0eU93bmVyV29yZEgAEiYKBnJvdGF0ZRgQIAEoCzIULmNvdW50ZXJzaWduLnYxLkRvbmVIAEIQCgdjb250ZW50EgW6SAIIASIGCgREb25lIjcKC1BhcnR5QW5zd2VyEh4KBWZyYW1lGAEgASgMQgq6SAd6BRiAgIABSACIAQFCCAoGX2ZyYW1lImsKC1BhaXJQYXJ0aWVzEhkKCHBhcnR5X2lkGAEgASgMQge6SAR6AmggEiIKBnNoYXJkcxgCIAMoDUISukgPkgEMCAEQEBgBIgQqAhAQEh0KDHJlc3VtZV90b2tlbhgDIAEoDEIHukgEegIYECJ2CgtPcGVuZWRQYXJ0eRIZCghwYXJ0eV9pZBgBIAEoDEIHukgEegJoIBIbCgpwdWJsaWNfa2V5GAIgASgMQge6SAR6AmggEi8KBGhlYWQYAyABKAsyGS5jb3VudGVyc2lnbi52MS5DaGFpbkhlYWRCBrpIA8gBASJXCg1QYWlyZWRQYXJ0aWVzEicKBGhlYWQYASABKAsyGS5jb3VudGVyc2lnbi52MS5DaGFpbkhlYWQSHQoMcmVzdW1lX3Rva2VuGAIgASgMQge6SAR6AhgQIjQKCUNoYWluSGVhZBIQCghzZXF1ZW5jZRgBIAEoBBIVCgRoYXNoGAIgASgMQge6SAR6AmggIk4KDFJlbWVtYmVySGVhZBIvCgRoZWFkGAEgASgLMhkuY291bnRlcnNpZ24udjEuQ2hhaW5IZWFkQga6SAPIAQESDQoFZXhhY3QYAiABKAgicgoLUGFydHlTdGF0dXMSMgoFbGlua3MYASADKAsyGS5jb3VudGVyc2lnbi52MS5QYXJ0eUxpbmtCCLpIBZIBAhAQEi8KBGhlYWQYAiABKAsyGS5jb3VudGVyc2lnbi52MS5DaGFpbkhlYWRCBrpIA8gBASKQAQoJUGFydHlMaW5rEhYKBXNoYXJkGAEgASgNQge6SAQqAhAQEi8KBXN0YXRlGAIgASgJQiC6SB1yG1IGQUNUSVZFUglTVVNQRU5ERURSBkJVUk5FRBINCgVlcG9jaBgDIAEoDRIUCgxyZWxpbmtfZ3JhbnQYBCABKA0SFQoNcHJlc2lnbmF0dXJlcxgFIAEoDSKYAQoLQ2xhaW1XYWxsZXQSGgoJd2FsbGV0X2lkGAEgASgMQge6SAR6AmgQEh0KCnByb2plY3RfaWQYAiABKAlCCbpIBnIEEAEYQBIbCgd1c2VyX2lkGAMgASgJQgq6SAdyBRABGP8BEjEKBnNlY3JldBgEIAEoCzIhLmNvdW50ZXJzaWduLnYxLkZpcnN0V2FsbGV0U2VjcmV0IkwKD0NsYWltRm9yUHJvamVjdBIaCgl3YWxsZXRfaWQYASABKAxCB7pIBHoCaBASHQoKcHJvamVjdF9pZBgCIAEoCUIJukgGcgQQARhAIr4CCgpQZXJtaXRGb3JrEhoKCXdhbGxldF9pZBgBIAEoDEIHukgEegJoEBIUCgx3YWxsZXRfZXBvY2gYAiABKA0SHQoKcHVibGljX2tleRgDIAEoDEIJukgGegQQIBghEh0KDGlkZW50aXR5X2tleRgEIAEoDEIHukgEegJoIBIbCgdyc2Ffa2V5GAUgASgMQgq6SAd6BRABGIAIEiEKCWV4cGlyZV9tcxgGIAEoBEIOukgLMgkQgICAgICAgBASFgoFbm9uY2UYByABKAxCB7pIBHoCaCASNgoNd2FsbGV0X3NlY3JldBgIIAEoCzIdLmNvdW50ZXJzaWduLnYxLlNlY3JldENvbnNlbnRIABIeCgthcHByb3ZhbF9pZBgJIAEoDEIHukgEegJoEEgAQhAKB2NvbnNlbnQSBbpIAggBIkcKDVNlY3JldENvbnNlbnQSGgoJc2VjcmV0X2lkGAEgASgMQge6SAR6AmggEhoKCXNpZ25hdHVyZRgCIAEoDEIHukgEegJoQCJSChFGaXJzdFdhbGxldFNlY3JldBIeCgpwdWJsaWNfa2V5GAEgASgMQgq6SAd6BRABGIACEh0KCXNpZ25hdHVyZRgCIAEoDEIKukgHegUQARiAAiL2AQoSQ2hhbmdlV2FsbGV0U2VjcmV0Eh0KCnByb2plY3RfaWQYASABKAlCCbpIBnIEEAEYQBIbCgd1c2VyX2lkGAIgASgJQgq6SAdyBRABGP8BEg4KBnJlbW92ZRgDIAEoCBIeCgpwdWJsaWNfa2V5GAQgASgMQgq6SAd6BRABGIACEiEKCWV4cGlyZV9tcxgFIAEoBEIOukgLMgkQgICAgICAgBASFgoFbm9uY2UYBiABKAxCB7pIBHoCaCASGgoJc2lnbmVkX2J5GAcgASgMQge6SAR6AmggEh0KCXNpZ25hdHVyZRgIIAEoDEIKukgHegUQARiAAiI1CgxMb3N0TWF0ZXJpYWwSFgoFc2hhcmQYASABKA1CB7pIBCoCEBASDQoFZXBvY2gYAiABKA0iMQoJV2FsbGV0SWRzEiQKCndhbGxldF9pZHMYASADKAxCELpIDZIBChCgjQYiBHoCaBAiewoLU2hhcmVFcG9jaHMSOQoJcmVmcmVzaGVkGAEgAygLMhouY291bnRlcnNpZ24udjEuU2hhcmVFcG9jaEIKukgHkgEEEKCNBhIjCgl1bmRlY2lkZWQYAiADKAxCELpIDZIBChCgjQYiBHoCaBASDAoEbW9yZRgDIAEoCCI3CgpTaGFyZUVwb2NoEhoKCXdhbGxldF9pZBgBIAEoDEIHukgEegJoEBINCgVlcG9jaBgCIAEoDSKfAQoOUGFydHlJbXBvcnRLZXkSGQoIcGFydHlfaWQYASABKAxCB7pIBHoCaCASHQoMaWRlbnRpdHlfa2V5GAIgASgMQge6SAR6AmggEhQKA2tleRgDIAEoDEIHukgEegJoIBIhCglleHBpcmVfbXMYBCABKARCDrpICzIJEICAgICAgIAQEhoKCXNpZ25hdHVyZRgFIAEoDEIHukgEegJoQCKKAQoOUGFydHlPd25lcldvcmQSGQoIcGFydHlfaWQYASABKAxCB7pIBHoCGCASHQoMaWRlbnRpdHlfa2V5GAIgASgMQge6SAR6AhggEiIKCnNlY3JldF9pZHMYAyADKAxCDrpIC5IBCBAQIgR6AmggEhoKCXNpZ25hdHVyZRgEIAEoDEIHukgEegIYQCI9CgpQYXJ0eUFsZXJ0EhUKBHdoYXQYASABKAlCB7pIBHICGEASGAoGZGV0YWlsGAIgASgJQgi6SAVyAxiABCKkAQoMUGFydHlSZWZ1c2FsEhcKBnJlYXNvbhgBIAEoCUIHukgEcgIYQBJNCgVmYWN0cxgCIAMoCzInLmNvdW50ZXJzaWduLnYxLlBhcnR5UmVmdXNhbC5GYWN0c0VudHJ5QhW6SBKaAQ8QCCIEcgIYQCoFcgMYgAQaLAoKRmFjdHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIhAKDkdldEluZm9SZXF1ZXN0IrABCg9HZXRJbmZvUmVzcG9uc2USEwoLY29zaWduZXJfaWQYASABKAkSEQoJZGFlbW9uX2lkGAIgASgJEhEKCWNvbm5lY3RlZBgDIAEoCBIPCgd2ZXJzaW9uGAQgASgJEhYKDmF1ZGl0X3NlcXVlbmNlGAUgASgEEjkKB2ZyZWV6ZXMYBiADKAsyHi5jb3VudGVyc2lnbi52MS5Db3NpZ25lckZyZWV6ZUIIukgFkgECEGQinAEKDkNvc2lnbmVyRnJlZXplEioKBXNjb3BlGAEgASgOMhsuY291bnRlcnNpZ24udjEuRnJlZXplU2NvcGUSCgoCaWQYAiABKAkSDAoEbm90ZRgDIAEoCRITCgtieV9vcGVyYXRvchgEIAEoCBIvCgtjcmVhdGVfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAihgEKHENvc2lnbmVyU2VydmljZUZyZWV6ZVJlcXVlc3QSOAoFc2NvcGUYASABKA4yGy5jb3VudGVyc2lnbi52MS5GcmVlemVTY29wZUIMukgJggEGGAEYAxgEEhQKAmlkGAIgASgJQgi6SAVyAxiAARIWCgRub3RlGAMgASgJQgi6SAVyAxj0AyJPCh1Db3NpZ25lclNlcnZpY2VGcmVlemVSZXNwb25zZRIuCgZmcmVlemUYASABKAsyHi5jb3VudGVyc2lnbi52MS5Db3NpZ25lckZyZWV6ZSJwCh5Db3NpZ25lclNlcnZpY2VVbmZyZWV6ZVJlcXVlc3QSOAoFc2NvcGUYASABKA4yGy5jb3VudGVyc2lnbi52MS5GcmVlemVTY29wZUIMukgJggEGGAEYAxgEEhQKAmlkGAIgASgJQgi6SAVyAxiAASIhCh9Db3NpZ25lclNlcnZpY2VVbmZyZWV6ZVJlc3BvbnNlMvgCCg9Db3NpZ25lclNlcnZpY2USRQoET3BlbhIbLmNvdW50ZXJzaWduLnYxLk9wZW5SZXF1ZXN0GhwuY291bnRlcnNpZ24udjEuT3BlblJlc3BvbnNlKAEwARJKCgdHZXRJbmZvEh4uY291bnRlcnNpZ24udjEuR2V0SW5mb1JlcXVlc3QaHy5jb3VudGVyc2lnbi52MS5HZXRJbmZvUmVzcG9uc2USZQoGRnJlZXplEiwuY291bnRlcnNpZ24udjEuQ29zaWduZXJTZXJ2aWNlRnJlZXplUmVxdWVzdBotLmNvdW50ZXJzaWduLnYxLkNvc2lnbmVyU2VydmljZUZyZWV6ZVJlc3BvbnNlEmsKCFVuZnJlZXplEi4uY291bnRlcnNpZ24udjEuQ29zaWduZXJTZXJ2aWNlVW5mcmVlemVSZXF1ZXN0Gi8uY291bnRlcnNpZ24udjEuQ29zaWduZXJTZXJ2aWNlVW5mcmVlemVSZXNwb25zZUI1WjNjb3VudGVyc2lnbi5kZXYvZ2VuL2dvL2NvdW50ZXJzaWduL3YxO2NvdW50ZXJzaWdudjFiBnByb3RvMw", [file_buf_validate_validate, file_countersign_v1_admin, file_google_protobuf_timestamp]);
+  fileDesc("Ch1jb3VudGVyc2lnbi92MS9jb3NpZ25lci5wcm90bxIOY291bnRlcnNpZ24udjEimgkKC09wZW5SZXF1ZXN0EhgKB2NhbGxfaWQYASABKA1CB7pIBCoCIAASGwoFZnJhbWUYAiABKAxCCrpIB3oFGICAgAFIABI2Cg9xdWVzdGlvbl9hbnN3ZXIYAyABKAsyGy5jb3VudGVyc2lnbi52MS5QYXJ0eUFuc3dlckgAEiQKBHBvbmcYBCABKAsyFC5jb3VudGVyc2lnbi52MS5Eb25lSAASJAoEb3BlbhgFIAEoCzIULmNvdW50ZXJzaWduLnYxLkRvbmVIABIrCgRwYWlyGAYgASgLMhsuY291bnRlcnNpZ24udjEuUGFpclBhcnRpZXNIABI1Cg1yZW1lbWJlcl9oZWFkGAcgASgLMhwuY291bnRlcnNpZ24udjEuUmVtZW1iZXJIZWFkSAASKgoKZ2V0X3N0YXR1cxgIIAEoCzIULmNvdW50ZXJzaWduLnYxLkRvbmVIABI+CgZmcmVlemUYCSABKAsyLC5jb3VudGVyc2lnbi52MS5Db3NpZ25lclNlcnZpY2VGcmVlemVSZXF1ZXN0SAASQgoIdW5mcmVlemUYCiABKAsyLi5jb3VudGVyc2lnbi52MS5Db3NpZ25lclNlcnZpY2VVbmZyZWV6ZVJlcXVlc3RIABIuCg5nZXRfaW1wb3J0X2tleRgLIAEoCzIULmNvdW50ZXJzaWduLnYxLkRvbmVIABIzCgxjbGFpbV93YWxsZXQYDCABKAsyGy5jb3VudGVyc2lnbi52MS5DbGFpbVdhbGxldEgAEkIKFGNoYW5nZV93YWxsZXRfc2VjcmV0GA0gASgLMiIuY291bnRlcnNpZ24udjEuQ2hhbmdlV2FsbGV0U2VjcmV0SAASHgoLc3RvcF93YWxsZXQYDiABKAxCB7pIBHoCaBBIABIaCgdkaXNjYXJkGA8gASgMQge6SAR6AmgQSAASIQoOYWJhbmRvbl93YWxsZXQYECABKAxCB7pIBHoCaBBIABIlChJkcm9wX3ByZXNpZ25hdHVyZXMYESABKAxCB7pIBHoCGBBIABIsCgRsb3NlGBIgASgLMhwuY291bnRlcnNpZ24udjEuTG9zdE1hdGVyaWFsSAASMAoQZ2V0X3NoYXJlX2Vwb2NocxgTIAEoCzIULmNvdW50ZXJzaWduLnYxLkRvbmVIABIvCgpxdWFyYW50aW5lGBQgASgLMhkuY291bnRlcnNpZ24udjEuV2FsbGV0SWRzSAASIQoOZ2V0X293bmVyX3dvcmQYFSABKAxCB7pIBHoCaBBIABI8ChFjbGFpbV9mb3JfcHJvamVjdBgWIAEoCzIfLmNvdW50ZXJzaWduLnYxLkNsYWltRm9yUHJvamVjdEgAEiUKBWxlYXZlGBcgASgLMhQuY291bnRlcnNpZ24udjEuRG9uZUgAEjEKC3Blcm1pdF9mb3JrGBggASgLMhouY291bnRlcnNpZ24udjEuUGVybWl0Rm9ya0gAEi8KCmZyYW1lX3BhcnQYGSABKAsyGS5jb3VudGVyc2lnbi52MS5GcmFtZVBhcnRIAEIQCgdjb250ZW50EgW6SAIIASKUBgoMT3BlblJlc3BvbnNlEhgKB2NhbGxfaWQYASABKA1CB7pIBCoCIAASLAoFZnJhbWUYAiABKAsyGy5jb3VudGVyc2lnbi52MS5QYXJ0eUFuc3dlckgAEh4KCHF1ZXN0aW9uGAMgASgMQgq6SAd6BRiAgIABSAASJAoEcGluZxgEIAEoCzIULmNvdW50ZXJzaWduLnYxLkRvbmVIABIrCgVhbGVydBgFIAEoCzIaLmNvdW50ZXJzaWduLnYxLlBhcnR5QWxlcnRIABIsCgRsb3N0GAYgASgLMhwuY291bnRlcnNpZ24udjEuTG9zdE1hdGVyaWFsSAASLwoHcmVmdXNlZBgHIAEoCzIcLmNvdW50ZXJzaWduLnYxLlBhcnR5UmVmdXNhbEgAEiQKBGRvbmUYCCABKAsyFC5jb3VudGVyc2lnbi52MS5Eb25lSAASLQoGb3BlbmVkGAkgASgLMhsuY291bnRlcnNpZ24udjEuT3BlbmVkUGFydHlIABIvCgZwYWlyZWQYCiABKAsyHS5jb3VudGVyc2lnbi52MS5QYWlyZWRQYXJ0aWVzSAASKQoEaGVhZBgLIAEoCzIZLmNvdW50ZXJzaWduLnYxLkNoYWluSGVhZEgAEi0KBnN0YXR1cxgMIAEoCzIbLmNvdW50ZXJzaWduLnYxLlBhcnR5U3RhdHVzSAASNAoKaW1wb3J0X2tleRgNIAEoCzIeLmNvdW50ZXJzaWduLnYxLlBhcnR5SW1wb3J0S2V5SAASMwoMc2hhcmVfZXBvY2hzGA4gASgLMhsuY291bnRlcnNpZ24udjEuU2hhcmVFcG9jaHNIABI0Cgpvd25lcl93b3JkGA8gASgLMh4uY291bnRlcnNpZ24udjEuUGFydHlPd25lcldvcmRIABImCgZyb3RhdGUYECABKAsyFC5jb3VudGVyc2lnbi52MS5Eb25lSAASLwoKZnJhbWVfcGFydBgRIAEoCzIZLmNvdW50ZXJzaWduLnYxLkZyYW1lUGFydEgAQhAKB2NvbnRlbnQSBbpIAggBIgYKBERvbmUiNwoLUGFydHlBbnN3ZXISHgoFZnJhbWUYASABKAxCCrpIB3oFGICAgAFIAIgBAUIICgZfZnJhbWUiNAoJRnJhbWVQYXJ0EhkKBGRhdGEYASABKAxCC7pICHoGEAEYgIAEEgwKBG1vcmUYAiABKAgigAEKC1BhaXJQYXJ0aWVzEhkKCHBhcnR5X2lkGAEgASgMQge6SAR6AmggEiIKBnNoYXJkcxgCIAMoDUISukgPkgEMCAEQEBgBIgQqAhAQEh0KDHJlc3VtZV90b2tlbhgDIAEoDEIHukgEegIYEBITCgt0YWtlc19wYXJ0cxgEIAEoCCJ2CgtPcGVuZWRQYXJ0eRIZCghwYXJ0eV9pZBgBIAEoDEIHukgEegJoIBIbCgpwdWJsaWNfa2V5GAIgASgMQge6SAR6AmggEi8KBGhlYWQYAyABKAsyGS5jb3VudGVyc2lnbi52MS5DaGFpbkhlYWRCBrpIA8gBASJsCg1QYWlyZWRQYXJ0aWVzEicKBGhlYWQYASABKAsyGS5jb3VudGVyc2lnbi52MS5DaGFpbkhlYWQSHQoMcmVzdW1lX3Rva2VuGAIgASgMQge6SAR6AhgQEhMKC3Rha2VzX3BhcnRzGAMgASgIIjQKCUNoYWluSGVhZBIQCghzZXF1ZW5jZRgBIAEoBBIVCgRoYXNoGAIgASgMQge6SAR6AmggIk4KDFJlbWVtYmVySGVhZBIvCgRoZWFkGAEgASgLMhkuY291bnRlcnNpZ24udjEuQ2hhaW5IZWFkQga6SAPIAQESDQoFZXhhY3QYAiABKAgicgoLUGFydHlTdGF0dXMSMgoFbGlua3MYASADKAsyGS5jb3VudGVyc2lnbi52MS5QYXJ0eUxpbmtCCLpIBZIBAhAQEi8KBGhlYWQYAiABKAsyGS5jb3VudGVyc2lnbi52MS5DaGFpbkhlYWRCBrpIA8gBASKQAQoJUGFydHlMaW5rEhYKBXNoYXJkGAEgASgNQge6SAQqAhAQEi8KBXN0YXRlGAIgASgJQiC6SB1yG1IGQUNUSVZFUglTVVNQRU5ERURSBkJVUk5FRBINCgVlcG9jaBgDIAEoDRIUCgxyZWxpbmtfZ3JhbnQYBCABKA0SFQoNcHJlc2lnbmF0dXJlcxgFIAEoDSKYAQoLQ2xhaW1XYWxsZXQSGgoJd2FsbGV0X2lkGAEgASgMQge6SAR6AmgQEh0KCnByb2plY3RfaWQYAiABKAlCCbpIBnIEEAEYQBIbCgd1c2VyX2lkGAMgASgJQgq6SAdyBRABGP8BEjEKBnNlY3JldBgEIAEoCzIhLmNvdW50ZXJzaWduLnYxLkZpcnN0V2FsbGV0U2VjcmV0IkwKD0NsYWltRm9yUHJvamVjdBIaCgl3YWxsZXRfaWQYASABKAxCB7pIBHoCaBASHQoKcHJvamVjdF9pZBgCIAEoCUIJukgGcgQQARhAIr4CCgpQZXJtaXRGb3JrEhoKCXdhbGxldF9pZBgBIAEoDEIHukgEegJoEBIUCgx3YWxsZXRfZXBvY2gYAiABKA0SHQoKcHVibGljX2tleRgDIAEoDEIJukgGegQQIBghEh0KDGlkZW50aXR5X2tleRgEIAEoDEIHukgEegJoIBIbCgdyc2Ffa2V5GAUgASgMQgq6SAd6BRABGIAIEiEKCWV4cGlyZV9tcxgGIAEoBEIOukgLMgkQgICAgICAgBASFgoFbm9uY2UYByABKAxCB7pIBHoCaCASNgoNd2FsbGV0X3NlY3JldBgIIAEoCzIdLmNvdW50ZXJzaWduLnYxLlNlY3JldENvbnNlbnRIABIeCgthcHByb3ZhbF9pZBgJIAEoDEIHukgEegJoEEgAQhAKB2NvbnNlbnQSBbpIAggBIkcKDVNlY3JldENvbnNlbnQSGgoJc2VjcmV0X2lkGAEgASgMQge6SAR6AmggEhoKCXNpZ25hdHVyZRgCIAEoDEIHukgEegJoQCJSChFGaXJzdFdhbGxldFNlY3JldBIeCgpwdWJsaWNfa2V5GAEgASgMQgq6SAd6BRABGIACEh0KCXNpZ25hdHVyZRgCIAEoDEIKukgHegUQARiAAiL2AQoSQ2hhbmdlV2FsbGV0U2VjcmV0Eh0KCnByb2plY3RfaWQYASABKAlCCbpIBnIEEAEYQBIbCgd1c2VyX2lkGAIgASgJQgq6SAdyBRABGP8BEg4KBnJlbW92ZRgDIAEoCBIeCgpwdWJsaWNfa2V5GAQgASgMQgq6SAd6BRABGIACEiEKCWV4cGlyZV9tcxgFIAEoBEIOukgLMgkQgICAgICAgBASFgoFbm9uY2UYBiABKAxCB7pIBHoCaCASGgoJc2lnbmVkX2J5GAcgASgMQge6SAR6AmggEh0KCXNpZ25hdHVyZRgIIAEoDEIKukgHegUQARiAAiI1CgxMb3N0TWF0ZXJpYWwSFgoFc2hhcmQYASABKA1CB7pIBCoCEBASDQoFZXBvY2gYAiABKA0iMQoJV2FsbGV0SWRzEiQKCndhbGxldF9pZHMYASADKAxCELpIDZIBChCgjQYiBHoCaBAiewoLU2hhcmVFcG9jaHMSOQoJcmVmcmVzaGVkGAEgAygLMhouY291bnRlcnNpZ24udjEuU2hhcmVFcG9jaEIKukgHkgEEEKCNBhIjCgl1bmRlY2lkZWQYAiADKAxCELpIDZIBChCgjQYiBHoCaBASDAoEbW9yZRgDIAEoCCI3CgpTaGFyZUVwb2NoEhoKCXdhbGxldF9pZBgBIAEoDEIHukgEegJoEBINCgVlcG9jaBgCIAEoDSKfAQoOUGFydHlJbXBvcnRLZXkSGQoIcGFydHlfaWQYASABKAxCB7pIBHoCaCASHQoMaWRlbnRpdHlfa2V5GAIgASgMQge6SAR6AmggEhQKA2tleRgDIAEoDEIHukgEegJoIBIhCglleHBpcmVfbXMYBCABKARCDrpICzIJEICAgICAgIAQEhoKCXNpZ25hdHVyZRgFIAEoDEIHukgEegJoQCKKAQoOUGFydHlPd25lcldvcmQSGQoIcGFydHlfaWQYASABKAxCB7pIBHoCGCASHQoMaWRlbnRpdHlfa2V5GAIgASgMQge6SAR6AhggEiIKCnNlY3JldF9pZHMYAyADKAxCDrpIC5IBCBAQIgR6AmggEhoKCXNpZ25hdHVyZRgEIAEoDEIHukgEegIYQCI9CgpQYXJ0eUFsZXJ0EhUKBHdoYXQYASABKAlCB7pIBHICGEASGAoGZGV0YWlsGAIgASgJQgi6SAVyAxiABCKkAQoMUGFydHlSZWZ1c2FsEhcKBnJlYXNvbhgBIAEoCUIHukgEcgIYQBJNCgVmYWN0cxgCIAMoCzInLmNvdW50ZXJzaWduLnYxLlBhcnR5UmVmdXNhbC5GYWN0c0VudHJ5QhW6SBKaAQ8QCCIEcgIYQCoFcgMYgAQaLAoKRmFjdHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIhAKDkdldEluZm9SZXF1ZXN0IrABCg9HZXRJbmZvUmVzcG9uc2USEwoLY29zaWduZXJfaWQYASABKAkSEQoJZGFlbW9uX2lkGAIgASgJEhEKCWNvbm5lY3RlZBgDIAEoCBIPCgd2ZXJzaW9uGAQgASgJEhYKDmF1ZGl0X3NlcXVlbmNlGAUgASgEEjkKB2ZyZWV6ZXMYBiADKAsyHi5jb3VudGVyc2lnbi52MS5Db3NpZ25lckZyZWV6ZUIIukgFkgECEGQinAEKDkNvc2lnbmVyRnJlZXplEioKBXNjb3BlGAEgASgOMhsuY291bnRlcnNpZ24udjEuRnJlZXplU2NvcGUSCgoCaWQYAiABKAkSDAoEbm90ZRgDIAEoCRITCgtieV9vcGVyYXRvchgEIAEoCBIvCgtjcmVhdGVfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAihgEKHENvc2lnbmVyU2VydmljZUZyZWV6ZVJlcXVlc3QSOAoFc2NvcGUYASABKA4yGy5jb3VudGVyc2lnbi52MS5GcmVlemVTY29wZUIMukgJggEGGAEYAxgEEhQKAmlkGAIgASgJQgi6SAVyAxiAARIWCgRub3RlGAMgASgJQgi6SAVyAxj0AyJPCh1Db3NpZ25lclNlcnZpY2VGcmVlemVSZXNwb25zZRIuCgZmcmVlemUYASABKAsyHi5jb3VudGVyc2lnbi52MS5Db3NpZ25lckZyZWV6ZSJwCh5Db3NpZ25lclNlcnZpY2VVbmZyZWV6ZVJlcXVlc3QSOAoFc2NvcGUYASABKA4yGy5jb3VudGVyc2lnbi52MS5GcmVlemVTY29wZUIMukgJggEGGAEYAxgEEhQKAmlkGAIgASgJQgi6SAVyAxiAASIhCh9Db3NpZ25lclNlcnZpY2VVbmZyZWV6ZVJlc3BvbnNlIiQKIkNvc2lnbmVyU2VydmljZUNyZWF0ZUJhY2t1cFJlcXVlc3QiTQojQ29zaWduZXJTZXJ2aWNlQ3JlYXRlQmFja3VwUmVzcG9uc2USJgoGYmFja3VwGAEgASgLMhYuY291bnRlcnNpZ24udjEuQmFja3VwIiYKJENvc2lnbmVyU2VydmljZVJvdGF0ZVZhdWx0S2V5UmVxdWVzdCJOCiVDb3NpZ25lclNlcnZpY2VSb3RhdGVWYXVsdEtleVJlc3BvbnNlEhAKCHByb3ZpZGVyGAEgASgJEhMKC3NoYXJlX2NvdW50GAIgASgEMvAECg9Db3NpZ25lclNlcnZpY2USRQoET3BlbhIbLmNvdW50ZXJzaWduLnYxLk9wZW5SZXF1ZXN0GhwuY291bnRlcnNpZ24udjEuT3BlblJlc3BvbnNlKAEwARJKCgdHZXRJbmZvEh4uY291bnRlcnNpZ24udjEuR2V0SW5mb1JlcXVlc3QaHy5jb3VudGVyc2lnbi52MS5HZXRJbmZvUmVzcG9uc2USZQoGRnJlZXplEiwuY291bnRlcnNpZ24udjEuQ29zaWduZXJTZXJ2aWNlRnJlZXplUmVxdWVzdBotLmNvdW50ZXJzaWduLnYxLkNvc2lnbmVyU2VydmljZUZyZWV6ZVJlc3BvbnNlEmsKCFVuZnJlZXplEi4uY291bnRlcnNpZ24udjEuQ29zaWduZXJTZXJ2aWNlVW5mcmVlemVSZXF1ZXN0Gi8uY291bnRlcnNpZ24udjEuQ29zaWduZXJTZXJ2aWNlVW5mcmVlemVSZXNwb25zZRJ3CgxDcmVhdGVCYWNrdXASMi5jb3VudGVyc2lnbi52MS5Db3NpZ25lclNlcnZpY2VDcmVhdGVCYWNrdXBSZXF1ZXN0GjMuY291bnRlcnNpZ24udjEuQ29zaWduZXJTZXJ2aWNlQ3JlYXRlQmFja3VwUmVzcG9uc2USfQoOUm90YXRlVmF1bHRLZXkSNC5jb3VudGVyc2lnbi52MS5Db3NpZ25lclNlcnZpY2VSb3RhdGVWYXVsdEtleVJlcXVlc3QaNS5jb3VudGVyc2lnbi52MS5Db3NpZ25lclNlcnZpY2VSb3RhdGVWYXVsdEtleVJlc3BvbnNlQjVaM2NvdW50ZXJzaWduLmRldi9nZW4vZ28vY291bnRlcnNpZ24vdjE7Y291bnRlcnNpZ252MWIGcHJvdG8z", [file_buf_validate_validate, file_countersign_v1_admin, file_google_protobuf_timestamp]);
 
 /**
  * From the daemon.
@@ -219,6 +219,14 @@ export type OpenRequest = Message<"countersign.v1.OpenRequest"> & {
      */
     value: PermitFork;
     case: "permitFork";
+  } | {
+    /**
+     * A part of a frame of party C. The last one is answered as the frame would be.
+     *
+     * @generated from field: countersign.v1.FramePart frame_part = 25;
+     */
+    value: FramePart;
+    case: "framePart";
   } | { case: undefined; value?: undefined };
 };
 
@@ -367,6 +375,14 @@ export type OpenResponse = Message<"countersign.v1.OpenResponse"> & {
      */
     value: Done;
     case: "rotate";
+  } | {
+    /**
+     * A part of the answer to a frame.
+     *
+     * @generated from field: countersign.v1.FramePart frame_part = 17;
+     */
+    value: FramePart;
+    case: "framePart";
   } | { case: undefined; value?: undefined };
 };
 
@@ -414,6 +430,35 @@ export const PartyAnswerSchema: GenMessage<PartyAnswer> = /*@__PURE__*/
   messageDesc(file_countersign_v1_cosigner, 3);
 
 /**
+ * A piece of a frame that is longer than one, under the call id of the frame: pieces of one frame come in their order, and
+ * whatever is short goes between them. Sent only to a peer that said that it takes parts.
+ *
+ * @generated from message countersign.v1.FramePart
+ */
+export type FramePart = Message<"countersign.v1.FramePart"> & {
+  /**
+   * The bytes that follow those of the part before.
+   *
+   * @generated from field: bytes data = 1;
+   */
+  data: Uint8Array;
+
+  /**
+   * More parts follow.
+   *
+   * @generated from field: bool more = 2;
+   */
+  more: boolean;
+};
+
+/**
+ * Describes the message countersign.v1.FramePart.
+ * Use `create(FramePartSchema)` to create a new message.
+ */
+export const FramePartSchema: GenMessage<FramePart> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_cosigner, 4);
+
+/**
  * Who the parties are and what they share.
  *
  * @generated from message countersign.v1.PairParties
@@ -440,6 +485,13 @@ export type PairParties = Message<"countersign.v1.PairParties"> & {
    * @generated from field: bytes resume_token = 3;
    */
   resumeToken: Uint8Array;
+
+  /**
+   * The daemon puts frames together that come in parts.
+   *
+   * @generated from field: bool takes_parts = 4;
+   */
+  takesParts: boolean;
 };
 
 /**
@@ -447,7 +499,7 @@ export type PairParties = Message<"countersign.v1.PairParties"> & {
  * Use `create(PairPartiesSchema)` to create a new message.
  */
 export const PairPartiesSchema: GenMessage<PairParties> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_cosigner, 4);
+  messageDesc(file_countersign_v1_cosigner, 5);
 
 /**
  * What the cosigner is.
@@ -482,7 +534,7 @@ export type OpenedParty = Message<"countersign.v1.OpenedParty"> & {
  * Use `create(OpenedPartySchema)` to create a new message.
  */
 export const OpenedPartySchema: GenMessage<OpenedParty> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_cosigner, 5);
+  messageDesc(file_countersign_v1_cosigner, 6);
 
 /**
  * What the cosigner remembers of the daemon.
@@ -503,6 +555,13 @@ export type PairedParties = Message<"countersign.v1.PairedParties"> & {
    * @generated from field: bytes resume_token = 2;
    */
   resumeToken: Uint8Array;
+
+  /**
+   * The cosigner puts frames together that come in parts.
+   *
+   * @generated from field: bool takes_parts = 3;
+   */
+  takesParts: boolean;
 };
 
 /**
@@ -510,7 +569,7 @@ export type PairedParties = Message<"countersign.v1.PairedParties"> & {
  * Use `create(PairedPartiesSchema)` to create a new message.
  */
 export const PairedPartiesSchema: GenMessage<PairedParties> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_cosigner, 6);
+  messageDesc(file_countersign_v1_cosigner, 7);
 
 /**
  * The last row of an audit chain.
@@ -538,7 +597,7 @@ export type ChainHead = Message<"countersign.v1.ChainHead"> & {
  * Use `create(ChainHeadSchema)` to create a new message.
  */
 export const ChainHeadSchema: GenMessage<ChainHead> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_cosigner, 7);
+  messageDesc(file_countersign_v1_cosigner, 8);
 
 /**
  * Where the daemon's chain stands.
@@ -566,7 +625,7 @@ export type RememberHead = Message<"countersign.v1.RememberHead"> & {
  * Use `create(RememberHeadSchema)` to create a new message.
  */
 export const RememberHeadSchema: GenMessage<RememberHead> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_cosigner, 8);
+  messageDesc(file_countersign_v1_cosigner, 9);
 
 /**
  * How the cosigner's side of the links is.
@@ -594,7 +653,7 @@ export type PartyStatus = Message<"countersign.v1.PartyStatus"> & {
  * Use `create(PartyStatusSchema)` to create a new message.
  */
 export const PartyStatusSchema: GenMessage<PartyStatus> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_cosigner, 9);
+  messageDesc(file_countersign_v1_cosigner, 10);
 
 /**
  * One link at the cosigner.
@@ -643,7 +702,7 @@ export type PartyLink = Message<"countersign.v1.PartyLink"> & {
  * Use `create(PartyLinkSchema)` to create a new message.
  */
 export const PartyLinkSchema: GenMessage<PartyLink> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_cosigner, 10);
+  messageDesc(file_countersign_v1_cosigner, 11);
 
 /**
  * A wallet that is being made.
@@ -685,7 +744,7 @@ export type ClaimWallet = Message<"countersign.v1.ClaimWallet"> & {
  * Use `create(ClaimWalletSchema)` to create a new message.
  */
 export const ClaimWalletSchema: GenMessage<ClaimWallet> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_cosigner, 11);
+  messageDesc(file_countersign_v1_cosigner, 12);
 
 /**
  * A wallet of a project's own that is being made.
@@ -713,7 +772,7 @@ export type ClaimForProject = Message<"countersign.v1.ClaimForProject"> & {
  * Use `create(ClaimForProjectSchema)` to create a new message.
  */
 export const ClaimForProjectSchema: GenMessage<ClaimForProject> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_cosigner, 12);
+  messageDesc(file_countersign_v1_cosigner, 13);
 
 /**
  * A share of a wallet's key for a delegate, and why the cosigner may make it. The delegate's keys count where the consent
@@ -800,7 +859,7 @@ export type PermitFork = Message<"countersign.v1.PermitFork"> & {
  * Use `create(PermitForkSchema)` to create a new message.
  */
 export const PermitForkSchema: GenMessage<PermitFork> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_cosigner, 13);
+  messageDesc(file_countersign_v1_cosigner, 14);
 
 /**
  * A signature of a wallet secret.
@@ -828,7 +887,7 @@ export type SecretConsent = Message<"countersign.v1.SecretConsent"> & {
  * Use `create(SecretConsentSchema)` to create a new message.
  */
 export const SecretConsentSchema: GenMessage<SecretConsent> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_cosigner, 14);
+  messageDesc(file_countersign_v1_cosigner, 15);
 
 /**
  * A first wallet secret.
@@ -856,7 +915,7 @@ export type FirstWalletSecret = Message<"countersign.v1.FirstWalletSecret"> & {
  * Use `create(FirstWalletSecretSchema)` to create a new message.
  */
 export const FirstWalletSecretSchema: GenMessage<FirstWalletSecret> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_cosigner, 15);
+  messageDesc(file_countersign_v1_cosigner, 16);
 
 /**
  * A change of the register.
@@ -926,7 +985,7 @@ export type ChangeWalletSecret = Message<"countersign.v1.ChangeWalletSecret"> & 
  * Use `create(ChangeWalletSecretSchema)` to create a new message.
  */
 export const ChangeWalletSecretSchema: GenMessage<ChangeWalletSecret> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_cosigner, 16);
+  messageDesc(file_countersign_v1_cosigner, 17);
 
 /**
  * Everything made over a link's material of this epoch and before is gone at one side.
@@ -954,7 +1013,7 @@ export type LostMaterial = Message<"countersign.v1.LostMaterial"> & {
  * Use `create(LostMaterialSchema)` to create a new message.
  */
 export const LostMaterialSchema: GenMessage<LostMaterial> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_cosigner, 17);
+  messageDesc(file_countersign_v1_cosigner, 18);
 
 /**
  * Several wallets.
@@ -975,7 +1034,7 @@ export type WalletIds = Message<"countersign.v1.WalletIds"> & {
  * Use `create(WalletIdsSchema)` to create a new message.
  */
 export const WalletIdsSchema: GenMessage<WalletIds> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_cosigner, 18);
+  messageDesc(file_countersign_v1_cosigner, 19);
 
 /**
  * Wallets whose shares were refreshed.
@@ -1010,7 +1069,7 @@ export type ShareEpochs = Message<"countersign.v1.ShareEpochs"> & {
  * Use `create(ShareEpochsSchema)` to create a new message.
  */
 export const ShareEpochsSchema: GenMessage<ShareEpochs> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_cosigner, 19);
+  messageDesc(file_countersign_v1_cosigner, 20);
 
 /**
  * A share's age.
@@ -1038,7 +1097,7 @@ export type ShareEpoch = Message<"countersign.v1.ShareEpoch"> & {
  * Use `create(ShareEpochSchema)` to create a new message.
  */
 export const ShareEpochSchema: GenMessage<ShareEpoch> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_cosigner, 20);
+  messageDesc(file_countersign_v1_cosigner, 21);
 
 /**
  * What a half of an imported key is sealed to.
@@ -1087,7 +1146,7 @@ export type PartyImportKey = Message<"countersign.v1.PartyImportKey"> & {
  * Use `create(PartyImportKeySchema)` to create a new message.
  */
 export const PartyImportKeySchema: GenMessage<PartyImportKey> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_cosigner, 21);
+  messageDesc(file_countersign_v1_cosigner, 22);
 
 /**
  * What the cosigner says of its own register; all is empty for a wallet without an owner.
@@ -1129,7 +1188,7 @@ export type PartyOwnerWord = Message<"countersign.v1.PartyOwnerWord"> & {
  * Use `create(PartyOwnerWordSchema)` to create a new message.
  */
 export const PartyOwnerWordSchema: GenMessage<PartyOwnerWord> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_cosigner, 22);
+  messageDesc(file_countersign_v1_cosigner, 23);
 
 /**
  * Something an operator should know.
@@ -1157,7 +1216,7 @@ export type PartyAlert = Message<"countersign.v1.PartyAlert"> & {
  * Use `create(PartyAlertSchema)` to create a new message.
  */
 export const PartyAlertSchema: GenMessage<PartyAlert> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_cosigner, 23);
+  messageDesc(file_countersign_v1_cosigner, 24);
 
 /**
  * A refusal.
@@ -1185,7 +1244,7 @@ export type PartyRefusal = Message<"countersign.v1.PartyRefusal"> & {
  * Use `create(PartyRefusalSchema)` to create a new message.
  */
 export const PartyRefusalSchema: GenMessage<PartyRefusal> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_cosigner, 24);
+  messageDesc(file_countersign_v1_cosigner, 25);
 
 /**
  * Asks how the cosigner is.
@@ -1200,7 +1259,7 @@ export type GetInfoRequest = Message<"countersign.v1.GetInfoRequest"> & {
  * Use `create(GetInfoRequestSchema)` to create a new message.
  */
 export const GetInfoRequestSchema: GenMessage<GetInfoRequest> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_cosigner, 25);
+  messageDesc(file_countersign_v1_cosigner, 26);
 
 /**
  * How the cosigner is.
@@ -1256,7 +1315,7 @@ export type GetInfoResponse = Message<"countersign.v1.GetInfoResponse"> & {
  * Use `create(GetInfoResponseSchema)` to create a new message.
  */
 export const GetInfoResponseSchema: GenMessage<GetInfoResponse> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_cosigner, 26);
+  messageDesc(file_countersign_v1_cosigner, 27);
 
 /**
  * A freeze at the cosigner.
@@ -1305,7 +1364,7 @@ export type CosignerFreeze = Message<"countersign.v1.CosignerFreeze"> & {
  * Use `create(CosignerFreezeSchema)` to create a new message.
  */
 export const CosignerFreezeSchema: GenMessage<CosignerFreeze> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_cosigner, 27);
+  messageDesc(file_countersign_v1_cosigner, 28);
 
 /**
  * Asks for a stop at the cosigner.
@@ -1340,7 +1399,7 @@ export type CosignerServiceFreezeRequest = Message<"countersign.v1.CosignerServi
  * Use `create(CosignerServiceFreezeRequestSchema)` to create a new message.
  */
 export const CosignerServiceFreezeRequestSchema: GenMessage<CosignerServiceFreezeRequest> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_cosigner, 28);
+  messageDesc(file_countersign_v1_cosigner, 29);
 
 /**
  * The stop holds.
@@ -1361,7 +1420,7 @@ export type CosignerServiceFreezeResponse = Message<"countersign.v1.CosignerServ
  * Use `create(CosignerServiceFreezeResponseSchema)` to create a new message.
  */
 export const CosignerServiceFreezeResponseSchema: GenMessage<CosignerServiceFreezeResponse> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_cosigner, 29);
+  messageDesc(file_countersign_v1_cosigner, 30);
 
 /**
  * Asks for a stop at the cosigner to be taken back.
@@ -1389,7 +1448,7 @@ export type CosignerServiceUnfreezeRequest = Message<"countersign.v1.CosignerSer
  * Use `create(CosignerServiceUnfreezeRequestSchema)` to create a new message.
  */
 export const CosignerServiceUnfreezeRequestSchema: GenMessage<CosignerServiceUnfreezeRequest> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_cosigner, 30);
+  messageDesc(file_countersign_v1_cosigner, 31);
 
 /**
  * The stop is taken back.
@@ -1404,7 +1463,86 @@ export type CosignerServiceUnfreezeResponse = Message<"countersign.v1.CosignerSe
  * Use `create(CosignerServiceUnfreezeResponseSchema)` to create a new message.
  */
 export const CosignerServiceUnfreezeResponseSchema: GenMessage<CosignerServiceUnfreezeResponse> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_cosigner, 31);
+  messageDesc(file_countersign_v1_cosigner, 32);
+
+/**
+ * Asks for a backup of the cosigner's vault.
+ *
+ * @generated from message countersign.v1.CosignerServiceCreateBackupRequest
+ */
+export type CosignerServiceCreateBackupRequest = Message<"countersign.v1.CosignerServiceCreateBackupRequest"> & {
+};
+
+/**
+ * Describes the message countersign.v1.CosignerServiceCreateBackupRequest.
+ * Use `create(CosignerServiceCreateBackupRequestSchema)` to create a new message.
+ */
+export const CosignerServiceCreateBackupRequestSchema: GenMessage<CosignerServiceCreateBackupRequest> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_cosigner, 33);
+
+/**
+ * The backup is on the cosigner's disk.
+ *
+ * @generated from message countersign.v1.CosignerServiceCreateBackupResponse
+ */
+export type CosignerServiceCreateBackupResponse = Message<"countersign.v1.CosignerServiceCreateBackupResponse"> & {
+  /**
+   * The file.
+   *
+   * @generated from field: countersign.v1.Backup backup = 1;
+   */
+  backup?: Backup | undefined;
+};
+
+/**
+ * Describes the message countersign.v1.CosignerServiceCreateBackupResponse.
+ * Use `create(CosignerServiceCreateBackupResponseSchema)` to create a new message.
+ */
+export const CosignerServiceCreateBackupResponseSchema: GenMessage<CosignerServiceCreateBackupResponse> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_cosigner, 34);
+
+/**
+ * Asks for a new root key of the cosigner's vault.
+ *
+ * @generated from message countersign.v1.CosignerServiceRotateVaultKeyRequest
+ */
+export type CosignerServiceRotateVaultKeyRequest = Message<"countersign.v1.CosignerServiceRotateVaultKeyRequest"> & {
+};
+
+/**
+ * Describes the message countersign.v1.CosignerServiceRotateVaultKeyRequest.
+ * Use `create(CosignerServiceRotateVaultKeyRequestSchema)` to create a new message.
+ */
+export const CosignerServiceRotateVaultKeyRequestSchema: GenMessage<CosignerServiceRotateVaultKeyRequest> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_cosigner, 35);
+
+/**
+ * The old root key opens nothing any more.
+ *
+ * @generated from message countersign.v1.CosignerServiceRotateVaultKeyResponse
+ */
+export type CosignerServiceRotateVaultKeyResponse = Message<"countersign.v1.CosignerServiceRotateVaultKeyResponse"> & {
+  /**
+   * What keeps the root key, as its setting names it.
+   *
+   * @generated from field: string provider = 1;
+   */
+  provider: string;
+
+  /**
+   * How many shares are under a new key.
+   *
+   * @generated from field: uint64 share_count = 2;
+   */
+  shareCount: bigint;
+};
+
+/**
+ * Describes the message countersign.v1.CosignerServiceRotateVaultKeyResponse.
+ * Use `create(CosignerServiceRotateVaultKeyResponseSchema)` to create a new message.
+ */
+export const CosignerServiceRotateVaultKeyResponseSchema: GenMessage<CosignerServiceRotateVaultKeyResponse> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_cosigner, 36);
 
 /**
  * The second party of a daemon's wallets, on a host of its own. Served by `countersign cosigner serve`, over mutual TLS
@@ -1414,7 +1552,7 @@ export const CosignerServiceUnfreezeResponseSchema: GenMessage<CosignerServiceUn
  *
  * The cosigner believes nothing that the daemon says: it derives what is signed from the typed request inside the
  * protocol's frames and asks its own freezes and rules. What only its operator may do (backups, root keys, approvals, the
- * operator's own freezes) has no RPC for the daemon.
+ * operator's own freezes) the daemon can ask for in no way.
  *
  * @generated from service countersign.v1.CosignerService
  */
@@ -1469,6 +1607,27 @@ export const CosignerService: GenService<{
     methodKind: "unary";
     input: typeof CosignerServiceUnfreezeRequestSchema;
     output: typeof CosignerServiceUnfreezeResponseSchema;
+  },
+  /**
+   * Backs the cosigner's vault up, while it signs, into the cosigner's own backup directory. The operator only: to the
+   * daemon it is PERMISSION_DENIED. BACKUP_NOT_CONFIGURED without a recipient.
+   *
+   * @generated from rpc countersign.v1.CosignerService.CreateBackup
+   */
+  createBackup: {
+    methodKind: "unary";
+    input: typeof CosignerServiceCreateBackupRequestSchema;
+    output: typeof CosignerServiceCreateBackupResponseSchema;
+  },
+  /**
+   * Gives the cosigner's vault a new root key, while it signs. The operator only.
+   *
+   * @generated from rpc countersign.v1.CosignerService.RotateVaultKey
+   */
+  rotateVaultKey: {
+    methodKind: "unary";
+    input: typeof CosignerServiceRotateVaultKeyRequestSchema;
+    output: typeof CosignerServiceRotateVaultKeyResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_countersign_v1_cosigner, 0);

@@ -5,8 +5,10 @@
 import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_buf_validate_validate } from "../../buf/validate/validate_pb.ts";
-import type { KeyType } from "./common_pb.ts";
+import type { KeyType, Receipt, Signature } from "./common_pb.ts";
 import { file_countersign_v1_common } from "./common_pb.ts";
+import type { EvmTransaction, PoolMode } from "./wallet_pb.ts";
+import { file_countersign_v1_wallet } from "./wallet_pb.ts";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { Message, UnknownEnum } from "@bufbuild/protobuf";
@@ -15,7 +17,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file countersign/v1/delegate_side.proto.
  */
 export const file_countersign_v1_delegate_side: GenFile = /*@__PURE__*/
-  fileDesc("CiJjb3VudGVyc2lnbi92MS9kZWxlZ2F0ZV9zaWRlLnByb3RvEg5jb3VudGVyc2lnbi52MSKeAgoRRGVsaXZlcmVkRW52ZWxvcGUSNAoDYWxnGAEgASgJQie6SCRyIlISSFlCUklELVJTQS1BRVMtMjU2UgxSU0EtT0FFUC0yNTYSJgoCaXYYAiABKAlCGrpIF3IVMhNeW0EtWmEtejAtOV8tXXsyMn0kEioKAmN0GAMgASgJQh66SBtyGTIXXltBLVphLXowLTlfLV17MSw0MDk2fSQSJwoDdGFnGAQgASgJQhq6SBdyFTITXltBLVphLXowLTlfLV17MjJ9JBIqCgJlaxgFIAEoCUIeukgbchkyF15bQS1aYS16MC05Xy1dezEsNDA5Nn0kEioKA2tpZBgGIAEoCUIdukgachgyFl5bQS1aYS16MC05Ll8tXXswLDY0fSQizgEKEURlbGVnYXRlZERlbGl2ZXJ5EkwKGWVuY3J5cHRlZF9kZWxlZ2F0ZWRfc2hhcmUYASABKAsyIS5jb3VudGVyc2lnbi52MS5EZWxpdmVyZWRFbnZlbG9wZUIGukgDyAEBEksKGGVuY3J5cHRlZF93YWxsZXRfYXBpX2tleRgCIAEoCzIhLmNvdW50ZXJzaWduLnYxLkRlbGl2ZXJlZEVudmVsb3BlQga6SAPIAQESHgoJd2FsbGV0X2lkGAMgASgJQgu6SAjYAQFyA7ABASKCAgocSW1wb3J0RGVsZWdhdGVkQWNjZXNzUmVxdWVzdBI1CghkZWxpdmVyeRgBIAEoCzIhLmNvdW50ZXJzaWduLnYxLkRlbGVnYXRlZERlbGl2ZXJ5SAASIwoMd2ViaG9va19ib2R5GAIgASgMQgu6SAh6BhACGICABEgAElMKEGV4cGVjdGVkX2FkZHJlc3MYAyABKAlCObpINnI0MjJeKDB4WzAtOWEtZkEtRl17NDB9fFsxLTlBLUhKLU5QLVphLWttLXpdezMyLDQ0fSk/JBIfCgpyZXF1ZXN0X2lkGAQgASgJQgu6SAjYAQFyA7ABAUIQCgdjb250ZW50EgW6SAIIASJPCh1JbXBvcnREZWxlZ2F0ZWRBY2Nlc3NSZXNwb25zZRIuCgZhY2Nlc3MYASABKAsyHi5jb3VudGVyc2lnbi52MS5JbXBvcnRlZEFjY2VzcyLHAgoOSW1wb3J0ZWRBY2Nlc3MSEQoJYWNjZXNzX2lkGAEgASgJEhIKCnByb2plY3RfaWQYAiABKAkSKQoIa2V5X3R5cGUYAyABKA4yFy5jb3VudGVyc2lnbi52MS5LZXlUeXBlEg8KB2FkZHJlc3MYBCABKAkSEgoKcHVibGljX2tleRgFIAEoCRIPCgd1c2VyX2lkGAYgASgJEjIKBXN0YXRlGAcgASgOMiMuY291bnRlcnNpZ24udjEuSW1wb3J0ZWRBY2Nlc3NTdGF0ZRIXCg9ncmFudGluZ19kYWVtb24YCCABKAkSLwoLY3JlYXRlX3RpbWUYCSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC3Jldm9rZV90aW1lGAogASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJYChlMaXN0SW1wb3J0ZWRBY2Nlc3NSZXF1ZXN0Eh0KCXBhZ2Vfc2l6ZRgBIAEoBUIKukgHGgUY9AMoABIcCgpwYWdlX3Rva2VuGAIgASgJQgi6SAVyAxiACCJnChpMaXN0SW1wb3J0ZWRBY2Nlc3NSZXNwb25zZRIwCghhY2Nlc3NlcxgBIAMoCzIeLmNvdW50ZXJzaWduLnYxLkltcG9ydGVkQWNjZXNzEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSrsAQoTSW1wb3J0ZWRBY2Nlc3NTdGF0ZRIlCiFJTVBPUlRFRF9BQ0NFU1NfU1RBVEVfVU5TUEVDSUZJRUQQABIhCh1JTVBPUlRFRF9BQ0NFU1NfU1RBVEVfUEVORElORxABEiAKHElNUE9SVEVEX0FDQ0VTU19TVEFURV9BQ1RJVkUQAhIhCh1JTVBPUlRFRF9BQ0NFU1NfU1RBVEVfUkVWT0tFRBADEiMKH0lNUE9SVEVEX0FDQ0VTU19TVEFURV9TVVNQRU5ERUQQBBIhCh1JTVBPUlRFRF9BQ0NFU1NfU1RBVEVfRk9SRUlHThAFQjVaM2NvdW50ZXJzaWduLmRldi9nZW4vZ28vY291bnRlcnNpZ24vdjE7Y291bnRlcnNpZ252MWIGcHJvdG8z", [file_buf_validate_validate, file_countersign_v1_common, file_google_protobuf_timestamp]);
+  fileDesc("CiJjb3VudGVyc2lnbi92MS9kZWxlZ2F0ZV9zaWRlLnByb3RvEg5jb3VudGVyc2lnbi52MSKeAgoRRGVsaXZlcmVkRW52ZWxvcGUSNAoDYWxnGAEgASgJQie6SCRyIlISSFlCUklELVJTQS1BRVMtMjU2UgxSU0EtT0FFUC0yNTYSJgoCaXYYAiABKAlCGrpIF3IVMhNeW0EtWmEtejAtOV8tXXsyMn0kEioKAmN0GAMgASgJQh66SBtyGTIXXltBLVphLXowLTlfLV17MSw0MDk2fSQSJwoDdGFnGAQgASgJQhq6SBdyFTITXltBLVphLXowLTlfLV17MjJ9JBIqCgJlaxgFIAEoCUIeukgbchkyF15bQS1aYS16MC05Xy1dezEsNDA5Nn0kEioKA2tpZBgGIAEoCUIdukgachgyFl5bQS1aYS16MC05Ll8tXXswLDY0fSQizgEKEURlbGVnYXRlZERlbGl2ZXJ5EkwKGWVuY3J5cHRlZF9kZWxlZ2F0ZWRfc2hhcmUYASABKAsyIS5jb3VudGVyc2lnbi52MS5EZWxpdmVyZWRFbnZlbG9wZUIGukgDyAEBEksKGGVuY3J5cHRlZF93YWxsZXRfYXBpX2tleRgCIAEoCzIhLmNvdW50ZXJzaWduLnYxLkRlbGl2ZXJlZEVudmVsb3BlQga6SAPIAQESHgoJd2FsbGV0X2lkGAMgASgJQgu6SAjYAQFyA7ABASKCAgocSW1wb3J0RGVsZWdhdGVkQWNjZXNzUmVxdWVzdBI1CghkZWxpdmVyeRgBIAEoCzIhLmNvdW50ZXJzaWduLnYxLkRlbGVnYXRlZERlbGl2ZXJ5SAASIwoMd2ViaG9va19ib2R5GAIgASgMQgu6SAh6BhACGICABEgAElMKEGV4cGVjdGVkX2FkZHJlc3MYAyABKAlCObpINnI0MjJeKDB4WzAtOWEtZkEtRl17NDB9fFsxLTlBLUhKLU5QLVphLWttLXpdezMyLDQ0fSk/JBIfCgpyZXF1ZXN0X2lkGAQgASgJQgu6SAjYAQFyA7ABAUIQCgdjb250ZW50EgW6SAIIASJPCh1JbXBvcnREZWxlZ2F0ZWRBY2Nlc3NSZXNwb25zZRIuCgZhY2Nlc3MYASABKAsyHi5jb3VudGVyc2lnbi52MS5JbXBvcnRlZEFjY2VzcyLHAgoOSW1wb3J0ZWRBY2Nlc3MSEQoJYWNjZXNzX2lkGAEgASgJEhIKCnByb2plY3RfaWQYAiABKAkSKQoIa2V5X3R5cGUYAyABKA4yFy5jb3VudGVyc2lnbi52MS5LZXlUeXBlEg8KB2FkZHJlc3MYBCABKAkSEgoKcHVibGljX2tleRgFIAEoCRIPCgd1c2VyX2lkGAYgASgJEjIKBXN0YXRlGAcgASgOMiMuY291bnRlcnNpZ24udjEuSW1wb3J0ZWRBY2Nlc3NTdGF0ZRIXCg9ncmFudGluZ19kYWVtb24YCCABKAkSLwoLY3JlYXRlX3RpbWUYCSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC3Jldm9rZV90aW1lGAogASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJYChlMaXN0SW1wb3J0ZWRBY2Nlc3NSZXF1ZXN0Eh0KCXBhZ2Vfc2l6ZRgBIAEoBUIKukgHGgUY9AMoABIcCgpwYWdlX3Rva2VuGAIgASgJQgi6SAVyAxiACCJnChpMaXN0SW1wb3J0ZWRBY2Nlc3NSZXNwb25zZRIwCghhY2Nlc3NlcxgBIAMoCzIeLmNvdW50ZXJzaWduLnYxLkltcG9ydGVkQWNjZXNzEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSKHAgobRGVsZWdhdGVkU2lnbk1lc3NhZ2VSZXF1ZXN0EhkKBmFjY2VzcxgBIAEoCUIJukgGcgQQARhAEg4KBHRleHQYAiABKAlIABIOCgRkYXRhGAMgASgMSAASFAoMaXNfZm9ybWF0dGVkGAQgASgIEh8KCnJlcXVlc3RfaWQYBSABKAlCC7pICNgBAXIDsAEBEjUKCXBvb2xfbW9kZRgGIAEoDjIYLmNvdW50ZXJzaWduLnYxLlBvb2xNb2RlQgi6SAWCAQIQARItCglub3RfYWZ0ZXIYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wQhAKB2NvbnRlbnQSBbpIAggBIoYBChxEZWxlZ2F0ZWRTaWduTWVzc2FnZVJlc3BvbnNlEiwKCXNpZ25hdHVyZRgBIAEoCzIZLmNvdW50ZXJzaWduLnYxLlNpZ25hdHVyZRIOCgZkaWdlc3QYAiABKAwSKAoHcmVjZWlwdBgDIAEoCzIXLmNvdW50ZXJzaWduLnYxLlJlY2VpcHQi4wEKHURlbGVnYXRlZFNpZ25UeXBlZERhdGFSZXF1ZXN0EhkKBmFjY2VzcxgBIAEoCUIJukgGcgQQARhAEiAKD3R5cGVkX2RhdGFfanNvbhgCIAEoCUIHukgEcgIQAhIfCgpyZXF1ZXN0X2lkGAMgASgJQgu6SAjYAQFyA7ABARI1Cglwb29sX21vZGUYBCABKA4yGC5jb3VudGVyc2lnbi52MS5Qb29sTW9kZUIIukgFggECEAESLQoJbm90X2FmdGVyGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKIAQoeRGVsZWdhdGVkU2lnblR5cGVkRGF0YVJlc3BvbnNlEiwKCXNpZ25hdHVyZRgBIAEoCzIZLmNvdW50ZXJzaWduLnYxLlNpZ25hdHVyZRIOCgZkaWdlc3QYAiABKAwSKAoHcmVjZWlwdBgDIAEoCzIXLmNvdW50ZXJzaWduLnYxLlJlY2VpcHQi0AIKH0RlbGVnYXRlZFNpZ25UcmFuc2FjdGlvblJlcXVlc3QSGQoGYWNjZXNzGAEgASgJQgm6SAZyBBABGEASIwoMZXZtX3Vuc2lnbmVkGAIgASgMQgu6SAh6BhABGMD7P0gAEi0KA2V2bRgDIAEoCzIeLmNvdW50ZXJzaWduLnYxLkV2bVRyYW5zYWN0aW9uSAASIQoOc29sYW5hX21lc3NhZ2UYBCABKAxCB7pIBHoCEAFIABIfCgpyZXF1ZXN0X2lkGAUgASgJQgu6SAjYAQFyA7ABARI1Cglwb29sX21vZGUYBiABKA4yGC5jb3VudGVyc2lnbi52MS5Qb29sTW9kZUIIukgFggECEAESLQoJbm90X2FmdGVyGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEIUCgt0cmFuc2FjdGlvbhIFukgCCAEisAEKIERlbGVnYXRlZFNpZ25UcmFuc2FjdGlvblJlc3BvbnNlEhoKEnNpZ25lZF90cmFuc2FjdGlvbhgBIAEoDBIYChB0cmFuc2FjdGlvbl9oYXNoGAIgASgJEiwKCXNpZ25hdHVyZRgDIAEoCzIZLmNvdW50ZXJzaWduLnYxLlNpZ25hdHVyZRIoCgdyZWNlaXB0GAQgASgLMhcuY291bnRlcnNpZ24udjEuUmVjZWlwdCrsAQoTSW1wb3J0ZWRBY2Nlc3NTdGF0ZRIlCiFJTVBPUlRFRF9BQ0NFU1NfU1RBVEVfVU5TUEVDSUZJRUQQABIhCh1JTVBPUlRFRF9BQ0NFU1NfU1RBVEVfUEVORElORxABEiAKHElNUE9SVEVEX0FDQ0VTU19TVEFURV9BQ1RJVkUQAhIhCh1JTVBPUlRFRF9BQ0NFU1NfU1RBVEVfUkVWT0tFRBADEiMKH0lNUE9SVEVEX0FDQ0VTU19TVEFURV9TVVNQRU5ERUQQBBIhCh1JTVBPUlRFRF9BQ0NFU1NfU1RBVEVfRk9SRUlHThAFQjVaM2NvdW50ZXJzaWduLmRldi9nZW4vZ28vY291bnRlcnNpZ24vdjE7Y291bnRlcnNpZ252MWIGcHJvdG8z", [file_buf_validate_validate, file_countersign_v1_common, file_countersign_v1_wallet, file_google_protobuf_timestamp]);
 
 /**
  * One sealed part of a delivery: `HYBRID-RSA-AES-256`. All parts are base64url without padding.
@@ -322,6 +324,313 @@ export type ListImportedAccessResponse = Message<"countersign.v1.ListImportedAcc
  */
 export const ListImportedAccessResponseSchema: GenMessage<ListImportedAccessResponse> = /*@__PURE__*/
   messageDesc(file_countersign_v1_delegate_side, 6);
+
+/**
+ * Asks for a signed message by delegated access.
+ *
+ * @generated from message countersign.v1.DelegatedSignMessageRequest
+ */
+export type DelegatedSignMessageRequest = Message<"countersign.v1.DelegatedSignMessageRequest"> & {
+  /**
+   * An access id, or an address that one access of the project signs for.
+   *
+   * @generated from field: string access = 1;
+   */
+  access: string;
+
+  /**
+   * What to sign. Both kinds may be empty, but one must be set.
+   *
+   * @generated from oneof countersign.v1.DelegatedSignMessageRequest.content
+   */
+  content: {
+    /**
+     * A text, signed as its UTF-8 bytes.
+     *
+     * @generated from field: string text = 2;
+     */
+    value: string;
+    case: "text";
+  } | {
+    /**
+     * Bytes, signed as they are.
+     *
+     * @generated from field: bytes data = 3;
+     */
+    value: Uint8Array;
+    case: "data";
+  } | { case: undefined; value?: undefined };
+
+  /**
+   * The content is already a 32-byte digest: as in SignMessageRequest. Needs `sign:digest` here, and an access that was
+   * granted it where it was delegated.
+   *
+   * @generated from field: bool is_formatted = 4;
+   */
+  isFormatted: boolean;
+
+  /**
+   * Optional UUID that makes a repeat safe.
+   *
+   * @generated from field: string request_id = 5;
+   */
+  requestId: string;
+
+  /**
+   * What to do when no presignature is ready.
+   *
+   * @generated from field: countersign.v1.PoolMode pool_mode = 6;
+   */
+  poolMode: PoolMode;
+
+  /**
+   * When the signature is of no more use: as in SignMessageRequest.
+   *
+   * @generated from field: google.protobuf.Timestamp not_after = 7;
+   */
+  notAfter?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message countersign.v1.DelegatedSignMessageRequest.
+ * Use `create(DelegatedSignMessageRequestSchema)` to create a new message.
+ */
+export const DelegatedSignMessageRequestSchema: GenMessage<DelegatedSignMessageRequest> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_delegate_side, 7);
+
+/**
+ * A signed message.
+ *
+ * @generated from message countersign.v1.DelegatedSignMessageResponse
+ */
+export type DelegatedSignMessageResponse = Message<"countersign.v1.DelegatedSignMessageResponse"> & {
+  /**
+   * The signature over `digest`, or over the message itself for Ed25519. `hex` of an EVM signature has 132 characters.
+   *
+   * @generated from field: countersign.v1.Signature signature = 1;
+   */
+  signature?: Signature | undefined;
+
+  /**
+   * The 32 bytes that were signed. Empty for Ed25519.
+   *
+   * @generated from field: bytes digest = 2;
+   */
+  digest: Uint8Array;
+
+  /**
+   * Names the audit row of this daemon that authorised the signature. The daemon that delegated has one of its own.
+   *
+   * @generated from field: countersign.v1.Receipt receipt = 3;
+   */
+  receipt?: Receipt | undefined;
+};
+
+/**
+ * Describes the message countersign.v1.DelegatedSignMessageResponse.
+ * Use `create(DelegatedSignMessageResponseSchema)` to create a new message.
+ */
+export const DelegatedSignMessageResponseSchema: GenMessage<DelegatedSignMessageResponse> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_delegate_side, 8);
+
+/**
+ * Asks for an EIP-712 signature by delegated access.
+ *
+ * @generated from message countersign.v1.DelegatedSignTypedDataRequest
+ */
+export type DelegatedSignTypedDataRequest = Message<"countersign.v1.DelegatedSignTypedDataRequest"> & {
+  /**
+   * An access id, or an address that one access of the project signs for.
+   *
+   * @generated from field: string access = 1;
+   */
+  access: string;
+
+  /**
+   * The typed data: as in SignTypedDataRequest.
+   *
+   * @generated from field: string typed_data_json = 2;
+   */
+  typedDataJson: string;
+
+  /**
+   * Optional UUID that makes a repeat safe.
+   *
+   * @generated from field: string request_id = 3;
+   */
+  requestId: string;
+
+  /**
+   * What to do when no presignature is ready.
+   *
+   * @generated from field: countersign.v1.PoolMode pool_mode = 4;
+   */
+  poolMode: PoolMode;
+
+  /**
+   * When the signature is of no more use: as in SignMessageRequest.
+   *
+   * @generated from field: google.protobuf.Timestamp not_after = 5;
+   */
+  notAfter?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message countersign.v1.DelegatedSignTypedDataRequest.
+ * Use `create(DelegatedSignTypedDataRequestSchema)` to create a new message.
+ */
+export const DelegatedSignTypedDataRequestSchema: GenMessage<DelegatedSignTypedDataRequest> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_delegate_side, 9);
+
+/**
+ * Signed typed data.
+ *
+ * @generated from message countersign.v1.DelegatedSignTypedDataResponse
+ */
+export type DelegatedSignTypedDataResponse = Message<"countersign.v1.DelegatedSignTypedDataResponse"> & {
+  /**
+   * The signature over `digest`.
+   *
+   * @generated from field: countersign.v1.Signature signature = 1;
+   */
+  signature?: Signature | undefined;
+
+  /**
+   * The EIP-712 digest, 32 bytes.
+   *
+   * @generated from field: bytes digest = 2;
+   */
+  digest: Uint8Array;
+
+  /**
+   * Names the audit row of this daemon that authorised the signature.
+   *
+   * @generated from field: countersign.v1.Receipt receipt = 3;
+   */
+  receipt?: Receipt | undefined;
+};
+
+/**
+ * Describes the message countersign.v1.DelegatedSignTypedDataResponse.
+ * Use `create(DelegatedSignTypedDataResponseSchema)` to create a new message.
+ */
+export const DelegatedSignTypedDataResponseSchema: GenMessage<DelegatedSignTypedDataResponse> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_delegate_side, 10);
+
+/**
+ * Asks for a signed transaction by delegated access.
+ *
+ * @generated from message countersign.v1.DelegatedSignTransactionRequest
+ */
+export type DelegatedSignTransactionRequest = Message<"countersign.v1.DelegatedSignTransactionRequest"> & {
+  /**
+   * An access id, or an address that one access of the project signs for.
+   *
+   * @generated from field: string access = 1;
+   */
+  access: string;
+
+  /**
+   * What to sign: as in SignTransactionRequest. One must be set. What the other daemon is told of it is 1 MiB at most.
+   *
+   * @generated from oneof countersign.v1.DelegatedSignTransactionRequest.transaction
+   */
+  transaction: {
+    /**
+     * An EVM transaction's unsigned encoding.
+     *
+     * @generated from field: bytes evm_unsigned = 2;
+     */
+    value: Uint8Array;
+    case: "evmUnsigned";
+  } | {
+    /**
+     * An EVM transaction as fields.
+     *
+     * @generated from field: countersign.v1.EvmTransaction evm = 3;
+     */
+    value: EvmTransaction;
+    case: "evm";
+  } | {
+    /**
+     * A Solana message, legacy or v0.
+     *
+     * @generated from field: bytes solana_message = 4;
+     */
+    value: Uint8Array;
+    case: "solanaMessage";
+  } | { case: undefined; value?: undefined };
+
+  /**
+   * Optional UUID that makes a repeat safe.
+   *
+   * @generated from field: string request_id = 5;
+   */
+  requestId: string;
+
+  /**
+   * What to do when no presignature is ready.
+   *
+   * @generated from field: countersign.v1.PoolMode pool_mode = 6;
+   */
+  poolMode: PoolMode;
+
+  /**
+   * When the signature is of no more use: as in SignMessageRequest.
+   *
+   * @generated from field: google.protobuf.Timestamp not_after = 7;
+   */
+  notAfter?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message countersign.v1.DelegatedSignTransactionRequest.
+ * Use `create(DelegatedSignTransactionRequestSchema)` to create a new message.
+ */
+export const DelegatedSignTransactionRequestSchema: GenMessage<DelegatedSignTransactionRequest> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_delegate_side, 11);
+
+/**
+ * A signed transaction.
+ *
+ * @generated from message countersign.v1.DelegatedSignTransactionResponse
+ */
+export type DelegatedSignTransactionResponse = Message<"countersign.v1.DelegatedSignTransactionResponse"> & {
+  /**
+   * The transaction as the network takes it: as in SignTransactionResponse.
+   *
+   * @generated from field: bytes signed_transaction = 1;
+   */
+  signedTransaction: Uint8Array;
+
+  /**
+   * The name by which the network knows it: as in SignTransactionResponse.
+   *
+   * @generated from field: string transaction_hash = 2;
+   */
+  transactionHash: string;
+
+  /**
+   * The signature inside it.
+   *
+   * @generated from field: countersign.v1.Signature signature = 3;
+   */
+  signature?: Signature | undefined;
+
+  /**
+   * Names the audit row of this daemon that authorised the signature.
+   *
+   * @generated from field: countersign.v1.Receipt receipt = 4;
+   */
+  receipt?: Receipt | undefined;
+};
+
+/**
+ * Describes the message countersign.v1.DelegatedSignTransactionResponse.
+ * Use `create(DelegatedSignTransactionResponseSchema)` to create a new message.
+ */
+export const DelegatedSignTransactionResponseSchema: GenMessage<DelegatedSignTransactionResponse> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_delegate_side, 12);
 
 /**
  * Whether an access that was delegated here signs.

@@ -229,16 +229,17 @@ export const RESUME_UNKNOWN = 'RESUME_UNKNOWN'
 export type Paired = Result<'pair'> & {
   /** With it the next stream goes on where this one ends; empty where the cosigner keeps nothing. */
   readonly resumeToken: Uint8Array
+  readonly takesParts: boolean
 }
 
 export const pairCall = ({ idC, shards }: Args<'pair'>, resumeToken: Uint8Array): Asked =>
-  asked({ case: 'pair', value: { partyId: idC, shards: [...shards], resumeToken } })
+  asked({ case: 'pair', value: { partyId: idC, shards: [...shards], resumeToken, takesParts: true } })
 
 export const readPaired = (answer: Answered): Paired => {
-  const { head, resumeToken } = expected(answer, 'paired').value
+  const { head, resumeToken, takesParts } = expected(answer, 'paired').value
   // Its time is for the cosigner alone.
   const known = head === undefined ? undefined : { ...readHead(head), timeMs: 0 }
-  return { head: known, resumeToken: resumeToken.length === 0 ? new Uint8Array() : own(resumeToken, 16) }
+  return { head: known, resumeToken: resumeToken.length === 0 ? new Uint8Array() : own(resumeToken, 16), takesParts }
 }
 
 export const LEAVE_CALL: Asked = asked({ case: 'leave', value: DONE })

@@ -2,11 +2,15 @@
 import { create } from '@bufbuild/protobuf'
 import { Client, type MethodDefinition, type ServiceError, status } from '@grpc/grpc-js'
 import {
+  CosignerServiceCreateBackupRequestSchema,
   CosignerServiceFreezeRequestSchema,
+  CosignerServiceRotateVaultKeyRequestSchema,
+  type CosignerServiceRotateVaultKeyResponse,
   CosignerServiceUnfreezeRequestSchema,
   GetInfoRequestSchema,
   type GetInfoResponse,
 } from '../../../gen/countersign/v1/cosigner_pb.ts'
+import type { Backup } from '../../../gen/countersign/v1/admin_pb.ts'
 import { failure } from '../../domain/failure.ts'
 import type { FreezeSubject } from '../../vault/freezes.ts'
 import { type ClientIdentity, pinnedClient } from './channel-credentials.ts'
@@ -14,6 +18,7 @@ import { CLIENT_OPTIONS, COSIGNER_RPCS } from './cosigner-service.ts'
 import { subjectToWire } from './freeze-words.ts'
 
 const TIMEOUT_MS = 10_000
+const CUSTODY_TIMEOUT_MS = 120_000
 
 export class CosignerCaller {
   readonly #client: Client
@@ -38,13 +43,32 @@ export class CosignerCaller {
     })
   }
 
+  /** Refuses with BACKUP_NOT_CONFIGURED. */
+  async backup(): Promise<Backup | undefined> {
+    const request = create(CosignerServiceCreateBackupRequestSchema, {})
+    const refuse = (error: ServiceError): never => {
+      const isMissing = error.code === status.FAILED_PRECONDITION
+      throw isMissing ? failure('BACKUP_NOT_CONFIGURED', { missing: 'cosigner_backup_recipient' }) : error
+    }
+    return (await this.#call(COSIGNER_RPCS.createBackup, request, CUSTODY_TIMEOUT_MS).catch(refuse)).backup
+  }
+
+  rotateKey(): Promise<CosignerServiceRotateVaultKeyResponse> {
+    const request = create(CosignerServiceRotateVaultKeyRequestSchema, {})
+    return this.#call(COSIGNER_RPCS.rotateVaultKey, request, CUSTODY_TIMEOUT_MS)
+  }
+
   [Symbol.dispose](): void {
     this.#client.close()
   }
 
-  #call<I, O>({ path, requestSerialize, responseDeserialize }: MethodDefinition<I, O>, request: I): Promise<O> {
+  #call<I, O>(
+    { path, requestSerialize, responseDeserialize }: MethodDefinition<I, O>,
+    request: I,
+    timeoutMs: number = TIMEOUT_MS,
+  ): Promise<O> {
     return new Promise((resolve, reject) => {
-      const deadline = Date.now() + TIMEOUT_MS
+      const deadline = Date.now() + timeoutMs
       this.#client.makeUnaryRequest(path, requestSerialize, responseDeserialize, request, { deadline }, (error, answer) => {
         if (answer !== undefined) resolve(answer)
         else if (error?.code === status.UNAVAILABLE) reject(failure('COSIGNER_UNAVAILABLE', { why: 'it cannot be reached' }))

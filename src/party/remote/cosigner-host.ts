@@ -3,12 +3,15 @@
  * daemon that leaves takes everything with it that was made with it in memory: the thread is ended and another opened,
  * which waits unpaired with its vault open, for freezes and the next daemon.
  */
+import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { MessageChannel, Worker } from 'node:worker_threads'
 import type { Clock } from '../../domain/clock.ts'
 import { failure } from '../../domain/failure.ts'
 import type { AuditHead } from '../../vault/audit-chain.ts'
+import type { BackupMade } from '../../vault/write-backup.ts'
+import type { KeyRotated } from '../cosigner-custody.ts'
 import type { CosignerCalls, CosignerEvents, CosignerWorkerData, FrameCalls } from '../cosigner.ts'
 import type { LostMaterial } from '../cosigner-links.ts'
 import { openPortEnd, type PortEnd } from '../port-calls.ts'
@@ -29,6 +32,8 @@ export type HostEvents = {
 }
 
 const OPEN_TIMEOUT_MS = 30_000
+/** Of a large vault; none of it is handed over to the thread for good. */
+const CUSTODY = { timeoutMs: 120_000, transfer: [] }
 const END_WAIT_MS = 3_000
 const FIRST_PAUSE_MS = 500
 const LONGEST_PAUSE_MS = 30_000
@@ -58,6 +63,19 @@ export class CosignerHost {
 
   get nowMs(): number {
     return Math.trunc(this.#clock.nowMs())
+  }
+
+  /** For its operator. Refuses as `CosignerCalls.backup`. */
+  async backup(): Promise<BackupMade> {
+    const { calls } = await this.ready()
+    const setId = new Uint8Array(randomBytes(16))
+    return calls.call('backup', { setId, timeMs: this.nowMs, by: 'operator' }, CUSTODY)
+  }
+
+  async rotateKey(): Promise<KeyRotated> {
+    const { calls } = await this.ready()
+    const { passphrase } = this.#data
+    return calls.call('rotateKey', { passphrase, timeMs: this.nowMs, by: 'operator' }, CUSTODY)
   }
 
   /** Ends the thread with everything it holds in memory, and opens another. */

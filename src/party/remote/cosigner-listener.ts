@@ -10,20 +10,21 @@ import {
 } from '@grpc/grpc-js'
 import {
   CosignerFreezeSchema,
+  CosignerServiceCreateBackupResponseSchema,
   CosignerServiceFreezeResponseSchema,
+  CosignerServiceRotateVaultKeyResponseSchema,
   CosignerServiceUnfreezeResponseSchema,
   GetInfoResponseSchema,
 } from '../../../gen/countersign/v1/cosigner_pb.ts'
-import {
-  HealthCheckResponse_ServingStatus as Serving,
-  HealthCheckResponseSchema,
-} from '../../../gen/grpc/health/v1/health_pb.ts'
+import { VaultParty } from '../../../gen/countersign/v1/admin_pb.ts'
+import type { HealthCheckRequest } from '../../../gen/grpc/health/v1/health_pb.ts'
 import { failure, invalidField, isFailure } from '../../domain/failure.ts'
 import type { CosignerFreeze } from '../cosigner-freezes.ts'
 import { Lock } from '../lock.ts'
 import { asFailure } from '../party-failure.ts'
 import { hexOf } from '../presignature-map.ts'
 import { partyOf, pinnedServer } from './channel-credentials.ts'
+import { CosignerHealth, type Watch } from './cosigner-health.ts'
 import type { CosignerHost } from './cosigner-host.ts'
 import { COSIGNER_RPCS, HEALTH_RPCS, KEEP_ALIVE, widenWindows } from './cosigner-service.ts'
 import { DaemonSession, type DaemonStream } from './daemon-session.ts'
@@ -62,7 +63,7 @@ export class CosignerListener {
   readonly #turns = new Lock()
   readonly #parked: ParkedDaemon
   #session: DaemonSession | undefined
-  #isAvailable = true
+  readonly #health = new CosignerHealth()
 
   constructor(options: CosignerListenerOptions) {
     // It writes to stderr by itself; what it has to say arrives here as errors.
@@ -75,8 +76,17 @@ export class CosignerListener {
       getInfo: this.#unary(() => this.#info()),
       freeze: this.#unary((caller, request) => this.#freeze(caller, request as never)),
       unfreeze: this.#unary((caller, request) => this.#unfreeze(caller, request as never)),
+      createBackup: this.#ofOperator(() => this.#backup()),
+      rotateVaultKey: this.#ofOperator(() => this.#rotateKey()),
     })
-    this.#server.addService(HEALTH_RPCS, { check: this.#unary(async () => this.#health()) })
+    this.#server.addService(HEALTH_RPCS, {
+      check: this.#unary(async (_, request) => {
+        const found = this.#health.check(request as HealthCheckRequest)
+        if (found === undefined) throw { code: status.NOT_FOUND, details: 'unknown service' }
+        return found
+      }),
+      watch: (stream: Watch) => this.#health.watch(stream),
+    })
   }
 
   /** The address that it listens at. @throws LISTEN_FAILED */
@@ -104,11 +114,12 @@ export class CosignerListener {
   }
 
   setAvailable(isAvailable: boolean): void {
-    this.#isAvailable = isAvailable
+    this.#health.set(isAvailable)
     if (!isAvailable) this.#session?.close(status.UNAVAILABLE, 'the cosigner is not available')
   }
 
   async close(): Promise<void> {
+    this.#health.end()
     this.#session?.close(status.UNAVAILABLE, 'the cosigner stops')
     const late = setTimeout(() => this.#server.forceShutdown(), 1_000)
     await new Promise<void>((resolve) => this.#server.tryShutdown(() => resolve()))
@@ -209,8 +220,22 @@ export class CosignerListener {
     return create(CosignerServiceUnfreezeResponseSchema, {})
   }
 
-  #health() {
-    return create(HealthCheckResponseSchema, { status: this.#isAvailable ? Serving.SERVING : Serving.NOT_SERVING })
+  #ofOperator(answer: () => Promise<unknown>): Unary {
+    return this.#unary(async (caller) => {
+      if (caller !== 'operator') throw { code: status.PERMISSION_DENIED, details: "for the cosigner's own operator" }
+      return answer()
+    })
+  }
+
+  async #backup() {
+    const { fileName, bytes, auditSequence, createMs } = await this.#options.host.backup()
+    const made = { fileName, sizeBytes: BigInt(bytes), auditSequence, createTime: timestampFromMs(createMs) }
+    return create(CosignerServiceCreateBackupResponseSchema, { backup: { ...made, vault: VaultParty.COSIGNER } })
+  }
+
+  async #rotateKey() {
+    const { provider, shares } = await this.#options.host.rotateKey()
+    return create(CosignerServiceRotateVaultKeyResponseSchema, { provider, shareCount: BigInt(shares) })
   }
 }
 
@@ -226,9 +251,15 @@ const requireSubject = (request: { readonly scope: number; readonly id: string }
 const CODES: Readonly<Record<string, status>> = {
   FREEZE_NOT_FOUND: status.NOT_FOUND,
   INVALID_REQUEST: status.INVALID_ARGUMENT,
+  BACKUP_NOT_CONFIGURED: status.FAILED_PRECONDITION,
 }
 
+/** What is refused to a caller alone, in gRPC's own words. */
+const isGrpc = (error: unknown): error is { code: status; details: string } =>
+  typeof (error as { code?: unknown }).code === 'number' && !(error instanceof Error)
+
 const grpcError = (error: unknown): { code: status; details: string } => {
+  if (isGrpc(error)) return error
   const known = asFailure(error)
   if (!isFailure(known)) return { code: status.INTERNAL, details: 'internal error' }
   return { code: CODES[known.reason] ?? status.UNAVAILABLE, details: known.reason }

@@ -51,11 +51,11 @@ const asBuffer = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.
 
 const definition = <I extends DescMessage, O extends DescMessage>(
   { parent, name, input, output }: { parent: { typeName: string }; name: string; input: I; output: O },
-  isStream = false,
+  streams: 'none' | 'both' | 'response' = 'none',
 ): MethodDefinition<MessageShape<I>, MessageShape<O>> => ({
   path: `/${parent.typeName}/${name}`,
-  requestStream: isStream,
-  responseStream: isStream,
+  requestStream: streams === 'both',
+  responseStream: streams !== 'none',
   requestSerialize: (message) => asBuffer(toBinary(input, message)),
   requestDeserialize: (bytes) => fromBinary(input, bytes),
   responseSerialize: (message) => asBuffer(toBinary(output, message)),
@@ -63,10 +63,15 @@ const definition = <I extends DescMessage, O extends DescMessage>(
 })
 
 export const COSIGNER_RPCS = {
-  open: definition(CosignerService.method.open, true),
+  open: definition(CosignerService.method.open, 'both'),
   getInfo: definition(CosignerService.method.getInfo),
   freeze: definition(CosignerService.method.freeze),
   unfreeze: definition(CosignerService.method.unfreeze),
+  createBackup: definition(CosignerService.method.createBackup),
+  rotateVaultKey: definition(CosignerService.method.rotateVaultKey),
 }
 
-export const HEALTH_RPCS = { check: definition(Health.method.check) }
+export const HEALTH_RPCS = {
+  check: definition(Health.method.check),
+  watch: definition(Health.method.watch, 'response'),
+}

@@ -8,6 +8,7 @@ import {
   type OpenRequest,
   OpenRequestSchema,
   type OpenResponse,
+  OpenResponseSchema,
 } from '../../../gen/countersign/v1/cosigner_pb.ts'
 import { type Failure, failure } from '../../domain/failure.ts'
 import { MAX_SHARDS } from '../shards.ts'
@@ -27,6 +28,7 @@ import {
 } from './asked-calls.ts'
 import { type ClientIdentity, pinnedClient } from './channel-credentials.ts'
 import { CLIENT_OPTIONS, COSIGNER_RPCS } from './cosigner-service.ts'
+import { ownBytes, type Part, PART_BYTES, PartReceiver, PartSender, PartsMisspoken } from './frame-parts.ts'
 import type { CosignerCalls } from '../cosigner.ts'
 import type { LostMaterial } from '../cosigner-links.ts'
 import type { PeerEpochs } from '../epoch-check.ts'
@@ -67,6 +69,9 @@ export class CosignerStream {
   #nextId = 1
   #questions = 0
   #notices = { sinceMs: performance.now(), alert: 0, lost: 0 }
+  /** Frames that are longer than a part, once the cosigner has said that it takes them. */
+  #sender: PartSender | undefined
+  readonly #receiver = new PartReceiver()
   #end: Failure | undefined
   #onSettled: () => void = () => undefined
 
@@ -86,8 +91,10 @@ export class CosignerStream {
   }
 
   /** `resumeToken`: of the stream before, or empty. Refuses with COSIGNER_REFUSED, RESUME_UNKNOWN, what is not there any more. */
-  pair(args: Parameters<CosignerCalls['pair']>[0], resumeToken: Uint8Array): Promise<Paired> {
-    return this.#ask(pairCall(args, resumeToken), (answer) => ({ value: readPaired(answer) }))
+  async pair(args: Parameters<CosignerCalls['pair']>[0], resumeToken: Uint8Array): Promise<Paired> {
+    const paired = await this.#ask(pairCall(args, resumeToken), (answer) => ({ value: readPaired(answer) }))
+    if (paired.takesParts) this.#sender = new PartSender((...part) => this.#sendPart(...part))
+    return paired
   }
 
   /** Does not come back to what was made over this stream. */
@@ -117,7 +124,7 @@ export class CosignerStream {
     return this.#ask({ case: 'frame', value: frame }, (answer) => {
       if (answer.case !== 'frame') throw new CosignerMisspoke('no frame')
       const { frame: reply } = answer.value
-      return { value: reply === undefined ? undefined : new Uint8Array(reply) }
+      return { value: reply === undefined ? undefined : ownBytes(reply) }
     })
   }
 
@@ -143,8 +150,16 @@ export class CosignerStream {
         return true
       }
       this.#waiting.set(callId, { take, fail: reject })
-      this.#send(callId, content)
+      const isLong = content.case === 'frame' && content.value.length > PART_BYTES
+      if (isLong && this.#sender !== undefined) this.#sender.send(callId, content.value)
+      else this.#send(callId, content)
     })
+  }
+
+  #sendPart(callId: number, part: Part, taken: () => void): void {
+    if (this.#end !== undefined) return
+    const { content } = create(OpenRequestSchema, { content: { case: 'framePart', value: part } })
+    this.#stream.write(create(OpenRequestSchema, { callId, content: content as Asked }), taken)
   }
 
   #send(callId: number, content: Asked): void {
@@ -172,11 +187,13 @@ export class CosignerStream {
         }
         case 'rotate':
           return this.#events.rotate()
+        case 'framePart':
+          return this.#takePart(callId, content.value)
         default:
           return this.#settle(callId, content)
       }
     } catch (error) {
-      if (!(error instanceof CosignerMisspoke)) throw error
+      if (!(error instanceof CosignerMisspoke || error instanceof PartsMisspoken)) throw error
       this.#events.alert('misspoke', error.message)
       this.#lose('it answered what it may not')
     }
@@ -188,6 +205,13 @@ export class CosignerStream {
     if (nowMs - this.#notices.sinceMs >= MINUTE_MS) this.#notices = { sinceMs: nowMs, alert: 0, lost: 0 }
     this.#notices[what] += 1
     return this.#notices[what] > MAX_NOTICES
+  }
+
+  #takePart(callId: number, part: Part): void {
+    if (!this.#waiting.has(callId)) throw new CosignerMisspoke('a part of an answer that nobody waits for')
+    const frame = this.#receiver.take(callId, part)
+    if (frame === undefined) return
+    this.#settle(callId, create(OpenResponseSchema, { content: { case: 'frame', value: { frame } } }).content)
   }
 
   #settle(callId: number, content: Answered): void {
@@ -218,6 +242,7 @@ export class CosignerStream {
     this.#end = end
     const waiting = [...this.#waiting.values()]
     this.#waiting.clear()
+    this.#sender?.clear()
     for (const { fail } of waiting) fail(end)
     this.#onSettled()
     this.#stream.cancel()

@@ -5,7 +5,7 @@
 import { randomBytes } from 'node:crypto'
 import { create } from '@bufbuild/protobuf'
 import { type ServerDuplexStream, status } from '@grpc/grpc-js'
-import { type OpenRequest, type OpenResponse, OpenResponseSchema } from '../../../gen/countersign/v1/cosigner_pb.ts'
+import { type OpenRequest, OpenRequestSchema, type OpenResponse, OpenResponseSchema } from '../../../gen/countersign/v1/cosigner_pb.ts'
 import { PeerUnavailable } from '../counterparty.ts'
 import type { LostMaterial } from '../cosigner-links.ts'
 import { hexOf } from '../presignature-map.ts'
@@ -13,6 +13,7 @@ import { MAX_SHARDS } from '../shards.ts'
 import { type Answer, answer, answerCall, DaemonMisspoke, epochPages, refusalOf, type Request } from './answered-calls.ts'
 import { RESUME_UNKNOWN } from './asked-calls.ts'
 import type { CosignerHost, HostedCosigner } from './cosigner-host.ts'
+import { ownBytes, type Part, PART_BYTES, PartReceiver, PartSender, PartsMisspoken } from './frame-parts.ts'
 import type { ParkedDaemon } from './parked-daemon.ts'
 
 export type DaemonStream = ServerDuplexStream<OpenRequest, OpenResponse>
@@ -50,6 +51,9 @@ export class DaemonSession {
   #cosigner: HostedCosigner | undefined
   #token: Uint8Array | undefined
   #rotation: NodeJS.Timeout | undefined
+  readonly #receiver = new PartReceiver()
+  /** Once the daemon has said that it takes parts. */
+  #sender: PartSender | undefined
   #nextId = 1
   #atWork = 0
   #isFull = false
@@ -121,6 +125,7 @@ export class DaemonSession {
       settle(undefined)
     }
     this.#asked.clear()
+    this.#sender?.clear()
     if (code === status.OK) this.#stream.end()
     else this.#stream.emit('error', { code, details })
     this.#end()
@@ -162,9 +167,11 @@ export class DaemonSession {
     this.#atWork += 1
     this.#pace()
     try {
-      for (const reply of await this.#answer(content, late)) this.#send(callId, reply)
+      const request = content.case === 'framePart' ? this.#joinParts(callId, content.value) : content
+      if (request === undefined) return
+      for (const reply of await this.#answer(request, late)) this.#reply(callId, reply)
     } catch (error) {
-      if (error instanceof DaemonMisspoke) {
+      if (error instanceof DaemonMisspoke || error instanceof PartsMisspoken) {
         this.#token = undefined
         this.#needs.onMisspoke(error.message)
         this.close(status.INVALID_ARGUMENT, error.message)
@@ -175,6 +182,24 @@ export class DaemonSession {
       this.#atWork -= 1
       this.#pace()
     }
+  }
+
+  /** The frame that this is the last part of. */
+  #joinParts(callId: number, part: Part): Request | undefined {
+    if (this.#state !== 'joined') throw new DaemonMisspoke('a part before it is paired')
+    const value = this.#receiver.take(callId, part)
+    return value && create(OpenRequestSchema, { content: { case: 'frame', value } }).content
+  }
+
+  #reply(callId: number, reply: Answer): void {
+    const frame = reply.case === 'frame' ? reply.value.frame : undefined
+    if (this.#sender === undefined || frame === undefined || frame.length <= PART_BYTES) return this.#send(callId, reply)
+    this.#sender.send(callId, frame)
+  }
+
+  #sendPart(callId: number, part: Part, taken: () => void): void {
+    if (this.#state === 'ended') return
+    this.#stream.write(create(OpenResponseSchema, { callId, content: answer({ case: 'framePart', value: part }) }), taken)
   }
 
   /** One that nobody waits for any more came late. */
@@ -196,7 +221,9 @@ export class DaemonSession {
       return [answer({ case: 'done', value: {} })]
     }
     if (request.case === 'frame') {
-      const frame = await cosigner.frames.call('frame', new Uint8Array(request.value), { gather: true })
+      // What is long is handed over, what is short travels with others.
+      const gather = request.value.length <= PART_BYTES
+      const frame = await cosigner.frames.call('frame', ownBytes(request.value), { gather })
       return [answer({ case: 'frame', value: frame === undefined ? {} : { frame } })]
     }
     if (request.case === 'getShareEpochs') {
@@ -214,13 +241,14 @@ export class DaemonSession {
     return answer({ case: 'opened', value: { partyId: ownId, publicKey, head } })
   }
 
-  async #pair({ partyId, shards, resumeToken }: Pairing): Promise<Answer> {
+  async #pair({ partyId, shards, resumeToken, takesParts }: Pairing): Promise<Answer> {
     const { host, parked, daemonId } = this.#needs
     if (this.#state !== 'open') throw new DaemonMisspoke('a pairing out of its turn')
     this.#state = 'pairing'
     if (hexOf(partyId) !== hexOf(daemonId)) throw new DaemonMisspoke('an id that is not of its certificate')
     const isSet = new Set(shards).size === shards.length && shards.length > 0 && shards.length <= MAX_SHARDS
     if (!isSet || shards.some((shard) => shard >= MAX_SHARDS)) throw new DaemonMisspoke('links that there are not')
+    if (takesParts) this.#sender = new PartSender((...part) => this.#sendPart(...part))
     if (resumeToken.length > 0) return this.#resume(resumeToken)
     await parked.clear()
     const cosigner = await host.ready()
@@ -230,7 +258,7 @@ export class DaemonSession {
     const { head } = await cosigner.calls.call('pair', { idC: daemonId, shards }, { timeoutMs: ASK_TIMEOUT_MS })
     const next = { resumeToken: this.#join(new Uint8Array(randomBytes(TOKEN_BYTES))) }
     const known = head && { head: { sequence: head.sequence, hash: head.hash } }
-    return answer({ case: 'paired', value: { ...next, ...known } })
+    return answer({ case: 'paired', value: { ...next, ...known, takesParts: true } })
   }
 
   /** Goes on with what the stream before left. */
@@ -246,7 +274,7 @@ export class DaemonSession {
       throw new PeerUnavailable('the daemon left')
     }
     this.#cosigner = cosigner
-    return answer({ case: 'paired', value: { resumeToken: this.#join(token) } })
+    return answer({ case: 'paired', value: { resumeToken: this.#join(token), takesParts: true } })
   }
 
   /** `token`: of the stream that may follow. It stays the same: the daemon may not have heard of another. */
@@ -262,4 +290,9 @@ export class DaemonSession {
   }
 }
 
-type Pairing = { readonly partyId: Uint8Array; readonly shards: readonly number[]; readonly resumeToken: Uint8Array }
+type Pairing = {
+  readonly partyId: Uint8Array
+  readonly shards: readonly number[]
+  readonly resumeToken: Uint8Array
+  readonly takesParts: boolean
+}

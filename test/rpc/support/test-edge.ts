@@ -442,6 +442,14 @@ const defaultUseCases = (): UseCases => ({
     listDelegateKeys: async () => ({ keys: [DELEGATE_KEY], identityPublicKey: bytes(32, 1) }),
     deleteDelegateKey: async () => undefined,
     importDelegatedAccess: async () => IMPORTED_ACCESS,
+    delegatedSignMessage: async () => SIGNED,
+    delegatedSignTypedData: async () => SIGNED,
+    delegatedSignTransaction: async () => ({
+      signedTransaction: bytes(3, 9),
+      transactionHash: `0x${'08'.repeat(32)}`,
+      signature: SIGNED.signature,
+      receipt: RECEIPT,
+    }),
     listImportedAccess: async () => ({ items: [IMPORTED_ACCESS], nextCursor: undefined }),
   },
   webhooks: {

@@ -1,0 +1,164 @@
+/** A sidecar signs with what another daemon delegated: two processes, each with a vault, and the protocol between them. */
+import { randomUUID } from 'node:crypto'
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
+import { getAddress, type Hex, hashMessage, recoverAddress, verifyMessage, verifyTypedData } from 'viem'
+import { ImportedAccessState } from '../../gen/countersign/v1/delegate_side_pb.ts'
+import type { CountersignClient } from '../../src/client/countersign-client.ts'
+import { ALG_ED25519 } from '../../src/engine/dkls23/suite.ts'
+import { FOREIGN_SHARE, receiver, sealForeign, signatureOf } from '../delegation/seal-delivery.ts'
+import { connect, newKey, reasonOf, refusalOf } from './callers.ts'
+import { addressOf as addressOfKey, startSidecar, type Sidecar, WEBHOOK_SECRET } from './start-sidecar.ts'
+
+vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 })
+
+let pair: Sidecar
+let client: CountersignClient
+
+beforeAll(async () => {
+  pair = await startSidecar([{}, {}, { alg: ALG_ED25519 }, {}])
+  client = connect(pair.sidecar, pair.sidecar.adminKey)
+  const privateKeyPem = receiver.privateKey.export({ type: 'pkcs8', format: 'pem' })
+  await client.admin.createDelegateKey({ privateKeyPem })
+})
+afterAll(async () => {
+  client.close()
+  await pair.close()
+})
+
+const importOf = async (at: number) => {
+  const delivery = await pair.delegated[at]!.delivery()
+  return client.delegation.importDelegatedAccess({ content: { case: 'delivery', value: delivery } })
+}
+const addressOf = (at: number): Hex => addressOfKey(pair.delegated[at]!.granted) as Hex
+const accessOf = (at: number): string => pair.delegated[at]!.accessId
+const sign = (access: string, text: string, rest: object = {}) =>
+  client.delegation.delegatedSignMessage({ access, content: { case: 'text', value: text }, ...rest })
+
+const post = (body: Uint8Array, signature = signatureOf(WEBHOOK_SECRET, body)) =>
+  fetch(`http://${pair.sidecar.endpoints.connect}/webhooks/dynamic`, {
+    method: 'POST', body: Uint8Array.from(body), headers: { 'x-dynamic-signature-256': signature },
+  })
+
+describe('access that was delegated to a sidecar', () => {
+  it('is taken in by RPC, and signs messages, typed data and transactions', async () => {
+    const { access } = await importOf(0)
+    expect(access).toMatchObject({ accessId: accessOf(0), address: addressOf(0), grantingDaemon: 'home' })
+    const signed = await sign(accessOf(0), 'hello')
+    expect(signed.signature?.hex).toHaveLength(132)
+    const signature = signed.signature?.hex as Hex
+    expect(await verifyMessage({ address: addressOf(0), message: 'hello', signature })).toBe(true)
+    expect(signed.receipt?.sequence).toBeGreaterThan(0n)
+    const typed = { domain: { chainId: 1 }, types: { Note: [{ name: 'text', type: 'string' }] }, primaryType: 'Note', message: { text: 'x' } } as const
+    const typedData = await client.delegation.delegatedSignTypedData({
+      access: addressOf(0).toLowerCase(), typedDataJson: JSON.stringify({ ...typed, types: { EIP712Domain: [{ name: 'chainId', type: 'uint256' }], ...typed.types } }),
+    })
+    expect(await verifyTypedData({ address: addressOf(0), ...typed, signature: typedData.signature?.hex as Hex })).toBe(true)
+    const { accesses } = await client.delegation.listImportedAccess({})
+    expect(accesses.map(({ state }) => state)).toEqual([ImportedAccessState.ACTIVE])
+  })
+
+  it('is audited on both sides, and charged once where a request is repeated', async () => {
+    const requestId = randomUUID()
+    const first = await sign(accessOf(0), 'once', { requestId })
+    expect(await sign(accessOf(0), 'once', { requestId })).toEqual(first)
+    expect(await reasonOf(sign(accessOf(0), 'other', { requestId }))).toBe('IDEMPOTENCY_MISMATCH')
+    const granting = connect(pair.granting, pair.granting.adminKey)
+    try {
+      for (const audit of [client.audit, granting.audit]) {
+        const { events } = await audit.listEvents({ pageSize: 100 })
+        expect(events.map(({ kind }) => kind)).toContain('sign.intent')
+      }
+    } finally {
+      granting.close()
+    }
+  })
+
+  it('signs digests nowhere where it was not given that', async () => {
+    const digest = { access: accessOf(0), isFormatted: true, content: { case: 'text', value: hashMessage('x').slice(2) } } as const
+    const refusal = await refusalOf(client.delegation.delegatedSignMessage(digest))
+    expect(refusal.reason).toBe('GRANTING_DAEMON_REFUSED')
+    const key = await newKey(client, [{ name: 'wallet:sign' }])
+    const caller = connect(pair.sidecar, key.secret)
+    try {
+      expect(await reasonOf(caller.delegation.delegatedSignMessage(digest))).toBe('PERMISSION_MISSING')
+    } finally {
+      caller.close()
+    }
+  })
+
+  it('comes by webhook, and is gone when that takes it back', async () => {
+    const body = await pair.delegated[1]!.body()
+    expect((await post(body, 'sha256=00')).status).toBe(401)
+    const answer = await post(body)
+    expect([answer.status, await answer.json()]).toEqual([200, { success: true, message: 'access stored' }])
+    const { signature } = await sign(addressOf(1), 'by webhook')
+    expect(await recoverAddress({ hash: hashMessage('by webhook'), signature: signature?.hex as Hex })).toBe(getAddress(addressOf(1)))
+    const { eventName: _, data, ...envelope } = JSON.parse(body.toString()) as { eventName: string; data: Record<string, string> }
+    const { walletId, chain, publicKey, userId } = data
+    const revoked = Buffer.from(
+      JSON.stringify({ ...envelope, eventId: randomUUID(), eventName: 'wallet.delegation.revoked', data: { walletId, chain, publicKey, userId } }),
+    )
+    expect((await post(revoked)).status).toBe(200)
+    expect(await reasonOf(sign(accessOf(1), 'late'))).toBe('IMPORTED_ACCESS_ENDED')
+  })
+
+  it('signs with Ed25519 as well', async () => {
+    await importOf(2)
+    const { signature } = await sign(accessOf(2), 'solana')
+    expect(signature?.base58).toMatch(/^[1-9A-HJ-NP-Za-km-z]{86,88}$/)
+    expect(await reasonOf(client.delegation.delegatedSignTypedData({ access: accessOf(2), typedDataJson: '{}' }))).toBe('KEY_TYPE_UNSUPPORTED')
+  })
+
+  it('goes on after either side was killed', async () => {
+    await pair.restartGranting()
+    const until = Date.now() + 30_000
+    for (;;) {
+      const outcome = await sign(accessOf(0), 'after a start').then(() => 'signed', (error: { reason?: string }) => error.reason)
+      if (outcome === 'signed') break
+      expect(outcome).toBe('GRANTING_DAEMON_UNAVAILABLE')
+      expect(Date.now()).toBeLessThan(until)
+    }
+    client.close()
+    const sidecar = await pair.restartSidecar()
+    client = connect(sidecar, sidecar.adminKey)
+    const { signature } = await sign(accessOf(0), 'after another')
+    expect(await verifyMessage({ address: addressOf(0), message: 'after another', signature: signature?.hex as Hex })).toBe(true)
+  })
+})
+
+describe('what is not to be signed with', () => {
+  it('a share of another system is stored and says so', async () => {
+    const walletId = randomUUID()
+    const value = {
+      encryptedDelegatedShare: await sealForeign(receiver.publicKey, FOREIGN_SHARE),
+      encryptedWalletApiKey: await sealForeign(receiver.publicKey, Buffer.from('key of theirs')),
+      walletId,
+    }
+    const address = '0x1a642f0E3c3aF545E7AcBD38b07251B3990914F1'
+    const { access } = await client.delegation.importDelegatedAccess({ content: { case: 'delivery', value }, expectedAddress: address })
+    expect(access).toMatchObject({ accessId: walletId, state: ImportedAccessState.FOREIGN, grantingDaemon: '' })
+    expect(await reasonOf(sign(walletId, 'x'))).toBe('FOREIGN_SHARE')
+  })
+
+  it('what was never delegated, or to another project, is not there', async () => {
+    expect(await reasonOf(sign(randomUUID(), 'x'))).toBe('IMPORTED_ACCESS_NOT_FOUND')
+    expect(await reasonOf(sign(addressOf(3), 'x'))).toBe('IMPORTED_ACCESS_NOT_FOUND')
+    await client.admin.createProject({ projectId: 'elsewhere' })
+    const key = await newKey(client, [{ name: 'wallet:sign' }], { projectId: 'elsewhere' })
+    const caller = connect(pair.sidecar, key.secret)
+    try {
+      const asked = caller.delegation.delegatedSignMessage({ access: accessOf(0), content: { case: 'text', value: 'x' } })
+      expect(await reasonOf(asked)).toBe('IMPORTED_ACCESS_NOT_FOUND')
+    } finally {
+      caller.close()
+    }
+  })
+
+  it('a frozen access signs nothing here', async () => {
+    const id = `wal_${accessOf(0).replaceAll('-', '')}`
+    await client.admin.freeze({ scope: 1, id })
+    expect(await reasonOf(sign(accessOf(0), 'x'))).toBe('FROZEN')
+    await client.admin.unfreeze({ scope: 1, id })
+    await sign(accessOf(0), 'x')
+  })
+})
