@@ -20,7 +20,7 @@ import { formatTable } from './print-table.ts'
 import { rootKeyProviders } from './root-keys.ts'
 import { CommandRefusal, type Terminal, UsageRefusal } from './terminal.ts'
 
-const atCosigner = async <T>(flags: Flags, terminal: Terminal, work: (vault: CosignerVault) => Promise<T>): Promise<T> => {
+export const atCosigner = async <T>(flags: Flags, terminal: Terminal, work: (vault: CosignerVault) => Promise<T>): Promise<T> => {
   const { config, secrets, warnings } = loadConfig(flags)
   for (const warning of warnings) terminal.note(`warning: ${warning}`)
   const { cosigner: provider } = rootKeyProviders(config, await completeSecrets(config, secrets, askAtTerminal(false)))
@@ -49,7 +49,7 @@ const recipientOf = ({ x25519Key, rsaKeyFile }: ExportKeyOptions): Recipient => 
   throw new UsageRefusal('the key is not an X25519 key in base64, or not an RSA key of 3072 to 4096 bits')
 }
 
-const derOf = (path: string): Uint8Array => {
+export const derOf = (path: string): Uint8Array => {
   const text = readFileSync(path)
   try {
     return new Uint8Array(createPublicKey(text).export({ format: 'der', type: 'spki' }))

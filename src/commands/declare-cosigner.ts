@@ -1,5 +1,6 @@
 /** Commands of the cosigner's operator: over a running daemon its status, over a stopped one what only they decide. */
 import type { Command } from 'commander'
+import { declareCosignerDelegates } from './declare-cosigner-delegates.ts'
 import type { FreezeOptions } from './cosigner-operator.ts'
 import type { ApproveOptions, OwnerOptions, SecretOptions } from './cosigner-owners.ts'
 import { flagsOf, parseCount, withClientOptions, withDaemonOptions } from './shared-options.ts'
@@ -179,4 +180,5 @@ export const declareCosignerCommands = (program: Command, terminal: Terminal): v
   declareLinkCommands(cosigner, terminal)
   declareApproveExport(cosigner, terminal)
   declareSecretCommands(cosigner, terminal)
+  declareCosignerDelegates(cosigner, terminal)
 }

@@ -9,6 +9,7 @@ import { linkViews, worstLinkState } from '../admin/status.ts'
 import { Currencies } from '../chain/currencies.ts'
 import type { Config, Secrets } from '../config/config.ts'
 import { dataDirPaths } from '../config/load-config.ts'
+import { endUndelivered } from '../delegation/delegate-access.ts'
 import { eraseLapsedSecrets } from '../delegation/webhook-secrets.ts'
 import { followSpend } from '../delegation/settle-spends.ts'
 import { endExpiredGrants } from '../delegation/end-grants.ts'
@@ -140,6 +141,7 @@ export const composeDaemon = async (
     // While the cosigner's thread opens its own vault and does the same.
     verifyStateIndex(vault.read)
     await joining
+    await endUndelivered(vault, clock)
     const grants = new GrantCache()
     const send = wireHttpEgress(config)
     const signIn = wireSignIn({ vault, clock, send, config, secrets, log })

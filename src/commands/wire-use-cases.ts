@@ -18,7 +18,10 @@ import { getCheckpoint, listEvents, verifyChain, watchEvents } from '../admin/au
 import { createBackup, type CustodyNeeds, rotateVaultKey } from '../admin/custody.ts'
 import { freeze, unfreeze } from '../admin/freezes.ts'
 import { openCosign } from '../delegation/cosign.ts'
+import { delegateAccess } from '../delegation/delegate-access.ts'
+import { listDelegates, registerDelegate, rotateDelegateKey } from '../delegation/delegates.ts'
 import { createGrant, getGrant, type GrantNeeds, listGrants, revokeGrant } from '../delegation/grants.ts'
+import { listAccess } from '../delegation/list-access.ts'
 import {
   createWebhook,
   deleteWebhook,
@@ -122,6 +125,11 @@ export const wireUseCases = (needs: UseCaseNeeds): UseCases => {
       spendDelegation: (call, args) => spendDelegation(spending, call, args),
       getSpend: async (call, args) => getSpend(needs, call, args),
       listSpends: async (call, args) => listSpends(needs, call, args),
+      registerDelegate: (call, args) => registerDelegate(needs, call, args),
+      rotateDelegateKey: (call, args) => rotateDelegateKey(needs, call, args),
+      listDelegates: async (call, args) => listDelegates(needs, call, args),
+      delegateAccess: (call, args) => delegateAccess(needs, call, args),
+      listDelegatedAccess: async (call, args) => listAccess(needs, call, args),
       getGrant: async (call, args) => getGrant(needs, call, args),
       listGrants: async (call, args) => listGrants(needs, call, args),
       revokeGrant: (call, args) => revokeGrant(needs, call, args),

@@ -35,6 +35,7 @@ if (parentPort !== null) {
       claimWallet: forward('claimWallet'),
       claimForProject: forward('claimForProject'),
       ownerWord: forward('ownerWord'),
+      permitFork: forward('permitFork'),
       changeSecret: forward('changeSecret'),
       stopWallet: forward('stopWallet'),
       discard: forward('discard'),
@@ -47,7 +48,7 @@ if (parentPort !== null) {
       shareEpochs: forward('shareEpochs'),
       quarantine: forward('quarantine'),
       stop: forward('stop'),
-    },
+    } satisfies { readonly [M in keyof CosignerCalls]: unknown },
     (error) => void main().call('alert', { what: 'internal', detail: String(error) }).catch(() => undefined),
   )
 }

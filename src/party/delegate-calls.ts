@@ -39,7 +39,8 @@ export type Delegated = {
   readonly forked: Pick<ForkedShare, 'sid' | 'receipt'>
 }
 
-const CALL = { timeoutMs: 10_000 } as const
+/** The same bytes go to both threads. */
+const CALL = { timeoutMs: 10_000, transfer: [] }
 const ED25519_KEY_BYTES = 32
 
 /** Refuses with DELEGATE_KEY_INVALID a key that nothing is sealed to, or no identity key. */
@@ -89,7 +90,8 @@ export class DelegateCalls {
    */
   async fork(asked: DelegationAsked, record: ForkRecord, signal: AbortSignal): Promise<Delegated> {
     const { walletId, keyType, wEpoch, expireMs, nonce, consent, delegate } = asked
-    const { identityKey, rsaKey, kid } = delegate
+    const { kid } = delegate
+    const [identityKey, rsaKey] = [Uint8Array.from(delegate.identityKey), Uint8Array.from(delegate.rsaKey)]
     await this.#gates.pass(walletId, signal)
     const { signer, cosigner, shardOf } = await this.#joined()
     const publicKey = keyType === 'ed25519' ? asked.publicKey : compressed(asked.publicKey)

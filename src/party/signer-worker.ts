@@ -34,6 +34,8 @@ if (parentPort !== null) {
     'signEd25519',
     'wipeWallet',
     'export',
+    'fork',
+    'confirmFork',
     'importKey',
     'import',
     'lose',

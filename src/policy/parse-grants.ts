@@ -112,7 +112,8 @@ const NARROWINGS = [
   'requests_per_second',
 ] as const
 
-const parseNarrowing = (value: unknown, field: string): Narrowing => {
+/** As the member `narrowing` of one grant. Refuses (INVALID_REQUEST) as `parsePermissionGrants`. */
+export const parseNarrowing = (value: unknown, field: string): Narrowing => {
   const json = parseObject(value, field, NARROWINGS)
   const at = (key: (typeof NARROWINGS)[number]) => `${field}.${key}`
   return {
@@ -154,17 +155,17 @@ export const parsePermissionGrants = (json: unknown): readonly PermissionGrant[]
 const formatCaps = (caps: Caps) =>
   Object.fromEntries([...caps].map(([token, amount]) => [token, amount.toString()]))
 
+/** The JSON form of a narrowing: `parseNarrowing(formatNarrowing(x), '')` equals x. */
+export const formatNarrowing = (narrowing: Narrowing) => ({
+  ...(narrowing.wallets && { wallets: [...narrowing.wallets] }),
+  ...(narrowing.sessionKeys && { session_keys: [...narrowing.sessionKeys] }),
+  ...(narrowing.chains && { chains: [...narrowing.chains] }),
+  ...(narrowing.destinations && { destinations: [...narrowing.destinations] }),
+  ...(narrowing.maxPerTransaction && { max_per_transaction: formatCaps(narrowing.maxPerTransaction) }),
+  ...(narrowing.maxPerDay && { max_per_day: formatCaps(narrowing.maxPerDay) }),
+  ...(narrowing.requestsPerSecond !== undefined && { requests_per_second: narrowing.requestsPerSecond }),
+})
+
 /** The JSON form of grants: `parsePermissionGrants(formatPermissionGrants(x))` equals x. */
 export const formatPermissionGrants = (grants: readonly PermissionGrant[]) =>
-  grants.map(({ permission, narrowing }) => ({
-    permission,
-    narrowing: {
-      ...(narrowing.wallets && { wallets: [...narrowing.wallets] }),
-      ...(narrowing.sessionKeys && { session_keys: [...narrowing.sessionKeys] }),
-      ...(narrowing.chains && { chains: [...narrowing.chains] }),
-      ...(narrowing.destinations && { destinations: [...narrowing.destinations] }),
-      ...(narrowing.maxPerTransaction && { max_per_transaction: formatCaps(narrowing.maxPerTransaction) }),
-      ...(narrowing.maxPerDay && { max_per_day: formatCaps(narrowing.maxPerDay) }),
-      ...(narrowing.requestsPerSecond !== undefined && { requests_per_second: narrowing.requestsPerSecond }),
-    },
-  }))
+  grants.map(({ permission, narrowing }) => ({ permission, narrowing: formatNarrowing(narrowing) }))

@@ -124,6 +124,11 @@ export const ACCESS = {
     listGrants: reading(orOwner('wallet:read', 'grant:revoke')),
     // Whoever lost the key of their wallet secret can still take back what they granted.
     revokeGrant: reserved(orOwner('grant:revoke')),
+    registerDelegate: holding('delegation:create'),
+    rotateDelegateKey: holding('delegation:create'),
+    listDelegates: reading(orOwner('delegation:create')),
+    delegateAccess: orOwnerWithSecret('delegation:create'),
+    listDelegatedAccess: reading(orOwner('delegation:create', 'wallet:read')),
     getChainConfig: reading(orOwner('delegation:create')),
     issueDelegationToken: orOwner('delegation:create'),
     // The owner's message proves whose wallet it is.

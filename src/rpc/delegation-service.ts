@@ -8,6 +8,8 @@ import type { CosignUseCases } from './cosign-use-cases.ts'
 import { cosignStream } from './cosign-stream.ts'
 import { delegateSideHandlers } from './delegate-side-handlers.ts'
 import type { DelegateSideUseCases } from './delegate-side-use-cases.ts'
+import { delegatedAccessHandlers } from './delegated-access-handlers.ts'
+import type { DelegatedAccessUseCases } from './delegated-access-use-cases.ts'
 import type { PageTokens } from './page-token.ts'
 import { listPage } from './paging.ts'
 import type { Handlers } from './pipeline.ts'
@@ -46,12 +48,13 @@ const readNewGrant = ({ scope, expireTime }: CreateGrantRequest): NewGrantReques
 }
 
 export const createDelegationService = (
-  delegation: DelegationUseCases & SpendingUseCases & CosignUseCases,
+  delegation: DelegationUseCases & SpendingUseCases & CosignUseCases & DelegatedAccessUseCases,
   delegate: DelegateSideUseCases,
   tokens: PageTokens,
 ): Handlers<'delegation'> => ({
   ...delegateSideHandlers(delegate, tokens),
   ...spendingHandlers(delegation, tokens),
+  ...delegatedAccessHandlers(delegation, tokens),
   cosign: cosignStream((caller, peer) => delegation.openCosign(caller, peer)),
   createGrant: async (request, call) => ({
     grant: toWireGrant(await delegation.createGrant(call, readNewGrant(request))),

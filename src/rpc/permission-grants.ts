@@ -10,7 +10,7 @@ const NATIVE = 'native'
 const plainToken = (token: string): string => (token.startsWith('0x') ? token.toLowerCase() : token)
 
 /** `{chain: 'eip155:1', token: ''}` → `eip155:1/native` */
-const readCaps = (limits: readonly TokenLimit[], field: string): Record<string, string> => {
+export const readCaps = (limits: readonly TokenLimit[], field: string): Record<string, string> => {
   const caps: Record<string, string> = {}
   for (const { chain, token, amount } of limits) {
     const key = `${chain}/${token === '' ? NATIVE : plainToken(token)}`
@@ -21,14 +21,14 @@ const readCaps = (limits: readonly TokenLimit[], field: string): Record<string, 
   return caps
 }
 
-const toWireCaps = (caps: Readonly<Record<string, string>> | undefined) =>
+export const toWireCaps = (caps: Readonly<Record<string, string>> | undefined) =>
   Object.entries(caps ?? {}).map(([key, amount]) => {
     const slash = key.indexOf('/')
     return { chain: key.slice(0, slash), token: key.slice(slash + 1), amount }
   })
 
 /** An empty list on the wire does not narrow, and is left out of the stored form. */
-const listed = <Name extends string, T>(name: Name, items: readonly T[]) =>
+export const listed = <Name extends string, T>(name: Name, items: readonly T[]) =>
   (items.length === 0 ? {} : { [name]: items }) as { [N in Name]?: readonly T[] }
 
 export const readGrant = (wire: Permission, index: number): PermissionGrantJson => {

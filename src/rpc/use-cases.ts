@@ -15,6 +15,7 @@ import type { SendingUseCases } from './send-use-cases.ts'
 import type { SessionUseCases } from './session-use-cases.ts'
 import type { NewWalletView, WalletView } from '../wallet/wallet-view.ts'
 import type { CosignUseCases } from './cosign-use-cases.ts'
+import type { DelegatedAccessUseCases } from './delegated-access-use-cases.ts'
 import type { DelegationUseCases, SpendingUseCases } from './delegation-use-cases.ts'
 import type { DelegateSideUseCases } from './delegate-side-use-cases.ts'
 import type { WebhookUseCases } from './webhook-use-cases.ts'
@@ -381,7 +382,7 @@ export type UseCases = {
   readonly wallets: WalletUseCases
   readonly signing: SigningUseCases
   readonly sending: SendingUseCases
-  readonly delegation: DelegationUseCases & SpendingUseCases & CosignUseCases
+  readonly delegation: DelegationUseCases & SpendingUseCases & CosignUseCases & DelegatedAccessUseCases
   readonly session: SessionUseCases
   readonly endUsers: EndUserUseCases
   readonly audit: AuditUseCases

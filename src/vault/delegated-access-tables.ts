@@ -62,4 +62,9 @@ CREATE INDEX delegated_access_by_grant ON delegated_access (grant_id) WHERE gran
 CREATE INDEX delegated_access_by_expiry ON delegated_access (expire_ms) WHERE state IN ('MAKING', 'PENDING', 'ACTIVE');
 CREATE UNIQUE INDEX delegated_access_by_api_key ON delegated_access (api_key_mac);
 CREATE INDEX delegated_access_by_request ON delegated_access (caller, request_id) WHERE request_id <> '';
+
+CREATE TABLE delegated_deliveries (
+  access_id BLOB PRIMARY KEY CHECK (length(access_id) = 16),
+  envelopes TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
 `

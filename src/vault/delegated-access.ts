@@ -218,7 +218,21 @@ export const changeDelegatedAccess = (
     next.state, next.activate_ms, next.end_ms, next.end_reason, next.mac, row.number,
   )
   moved(tx, next, nowMs, [leafOf(tx, row)])
+  if (change.state !== 'PENDING') tx.run('DELETE FROM delegated_deliveries WHERE access_id = ?', row.access_id)
   return { access: toAccess(tx, next), changed: true }
+}
+
+/**
+ * The envelopes of an access, until its delegate has taken it into use or it has ended: a request that is repeated is
+ * answered the same. Ciphertext for the delegate, under no MAC: what was altered does not open there.
+ */
+export const keepDelivery = (tx: Tx, accessId: AccessId, envelopesJson: string): void => {
+  tx.run('INSERT INTO delegated_deliveries (access_id, envelopes) VALUES (?, ?)', accessIdToBytes(accessId), envelopesJson)
+}
+
+export const keptDelivery = (reader: Reader, accessId: AccessId): string | undefined => {
+  const sql = 'SELECT envelopes FROM delegated_deliveries WHERE access_id = ?'
+  return reader.one<{ envelopes: string }>(sql, accessIdToBytes(accessId))?.envelopes
 }
 
 const verified = new VerifiedRows<DelegatedAccess>(TABLE)

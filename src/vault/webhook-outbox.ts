@@ -59,6 +59,8 @@ export type NewWebhookEvent<T extends WebhookEventType> = {
   readonly type: T
   readonly data: WebhookEventData[T]
   readonly nowMs: number
+  /** Which of those that hear of such events hear of this one; absent: all. */
+  readonly isFor?: (webhook: Webhook) => boolean
 }
 
 /**
@@ -67,9 +69,10 @@ export type NewWebhookEvent<T extends WebhookEventType> = {
  */
 export const recordWebhookEvent = <T extends WebhookEventType>(
   tx: Tx,
-  { project, type, data, nowMs }: NewWebhookEvent<T>,
+  { project, type, data, nowMs, isFor = () => true }: NewWebhookEvent<T>,
 ): string | undefined => {
-  const hearers = webhooksOf(tx, project).filter(({ format, subscriptions }) => hearsOf(format, subscriptions, type))
+  const hearing = webhooksOf(tx, project).filter(({ format, subscriptions }) => hearsOf(format, subscriptions, type))
+  const hearers = hearing.filter(isFor)
   if (hearers.length === 0) return undefined
   return insertEvent(tx, { project, type, data, timeMs: nowMs }, hearers)
 }

@@ -128,6 +128,18 @@ const REQUESTS: { readonly [S in keyof typeof ACCESS]: { readonly [M in keyof (t
     getGrant: { grantId: `grant_${'ab'.repeat(16)}` },
     listGrants: {},
     revokeGrant: { grantId: `grant_${'ab'.repeat(16)}` },
+    registerDelegate: { name: 'bots', identityPublicKey: DIGEST, publicKeyPem: 'x'.repeat(64), kid: 'k1' },
+    rotateDelegateKey: { delegateId: `dlg_${'ab'.repeat(16)}`, publicKeyPem: 'x'.repeat(64), kid: 'k2' },
+    listDelegates: {},
+    delegateAccess: {
+      wallet: 'alice',
+      delegateId: `dlg_${'ab'.repeat(16)}`,
+      expireTime: { seconds: 4_000_000_000n },
+      consentExpireTime: { seconds: 1n, nanos: 0 },
+      nonce: DIGEST,
+      consent: { case: 'approvalId', value: DIGEST.subarray(16) },
+    },
+    listDelegatedAccess: {},
     getChainConfig: {},
     issueDelegationToken: { userId: 'alice', network: 'linea', address: `0x${'ab'.repeat(20)}` },
     completeEvmDelegation: {

@@ -16,6 +16,7 @@ import type { ApiKeyDirectory, ApiKeyProofs, ApiKeyRecord } from '../../../src/r
 import type { RegisteredKey, SessionKeyView, SessionUseCases, SignedAction } from '../../../src/rpc/session-use-cases.ts'
 import type { DelegationUseCases, ExternalWalletView, SpendView, GrantView, SpendingUseCases } from '../../../src/rpc/delegation-use-cases.ts'
 import type { SentView } from '../../../src/rpc/send-use-cases.ts'
+import type { DelegatedAccessUseCases, DelegatedAccessView, DelegateView } from '../../../src/rpc/delegated-access-use-cases.ts'
 import type { CosignUseCases } from '../../../src/rpc/cosign-use-cases.ts'
 import type { DelegateDirectory } from '../../../src/rpc/delegates.ts'
 import type { EndUserUseCases, WalletSecretView } from '../../../src/rpc/end-user-use-cases.ts'
@@ -205,6 +206,35 @@ const SPEND: SpendView = {
   network: 'linea', currency: 'usdc', amount: '5', destination: `0x${'ab'.repeat(20)}`, state: 'pending', reason: '', transactionHash: '',
   deliveredAmount: undefined, createTimeMs: 1, updateTimeMs: 2,
 }
+const DELEGATE: DelegateView = {
+  delegateId: `dlg_${'ab'.repeat(16)}`,
+  projectId: PROJECT,
+  name: 'bots',
+  identityKey: bytes(32, 1),
+  partyId: bytes(32, 2),
+  linkId: bytes(16, 3),
+  webhookId: undefined,
+  keys: [{ kid: 'k1', publicKeyPem: 'pem', isActive: true, createTimeMs: 1_700_000_000_123, retireTimeMs: undefined }],
+  createTimeMs: 1_700_000_000_123,
+}
+
+export const DELEGATED: DelegatedAccessView = {
+  accessId: '00000000-0000-4000-8000-000000000000',
+  walletId: `wal_${'ab'.repeat(16)}`,
+  userId: 'alice',
+  keyType: 'secp256k1',
+  address: '0x0000000000000000000000000000000000000001',
+  delegateId: DELEGATE.delegateId,
+  kid: 'k1',
+  terms: { operations: ['message', 'digest'], narrowing: { chains: ['eip155:1'], max_per_day: { 'eip155:1/native': '5' } } },
+  expireTimeMs: 1_700_000_000_456,
+  grantId: undefined,
+  state: 'pending',
+  createTimeMs: 1_700_000_000_123,
+  activateTimeMs: undefined,
+  endTimeMs: undefined,
+}
+
 const EXTERNAL_WALLET: ExternalWalletView = {
   externalWalletId: `ext_${'ab'.repeat(16)}`, userId: 'alice', network: 'linea', currency: 'usdc', address: `0x${'01'.repeat(20)}`,
   spenderAddress: `0x${'02'.repeat(20)}`, tokenAddress: `0x${'03'.repeat(20)}`, state: 'active', priority: 1, limit: '5',
@@ -371,6 +401,11 @@ const defaultUseCases = (): UseCases => ({
     spendDelegation: async () => SPEND,
     getSpend: async () => SPEND,
     listSpends: async () => ({ items: [SPEND], nextCursor: undefined }),
+    registerDelegate: async () => DELEGATE,
+    rotateDelegateKey: async () => DELEGATE,
+    listDelegates: async () => ({ items: [DELEGATE], nextCursor: undefined }),
+    delegateAccess: async () => ({ access: DELEGATED, envelopes: undefined, receipt: RECEIPT }),
+    listDelegatedAccess: async () => ({ items: [DELEGATED], nextCursor: undefined }),
     openCosign: () => ({
       hello: () => ({ publicKey: bytes(32, 1), nonce: bytes(32, 2), signature: bytes(64, 3) }),
       prove: async () => ({ projectId: PROJECT, walletId: 'wal', expireTimeMs: 1_700_000_000_456 }),
@@ -542,9 +577,10 @@ export type TestEdgeOptions = {
   readonly directoryOfUsers?: EndUserDirectory
   readonly endUsers?: Partial<EndUserUseCases>
   readonly keyProofs?: ApiKeyProofs
+  readonly delegates?: DelegateDirectory
   readonly wallets?: Partial<WalletUseCases>
   readonly signing?: Partial<SigningUseCases>
-  readonly delegation?: Partial<DelegationUseCases & SpendingUseCases & CosignUseCases>
+  readonly delegation?: Partial<DelegationUseCases & SpendingUseCases & CosignUseCases & DelegatedAccessUseCases>
   readonly session?: Partial<SessionUseCases>
   readonly audit?: Partial<AuditUseCases>
   readonly admin?: Partial<AdminUseCases>
@@ -611,7 +647,7 @@ export const openTestEdge = async (options: TestEdgeOptions): Promise<TestEdge> 
     directory: directoryOf(options.keys),
     keyProofs: options.keyProofs,
     users: options.directoryOfUsers ?? usersOf(options.users ?? []),
-    delegates: DELEGATES,
+    delegates: options.delegates ?? DELEGATES,
     idempotency: options.idempotency ?? memoryStore(),
     recordDenial: async (denial) => {
       denials.push(denial)
