@@ -577,6 +577,7 @@ export type TestEdgeOptions = {
   readonly directoryOfUsers?: EndUserDirectory
   readonly endUsers?: Partial<EndUserUseCases>
   readonly keyProofs?: ApiKeyProofs
+  readonly delegates?: DelegateDirectory
   readonly wallets?: Partial<WalletUseCases>
   readonly signing?: Partial<SigningUseCases>
   readonly delegation?: Partial<DelegationUseCases & SpendingUseCases & CosignUseCases & DelegatedAccessUseCases>
@@ -646,7 +647,7 @@ export const openTestEdge = async (options: TestEdgeOptions): Promise<TestEdge> 
     directory: directoryOf(options.keys),
     keyProofs: options.keyProofs,
     users: options.directoryOfUsers ?? usersOf(options.users ?? []),
-    delegates: DELEGATES,
+    delegates: options.delegates ?? DELEGATES,
     idempotency: options.idempotency ?? memoryStore(),
     recordDenial: async (denial) => {
       denials.push(denial)
