@@ -62,6 +62,20 @@ export type ExternalWalletEventData = {
   readonly block_number: string
 }
 
+export type TransactionEventData = {
+  readonly transaction_id: string
+  readonly wallet_id: string
+  readonly network: string
+  /** CAIP-2. */
+  readonly chain: string
+  /** '' where nothing was let out. */
+  readonly transaction_hash: string
+  /** Why, where it is not confirmed. */
+  readonly reason?: string | undefined
+  /** In decimal; of the block it is in. */
+  readonly block_number?: string | undefined
+}
+
 /** Amounts are decimal texts, in whole tokens. */
 export type SpendEventData = {
   readonly spend_id: string
@@ -91,6 +105,10 @@ export type WebhookEventData = {
   'wallet.refreshed': WalletEventData & { readonly refresh_count: number }
   'wallet.exported': WalletEventData
   'wallet.imported': WalletEventData
+  'transaction.confirmed': TransactionEventData
+  'transaction.failed': TransactionEventData
+  'transaction.replaced': TransactionEventData
+  'transaction.expired': TransactionEventData
   'external_wallet.revoked': ExternalWalletEventData
   'external_wallet.approved_again': ExternalWalletEventData
   'external_wallet.limit_changed': ExternalWalletEventData
@@ -117,6 +135,10 @@ const EVERY_TYPE: { readonly [T in WebhookEventType]: true } = {
   'wallet.refreshed': true,
   'wallet.exported': true,
   'wallet.imported': true,
+  'transaction.confirmed': true,
+  'transaction.failed': true,
+  'transaction.replaced': true,
+  'transaction.expired': true,
   'external_wallet.revoked': true,
   'external_wallet.approved_again': true,
   'external_wallet.limit_changed': true,

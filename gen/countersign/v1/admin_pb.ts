@@ -1098,7 +1098,8 @@ export type CreateWebhookRequest = Message<"countersign.v1.CreateWebhookRequest"
    * `delegated_access.created`, `delegated_access.revoked`, `session_key.created`, `session_key.revoked`,
    * `session_key.expired`, `wallet.created`, `wallet.archived`, `wallet.refreshed`, `wallet.exported`,
    * `wallet.imported`, `external_wallet.revoked`, `external_wallet.approved_again`, `external_wallet.limit_changed`,
-   * `spend.settled`, `spend.failed`, or a group of them. What the format does not have is refused.
+   * `transaction.confirmed`, `transaction.failed`, `transaction.replaced`, `transaction.expired`, `spend.settled`,
+   * `spend.failed`, or a group of them. What the format does not have is refused.
    *
    * @generated from field: repeated string event_types = 5;
    */
