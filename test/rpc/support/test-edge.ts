@@ -405,6 +405,7 @@ const defaultUseCases = (): UseCases => ({
     rotateDelegateKey: async () => DELEGATE,
     listDelegates: async () => ({ items: [DELEGATE], nextCursor: undefined }),
     delegateAccess: async () => ({ access: DELEGATED, envelopes: undefined, receipt: RECEIPT }),
+    revokeDelegatedAccess: async () => DELEGATED,
     listDelegatedAccess: async () => ({ items: [DELEGATED], nextCursor: undefined }),
     openCosign: () => ({
       hello: () => ({ publicKey: bytes(32, 1), nonce: bytes(32, 2), signature: bytes(64, 3) }),
