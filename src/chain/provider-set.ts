@@ -103,10 +103,22 @@ export class ProviderSet {
     return [this.#valueOf(one), ...others.map((said) => this.#valueOf(said))]
   }
 
-  /** Gives something to every provider that is not left alone: what each says of it, refusals in its own words; nobody may. */
+  /**
+   * Gives something to every provider that is not left alone. Answers when one has taken it, or all have said no in their
+   * own words; nobody may say anything.
+   */
   async submit<T>(method: string, params: readonly unknown[], read: ReadResult<T>, signal?: AbortSignal): Promise<readonly Told<T>[]> {
-    const told = await Promise.all(this.#candidates().map((breaker) => this.#submitTo(breaker, method, params, read, signal)))
-    return told.filter((one) => one !== undefined)
+    const told: Told<T>[] = []
+    const { promise: taken, resolve, reject } = Promise.withResolvers<void>()
+    const submitted = this.#candidates().map(async (breaker) => {
+      const said = await this.#submitTo(breaker, method, params, read, signal)
+      if (said === undefined) return
+      told.push(said)
+      if ('value' in said) resolve()
+    })
+    Promise.all(submitted).then(() => resolve(), reject)
+    await taken
+    return told
   }
 
   async #submitTo<T>(

@@ -21,6 +21,7 @@ import { openCosign } from '../delegation/cosign.ts'
 import { delegateAccess } from '../delegation/delegate-access.ts'
 import { listDelegates, registerDelegate, rotateDelegateKey } from '../delegation/delegates.ts'
 import { createGrant, getGrant, type GrantNeeds, listGrants, revokeGrant } from '../delegation/grants.ts'
+import { revokeDelegatedAccess } from '../delegation/revoke-access.ts'
 import { listAccess } from '../delegation/list-access.ts'
 import {
   createWebhook,
@@ -129,6 +130,7 @@ export const wireUseCases = (needs: UseCaseNeeds): UseCases => {
       rotateDelegateKey: (call, args) => rotateDelegateKey(needs, call, args),
       listDelegates: async (call, args) => listDelegates(needs, call, args),
       delegateAccess: (call, args) => delegateAccess(needs, call, args),
+      revokeDelegatedAccess: (call, args) => revokeDelegatedAccess(needs, call, args),
       listDelegatedAccess: async (call, args) => listAccess(needs, call, args),
       getGrant: async (call, args) => getGrant(needs, call, args),
       listGrants: async (call, args) => listGrants(needs, call, args),

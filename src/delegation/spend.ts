@@ -36,6 +36,8 @@ export type SpendRequest = {
   readonly destination: string
   /** From this one alone. */
   readonly externalWalletId: string | undefined
+  /** Solana: the destination is given an account for the token where it has none. */
+  readonly opensAccount: boolean
 }
 
 type Asked = {
@@ -49,6 +51,7 @@ type Asked = {
   readonly decimals: number
   readonly destination: string
   readonly externalWalletId: string | undefined
+  readonly opensAccount: boolean
 }
 
 /** Others may have been quicker to hold what was there. */
@@ -68,9 +71,11 @@ const readAsked = (needs: SpendNeeds, call: Call, request: SpendRequest): Asked 
   const userId = parseUserId(request.userId)
   if (userId === undefined) throw invalidField('user_id', 'is required')
   const chain = spendingChainOf(needs, network)
+  const { opensAccount } = request
+  if (opensAccount && !chain.chain.startsWith('solana:')) throw invalidField('create_destination_account', 'is of Solana')
   return {
     call, userId, network, chain, spender, tokenAddress, decimals, units: requireUnits(request.amount, decimals),
-    destination: chain.parseDestination(request.destination), externalWalletId: request.externalWalletId,
+    destination: chain.parseDestination(request.destination), externalWalletId: request.externalWalletId, opensAccount,
   }
 }
 
@@ -91,7 +96,7 @@ type Choice = { readonly wallet: ExternalWallet; readonly reading: Reading }
 
 /** The first whose allowance and balance both cover the whole amount, as the chain says now. */
 const choose = async (needs: SpendNeeds, asked: Asked, currency: string): Promise<Choice> => {
-  const { chain, units, decimals, destination, call } = asked
+  const { chain, units, decimals, destination, opensAccount, call } = asked
   const { read } = needs.vault
   const text = (amount: bigint): string => formatDecimalAmount(amount, decimals)
   let most = 0n
@@ -106,7 +111,7 @@ const choose = async (needs: SpendNeeds, asked: Asked, currency: string): Promis
     const available = availableIn(read, chain, wallet, reading)
     if (available > most) most = available
     if (available < units) continue
-    const why = await chain.objection({ wallet, destination, units }, reading.standing, call.signal)
+    const why = await chain.objection({ wallet, destination, units, opensAccount }, reading.standing, call.signal)
     if (why === undefined) return { wallet, reading }
     objection = why
   }
@@ -148,8 +153,8 @@ const hold = (needs: SpendNeeds, asked: Asked, { wallet, reading }: Choice, tx: 
 const PASSED: ReadonlySet<string> = new Set(['SPEND_NOT_COVERED', 'TRANSACTION_WOULD_REVERT'])
 
 const spendFrom = async (needs: SpendNeeds, asked: Asked, choice: Choice): Promise<Spend> => {
-  const { call, chain, spender, units, destination, network } = asked
-  const content = await chain.transferOf({ wallet: choice.wallet, destination, units })
+  const { call, chain, spender, units, destination, opensAccount, network } = asked
+  const content = await chain.transferOf({ wallet: choice.wallet, destination, units, opensAccount })
   const { sendId } = await needs.send(call, {
     walletRef: spender.walletId, network, content, purpose: 'SPEND', permission: 'delegation:spend', subject: choice.wallet.externalWalletId,
     inTransaction: (tx, id) => hold(needs, asked, choice, tx, id),

@@ -60,8 +60,8 @@ export const spendingHandlers = (spending: SpendingUseCases, tokens: PageTokens)
       externalWallets: (await spending.updateExternalWalletPriorities(call, { userId, priorities })).map(toWireExternalWallet),
     }),
     spendDelegation: async (request, call) => {
-      const { userId, network, region, currency, amount, destination } = request
-      const asked = { userId, network, region, currency, amount, destination, externalWalletId: orAbsent(request.externalWalletId) }
+      const { userId, network, region, currency, amount, destination, createDestinationAccount: opensAccount } = request
+      const asked = { userId, network, region, currency, amount, destination, opensAccount, externalWalletId: orAbsent(request.externalWalletId) }
       return { spend: toWireSpend(await spending.spendDelegation(call, asked)) }
     },
     getSpend: async ({ spendId }, call) => ({ spend: toWireSpend(await spending.getSpend(call, { spendId })) }),

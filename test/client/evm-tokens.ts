@@ -1,7 +1,7 @@
 /** Tokens on a test node, and people who hold and approve them. */
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
-import { createWalletClient, encodeAbiParameters, getContractAddress, http, keccak256, parseAbi, toBytes } from 'viem'
+import { createWalletClient, encodeAbiParameters, getContractAddress, http, keccak256, parseAbi, toBytes, TransactionReceiptNotFoundError } from 'viem'
 import type { Hex } from 'viem'
 import { privateKeyToAccount, type PrivateKeyAccount } from 'viem/accounts'
 import type { Anvil } from './start-anvil.ts'
@@ -24,6 +24,18 @@ const DEPLOYER = personOf('deployer')
 const over = (anvil: Anvil, account: PrivateKeyAccount) =>
   createWalletClient({ account, chain: anvil.chain, transport: http(anvil.rpcUrl) })
 
+/** Answers when the transaction is in a block. Looks until it is; one that waits for the next block may wait for none. */
+export const mined = async ({ node }: Anvil, hash: Hex): Promise<void> => {
+  for (;;) {
+    const receipt = await node.getTransactionReceipt({ hash }).catch((error: unknown) => {
+      if (error instanceof TransactionReceiptNotFoundError) return undefined
+      throw error
+    })
+    if (receipt !== undefined) return
+    await new Promise((done) => setTimeout(done, 20))
+  }
+}
+
 export type Token = {
   readonly address: Hex
   /** Each answers when it is in a block. */
@@ -42,13 +54,13 @@ export const deployToken = async (anvil: Anvil, kind: TokenKind): Promise<Token>
   const nonce = await node.getTransactionCount({ address: DEPLOYER.address })
   const supply = encodeAbiParameters([{ type: 'uint256' }], [10n ** 15n]).slice(2)
   const deployed = await over(anvil, DEPLOYER).sendTransaction({ data: `${contracts[kind]}${supply}`, gas: 3_000_000n })
-  await node.waitForTransactionReceipt({ hash: deployed })
+  await mined(anvil, deployed)
   const address = getContractAddress({ from: DEPLOYER.address, nonce: BigInt(nonce) })
   const write = async (account: PrivateKeyAccount, functionName: 'approve' | 'transfer', args: readonly [Hex, bigint], tip?: bigint): Promise<Hex> => {
     if ((await node.getBalance({ address: account.address })) === 0n) await anvil.fund(account.address, 10n * ETHER)
     const fees = tip === undefined ? {} : { maxPriorityFeePerGas: tip, maxFeePerGas: tip + 100_000_000_000n }
     const hash = await over(anvil, account).writeContract({ address, abi: TOKEN, functionName, args, gas: 200_000n, ...fees })
-    await node.waitForTransactionReceipt({ hash })
+    await mined(anvil, hash)
     return hash
   }
   return {

@@ -11,6 +11,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { ChainState } from '../../gen/countersign/v1/admin_pb.ts'
 import { ExternalWalletState } from '../../gen/countersign/v1/delegation_pb.ts'
 import type { CountersignClient } from '../../src/client/countersign-client.ts'
+import { mined } from '../client/evm-tokens.ts'
 import { type Anvil, startAnvil } from '../client/start-anvil.ts'
 import { rowsOfKind } from './audit-rows.ts'
 import { connect, newKey, newWallet, reasonOf, refusalOf, settledOutcomeOf } from './callers.ts'
@@ -40,7 +41,7 @@ const deployer = personOf('deployer')
 const send = async (account: PrivateKeyAccount, to: Hex, functionName: 'approve' | 'transfer', args: readonly [Hex, bigint], node = anvil): Promise<Hex> => {
   if ((await node.node.getBalance({ address: account.address })) === 0n) await node.fund(account.address, 10n ** 19n)
   const hash = await over(node, account).writeContract({ address: to, abi: TOKEN, functionName, args, gas: 200_000n })
-  await node.node.waitForTransactionReceipt({ hash })
+  await mined(node, hash)
   return hash
 }
 
@@ -49,7 +50,7 @@ const deployToken = async (node: Anvil, code: Hex): Promise<Hex> => {
   const nonce = await node.node.getTransactionCount({ address: deployer.address })
   const args = encodeAbiParameters([{ type: 'uint256' }], [10n ** 15n]).slice(2)
   const hash = await over(node, deployer).sendTransaction({ data: `${code}${args}`, gas: 3_000_000n })
-  await node.node.waitForTransactionReceipt({ hash })
+  await mined(node, hash)
   return getContractAddress({ from: deployer.address, nonce: BigInt(nonce) })
 }
 

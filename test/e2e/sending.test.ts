@@ -98,6 +98,7 @@ beforeAll(async () => {
   writeFileSync(config, [
     'egress_allow = "127.0.0.1"', 'chain_confirmations = 3',
     '[[chain]]', `network = "${NETWORK}"`, 'chain_id = 59144', `rpc = "${anvil.rpcUrl},${other.url}"`, 'poll_ms = 50', 'max_fee_gwei = 2000', 'max_gas = 5000000',
+    '[[chain]]', 'network = "alone"', 'chain_id = 59144', `rpc = "${anvil.rpcUrl}"`, 'poll_ms = 100',
     '[[chain]]', 'network = "capped"', 'chain_id = 59144', `rpc = "${anvil.rpcUrl}"`, 'max_fee_gwei = 1',
   ].join('\n'))
   await start()
@@ -343,6 +344,8 @@ describe('a provider', () => {
     expect((await admin.wallets.getTransaction({ transactionId })).transaction?.state).toBe(TransactionState.BROADCAST)
     other.bend = ({ method }) => (method === 'eth_sendRawTransaction' ? { error: { code: -32_000, message: 'no' } } : undefined)
     expect(await lastOf(send('lied-to'))).toMatchObject({ nonce: 2n, state: TransactionState.CONFIRMED })
+    other.bend = ({ method }) => (method === 'eth_sendRawTransaction' ? 'stall' : undefined)
+    expect(await lastOf(send('lied-to'))).toMatchObject({ nonce: 3n, state: TransactionState.CONFIRMED })
     other.bend = undefined
     await whenIn(transactionId, TransactionState.CONFIRMED)
   })
@@ -351,7 +354,7 @@ describe('a provider', () => {
 describe('in parallel', () => {
   it('two hundred are two hundred nonces without a gap', async () => {
     const wallet = await fundedWallet('crowd')
-    const sent = await Promise.all(Array.from({ length: 200 }, () => lastOf(send('crowd'))))
+    const sent = await Promise.all(Array.from({ length: 200 }, () => lastOf(send('crowd', { network: 'alone' }))))
     expect(new Set(sent.map(nameOf))).toEqual(new Set(['CONFIRMED']))
     expect(sorted(sent.map(({ nonce }) => nonce))).toEqual(contiguous(200))
     expect(await minedOf(wallet)).toBe(200)
@@ -363,7 +366,7 @@ describe('in parallel', () => {
     let first = 0
     const sending = Promise.allSettled(
       ids.map(async (requestId) => {
-        for await (const _ of admin.wallets.sendTransaction(requestOf('killed', { requestId }))) first += 1
+        for await (const _ of admin.wallets.sendTransaction(requestOf('killed', { requestId, network: 'alone' }))) first += 1
       }),
     )
     await until(async () => (first > 20 ? true : undefined))
@@ -371,7 +374,7 @@ describe('in parallel', () => {
     await daemon.kill('SIGKILL')
     await sending
     await start()
-    const sent = await Promise.all(ids.map((requestId) => lastOf(send('killed', { requestId }))))
+    const sent = await Promise.all(ids.map((requestId) => lastOf(send('killed', { requestId, network: 'alone' }))))
     expect(new Set(sent.map(nameOf))).toEqual(new Set(['CONFIRMED']))
     expect(sorted(sent.map(({ nonce }) => nonce))).toEqual(contiguous(60))
     expect(await minedOf(wallet)).toBe(60)

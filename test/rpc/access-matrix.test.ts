@@ -140,6 +140,7 @@ const REQUESTS: { readonly [S in keyof typeof ACCESS]: { readonly [M in keyof (t
       consent: { case: 'approvalId', value: DIGEST.subarray(16) },
     },
     listDelegatedAccess: {},
+    revokeDelegatedAccess: { delegatedAccessId: ACCESS_ID },
     getChainConfig: {},
     issueDelegationToken: { userId: 'alice', network: 'linea', address: `0x${'ab'.repeat(20)}` },
     completeEvmDelegation: {

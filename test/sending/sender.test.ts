@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, describe, expect, it } from 'vitest'
 import { failure } from '../../src/domain/failure.ts'
-import { parseRequestId } from '../../src/domain/ids.ts'
+import { parseRequestId, parseUserId } from '../../src/domain/ids.ts'
 import { EvmFamily } from '../../src/sending/evm-family.ts'
 import type { EvmSend } from '../../src/sending/chain-family.ts'
 import type { SendRequest } from '../../src/sending/send-request.ts'
@@ -11,9 +11,11 @@ import { Sender } from '../../src/sending/sender.ts'
 import { revokeApiKey } from '../../src/vault/api-keys.ts'
 import { listAudit } from '../../src/vault/audit-chain.ts'
 import { addFreeze } from '../../src/vault/freezes.ts'
+import { insertGrant, revokeGrant } from '../../src/vault/grants.ts'
+import { updateProject } from '../../src/vault/projects.ts'
 import { getSent } from '../../src/vault/sent-queries.ts'
 import { pruneSent, type SentState, type SentTransaction } from '../../src/vault/sent-transactions.ts'
-import { type Scene, stage } from '../signing/scene.ts'
+import { PROJECT, type Scene, stage } from '../signing/scene.ts'
 import { NOW, reasonOf } from '../vault/fixture.ts'
 import { MemoryChain } from './memory-chain.ts'
 
@@ -33,8 +35,8 @@ const openSender = (scene: Scene, chain: MemoryChain, settled: (sent: SentTransa
   return sender
 }
 
-const setUp = async (narrowing: object = {}) => {
-  const scene = await stage([{ permission: 'wallet:send', narrowing }], { address: '0x7E5F4552091A69125d5DfCb7b8C2659029395Bdf' })
+const setUp = async (narrowing: object = {}, ownerType: 'project' | 'end_user' = 'project') => {
+  const scene = await stage([{ permission: 'wallet:send', narrowing }], { ownerType, address: '0x7E5F4552091A69125d5DfCb7b8C2659029395Bdf' })
   const chain = new MemoryChain()
   const over: [string, SentState, string][] = []
   const sender = openSender(scene, chain, ({ sendId, state, reason }) => over.push([sendId, state, reason]))
@@ -176,6 +178,26 @@ describe('what was sent', () => {
     scene.passTime(15_001)
     await sleep(60)
     expect(chain.offered).toHaveLength(1)
+  })
+
+  it('of an end user’s wallet goes out under a grant, and stays where it is when that ends', async () => {
+    const { scene, chain, pay, until } = await setUp({}, 'end_user')
+    const { vault } = scene
+    const granting = { project: PROJECT, userId: parseUserId('alice')!, address: undefined, expireMs: NOW + 60_000, nowMs: NOW }
+    await vault.commit((tx) => updateProject(tx, PROJECT, { settings: { delegation_enabled: true } }, { nowMs: NOW }))
+    expect(await reasonOf(() => pay())).toBe('GRANT_NOT_FOUND')
+    const { grantId } = await vault.commit((tx) => insertGrant(tx, granting))
+    const { sendId } = await pay()
+    await until(sendId, 'BROADCAST')
+    await vault.commit((tx) => revokeGrant(tx, grantId, NOW))
+    expect(await reasonOf(() => pay())).toBe('GRANT_REVOKED')
+    chain.dropPool()
+    scene.passTime(15_001)
+    await sleep(60)
+    expect(chain.offered).toHaveLength(1)
+    await vault.commit((tx) => insertGrant(tx, { ...granting, nowMs: NOW + 15_001 }))
+    while (chain.offered.length === 1) await sleep(2)
+    expect(new Set(chain.offered).size).toBe(1)
   })
 
   it('says why nobody takes it, and is taken later', async () => {

@@ -405,6 +405,7 @@ const defaultUseCases = (): UseCases => ({
     rotateDelegateKey: async () => DELEGATE,
     listDelegates: async () => ({ items: [DELEGATE], nextCursor: undefined }),
     delegateAccess: async () => ({ access: DELEGATED, envelopes: undefined, receipt: RECEIPT }),
+    revokeDelegatedAccess: async () => DELEGATED,
     listDelegatedAccess: async () => ({ items: [DELEGATED], nextCursor: undefined }),
     openCosign: () => ({
       hello: () => ({ publicKey: bytes(32, 1), nonce: bytes(32, 2), signature: bytes(64, 3) }),
@@ -474,7 +475,7 @@ const defaultUseCases = (): UseCases => ({
   },
   delegate: {
     createDelegateKey: async () => DELEGATE_KEY,
-    listDelegateKeys: async () => ({ keys: [DELEGATE_KEY], identityPublicKey: bytes(32, 1) }),
+    listDelegateKeys: async () => ({ keys: [DELEGATE_KEY], identityPublicKey: bytes(32, 1), partyId: bytes(32, 2) }),
     deleteDelegateKey: async () => undefined,
     importDelegatedAccess: async () => IMPORTED_ACCESS,
     delegatedSignMessage: async () => SIGNED,
