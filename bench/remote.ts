@@ -15,9 +15,18 @@ export type RemoteSize = {
   readonly single: number
   readonly many: number
   readonly sustainedMs: number
+  /** Presignatures a session, at most. */
+  readonly batches: readonly number[]
 }
-export const FULL_REMOTE: RemoteSize = { wallets: 8, warmUp: 400, single: 1_000, many: 6_000, sustainedMs: 10_000 }
-export const QUICK_REMOTE: RemoteSize = { wallets: 2, warmUp: 4, single: 8, many: 64, sustainedMs: 0 }
+export const FULL_REMOTE: RemoteSize = {
+  wallets: 8,
+  warmUp: 400,
+  single: 1_000,
+  many: 6_000,
+  sustainedMs: 10_000,
+  batches: [16, 64],
+}
+export const QUICK_REMOTE: RemoteSize = { wallets: 2, warmUp: 4, single: 8, many: 16, sustainedMs: 0, batches: [64] }
 
 const CONCURRENCY = 64
 const DELAYS_MS = [0, 5] as const
@@ -39,16 +48,13 @@ const openParties = async (pair: BenchPair, count: number): Promise<Parties> => 
   return { client, wallets, sign }
 }
 
-/** As many as the wallets can give in turn. */
-const fill = async ({ client, wallets }: Parties, count: number): Promise<void> => {
-  const depth = Math.ceil(count / wallets.length) + 1
+/** As many as the wallets can give in turn. Answers how many a second. */
+const fill = async ({ client, wallets }: Parties, count: number): Promise<number> => {
   const startMs = performance.now()
   const before = await countPresignatures(client)
-  await fillPools(client, wallets, depth)
-  const made = (await countPresignatures(client)) - before
-  filled = { made, perSecond: (made / (performance.now() - startMs)) * 1_000 }
+  await fillPools(client, wallets, Math.ceil(count / wallets.length) + 1)
+  return (((await countPresignatures(client)) - before) / (performance.now() - startMs)) * 1_000
 }
-let filled = { made: 0, perSecond: 0 }
 
 const measure = async (name: string, pair: BenchPair, sign: PreparedCall, size: LoadSize): Promise<Load> => {
   const [daemonBefore, cosignerBefore] = await Promise.all([pair.daemon.read(), pair.cosigner.read()])
@@ -71,11 +77,12 @@ const benchWarm = async (size: RemoteSize): Promise<void> => {
   try {
     for (const delayMs of DELAYS_MS) {
       await pair.setDelay(delayMs)
-      await fill(parties, size.warmUp + size.single + size.many)
-      report(`remote.delay${delayMs}.fill_rps`, filled.perSecond, '1/s')
+      report(`remote.delay${delayMs}.fill_rps`, await fill(parties, size.warmUp + size.single + size.many), '1/s')
       await runLoad(parties.sign, { count: size.warmUp, concurrency: 8 })
-      alone.push(median((await measure(`delay${delayMs}.c1`, pair, parties.sign, { count: size.single, concurrency: 1 })).latenciesMs))
-      rates.push((await measure(`delay${delayMs}.c64`, pair, parties.sign, { count: size.many, concurrency: CONCURRENCY })).perSecond)
+      const one = await measure(`delay${delayMs}.c1`, pair, parties.sign, { count: size.single, concurrency: 1 })
+      const many = await measure(`delay${delayMs}.c64`, pair, parties.sign, { count: size.many, concurrency: CONCURRENCY })
+      alone.push(median(one.latenciesMs))
+      rates.push(many.perSecond)
     }
     const [here = NaN, away = NaN] = alone
     report('remote.round_trips', (away - here) / (2 * DELAYS_MS[1]), '1')
@@ -85,6 +92,25 @@ const benchWarm = async (size: RemoteSize): Promise<void> => {
   }
 }
 
+/** For longer than the pools last, with the settings of a daemon but for the size of a session: as fast as they are refilled. */
+const benchSustained = async (size: RemoteSize): Promise<void> => {
+  for (const batch of size.batches) {
+    await using pair = await startBenchPair(['--presignatures-batch', String(batch)])
+    const parties = await openParties(pair, size.wallets)
+    try {
+      for (const delayMs of DELAYS_MS) {
+        await pair.setDelay(delayMs)
+        await runLoad(parties.sign, { count: size.warmUp, concurrency: CONCURRENCY, minMs: size.sustainedMs / 2 })
+        const run = { count: size.warmUp, concurrency: CONCURRENCY, minMs: size.sustainedMs }
+        await measure(`delay${delayMs}.sustained.b${batch}`, pair, parties.sign, run)
+      }
+    } finally {
+      parties.client.close()
+    }
+  }
+}
+
 export const benchRemote = async (size: RemoteSize): Promise<void> => {
   await benchWarm(size)
+  await benchSustained(size)
 }

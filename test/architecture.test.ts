@@ -25,8 +25,11 @@ const RINGS: Record<string, readonly string[]> = {
   egress: ['domain'],
   observe: ['domain'],
   domain: [],
-  /** The engine's scalars, for adding the shares of an exported key and for splitting one that is imported. */
-  client: ['engine'],
+  /**
+   * The engine's scalars, for adding the shares of an exported key and for splitting one that is imported; and party C of
+   * delegated access, which reads what it signs.
+   */
+  client: ['engine', 'party', 'payload', 'domain'],
 }
 
 /** Folders that may import the generated stubs. */

@@ -5,6 +5,7 @@
 import type { Clock } from '../domain/clock.ts'
 import { type Failure, failure } from '../domain/failure.ts'
 import { CallReverted } from './call-reverted.ts'
+import { InFlight } from './in-flight.ts'
 import { type AskProvider, ProviderFault, ProviderRefusal } from './json-rpc.ts'
 
 /** What decides whether two answers are the same, and what is left of one: undefined, or a throw, refuses the answer. */
@@ -20,6 +21,8 @@ export type ProviderSetOptions = {
 
 const FAILURES_TO_OPEN = 3
 const OPEN_MS = 30_000
+/** Asked of one provider at a time. */
+const IN_FLIGHT_MAX = 32
 
 /** A provider, and how it has done. */
 class Breaker {
@@ -28,8 +31,17 @@ class Breaker {
   #openUntilMs = -Infinity
   isIdentified = false
 
-  constructor(ask: AskProvider) {
-    this.ask = ask
+  constructor(ask: AskProvider, nowMs: () => number) {
+    const places = new InFlight(IN_FLIGHT_MAX)
+    this.ask = (method, params, signal) => {
+      const isTriedAnyway = this.isOpen(nowMs())
+      const run = (): Promise<unknown> => {
+        // It failed while others waited for a place: they need not each find out.
+        if (!isTriedAnyway && this.isOpen(nowMs())) throw new ProviderFault('it is left alone')
+        return ask(method, params, signal)
+      }
+      return places.run(async () => run(), signal)
+    }
   }
 
   isOpen(nowMs: number): boolean {
@@ -61,7 +73,7 @@ export class ProviderSet {
 
   constructor(options: ProviderSetOptions) {
     this.#options = options
-    this.#breakers = options.providers.map((ask) => new Breaker(ask))
+    this.#breakers = options.providers.map((ask) => new Breaker(ask, () => this.#nowMs()))
   }
 
   /** What the first provider that answers says. Throws CHAIN_UNAVAILABLE, CallReverted. */
@@ -91,10 +103,22 @@ export class ProviderSet {
     return [this.#valueOf(one), ...others.map((said) => this.#valueOf(said))]
   }
 
-  /** Gives something to every provider that is not left alone: what each says of it, refusals in its own words; nobody may. */
+  /**
+   * Gives something to every provider that is not left alone. Answers when one has taken it, or all have said no in their
+   * own words; nobody may say anything.
+   */
   async submit<T>(method: string, params: readonly unknown[], read: ReadResult<T>, signal?: AbortSignal): Promise<readonly Told<T>[]> {
-    const told = await Promise.all(this.#candidates().map((breaker) => this.#submitTo(breaker, method, params, read, signal)))
-    return told.filter((one) => one !== undefined)
+    const told: Told<T>[] = []
+    const { promise: taken, resolve, reject } = Promise.withResolvers<void>()
+    const submitted = this.#candidates().map(async (breaker) => {
+      const said = await this.#submitTo(breaker, method, params, read, signal)
+      if (said === undefined) return
+      told.push(said)
+      if ('value' in said) resolve()
+    })
+    Promise.all(submitted).then(() => resolve(), reject)
+    await taken
+    return told
   }
 
   async #submitTo<T>(

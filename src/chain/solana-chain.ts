@@ -173,8 +173,8 @@ export class SolanaChain {
     return lowest((await this.#hear('getBlockHeight', [{ commitment: 'finalized' }], readCount, signal)).map(BigInt))
   }
 
-  /** Runs a transaction without signatures and on a fresh blockhash: the units that it used, or why it fails. */
-  async simulate(wire: Uint8Array, signal?: AbortSignal): Promise<{ readonly units: number } | { readonly why: string }> {
+  /** Runs a transaction without signatures and on a fresh blockhash: the units that it used, or that it fails. */
+  async simulate(wire: Uint8Array, signal?: AbortSignal): Promise<{ readonly units: number } | 'fails'> {
     const options = { encoding: 'base64', commitment: this.commitment, sigVerify: false, replaceRecentBlockhash: true }
     const params = [Buffer.from(wire).toString('base64'), options]
     return (await this.#orUnavailable(this.#providers.ask('simulateTransaction', params, readAtSlot(readSimulation), signal))).value

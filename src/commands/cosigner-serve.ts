@@ -5,8 +5,10 @@ import type { Config, Secrets } from '../config/config.ts'
 import { dataDirPaths, loadConfig, type Flags } from '../config/load-config.ts'
 import { refuseUnsafeProcess } from '../config/refuse-unsafe-process.ts'
 import { failure } from '../domain/failure.ts'
-import { logConfigWarning, logCosignerChannel, logCosignerServing, logPartyAlert } from '../observe/events.ts'
+import { createCosignerMetrics } from '../observe/cosigner-metrics.ts'
+import { logConfigWarning, logCosignerChannel, logCosignerServing, logInternalError, logPartyAlert } from '../observe/events.ts'
 import { createLogger, type Logger } from '../observe/logger.ts'
+import { listenMetrics, type MetricsListener } from '../observe/metrics-listener.ts'
 import { systemClock } from '../party/entropy.ts'
 import { asFailure } from '../party/party-failure.ts'
 import { CosignerHost } from '../party/remote/cosigner-host.ts'
@@ -18,6 +20,7 @@ import type { Terminal } from './terminal.ts'
 import { VERSION } from './version.ts'
 import { embeddedCosigner } from './wire-cosigner.ts'
 
+const FREEZES_COUNTED = 1_000
 /** After SIGTERM; then its connections are cut. */
 const LAST_RESORT_MS = 12_000
 
@@ -31,6 +34,7 @@ export const serveCosigner = async (config: Config, secrets: Secrets, log: Logge
   const peer = readPairing(identityPaths(dataDir).peer)
   const daemon = peer?.role === 'daemon' ? peer : undefined
   let listener: CosignerListener | undefined
+  const seen = { joined: 0, left: 0, misspoke: 0 }
   const data = { ...embeddedCosigner(config, secrets, backupPlaces(config).cosigner), pairedOnly: true }
   const host: CosignerHost = new CosignerHost(data, systemClock, {
     alert: (what, detail) => {
@@ -46,15 +50,20 @@ export const serveCosigner = async (config: Config, secrets: Secrets, log: Logge
   })
   try {
     await host.ready()
-    const told = (what: string, detail: string): void => logCosignerChannel(log, { what, detail })
+    const told = (what: 'joined' | 'left' | 'misspoke', detail: string): void => {
+      seen[what] += 1
+      logCosignerChannel(log, { what, detail })
+    }
     listener = new CosignerListener({ identity, daemon, listen, host, version: VERSION, log: told })
     const address = await listener.listen()
+    const metrics = await serveMetrics(config, { host, listener, seen }, log)
     const { endpoints } = dataDirPaths(dataDir)
-    publish(endpoints, { cosigner: address })
+    publish(endpoints, { cosigner: address, ...(metrics && { metrics: metrics.address }) })
     logCosignerServing(log, { address, isPaired: daemon !== undefined })
     const served = listener
     const stop = async (): Promise<void> => {
       rmSync(endpoints, { force: true })
+      await metrics?.close()
       await served.close()
       await host.stop()
     }
@@ -63,6 +72,33 @@ export const serveCosigner = async (config: Config, secrets: Secrets, log: Logge
     await host.stop()
     throw asFailure(error)
   }
+}
+
+type Measured = {
+  readonly host: CosignerHost
+  readonly listener: CosignerListener
+  readonly seen: { readonly joined: number; readonly misspoke: number }
+}
+
+/** Opens the metrics listener, if there is to be one. */
+const serveMetrics = async (
+  { metricsListen }: Config,
+  { host, listener, seen }: Measured,
+  log: Logger,
+): Promise<MetricsListener | undefined> => {
+  if (metricsListen === undefined) return undefined
+  const metrics = createCosignerMetrics()
+  const standingOf = async () => {
+    const { calls } = await host.ready()
+    return calls.call('standing', { limit: FREEZES_COUNTED }, { timeoutMs: 5_000 })
+  }
+  const scrape = async (): Promise<string> => {
+    const found = await standingOf().catch(() => undefined)
+    const standing = found && { auditSequence: found.head.sequence, freezes: found.freezes.length, counts: found.counts }
+    const { isJoined = false } = listener.session ?? {}
+    return metrics.scrape({ isJoined, joins: seen.joined, misspoken: seen.misspoke, standing, links: found?.links ?? [] })
+  }
+  return listenMetrics(metricsListen, scrape, metrics.contentType, (error) => logInternalError(log, { where: 'metrics', error }))
 }
 
 /** Whole or not at all: whoever waits for the file reads it as soon as it is there. */

@@ -5,6 +5,27 @@ import { type Terminal, UsageRefusal } from './terminal.ts'
 const keyTypeOption = (): Option =>
   new Option('--key-type <type>', 'kind of key').choices(['secp256k1', 'ed25519'])
 
+const declareSend = (wallet: Command, terminal: Terminal): void => {
+  withClientOptions(wallet.command('send'))
+    .description('Sends a transaction on an EVM chain and tells how it goes on until it is final. Amounts in wei.')
+    .argument('<wallet>', 'wallet id, address or user id')
+    .argument('<network>', 'a [[chain]] of the daemon')
+    .option('--to <address>', 'the receiver or contract; without it --data-hex is the code of a new contract')
+    .option('--value <wei>', 'what to transfer')
+    .option('--data-hex <hex>', 'call data, or contract code')
+    .option('--gas-limit <gas>', 'gas it may use; estimated without it')
+    .option('--max-fee-per-gas <wei>', 'most to pay for one gas in all')
+    .option('--max-priority-fee-per-gas <wei>', 'what to pay the block builder for one gas')
+    .option('--speed-up <transaction-id>', 'replace one that is in no block by the same, paying more')
+    .option('--cancel <transaction-id>', 'replace one that is in no block by nothing, paying more')
+    .option('--confirmations <blocks>', 'how deep it must be to be final')
+    .addOption(requestIdOption())
+    .action(async (reference: string, network: string, _options: unknown, command: Command) => {
+      const { sendTransaction } = await import('./send.ts')
+      await sendTransaction(reference, network, flagsOf(command), terminal)
+    })
+}
+
 export const declareWalletCommands = (program: Command, terminal: Terminal): void => {
   const wallet = program.command('wallet').summary('create, find and use wallets')
   withClientOptions(wallet.command('create'))
@@ -48,6 +69,7 @@ export const declareWalletCommands = (program: Command, terminal: Terminal): voi
       if (reference === undefined) await refreshAll(flagsOf(command), terminal)
       else await refreshShares(reference, flagsOf(command), terminal)
     })
+  declareSend(wallet, terminal)
   withClientOptions(wallet.command('sign-message'))
     .description('Signs a message: EIP-191, or for Ed25519 wallets the bytes as they are.')
     .argument('<wallet>', 'wallet id, address or user id')

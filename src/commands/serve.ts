@@ -11,6 +11,7 @@ import type { Config, Secrets } from '../config/config.ts'
 import { dataDirPaths } from '../config/load-config.ts'
 import { endUndelivered } from '../delegation/delegate-access.ts'
 import { eraseLapsedSecrets } from '../delegation/webhook-secrets.ts'
+import { followSpend } from '../delegation/settle-spends.ts'
 import { endExpiredGrants } from '../delegation/end-grants.ts'
 import { walletIdFromBytes } from '../domain/ids.ts'
 import {
@@ -45,6 +46,7 @@ import { pruneFlows } from '../vault/sign-in-flows.ts'
 import { verifyStateIndex } from '../vault/state-index.ts'
 import type { Tx } from '../vault/store.ts'
 import { pruneUsage, utcDay } from '../vault/usage.ts'
+import { pruneSpends } from '../vault/spends.ts'
 import { pruneSent } from '../vault/sent-transactions.ts'
 import { pruneSessions } from '../vault/user-sessions.ts'
 import { getWallet } from '../vault/wallets.ts'
@@ -166,7 +168,7 @@ export const composeDaemon = async (
       onAlert: alert,
     }
     const chains = wireChains(config, secrets, send, clock)
-    const sending = wireSending({ ...signing, requireSessionFlow, chains, confirmations: config.chainConfirmations })
+    const sending = wireSending({ ...signing, requireSessionFlow, chains, confirmations: config.chainConfirmations }, { SPEND: followSpend })
     closing.push(sending.stop)
     const needs = {
       ...signing,
@@ -313,6 +315,7 @@ const startHousekeeping = (vault: DaemonVault, engine: SigningEngine, log: Logge
         pruneSessionRequests(tx, nowMs, PRUNE_AT_ONCE),
         pruneWebhooks(tx, nowMs, PRUNE_AT_ONCE),
         pruneDelegationTokens(tx, nowMs, PRUNE_AT_ONCE),
+        pruneSpends(tx, nowMs, PRUNE_AT_ONCE),
         pruneSent(tx, nowMs - SENT_DAYS * DAY_MS, PRUNE_AT_ONCE),
       ) === PRUNE_AT_ONCE
     await eraseLapsedSecrets(vault, nowMs).catch(() => 0)

@@ -1,25 +1,39 @@
-/** Follows the chains while the daemon runs. */
+/** What looks at the chains while the daemon runs, turn after turn. */
 import { setTimeout as sleep } from 'node:timers/promises'
-import { followChains, type FollowNeeds } from '../delegation/follow-chains.ts'
+import { followChains } from '../delegation/follow-chains.ts'
+import { settleSpends, type SettleNeeds } from '../delegation/settle-spends.ts'
 import { findSeal } from '../vault/restore-state.ts'
 
-/** Turn after turn with a pause between; a sealed vault stays as it is. Answers how to end it. */
-export const startFollowing = (needs: FollowNeeds, pauseMs: number, onError: (error: unknown) => void): (() => Promise<void>) => {
-  if (findSeal(needs.vault.read) !== undefined) return async () => undefined
+const SETTLE_PAUSE_MS = 500
+
+/** Takes turns with a pause between, until the answer is called. */
+const startTurns = (turn: (signal: AbortSignal) => Promise<void>, pauseMs: number, onError: (error: unknown) => void) => {
   const ending = new AbortController()
   const { signal } = ending
   const run = async (): Promise<void> => {
     while (!signal.aborted) {
       // What cannot be read or written now is at the next turn.
-      await followChains(needs, signal).catch((error: unknown) => {
+      await turn(signal).catch((error: unknown) => {
         if (!signal.aborted) onError(error)
       })
       await sleep(pauseMs, undefined, { signal, ref: false }).catch(() => undefined)
     }
   }
   const running = run()
-  return async () => {
+  return async (): Promise<void> => {
     ending.abort()
     await running
+  }
+}
+
+/** Follows the approvals of external wallets, and what was spent from them; a sealed vault stays as it is. Answers how to end it. */
+export const startFollowing = (needs: SettleNeeds, pauseMs: number, onError: (error: unknown) => void): (() => Promise<void>) => {
+  if (findSeal(needs.vault.read) !== undefined) return async () => undefined
+  const ends = [
+    startTurns((signal) => followChains(needs, signal), pauseMs, onError),
+    startTurns((signal) => settleSpends(needs, signal), SETTLE_PAUSE_MS, onError),
+  ]
+  return async () => {
+    await Promise.all(ends.map((end) => end()))
   }
 }

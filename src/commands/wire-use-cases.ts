@@ -21,6 +21,7 @@ import { openCosign } from '../delegation/cosign.ts'
 import { delegateAccess } from '../delegation/delegate-access.ts'
 import { listDelegates, registerDelegate, rotateDelegateKey } from '../delegation/delegates.ts'
 import { createGrant, getGrant, type GrantNeeds, listGrants, revokeGrant } from '../delegation/grants.ts'
+import { revokeDelegatedAccess } from '../delegation/revoke-access.ts'
 import { listAccess } from '../delegation/list-access.ts'
 import {
   createWebhook,
@@ -38,6 +39,9 @@ import type { DelegateParties } from '../party/delegate-parties.ts'
 import type { UseCases } from '../rpc/use-cases.ts'
 import { type DelegateSide, wireDelegateUseCases } from './wire-delegate.ts'
 import { type Sessions, wireSession } from './wire-session.ts'
+import { Purses } from '../delegation/purse.ts'
+import { getSpend, listSpends } from '../delegation/read-spends.ts'
+import { spendDelegation } from '../delegation/spend.ts'
 import { authorize } from '../signing/authorize.ts'
 import { getTransaction, listTransactions } from '../sending/read-sent.ts'
 import type { Sender } from '../sending/sender.ts'
@@ -79,6 +83,7 @@ export const wireUseCases = (needs: UseCaseNeeds): UseCases => {
   const creating = { ...needs, filling: new Set<string>() }
   const refreshing = { ...needs, refreshing: new Map<ProjectId, number>() }
   const signing = { ...needs, requireSessionFlow: needs.sessions.requireSessionFlow }
+  const spending = { ...needs, send: needs.sender.send, purses: new Purses() }
   const readChains = chainStatuses(needs.vault, needs.chains, needs.currencies)
   const reading = (call: Call): UseCaseNeeds => {
     authorize(needs.vault.read, needs, call, 'audit:read')
@@ -118,10 +123,14 @@ export const wireUseCases = (needs: UseCaseNeeds): UseCases => {
       completeSolanaDelegation: (call, args) => completeSolana(needs, call, args),
       listExternalWallets: async (call, args) => listExternalWallets(needs, call, args),
       updateExternalWalletPriorities: (call, args) => updatePriorities(needs, call, args),
+      spendDelegation: (call, args) => spendDelegation(spending, call, args),
+      getSpend: async (call, args) => getSpend(needs, call, args),
+      listSpends: async (call, args) => listSpends(needs, call, args),
       registerDelegate: (call, args) => registerDelegate(needs, call, args),
       rotateDelegateKey: (call, args) => rotateDelegateKey(needs, call, args),
       listDelegates: async (call, args) => listDelegates(needs, call, args),
       delegateAccess: (call, args) => delegateAccess(needs, call, args),
+      revokeDelegatedAccess: (call, args) => revokeDelegatedAccess(needs, call, args),
       listDelegatedAccess: async (call, args) => listAccess(needs, call, args),
       getGrant: async (call, args) => getGrant(needs, call, args),
       listGrants: async (call, args) => listGrants(needs, call, args),

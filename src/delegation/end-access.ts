@@ -11,6 +11,7 @@ import type { DaemonVault } from '../vault/daemon-vault.ts'
 import {
   changeDelegatedAccess,
   type DelegatedAccess,
+  dropDelivery,
   dueAccess,
   getDelegatedAccess,
   hasOpenAccess,
@@ -21,8 +22,8 @@ import { getDelegate } from '../vault/delegates.ts'
 import type { Grant } from '../vault/grants.ts'
 import type { Tx } from '../vault/store.ts'
 import { deleteShares } from '../vault/wallet-shares.ts'
-import { requireWallet } from '../vault/wallets.ts'
 import { recordWebhookEvent } from '../vault/webhook-outbox.ts'
+import { accessEvent, isToldTo } from './delegated-access-view.ts'
 
 /** Who or what ended it. */
 export type AccessEndReason = 'user' | 'project' | 'delegate' | 'grant' | 'time' | 'restore'
@@ -52,9 +53,10 @@ export const endAccess = (
     reason: why,
     details: { wallet: walletId, delegate: delegateId, user: userId, publicShares: Buffer.from(publicShares).toString('hex') },
   })
-  const { keyType, address } = requireWallet(tx, walletId)
-  const data = { delegated_access_id: accessId, wallet_id: walletId, key_type: keyType, address, user_id: userId }
-  recordWebhookEvent(tx, { project, type: 'delegated_access.revoked', data, nowMs })
+  dropDelivery(tx, accessId)
+  const delegate = getDelegate(tx, delegateId)
+  const isFor = isToldTo({ webhookId: delegate?.webhookId })
+  recordWebhookEvent(tx, { project, type: 'delegated_access.revoked', data: accessEvent(tx, access), nowMs, isFor })
   return { access, changed }
 }
 

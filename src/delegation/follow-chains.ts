@@ -19,7 +19,7 @@ const AT_ONCE = 8
 const ROUNDS_MAX = 20
 
 /** Reads one wallet, and writes down what is new of it. */
-const lookAt = async (needs: FollowNeeds, chain: SpendingChain, id: string, isReorganised: boolean, signal: AbortSignal): Promise<void> => {
+export const lookAt = async (needs: FollowNeeds, chain: SpendingChain, id: string, isReorganised: boolean, signal: AbortSignal): Promise<void> => {
   const { vault, clock } = needs
   const wallet = getExternalWallet(vault.read, id)
   if (wallet === undefined || wallet.state === 'REPLACED') return
@@ -43,7 +43,9 @@ const step = async (needs: FollowNeeds, network: string, signal: AbortSignal): P
   const chain = spendingChainOf(needs, network)
   const watched = watchedOn(vault.read, network)
   const since = findCursor(vault.read, network)
-  const unseen = watched.filter(({ isSeen }) => !isSeen).map(({ externalWalletId }) => externalWalletId)
+  // What was seen ahead of the cursor may have been in blocks that are gone when the cursor gets there.
+  const isAhead = (seen: bigint | undefined): boolean => seen === undefined || since === undefined || seen > since.block
+  const unseen = watched.filter(({ seenBlock }) => isAhead(seenBlock)).map(({ externalWalletId }) => externalWalletId)
   const news = await chain.news(watched, since, signal)
   if (news === undefined) {
     await lookAtAll(needs, chain, unseen, false, signal)

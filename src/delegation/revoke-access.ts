@@ -7,6 +7,8 @@ import type { Fences } from '../signing/fences.ts'
 import type { DaemonVault } from '../vault/daemon-vault.ts'
 import { accessStateAt, type DelegatedAccess, getDelegatedAccess } from '../vault/delegated-access.ts'
 import type { Reader } from '../vault/store.ts'
+import { getWallet } from '../vault/wallets.ts'
+import { type DelegatedAccessView, viewAccess } from './delegated-access-view.ts'
 import type { AccessEndReason, AccessEnds } from './end-access.ts'
 
 export type RevokeAccessNeeds = AuthorizeNeeds & {
@@ -16,15 +18,18 @@ export type RevokeAccessNeeds = AuthorizeNeeds & {
   readonly accessEnds: AccessEnds
 }
 
+/** An end user's are those to wallets that they own: a project's own wallets bear a user's name too. */
+const isTheirs = (reader: Reader, caller: Caller, { accessId, userId, walletId }: DelegatedAccess): boolean => {
+  if (caller.kind === 'delegate') return accessId === caller.accessId
+  return caller.kind !== 'end_user' || (userId === caller.userId && getWallet(reader, walletId)?.ownerType === 'end_user')
+}
+
 /** The access, if it exists for the caller; DELEGATED_ACCESS_NOT_FOUND otherwise. */
 const visibleAccess = (reader: Reader, caller: Caller, text: string): DelegatedAccess => {
   const accessId = parseAccessId(text.toLowerCase())
   const access = accessId && getDelegatedAccess(reader, accessId)
   if (access === undefined || access.project !== caller.projectId) throw failure('DELEGATED_ACCESS_NOT_FOUND', {})
-  const isAnothers =
-    (caller.kind === 'end_user' && access.userId !== caller.userId) ||
-    (caller.kind === 'delegate' && access.accessId !== caller.accessId)
-  if (isAnothers) throw failure('DELEGATED_ACCESS_NOT_FOUND', {})
+  if (!isTheirs(reader, caller, access)) throw failure('DELEGATED_ACCESS_NOT_FOUND', {})
   return access
 }
 
@@ -45,7 +50,7 @@ export const revokeDelegatedAccess = async (
   needs: RevokeAccessNeeds,
   call: Call,
   args: { readonly accessId: string },
-): Promise<DelegatedAccess> => {
+): Promise<DelegatedAccessView> => {
   const { vault, fences, clock, accessEnds } = needs
   const { accessId, walletId } = visibleAccess(vault.read, call.caller, args.accessId)
   const { kind } = call.caller
@@ -59,6 +64,6 @@ export const revokeDelegatedAccess = async (
       return accessEnds.end(tx, accessId, { ...by, why: isOver ? 'time' : REASONS[kind] }, nowMs)
     })
     await accessEnds.settle()
-    return ended
+    return viewAccess(vault.read, ended, Math.trunc(clock.nowMs()))
   })
 }

@@ -2,12 +2,13 @@
 import { MAX_ACCOUNTS, type SolanaChain } from '../chain/solana-chain.ts'
 import type { SolanaAccount } from '../chain/solana-answers.ts'
 import { decodeBase58, encodeBase58 } from '../domain/base58.ts'
-import { invalidField } from '../domain/failure.ts'
+import { failure, invalidField } from '../domain/failure.ts'
 import { findAssociatedTokenAccount } from '../payload/associated-token.ts'
 import { equalBytes } from '../payload/bytes.ts'
 import { decodeTokenAccount } from '../payload/solana-accounts.ts'
 import { createAssociatedTokenAccount, transferChecked } from '../payload/solana-build.ts'
 import { compileSolanaMessage } from '../payload/solana-compile.ts'
+import { TOKEN_ACCOUNT_RENT } from '../payload/solana-instructions.ts'
 import type { SentTransaction } from '../vault/sent-transactions.ts'
 import type { Standing } from './external-wallet-view.ts'
 import { readSolanaStanding, requireTokenProgram, TOKEN_PROGRAMS } from './solana-standing.ts'
@@ -17,6 +18,7 @@ const STATUSES_MAX = 256
 /** Filled in where it is signed. */
 const NO_BLOCKHASH = new Uint8Array(32)
 const SIGNATURE_BYTES = 64
+const LAMPORTS_PER_SIGNATURE = 5_000n
 
 const keyOf = (address: string): Uint8Array => {
   const key = decodeBase58(address)
@@ -105,7 +107,16 @@ const objectionOf = async (chain: SolanaChain, transfer: Transfer, signal?: Abor
   const { isOpen } = await findPlace(chain, transfer, signal)
   if (!isOpen && transfer.opensAccount !== true) return 'the destination has no account for it'
   const result = await chain.simulate(unsigned(await messageOf(chain, transfer, signal)), signal)
-  return 'why' in result ? result.why : undefined
+  if (result !== 'fails') return undefined
+  await requireLamports(chain, transfer, isOpen, signal)
+  return 'it fails on the cluster'
+}
+
+/** A spender that cannot pay is no fault of the token's. */
+const requireLamports = async (chain: SolanaChain, { wallet }: Transfer, isOpen: boolean, signal?: AbortSignal): Promise<void> => {
+  const needed = LAMPORTS_PER_SIGNATURE + (isOpen ? 0n : TOKEN_ACCOUNT_RENT)
+  const lamports = (await chain.accounts([keyOf(wallet.spender)], signal)).value[0]?.lamports ?? 0n
+  if (lamports < needed) throw failure('INSUFFICIENT_FUNDS', { needed: String(needed), balance: String(lamports) })
 }
 
 const hashesOf = ({ versions }: SentTransaction): readonly Uint8Array[] =>

@@ -4,6 +4,7 @@
  */
 import { DELEGATION_SENTENCES, type DelegationFacts } from './delegation-failures.ts'
 import { SENDING_SENTENCES, type SendingFacts } from './sending-failures.ts'
+import { SPENDING_SENTENCES, type SpendingFacts } from './spending-failures.ts'
 import { DELEGATE_SIDE_SENTENCES, type DelegateSideFacts } from './delegate-side-failures.ts'
 
 type NoFacts = Record<never, never>
@@ -11,7 +12,7 @@ type NoFacts = Record<never, never>
 /** Why a session does not authorise what was asked. */
 export type SessionFault = 'expired' | 'malformed' | 'bad_wallet_signature' | 'payload_missing'
 
-export type FailureFacts = DelegationFacts & DelegateSideFacts & SendingFacts & {
+export type FailureFacts = DelegationFacts & DelegateSideFacts & SendingFacts & SpendingFacts & {
   // Who is calling
   API_KEY_MISSING: NoFacts
   API_KEY_INVALID: NoFacts
@@ -191,6 +192,7 @@ export type FailureReason = keyof FailureFacts
 const SENTENCES: { [R in FailureReason]: (facts: FailureFacts[R]) => string } = {
   ...DELEGATE_SIDE_SENTENCES,
   ...SENDING_SENTENCES,
+  ...SPENDING_SENTENCES,
   API_KEY_MISSING: () => 'no API key was presented',
   API_KEY_INVALID: () => 'the API key is not valid',
   API_KEY_EXPIRED: ({ expireTime }) => `the API key expired at ${expireTime}`,

@@ -62,6 +62,32 @@ export type ExternalWalletEventData = {
   readonly block_number: string
 }
 
+export type TransactionEventData = {
+  readonly transaction_id: string
+  readonly wallet_id: string
+  readonly network: string
+  /** CAIP-2. */
+  readonly chain: string
+  /** '' where nothing was let out. */
+  readonly transaction_hash: string
+  /** Why, where it is not confirmed. */
+  readonly reason?: string | undefined
+  /** In decimal; of the block it is in. */
+  readonly block_number?: string | undefined
+}
+
+/** Amounts are decimal texts, in whole tokens. */
+export type SpendEventData = {
+  readonly spend_id: string
+  readonly user_id: string
+  readonly external_wallet_id: string
+  readonly network: string
+  readonly currency: string
+  readonly amount: string
+  readonly destination: string
+  readonly transaction_hash: string
+}
+
 export type WebhookEventData = {
   'grant.created': GrantEventData
   'grant.revoked': GrantEventData & { readonly revoke_time: string }
@@ -79,9 +105,15 @@ export type WebhookEventData = {
   'wallet.refreshed': WalletEventData & { readonly refresh_count: number }
   'wallet.exported': WalletEventData
   'wallet.imported': WalletEventData
+  'transaction.confirmed': TransactionEventData
+  'transaction.failed': TransactionEventData
+  'transaction.replaced': TransactionEventData
+  'transaction.expired': TransactionEventData
   'external_wallet.revoked': ExternalWalletEventData
   'external_wallet.approved_again': ExternalWalletEventData
   'external_wallet.limit_changed': ExternalWalletEventData
+  'spend.settled': SpendEventData & { readonly delivered_amount: string }
+  'spend.failed': SpendEventData & { readonly reason: string }
 }
 
 export type WebhookEventType = keyof WebhookEventData
@@ -103,9 +135,15 @@ const EVERY_TYPE: { readonly [T in WebhookEventType]: true } = {
   'wallet.refreshed': true,
   'wallet.exported': true,
   'wallet.imported': true,
+  'transaction.confirmed': true,
+  'transaction.failed': true,
+  'transaction.replaced': true,
+  'transaction.expired': true,
   'external_wallet.revoked': true,
   'external_wallet.approved_again': true,
   'external_wallet.limit_changed': true,
+  'spend.settled': true,
+  'spend.failed': true,
 }
 
 export const WEBHOOK_EVENT_TYPES = Object.keys(EVERY_TYPE) as readonly WebhookEventType[]

@@ -44,6 +44,8 @@ const FIRST_EPOCH = 0
 export type OwnCosignerStore = CosignerStore & {
   /** Forgets the part of a wallet that never came to be. Nothing was ever signed with it, so no old page matters. */
   readonly abandonPending: (walletId: Uint8Array) => Promise<void>
+  /** What it recorded since it was opened, and what its own rules refused. */
+  readonly counts: () => { readonly signed: number; readonly denied: Readonly<Record<string, number>> }
 }
 
 /** The undecided records, also in memory: every presign session asks for them, and finding them reads all shares. */
@@ -65,6 +67,7 @@ export const createCosignerStore = (
   const noted = new Map<string, number>()
   const undecided = loadPending(vault.read)
   const book = new RuleBook(rules, vault.read, nowMs())
+  const counts = { signed: 0, denied: {} as Record<string, number> }
   const running = new Map<string, { sequence: bigint; requestKey: Uint8Array }>()
 
   const saveLinks: CosignerStore['saveLinks'] = (records) =>
@@ -74,6 +77,7 @@ export const createCosignerStore = (
 
   return {
     ...linkReads(vault.read),
+    counts: () => counts,
     saveLinks,
     recordStrike: (record, what) =>
       vault.commit((tx) => {
@@ -171,6 +175,7 @@ export const createCosignerStore = (
               ? 'frozen'
               : book.refuses(payload, intent.walletId, nowMs())
           if (rule !== undefined) {
+            counts.denied[rule] = (counts.denied[rule] ?? 0) + 1
             appendAudit(tx, deniedEvent(payload, rule, nowMs()))
             return 'denied'
           }
@@ -186,6 +191,7 @@ export const createCosignerStore = (
             event: intentEvent(payload, intent, nowMs()),
           })
           book.count(intent.walletId, nowMs())
+          counts.signed += 1
           running.set(keyOf(intent), { sequence: head.sequence, requestKey: intent.requestKey })
           return 'committed'
         })

@@ -163,6 +163,8 @@ export const createCosigner = async (data: CosignerWorkerData, main: () => PortE
     standing: ({ limit }: { readonly limit: number }) => ({
       freezes: listAllFreezes(vault.read, limit),
       head: auditHead(vault.read),
+      links: links?.status() ?? [],
+      counts: store.counts(),
     }),
     /** What halves of imported keys are sealed to, vouched for by this party's identity. */
     importKey: () => vouchedImportKey(importKeys, vault),

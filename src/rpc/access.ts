@@ -129,6 +129,8 @@ export const ACCESS = {
     listDelegates: reading(orOwner('delegation:create')),
     delegateAccess: orOwnerWithSecret('delegation:create'),
     listDelegatedAccess: reading(orOwner('delegation:create', 'wallet:read')),
+    // Whoever lost the key of their wallet secret can still take back what they gave; so can whoever was given it.
+    revokeDelegatedAccess: { ...reserved(orOwner('grant:revoke')), delegates: true },
     getChainConfig: reading(orOwner('delegation:create')),
     issueDelegationToken: orOwner('delegation:create'),
     // The owner's message proves whose wallet it is.
@@ -136,6 +138,9 @@ export const ACCESS = {
     completeSolanaDelegation: orOwner('delegation:create'),
     listExternalWallets: reading(orOwner('delegation:create')),
     updateExternalWalletPriorities: orOwner('delegation:create'),
+    spendDelegation: holding('delegation:spend'),
+    getSpend: reading(orOwner('delegation:spend', 'delegation:create')),
+    listSpends: reading(orOwner('delegation:spend', 'delegation:create')),
     cosign: DELEGATES_ONLY,
     importDelegatedAccess: holding('wallet:create'),
     listImportedAccess: reading(holding('wallet:read')),

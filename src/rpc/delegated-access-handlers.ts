@@ -153,6 +153,9 @@ export const delegatedAccessHandlers = (useCases: DelegatedAccessUseCases, token
         receipt: toWireReceipt(receipt),
       }
     },
+    revokeDelegatedAccess: async ({ delegatedAccessId: accessId }, call) => ({
+      access: toWireAccess(await useCases.revokeDelegatedAccess(call, { accessId })),
+    }),
     listDelegatedAccess: async (request, call) => {
       const filter = {
         walletId: orAbsent(request.walletId),

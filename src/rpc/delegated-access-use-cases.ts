@@ -13,5 +13,6 @@ export type DelegatedAccessUseCases = {
   readonly rotateDelegateKey: (call: Call, args: DelegateKeyRequest) => Promise<DelegateView>
   readonly listDelegates: (call: Call, args: PageRequest) => Promise<Page<DelegateView>>
   readonly delegateAccess: (call: Call, args: DelegateAccessRequest) => Promise<GivenAccess>
+  readonly revokeDelegatedAccess: (call: Call, args: { readonly accessId: string }) => Promise<DelegatedAccessView>
   readonly listDelegatedAccess: (call: Call, args: AccessListRequest) => Promise<Page<DelegatedAccessView>>
 }

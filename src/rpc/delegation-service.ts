@@ -53,7 +53,7 @@ export const createDelegationService = (
   tokens: PageTokens,
 ): Handlers<'delegation'> => ({
   ...delegateSideHandlers(delegate, tokens),
-  ...spendingHandlers(delegation),
+  ...spendingHandlers(delegation, tokens),
   ...delegatedAccessHandlers(delegation, tokens),
   cosign: cosignStream((caller, peer) => delegation.openCosign(caller, peer)),
   createGrant: async (request, call) => ({

@@ -4,11 +4,13 @@ import type { ExternalWalletView } from '../delegation/external-wallet-view.ts'
 import type { CompleteRequest } from '../delegation/complete-evm.ts'
 import type { CompleteSolanaRequest } from '../delegation/complete-solana.ts'
 import type { ChainConfigRequest, IssuedToken, PriorityRequest, TokenRequest } from '../delegation/external-wallets.ts'
+import type { SpendRequest } from '../delegation/spend.ts'
+import type { SpendView } from '../delegation/spend-view.ts'
 import type { ChainConfigView } from '../delegation/spenders.ts'
 import type { Call } from '../domain/call.ts'
 import type { Page, PageRequest } from './use-cases.ts'
 
-export type { ExternalWalletView, GrantView, NewGrantRequest }
+export type { ExternalWalletView, GrantView, NewGrantRequest, SpendView }
 export type GrantState = GrantView['state']
 
 export type DelegationUseCases = {
@@ -32,4 +34,7 @@ export type SpendingUseCases = {
   readonly completeSolanaDelegation: (call: Call, args: CompleteSolanaRequest) => Promise<ExternalWalletView>
   readonly listExternalWallets: (call: Call, args: { readonly userId: string }) => Promise<readonly ExternalWalletView[]>
   readonly updateExternalWalletPriorities: (call: Call, args: PriorityRequest) => Promise<readonly ExternalWalletView[]>
+  readonly spendDelegation: (call: Call, args: SpendRequest) => Promise<SpendView>
+  readonly getSpend: (call: Call, args: { readonly spendId: string }) => Promise<SpendView>
+  readonly listSpends: (call: Call, args: PageRequest & { readonly userId: string | undefined }) => Promise<Page<SpendView>>
 }

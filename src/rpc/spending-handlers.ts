@@ -1,10 +1,12 @@
 /** Spending delegations, of countersign.v1.DelegationService: from the wire to a use case and back. */
 import type { MessageInitShape } from '@bufbuild/protobuf'
-import type { ExternalWalletSchema } from '../../gen/countersign/v1/delegation_pb.ts'
-import { ExternalWalletState } from '../../gen/countersign/v1/delegation_pb.ts'
-import type { ExternalWalletView, SpendingUseCases } from './delegation-use-cases.ts'
+import type { ExternalWalletSchema, SpendSchema } from '../../gen/countersign/v1/delegation_pb.ts'
+import { ExternalWalletState, ListSpendsRequestSchema, SpendState } from '../../gen/countersign/v1/delegation_pb.ts'
+import type { ExternalWalletView, SpendingUseCases, SpendView } from './delegation-use-cases.ts'
+import type { PageTokens } from './page-token.ts'
+import { listPage } from './paging.ts'
 import type { Handlers } from './pipeline.ts'
-import { orAbsent, toTimestamp } from './wire-words.ts'
+import { bothWays, orAbsent, toTimestamp } from './wire-words.ts'
 
 const toWireExternalWallet = (wallet: ExternalWalletView): MessageInitShape<typeof ExternalWalletSchema> => {
   const { state, standing, createTimeMs, ...rest } = wallet
@@ -18,7 +20,18 @@ const toWireExternalWallet = (wallet: ExternalWalletView): MessageInitShape<type
   }
 }
 
-export const spendingHandlers = (spending: SpendingUseCases) =>
+const spendStates = bothWays<SpendView['state'], SpendState>({
+  pending: SpendState.PENDING,
+  settled: SpendState.SETTLED,
+  failed: SpendState.FAILED,
+})
+
+const toWireSpend = (spend: SpendView): MessageInitShape<typeof SpendSchema> => {
+  const { state, sendId, deliveredAmount = '', createTimeMs, updateTimeMs, ...rest } = spend
+  return { ...rest, transactionId: sendId, state: spendStates.toWire(state), deliveredAmount, createTime: toTimestamp(createTimeMs), updateTime: toTimestamp(updateTimeMs) }
+}
+
+export const spendingHandlers = (spending: SpendingUseCases, tokens: PageTokens) =>
   ({
     getChainConfig: async ({ network, region }, call) => ({
       networks: (await spending.getChainConfig(call, { network, region })).map(({ tokens, ...one }) => ({
@@ -46,4 +59,16 @@ export const spendingHandlers = (spending: SpendingUseCases) =>
     updateExternalWalletPriorities: async ({ userId, priorities }, call) => ({
       externalWallets: (await spending.updateExternalWalletPriorities(call, { userId, priorities })).map(toWireExternalWallet),
     }),
+    spendDelegation: async (request, call) => {
+      const { userId, network, region, currency, amount, destination, createDestinationAccount: opensAccount } = request
+      const asked = { userId, network, region, currency, amount, destination, opensAccount, externalWalletId: orAbsent(request.externalWalletId) }
+      return { spend: toWireSpend(await spending.spendDelegation(call, asked)) }
+    },
+    getSpend: async ({ spendId }, call) => ({ spend: toWireSpend(await spending.getSpend(call, { spendId })) }),
+    listSpends: async (request, call) => {
+      const { items, nextPageToken } = await listPage(tokens, ListSpendsRequestSchema, request, call, (page) =>
+        spending.listSpends(call, { ...page, userId: orAbsent(request.userId) }),
+      )
+      return { spends: items.map(toWireSpend), nextPageToken }
+    },
   }) satisfies Partial<Handlers<'delegation'>>

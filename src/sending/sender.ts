@@ -4,6 +4,7 @@
  * nobody's turn. What is sent is then followed (follower.ts).
  */
 import { hash } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Call } from '../domain/call.ts'
 import { assert, failure } from '../domain/failure.ts'
 import { Lock } from '../party/lock.ts'
@@ -38,6 +39,7 @@ const MAX_OPEN = 1_024
 const MAX_VERSIONS = 11
 /** How many that were confirmed are looked up again where the chain counts fewer than they say. */
 const MAX_REOPENED = 64
+const STOP_WAIT_MS = 5_000
 const OPERATION = 'SendTransaction'
 
 /** What a repeat under a request id has to equal. */
@@ -78,10 +80,10 @@ export class Sender {
     this.#follower.start()
   }
 
-  /** Ends the following, and waits for what is being signed. */
+  /** Ends the following, and waits a while for what is being signed: what is not ready by then is signed after a start. */
   async stop(): Promise<void> {
-    await this.#follower.stop()
-    await Promise.all([...this.#turns.values()].map((turn) => turn.run(async () => {})))
+    const turns = Promise.all([...this.#turns.values()].map((turn) => turn.run(async () => {})))
+    await Promise.race([Promise.all([this.#follower.stop(), turns]), sleep(STOP_WAIT_MS, undefined, { ref: false })])
   }
 
   statuses(sendId: string, signal: AbortSignal): AsyncIterable<SentTransaction> {

@@ -1,7 +1,9 @@
 /** What becomes of a send: each change with its audit row, in one transaction with what hangs on it. */
+import type { WebhookEventType } from '../domain/webhook-events.ts'
 import { appendAudit } from '../vault/audit-chain.ts'
 import { changeSent, type SentChange, type SentState, type SentTransaction } from '../vault/sent-transactions.ts'
 import type { Tx } from '../vault/store.ts'
+import { recordWebhookEvent } from '../vault/webhook-outbox.ts'
 import type { Observation } from './chain-family.ts'
 import type { OnSettled } from './send-request.ts'
 import { isOver } from './sent-listeners.ts'
@@ -12,6 +14,13 @@ const KINDS: { readonly [S in SentState]?: string } = {
   REPLACED: 'send.replaced',
   FAILED: 'send.failed',
   EXPIRED: 'send.expired',
+}
+
+const EVENTS: { readonly [S in SentState]?: WebhookEventType & `transaction.${string}` } = {
+  CONFIRMED: 'transaction.confirmed',
+  REPLACED: 'transaction.replaced',
+  FAILED: 'transaction.failed',
+  EXPIRED: 'transaction.expired',
 }
 
 const NOT_MINED = { minedVersion: undefined, block: undefined, blockHash: '', succeeded: undefined, depth: 0 } as const
@@ -38,6 +47,22 @@ const record = (tx: Tx, sent: SentTransaction, kind: string, nowMs: number): voi
   })
 }
 
+const tell = (tx: Tx, sent: SentTransaction, nowMs: number): void => {
+  const { sendId, project, walletId, network, chain, state, reason, minedVersion, block } = sent
+  const type = EVENTS[state]
+  if (type === undefined) return
+  const data = {
+    transaction_id: sendId,
+    wallet_id: walletId,
+    network,
+    chain,
+    transaction_hash: hashOf(sent),
+    ...(reason === '' ? {} : { reason }),
+    ...(minedVersion === undefined || block === undefined ? {} : { block_number: String(block) }),
+  }
+  recordWebhookEvent(tx, { project, type, data, nowMs })
+}
+
 export class SentChanges {
   readonly #onSettled: OnSettled
 
@@ -52,6 +77,7 @@ export class SentChanges {
     const wasMined = before.minedVersion !== undefined && after.minedVersion === undefined
     const kind = wasMined ? 'send.reorged' : KINDS[after.state]
     if (kind !== undefined) record(tx, after, kind, nowMs)
+    tell(tx, after, nowMs)
     if (isOver(after) || isOver(before)) this.#onSettled(tx, after)
     return after
   }

@@ -107,7 +107,7 @@ export class SolanaFamily implements ChainFamily {
   /** Refuses what the cluster would not do now, before anything is signed. */
   async #simulate(chain: SolanaChain, message: SolanaMessage, wallet: Wallet, signal: AbortSignal): Promise<number> {
     const result = await chain.simulate(unsigned(encodeSolanaMessage(message)), signal)
-    if ('units' in result) return result.units
+    if (result !== 'fails') return result.units
     const { value } = await chain.accounts([wallet.publicKey], signal)
     const lamports = value[0]?.lamports ?? 0n
     if (lamports < LAMPORTS_PER_SIGNATURE) {

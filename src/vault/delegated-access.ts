@@ -235,6 +235,11 @@ export const keptDelivery = (reader: Reader, accessId: AccessId): string | undef
   return reader.one<{ envelopes: string }>(sql, accessIdToBytes(accessId))?.envelopes
 }
 
+/** Nobody is handed what has ended. */
+export const dropDelivery = (tx: Tx, accessId: AccessId): void => {
+  tx.run('DELETE FROM delegated_deliveries WHERE access_id = ?', accessIdToBytes(accessId))
+}
+
 const verified = new VerifiedRows<DelegatedAccess>(TABLE)
 
 /** Of any project. VAULT_CORRUPT for an altered row. */

@@ -237,22 +237,22 @@ export const followedNetworks = (reader: Reader): readonly string[] =>
     .map(({ network }) => network)
 
 export type WatchedWallet = Pick<ExternalWallet, 'externalWalletId' | 'address' | 'tokenAddress' | 'spender'> & {
-  /** Whether the chain was looked at for it before. */
-  readonly isSeen: boolean
+  /** The block at which the chain was looked at for it last, if it was. */
+  readonly seenBlock: bigint | undefined
 }
 
-const WATCHED = `SELECT external_wallet_id, address, token_address, spender, s.block IS NOT NULL AS seen
+const WATCHED = `SELECT external_wallet_id, address, token_address, spender, s.block AS seen
   FROM external_wallets LEFT JOIN followed_wallets s USING (external_wallet_id)
   WHERE network = ? AND state <> 'REPLACED' ORDER BY number`
 
 /** What is to be watched of a network; rows that are acted on are read whole, and verified, by their ids. */
 export const watchedOn = (reader: Reader, network: string): readonly WatchedWallet[] =>
   reader
-    .all<Pick<Row, 'external_wallet_id' | 'address' | 'token_address' | 'spender'> & { seen: bigint }>(WATCHED, network)
+    .all<Pick<Row, 'external_wallet_id' | 'address' | 'token_address' | 'spender'> & { seen: bigint | null }>(WATCHED, network)
     .map((row) => ({
       externalWalletId: row.external_wallet_id,
       address: row.address,
       tokenAddress: row.token_address,
       spender: row.spender,
-      isSeen: row.seen === 1n,
+      seenBlock: row.seen ?? undefined,
     }))

@@ -90,6 +90,8 @@ class Cluster {
   /** Throws RpcError for what no block would take. */
   execute(wire: Uint8Array): Landed {
     if (!this.blockhashes.some(({ hash }) => hash === blockhashOf(wire))) throw new RpcError(-32_002, 'Blockhash not found')
+    // In a slot of its own that nobody has read yet: what nodes answer of a slot is all that is in it.
+    this.advance(1)
     const result = this.svm.sendTransaction(decodeWire(wire))
     const failed = result instanceof FailedTransactionMetadata
     const meta = failed ? result.meta() : result
@@ -99,7 +101,6 @@ class Cluster {
       throw new RpcError(-32_002, `Transaction simulation failed: ${result.toString()}`)
     }
     this.landed.set(signatureOf(wire), landed)
-    this.advance(1)
     return landed
   }
 

@@ -58,6 +58,14 @@ export const outcomeOf = (call: Promise<unknown>): Promise<string> =>
     (error: unknown) => (error instanceof CountersignError ? (error.reason ?? `lost: ${error.code} ${error.message}`) : String(error)),
   )
 
+/** As `outcomeOf`, asked again while a loaded machine's chain does not answer in time: what is told besides is still told. */
+export const settledOutcomeOf = async (call: () => Promise<unknown>): Promise<string> => {
+  for (let turn = 1; ; turn++) {
+    const outcome = await outcomeOf(call())
+    if (outcome !== 'CHAIN_UNAVAILABLE' || turn === 10) return outcome
+  }
+}
+
 export const hex = (bytes: Uint8Array): `0x${string}` => `0x${Buffer.from(bytes).toString('hex')}`
 
 export const sha256 = (data: Uint8Array | string): Uint8Array => new Uint8Array(createHash('sha256').update(data).digest())

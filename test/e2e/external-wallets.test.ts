@@ -11,9 +11,10 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { ChainState } from '../../gen/countersign/v1/admin_pb.ts'
 import { ExternalWalletState } from '../../gen/countersign/v1/delegation_pb.ts'
 import type { CountersignClient } from '../../src/client/countersign-client.ts'
+import { mined } from '../client/evm-tokens.ts'
 import { type Anvil, startAnvil } from '../client/start-anvil.ts'
 import { rowsOfKind } from './audit-rows.ts'
-import { connect, newKey, newWallet, outcomeOf, reasonOf, refusalOf } from './callers.ts'
+import { connect, newKey, newWallet, reasonOf, refusalOf, settledOutcomeOf } from './callers.ts'
 import { startDaemon, type TestDaemon } from './start-daemon.ts'
 
 const contracts = JSON.parse(readFileSync(resolve(import.meta.dirname, '../contracts/tokens.json'), 'utf8')) as Record<
@@ -40,7 +41,7 @@ const deployer = personOf('deployer')
 const send = async (account: PrivateKeyAccount, to: Hex, functionName: 'approve' | 'transfer', args: readonly [Hex, bigint], node = anvil): Promise<Hex> => {
   if ((await node.node.getBalance({ address: account.address })) === 0n) await node.fund(account.address, 10n ** 19n)
   const hash = await over(node, account).writeContract({ address: to, abi: TOKEN, functionName, args, gas: 200_000n })
-  await node.node.waitForTransactionReceipt({ hash })
+  await mined(node, hash)
   return hash
 }
 
@@ -49,7 +50,7 @@ const deployToken = async (node: Anvil, code: Hex): Promise<Hex> => {
   const nonce = await node.node.getTransactionCount({ address: deployer.address })
   const args = encodeAbiParameters([{ type: 'uint256' }], [10n ** 15n]).slice(2)
   const hash = await over(node, deployer).sendTransaction({ data: `${code}${args}`, gas: 3_000_000n })
-  await node.node.waitForTransactionReceipt({ hash })
+  await mined(node, hash)
   return getContractAddress({ from: deployer.address, nonce: BigInt(nonce) })
 }
 
@@ -221,7 +222,7 @@ describe('a delegation', () => {
 
   it('of a hundred with one token is one', async () => {
     const { request } = await delegation('parallel')
-    const outcomes = await Promise.all(Array.from({ length: 100 }, () => outcomeOf(admin.delegation.completeEvmDelegation(request))))
+    const outcomes = await Promise.all(Array.from({ length: 100 }, () => settledOutcomeOf(() => admin.delegation.completeEvmDelegation(request))))
     expect(outcomes.filter((one) => one === 'signed')).toHaveLength(1)
     expect(new Set(outcomes)).toEqual(new Set(['signed', 'TOKEN_USED']))
   })

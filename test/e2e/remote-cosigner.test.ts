@@ -1,5 +1,5 @@
 /** A daemon and its cosigner as two processes with two vaults, over mutual TLS. */
-import { renameSync } from 'node:fs'
+import { readFileSync, renameSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { ed25519 } from '@noble/curves/ed25519.js'
@@ -11,6 +11,7 @@ import type { Wallet } from '../../gen/countersign/v1/wallet_pb.ts'
 import type { CountersignClient } from '../../src/client/countersign-client.ts'
 import { connect, newWallet, outcomeOf, refusalOf, sha256 } from './callers.ts'
 import { healthOf } from './health.ts'
+import { type TestTransaction, transactions } from './transactions.ts'
 import { makePair, startCosigner, startPaired, type TestCosigner, type TestPair } from './start-cosigner.ts'
 import { makeDataDir, runCli, startDaemon, type TestDaemon } from './start-daemon.ts'
 
@@ -50,6 +51,21 @@ const expectBothSign = async (value: string): Promise<void> => {
   expect(ed25519.verify(other?.raw ?? new Uint8Array(), Buffer.from(value), key, { zip215: false })).toBe(true)
 }
 
+/** None that counts: what is asked for needs none. */
+const ZERO = new Uint8Array(32)
+const NO_AUTHORIZATION = { chainId: 1n, address: `0x${'00'.repeat(20)}`, nonce: 0n, yParity: 0, r: ZERO, s: ZERO } as const
+
+const typedDataIn = (domain: object): string =>
+  JSON.stringify({
+    types: {
+      EIP712Domain: [{ name: 'name', type: 'string' }, ...('chainId' in domain ? [{ name: 'chainId', type: 'uint256' }] : [])],
+      Note: [{ name: 'text', type: 'string' }],
+    },
+    primaryType: 'Note',
+    domain,
+    message: { text: 'x' },
+  })
+
 const until = async (what: () => Promise<boolean>): Promise<void> => {
   const deadline = Date.now() + 40_000
   while (!(await what())) {
@@ -80,15 +96,51 @@ describe('a cosigner on a host of its own', () => {
     await until(async () => (await healthOf(daemon)) === 'NOT_SERVING')
     const refusal = await refusalOf(sign(evm))
     expect(refusal).toMatchObject({ code: 'UNAVAILABLE', reason: 'COSIGNER_UNAVAILABLE' })
-    cosigner = await startCosigner(pair.cosignerDir, { address, args: ['--cosigner-allow-methods', 'SignMessage,SignTypedData'] })
+    const rules = ['--cosigner-allow-methods', 'SignMessage,SignTypedData,SignTransaction', '--cosigner-allow-chains', 'eip155:11155111']
+    const rates = ['--cosigner-max-per-minute-wallet', '30', '--metrics-listen', '127.0.0.1:0']
+    cosigner = await startCosigner(pair.cosignerDir, { address, args: [...rules, ...rates] })
     await untilServing()
     await expectBothSign('again')
   })
 
   it('has rules of its own, and says the same of each that refuses', async () => {
-    const refusal = await refusalOf(client.wallets.signDigest({ wallet: evm.walletId, digest: sha256('x') }))
-    expect(refusal).toMatchObject({ reason: 'COSIGNER_REFUSED', metadata: { why: 'policy_denied' } })
+    const wallet = evm.walletId
+    const { fields } = transactions(NO_AUTHORIZATION)['EIP-1559'] as TestTransaction
+    const onChain = (chainId: bigint) => client.wallets.signTransaction({ wallet, transaction: { case: 'evm', value: { ...fields, chainId } } })
+    const typed = (domain: object) => client.wallets.signTypedData({ wallet, typedDataJson: typedDataIn(domain) })
+    const refused = [
+      client.wallets.signDigest({ wallet, digest: sha256('x') }),
+      client.wallets.signMessage({ wallet, content: { case: 'data', value: sha256('x') }, isFormatted: true }),
+      onChain(1n),
+      typed({ name: 'x', chainId: 1 }),
+      typed({ name: 'x' }),
+    ]
+    for (const work of refused) {
+      expect(await refusalOf(work)).toMatchObject({ reason: 'COSIGNER_REFUSED', metadata: { why: 'policy_denied' } })
+    }
+    expect((await onChain(11155111n)).transactionHash).toMatch(/^0x/)
+    expect((await typed({ name: 'x', chainId: 11155111 })).digest).toHaveLength(32)
     await expectBothSign('allowed')
+  })
+
+  it('counts what it signs in a minute, for each wallet', async () => {
+    const busy = await newWallet(client, 'busy')
+    const outcomes = await Promise.all(Array.from({ length: 34 }, (_, i) => outcomeOf(sign(busy, `m${i}`))))
+    expect(outcomes.filter((outcome) => outcome === 'signed')).toHaveLength(30)
+    expect(await refusalOf(sign(busy))).toMatchObject({ reason: 'COSIGNER_REFUSED' })
+    await expectBothSign('of others')
+  })
+
+  it('is measured, by nobody else than who may', async () => {
+    const { metrics } = JSON.parse(readFileSync(join(pair.cosignerDir, 'endpoints.json'), 'utf8')) as { metrics: string }
+    const text = await (await fetch(`http://${metrics}/metrics`)).text()
+    const value = (name: string): number => Number(text.split('\n').find((line) => line.startsWith(`countersign_cosigner_${name} `))?.split(' ')[1])
+    expect([value('joined'), value('vault_open'), value('links{state="ACTIVE"}')]).toEqual([1, 1, 2])
+    expect(value('denied{rule="chain"}')).toBe(3)
+    expect(value('denied{rule="operation"}')).toBe(2)
+    expect(value('denied{rule="wallet_rate"}')).toBeGreaterThanOrEqual(5)
+    expect(value('signed')).toBeGreaterThanOrEqual(36)
+    expect(text).not.toContain(evm.walletId)
   })
 
   it('has a freeze of its own, which its daemon does not lift', async () => {

@@ -4,7 +4,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { encodeAbiParameters, encodeFunctionData, getContractAddress, type Hex, parseAbi, parseTransaction } from 'viem'
+import { encodeAbiParameters, encodeFunctionData, getContractAddress, type Hex, parseAbi } from 'viem'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import type { MessageInitShape } from '@bufbuild/protobuf'
 import { FreezeScope } from '../../gen/countersign/v1/admin_pb.ts'
@@ -14,10 +14,11 @@ import {
 } from '../../gen/countersign/v1/wallet_pb.ts'
 import type { CountersignClient } from '../../src/client/countersign-client.ts'
 import { type Anvil, startAnvil } from '../client/start-anvil.ts'
+import { listenReceiver } from '../delegation/webhook-receiver.ts'
 import { detailOf, rowsOfKind } from './audit-rows.ts'
 import { type BendingProvider, startBendingProvider } from './bending-provider.ts'
 import { connect, hex, newKey, newWallet, reasonOf } from './callers.ts'
-import { makeDataDir, startDaemon, type TestDaemon } from './start-daemon.ts'
+import { makeDataDir, runCli, startDaemon, type TestDaemon } from './start-daemon.ts'
 
 const NETWORK = 'linea'
 const NOBODY = '0x00000000000000000000000000000000000000aa'
@@ -97,6 +98,7 @@ beforeAll(async () => {
   writeFileSync(config, [
     'egress_allow = "127.0.0.1"', 'chain_confirmations = 3',
     '[[chain]]', `network = "${NETWORK}"`, 'chain_id = 59144', `rpc = "${anvil.rpcUrl},${other.url}"`, 'poll_ms = 50', 'max_fee_gwei = 2000', 'max_gas = 5000000',
+    '[[chain]]', 'network = "alone"', 'chain_id = 59144', `rpc = "${anvil.rpcUrl}"`, 'poll_ms = 100',
     '[[chain]]', 'network = "capped"', 'chain_id = 59144', `rpc = "${anvil.rpcUrl}"`, 'max_fee_gwei = 1',
   ].join('\n'))
   await start()
@@ -185,6 +187,20 @@ describe('a transaction', () => {
     expect(await reasonOf(send('deployer', { to: token, value: '', data: transfer(601n) }))).toBe('TRANSACTION_WOULD_REVERT')
     expect(await lastOf(send('deployer', { to: token, value: '', data: transfer(601n), gasLimit: 100_000n }))).toMatchObject({ state: TransactionState.FAILED, reason: 'REVERTED', nonce: 2n })
     expect(await lastOf(send('deployer'))).toMatchObject({ nonce: 3n })
+  })
+
+  it('sent by the command line is told of line by line, and to webhooks when it is over', async () => {
+    await fundedWallet('told')
+    const receiver = await listenReceiver()
+    await admin.admin.createWebhook({ url: receiver.url, eventTypes: ['transaction.*'] })
+    const address = ['--endpoint', daemon.endpoints.grpc, '--api-key-file', join(daemon.dataDir, 'admin.key')]
+    const { code, stdout, stderr } = await runCli(['wallet', 'send', 'told', NETWORK, '--to', NOBODY, '--value', '3', '--confirmations', '1', ...address])
+    expect([code, stderr]).toEqual([0, ''])
+    expect(stdout.trim().split('\n').at(-1)).toMatch(/^confirmed snd_[0-9a-f]{32} nonce 0 0x[0-9a-f]{64} block \d+, 1 of 1$/)
+    await until(async () => (receiver.received.length > 0 ? true : undefined))
+    receiver.close()
+    const [transactionId] = /snd_[0-9a-f]{32}/.exec(stdout) ?? []
+    expect(JSON.parse(receiver.received[0]?.body.toString() ?? '')).toMatchObject({ type: 'transaction.confirmed', data: { transaction_id: transactionId, network: NETWORK } })
   })
 })
 
@@ -328,6 +344,8 @@ describe('a provider', () => {
     expect((await admin.wallets.getTransaction({ transactionId })).transaction?.state).toBe(TransactionState.BROADCAST)
     other.bend = ({ method }) => (method === 'eth_sendRawTransaction' ? { error: { code: -32_000, message: 'no' } } : undefined)
     expect(await lastOf(send('lied-to'))).toMatchObject({ nonce: 2n, state: TransactionState.CONFIRMED })
+    other.bend = ({ method }) => (method === 'eth_sendRawTransaction' ? 'stall' : undefined)
+    expect(await lastOf(send('lied-to'))).toMatchObject({ nonce: 3n, state: TransactionState.CONFIRMED })
     other.bend = undefined
     await whenIn(transactionId, TransactionState.CONFIRMED)
   })
@@ -336,7 +354,7 @@ describe('a provider', () => {
 describe('in parallel', () => {
   it('two hundred are two hundred nonces without a gap', async () => {
     const wallet = await fundedWallet('crowd')
-    const sent = await Promise.all(Array.from({ length: 200 }, () => lastOf(send('crowd'))))
+    const sent = await Promise.all(Array.from({ length: 200 }, () => lastOf(send('crowd', { network: 'alone' }))))
     expect(new Set(sent.map(nameOf))).toEqual(new Set(['CONFIRMED']))
     expect(sorted(sent.map(({ nonce }) => nonce))).toEqual(contiguous(200))
     expect(await minedOf(wallet)).toBe(200)
@@ -348,7 +366,7 @@ describe('in parallel', () => {
     let first = 0
     const sending = Promise.allSettled(
       ids.map(async (requestId) => {
-        for await (const _ of admin.wallets.sendTransaction(requestOf('killed', { requestId }))) first += 1
+        for await (const _ of admin.wallets.sendTransaction(requestOf('killed', { requestId, network: 'alone' }))) first += 1
       }),
     )
     await until(async () => (first > 20 ? true : undefined))
@@ -356,7 +374,7 @@ describe('in parallel', () => {
     await daemon.kill('SIGKILL')
     await sending
     await start()
-    const sent = await Promise.all(ids.map((requestId) => lastOf(send('killed', { requestId }))))
+    const sent = await Promise.all(ids.map((requestId) => lastOf(send('killed', { requestId, network: 'alone' }))))
     expect(new Set(sent.map(nameOf))).toEqual(new Set(['CONFIRMED']))
     expect(sorted(sent.map(({ nonce }) => nonce))).toEqual(contiguous(60))
     expect(await minedOf(wallet)).toBe(60)
@@ -364,6 +382,5 @@ describe('in parallel', () => {
     expect(hashes).toHaveLength(60)
     const raw = await anvil.node.getTransaction({ hash: hashes[0] as Hex })
     expect(raw.to).toBe(NOBODY)
-    expect(parseTransaction).toBeDefined()
   }, 60_000)
 })

@@ -1,21 +1,28 @@
 /** A sidecar signs with what another daemon delegated: two processes, each with a vault, and the protocol between them. */
 import { randomUUID } from 'node:crypto'
+import { mkdtempSync, rmSync, statSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
-import { getAddress, type Hex, hashMessage, recoverAddress, verifyMessage, verifyTypedData } from 'viem'
+import { getAddress, type Hex, hashMessage, recoverAddress, recoverTransactionAddress, verifyMessage, verifyTypedData } from 'viem'
 import { ImportedAccessState } from '../../gen/countersign/v1/delegate_side_pb.ts'
 import type { CountersignClient } from '../../src/client/countersign-client.ts'
+import { createDelegatedEvmClient, DelegationRefused, fileState, openDelegatedDelivery } from '../../src/client/delegated-evm-client.ts'
 import { ALG_ED25519 } from '../../src/engine/dkls23/suite.ts'
+import { newIdentity } from '../delegation/granting-scene.ts'
 import { FOREIGN_SHARE, receiver, sealForeign, signatureOf } from '../delegation/seal-delivery.ts'
 import { connect, newKey, reasonOf, refusalOf } from './callers.ts'
 import { addressOf as addressOfKey, startSidecar, type Sidecar, WEBHOOK_SECRET } from './start-sidecar.ts'
 
 vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 })
 
+/** A delegate that has no daemon. */
+const library = newIdentity()
 let pair: Sidecar
 let client: CountersignClient
 
 beforeAll(async () => {
-  pair = await startSidecar([{}, {}, { alg: ALG_ED25519 }, {}])
+  pair = await startSidecar([{}, {}, { alg: ALG_ED25519 }, {}, { identity: library }])
   client = connect(pair.sidecar, pair.sidecar.adminKey)
   const privateKeyPem = receiver.privateKey.export({ type: 'pkcs8', format: 'pem' })
   await client.admin.createDelegateKey({ privateKeyPem })
@@ -38,6 +45,50 @@ const post = (body: Uint8Array, signature = signatureOf(WEBHOOK_SECRET, body)) =
   fetch(`http://${pair.sidecar.endpoints.connect}/webhooks/dynamic`, {
     method: 'POST', body: Uint8Array.from(body), headers: { 'x-dynamic-signature-256': signature },
   })
+
+const openLibrary = (changes: Partial<Parameters<typeof createDelegatedEvmClient>[0]> = {}) =>
+  createDelegatedEvmClient({
+    ...openDelegatedDelivery({ privateKeyPem: receiver.privateKey.export({ type: 'pkcs8', format: 'pem' }), ...delivery }),
+    grantingDaemon: { url: `http://${pair.granting.endpoints.grpc}`, partyId: pair.grantingId },
+    identityKeyPem: library.privateKey.export({ type: 'pkcs8', format: 'pem' }),
+    state: fileState(statePath),
+    ...changes,
+  })
+let delivery: Awaited<ReturnType<(typeof pair.delegated)[number]['delivery']>>
+const statePath = join(mkdtempSync(join(tmpdir(), 'countersign-delegate-')), 'state')
+beforeAll(async () => {
+  delivery = await pair.delegated[4]!.delivery()
+})
+afterAll(() => rmSync(dirname(statePath), { recursive: true, force: true }))
+
+
+describe('a delegate without a daemon', () => {
+  it('signs as a viem account, without a second call', async () => {
+    const account = await openLibrary()
+    expect(account.address).toBe(addressOf(4))
+    const signature = await account.signMessage({ message: 'hello' })
+    expect(await verifyMessage({ address: account.address, message: 'hello', signature })).toBe(true)
+    expect(signature).toHaveLength(132)
+    const typed = { domain: { chainId: 1 }, types: { Note: [{ name: 'text', type: 'string' }] }, primaryType: 'Note', message: { text: 'x' } } as const
+    expect(await verifyTypedData({ address: account.address, ...typed, signature: await account.signTypedData(typed) })).toBe(true)
+    const transaction = { chainId: 1, type: 'eip1559', to: account.address, value: 1n, gas: 21_000n, maxFeePerGas: 1n, maxPriorityFeePerGas: 1n, nonce: 0 } as const
+    const serializedTransaction = await account.signTransaction(transaction)
+    expect(await recoverTransactionAddress({ serializedTransaction: serializedTransaction as never })).toBe(account.address)
+    await expect(account.sign({ hash: hashMessage('x') })).rejects.toThrow(DelegationRefused)
+    await account.close()
+  })
+
+
+  it('joins no other daemon than the one that delegated, and only as itself', async () => {
+    await expect(openLibrary({ grantingDaemon: { url: `http://${pair.granting.endpoints.grpc}`, partyId: '00'.repeat(32) } })).rejects.toThrow('another daemon')
+    const stranger = newIdentity().privateKey.export({ type: 'pkcs8', format: 'pem' })
+    await expect(openLibrary({ identityKeyPem: stranger })).rejects.toThrow('another delegate')
+    const account = await openLibrary({ walletApiKey: `cdk_${'A'.repeat(43)}` })
+    await expect(account.signMessage({ message: 'x' })).rejects.toMatchObject({ reason: 'WALLET_API_KEY_INVALID' })
+    await account.close()
+    await expect(openLibrary({ keyShare: FOREIGN_SHARE.toString() })).rejects.toThrow('FOREIGN_SHARE')
+  })
+})
 
 describe('access that was delegated to a sidecar', () => {
   it('is taken in by RPC, and signs messages, typed data and transactions', async () => {
@@ -109,21 +160,6 @@ describe('access that was delegated to a sidecar', () => {
     expect(await reasonOf(client.delegation.delegatedSignTypedData({ access: accessOf(2), typedDataJson: '{}' }))).toBe('KEY_TYPE_UNSUPPORTED')
   })
 
-  it('goes on after either side was killed', async () => {
-    await pair.restartGranting()
-    const until = Date.now() + 30_000
-    for (;;) {
-      const outcome = await sign(accessOf(0), 'after a start').then(() => 'signed', (error: { reason?: string }) => error.reason)
-      if (outcome === 'signed') break
-      expect(outcome).toBe('GRANTING_DAEMON_UNAVAILABLE')
-      expect(Date.now()).toBeLessThan(until)
-    }
-    client.close()
-    const sidecar = await pair.restartSidecar()
-    client = connect(sidecar, sidecar.adminKey)
-    const { signature } = await sign(accessOf(0), 'after another')
-    expect(await verifyMessage({ address: addressOf(0), message: 'after another', signature: signature?.hex as Hex })).toBe(true)
-  })
 })
 
 describe('what is not to be signed with', () => {
@@ -160,5 +196,25 @@ describe('what is not to be signed with', () => {
     expect(await reasonOf(sign(accessOf(0), 'x'))).toBe('FROZEN')
     await client.admin.unfreeze({ scope: 1, id })
     await sign(accessOf(0), 'x')
+  })
+})
+
+// Last: by now the links may be set up anew without waiting.
+describe('after a start', () => {
+  it('goes on after either side was killed', async () => {
+    await pair.granting.kill('SIGKILL')
+    expect(await reasonOf(sign(accessOf(0), 'to nobody'))).toBe('GRANTING_DAEMON_UNAVAILABLE')
+    client.close()
+    const [sidecar] = await Promise.all([pair.restartSidecar(), pair.restartGranting()])
+    client = connect(sidecar, sidecar.adminKey)
+    const { signature } = await sign(accessOf(0), 'after another')
+    expect(await verifyMessage({ address: addressOf(0), message: 'after another', signature: signature?.hex as Hex })).toBe(true)
+  })
+
+  it('goes on from its state', async () => {
+    expect(statSync(statePath).mode & 0o777).toBe(0o600)
+    const account = await openLibrary()
+    expect(await account.signMessage({ message: 'again' })).toHaveLength(132)
+    await account.close()
   })
 })

@@ -33,7 +33,7 @@ export const messageOf = (person: Person, nonce: string, changes: Changes = {}):
 
 export const signedBy = (person: Person, sigMessage: string) => ({ sigMessage, sigHash: encodeBase58(person.sign(Buffer.from(sigMessage))) })
 
-export type DelegateOptions = { readonly units?: bigint; readonly balance?: bigint; readonly tokens?: Tokens; readonly checked?: boolean }
+export type DelegateOptions = { readonly units?: bigint; readonly balance?: bigint; readonly tokens?: Tokens; readonly checked?: boolean; readonly spender?: Address }
 
 export type SolanaScene = {
   /** Read as `solana`, from two nodes. */
@@ -90,10 +90,11 @@ export const startSolanaScene = async (): Promise<SolanaScene> => {
   starting.defer(() => rmSync(folder, { recursive: true, force: true }))
   const config = join(folder, 'countersign.toml')
   writeFileSync(config, settingsOf(cluster, second, elsewhere, usdc, eurc))
+  let stack: AsyncDisposableStack = starting
   const start = async () => {
-    const daemon = starting.use(await startDaemon({ dataDir: folder, args: ['--config', config], keepData: true }))
+    const daemon = stack.use(await startDaemon({ dataDir: folder, args: ['--config', config], keepData: true }))
     const admin = connect(daemon, daemon.adminKey)
-    starting.defer(() => admin.close())
+    stack.defer(() => admin.close())
     return { daemon, admin }
   }
   const { daemon, admin } = await start()
@@ -106,16 +107,17 @@ export const startSolanaScene = async (): Promise<SolanaScene> => {
   })
   const issue: SolanaScene['issue'] = (person, userId, network = 'solana') =>
     admin.delegation.issueDelegationToken({ userId, network, address: person.address })
-  const delegation: SolanaScene['delegation'] = async (userId, { units = 50_000_000n, balance = 7_250_000n, tokens = usdc, checked = true } = {}) => {
+  const delegation: SolanaScene['delegation'] = async (userId, { units = 50_000_000n, balance = 7_250_000n, tokens = usdc, checked = true, spender: to = spender.address as Address } = {}) => {
     const person = tokens.person()
     await tokens.give(person.address, balance)
-    const txHash = await tokens.approve(person, spender.address as Address, units, checked)
+    const txHash = await tokens.approve(person, to, units, checked)
     const { token, nonce } = await issue(person, userId)
     const amount = `${units / 1_000_000n}.${String(units % 1_000_000n).padStart(6, '0')}`
     const common = { address: person.address as string, network: 'solana', currency: tokens === usdc ? 'usdc' : 'eurc', amount }
     return { person, nonce, request: { ...common, ...signedBy(person, messageOf(person, nonce)), txHash, token } }
   }
   const held = starting.move()
+  stack = held
   const scene: SolanaScene = {
     cluster, elsewhere, usdc, eurc, daemon, admin, spender, bend: honest, restart: start, issue, delegation,
     [Symbol.asyncDispose]: () => held.disposeAsync(),

@@ -1,4 +1,4 @@
-/** SendTransaction on Solana's own virtual machine: in parallel, dropped, forked, lapsed. */
+/** SendTransaction on Solana's own virtual machine: in parallel, dropped, forked, lapsed, killed. */
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { MessageInitShape } from '@bufbuild/protobuf'
@@ -7,12 +7,14 @@ import { getAdvanceNonceAccountInstruction, getTransferSolInstruction } from '@s
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { FreezeScope } from '../../gen/countersign/v1/admin_pb.ts'
 import { KeyType } from '../../gen/countersign/v1/common_pb.ts'
+import { type Spend, type SpendDelegationRequestSchema, SpendState } from '../../gen/countersign/v1/delegation_pb.ts'
 import { type SendTransactionRequestSchema, type SentTransaction, TransactionState, type Wallet } from '../../gen/countersign/v1/wallet_pb.ts'
 import type { CountersignClient } from '../../src/client/countersign-client.ts'
 import { decodeSolanaMessage } from '../../src/payload/solana-message.ts'
 import { describeSolanaMessage } from '../../src/payload/solana-facts.ts'
+import type { Person } from '../client/solana-tokens.ts'
 import { addressOf, buildMessage, signerOf } from '../payload/solana-cases.ts'
-import { connect, newKey, newWallet, reasonOf } from './callers.ts'
+import { connect, newKey, newWallet, outcomeOf, reasonOf } from './callers.ts'
 import { honest, type SolanaScene, startSolanaScene } from './solana-scene.ts'
 
 /** Longer than a blockhash is believed to live. */
@@ -20,16 +22,17 @@ const LIFE_BLOCKS = 200
 const RECIPIENT = addressOf(0x55)
 
 let scene: SolanaScene
-let { cluster } = {} as SolanaScene
+let { cluster, usdc } = {} as SolanaScene
 let admin: CountersignClient
 let daemon: SolanaScene['daemon']
 let wallet: Wallet
 
 beforeAll(async () => {
   scene = await startSolanaScene()
-  ;({ cluster, admin, daemon } = scene)
+  ;({ cluster, usdc, admin, daemon } = scene)
   wallet = await newWallet(admin, 'sender', '', KeyType.ED25519)
   cluster.airdrop(wallet.address as Address, 10_000_000_000n)
+  await usdc.give(usdc.bank.address, 1n)
 })
 afterAll(() => scene[Symbol.asyncDispose]())
 
@@ -209,4 +212,141 @@ describe('SendTransaction', () => {
     expect(await reasonOf(follow(transfer(1_000_000n)))).toBe('FROZEN')
     await admin.admin.unfreeze(target)
   })
+})
+
+type SpendRequest = MessageInitShape<typeof SpendDelegationRequestSchema>
+const spend = async (userId: string, amount: string, rest: Partial<SpendRequest> = {}, client = admin): Promise<Spend> => {
+  const asked = { userId, network: 'solana', currency: 'usdc', amount, destination: usdc.bank.address, ...rest }
+  const { spend: made } = await client.delegation.spendDelegation(asked as SpendRequest)
+  if (made === undefined) throw new Error('no spend in the answer')
+  return made
+}
+const spendWhenIn = (spendId: string, ...states: readonly SpendState[]): Promise<Spend> =>
+  until(async () => {
+    const { spend: now } = await admin.delegation.getSpend({ spendId })
+    return now !== undefined && states.includes(now.state) ? now : undefined
+  })
+/** A person who has `balance` units and approves `units` of them, and is registered. */
+const delegate = async (userId: string, units: bigint, balance = units): Promise<Person> => {
+  const { person, request } = await scene.delegation(userId, { units, balance })
+  await admin.delegation.completeSolanaDelegation(request)
+  return person
+}
+
+describe('SpendDelegation', () => {
+  it('moves tokens of the owner’s by the delegate, and the allowance falls', async () => {
+    const person = await delegate('alice', 50_000_000n)
+    const before = await usdc.balanceOf(usdc.bank.address)
+    const made = await spend('alice', '12.5')
+    expect(await spendWhenIn(made.spendId, SpendState.SETTLED)).toMatchObject({ amount: '12.5', deliveredAmount: '12.5', destination: usdc.bank.address })
+    expect([await usdc.balanceOf(usdc.bank.address), await usdc.balanceOf(person.address), await usdc.allowanceOf(person.address)]).toEqual([before + 12_500_000n, 37_500_000n, 37_500_000n])
+    const { externalWallets } = await admin.delegation.listExternalWallets({ userId: 'alice' })
+    expect(externalWallets).toMatchObject([{ standing: { allowance: '37.5', balance: '37.5' } }])
+    expect(await reasonOf(spend('alice', '37.500001'))).toBe('SPEND_NOT_COVERED')
+    await usdc.revoke(person)
+    expect(await reasonOf(spend('alice', '1'))).toBe('SPEND_REVOKED')
+  })
+
+  it('by a narrowed key goes to whom it lists, and no further than its caps', async () => {
+    await delegate('narrow', 50_000_000n)
+    const chain = 'solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp'
+    const permission = { name: 'delegation:spend', destinations: [usdc.bank.address], maxPerDay: [{ chain, token: usdc.mint, amount: '5000000' }] }
+    const bot = connect(daemon, (await newKey(admin, [permission])).secret)
+    const made = await spend('narrow', '4', {}, bot)
+    await spendWhenIn(made.spendId, SpendState.SETTLED)
+    expect(await reasonOf(spend('narrow', '2', {}, bot))).toBe('LIMIT_EXCEEDED')
+    await spend('narrow', '1', {}, bot)
+    const stranger = usdc.person().address
+    expect(await reasonOf(spend('narrow', '1', { destination: stranger, createDestinationAccount: true }, bot))).toBe('PERMISSION_MISSING')
+    bot.close()
+  })
+
+  it('goes to an account of its own, or opens one where that is asked for', async () => {
+    await delegate('bob', 50_000_000n)
+    const stranger = usdc.person()
+    expect(await reasonOf(spend('bob', '1', { destination: stranger.address }))).toBe('SPEND_REFUSED_BY_TOKEN')
+    const made = await spend('bob', '1', { destination: stranger.address, createDestinationAccount: true })
+    await spendWhenIn(made.spendId, SpendState.SETTLED)
+    expect(await usdc.balanceOf(stranger.address)).toBe(1_000_000n)
+    const poor = await newWallet(admin, 'poor-spender', '', KeyType.ED25519)
+    const spendersOf = (walletId: string) =>
+      admin.admin.updateProject({ project: { projectId: 'default', spenders: [{ network: 'solana', walletId }] }, updateMask: { paths: ['spenders'] } })
+    await spendersOf(poor.walletId)
+    const { person, request } = await scene.delegation('poor', { spender: poor.address as Address })
+    await admin.delegation.completeSolanaDelegation(request)
+    expect(await usdc.allowanceOf(person.address)).toBe(50_000_000n)
+    expect(await reasonOf(spend('poor', '1'))).toBe('INSUFFICIENT_FUNDS')
+    await spendersOf(scene.spender.walletId)
+    const direct = await spend('bob', '2', { destination: await usdc.accountOf(stranger.address) })
+    await spendWhenIn(direct.spendId, SpendState.SETTLED)
+    expect(await usdc.balanceOf(stranger.address)).toBe(3_000_000n)
+  })
+
+  it('comes from the first by priority that covers it all', async () => {
+    const first = await delegate('carol', 5_000_000n)
+    const second = await delegate('carol', 20_000_000n)
+    const made = await spend('carol', '10')
+    await spendWhenIn(made.spendId, SpendState.SETTLED)
+    expect([await usdc.balanceOf(first.address), await usdc.balanceOf(second.address)]).toEqual([5_000_000n, 10_000_000n])
+  })
+
+  it('of a hundred at once against an allowance for forty is forty, and the chain agrees', async () => {
+    const person = await delegate('crowd', 40_000_000n, 100_000_000n)
+    const outcomes = await Promise.all(Array.from({ length: 100 }, () => outcomeOf(spend('crowd', '1'))))
+    expect(outcomes.filter((one) => one === 'signed')).toHaveLength(40)
+    // Once the forty are in blocks nothing is approved any more.
+    expect(['signed', 'SPEND_NOT_COVERED', 'SPEND_REVOKED']).toEqual(expect.arrayContaining([...new Set(outcomes)]))
+    await until(async () => ((await usdc.allowanceOf(person.address)) === 0n ? true : undefined))
+    expect(await usdc.balanceOf(person.address)).toBe(60_000_000n)
+    const { spends } = await admin.delegation.listSpends({ userId: 'crowd', pageSize: 100 })
+    await Promise.all(spends.map(({ spendId }) => spendWhenIn(spendId, SpendState.SETTLED)))
+    expect(spends).toHaveLength(40)
+  })
+
+  it('holds what is under way until it is over, also when it lapses', async () => {
+    await delegate('lapse', 10_000_000n)
+    cluster.mode = 'drop'
+    const made = await spend('lapse', '10')
+    expect(await reasonOf(spend('lapse', '1'))).toBe('SPEND_NOT_COVERED')
+    cluster.advance(LIFE_BLOCKS)
+    expect(await spendWhenIn(made.spendId, SpendState.FAILED)).toMatchObject({ reason: 'BLOCKHASH_EXPIRED' })
+    cluster.mode = 'land'
+    const again = await spend('lapse', '10')
+    await spendWhenIn(again.spendId, SpendState.SETTLED)
+  })
+
+  it('is never from what another delegate has by now', async () => {
+    const person = await delegate('fickle', 10_000_000n)
+    await usdc.approve(person, usdc.bank.address, 10_000_000n)
+    expect(await reasonOf(spend('fickle', '1'))).toBe('SPEND_REVOKED')
+  })
+})
+
+describe('a daemon that is killed', () => {
+  it('goes on with what was under way, and signs nothing anew', async () => {
+    const [before, known] = [balance(), new Set(cluster.sends.keys())]
+    const person = await delegate('killed', 10_000_000n)
+    await Promise.all(Array.from({ length: 3 }, () => begin(transfer(1_000_000n))))
+    // From here on nothing lands, so something is under way whenever it dies.
+    cluster.mode = 'drop'
+    const streams = Array.from({ length: 20 }, () => begin(transfer(1_000_000n)).catch(() => undefined))
+    const spending = Array.from({ length: 8 }, () => outcomeOf(spend('killed', '1')))
+    await until(async () => ((await admin.wallets.listTransactions({ underWay: true })).transactions.length > 2 ? true : undefined))
+    await daemon.kill('SIGKILL')
+    await Promise.all([...streams, ...spending])
+    ;({ daemon, admin } = await scene.restart())
+    cluster.mode = 'land'
+    await until(async () => ((await admin.wallets.listTransactions({ underWay: true })).transactions.length === 0 ? true : undefined))
+    const { transactions } = await admin.wallets.listTransactions({ pageSize: 500 })
+    const sent = transactions.filter(({ transactionHash }) => !known.has(transactionHash) && transactionHash !== '')
+    expect(sent.every(({ state, versions }) => state === TransactionState.CONFIRMED && versions.length === 1)).toBe(true)
+    // What was let out is what is known of, each in one form, and each landed once.
+    expect([...cluster.sends.keys()].filter((hash) => !known.has(hash)).toSorted()).toEqual(sent.map(({ transactionHash }) => transactionHash).toSorted())
+    const paid = sent.filter(({ walletId }) => walletId === wallet.walletId).length
+    expect(balance() - before).toBe(BigInt(paid) * 1_000_000n)
+    const { spends } = await admin.delegation.listSpends({ userId: 'killed', pageSize: 100 })
+    await Promise.all(spends.map(({ spendId }) => spendWhenIn(spendId, SpendState.SETTLED)))
+    expect(spends).toHaveLength(sent.length - paid)
+    expect(await usdc.balanceOf(person.address)).toBe(10_000_000n - BigInt(spends.length) * 1_000_000n)
+  }, 90_000)
 })

@@ -47,6 +47,7 @@ const shareOf = ({ own }: Granted, idG: Uint8Array, idD: Uint8Array): DelegatedS
 export type Delegated = {
   readonly granted: Granted
   readonly accessId: string
+  readonly keyShare: string
   /** As the daemon that delegated would seal it. */
   readonly delivery: () => ReturnType<typeof deliveryOf>
   /** As it would post it. */
@@ -57,6 +58,8 @@ export type Sidecar = {
   readonly granting: TestDaemon
   readonly sidecar: TestDaemon
   readonly delegated: readonly Delegated[]
+  /** Party id of the daemon that delegated. */
+  readonly grantingId: string
   readonly restartSidecar: () => Promise<TestDaemon>
   readonly restartGranting: () => Promise<void>
   readonly close: () => Promise<void>
@@ -74,6 +77,7 @@ const delegatedOf = (granted: Granted, share: DelegatedShare): Delegated => {
   return {
     granted,
     accessId: uuidOf(granted.own.walletId),
+    keyShare: Buffer.from(encodeDelegatedShare(share)).toString('utf8'),
     delivery,
     body: async (told) =>
       webhookBody(
@@ -97,7 +101,7 @@ export const startSidecar = async (options: readonly GrantOptions[]): Promise<Si
   const identity = { publicKey, privateKey: receiver.privateKey, idC: partyIdOf(publicKey) }
   const { idD, granted } = await prepareDataDir(bases.granting, async (vault) => {
     const all: Granted[] = []
-    for (const one of options) all.push(await grant(vault, { ...one, identity }))
+    for (const one of options) all.push(await grant(vault, { identity, ...one }))
     return { idD: partyIdOf(vault.signer.publicKey), granted: all }
   })
   let granting = await startDaemon({ dataDir: bases.granting, keepData: true })
@@ -126,7 +130,8 @@ export const startSidecar = async (options: readonly GrantOptions[]): Promise<Si
     get sidecar() {
       return sidecar
     },
-    delegated: granted.map((one) => delegatedOf(one, shareOf(one, identity.idC, idD))),
+    delegated: granted.map((one) => delegatedOf(one, shareOf(one, one.identity.idC, idD))),
+    grantingId: Buffer.from(idD).toString('hex'),
     restartSidecar: async () => {
       await sidecar.kill('SIGKILL')
       sidecar = await startDaemon({ dataDir: bases.sidecar, keepData: true, args })

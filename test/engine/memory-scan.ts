@@ -36,7 +36,9 @@ export const scanMemory = (patterns: readonly Pattern[]): string[] => {
         // What an earlier chunk held must not be found again in this one's own buffer.
         chunk.fill(0)
         const length = readAt(descriptor, chunk, Math.min(CHUNK_BYTES, end - at), at)
-        for (const name of matches(chunk.subarray(0, length), patterns)) found.add(name)
+        for (const block of written(chunk.subarray(0, length))) {
+          for (const name of matches(block, patterns)) found.add(name)
+        }
       }
     }
   } finally {
@@ -44,6 +46,24 @@ export const scanMemory = (patterns: readonly Pattern[]): string[] => {
     closeSync(descriptor)
   }
   return [...found]
+}
+
+const BLOCK_BYTES = 1 << 14
+const ZEROS = Buffer.alloc(BLOCK_BYTES)
+
+/** The stretches of a chunk that are not all zeros, each with the beginning of what follows: most of what is reserved is empty. */
+function* written(chunk: Uint8Array): Generator<Uint8Array> {
+  let from: number | undefined
+  for (let at = 0; at < chunk.length; at += BLOCK_BYTES) {
+    const block = chunk.subarray(at, at + BLOCK_BYTES)
+    const isEmpty = ZEROS.compare(block, 0, block.length, 0, block.length) === 0
+    if (!isEmpty) from ??= Math.max(0, at - PREFIX_BYTES)
+    else if (from !== undefined) {
+      yield chunk.subarray(from, Math.min(chunk.length, at + PREFIX_BYTES))
+      from = undefined
+    }
+  }
+  if (from !== undefined) yield chunk.subarray(from)
 }
 
 const writableRegions = (): (readonly [number, number])[] =>

@@ -20,6 +20,7 @@ import {
   type OpenResponse,
   OpenResponseSchema,
 } from '../../gen/countersign/v1/cosigner_pb.ts'
+import { HealthCheckRequestSchema, type HealthCheckResponse } from '../../gen/grpc/health/v1/health_pb.ts'
 import { failure } from '../../src/domain/failure.ts'
 import { systemClock } from '../../src/party/entropy.ts'
 import { refusalOf } from '../../src/party/remote/answered-calls.ts'
@@ -28,7 +29,7 @@ import { pinnedClient, pinnedServer } from '../../src/party/remote/channel-crede
 import { CosignerCaller } from '../../src/party/remote/cosigner-caller.ts'
 import { CosignerHost } from '../../src/party/remote/cosigner-host.ts'
 import { CosignerListener } from '../../src/party/remote/cosigner-listener.ts'
-import { CLIENT_OPTIONS, COSIGNER_RPCS } from '../../src/party/remote/cosigner-service.ts'
+import { CLIENT_OPTIONS, COSIGNER_RPCS, HEALTH_RPCS } from '../../src/party/remote/cosigner-service.ts'
 import { CosignerStream } from '../../src/party/remote/cosigner-stream.ts'
 import { type ChannelIdentity, loadIdentity, makeIdentity } from '../../src/party/remote/identity-files.ts'
 import { parsePairing } from '../../src/party/remote/pairing.ts'
@@ -310,6 +311,39 @@ describe('freezes', () => {
     expect(await frozen()).toEqual([false])
     await other.unfreeze(everything)
     expect(await frozen()).toEqual([])
+  })
+})
+
+describe('what only the operator may do', () => {
+  it('is refused to the daemon, and is refused for what is missing to the operator', async () => {
+    using operator = new CosignerCaller(address, as(cosigner))
+    using other = new CosignerCaller(address, as(daemon))
+    await expect(other.backup()).rejects.toMatchObject({ code: status.PERMISSION_DENIED })
+    await expect(other.rotateKey()).rejects.toMatchObject({ code: status.PERMISSION_DENIED })
+    await expect(operator.backup()).rejects.toMatchObject({ reason: 'BACKUP_NOT_CONFIGURED' })
+  })
+})
+
+describe('health', () => {
+  it('is told once it changes, and of what is not served that it is unknown', async () => {
+    const client = new Client(address, pinnedClient(as(daemon)), CLIENT_OPTIONS)
+    open.push(() => client.close())
+    const { path, requestSerialize, responseDeserialize } = HEALTH_RPCS.watch
+    const watch = (service: string) => {
+      const seen: number[] = []
+      const request = create(HealthCheckRequestSchema, { service })
+      const stream = client.makeServerStreamRequest(path, requestSerialize, responseDeserialize, request)
+      stream.on('data', (answer: HealthCheckResponse) => void seen.push(answer.status))
+      stream.on('error', () => undefined)
+      open.push(() => stream.cancel())
+      return seen
+    }
+    const [own, unknown] = [watch('countersign.v1.CosignerService'), watch('no.such.Service')]
+    await vi.waitFor(() => expect([own, unknown]).toEqual([[1], [3]]), 5_000)
+    listener.setAvailable(false)
+    listener.setAvailable(false)
+    listener.setAvailable(true)
+    await vi.waitFor(() => expect([own, unknown]).toEqual([[1, 2, 1], [3]]), 5_000)
   })
 })
 

@@ -6,13 +6,12 @@ import { join } from 'node:path'
 import type { ProjectId } from '../../src/domain/ids.ts'
 import { walletIdFromBytes } from '../../src/domain/ids.ts'
 import { systemClock } from '../../src/party/entropy.ts'
-import { PEER_SETTING } from '../../src/party/open-parties.ts'
+import { type PartiesOptions, PEER_SETTING } from '../../src/party/open-parties.ts'
 import { partyIdOf } from '../../src/party/party-id.ts'
 import type { CosignerRules } from '../../src/party/cosigner-rules.ts'
 import { CosignerHost } from '../../src/party/remote/cosigner-host.ts'
 import { CosignerListener, type CosignerListenerOptions } from '../../src/party/remote/cosigner-listener.ts'
 import { type ChannelIdentity, loadIdentity, makeIdentity } from '../../src/party/remote/identity-files.ts'
-import type { RemoteCosigner } from '../../src/party/remote/resuming-stream.ts'
 import { TwoPartyEngine } from '../../src/party/two-party-engine.ts'
 import { examine } from '../../src/payload/examine.ts'
 import { encodeSigningPayload, type SigningContent, type SigningMethod } from '../../src/payload/signing-payload.ts'
@@ -89,7 +88,7 @@ export type Served = Awaited<ReturnType<typeof serveHost>>
 const POOL = { lowWater: 4, highWater: 8, ttlMs: 3_600_000, capacity: 1_000, batch: 16 }
 
 /** A daemon's engine over its open vault and a cosigner somewhere, and what callers ask of it. */
-export const engineOver = async (vault: DaemonVault, cosigner: RemoteCosigner) => {
+export const engineOver = async (vault: DaemonVault, cosigner: PartiesOptions['cosigner']) => {
   const availability: string[] = []
   const alerts: string[] = []
   const engine = new TwoPartyEngine({

@@ -140,6 +140,7 @@ const REQUESTS: { readonly [S in keyof typeof ACCESS]: { readonly [M in keyof (t
       consent: { case: 'approvalId', value: DIGEST.subarray(16) },
     },
     listDelegatedAccess: {},
+    revokeDelegatedAccess: { delegatedAccessId: ACCESS_ID },
     getChainConfig: {},
     issueDelegationToken: { userId: 'alice', network: 'linea', address: `0x${'ab'.repeat(20)}` },
     completeEvmDelegation: {
@@ -157,6 +158,9 @@ const REQUESTS: { readonly [S in keyof typeof ACCESS]: { readonly [M in keyof (t
     delegatedSignTransaction: { access: `0x${'ab'.repeat(20)}`, transaction: { case: 'evmUnsigned', value: DIGEST } },
     listExternalWallets: { userId: 'alice' },
     updateExternalWalletPriorities: { userId: 'alice', priorities: [{ externalWalletId: `ext_${'ab'.repeat(16)}`, priority: 1 }] },
+    spendDelegation: { userId: 'alice', network: 'linea', currency: 'usdc', amount: '5', destination: `0x${'ab'.repeat(20)}` },
+    getSpend: { spendId: `spd_${'ab'.repeat(16)}` },
+    listSpends: {},
     cosign: {
       callId: 1,
       content: { case: 'hello', value: { delegatedAccessId: ACCESS_ID, publicKey: DIGEST, nonce: DIGEST } },

@@ -1097,8 +1097,9 @@ export type CreateWebhookRequest = Message<"countersign.v1.CreateWebhookRequest"
    * What it is to be told, as in Webhook.event_types: `grant.created`, `grant.revoked`, `grant.expired`,
    * `delegated_access.created`, `delegated_access.revoked`, `session_key.created`, `session_key.revoked`,
    * `session_key.expired`, `wallet.created`, `wallet.archived`, `wallet.refreshed`, `wallet.exported`,
-   * `wallet.imported`, `external_wallet.revoked`, `external_wallet.approved_again`, `external_wallet.limit_changed`, or a
-   * group of them. What the format does not have is refused.
+   * `wallet.imported`, `external_wallet.revoked`, `external_wallet.approved_again`, `external_wallet.limit_changed`,
+   * `transaction.confirmed`, `transaction.failed`, `transaction.replaced`, `transaction.expired`, `spend.settled`,
+   * `spend.failed`, or a group of them. What the format does not have is refused.
    *
    * @generated from field: repeated string event_types = 5;
    */

@@ -9,7 +9,7 @@ import type { Receipt } from "./common_pb.ts";
 import { file_countersign_v1_common } from "./common_pb.ts";
 import type { DelegatedSignMessageRequestSchema, DelegatedSignMessageResponseSchema, DelegatedSignTransactionRequestSchema, DelegatedSignTransactionResponseSchema, DelegatedSignTypedDataRequestSchema, DelegatedSignTypedDataResponseSchema, ImportDelegatedAccessRequestSchema, ImportDelegatedAccessResponseSchema, ListImportedAccessRequestSchema, ListImportedAccessResponseSchema } from "./delegate_side_pb.ts";
 import { file_countersign_v1_delegate_side } from "./delegate_side_pb.ts";
-import type { DelegateAccessRequestSchema, DelegateAccessResponseSchema, ListDelegatedAccessRequestSchema, ListDelegatedAccessResponseSchema, ListDelegatesRequestSchema, ListDelegatesResponseSchema, RegisterDelegateRequestSchema, RegisterDelegateResponseSchema, RotateDelegateKeyRequestSchema, RotateDelegateKeyResponseSchema } from "./delegated_access_pb.ts";
+import type { DelegateAccessRequestSchema, DelegateAccessResponseSchema, ListDelegatedAccessRequestSchema, ListDelegatedAccessResponseSchema, ListDelegatesRequestSchema, ListDelegatesResponseSchema, RegisterDelegateRequestSchema, RegisterDelegateResponseSchema, RevokeDelegatedAccessRequestSchema, RevokeDelegatedAccessResponseSchema, RotateDelegateKeyRequestSchema, RotateDelegateKeyResponseSchema } from "./delegated_access_pb.ts";
 import { file_countersign_v1_delegated_access } from "./delegated_access_pb.ts";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
@@ -21,7 +21,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file countersign/v1/delegation.proto.
  */
 export const file_countersign_v1_delegation: GenFile = /*@__PURE__*/
-  fileDesc("Ch9jb3VudGVyc2lnbi92MS9kZWxlZ2F0aW9uLnByb3RvEg5jb3VudGVyc2lnbi52MSL5AQoFR3JhbnQSEAoIZ3JhbnRfaWQYASABKAkSDwoHdXNlcl9pZBgCIAEoCRIPCgdhZGRyZXNzGAMgASgJEikKBXN0YXRlGAQgASgOMhouY291bnRlcnNpZ24udjEuR3JhbnRTdGF0ZRIvCgtleHBpcmVfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLY3JlYXRlX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC3Jldm9rZV90aW1lGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKAAgoSQ3JlYXRlR3JhbnRSZXF1ZXN0EjMKB3VzZXJfaWQYASABKAlCILpIHXIbMhleW0EtWmEtejAtOS5fOkAtXXsxLDEyOH0kSAASSwoHYWRkcmVzcxgCIAEoCUI4ukg1cjMyMV4oMHhbMC05YS1mQS1GXXs0MH18WzEtOUEtSEotTlAtWmEta20tel17MzIsNDR9KSRIABI3CgtleHBpcmVfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBCBrpIA8gBARIfCgpyZXF1ZXN0X2lkGAQgASgJQgu6SAjYAQFyA7ABAUIOCgVzY29wZRIFukgCCAEiOwoTQ3JlYXRlR3JhbnRSZXNwb25zZRIkCgVncmFudBgBIAEoCzIVLmNvdW50ZXJzaWduLnYxLkdyYW50IkAKD0dldEdyYW50UmVxdWVzdBItCghncmFudF9pZBgBIAEoCUIbukgYchYyFF5ncmFudF9bMC05YS1mXXszMn0kIjgKEEdldEdyYW50UmVzcG9uc2USJAoFZ3JhbnQYASABKAsyFS5jb3VudGVyc2lnbi52MS5HcmFudCKEAgoRTGlzdEdyYW50c1JlcXVlc3QSHQoJcGFnZV9zaXplGAEgASgFQgq6SAcaBRj0AygAEhwKCnBhZ2VfdG9rZW4YAiABKAlCCLpIBXIDGIAIEjEKB3VzZXJfaWQYAyABKAlCILpIHXIbMhleW0EtWmEtejAtOS5fOkAtXXswLDEyOH0kEkoKB2FkZHJlc3MYBCABKAlCObpINnI0MjJeKHwweFswLTlhLWZBLUZdezQwfXxbMS05QS1ISi1OUC1aYS1rbS16XXszMiw0NH0pJBIzCgVzdGF0ZRgFIAEoDjIaLmNvdW50ZXJzaWduLnYxLkdyYW50U3RhdGVCCLpIBYIBAhABIlQKEkxpc3RHcmFudHNSZXNwb25zZRIlCgZncmFudHMYASADKAsyFS5jb3VudGVyc2lnbi52MS5HcmFudBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiZAoSUmV2b2tlR3JhbnRSZXF1ZXN0Ei0KCGdyYW50X2lkGAEgASgJQhu6SBhyFjIUXmdyYW50X1swLTlhLWZdezMyfSQSHwoKcmVxdWVzdF9pZBgCIAEoCUILukgI2AEBcgOwAQEiOwoTUmV2b2tlR3JhbnRSZXNwb25zZRIkCgVncmFudBgBIAEoCzIVLmNvdW50ZXJzaWduLnYxLkdyYW50ImcKFUdldENoYWluQ29uZmlnUmVxdWVzdBIxCgduZXR3b3JrGAEgASgJQiC6SB1yGzIZXihbYS16XVthLXowLTktXXswLDMxfSk/JBIbCgZyZWdpb24YAiABKAlCC7pICHIGUgBSAnVzIksKFkdldENoYWluQ29uZmlnUmVzcG9uc2USMQoIbmV0d29ya3MYASADKAsyHy5jb3VudGVyc2lnbi52MS5TcGVuZGluZ05ldHdvcmsikgEKD1NwZW5kaW5nTmV0d29yaxIPCgduZXR3b3JrGAEgASgJEhAKCGNoYWluX2lkGAIgASgEEhcKD3NwZW5kZXJfYWRkcmVzcxgDIAEoCRItCgZ0b2tlbnMYBCADKAsyHS5jb3VudGVyc2lnbi52MS5TcGVuZGluZ1Rva2VuEhQKDGdlbmVzaXNfaGFzaBgFIAEoCSJECg1TcGVuZGluZ1Rva2VuEhAKCGN1cnJlbmN5GAEgASgJEg8KB2FkZHJlc3MYAiABKAkSEAoIZGVjaW1hbHMYAyABKA0iiQIKG0lzc3VlRGVsZWdhdGlvblRva2VuUmVxdWVzdBIxCgd1c2VyX2lkGAEgASgJQiC6SB1yGzIZXltBLVphLXowLTkuXzpALV17MCwxMjh9JBIuCgduZXR3b3JrGAIgASgJQh26SBpyGDIWXlthLXpdW2EtejAtOS1dezAsMzF9JBJJCgdhZGRyZXNzGAMgASgJQji6SDVyMzIxXigweFswLTlhLWZBLUZdezQwfXxbMS05QS1ISi1OUC1aYS1rbS16XXszMiw0NH0pJBIbCgZyZWdpb24YBCABKAlCC7pICHIGUgBSAnVzEh8KCnJlcXVlc3RfaWQYBSABKAlCC7pICNgBAXIDsAEBIm0KHElzc3VlRGVsZWdhdGlvblRva2VuUmVzcG9uc2USDQoFdG9rZW4YASABKAkSDQoFbm9uY2UYAiABKAkSLwoLZXhwaXJlX3RpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIuEDChxDb21wbGV0ZUV2bURlbGVnYXRpb25SZXF1ZXN0EisKB2FkZHJlc3MYASABKAlCGrpIF3IVMhNeMHhbMC05YS1mQS1GXXs0MH0kEi4KB25ldHdvcmsYAiABKAlCHbpIGnIYMhZeW2Etel1bYS16MC05LV17MCwzMX0kEhsKBnJlZ2lvbhgDIAEoCUILukgIcgZSAFICdXMSKQoIY3VycmVuY3kYBCABKAlCF7pIFHISMhBeW2EtejAtOV17MSwxNn0kEiYKBmFtb3VudBgFIAEoCUIWukgTchEYZDINXlxkKyhcLlxkKyk/JBIrCgd0eF9oYXNoGAYgASgJQhq6SBdyFTITXjB4WzAtOWEtZkEtRl17NjR9JBI8CghzaWdfaGFzaBgHIAEoCUIqukgnciUQhAEYgkAyHV4weChbMC05YS1mQS1GXVswLTlhLWZBLUZdKSskEh8KC3NpZ19tZXNzYWdlGAggASgJQgq6SAdyBRAUGIAgEhcKBXRva2VuGAkgASgJQgi6SAVyA7ABARIuCghyZXBsYWNlcxgKIAEoCUIcukgZchcyFV4oZXh0X1swLTlhLWZdezMyfSk/JBIfCgpyZXF1ZXN0X2lkGAsgASgJQgu6SAjYAQFyA7ABASJTCh1Db21wbGV0ZUV2bURlbGVnYXRpb25SZXNwb25zZRIyCgpkZWxlZ2F0aW9uGAEgASgLMh4uY291bnRlcnNpZ24udjEuRXh0ZXJuYWxXYWxsZXQi1QMKH0NvbXBsZXRlU29sYW5hRGVsZWdhdGlvblJlcXVlc3QSNQoHYWRkcmVzcxgBIAEoCUIkukghch8yHV5bMS05QS1ISi1OUC1aYS1rbS16XXszMiw0NH0kEi4KB25ldHdvcmsYAiABKAlCHbpIGnIYMhZeW2Etel1bYS16MC05LV17MCwzMX0kEikKCGN1cnJlbmN5GAMgASgJQhe6SBRyEjIQXlthLXowLTldezEsMTZ9JBImCgZhbW91bnQYBCABKAlCFrpIE3IRGGQyDV5cZCsoXC5cZCspPyQSNQoHdHhfaGFzaBgFIAEoCUIkukghch8yHV5bMS05QS1ISi1OUC1aYS1rbS16XXs2NCw4OH0kEjYKCHNpZ19oYXNoGAYgASgJQiS6SCFyHzIdXlsxLTlBLUhKLU5QLVphLWttLXpdezY0LDg4fSQSHwoLc2lnX21lc3NhZ2UYByABKAlCCrpIB3IFEBQYgCASFwoFdG9rZW4YCCABKAlCCLpIBXIDsAEBEi4KCHJlcGxhY2VzGAkgASgJQhy6SBlyFzIVXihleHRfWzAtOWEtZl17MzJ9KT8kEh8KCnJlcXVlc3RfaWQYCiABKAlCC7pICNgBAXIDsAEBIlYKIENvbXBsZXRlU29sYW5hRGVsZWdhdGlvblJlc3BvbnNlEjIKCmRlbGVnYXRpb24YASABKAsyHi5jb3VudGVyc2lnbi52MS5FeHRlcm5hbFdhbGxldCLYAgoORXh0ZXJuYWxXYWxsZXQSGgoSZXh0ZXJuYWxfd2FsbGV0X2lkGAEgASgJEg8KB3VzZXJfaWQYAiABKAkSDwoHbmV0d29yaxgDIAEoCRIQCghjdXJyZW5jeRgEIAEoCRIPCgdhZGRyZXNzGAUgASgJEhcKD3NwZW5kZXJfYWRkcmVzcxgGIAEoCRIVCg10b2tlbl9hZGRyZXNzGAcgASgJEjIKBXN0YXRlGAggASgOMiMuY291bnRlcnNpZ24udjEuRXh0ZXJuYWxXYWxsZXRTdGF0ZRIQCghwcmlvcml0eRgJIAEoDRINCgVsaW1pdBgKIAEoCRIvCghzdGFuZGluZxgLIAEoCzIdLmNvdW50ZXJzaWduLnYxLkNoYWluU3RhbmRpbmcSLwoLY3JlYXRlX3RpbWUYDCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIkkKDUNoYWluU3RhbmRpbmcSEQoJYWxsb3dhbmNlGAEgASgJEg8KB2JhbGFuY2UYAiABKAkSFAoMYmxvY2tfbnVtYmVyGAMgASgEIk8KGkxpc3RFeHRlcm5hbFdhbGxldHNSZXF1ZXN0EjEKB3VzZXJfaWQYASABKAlCILpIHXIbMhleW0EtWmEtejAtOS5fOkAtXXswLDEyOH0kIlcKG0xpc3RFeHRlcm5hbFdhbGxldHNSZXNwb25zZRI4ChBleHRlcm5hbF93YWxsZXRzGAEgAygLMh4uY291bnRlcnNpZ24udjEuRXh0ZXJuYWxXYWxsZXQibAoWRXh0ZXJuYWxXYWxsZXRQcmlvcml0eRI1ChJleHRlcm5hbF93YWxsZXRfaWQYASABKAlCGbpIFnIUMhJeZXh0X1swLTlhLWZdezMyfSQSGwoIcHJpb3JpdHkYAiABKA1CCbpIBioEGMCEPSLDAQolVXBkYXRlRXh0ZXJuYWxXYWxsZXRQcmlvcml0aWVzUmVxdWVzdBIxCgd1c2VyX2lkGAEgASgJQiC6SB1yGzIZXltBLVphLXowLTkuXzpALV17MCwxMjh9JBJGCgpwcmlvcml0aWVzGAIgAygLMiYuY291bnRlcnNpZ24udjEuRXh0ZXJuYWxXYWxsZXRQcmlvcml0eUIKukgHkgEECAEQMhIfCgpyZXF1ZXN0X2lkGAMgASgJQgu6SAjYAQFyA7ABASJiCiZVcGRhdGVFeHRlcm5hbFdhbGxldFByaW9yaXRpZXNSZXNwb25zZRI4ChBleHRlcm5hbF93YWxsZXRzGAEgAygLMh4uY291bnRlcnNpZ24udjEuRXh0ZXJuYWxXYWxsZXQigwIKDUNvc2lnblJlcXVlc3QSGAoHY2FsbF9pZBgBIAEoDUIHukgEKgIgABIsCgVoZWxsbxgCIAEoCzIbLmNvdW50ZXJzaWduLnYxLkNvc2lnbkhlbGxvSAASGAoFcHJvb2YYAyABKAxCB7pIBHoCaEBIABIaCgVmcmFtZRgEIAEoDEIJukgGegQYgIBASAASNgoPcXVlc3Rpb25fYW5zd2VyGAUgASgLMhsuY291bnRlcnNpZ24udjEuQ29zaWduRnJhbWVIABIqCgRwaW5nGAYgASgLMhouY291bnRlcnNpZ24udjEuQ29zaWduUGluZ0gAQhAKB2NvbnRlbnQSBbpIAggBIpsCCg5Db3NpZ25SZXNwb25zZRIYCgdjYWxsX2lkGAEgASgNQge6SAQqAiAAEjQKCWNoYWxsZW5nZRgCIAEoCzIfLmNvdW50ZXJzaWduLnYxLkNvc2lnbkNoYWxsZW5nZUgAEi4KBmpvaW5lZBgDIAEoCzIcLmNvdW50ZXJzaWduLnYxLkNvc2lnbkpvaW5lZEgAEiwKBWZyYW1lGAQgASgLMhsuY291bnRlcnNpZ24udjEuQ29zaWduRnJhbWVIABIdCghxdWVzdGlvbhgFIAEoDEIJukgGegQYgIBASAASKgoEcG9uZxgGIAEoCzIaLmNvdW50ZXJzaWduLnYxLkNvc2lnblBpbmdIAEIQCgdjb250ZW50EgW6SAIIASJpCgtDb3NpZ25IZWxsbxIlChNkZWxlZ2F0ZWRfYWNjZXNzX2lkGAEgASgJQgi6SAVyA7ABARIbCgpwdWJsaWNfa2V5GAIgASgMQge6SAR6AmggEhYKBW5vbmNlGAMgASgMQge6SAR6AmggImIKD0Nvc2lnbkNoYWxsZW5nZRIbCgpwdWJsaWNfa2V5GAEgASgMQge6SAR6AmggEhYKBW5vbmNlGAIgASgMQge6SAR6AmggEhoKCXNpZ25hdHVyZRgDIAEoDEIHukgEegJoQCJmCgxDb3NpZ25Kb2luZWQSEgoKcHJvamVjdF9pZBgBIAEoCRIRCgl3YWxsZXRfaWQYAiABKAkSLwoLZXhwaXJlX3RpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIoUBCgtDb3NpZ25GcmFtZRIdCgVmcmFtZRgBIAEoDEIJukgGegQYgIBASACIAQESIwoHcmVmdXNhbBgCIAEoCzISLmdvb2dsZS5ycGMuU3RhdHVzEigKB3JlY2VpcHQYAyABKAsyFy5jb3VudGVyc2lnbi52MS5SZWNlaXB0QggKBl9mcmFtZSIMCgpDb3NpZ25QaW5nKnMKCkdyYW50U3RhdGUSGwoXR1JBTlRfU1RBVEVfVU5TUEVDSUZJRUQQABIWChJHUkFOVF9TVEFURV9BQ1RJVkUQARIXChNHUkFOVF9TVEFURV9FWFBJUkVEEAISFwoTR1JBTlRfU1RBVEVfUkVWT0tFRBADKoEBChNFeHRlcm5hbFdhbGxldFN0YXRlEiUKIUVYVEVSTkFMX1dBTExFVF9TVEFURV9VTlNQRUNJRklFRBAAEiAKHEVYVEVSTkFMX1dBTExFVF9TVEFURV9BQ1RJVkUQARIhCh1FWFRFUk5BTF9XQUxMRVRfU1RBVEVfUkVWT0tFRBACMs0RChFEZWxlZ2F0aW9uU2VydmljZRJWCgtDcmVhdGVHcmFudBIiLmNvdW50ZXJzaWduLnYxLkNyZWF0ZUdyYW50UmVxdWVzdBojLmNvdW50ZXJzaWduLnYxLkNyZWF0ZUdyYW50UmVzcG9uc2USTQoIR2V0R3JhbnQSHy5jb3VudGVyc2lnbi52MS5HZXRHcmFudFJlcXVlc3QaIC5jb3VudGVyc2lnbi52MS5HZXRHcmFudFJlc3BvbnNlElMKCkxpc3RHcmFudHMSIS5jb3VudGVyc2lnbi52MS5MaXN0R3JhbnRzUmVxdWVzdBoiLmNvdW50ZXJzaWduLnYxLkxpc3RHcmFudHNSZXNwb25zZRJWCgtSZXZva2VHcmFudBIiLmNvdW50ZXJzaWduLnYxLlJldm9rZUdyYW50UmVxdWVzdBojLmNvdW50ZXJzaWduLnYxLlJldm9rZUdyYW50UmVzcG9uc2USXwoOR2V0Q2hhaW5Db25maWcSJS5jb3VudGVyc2lnbi52MS5HZXRDaGFpbkNvbmZpZ1JlcXVlc3QaJi5jb3VudGVyc2lnbi52MS5HZXRDaGFpbkNvbmZpZ1Jlc3BvbnNlEnEKFElzc3VlRGVsZWdhdGlvblRva2VuEisuY291bnRlcnNpZ24udjEuSXNzdWVEZWxlZ2F0aW9uVG9rZW5SZXF1ZXN0GiwuY291bnRlcnNpZ24udjEuSXNzdWVEZWxlZ2F0aW9uVG9rZW5SZXNwb25zZRJ0ChVDb21wbGV0ZUV2bURlbGVnYXRpb24SLC5jb3VudGVyc2lnbi52MS5Db21wbGV0ZUV2bURlbGVnYXRpb25SZXF1ZXN0Gi0uY291bnRlcnNpZ24udjEuQ29tcGxldGVFdm1EZWxlZ2F0aW9uUmVzcG9uc2USfQoYQ29tcGxldGVTb2xhbmFEZWxlZ2F0aW9uEi8uY291bnRlcnNpZ24udjEuQ29tcGxldGVTb2xhbmFEZWxlZ2F0aW9uUmVxdWVzdBowLmNvdW50ZXJzaWduLnYxLkNvbXBsZXRlU29sYW5hRGVsZWdhdGlvblJlc3BvbnNlEm4KE0xpc3RFeHRlcm5hbFdhbGxldHMSKi5jb3VudGVyc2lnbi52MS5MaXN0RXh0ZXJuYWxXYWxsZXRzUmVxdWVzdBorLmNvdW50ZXJzaWduLnYxLkxpc3RFeHRlcm5hbFdhbGxldHNSZXNwb25zZRKPAQoeVXBkYXRlRXh0ZXJuYWxXYWxsZXRQcmlvcml0aWVzEjUuY291bnRlcnNpZ24udjEuVXBkYXRlRXh0ZXJuYWxXYWxsZXRQcmlvcml0aWVzUmVxdWVzdBo2LmNvdW50ZXJzaWduLnYxLlVwZGF0ZUV4dGVybmFsV2FsbGV0UHJpb3JpdGllc1Jlc3BvbnNlEmUKEFJlZ2lzdGVyRGVsZWdhdGUSJy5jb3VudGVyc2lnbi52MS5SZWdpc3RlckRlbGVnYXRlUmVxdWVzdBooLmNvdW50ZXJzaWduLnYxLlJlZ2lzdGVyRGVsZWdhdGVSZXNwb25zZRJoChFSb3RhdGVEZWxlZ2F0ZUtleRIoLmNvdW50ZXJzaWduLnYxLlJvdGF0ZURlbGVnYXRlS2V5UmVxdWVzdBopLmNvdW50ZXJzaWduLnYxLlJvdGF0ZURlbGVnYXRlS2V5UmVzcG9uc2USXAoNTGlzdERlbGVnYXRlcxIkLmNvdW50ZXJzaWduLnYxLkxpc3REZWxlZ2F0ZXNSZXF1ZXN0GiUuY291bnRlcnNpZ24udjEuTGlzdERlbGVnYXRlc1Jlc3BvbnNlEl8KDkRlbGVnYXRlQWNjZXNzEiUuY291bnRlcnNpZ24udjEuRGVsZWdhdGVBY2Nlc3NSZXF1ZXN0GiYuY291bnRlcnNpZ24udjEuRGVsZWdhdGVBY2Nlc3NSZXNwb25zZRJuChNMaXN0RGVsZWdhdGVkQWNjZXNzEiouY291bnRlcnNpZ24udjEuTGlzdERlbGVnYXRlZEFjY2Vzc1JlcXVlc3QaKy5jb3VudGVyc2lnbi52MS5MaXN0RGVsZWdhdGVkQWNjZXNzUmVzcG9uc2USSwoGQ29zaWduEh0uY291bnRlcnNpZ24udjEuQ29zaWduUmVxdWVzdBoeLmNvdW50ZXJzaWduLnYxLkNvc2lnblJlc3BvbnNlKAEwARJ0ChVJbXBvcnREZWxlZ2F0ZWRBY2Nlc3MSLC5jb3VudGVyc2lnbi52MS5JbXBvcnREZWxlZ2F0ZWRBY2Nlc3NSZXF1ZXN0Gi0uY291bnRlcnNpZ24udjEuSW1wb3J0RGVsZWdhdGVkQWNjZXNzUmVzcG9uc2USawoSTGlzdEltcG9ydGVkQWNjZXNzEikuY291bnRlcnNpZ24udjEuTGlzdEltcG9ydGVkQWNjZXNzUmVxdWVzdBoqLmNvdW50ZXJzaWduLnYxLkxpc3RJbXBvcnRlZEFjY2Vzc1Jlc3BvbnNlEnEKFERlbGVnYXRlZFNpZ25NZXNzYWdlEisuY291bnRlcnNpZ24udjEuRGVsZWdhdGVkU2lnbk1lc3NhZ2VSZXF1ZXN0GiwuY291bnRlcnNpZ24udjEuRGVsZWdhdGVkU2lnbk1lc3NhZ2VSZXNwb25zZRJ3ChZEZWxlZ2F0ZWRTaWduVHlwZWREYXRhEi0uY291bnRlcnNpZ24udjEuRGVsZWdhdGVkU2lnblR5cGVkRGF0YVJlcXVlc3QaLi5jb3VudGVyc2lnbi52MS5EZWxlZ2F0ZWRTaWduVHlwZWREYXRhUmVzcG9uc2USfQoYRGVsZWdhdGVkU2lnblRyYW5zYWN0aW9uEi8uY291bnRlcnNpZ24udjEuRGVsZWdhdGVkU2lnblRyYW5zYWN0aW9uUmVxdWVzdBowLmNvdW50ZXJzaWduLnYxLkRlbGVnYXRlZFNpZ25UcmFuc2FjdGlvblJlc3BvbnNlQjVaM2NvdW50ZXJzaWduLmRldi9nZW4vZ28vY291bnRlcnNpZ24vdjE7Y291bnRlcnNpZ252MWIGcHJvdG8z", [file_buf_validate_validate, file_countersign_v1_common, file_countersign_v1_delegate_side, file_countersign_v1_delegated_access, file_google_protobuf_timestamp, file_google_rpc_status]);
+  fileDesc("Ch9jb3VudGVyc2lnbi92MS9kZWxlZ2F0aW9uLnByb3RvEg5jb3VudGVyc2lnbi52MSL5AQoFR3JhbnQSEAoIZ3JhbnRfaWQYASABKAkSDwoHdXNlcl9pZBgCIAEoCRIPCgdhZGRyZXNzGAMgASgJEikKBXN0YXRlGAQgASgOMhouY291bnRlcnNpZ24udjEuR3JhbnRTdGF0ZRIvCgtleHBpcmVfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLY3JlYXRlX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC3Jldm9rZV90aW1lGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKAAgoSQ3JlYXRlR3JhbnRSZXF1ZXN0EjMKB3VzZXJfaWQYASABKAlCILpIHXIbMhleW0EtWmEtejAtOS5fOkAtXXsxLDEyOH0kSAASSwoHYWRkcmVzcxgCIAEoCUI4ukg1cjMyMV4oMHhbMC05YS1mQS1GXXs0MH18WzEtOUEtSEotTlAtWmEta20tel17MzIsNDR9KSRIABI3CgtleHBpcmVfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBCBrpIA8gBARIfCgpyZXF1ZXN0X2lkGAQgASgJQgu6SAjYAQFyA7ABAUIOCgVzY29wZRIFukgCCAEiOwoTQ3JlYXRlR3JhbnRSZXNwb25zZRIkCgVncmFudBgBIAEoCzIVLmNvdW50ZXJzaWduLnYxLkdyYW50IkAKD0dldEdyYW50UmVxdWVzdBItCghncmFudF9pZBgBIAEoCUIbukgYchYyFF5ncmFudF9bMC05YS1mXXszMn0kIjgKEEdldEdyYW50UmVzcG9uc2USJAoFZ3JhbnQYASABKAsyFS5jb3VudGVyc2lnbi52MS5HcmFudCKEAgoRTGlzdEdyYW50c1JlcXVlc3QSHQoJcGFnZV9zaXplGAEgASgFQgq6SAcaBRj0AygAEhwKCnBhZ2VfdG9rZW4YAiABKAlCCLpIBXIDGIAIEjEKB3VzZXJfaWQYAyABKAlCILpIHXIbMhleW0EtWmEtejAtOS5fOkAtXXswLDEyOH0kEkoKB2FkZHJlc3MYBCABKAlCObpINnI0MjJeKHwweFswLTlhLWZBLUZdezQwfXxbMS05QS1ISi1OUC1aYS1rbS16XXszMiw0NH0pJBIzCgVzdGF0ZRgFIAEoDjIaLmNvdW50ZXJzaWduLnYxLkdyYW50U3RhdGVCCLpIBYIBAhABIlQKEkxpc3RHcmFudHNSZXNwb25zZRIlCgZncmFudHMYASADKAsyFS5jb3VudGVyc2lnbi52MS5HcmFudBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiZAoSUmV2b2tlR3JhbnRSZXF1ZXN0Ei0KCGdyYW50X2lkGAEgASgJQhu6SBhyFjIUXmdyYW50X1swLTlhLWZdezMyfSQSHwoKcmVxdWVzdF9pZBgCIAEoCUILukgI2AEBcgOwAQEiOwoTUmV2b2tlR3JhbnRSZXNwb25zZRIkCgVncmFudBgBIAEoCzIVLmNvdW50ZXJzaWduLnYxLkdyYW50ImcKFUdldENoYWluQ29uZmlnUmVxdWVzdBIxCgduZXR3b3JrGAEgASgJQiC6SB1yGzIZXihbYS16XVthLXowLTktXXswLDMxfSk/JBIbCgZyZWdpb24YAiABKAlCC7pICHIGUgBSAnVzIksKFkdldENoYWluQ29uZmlnUmVzcG9uc2USMQoIbmV0d29ya3MYASADKAsyHy5jb3VudGVyc2lnbi52MS5TcGVuZGluZ05ldHdvcmsikgEKD1NwZW5kaW5nTmV0d29yaxIPCgduZXR3b3JrGAEgASgJEhAKCGNoYWluX2lkGAIgASgEEhcKD3NwZW5kZXJfYWRkcmVzcxgDIAEoCRItCgZ0b2tlbnMYBCADKAsyHS5jb3VudGVyc2lnbi52MS5TcGVuZGluZ1Rva2VuEhQKDGdlbmVzaXNfaGFzaBgFIAEoCSJECg1TcGVuZGluZ1Rva2VuEhAKCGN1cnJlbmN5GAEgASgJEg8KB2FkZHJlc3MYAiABKAkSEAoIZGVjaW1hbHMYAyABKA0iiQIKG0lzc3VlRGVsZWdhdGlvblRva2VuUmVxdWVzdBIxCgd1c2VyX2lkGAEgASgJQiC6SB1yGzIZXltBLVphLXowLTkuXzpALV17MCwxMjh9JBIuCgduZXR3b3JrGAIgASgJQh26SBpyGDIWXlthLXpdW2EtejAtOS1dezAsMzF9JBJJCgdhZGRyZXNzGAMgASgJQji6SDVyMzIxXigweFswLTlhLWZBLUZdezQwfXxbMS05QS1ISi1OUC1aYS1rbS16XXszMiw0NH0pJBIbCgZyZWdpb24YBCABKAlCC7pICHIGUgBSAnVzEh8KCnJlcXVlc3RfaWQYBSABKAlCC7pICNgBAXIDsAEBIm0KHElzc3VlRGVsZWdhdGlvblRva2VuUmVzcG9uc2USDQoFdG9rZW4YASABKAkSDQoFbm9uY2UYAiABKAkSLwoLZXhwaXJlX3RpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIuEDChxDb21wbGV0ZUV2bURlbGVnYXRpb25SZXF1ZXN0EisKB2FkZHJlc3MYASABKAlCGrpIF3IVMhNeMHhbMC05YS1mQS1GXXs0MH0kEi4KB25ldHdvcmsYAiABKAlCHbpIGnIYMhZeW2Etel1bYS16MC05LV17MCwzMX0kEhsKBnJlZ2lvbhgDIAEoCUILukgIcgZSAFICdXMSKQoIY3VycmVuY3kYBCABKAlCF7pIFHISMhBeW2EtejAtOV17MSwxNn0kEiYKBmFtb3VudBgFIAEoCUIWukgTchEYZDINXlxkKyhcLlxkKyk/JBIrCgd0eF9oYXNoGAYgASgJQhq6SBdyFTITXjB4WzAtOWEtZkEtRl17NjR9JBI8CghzaWdfaGFzaBgHIAEoCUIqukgnciUQhAEYgkAyHV4weChbMC05YS1mQS1GXVswLTlhLWZBLUZdKSskEh8KC3NpZ19tZXNzYWdlGAggASgJQgq6SAdyBRAUGIAgEhcKBXRva2VuGAkgASgJQgi6SAVyA7ABARIuCghyZXBsYWNlcxgKIAEoCUIcukgZchcyFV4oZXh0X1swLTlhLWZdezMyfSk/JBIfCgpyZXF1ZXN0X2lkGAsgASgJQgu6SAjYAQFyA7ABASJTCh1Db21wbGV0ZUV2bURlbGVnYXRpb25SZXNwb25zZRIyCgpkZWxlZ2F0aW9uGAEgASgLMh4uY291bnRlcnNpZ24udjEuRXh0ZXJuYWxXYWxsZXQi1QMKH0NvbXBsZXRlU29sYW5hRGVsZWdhdGlvblJlcXVlc3QSNQoHYWRkcmVzcxgBIAEoCUIkukghch8yHV5bMS05QS1ISi1OUC1aYS1rbS16XXszMiw0NH0kEi4KB25ldHdvcmsYAiABKAlCHbpIGnIYMhZeW2Etel1bYS16MC05LV17MCwzMX0kEikKCGN1cnJlbmN5GAMgASgJQhe6SBRyEjIQXlthLXowLTldezEsMTZ9JBImCgZhbW91bnQYBCABKAlCFrpIE3IRGGQyDV5cZCsoXC5cZCspPyQSNQoHdHhfaGFzaBgFIAEoCUIkukghch8yHV5bMS05QS1ISi1OUC1aYS1rbS16XXs2NCw4OH0kEjYKCHNpZ19oYXNoGAYgASgJQiS6SCFyHzIdXlsxLTlBLUhKLU5QLVphLWttLXpdezY0LDg4fSQSHwoLc2lnX21lc3NhZ2UYByABKAlCCrpIB3IFEBQYgCASFwoFdG9rZW4YCCABKAlCCLpIBXIDsAEBEi4KCHJlcGxhY2VzGAkgASgJQhy6SBlyFzIVXihleHRfWzAtOWEtZl17MzJ9KT8kEh8KCnJlcXVlc3RfaWQYCiABKAlCC7pICNgBAXIDsAEBIlYKIENvbXBsZXRlU29sYW5hRGVsZWdhdGlvblJlc3BvbnNlEjIKCmRlbGVnYXRpb24YASABKAsyHi5jb3VudGVyc2lnbi52MS5FeHRlcm5hbFdhbGxldCLYAgoORXh0ZXJuYWxXYWxsZXQSGgoSZXh0ZXJuYWxfd2FsbGV0X2lkGAEgASgJEg8KB3VzZXJfaWQYAiABKAkSDwoHbmV0d29yaxgDIAEoCRIQCghjdXJyZW5jeRgEIAEoCRIPCgdhZGRyZXNzGAUgASgJEhcKD3NwZW5kZXJfYWRkcmVzcxgGIAEoCRIVCg10b2tlbl9hZGRyZXNzGAcgASgJEjIKBXN0YXRlGAggASgOMiMuY291bnRlcnNpZ24udjEuRXh0ZXJuYWxXYWxsZXRTdGF0ZRIQCghwcmlvcml0eRgJIAEoDRINCgVsaW1pdBgKIAEoCRIvCghzdGFuZGluZxgLIAEoCzIdLmNvdW50ZXJzaWduLnYxLkNoYWluU3RhbmRpbmcSLwoLY3JlYXRlX3RpbWUYDCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIkkKDUNoYWluU3RhbmRpbmcSEQoJYWxsb3dhbmNlGAEgASgJEg8KB2JhbGFuY2UYAiABKAkSFAoMYmxvY2tfbnVtYmVyGAMgASgEIk8KGkxpc3RFeHRlcm5hbFdhbGxldHNSZXF1ZXN0EjEKB3VzZXJfaWQYASABKAlCILpIHXIbMhleW0EtWmEtejAtOS5fOkAtXXswLDEyOH0kIlcKG0xpc3RFeHRlcm5hbFdhbGxldHNSZXNwb25zZRI4ChBleHRlcm5hbF93YWxsZXRzGAEgAygLMh4uY291bnRlcnNpZ24udjEuRXh0ZXJuYWxXYWxsZXQibAoWRXh0ZXJuYWxXYWxsZXRQcmlvcml0eRI1ChJleHRlcm5hbF93YWxsZXRfaWQYASABKAlCGbpIFnIUMhJeZXh0X1swLTlhLWZdezMyfSQSGwoIcHJpb3JpdHkYAiABKA1CCbpIBioEGMCEPSLDAQolVXBkYXRlRXh0ZXJuYWxXYWxsZXRQcmlvcml0aWVzUmVxdWVzdBIxCgd1c2VyX2lkGAEgASgJQiC6SB1yGzIZXltBLVphLXowLTkuXzpALV17MCwxMjh9JBJGCgpwcmlvcml0aWVzGAIgAygLMiYuY291bnRlcnNpZ24udjEuRXh0ZXJuYWxXYWxsZXRQcmlvcml0eUIKukgHkgEECAEQMhIfCgpyZXF1ZXN0X2lkGAMgASgJQgu6SAjYAQFyA7ABASJiCiZVcGRhdGVFeHRlcm5hbFdhbGxldFByaW9yaXRpZXNSZXNwb25zZRI4ChBleHRlcm5hbF93YWxsZXRzGAEgAygLMh4uY291bnRlcnNpZ24udjEuRXh0ZXJuYWxXYWxsZXQiuQMKFlNwZW5kRGVsZWdhdGlvblJlcXVlc3QSMQoHdXNlcl9pZBgBIAEoCUIgukgdchsyGV5bQS1aYS16MC05Ll86QC1dezEsMTI4fSQSLgoHbmV0d29yaxgCIAEoCUIdukgachgyFl5bYS16XVthLXowLTktXXswLDMxfSQSGwoGcmVnaW9uGAMgASgJQgu6SAhyBlIAUgJ1cxIpCghjdXJyZW5jeRgEIAEoCUIXukgUchIyEF5bYS16MC05XXsxLDE2fSQSJgoGYW1vdW50GAUgASgJQha6SBNyERhkMg1eXGQrKFwuXGQrKT8kEk0KC2Rlc3RpbmF0aW9uGAYgASgJQji6SDVyMzIxXigweFswLTlhLWZBLUZdezQwfXxbMS05QS1ISi1OUC1aYS1rbS16XXszMiw0NH0pJBI4ChJleHRlcm5hbF93YWxsZXRfaWQYByABKAlCHLpIGXIXMhVeKGV4dF9bMC05YS1mXXszMn0pPyQSHwoKcmVxdWVzdF9pZBgIIAEoCUILukgI2AEBcgOwAQESIgoaY3JlYXRlX2Rlc3RpbmF0aW9uX2FjY291bnQYCSABKAgiPwoXU3BlbmREZWxlZ2F0aW9uUmVzcG9uc2USJAoFc3BlbmQYASABKAsyFS5jb3VudGVyc2lnbi52MS5TcGVuZCL3AgoFU3BlbmQSEAoIc3BlbmRfaWQYASABKAkSFgoOdHJhbnNhY3Rpb25faWQYAiABKAkSDwoHdXNlcl9pZBgDIAEoCRIaChJleHRlcm5hbF93YWxsZXRfaWQYBCABKAkSDwoHbmV0d29yaxgFIAEoCRIQCghjdXJyZW5jeRgGIAEoCRIOCgZhbW91bnQYByABKAkSEwoLZGVzdGluYXRpb24YCCABKAkSKQoFc3RhdGUYCSABKA4yGi5jb3VudGVyc2lnbi52MS5TcGVuZFN0YXRlEg4KBnJlYXNvbhgKIAEoCRIYChB0cmFuc2FjdGlvbl9oYXNoGAsgASgJEhgKEGRlbGl2ZXJlZF9hbW91bnQYDCABKAkSLwoLY3JlYXRlX3RpbWUYDSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC3VwZGF0ZV90aW1lGA4gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCI+Cg9HZXRTcGVuZFJlcXVlc3QSKwoIc3BlbmRfaWQYASABKAlCGbpIFnIUMhJec3BkX1swLTlhLWZdezMyfSQiOAoQR2V0U3BlbmRSZXNwb25zZRIkCgVzcGVuZBgBIAEoCzIVLmNvdW50ZXJzaWduLnYxLlNwZW5kIoMBChFMaXN0U3BlbmRzUmVxdWVzdBIdCglwYWdlX3NpemUYASABKAVCCrpIBxoFGPQDKAASHAoKcGFnZV90b2tlbhgCIAEoCUIIukgFcgMYgAgSMQoHdXNlcl9pZBgDIAEoCUIgukgdchsyGV5bQS1aYS16MC05Ll86QC1dezAsMTI4fSQiVAoSTGlzdFNwZW5kc1Jlc3BvbnNlEiUKBnNwZW5kcxgBIAMoCzIVLmNvdW50ZXJzaWduLnYxLlNwZW5kEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSKDAgoNQ29zaWduUmVxdWVzdBIYCgdjYWxsX2lkGAEgASgNQge6SAQqAiAAEiwKBWhlbGxvGAIgASgLMhsuY291bnRlcnNpZ24udjEuQ29zaWduSGVsbG9IABIYCgVwcm9vZhgDIAEoDEIHukgEegJoQEgAEhoKBWZyYW1lGAQgASgMQgm6SAZ6BBiAgEBIABI2Cg9xdWVzdGlvbl9hbnN3ZXIYBSABKAsyGy5jb3VudGVyc2lnbi52MS5Db3NpZ25GcmFtZUgAEioKBHBpbmcYBiABKAsyGi5jb3VudGVyc2lnbi52MS5Db3NpZ25QaW5nSABCEAoHY29udGVudBIFukgCCAEimwIKDkNvc2lnblJlc3BvbnNlEhgKB2NhbGxfaWQYASABKA1CB7pIBCoCIAASNAoJY2hhbGxlbmdlGAIgASgLMh8uY291bnRlcnNpZ24udjEuQ29zaWduQ2hhbGxlbmdlSAASLgoGam9pbmVkGAMgASgLMhwuY291bnRlcnNpZ24udjEuQ29zaWduSm9pbmVkSAASLAoFZnJhbWUYBCABKAsyGy5jb3VudGVyc2lnbi52MS5Db3NpZ25GcmFtZUgAEh0KCHF1ZXN0aW9uGAUgASgMQgm6SAZ6BBiAgEBIABIqCgRwb25nGAYgASgLMhouY291bnRlcnNpZ24udjEuQ29zaWduUGluZ0gAQhAKB2NvbnRlbnQSBbpIAggBImkKC0Nvc2lnbkhlbGxvEiUKE2RlbGVnYXRlZF9hY2Nlc3NfaWQYASABKAlCCLpIBXIDsAEBEhsKCnB1YmxpY19rZXkYAiABKAxCB7pIBHoCaCASFgoFbm9uY2UYAyABKAxCB7pIBHoCaCAiYgoPQ29zaWduQ2hhbGxlbmdlEhsKCnB1YmxpY19rZXkYASABKAxCB7pIBHoCaCASFgoFbm9uY2UYAiABKAxCB7pIBHoCaCASGgoJc2lnbmF0dXJlGAMgASgMQge6SAR6AmhAImYKDENvc2lnbkpvaW5lZBISCgpwcm9qZWN0X2lkGAEgASgJEhEKCXdhbGxldF9pZBgCIAEoCRIvCgtleHBpcmVfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAihQEKC0Nvc2lnbkZyYW1lEh0KBWZyYW1lGAEgASgMQgm6SAZ6BBiAgEBIAIgBARIjCgdyZWZ1c2FsGAIgASgLMhIuZ29vZ2xlLnJwYy5TdGF0dXMSKAoHcmVjZWlwdBgDIAEoCzIXLmNvdW50ZXJzaWduLnYxLlJlY2VpcHRCCAoGX2ZyYW1lIgwKCkNvc2lnblBpbmcqcwoKR3JhbnRTdGF0ZRIbChdHUkFOVF9TVEFURV9VTlNQRUNJRklFRBAAEhYKEkdSQU5UX1NUQVRFX0FDVElWRRABEhcKE0dSQU5UX1NUQVRFX0VYUElSRUQQAhIXChNHUkFOVF9TVEFURV9SRVZPS0VEEAMqgQEKE0V4dGVybmFsV2FsbGV0U3RhdGUSJQohRVhURVJOQUxfV0FMTEVUX1NUQVRFX1VOU1BFQ0lGSUVEEAASIAocRVhURVJOQUxfV0FMTEVUX1NUQVRFX0FDVElWRRABEiEKHUVYVEVSTkFMX1dBTExFVF9TVEFURV9SRVZPS0VEEAIqcwoKU3BlbmRTdGF0ZRIbChdTUEVORF9TVEFURV9VTlNQRUNJRklFRBAAEhcKE1NQRU5EX1NUQVRFX1BFTkRJTkcQARIXChNTUEVORF9TVEFURV9TRVRUTEVEEAISFgoSU1BFTkRfU1RBVEVfRkFJTEVEEAMyyxQKEURlbGVnYXRpb25TZXJ2aWNlElYKC0NyZWF0ZUdyYW50EiIuY291bnRlcnNpZ24udjEuQ3JlYXRlR3JhbnRSZXF1ZXN0GiMuY291bnRlcnNpZ24udjEuQ3JlYXRlR3JhbnRSZXNwb25zZRJNCghHZXRHcmFudBIfLmNvdW50ZXJzaWduLnYxLkdldEdyYW50UmVxdWVzdBogLmNvdW50ZXJzaWduLnYxLkdldEdyYW50UmVzcG9uc2USUwoKTGlzdEdyYW50cxIhLmNvdW50ZXJzaWduLnYxLkxpc3RHcmFudHNSZXF1ZXN0GiIuY291bnRlcnNpZ24udjEuTGlzdEdyYW50c1Jlc3BvbnNlElYKC1Jldm9rZUdyYW50EiIuY291bnRlcnNpZ24udjEuUmV2b2tlR3JhbnRSZXF1ZXN0GiMuY291bnRlcnNpZ24udjEuUmV2b2tlR3JhbnRSZXNwb25zZRJfCg5HZXRDaGFpbkNvbmZpZxIlLmNvdW50ZXJzaWduLnYxLkdldENoYWluQ29uZmlnUmVxdWVzdBomLmNvdW50ZXJzaWduLnYxLkdldENoYWluQ29uZmlnUmVzcG9uc2UScQoUSXNzdWVEZWxlZ2F0aW9uVG9rZW4SKy5jb3VudGVyc2lnbi52MS5Jc3N1ZURlbGVnYXRpb25Ub2tlblJlcXVlc3QaLC5jb3VudGVyc2lnbi52MS5Jc3N1ZURlbGVnYXRpb25Ub2tlblJlc3BvbnNlEnQKFUNvbXBsZXRlRXZtRGVsZWdhdGlvbhIsLmNvdW50ZXJzaWduLnYxLkNvbXBsZXRlRXZtRGVsZWdhdGlvblJlcXVlc3QaLS5jb3VudGVyc2lnbi52MS5Db21wbGV0ZUV2bURlbGVnYXRpb25SZXNwb25zZRJ9ChhDb21wbGV0ZVNvbGFuYURlbGVnYXRpb24SLy5jb3VudGVyc2lnbi52MS5Db21wbGV0ZVNvbGFuYURlbGVnYXRpb25SZXF1ZXN0GjAuY291bnRlcnNpZ24udjEuQ29tcGxldGVTb2xhbmFEZWxlZ2F0aW9uUmVzcG9uc2USbgoTTGlzdEV4dGVybmFsV2FsbGV0cxIqLmNvdW50ZXJzaWduLnYxLkxpc3RFeHRlcm5hbFdhbGxldHNSZXF1ZXN0GisuY291bnRlcnNpZ24udjEuTGlzdEV4dGVybmFsV2FsbGV0c1Jlc3BvbnNlEo8BCh5VcGRhdGVFeHRlcm5hbFdhbGxldFByaW9yaXRpZXMSNS5jb3VudGVyc2lnbi52MS5VcGRhdGVFeHRlcm5hbFdhbGxldFByaW9yaXRpZXNSZXF1ZXN0GjYuY291bnRlcnNpZ24udjEuVXBkYXRlRXh0ZXJuYWxXYWxsZXRQcmlvcml0aWVzUmVzcG9uc2USYgoPU3BlbmREZWxlZ2F0aW9uEiYuY291bnRlcnNpZ24udjEuU3BlbmREZWxlZ2F0aW9uUmVxdWVzdBonLmNvdW50ZXJzaWduLnYxLlNwZW5kRGVsZWdhdGlvblJlc3BvbnNlEk0KCEdldFNwZW5kEh8uY291bnRlcnNpZ24udjEuR2V0U3BlbmRSZXF1ZXN0GiAuY291bnRlcnNpZ24udjEuR2V0U3BlbmRSZXNwb25zZRJTCgpMaXN0U3BlbmRzEiEuY291bnRlcnNpZ24udjEuTGlzdFNwZW5kc1JlcXVlc3QaIi5jb3VudGVyc2lnbi52MS5MaXN0U3BlbmRzUmVzcG9uc2USZQoQUmVnaXN0ZXJEZWxlZ2F0ZRInLmNvdW50ZXJzaWduLnYxLlJlZ2lzdGVyRGVsZWdhdGVSZXF1ZXN0GiguY291bnRlcnNpZ24udjEuUmVnaXN0ZXJEZWxlZ2F0ZVJlc3BvbnNlEmgKEVJvdGF0ZURlbGVnYXRlS2V5EiguY291bnRlcnNpZ24udjEuUm90YXRlRGVsZWdhdGVLZXlSZXF1ZXN0GikuY291bnRlcnNpZ24udjEuUm90YXRlRGVsZWdhdGVLZXlSZXNwb25zZRJcCg1MaXN0RGVsZWdhdGVzEiQuY291bnRlcnNpZ24udjEuTGlzdERlbGVnYXRlc1JlcXVlc3QaJS5jb3VudGVyc2lnbi52MS5MaXN0RGVsZWdhdGVzUmVzcG9uc2USXwoORGVsZWdhdGVBY2Nlc3MSJS5jb3VudGVyc2lnbi52MS5EZWxlZ2F0ZUFjY2Vzc1JlcXVlc3QaJi5jb3VudGVyc2lnbi52MS5EZWxlZ2F0ZUFjY2Vzc1Jlc3BvbnNlEm4KE0xpc3REZWxlZ2F0ZWRBY2Nlc3MSKi5jb3VudGVyc2lnbi52MS5MaXN0RGVsZWdhdGVkQWNjZXNzUmVxdWVzdBorLmNvdW50ZXJzaWduLnYxLkxpc3REZWxlZ2F0ZWRBY2Nlc3NSZXNwb25zZRJ0ChVSZXZva2VEZWxlZ2F0ZWRBY2Nlc3MSLC5jb3VudGVyc2lnbi52MS5SZXZva2VEZWxlZ2F0ZWRBY2Nlc3NSZXF1ZXN0Gi0uY291bnRlcnNpZ24udjEuUmV2b2tlRGVsZWdhdGVkQWNjZXNzUmVzcG9uc2USSwoGQ29zaWduEh0uY291bnRlcnNpZ24udjEuQ29zaWduUmVxdWVzdBoeLmNvdW50ZXJzaWduLnYxLkNvc2lnblJlc3BvbnNlKAEwARJ0ChVJbXBvcnREZWxlZ2F0ZWRBY2Nlc3MSLC5jb3VudGVyc2lnbi52MS5JbXBvcnREZWxlZ2F0ZWRBY2Nlc3NSZXF1ZXN0Gi0uY291bnRlcnNpZ24udjEuSW1wb3J0RGVsZWdhdGVkQWNjZXNzUmVzcG9uc2USawoSTGlzdEltcG9ydGVkQWNjZXNzEikuY291bnRlcnNpZ24udjEuTGlzdEltcG9ydGVkQWNjZXNzUmVxdWVzdBoqLmNvdW50ZXJzaWduLnYxLkxpc3RJbXBvcnRlZEFjY2Vzc1Jlc3BvbnNlEnEKFERlbGVnYXRlZFNpZ25NZXNzYWdlEisuY291bnRlcnNpZ24udjEuRGVsZWdhdGVkU2lnbk1lc3NhZ2VSZXF1ZXN0GiwuY291bnRlcnNpZ24udjEuRGVsZWdhdGVkU2lnbk1lc3NhZ2VSZXNwb25zZRJ3ChZEZWxlZ2F0ZWRTaWduVHlwZWREYXRhEi0uY291bnRlcnNpZ24udjEuRGVsZWdhdGVkU2lnblR5cGVkRGF0YVJlcXVlc3QaLi5jb3VudGVyc2lnbi52MS5EZWxlZ2F0ZWRTaWduVHlwZWREYXRhUmVzcG9uc2USfQoYRGVsZWdhdGVkU2lnblRyYW5zYWN0aW9uEi8uY291bnRlcnNpZ24udjEuRGVsZWdhdGVkU2lnblRyYW5zYWN0aW9uUmVxdWVzdBowLmNvdW50ZXJzaWduLnYxLkRlbGVnYXRlZFNpZ25UcmFuc2FjdGlvblJlc3BvbnNlQjVaM2NvdW50ZXJzaWduLmRldi9nZW4vZ28vY291bnRlcnNpZ24vdjE7Y291bnRlcnNpZ252MWIGcHJvdG8z", [file_buf_validate_validate, file_countersign_v1_common, file_countersign_v1_delegate_side, file_countersign_v1_delegated_access, file_google_protobuf_timestamp, file_google_rpc_status]);
 
 /**
  * An end user's permission for their project to sign without them.
@@ -1022,6 +1022,325 @@ export const UpdateExternalWalletPrioritiesResponseSchema: GenMessage<UpdateExte
   messageDesc(file_countersign_v1_delegation, 25);
 
 /**
+ * Spends from an external wallet.
+ *
+ * @generated from message countersign.v1.SpendDelegationRequest
+ */
+export type SpendDelegationRequest = Message<"countersign.v1.SpendDelegationRequest"> & {
+  /**
+   * Whose wallets.
+   *
+   * @generated from field: string user_id = 1;
+   */
+  userId: string;
+
+  /**
+   * The network.
+   *
+   * @generated from field: string network = 2;
+   */
+  network: string;
+
+  /**
+   * `us` leads from `linea` to `linea-us`; empty otherwise. The metadata `x-us-env: true` says the same.
+   *
+   * @generated from field: string region = 3;
+   */
+  region: string;
+
+  /**
+   * What to spend: `usdc`, `usdt`, or another of the daemon's configuration.
+   *
+   * @generated from field: string currency = 4;
+   */
+  currency: string;
+
+  /**
+   * How much, in whole tokens: `12`, `12.50`. More decimals than the token has are refused.
+   *
+   * @generated from field: string amount = 5;
+   */
+  amount: string;
+
+  /**
+   * Who gets it: an address of the network. On Solana the owner's, whose associated token account it goes to, or a token
+   * account of the currency itself.
+   *
+   * @generated from field: string destination = 6;
+   */
+  destination: string;
+
+  /**
+   * From this external wallet of the user's and no other, when not empty.
+   *
+   * @generated from field: string external_wallet_id = 7;
+   */
+  externalWalletId: string;
+
+  /**
+   * Optional UUID that makes a repeat safe.
+   *
+   * @generated from field: string request_id = 8;
+   */
+  requestId: string;
+
+  /**
+   * Solana: a destination that has no account for the token is given one (its associated token account), at the spender's
+   * cost: about 0.002 SOL, which counts as `native` against caps. Otherwise such a spend is SPEND_REFUSED_BY_TOKEN.
+   *
+   * @generated from field: bool create_destination_account = 9;
+   */
+  createDestinationAccount: boolean;
+};
+
+/**
+ * Describes the message countersign.v1.SpendDelegationRequest.
+ * Use `create(SpendDelegationRequestSchema)` to create a new message.
+ */
+export const SpendDelegationRequestSchema: GenMessage<SpendDelegationRequest> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_delegation, 26);
+
+/**
+ * What was begun.
+ *
+ * @generated from message countersign.v1.SpendDelegationResponse
+ */
+export type SpendDelegationResponse = Message<"countersign.v1.SpendDelegationResponse"> & {
+  /**
+   * The spend; pending.
+   *
+   * @generated from field: countersign.v1.Spend spend = 1;
+   */
+  spend?: Spend | undefined;
+};
+
+/**
+ * Describes the message countersign.v1.SpendDelegationResponse.
+ * Use `create(SpendDelegationResponseSchema)` to create a new message.
+ */
+export const SpendDelegationResponseSchema: GenMessage<SpendDelegationResponse> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_delegation, 27);
+
+/**
+ * A transfer from an external wallet.
+ *
+ * @generated from message countersign.v1.Spend
+ */
+export type Spend = Message<"countersign.v1.Spend"> & {
+  /**
+   * `spd_` and 32 hexadecimal digits.
+   *
+   * @generated from field: string spend_id = 1;
+   */
+  spendId: string;
+
+  /**
+   * The transfer, as GetTransaction tells of it and SendTransaction replaces it: `snd_` and 32 hexadecimal digits.
+   *
+   * @generated from field: string transaction_id = 2;
+   */
+  transactionId: string;
+
+  /**
+   * Whose wallet paid.
+   *
+   * @generated from field: string user_id = 3;
+   */
+  userId: string;
+
+  /**
+   * The wallet that paid.
+   *
+   * @generated from field: string external_wallet_id = 4;
+   */
+  externalWalletId: string;
+
+  /**
+   * The network.
+   *
+   * @generated from field: string network = 5;
+   */
+  network: string;
+
+  /**
+   * What was spent.
+   *
+   * @generated from field: string currency = 6;
+   */
+  currency: string;
+
+  /**
+   * How much left the wallet, in whole tokens.
+   *
+   * @generated from field: string amount = 7;
+   */
+  amount: string;
+
+  /**
+   * Who gets it.
+   *
+   * @generated from field: string destination = 8;
+   */
+  destination: string;
+
+  /**
+   * Where it is in its life.
+   *
+   * @generated from field: countersign.v1.SpendState state = 9;
+   */
+  state: SpendState;
+
+  /**
+   * Why it failed: REVERTED, REPLACED, BLOCKHASH_EXPIRED, NOTHING_MOVED (the token took the call and moved nothing), or
+   * another of the send's. Empty otherwise.
+   *
+   * @generated from field: string reason = 10;
+   */
+  reason: string;
+
+  /**
+   * The transaction in its newest form; empty while it is not signed.
+   *
+   * @generated from field: string transaction_hash = 11;
+   */
+  transactionHash: string;
+
+  /**
+   * What arrived, in whole tokens, by the token's own logs; less than `amount` where the token keeps a fee. Empty until it
+   * is settled.
+   *
+   * @generated from field: string delivered_amount = 12;
+   */
+  deliveredAmount: string;
+
+  /**
+   * When it was begun.
+   *
+   * @generated from field: google.protobuf.Timestamp create_time = 13;
+   */
+  createTime?: Timestamp | undefined;
+
+  /**
+   * When it changed last.
+   *
+   * @generated from field: google.protobuf.Timestamp update_time = 14;
+   */
+  updateTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message countersign.v1.Spend.
+ * Use `create(SpendSchema)` to create a new message.
+ */
+export const SpendSchema: GenMessage<Spend> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_delegation, 28);
+
+/**
+ * Asks for one spend.
+ *
+ * @generated from message countersign.v1.GetSpendRequest
+ */
+export type GetSpendRequest = Message<"countersign.v1.GetSpendRequest"> & {
+  /**
+   * The spend.
+   *
+   * @generated from field: string spend_id = 1;
+   */
+  spendId: string;
+};
+
+/**
+ * Describes the message countersign.v1.GetSpendRequest.
+ * Use `create(GetSpendRequestSchema)` to create a new message.
+ */
+export const GetSpendRequestSchema: GenMessage<GetSpendRequest> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_delegation, 29);
+
+/**
+ * One spend.
+ *
+ * @generated from message countersign.v1.GetSpendResponse
+ */
+export type GetSpendResponse = Message<"countersign.v1.GetSpendResponse"> & {
+  /**
+   * The spend as it is now.
+   *
+   * @generated from field: countersign.v1.Spend spend = 1;
+   */
+  spend?: Spend | undefined;
+};
+
+/**
+ * Describes the message countersign.v1.GetSpendResponse.
+ * Use `create(GetSpendResponseSchema)` to create a new message.
+ */
+export const GetSpendResponseSchema: GenMessage<GetSpendResponse> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_delegation, 30);
+
+/**
+ * Asks for spends.
+ *
+ * @generated from message countersign.v1.ListSpendsRequest
+ */
+export type ListSpendsRequest = Message<"countersign.v1.ListSpendsRequest"> & {
+  /**
+   * At most this many, up to 500. 0 means 50.
+   *
+   * @generated from field: int32 page_size = 1;
+   */
+  pageSize: number;
+
+  /**
+   * next_page_token of the page before; empty for the first. It is bound to this caller and these filters.
+   *
+   * @generated from field: string page_token = 2;
+   */
+  pageToken: string;
+
+  /**
+   * Only from wallets of this user, when not empty. To an end user all others' are none.
+   *
+   * @generated from field: string user_id = 3;
+   */
+  userId: string;
+};
+
+/**
+ * Describes the message countersign.v1.ListSpendsRequest.
+ * Use `create(ListSpendsRequestSchema)` to create a new message.
+ */
+export const ListSpendsRequestSchema: GenMessage<ListSpendsRequest> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_delegation, 31);
+
+/**
+ * A page of spends, newest first.
+ *
+ * @generated from message countersign.v1.ListSpendsResponse
+ */
+export type ListSpendsResponse = Message<"countersign.v1.ListSpendsResponse"> & {
+  /**
+   * The spends of this page.
+   *
+   * @generated from field: repeated countersign.v1.Spend spends = 1;
+   */
+  spends: Spend[];
+
+  /**
+   * Ask for the next page with this; empty on the last page.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message countersign.v1.ListSpendsResponse.
+ * Use `create(ListSpendsResponseSchema)` to create a new message.
+ */
+export const ListSpendsResponseSchema: GenMessage<ListSpendsResponse> = /*@__PURE__*/
+  messageDesc(file_countersign_v1_delegation, 32);
+
+/**
  * From the delegate.
  *
  * @generated from message countersign.v1.CosignRequest
@@ -1087,7 +1406,7 @@ export type CosignRequest = Message<"countersign.v1.CosignRequest"> & {
  * Use `create(CosignRequestSchema)` to create a new message.
  */
 export const CosignRequestSchema: GenMessage<CosignRequest> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_delegation, 26);
+  messageDesc(file_countersign_v1_delegation, 33);
 
 /**
  * From the granting daemon.
@@ -1155,7 +1474,7 @@ export type CosignResponse = Message<"countersign.v1.CosignResponse"> & {
  * Use `create(CosignResponseSchema)` to create a new message.
  */
 export const CosignResponseSchema: GenMessage<CosignResponse> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_delegation, 27);
+  messageDesc(file_countersign_v1_delegation, 34);
 
 /**
  * Who calls.
@@ -1190,7 +1509,7 @@ export type CosignHello = Message<"countersign.v1.CosignHello"> & {
  * Use `create(CosignHelloSchema)` to create a new message.
  */
 export const CosignHelloSchema: GenMessage<CosignHello> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_delegation, 28);
+  messageDesc(file_countersign_v1_delegation, 35);
 
 /**
  * Who answers, and what the delegate has to sign.
@@ -1229,7 +1548,7 @@ export type CosignChallenge = Message<"countersign.v1.CosignChallenge"> & {
  * Use `create(CosignChallengeSchema)` to create a new message.
  */
 export const CosignChallengeSchema: GenMessage<CosignChallenge> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_delegation, 29);
+  messageDesc(file_countersign_v1_delegation, 36);
 
 /**
  * The delegate is joined.
@@ -1264,7 +1583,7 @@ export type CosignJoined = Message<"countersign.v1.CosignJoined"> & {
  * Use `create(CosignJoinedSchema)` to create a new message.
  */
 export const CosignJoinedSchema: GenMessage<CosignJoined> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_delegation, 30);
+  messageDesc(file_countersign_v1_delegation, 37);
 
 /**
  * A frame of the protocol, or none.
@@ -1300,7 +1619,7 @@ export type CosignFrame = Message<"countersign.v1.CosignFrame"> & {
  * Use `create(CosignFrameSchema)` to create a new message.
  */
 export const CosignFrameSchema: GenMessage<CosignFrame> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_delegation, 31);
+  messageDesc(file_countersign_v1_delegation, 38);
 
 /**
  * Nothing is said.
@@ -1315,7 +1634,7 @@ export type CosignPing = Message<"countersign.v1.CosignPing"> & {
  * Use `create(CosignPingSchema)` to create a new message.
  */
 export const CosignPingSchema: GenMessage<CosignPing> = /*@__PURE__*/
-  messageDesc(file_countersign_v1_delegation, 32);
+  messageDesc(file_countersign_v1_delegation, 39);
 
 /**
  * Where a grant is in its life.
@@ -1405,6 +1724,54 @@ export type ExternalWalletState = (typeof ExternalWalletState)[keyof typeof Exte
  */
 export const ExternalWalletStateSchema: GenEnum<ExternalWalletState> = /*@__PURE__*/
   enumDesc(file_countersign_v1_delegation, 1);
+
+/**
+ * Where a spend is in its life.
+ *
+ * @generated from enum countersign.v1.SpendState
+ */
+export const SpendState = {
+  /**
+   * Not stated.
+   *
+   * @generated from enum value: SPEND_STATE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * Signed and on its way, or in a block that is not deep enough yet.
+   *
+   * @generated from enum value: SPEND_STATE_PENDING = 1;
+   */
+  PENDING: 1,
+
+  /**
+   * The chain has it, as deep as `chain_confirmations` asks.
+   *
+   * @generated from enum value: SPEND_STATE_SETTLED = 2;
+   */
+  SETTLED: 2,
+
+  /**
+   * Nothing was moved, and nothing will be.
+   *
+   * @generated from enum value: SPEND_STATE_FAILED = 3;
+   */
+  FAILED: 3,
+} as const;
+
+/**
+ * Where a spend is in its life.
+ *
+ * @generated from enum countersign.v1.SpendState
+ */
+export type SpendState = (typeof SpendState)[keyof typeof SpendState] | UnknownEnum;
+
+/**
+ * Describes the enum countersign.v1.SpendState.
+ */
+export const SpendStateSchema: GenEnum<SpendState> = /*@__PURE__*/
+  enumDesc(file_countersign_v1_delegation, 2);
 
 /**
  * Lets a project sign without the person a wallet belongs to, for a while, and lets that be taken back.
@@ -1569,6 +1936,46 @@ export const DelegationService: GenService<{
     output: typeof UpdateExternalWalletPrioritiesResponseSchema;
   },
   /**
+   * Spends from an external wallet of a user's: a transfer to `destination`, signed by the project's spender and sent as
+   * SendTransaction sends. Of the user's wallets for that currency on that network the first by priority pays whose allowance
+   * and balance, as the chain says now, both cover the whole amount; several are never put together. Permission
+   * `delegation:spend`, which its narrowings bind as they do any transfer by the spender: `destinations` lists the recipient
+   * and the token's contract, caps count the token, and the fee.
+   *
+   * Answers once the transfer is signed and its broadcast has begun; what becomes of it GetSpend tells, and the webhooks
+   * `spend.settled` and `spend.failed`. The amount is held from the transaction that records the signature, so requests at
+   * once never spend more than is there; it is let go when the transfer fails, is replaced or lapses. Refused with
+   * SPEND_NO_WALLET, SPEND_REVOKED, SPEND_NOT_COVERED, SPEND_REFUSED_BY_TOKEN, and as SendTransaction is.
+   *
+   * @generated from rpc countersign.v1.DelegationService.SpendDelegation
+   */
+  spendDelegation: {
+    methodKind: "unary";
+    input: typeof SpendDelegationRequestSchema;
+    output: typeof SpendDelegationResponseSchema;
+  },
+  /**
+   * Finds a spend. Permission `delegation:spend` or `delegation:create`; end users find those from their own wallets.
+   *
+   * @generated from rpc countersign.v1.DelegationService.GetSpend
+   */
+  getSpend: {
+    methodKind: "unary";
+    input: typeof GetSpendRequestSchema;
+    output: typeof GetSpendResponseSchema;
+  },
+  /**
+   * Lists spends, newest first; those that ended more than 90 days ago are in the audit chain alone. Permission
+   * `delegation:spend` or `delegation:create`, not narrowed to wallets; end users list those from their own.
+   *
+   * @generated from rpc countersign.v1.DelegationService.ListSpends
+   */
+  listSpends: {
+    methodKind: "unary";
+    input: typeof ListSpendsRequestSchema;
+    output: typeof ListSpendsResponseSchema;
+  },
+  /**
    * Registers a server that end users may let sign with them, and what shares are sealed to for it. The cosigner does not
    * take it from here: it acts on the end user's signature, which names the delegate's keys, or on its own operator's
    * register (`countersign cosigner delegate add`). Permission `delegation:create`, not narrowed to wallets. A name or
@@ -1634,6 +2041,24 @@ export const DelegationService: GenService<{
     methodKind: "unary";
     input: typeof ListDelegatedAccessRequestSchema;
     output: typeof ListDelegatedAccessResponseSchema;
+  },
+  /**
+   * Takes delegated access back for good. By the end user, with or without a wallet secret, by an API key with
+   * `grant:revoke` (which may be narrowed to the wallet), or by the delegate, with the wallet API key of the access.
+   *
+   * What is in flight is stopped and waited for; then this daemon's share is destroyed, in its files and in its memory; then
+   * it is answered. From then on nothing is released under the access, and every message of it is refused with
+   * DELEGATED_ACCESS_REVOKED. No backup holds the share: a restore brings nothing back. Access also ends by its time
+   * and with the grant that it was made under, in the same way. The delegate is told (`wallet.delegation.revoked`).
+   * Taking back what has ended changes nothing and answers it as it is; to the delegate itself it is
+   * DELEGATED_ACCESS_REVOKED or DELEGATED_ACCESS_EXPIRED. Somebody else's access is DELEGATED_ACCESS_NOT_FOUND.
+   *
+   * @generated from rpc countersign.v1.DelegationService.RevokeDelegatedAccess
+   */
+  revokeDelegatedAccess: {
+    methodKind: "unary";
+    input: typeof RevokeDelegatedAccessRequestSchema;
+    output: typeof RevokeDelegatedAccessResponseSchema;
   },
   /**
    * The granting daemon's side of delegated access: joins a delegate to the share that the daemon keeps for it, over a link

@@ -14,8 +14,8 @@ import { readSettings } from '../../../src/domain/project-settings.ts'
 import { Secret } from '../../../src/domain/secret.ts'
 import type { ApiKeyDirectory, ApiKeyProofs, ApiKeyRecord } from '../../../src/rpc/authenticate.ts'
 import type { RegisteredKey, SessionKeyView, SessionUseCases, SignedAction } from '../../../src/rpc/session-use-cases.ts'
+import type { DelegationUseCases, ExternalWalletView, SpendView, GrantView, SpendingUseCases } from '../../../src/rpc/delegation-use-cases.ts'
 import type { SentView } from '../../../src/rpc/send-use-cases.ts'
-import type { DelegationUseCases, ExternalWalletView, GrantView, SpendingUseCases } from '../../../src/rpc/delegation-use-cases.ts'
 import type { DelegatedAccessUseCases, DelegatedAccessView, DelegateView } from '../../../src/rpc/delegated-access-use-cases.ts'
 import type { CosignUseCases } from '../../../src/rpc/cosign-use-cases.ts'
 import type { DelegateDirectory } from '../../../src/rpc/delegates.ts'
@@ -201,6 +201,11 @@ const KEY_VIEW: ApiKeyView = {
 const SECRET: WalletSecretView = { walletSecretId: 'device', publicKey: 'MFkw', validUntilMs: 2, createTimeMs: 1 }
 const FREEZE: FreezeView = { scope: 'wallet', id: WALLET.walletId, note: '', actor: 'api_key:x', createTimeMs: 1 }
 
+const SPEND: SpendView = {
+  spendId: `spd_${'ab'.repeat(16)}`, sendId: `snd_${'ab'.repeat(16)}`, userId: 'alice', externalWalletId: `ext_${'ab'.repeat(16)}`,
+  network: 'linea', currency: 'usdc', amount: '5', destination: `0x${'ab'.repeat(20)}`, state: 'pending', reason: '', transactionHash: '',
+  deliveredAmount: undefined, createTimeMs: 1, updateTimeMs: 2,
+}
 const DELEGATE: DelegateView = {
   delegateId: `dlg_${'ab'.repeat(16)}`,
   projectId: PROJECT,
@@ -393,10 +398,14 @@ const defaultUseCases = (): UseCases => ({
     completeSolanaDelegation: async () => EXTERNAL_WALLET,
     listExternalWallets: async () => [EXTERNAL_WALLET],
     updateExternalWalletPriorities: async () => [EXTERNAL_WALLET],
+    spendDelegation: async () => SPEND,
+    getSpend: async () => SPEND,
+    listSpends: async () => ({ items: [SPEND], nextCursor: undefined }),
     registerDelegate: async () => DELEGATE,
     rotateDelegateKey: async () => DELEGATE,
     listDelegates: async () => ({ items: [DELEGATE], nextCursor: undefined }),
     delegateAccess: async () => ({ access: DELEGATED, envelopes: undefined, receipt: RECEIPT }),
+    revokeDelegatedAccess: async () => DELEGATED,
     listDelegatedAccess: async () => ({ items: [DELEGATED], nextCursor: undefined }),
     openCosign: () => ({
       hello: () => ({ publicKey: bytes(32, 1), nonce: bytes(32, 2), signature: bytes(64, 3) }),
@@ -569,6 +578,7 @@ export type TestEdgeOptions = {
   readonly directoryOfUsers?: EndUserDirectory
   readonly endUsers?: Partial<EndUserUseCases>
   readonly keyProofs?: ApiKeyProofs
+  readonly delegates?: DelegateDirectory
   readonly wallets?: Partial<WalletUseCases>
   readonly signing?: Partial<SigningUseCases>
   readonly delegation?: Partial<DelegationUseCases & SpendingUseCases & CosignUseCases & DelegatedAccessUseCases>
@@ -638,7 +648,7 @@ export const openTestEdge = async (options: TestEdgeOptions): Promise<TestEdge> 
     directory: directoryOf(options.keys),
     keyProofs: options.keyProofs,
     users: options.directoryOfUsers ?? usersOf(options.users ?? []),
-    delegates: DELEGATES,
+    delegates: options.delegates ?? DELEGATES,
     idempotency: options.idempotency ?? memoryStore(),
     recordDenial: async (denial) => {
       denials.push(denial)

@@ -1,0 +1,112 @@
+/** T46: one of the wallets of a delegate is erased, once and in a loop, with a clock that can be moved. */
+import { randomBytes, randomFillSync } from 'node:crypto'
+import { afterEach, describe, expect, it } from 'vitest'
+import { groupOf } from '../../src/engine/curve/group.ts'
+import type { WalletRecord } from '../../src/engine/dkls23/records.ts'
+import { ALG_SECP256K1, ROLE_C, ROLE_S } from '../../src/engine/dkls23/suite.ts'
+import { walletIdFromBytes } from '../../src/domain/ids.ts'
+import { DelegateLinks, delegateLinkOf } from '../../src/party/delegate-links.ts'
+import { Initiator, type ReadyPresignature } from '../../src/party/initiator.ts'
+import { Link, newLinkRecord } from '../../src/party/link.ts'
+import { createMemoryStore, type MemoryStore } from '../../src/party/memory-store.ts'
+import { examine } from '../../src/payload/examine.ts'
+import { encodeSigningPayload } from '../../src/payload/signing-payload.ts'
+import { entropy, sha256, testClock } from './two-parties.ts'
+
+const opened: DelegateLinks[] = []
+afterEach(() => Promise.all(opened.splice(0).map((links) => links.closeAll())))
+
+const idC = sha256(Buffer.from('delegate'))
+const idS = sha256(Buffer.from('daemon'))
+const MINUTE_MS = 60_000
+
+const keep = async (store: MemoryStore, record: WalletRecord): Promise<void> => {
+  await store.savePending({ sid: new Uint8Array(32), records: [record] })
+  await store.activate(record.walletId, 0)
+}
+
+/** A link to one delegate with this many wallets. */
+const openScene = async (wallets: number) => {
+  const clock = testClock()
+  const parties = delegateLinkOf(idC, idS)
+  const [storeC, storeS] = [createMemoryStore(), createMemoryStore()]
+  const group = groupOf(ALG_SECP256K1)
+  const ids: Uint8Array[] = []
+  for (let n = 0; n < wallets; n++) {
+    const [x_C, x_S] = [0, 1].map(() => randomFillSync(new Uint8Array(new ArrayBuffer(32)))) as [Uint8Array, Uint8Array]
+    for (const x of [x_C, x_S]) x[31] = 1
+    const [pointC, pointS] = [group.mulBase(x_C), group.mulBase(x_S)]
+    const walletId = new Uint8Array(randomBytes(16))
+    const common = {
+      alg: ALG_SECP256K1, walletId, wEpoch: 0, pointC, pointS, publicKey: group.addPoints([pointC, pointS])!,
+      chainCode: new Uint8Array(32), linkId: parties.linkId, minLinkEpoch: 0, state: 'ACTIVE', origin: 'dkg',
+      createdAtMs: 0n, refreshCount: 0,
+    } as const
+    await keep(storeC, { ...common, role: ROLE_C, share: x_C })
+    await keep(storeS, { ...common, role: ROLE_S, share: x_S })
+    ids.push(walletId)
+  }
+  const alert = (): void => undefined
+  const links = new DelegateLinks({ idS, openStore: async () => storeS, ask: async () => undefined, entropy, clock, alert })
+  opened.push(links)
+  const record = newLinkRecord(parties, ROLE_C, BigInt(Math.trunc(clock.nowMs())))
+  await storeC.saveLinks([record])
+  let stream = ids[0]!
+  const link: Link = new Link(parties, record, storeC, clock, { alert, wipeSessions: () => c.wipeSessions() })
+  const peer = { exchange: (frame: Uint8Array) => links.answer(idC, stream, frame.slice()), close: () => {} }
+  const c: Initiator = new Initiator({ link, store: storeC, peer, entropy, clock, incarnationId: new Uint8Array(16), alert })
+  await c.connect()
+  const presign = async (walletId: Uint8Array): Promise<ReadyPresignature> => {
+    stream = walletId
+    const [ready] = await c.presign([walletId])
+    return ready!
+  }
+  const sign = (ready: ReadyPresignature) => {
+    const content = { kind: 'message', message: new Uint8Array(Buffer.from('x')) } as const
+    const payload = encodeSigningPayload({
+      projectId: 'default' as never, walletId: walletIdFromBytes(ready.walletId), method: 'SignMessage', content,
+    })
+    stream = ready.walletId
+    const reqId = new Uint8Array(randomBytes(16))
+    return c.sign({ ...ready, reqId, digest: examine(content).digest, path: [], payload })
+  }
+  return { ids, links, link, clock, presign, sign, status: async () => (await links.status())[0] }
+}
+
+describe('T46 a delegate with several wallets', () => {
+  it('loses one: its presignatures and the material that its share met go at once; the others sign after one set-up', async () => {
+    const { ids, links, clock, presign, sign, status } = await openScene(2)
+    const [gone, kept] = ids as [Uint8Array, Uint8Array]
+    const [ofGone, ofKept] = [await presign(gone), await presign(kept)]
+    expect(await status()).toMatchObject({ lEpoch: 1, hasMaterial: true, presignatures: 2 })
+    await links.erase(idC, gone, false)
+    expect(await status()).toMatchObject({ lEpoch: 1, hasMaterial: false, presignatures: 1 })
+    await expect(sign(ofGone)).rejects.toMatchObject({ refusal: { code: 'unknown_presig' } })
+    // A finished presignature does not use the material any more.
+    await sign(ofKept)
+    clock.advance(6_000)
+    await sign(await presign(kept))
+    expect(await status()).toMatchObject({ lEpoch: 2, hasMaterial: true })
+  })
+
+  it('loses them one after the other: the material stays until the end of the minute, for all of them together', async () => {
+    const { ids, links, clock, presign, sign, status } = await openScene(4)
+    const [a, b, c, kept] = ids as [Uint8Array, Uint8Array, Uint8Array, Uint8Array]
+    await presign(a)
+    await links.erase(idC, a, false)
+    clock.advance(6_000)
+    await presign(b)
+    expect(await status()).toMatchObject({ lEpoch: 2 })
+    for (const walletId of [b, c]) {
+      await links.erase(idC, walletId, false)
+      expect(await status()).toMatchObject({ lEpoch: 2, hasMaterial: true })
+      await sign(await presign(kept))
+    }
+    clock.advance(MINUTE_MS)
+    expect(await status()).toMatchObject({ lEpoch: 2, hasMaterial: false })
+    await sign(await presign(kept))
+    expect(await status()).toMatchObject({ lEpoch: 3, hasMaterial: true })
+    await links.erase(idC, kept, true)
+    expect(await links.status()).toEqual([])
+  })
+})
