@@ -50,7 +50,12 @@ const rowOf = ({ kid, state, bits, createTime, retireTime }: DelegateKey): reado
 export const listDelegateKeys = async (flags: Flags, terminal: Terminal): Promise<void> => {
   const answer = await withDaemon(flags, terminal, ({ admin }) => admin.listDelegateKeys({}))
   if (flags.json === true) return terminal.print(jsonText(ListDelegateKeysResponseSchema, answer))
-  terminal.print(`identity_public_key  ${Buffer.from(answer.identityPublicKey).toString('hex')}`)
+  terminal.print(
+    formatFacts([
+      ['identity_public_key', Buffer.from(answer.identityPublicKey).toString('hex')],
+      ['party_id', Buffer.from(answer.partyId).toString('hex')],
+    ]),
+  )
   terminal.print(formatTable(['KID', 'STATE', 'BITS', 'CREATED', 'RETIRED'], answer.keys.map(rowOf)))
 }
 

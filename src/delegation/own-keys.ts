@@ -4,6 +4,7 @@ import { promisify } from 'node:util'
 import type { Call } from '../domain/call.ts'
 import type { Clock } from '../domain/clock.ts'
 import { failure } from '../domain/failure.ts'
+import { partyIdOf } from '../party/party-id.ts'
 import { appendAudit, findAuditOfRequest } from '../vault/audit-chain.ts'
 import type { DaemonVault } from '../vault/daemon-vault.ts'
 import {
@@ -87,11 +88,16 @@ const madeBefore = (reader: DaemonVault['read'], { requestId, caller }: Call): O
   )
 }
 
-export type OwnKeys = { readonly keys: readonly OwnDelegateKey[]; readonly identityPublicKey: Uint8Array }
+export type OwnKeys = {
+  readonly keys: readonly OwnDelegateKey[]
+  readonly identityPublicKey: Uint8Array
+  readonly partyId: Uint8Array
+}
 
 export const listOwnKeys = ({ vault }: OwnKeyNeeds): OwnKeys => ({
   keys: listOwnDelegateKeys(vault.read),
   identityPublicKey: vault.signer.publicKey,
+  partyId: partyIdOf(vault.signer.publicKey),
 })
 
 /** Refuses: DELEGATE_KEY_NOT_FOUND. */

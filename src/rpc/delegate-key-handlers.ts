@@ -28,8 +28,8 @@ export const delegateKeyHandlers = (delegate: DelegateSideUseCases) =>
       return { key: toWireKey(await delegate.createDelegateKey(call, args)) }
     },
     listDelegateKeys: async (_request, call) => {
-      const { keys, identityPublicKey } = await delegate.listDelegateKeys(call)
-      return { keys: keys.map(toWireKey), identityPublicKey }
+      const { keys, ...identity } = await delegate.listDelegateKeys(call)
+      return { keys: keys.map(toWireKey), ...identity }
     },
     deleteDelegateKey: async ({ kid }, call) => {
       await delegate.deleteDelegateKey(call, { kid })

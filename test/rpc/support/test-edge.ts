@@ -475,7 +475,7 @@ const defaultUseCases = (): UseCases => ({
   },
   delegate: {
     createDelegateKey: async () => DELEGATE_KEY,
-    listDelegateKeys: async () => ({ keys: [DELEGATE_KEY], identityPublicKey: bytes(32, 1) }),
+    listDelegateKeys: async () => ({ keys: [DELEGATE_KEY], identityPublicKey: bytes(32, 1), partyId: bytes(32, 2) }),
     deleteDelegateKey: async () => undefined,
     importDelegatedAccess: async () => IMPORTED_ACCESS,
     delegatedSignMessage: async () => SIGNED,
