@@ -42,11 +42,12 @@ export const readAtSlot =
 
 const readAccount = (value: unknown) => {
   if (value === null) return null
-  const { owner, data, lamports } = fieldsOf(value)
-  return [readKey(owner), readCount(lamports), readBase64(data, MAX_ACCOUNT_CHARACTERS)] as const
+  // Not the lamports: those of a busy account are others in every slot.
+  const { owner, data } = fieldsOf(value)
+  return [readKey(owner), readBase64(data, MAX_ACCOUNT_CHARACTERS)] as const
 }
 
-export type SolanaAccount = { readonly owner: string; readonly lamports: bigint; readonly data: Uint8Array }
+export type SolanaAccount = { readonly owner: string; readonly data: Uint8Array }
 
 /** getMultipleAccounts. */
 export const readAccounts =
@@ -57,10 +58,8 @@ export const readAccounts =
   }
 
 export const parseAccounts = (text: string): readonly (SolanaAccount | undefined)[] =>
-  (JSON.parse(text) as (readonly [string, number, string] | null)[]).map((account) =>
-    account === null
-      ? undefined
-      : { owner: account[0], lamports: BigInt(account[1]), data: new Uint8Array(Buffer.from(account[2], 'base64')) },
+  (JSON.parse(text) as (readonly [string, string] | null)[]).map((account) =>
+    account === null ? undefined : { owner: account[0], data: new Uint8Array(Buffer.from(account[1], 'base64')) },
   )
 
 const readInnerInstruction = (value: unknown) => {

@@ -100,10 +100,27 @@ export class SolanaChain {
    * slot that it is past, so nodes that differ are asked again before it is CHAIN_DISAGREEMENT. Throws CHAIN_UNAVAILABLE.
    */
   async accounts(keys: readonly Uint8Array[], signal?: AbortSignal): Promise<AtSlot<readonly (SolanaAccount | undefined)[]>> {
-    if (keys.length > MAX_ACCOUNTS) throw new Error(`assertion: at most ${MAX_ACCOUNTS} accounts`)
-    const params = [keys.map(encodeBase58), { encoding: 'base64', commitment: this.commitment, dataSlice: { offset: 0, length: MAX_ACCOUNT_BYTES } }]
-    const { slot, value } = await this.#orUnavailable(this.#agreeSoon('getMultipleAccounts', params, readAtSlot(readAccounts(keys.length)), signal))
+    const asked = this.#agreeSoon(...this.#accountsQuestion(keys), readAtSlot(readAccounts(keys.length)), signal)
+    const { slot, value } = await this.#orUnavailable(asked)
     return { slot, value: parseAccounts(value) }
+  }
+
+  /** Accounts as each of two nodes sees them just now, whether or not they agree: a hint. Throws CHAIN_UNAVAILABLE. */
+  async glance(keys: readonly Uint8Array[], signal?: AbortSignal): Promise<readonly (readonly (SolanaAccount | undefined)[])[]> {
+    const heard = await this.#hear(...this.#accountsQuestion(keys), readAtSlot(readAccounts(keys.length)), signal)
+    return heard.map(({ value }) => parseAccounts(value))
+  }
+
+  #accountsQuestion(keys: readonly Uint8Array[]): readonly [method: string, params: readonly unknown[]] {
+    if (keys.length > MAX_ACCOUNTS) throw new Error(`assertion: at most ${MAX_ACCOUNTS} accounts`)
+    const options = { encoding: 'base64', commitment: this.commitment, dataSlice: { offset: 0, length: MAX_ACCOUNT_BYTES } }
+    return ['getMultipleAccounts', [keys.map(encodeBase58), options]]
+  }
+
+  /** Lamports, as the node says that knows of fewer. Throws CHAIN_UNAVAILABLE. */
+  async balance(key: Uint8Array, signal?: AbortSignal): Promise<bigint> {
+    const heard = await this.#hear('getBalance', [encodeBase58(key), { commitment: this.commitment }], readAtSlot(readCount), signal)
+    return lowest(heard.map(({ value }) => BigInt(value)))
   }
 
   /**

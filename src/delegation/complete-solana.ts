@@ -95,7 +95,8 @@ export const completeSolana = async (needs: SpendingNeeds, call: Call, request: 
   const { nonce, createMs: nonceMs } = token
   requireSiws(request.sigMessage, { domains, address: owner, genesisHash: chain.genesisHash, nonce, nonceMs, nowMs: clock.nowMs() })
   if (!isEd25519Signature(proof, Buffer.from(request.sigMessage, 'utf8'), owner)) throw failure('SIGNATURE_MISMATCH', {})
-  const mint = decodeBase58(tokenAddress) ?? new Uint8Array()
+  const mint = decodeBase58(tokenAddress)
+  if (mint?.length !== 32) throw failure('TOKEN_UNSUPPORTED', { network, currency, why: 'its address is no mint' })
   const asked = { chain, network, currency, decimals, mint, owner, spender: spender.publicKey, units, signature }
   const standing = await requireApproval(needs, asked, signal)
   signal.throwIfAborted()

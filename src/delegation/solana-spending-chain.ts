@@ -1,4 +1,5 @@
 /** Spending on Solana: a `TransferChecked` by the delegate of a token account. */
+import { randomUUID } from 'node:crypto'
 import { MAX_ACCOUNTS, type SolanaChain } from '../chain/solana-chain.ts'
 import type { SolanaAccount } from '../chain/solana-answers.ts'
 import { decodeBase58, encodeBase58 } from '../domain/base58.ts'
@@ -9,6 +10,7 @@ import { decodeTokenAccount } from '../payload/solana-accounts.ts'
 import { createAssociatedTokenAccount, transferChecked } from '../payload/solana-build.ts'
 import { compileSolanaMessage } from '../payload/solana-compile.ts'
 import { TOKEN_ACCOUNT_RENT } from '../payload/solana-instructions.ts'
+import type { Cursor } from '../vault/followed.ts'
 import type { SentTransaction } from '../vault/sent-transactions.ts'
 import type { Standing } from './external-wallet-view.ts'
 import { readSolanaStanding, requireTokenProgram, TOKEN_PROGRAMS } from './solana-standing.ts'
@@ -36,7 +38,19 @@ const readStanding = async (chain: SolanaChain, wallet: Delegated, signal?: Abor
 }
 
 /** What was seen last of the accounts of each wallet, to tell what is news; forgotten with the process. */
-const LAST_SEEN = new WeakMap<SolanaChain, Map<string, string>>()
+type Memory = {
+  readonly seen: Map<string, string>
+  /** The cursor that was answered last, and what was told with it: told again until somebody goes on from there. */
+  turn: string
+  told: ReadonlySet<string>
+}
+const MEMORIES = new WeakMap<SolanaChain, Memory>()
+
+const memoryOf = (chain: SolanaChain): Memory => {
+  const memory = MEMORIES.get(chain) ?? { seen: new Map(), turn: '', told: new Set() }
+  MEMORIES.set(chain, memory)
+  return memory
+}
 
 const textOf = (account: SolanaAccount | undefined): string => {
   const held = account === undefined ? undefined : decodeTokenAccount(account.data)
@@ -45,29 +59,34 @@ const textOf = (account: SolanaAccount | undefined): string => {
   return [encodeBase58(owner), delegate === undefined ? '' : encodeBase58(delegate), delegatedAmount, isFrozen].join(' ')
 }
 
-/** Accounts are polled, many at once: whose approval is another than it was. Where nothing was seen yet, it is news. */
-const readNews = async (chain: SolanaChain, watched: readonly Watched[], signal?: AbortSignal): Promise<News> => {
-  const seen = LAST_SEEN.get(chain) ?? new Map<string, string>()
-  LAST_SEEN.set(chain, seen)
-  const changed = new Set<string>()
-  let block = await chain.slot(signal)
+/**
+ * Accounts are polled, many at once: whose approval is another than it was, at either of two nodes; each of those is then
+ * read for sure. Where nothing was seen yet, it is news.
+ */
+const readNews = async (chain: SolanaChain, watched: readonly Watched[], since: Cursor | undefined, signal?: AbortSignal): Promise<News> => {
+  const memory = memoryOf(chain)
+  const { seen } = memory
+  const changed = new Set(since?.hash === memory.turn ? [] : memory.told)
+  const block = await chain.slot(signal)
   const step = MAX_ACCOUNTS / TOKEN_PROGRAMS.length
   for (let at = 0; at < watched.length; at += step) {
     const some = watched.slice(at, at + step)
     const keys = some.flatMap(({ address, tokenAddress }) =>
       TOKEN_PROGRAMS.map((tokenProgram) => findAssociatedTokenAccount(keyOf(address), { mint: keyOf(tokenAddress), tokenProgram })),
     )
-    const { slot, value } = await chain.accounts(keys, signal)
-    block = BigInt(slot) < block ? BigInt(slot) : block
+    const texts = (await chain.glance(keys, signal)).map((accounts) => accounts.map(textOf))
     for (const [index, { externalWalletId: id }] of some.entries()) {
-      const text = TOKEN_PROGRAMS.map((_program, which) => textOf(value[index * TOKEN_PROGRAMS.length + which])).join('|')
+      const from = index * TOKEN_PROGRAMS.length
+      const text = texts.map((all) => all.slice(from, from + TOKEN_PROGRAMS.length).join('|')).join(' or ')
       if (seen.get(id) !== text) changed.add(id)
       seen.set(id, text)
     }
   }
   const ids = new Set(watched.map(({ externalWalletId }) => externalWalletId))
   for (const id of seen.keys()) if (!ids.has(id)) seen.delete(id)
-  return { cursor: { block, hash: '' }, changed, hasMore: false }
+  memory.turn = randomUUID()
+  memory.told = changed
+  return { cursor: { block, hash: memory.turn }, changed, hasMore: false }
 }
 
 type Place = { readonly tokenProgram: Uint8Array; readonly account: Uint8Array; readonly isOpen: boolean; readonly owner: Uint8Array | undefined }
@@ -86,9 +105,8 @@ const findPlace = async (chain: SolanaChain, { wallet, destination }: Transfer, 
   return { tokenProgram, account: places[program] as Uint8Array, isOpen: found[program] !== undefined, owner: to }
 }
 
-const messageOf = async (chain: SolanaChain, transfer: Transfer, signal?: AbortSignal): Promise<Uint8Array> => {
+const messageOf = (transfer: Transfer, { tokenProgram, account, isOpen, owner: receiver }: Place): Uint8Array => {
   const { mint, owner, spender, decimals } = questionOf(transfer.wallet)
-  const { tokenProgram, account, isOpen, owner: receiver } = await findPlace(chain, transfer, signal)
   const opens = !isOpen && receiver !== undefined && transfer.opensAccount === true
   const source = findAssociatedTokenAccount(owner, { mint, tokenProgram })
   return compileSolanaMessage({
@@ -104,9 +122,10 @@ const messageOf = async (chain: SolanaChain, transfer: Transfer, signal?: AbortS
 const unsigned = (message: Uint8Array): Uint8Array => Uint8Array.of(1, ...new Uint8Array(SIGNATURE_BYTES), ...message)
 
 const objectionOf = async (chain: SolanaChain, transfer: Transfer, signal?: AbortSignal): Promise<string | undefined> => {
-  const { isOpen } = await findPlace(chain, transfer, signal)
+  const place = await findPlace(chain, transfer, signal)
+  const { isOpen } = place
   if (!isOpen && transfer.opensAccount !== true) return 'the destination has no account for it'
-  const result = await chain.simulate(unsigned(await messageOf(chain, transfer, signal)), signal)
+  const result = await chain.simulate(unsigned(messageOf(transfer, place)), signal)
   if (result !== 'fails') return undefined
   await requireLamports(chain, transfer, isOpen, signal)
   return 'it fails on the cluster'
@@ -115,7 +134,7 @@ const objectionOf = async (chain: SolanaChain, transfer: Transfer, signal?: Abor
 /** A spender that cannot pay is no fault of the token's. */
 const requireLamports = async (chain: SolanaChain, { wallet }: Transfer, isOpen: boolean, signal?: AbortSignal): Promise<void> => {
   const needed = LAMPORTS_PER_SIGNATURE + (isOpen ? 0n : TOKEN_ACCOUNT_RENT)
-  const lamports = (await chain.accounts([keyOf(wallet.spender)], signal)).value[0]?.lamports ?? 0n
+  const lamports = await chain.balance(keyOf(wallet.spender), signal)
   if (lamports < needed) throw failure('INSUFFICIENT_FUNDS', { needed: String(needed), balance: String(lamports) })
 }
 
@@ -146,14 +165,14 @@ export const solanaSpendingChain = (chain: SolanaChain): SpendingChain => ({
   chain: chain.chainId,
   standing: (wallet, signal) => readStanding(chain, wallet, signal),
   hasTransaction: async (hash, signal) => (await chain.status(decodeBase58(hash) ?? new Uint8Array(SIGNATURE_BYTES), signal)).isSeen,
-  news: (watched, _since, signal) => readNews(chain, watched, signal),
+  news: (watched, since, signal) => readNews(chain, watched, since, signal),
   parseDestination: (text) => {
     const key = decodeBase58(text)
     if (key?.length !== 32) throw invalidField('destination', 'is not a Solana address')
     if (key.every((byte) => byte === 0)) throw invalidField('destination', 'is the system program')
     return encodeBase58(key)
   },
-  transferOf: async (transfer) => ({ kind: 'solana', message: await messageOf(chain, transfer) }),
+  transferOf: async (transfer) => ({ kind: 'solana', message: messageOf(transfer, await findPlace(chain, transfer)) }),
   objection: (transfer, _standing, signal) => objectionOf(chain, transfer, signal),
   reflected: (standing, sends, signal) => readReflected(chain, standing, sends, signal),
   // A mint that takes a fee is not spent: what is sent arrives.

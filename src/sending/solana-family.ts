@@ -108,8 +108,7 @@ export class SolanaFamily implements ChainFamily {
   async #simulate(chain: SolanaChain, message: SolanaMessage, wallet: Wallet, signal: AbortSignal): Promise<number> {
     const result = await chain.simulate(unsigned(encodeSolanaMessage(message)), signal)
     if (result !== 'fails') return result.units
-    const { value } = await chain.accounts([wallet.publicKey], signal)
-    const lamports = value[0]?.lamports ?? 0n
+    const lamports = await chain.balance(wallet.publicKey, signal)
     if (lamports < LAMPORTS_PER_SIGNATURE) {
       throw failure('INSUFFICIENT_FUNDS', { needed: String(LAMPORTS_PER_SIGNATURE), balance: String(lamports) })
     }

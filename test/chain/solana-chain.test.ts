@@ -44,7 +44,7 @@ describe('accounts', () => {
   it('are those that two nodes agree on, at the lower of their slots', async () => {
     const { chain, providers } = await chainOver(accountsOf(12, 'a'), accountsOf(10, 'a'))
     expect(await chain.accounts([new Uint8Array(32).fill(5), new Uint8Array(32).fill(6)])).toEqual({
-      slot: 10, value: [{ owner: key(8), lamports: 5n, data: new Uint8Array(Buffer.from('a')) }, undefined],
+      slot: 10, value: [{ owner: key(8), data: new Uint8Array(Buffer.from('a')) }, undefined],
     })
     expect(providers[0]?.asked.map(({ method }) => method)).toEqual(['getGenesisHash', 'getMultipleAccounts'])
     expect(providers[0]?.asked[1]?.params).toEqual([[key(5), key(6)], { encoding: 'base64', commitment: 'confirmed', dataSlice: { offset: 0, length: 8_192 } }])

@@ -1,4 +1,5 @@
 /** Spending delegations on Solana: proven on its own virtual machine, refused for every lack, each by its own reason. */
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Address } from '@solana/kit'
 import { getTransferSolInstruction } from '@solana-program/system'
 import { getApproveInstruction, getRevokeInstruction, getTransferInstruction } from '@solana-program/token'
@@ -51,6 +52,38 @@ describe('a delegation on Solana', () => {
     expect(await list()).toMatchObject([{ state: ExternalWalletState.REVOKED, standing: { allowance: '0' } }])
     for (const kind of ['external_wallet.registered', 'external_wallet.revoked', 'external_wallet.approved_again'])
       expect(await rowsOfKind(admin, kind, 0n), kind).not.toEqual([])
+  })
+
+  it('is followed by itself: spent, taken back, and gone with a fork', async () => {
+    const rollBack = cluster.snapshot()
+    const { person, request } = await delegation('followed')
+    const { delegation: made } = await admin.delegation.completeSolanaDelegation(request)
+    const told = async (kind: string): Promise<Record<string, unknown>> => {
+      for (const end = Date.now() + 20_000; ; await sleep(200)) {
+        const row = (await rowsOfKind(admin, kind, 0n)).findLast(({ subject }) => subject.endsWith(String(made?.externalWalletId)))
+        if (row !== undefined) return JSON.parse(row.detailsJson) as Record<string, unknown>
+        if (Date.now() > end) throw new Error(`no ${kind}`)
+      }
+    }
+    await admin.delegation.listExternalWallets({ userId: 'followed' })
+    await usdc.approve(person, spender, 40_000_000n)
+    expect(await told('external_wallet.limit_changed')).toMatchObject({ before: '50', allowance: '40' })
+    // A node that says otherwise for a while does not make it forgotten.
+    scene.bend = (method, _params, ask) => {
+      const said = ask() as { value: unknown[] }
+      return method === 'getMultipleAccounts' ? { ...said, value: said.value.map(() => null) } : said
+    }
+    await usdc.revoke(person)
+    await sleep(1_500)
+    scene.bend = honest
+    expect(await told('external_wallet.revoked')).toMatchObject({ allowance: '0' })
+    await usdc.approve(person, spender, 30_000_000n)
+    await told('external_wallet.approved_again')
+    rollBack()
+    cluster.advance(1)
+    const gone = async () => (await rowsOfKind(admin, 'external_wallet.revoked', 0n)).filter(({ subject }) => subject.endsWith(String(made?.externalWalletId)))
+    for (const end = Date.now() + 20_000; (await gone()).length < 2; await sleep(200)) if (Date.now() > end) throw new Error('not noticed')
+    expect((await gone()).at(-1)?.detailsJson).toContain('in the chain no more')
   })
 
   it('of a Token-2022 mint works the same', async () => {
