@@ -171,9 +171,10 @@ const runSigning = async (
   const { head } = recorded
   passage.check()
   const finishing = stages.wait('rounds', () => finish(needs, prepared, recorded))
+  const { signer } = needs.vault
   // While the other thread signs.
-  const receipt = { ...head, signature: needs.vault.signer.signReceipt(head), keyId: needs.vault.signer.keyId }
-  const { signature, done } = await finishing
+  const [{ signature, done }, signed] = await Promise.all([finishing, signer.signReceiptAside(head)])
+  const receipt = { ...head, signature: signed, keyId: signer.keyId }
   passage.check()
   assertInTime(needs, call)
   const { digest, nonce } = recorded

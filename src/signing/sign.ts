@@ -324,9 +324,12 @@ const runRounds = async (
     assertInTime(needs, job.call)
     const rounds = job.call.stages.wait('rounds', run)
     // While the parties are at work: the receipt is of the intent, which is on disk.
-    const receipt = { ...head, signature: signer.signReceipt(head), keyId: signer.keyId }
+    const receiptSoon = signer.signReceiptAside(head)
+    // Where the rounds fail nobody waits for it.
+    receiptSoon.catch(() => undefined)
     const made = await rounds
     complete(needs, job, head, signatureBytes(made))
+    const receipt = { ...head, signature: await receiptSoon, keyId: signer.keyId }
     passage.check()
     assertInTime(needs, job.call)
     return { ...made, wallet, receipt }

@@ -39,6 +39,8 @@ export type AuditSigner = {
   readonly publicKey: Uint8Array
   /** 64 bytes. */
   readonly signReceipt: (head: AuditHead) => Uint8Array
+  /** The same in a thread of the pool, while this one does something else; begun at once. */
+  readonly signReceiptAside: (head: AuditHead) => Promise<Uint8Array>
   /**
    * Of a statement that vouches for an import key, says whose a wallet is (docs/protocol.md, section 14), or proves this
    * party to a delegate or granting daemon; no other.
@@ -76,6 +78,13 @@ export const createAuditSigner = (vaultId: Uint8Array, pkcs8: Uint8Array): Audit
     signPartyCertificate: (role, digest) => sign(null, certificateBytes(publicKey, role, digest), key),
     signStanding: (standing) => sign(null, standingBytes(publicKey, standing), key),
     signReceipt: (head) => sign(null, receiptBytes(vaultId, head), key),
+    signReceiptAside: (head) =>
+      new Promise((resolve, reject) => {
+        sign(null, receiptBytes(vaultId, head), key, (error, signature) => {
+          if (error === null) resolve(signature)
+          else reject(error)
+        })
+      }),
     signCheckpoint: (head, timeMs) => ({
       sequence: head.sequence,
       hash: head.hash,

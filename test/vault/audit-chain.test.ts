@@ -163,6 +163,7 @@ test('receipts and checkpoints verify under the audit key and nothing else does'
   const other = await makeVault()
   const head = heads[10]!
   const signature = vault.signer.signReceipt(head)
+  expect(await vault.signer.signReceiptAside(head)).toEqual(signature)
   const { publicKey } = vault.signer
   expect(verifyReceipt(publicKey, vault.vaultId, head, signature)).toBe(true)
   expect(verifyReceipt(publicKey, vault.vaultId, heads[11]!, signature)).toBe(false)
