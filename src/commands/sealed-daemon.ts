@@ -18,7 +18,7 @@ const READS: { readonly [G in keyof UseCases]: readonly (keyof UseCases[G])[] } 
   wallets: ['getWallet', 'listWallets'],
   signing: ['verifySignature'],
   sending: ['getTransaction', 'listTransactions'],
-  delegation: ['getGrant', 'listGrants', 'getChainConfig'],
+  delegation: ['getGrant', 'listGrants', 'getChainConfig', 'getSpend', 'listSpends'],
   session: ['getSessionKey', 'listSessionKeys', 'listProfiles'],
   webhooks: ['listWebhooks', 'listWebhookDeliveries'],
   delegate: ['listDelegateKeys', 'listImportedAccess'],

@@ -14,8 +14,11 @@ const GAS = 1_000_000n
 const WORD = 32
 /** `transferFrom(address,address,uint256)` */
 const TRANSFER_FROM = '23b872dd'
-/** Providers answer no more at once, or less: a range that is refused is read by halves. */
+/** Providers answer no more at once, or less: a range that is refused is cut short, and the next ones are no longer. */
 const MAX_BLOCKS = 1_000n
+const CUT = 8n
+/** How many blocks a chain's providers answer at once, as far as that was found out. */
+const REACHES = new WeakMap<EvmChain, bigint>()
 /** More topics in one question than providers take. */
 const MAX_SPENDERS = 100
 
@@ -62,20 +65,24 @@ const readNews = async (chain: EvmChain, watched: readonly Watched[], since: Cur
   if (!isWhole) return { cursor: await cursorAt(chain, head, signal), changed: 'all', hasMore: false }
   if (head <= since.block) return undefined
   const from = since.block + 1n
-  const furthest = head < since.block + MAX_BLOCKS ? head : since.block + MAX_BLOCKS
+  const reach = REACHES.get(chain) ?? MAX_BLOCKS
+  const furthest = head < since.block + reach ? head : since.block + reach
   const tokens = [...new Set(watched.map(({ tokenAddress }) => tokenAddress))].map(bytesOf)
   const ids = new Map<string, string[]>()
   for (const { externalWalletId, tokenAddress, address, spender } of watched) {
     const key = keyOf(...([tokenAddress, address, spender].map((text) => bare(bytesOf(text))) as [string, string, string]))
     ids.set(key, [...(ids.get(key) ?? []), externalWalletId])
   }
-  for (let to = furthest; ; to = from + (to - from) / 2n) {
+  for (let to = furthest; ; to = from + (to - from) / CUT) {
     try {
       const changes = await readApprovals(chain, { tokens, spenders: spenders.map(bytesOf), from, to }, signal)
+      // What was refused over something else is tried again.
+      if (to === since.block + reach) REACHES.set(chain, reach * 2n < MAX_BLOCKS ? reach * 2n : MAX_BLOCKS)
       const changed = changes.flatMap(({ token, owner, spender }) => ids.get(keyOf(token, owner, spender)) ?? [])
       return { cursor: await cursorAt(chain, to, signal), changed: new Set(changed), hasMore: to < head }
     } catch (error) {
       if (!isFailure(error) || error.reason !== 'CHAIN_UNAVAILABLE') throw error
+      REACHES.set(chain, (to - from) / CUT + 1n)
       // Providers that tell no logs at all are asked for every wallet instead.
       if (to === from) return { cursor: await cursorAt(chain, head, signal), changed: 'all', hasMore: false }
     }

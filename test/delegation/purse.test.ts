@@ -1,13 +1,16 @@
 /** What may be spent of a wallet: each transfer counts once, in what the chain says or in what is held. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
+import type { Call } from '../../src/domain/call.ts'
 import { parseUserId } from '../../src/domain/ids.ts'
+import type { SpendingNeeds } from '../../src/delegation/external-wallets.ts'
+import { getSpend, listSpends } from '../../src/delegation/read-spends.ts'
 import { FreshReadings } from '../../src/delegation/fresh-readings.ts'
 import { availableIn, Purses } from '../../src/delegation/purse.ts'
 import type { SpendingChain } from '../../src/delegation/spending-chain.ts'
 import { registerExternalWallet } from '../../src/vault/external-wallets.ts'
 import { DEFAULT_PROJECT } from '../../src/vault/projects.ts'
-import { changeSpend, findSpendByRequest, insertSpend, listSpends, pruneSpends } from '../../src/vault/spends.ts'
+import { changeSpend, findSpendByRequest, insertSpend, listSpends as listStored, pruneSpends } from '../../src/vault/spends.ts'
 import { makeVault, NOW, reasonOf, tamper, openVaultAt } from '../vault/fixture.ts'
 
 const ALICE = parseUserId('alice')!
@@ -117,8 +120,8 @@ describe('what was spent', () => {
   it('is found by its request for a day, listed newest first, forgotten long after it was over, and not altered', async () => {
     const { vault, hold } = await scene()
     const [first, second] = [await hold(1n), await hold(2n)]
-    const list = (before: bigint) => listSpends(vault.read, { project: DEFAULT_PROJECT, userId: ALICE }, before, 10).map(({ units }) => units)
-    expect([list(99n), list(second.number), listSpends(vault.read, { project: DEFAULT_PROJECT, userId: parseUserId('bob')! }, 99n, 10)]).toEqual([[2n, 1n], [1n], []])
+    const list = (before: bigint) => listStored(vault.read, { project: DEFAULT_PROJECT, userId: ALICE }, before, 10).map(({ units }) => units)
+    expect([list(99n), list(second.number), listStored(vault.read, { project: DEFAULT_PROJECT, userId: parseUserId('bob')! }, 99n, 10)]).toEqual([[2n, 1n], [1n], []])
     expect(findSpendByRequest(vault.read, 'key_1', '00000000-0000-4000-8000-000000000000' as never, NOW)).toBeUndefined()
     await vault.commit((tx) => changeSpend(tx, first.spendId, { state: 'FAILED', reason: 'REVERTED' }, NOW))
     const prune = (nowMs: number) => vault.commit((tx) => pruneSpends(tx, nowMs, 10))
@@ -126,7 +129,22 @@ describe('what was spent', () => {
     await vault.close()
     tamper(vault.place.path, (db) => db.exec(`UPDATE spends SET units = '1'`))
     const again = await openVaultAt(vault.place)
-    expect(await reasonOf(() => listSpends(again.read, { project: DEFAULT_PROJECT, userId: undefined }, 99n, 10))).toBe('VAULT_CORRUPT')
+    expect(await reasonOf(() => listStored(again.read, { project: DEFAULT_PROJECT, userId: undefined }, 99n, 10))).toBe('VAULT_CORRUPT')
     await again.close()
+  })
+
+  it('is an end user’s own to see, and nobody else’s', async () => {
+    const { vault, hold } = await scene()
+    const { spendId } = await hold(1_500_000n)
+    const needs = { vault } as unknown as SpendingNeeds
+    const by = (userId: string, projectId: string = DEFAULT_PROJECT) => ({ caller: { kind: 'end_user', userId, projectId } }) as unknown as Call
+    expect(getSpend(needs, by('alice'), { spendId })).toMatchObject({ spendId, amount: '1.5', state: 'pending' })
+    const everything = { pageSize: 10, cursor: undefined, userId: undefined }
+    expect(listSpends(needs, by('alice'), everything).items).toHaveLength(1)
+    expect(listSpends(needs, by('bob'), everything).items).toEqual([])
+    expect(listSpends(needs, by('bob'), { ...everything, userId: 'alice' }).items).toEqual([])
+    expect(await reasonOf(() => getSpend(needs, by('bob'), { spendId }))).toBe('SPEND_NOT_FOUND')
+    expect(await reasonOf(() => getSpend(needs, by('alice', 'other'), { spendId }))).toBe('SPEND_NOT_FOUND')
+    await vault.close()
   })
 })
