@@ -6,14 +6,16 @@
 import type { Config, Secrets } from '../config/config.ts'
 import { dataDirPaths, loadConfig, type Flags } from '../config/load-config.ts'
 import { decodeLinkRecord } from '../engine/dkls23/records.ts'
+import { ROLE_C } from '../engine/dkls23/suite.ts'
 import { MAX_BURNS } from '../party/link.ts'
 import { loadIdentity } from '../party/remote/identity-files.ts'
 import { grantRelink } from '../party/relink-grant.ts'
 import { appendAudit } from '../vault/audit-chain.ts'
 import { openCosignerVault } from '../vault/cosigner-vault.ts'
 import { openDaemonVault } from '../vault/daemon-vault.ts'
+import { listAccessesOf } from '../vault/imported-accesses.ts'
 import { clearStrikes, listLinks } from '../vault/links.ts'
-import type { Tx } from '../vault/store.ts'
+import type { Reader, Tx } from '../vault/store.ts'
 import type { Vault } from '../vault/vault.ts'
 import { askAtTerminal, completeSecrets } from './ask-passphrase.ts'
 import { formatTable } from './print-table.ts'
@@ -22,8 +24,15 @@ import { CommandRefusal, type Terminal } from './terminal.ts'
 
 type Mended = { readonly party: string; readonly linkId: string; readonly done: string }
 
+/** Those that join the daemon to its cosigner. Its links to delegates, and to daemons that delegated, are none of these. */
+const linksToMend = (reader: Reader) =>
+  listLinks(reader).filter(({ control }) => {
+    const { role, idS } = decodeLinkRecord(control)
+    return reader.kind === 'cosigner' || (role === ROLE_C && listAccessesOf(reader, idS).length === 0)
+  })
+
 const refuseBeyondMending = (vault: Vault): void => {
-  const spent = listLinks(vault.read).some(({ state, control }) => {
+  const spent = linksToMend(vault.read).some(({ state, control }) => {
     return state === 'BURNED' && decodeLinkRecord(control).burns >= MAX_BURNS
   })
   if (!spent) return
@@ -33,7 +42,7 @@ const refuseBeyondMending = (vault: Vault): void => {
 }
 
 const mendLinks = (tx: Tx, party: string, nowMs: number): Mended[] =>
-  listLinks(tx).flatMap(({ linkId, state }) => {
+  linksToMend(tx).flatMap(({ linkId, state }) => {
     if (grantRelink(tx, linkId, nowMs) !== 'granted') return []
     if (state === 'SUSPENDED') clearStrikes(tx, linkId)
     const linkIdHex = Buffer.from(linkId).toString('hex')

@@ -15,6 +15,7 @@ export const embeddedCosigner = (config: Config, secrets: Secrets, backup: Backu
   backup,
   allowExport: config.allowExport.cosigner,
   allowImport: config.allowImport.cosigner,
+  allowDelegation: config.cosignerAllowDelegation,
   rules: config.cosignerRules,
 })
 

@@ -125,6 +125,8 @@ export type Config = {
   readonly credentialsDirectory: string | undefined
   /** Which party hands shares over to the owners of wallets. */
   readonly allowExport: { readonly daemon: boolean; readonly cosigner: boolean }
+  /** Whether the cosigner makes shares for delegates. */
+  readonly cosignerAllowDelegation: boolean
   /** Which party takes halves of other keys in. */
   readonly allowImport: { readonly daemon: boolean; readonly cosigner: boolean }
   /** Links to the cosigner, each with OT material and a pair of crypto workers of its own. */

@@ -43,6 +43,7 @@ export const describeConfig = ({ config, secrets, sources }: LoadedConfig): read
     'profiles-directory': config.profilesDirectory,
     'allow-export': config.allowExport.daemon,
     'cosigner-allow-export': config.allowExport.cosigner,
+    'cosigner-allow-delegation': config.cosignerAllowDelegation,
     'smtp-server': config.mail && formatListenAddress(config.mail.server),
     'smtp-security': config.mail?.security,
     'smtp-username': config.mail?.username,

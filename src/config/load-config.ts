@@ -186,6 +186,7 @@ const readSettings = (inputs: Inputs, sources: Partial<Record<OptionName, Settin
     allowPlaintextBeyondLoopback: need('allow-plaintext-beyond-loopback'),
     allowImport: { daemon: need('allow-import'), cosigner: need('cosigner-allow-import') },
     allowExport: { daemon: need('allow-export'), cosigner: need('cosigner-allow-export') },
+    cosignerAllowDelegation: need('cosigner-allow-delegation'),
     rootKey: need('root-key'),
     cosignerRootKey: need('cosigner-root-key'),
     cosigner: read('cosigner'),

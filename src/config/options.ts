@@ -169,6 +169,11 @@ export const OPTIONS = {
     summary: 'the same for the embedded cosigner, which also asks for a consent that it judges by itself',
     fallback: 'false',
   }),
+  'cosigner-allow-delegation': option({
+    parse: parseSwitch,
+    summary: 'let the cosigner make shares for delegates, on a consent that it judges by itself (DelegateAccess)',
+    fallback: 'true',
+  }),
   'smtp-server': option({
     parse: parseListenAddress,
     placeholder: '<host:port>',

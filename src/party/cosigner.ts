@@ -37,6 +37,8 @@ export type CosignerWorkerData = CustodyData & {
   readonly frames: MessagePort
   /** Whether this party hands its shares over at all. */
   readonly allowExport: boolean
+  /** Whether this party makes shares for delegates; absent: it does. */
+  readonly allowDelegation?: boolean
   /** Whether this party takes halves of other keys in. */
   readonly allowImport: boolean
   readonly rules: CosignerRules
@@ -95,7 +97,7 @@ export const createCosigner = async (data: CosignerWorkerData, main: () => PortE
   const desk = new OwnerDesk({ vault, clock, partyId: ownId, allowExport, allowImport, alert })
   const store = createCosignerStore(vault, seal, clock, desk, data.rules)
   const { loadWallet } = store
-  const forks = new ForkDesk({ vault, clock, partyId: ownId, loadWallet, alert })
+  const forks = new ForkDesk({ vault, clock, partyId: ownId, isOff: data.allowDelegation === false, loadWallet, alert })
   const entropy = createEntropy(clock)
   const importKeys = new ImportKeys(entropy, clock)
   contextRandomize(entropy.nonce32())

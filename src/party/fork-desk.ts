@@ -50,6 +50,8 @@ export type ForkDeskNeeds = {
   readonly clock: Clock
   /** This party's id, which every statement names. */
   readonly partyId: Uint8Array
+  /** It makes no shares for delegates at all. */
+  readonly isOff?: boolean
   /** The wallet's own record, opened; the caller wipes its share. */
   readonly loadWallet: (walletId: Uint8Array) => Promise<WalletRecord | undefined>
   /** For this party's operator. */
@@ -103,6 +105,7 @@ export class ForkDesk implements ForkKeeper {
     const key = hexOf(asked.walletId)
     const order = orderText(asked)
     if (this.#permits.get(key)?.order === order) return
+    if (this.#needs.isOff === true) throw denied('delegation is not switched on at the cosigner')
     if (!this.#isTimely(asked.expireMs)) throw denied('the consent has expired, or is good for more than five minutes')
     if (!isRecipient({ kind: KIND_RSA, key: asked.rsaKey })) throw denied('nothing is sealed to such a key')
     const terms = this.#termsOf(asked.identityKey)

@@ -10,7 +10,7 @@ import { assert, failure } from '../domain/failure.ts'
 import { Lock } from '../party/lock.ts'
 import { examine } from '../payload/examine.ts'
 import { resolveWalletOfKind } from '../signing/resolve-wallet.ts'
-import { confirmedFrom, countOpen, findSentByRequest, getSent, unsignedOf } from '../vault/sent-queries.ts'
+import { overFrom, countOpen, findSentByRequest, getSent, unsignedOf } from '../vault/sent-queries.ts'
 import { addVersion, insertSent, newSendId, type NewVersion, type SentTransaction } from '../vault/sent-transactions.ts'
 import type { Reader, Tx } from '../vault/store.ts'
 import { utcDay } from '../vault/usage.ts'
@@ -49,6 +49,9 @@ const bodyHashOf = (body: unknown): Uint8Array =>
     if (own instanceof Uint8Array) return Buffer.from(own).toString('hex')
     return typeof value === 'bigint' ? `${value}n` : value
   }), 'buffer')
+
+/** What the chain had counted for a sender when its draft was begun. */
+type Counted = Draft & { readonly draftMs: number; readonly sender: string; readonly network: string }
 
 type Asked = Pick<NewVersion, 'caller' | 'principal' | 'requestId' | 'bodyHash'>
 
@@ -156,6 +159,7 @@ export class Sender {
     const keyType = content.kind === 'evm' ? 'secp256k1' : 'ed25519'
     const wallet = resolveWalletOfKind(vault.read, call.caller, request.walletRef, { keyType, operation: OPERATION })
     const family = this.#family(wallet)
+    const draftMs = this.#nowMs()
     const draft = await family.draft(wallet, network, content, call.signal)
     const sender = senderOf(wallet)
     const sendId = newSendId()
@@ -172,7 +176,7 @@ export class Sender {
     }
     await this.#inTurn(draft.chain, sender, async () => {
       await this.#settle(draft.chain, sender)
-      await this.#reopen(family, draft, sender, network, call.signal)
+      await this.#reopen(family, { ...draft, draftMs, sender, network }, call.signal)
       const lease = draft.lease(vault.read)
       await this.#signer.run({ call, family, wallet, sendId, version: 1, lease, permission, record: (tx) => write(tx, lease) })
     })
@@ -239,9 +243,10 @@ export class Sender {
   }
 
   /** A chain that counts fewer transactions than were confirmed has taken some back: they are followed again. */
-  async #reopen(family: ChainFamily, { chain, counted }: Draft, sender: string, network: string, signal: AbortSignal): Promise<void> {
+  async #reopen(family: ChainFamily, { chain, counted, draftMs, sender, network }: Counted, signal: AbortSignal): Promise<void> {
     const { vault } = this.#needs
-    const doubted = counted === undefined ? [] : confirmedFrom(vault.read, chain, sender, counted).slice(0, MAX_REOPENED)
+    // What was confirmed while this one waited for its turn was not counted yet.
+    const doubted = counted === undefined ? [] : overFrom(vault.read, { chain, sender, from: counted, beforeMs: draftMs }, MAX_REOPENED)
     if (doubted.length === 0) return
     const seen = await family.observe(network, doubted.map((sent) => ({ ...sent, state: 'INCLUDED' as const })), signal)
     const gone = doubted.filter(({ sendId }) => seen.get(sendId)?.seen === 'waiting')

@@ -27,6 +27,8 @@ CREATE TABLE sent_transactions (
 CREATE UNIQUE INDEX sent_transactions_leases ON sent_transactions (chain, sender, nonce) WHERE nonce IS NOT NULL;
 CREATE INDEX sent_transactions_open ON sent_transactions (number)
   WHERE state IN ('SIGNING', 'SIGNED', 'BROADCAST', 'INCLUDED');
+CREATE INDEX sent_transactions_open_of_sender ON sent_transactions (chain, sender)
+  WHERE state IN ('SIGNING', 'SIGNED', 'BROADCAST', 'INCLUDED');
 CREATE INDEX sent_transactions_by_wallet ON sent_transactions (wallet_id, number);
 CREATE INDEX sent_transactions_by_subject ON sent_transactions (subject) WHERE subject <> '';
 CREATE INDEX sent_transactions_by_project ON sent_transactions (project, number);

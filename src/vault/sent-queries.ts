@@ -41,7 +41,7 @@ export const countOpen = (reader: Reader, chain: string, sender: string): number
   Number(
     reader.one<{ count: bigint }>(
       `SELECT count(*) AS count FROM sent_transactions
-         WHERE chain = ? AND sender = ? AND nonce IS NOT NULL AND state IN ('SIGNING', 'SIGNED', 'BROADCAST', 'INCLUDED')`,
+         WHERE chain = ? AND sender = ? AND state IN ('SIGNING', 'SIGNED', 'BROADCAST', 'INCLUDED')`,
       chain,
       sender,
     )?.count ?? 0n,
@@ -70,9 +70,19 @@ export const lowestFreeNonce = (reader: Reader, chain: string, sender: string, f
   return free
 }
 
-/** Those the sender's chain has confirmed from a nonce on: what a chain that counts fewer has taken back. */
-export const confirmedFrom = (reader: Reader, chain: string, sender: string, from: bigint): readonly SentTransaction[] =>
-  all(reader, `chain = ? AND sender = ? AND nonce >= ? AND state IN ('CONFIRMED', 'REPLACED', 'FAILED') ORDER BY nonce`, chain, sender, from)
+/**
+ * Those of a sender that were over before `beforeMs`, from a nonce on: what a chain that counts fewer has taken back.
+ */
+export const overFrom = (
+  reader: Reader,
+  { chain, sender, from, beforeMs }: { readonly chain: string; readonly sender: string; readonly from: bigint; readonly beforeMs: number },
+  limit: number,
+): readonly SentTransaction[] =>
+  all(
+    reader,
+    `chain = ? AND sender = ? AND nonce >= ? AND state IN ('CONFIRMED', 'REPLACED', 'FAILED') AND update_ms < ? ORDER BY nonce LIMIT ?`,
+    chain, sender, from, beforeMs, limit,
+  )
 
 export type SentFilter = {
   readonly project: ProjectId

@@ -116,13 +116,13 @@ export const grant = async (vault: DaemonVault, options: GrantOptions = {}): Pro
     keyType: isEd ? 'ed25519' : 'secp256k1',
     publicKey: isEd ? publicKey : decompress(publicKey),
     ownerType,
-    label: `w${named}`,
+    label: randomBytes(8).toString('hex'),
     createMs: nowMs,
   })
   const apiKey = generateWalletApiKey()
   const accessId = accessIdFromBytes(walletBytes)
   named += 1
-  const name = `delegate ${named}`
+  const name = `delegate ${randomBytes(8).toString('hex')}`
   const { access, wallet } = await vault.commit((tx) => {
     const inserted = insertWallet(tx, source)
     const known = tx.one<{ delegate_id: string }>('SELECT delegate_id FROM delegates WHERE identity_key = ?', identity.publicKey)

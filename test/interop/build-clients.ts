@@ -25,7 +25,7 @@ export const buildPythonClient = async (folder: string): Promise<readonly string
     'google/rpc/error_details.proto',
     'google/rpc/status.proto',
   ])
-  cpSync(join(import.meta.dirname, 'python/client.py'), join(folder, 'client.py'))
+  for (const name of ['client.py', 'sidecar.py']) cpSync(join(import.meta.dirname, 'python', name), join(folder, name))
   return [PYTHON, '-E', '-s', join(folder, 'client.py')]
 }
 

@@ -17,6 +17,7 @@ import { requirePackages } from './debian-packages.ts'
 import { bufCall, bufOverConnect, bufOverGrpc, bufOverSocket, fetchCall, listServices } from './json-calls.ts'
 import { jsonClient } from './json-client.ts'
 import { judgeClient } from './judge.ts'
+import { judgeSidecar } from './judge-sidecar.ts'
 import { programClient } from './program-client.ts'
 import { judgeSecondParty } from './second-party.ts'
 import { typescriptClient } from './typescript-client.ts'
@@ -83,12 +84,16 @@ const judgeAll = async (checks: Checks, commands: Commands, folder: string): Pro
   }
 }
 
+/** The other program beside it. */
+const sidecarOf = (python: Commands['python']): Commands['python'] => python?.map((part) => part.replace(/client\.py$/, 'sidecar.py'))
+
 const print = (line: string) => process.stdout.write(`${line}\n`)
 const checks = createChecks(print)
 const folder = mkdtempSync(join(tmpdir(), 'countersign-interop-'))
 try {
   const commands = await buildClients(checks, folder)
   await checks.check('daemon and anvil start', () => judgeAll(checks, commands, folder))
+  await checks.check('a sidecar starts', () => judgeSidecar(checks, sidecarOf(commands.python)))
   await checks.check('the second implementation runs to its end', () => judgeSecondParty(checks))
 } finally {
   rmSync(folder, { recursive: true, force: true })

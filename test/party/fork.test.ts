@@ -235,6 +235,12 @@ describe('a share for a delegate, with the consent of the owner', () => {
     expect(await codeOf(ask(wallet, rsaKey, frozen))).toBe('policy_denied')
   })
 
+  it('a cosigner where it is switched off makes none', async () => {
+    scene = await ownedWallets({ allowDelegation: false })
+    const { device, wallet } = await owned()
+    expect(await refused(orderOf(wallet, device))).toContain('not switched on')
+  })
+
   it('one wallet is forked twelve times an hour at most', async () => {
     const { device, wallet } = await owned()
     for (let i = 0; i < 12; i++) await scene.forks.permit(orderOf(wallet, device))

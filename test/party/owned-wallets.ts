@@ -92,7 +92,7 @@ export const whyNoSecret = async (work: Promise<unknown>): Promise<string> => {
   throw new Error('it was not refused')
 }
 
-export const ownedWallets = async (options: { readonly allowExport?: boolean; readonly allowImport?: boolean } = {}) => {
+export const ownedWallets = async (options: { readonly allowExport?: boolean; readonly allowImport?: boolean; readonly allowDelegation?: boolean } = {}) => {
   const place: Place = makePlace()
   const clock = testClock()
   let vault: CosignerVault = await makeCosignerVault(place)
@@ -110,7 +110,7 @@ export const ownedWallets = async (options: { readonly allowExport?: boolean; re
     const store = createCosignerStore(vault, new ShareSeal(vault.shareKey(), vault.vaultId), clock, desk)
     const link = new Link(parties, record, store, clock, events)
     const { loadWallet } = store
-    const forks = new ForkDesk({ vault, clock, partyId: PARTY_S, loadWallet, alert })
+    const forks = new ForkDesk({ vault, clock, partyId: PARTY_S, isOff: options.allowDelegation === false, loadWallet, alert })
     forks.joined(PARTY_C)
     const s = new Responder({
       link, store, entropy, clock, incarnationId, alert, importKeys: keys.s, forks,
