@@ -198,6 +198,17 @@ describe('a delegated wallet', () => {
   })
 })
 
+describe('a new root key', () => {
+  it('changes nothing for who is joined', async () => {
+    const delegate = await active()
+    await own.vault.rotateRoot({ provider: own.place.provider, renewsProvider: false, event: { timeMs: Date.now(), kind: 'vault.key_rotated', actor: { kind: 'operator', id: '' } } } as never)
+    await stage.delegates.renewShareKey()
+    await own.vault.rewrapShares()
+    expect(await ask(delegate, messageOf('x'))).toBe('signed')
+    delegate.carrier.close()
+  })
+})
+
 describe('time', () => {
   it('ends an access at use, whether or not anything has swept it', async () => {
     const delegate = await active({ expireMs: Date.now() + 1_000_000 })

@@ -152,4 +152,19 @@ describe('a lying delegate', () => {
     expect(getShare(own.vault.read, delegate.walletId)).toMatchObject({ state: 'ACTIVE', wEpoch: 1 })
     await sign(delegate)
   })
+
+  it('T30 that asks for new shares without end is refused after a while', async () => {
+    const delegate = await joinDelegate(stage, await grant(own.vault))
+    const refresh = async (): Promise<void> => {
+      await delegate.c.refreshes.refresh(delegate.walletId)
+    }
+    let made = 0
+    try {
+      for (; made < 30; made++) await refresh()
+    } catch (error) {
+      expect(error).toMatchObject({ refusal: { code: 'plan_refused' } })
+    }
+    expect(made).toBe(20)
+    await sign(delegate)
+  })
 })

@@ -277,6 +277,57 @@ describe('what stops signing', () => {
   })
 })
 
+describe('taking back', () => {
+  const delegate = { ...pinned, publicKeyPem: pemOf(secondRsa) }
+  const give = async (changes: Partial<DelegateAccessOptions> = {}) => {
+    const { access, encryptedWalletApiKey } = await delegateAccess(anna, asked({ delegate, includeEnvelopes: true, ...changes }))
+    return { id: access!.delegatedAccessId, apiKey: opened(encryptedWalletApiKey, secondRsa.privateKey) }
+  }
+  const stateOf = async (id: string): Promise<DelegatedAccessState | undefined> =>
+    (await anna.delegation.listDelegatedAccess({ pageSize: 500 })).accesses.find(({ delegatedAccessId }) => delegatedAccessId === id)?.state
+  const isTold = (id: string): boolean =>
+    receiver.received.some(({ body }) => body.includes('"eventName":"wallet.delegation.revoked"') && body.includes(id))
+
+  it('is for the end user, a key with grant:revoke and the delegate itself; the delegate is told', async () => {
+    const [byUser, byProject, byItself] = [await give(), await give(), await give()]
+    const revoke = (client: CountersignClient, id: string) => client.delegation.revokeDelegatedAccess({ delegatedAccessId: id })
+    expect(await reasonOf(revoke(bert, byUser.id))).toBe('DELEGATED_ACCESS_NOT_FOUND')
+    const reader = connect(daemon, (await newKey(admin, [{ name: 'wallet:read' }])).secret)
+    expect(await reasonOf(revoke(reader, byUser.id))).toBe('PERMISSION_MISSING')
+    const narrowed = connect(daemon, (await newKey(admin, [{ name: 'grant:revoke', wallets: [solana.walletId] }])).secret)
+    expect(await reasonOf(revoke(narrowed, byUser.id))).toBe('PERMISSION_MISSING')
+    expect((await revoke(anna, byUser.id)).access?.state).toBe(DelegatedAccessState.REVOKED)
+    const project = connect(daemon, (await newKey(admin, [{ name: 'grant:revoke' }])).secret)
+    expect((await revoke(project, byProject.id)).access?.state).toBe(DelegatedAccessState.REVOKED)
+    const bot = connect(daemon, byItself.apiKey)
+    expect(await reasonOf(revoke(bot, byUser.id))).toBe('DELEGATED_ACCESS_NOT_FOUND')
+    expect(await reasonOf(bot.wallets.listWallets({}))).toBe('CALLER_NOT_ALLOWED')
+    expect((await revoke(bot, byItself.id)).access?.state).toBe(DelegatedAccessState.REVOKED)
+    expect(await reasonOf(revoke(bot, byItself.id))).toBe('DELEGATED_ACCESS_REVOKED')
+    // Once more changes nothing.
+    expect((await revoke(anna, byUser.id)).access?.state).toBe(DelegatedAccessState.REVOKED)
+    const rows = await rowsOfKind(admin, 'delegated_access.revoked', 0n)
+    expect(rows.map(({ reason }) => reason)).toEqual(['user', 'project', 'delegate'])
+    await vi.waitFor(() => expect([byUser, byProject, byItself].map(({ id }) => isTold(id))).toEqual([true, true, true]), { timeout: 20_000 })
+    for (const client of [reader, narrowed, project, bot]) client.close()
+  })
+
+  it('comes by itself with the time, and with the end of the grant it was made under', async () => {
+    const brief = await give({ expireTime: new Date(Date.now() + 1_500) })
+    const { grants } = await anna.delegation.listGrants({})
+    const under = (await anna.delegation.listDelegatedAccess({ openOnly: true })).accesses.filter(({ grantId }) => grantId !== '')
+    expect(under.length).toBeGreaterThan(0)
+    await anna.delegation.revokeGrant({ grantId: grants[0]!.grantId })
+    for (const { delegatedAccessId } of under) expect(await stateOf(delegatedAccessId)).toBe(DelegatedAccessState.REVOKED)
+    await vi.waitFor(async () => expect(await rowsOfKind(admin, 'delegated_access.expired', 0n)).toHaveLength(1), { timeout: 20_000 })
+    expect(await stateOf(brief.id)).toBe(DelegatedAccessState.EXPIRED)
+    const bot = connect(daemon, brief.apiKey)
+    expect(await reasonOf(bot.delegation.revokeDelegatedAccess({ delegatedAccessId: brief.id }))).toBe('DELEGATED_ACCESS_EXPIRED')
+    bot.close()
+    await vi.waitFor(() => expect(isTold(brief.id)).toBe(true), { timeout: 20_000 })
+  })
+})
+
 describe('the operator of the cosigner', () => {
   it('approves a wallet of the project, which has no owner to sign, for a delegate of its own register, once', async () => {
     const { wallet: treasury } = await admin.wallets.createWallet({ userId: 'treasury', keyType: KeyType.SECP256K1 })
