@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs'
 import type { Config, GrantingDaemonSettings, Secrets } from '../config/config.ts'
 import { delegatedSignMessage, delegatedSignTransaction, delegatedSignTypedData } from '../delegation/delegated-signing.ts'
-import { importAccess, type ImportAccessNeeds, listImported } from '../delegation/import-access.ts'
+import { importAccess, type ImportAccessNeeds, listImported, returnAccess } from '../delegation/import-access.ts'
 import { createOwnKey, deleteOwnKey, listOwnKeys } from '../delegation/own-keys.ts'
 import { receiveWebhook } from '../delegation/receive-webhook.ts'
 import type { TakeNeeds } from '../delegation/take-delivery.ts'
@@ -114,6 +114,7 @@ export const wireDelegateUseCases = ({ delegate, ...rest }: UseCaseNeeds): Deleg
     listDelegateKeys: async () => listOwnKeys(needs),
     deleteDelegateKey: (call, { kid }) => deleteOwnKey(needs, call, kid),
     importDelegatedAccess: (call, args) => importAccess(needs, call, args),
+    returnDelegatedAccess: (call, args) => returnAccess(needs, call, args),
     listImportedAccess: async (call, args) => listImported(needs, call, args),
     delegatedSignMessage: (call, args) => delegatedSignMessage(needs, call, args),
     delegatedSignTypedData: (call, args) => delegatedSignTypedData(needs, call, args),
