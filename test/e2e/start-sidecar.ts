@@ -94,8 +94,11 @@ const delegatedOf = (granted: Granted, share: DelegatedShare): Delegated => {
   }
 }
 
-/** `options`: of each access that is delegated. */
-export const startSidecar = async (options: readonly GrantOptions[]): Promise<Sidecar> => {
+/** `options`: of each access that is delegated. `through`: how the sidecar reaches the daemon's address. */
+export const startSidecar = async (
+  options: readonly GrantOptions[],
+  through: (grpc: string) => Promise<string> = async (grpc) => grpc,
+): Promise<Sidecar> => {
   const bases = { granting: makeDataDir(), sidecar: makeDataDir() }
   const publicKey = await prepareDataDir(bases.sidecar, async (vault) => vault.signer.publicKey)
   const identity = { publicKey, privateKey: receiver.privateKey, idC: partyIdOf(publicKey) }
@@ -108,19 +111,17 @@ export const startSidecar = async (options: readonly GrantOptions[]): Promise<Si
   const secretFile = join(bases.sidecar, 'webhook.secret')
   const configFile = join(bases.sidecar, 'countersign.toml')
   writeFileSync(secretFile, `${WEBHOOK_SECRET}\n`, { mode: 0o600 })
-  const writeConfig = (): void =>
-    writeFileSync(
-      configFile,
-      [
-        '[[granting_daemon]]',
-        'name = "home"',
-        `url = "http://${granting.endpoints.grpc}"`,
-        `party_id = "${Buffer.from(idD).toString('hex')}"`,
-        '[[delegation_webhook]]',
-        `secret_file = "${secretFile}"`,
-      ].join('\n'),
-    )
-  writeConfig()
+  writeFileSync(
+    configFile,
+    [
+      '[[granting_daemon]]',
+      'name = "home"',
+      `url = "http://${await through(granting.endpoints.grpc)}"`,
+      `party_id = "${Buffer.from(idD).toString('hex')}"`,
+      '[[delegation_webhook]]',
+      `secret_file = "${secretFile}"`,
+    ].join('\n'),
+  )
   const args = ['--config', configFile]
   let sidecar = await startDaemon({ dataDir: bases.sidecar, keepData: true, args })
   return {
