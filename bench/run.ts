@@ -1,17 +1,17 @@
 /**
- * `npm run bench`: one JSON object a line. `engine` and `rpc` name its halves; `--compare`, `--load`, `--scale`, `--session`, `--remote`,
- * `--delegated` and `--profiles` are
- * runs of their own. `--quick` does next to nothing of each, to see whether it works.
+ * `npm run bench`: one JSON object a line. `engine` and `rpc` name its halves; `--compare`, `--load`, `--scale`,
+ * `--session`, `--remote` and `--delegated` are runs of their own. `--quick` does next to nothing of each, to see whether
+ * it works.
  */
 import { benchCompare } from './compare.ts'
 import { FULL, QUICK } from './compare-sizes.ts'
 import { benchProfiles, FULL_PROFILES, QUICK_PROFILES } from './profiles.ts'
 import { benchLoad, FULL_LOAD, QUICK_LOAD } from './h2load.ts'
+import { benchDelegated, FULL_DELEGATED, QUICK_DELEGATED } from './delegated.ts'
 import { benchEngine } from './engine.ts'
 import { benchScale, FULL_SCALE, QUICK_SCALE } from './scale.ts'
 import { benchSession, FULL_SESSION, QUICK_SESSION } from './session.ts'
 import { benchRemote, FULL_REMOTE, QUICK_REMOTE } from './remote.ts'
-import { benchDelegated, FULL_DELEGATED, QUICK_DELEGATED } from './delegated.ts'
 import { benchRpc } from './rpc.ts'
 
 const QUICK_FLAG = '--quick'
@@ -26,8 +26,8 @@ const PARTS: { readonly [name: string]: () => Promise<void> } = {
   '--compare': () => benchCompare(isQuick ? QUICK : FULL),
   '--load': () => benchLoad(isQuick ? QUICK_LOAD : FULL_LOAD),
   '--session': () => benchSession(isQuick ? QUICK_SESSION : FULL_SESSION),
-  '--delegated': () => benchDelegated(isQuick ? QUICK_DELEGATED : FULL_DELEGATED),
   '--remote': () => benchRemote(isQuick ? QUICK_REMOTE : FULL_REMOTE),
+  '--delegated': () => benchDelegated(isQuick ? QUICK_DELEGATED : FULL_DELEGATED),
   '--scale': () => benchScale(isQuick ? QUICK_SCALE : FULL_SCALE),
 }
 

@@ -19,10 +19,12 @@ import {
   type GrantOptions,
   jobFor,
   joinDelegate,
+  joinStage,
   messageOf,
   openOwnVault,
   openStage,
   Refused,
+  sessionCarrier,
   type Stage,
 } from './granting-scene.ts'
 
@@ -195,6 +197,20 @@ describe('a delegated wallet', () => {
     expect(verifyEd25519(signature, job.message, delegate.granted.wallet.publicKey)).toBe(true)
     expect(delegate.answers.at(-1)?.receipt?.sequence).toBe((await lastRow('sign.intent'))?.sequence)
     delegate.carrier.close()
+  })
+})
+
+describe('a daemon that was started again', () => {
+  it('signs with the same share after a set-up; what both had made before is of no use', async () => {
+    const delegate = await active()
+    const [before] = await delegate.c.presign([delegate.walletId])
+    const share = getShare(own.vault.read, delegate.walletId)
+    await stage.delegates.close()
+    stage = openStage(own.vault)
+    await delegate.reconnect(sessionCarrier(await joinStage(stage, delegate.granted)))
+    await expect(delegate.c.sign(jobFor(delegate.granted, before!, messageOf('x')))).rejects.toThrow('unknown')
+    expect(await ask(delegate, messageOf('x'))).toBe('signed')
+    expect(getShare(own.vault.read, delegate.walletId)?.ciphertext).toEqual(share?.ciphertext)
   })
 })
 

@@ -2076,8 +2076,8 @@ export const DelegationService: GenService<{
    * The first operation over a new access has to be a refresh of its shares; it becomes active with it. For every signature
    * the daemon decodes what is signed itself and asks what it asks for every signature: the access's state, end,
    * permissions and limits, the grant it was made under, freezes, the wallet. What it refuses by itself is told beside
-   * the frame that refuses, as `refusal`. Once the access has ended nothing more leaves, and the stream ends with
-   * DELEGATED_ACCESS_REVOKED or DELEGATED_ACCESS_EXPIRED.
+   * the frame that refuses, or in its place, as `refusal`. Once the access has ended nothing more leaves, and the stream
+   * ends with DELEGATED_ACCESS_REVOKED or DELEGATED_ACCESS_EXPIRED, or with the reason for which its grant ended.
    *
    * @generated from rpc countersign.v1.DelegationService.Cosign
    */
