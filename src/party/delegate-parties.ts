@@ -16,6 +16,7 @@ import { partyIdOf } from './party-id.ts'
 import { translated } from './party-failure.ts'
 import { openPortEnd, type PortEnd } from './port-calls.ts'
 import { hexOf } from './presignature-map.ts'
+import { threadEnvironment } from './thread-environment.ts'
 
 export type DelegateStream = { readonly question: (frame: Uint8Array) => Promise<Uint8Array | undefined> }
 
@@ -192,7 +193,7 @@ export class DelegateParties {
     const { vault, onAlert } = this.#options
     const workerData: DelegateWorkerData = { shareKey: vault.shareKey(), vaultId: vault.vaultId, idS: this.#idS }
     const file = new URL('./delegate-worker.ts', import.meta.url)
-    const worker = new Worker(file, { name: 'delegates', workerData, env: {}, resourceLimits: LIMITS })
+    const worker = new Worker(file, { name: 'delegates', workerData, env: threadEnvironment(), resourceLimits: LIMITS })
     workerData.shareKey.fill(0)
     const party = openPortEnd<DelegateCalls>(worker, this.#host, (error) => onAlert('internal', String(error)))
     const running: Running = { worker, party }
