@@ -292,7 +292,8 @@ export const runHostsCampaign = async ({ rounds, seed, say }: CampaignOptions): 
   try {
     for (const host of ['cosigner', 'daemon', 'sidecar'] as const) await hosts.start[host]()
     const first = openClients(hosts)
-    const scene: Scene = { hosts, ledger, random, delegation: await introduce(hosts, first) }
+    // Of their own: how often they draw depends on the machine, and who dies is to follow from the seed alone.
+    const scene: Scene = { hosts, ledger, random: randomOf(~seed), delegation: await introduce(hosts, first) }
     first.close()
     let clients = await recovered(scene, 'nobody')
     for (let round = 1; round <= rounds; round++) {
