@@ -48,13 +48,15 @@ const grantingOf = ({ name, url, partyId, authorityFile }: GrantingDaemonSetting
 })
 
 const ACTIVATE_WITHIN_MS = 30_000
+const MAX_BATCH = 16
 
 const openDelegateEngine = ({ config, vault, clock, onAlert }: Needs, granting: readonly Granting[]): DelegateEngine =>
   new DelegateEngine({
     vault,
     clock,
     granting,
-    pool: config.presignatures,
+    // A frame of Cosign is 1 MiB at most: a session of 16 fits.
+    pool: { ...config.presignatures, batch: Math.min(config.presignatures.batch, MAX_BATCH) },
     onAlert,
     activated: (tx, accessId, shareEpoch) => recordActive(tx, accessId, shareEpoch, Math.trunc(clock.nowMs())),
     stopped: (accessId) =>

@@ -2048,7 +2048,8 @@ export const DelegationService: GenService<{
    *
    * What is in flight is stopped and waited for; then this daemon's share is destroyed, in its files and in its memory; then
    * it is answered. From then on nothing is released under the access, and every message of it is refused with
-   * DELEGATED_ACCESS_REVOKED. No backup holds the share: a restore brings nothing back. Access also ends by its time
+   * DELEGATED_ACCESS_REVOKED. No backup holds the share: a restore brings nothing back. Refresh the wallet afterwards
+   * (WalletService.RefreshShares): its own shares are then unrelated to what was given. Access also ends by its time
    * and with the grant that it was made under, in the same way. The delegate is told (`wallet.delegation.revoked`).
    * Taking back what has ended changes nothing and answers it as it is; to the delegate itself it is
    * DELEGATED_ACCESS_REVOKED or DELEGATED_ACCESS_EXPIRED. Somebody else's access is DELEGATED_ACCESS_NOT_FOUND.
