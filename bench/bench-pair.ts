@@ -14,13 +14,14 @@ export type BenchPair = {
   readonly [Symbol.asyncDispose]: () => Promise<void>
 }
 
-const ask = async <T>(child: ChildProcess, message: unknown): Promise<T> => {
+/** One answer to one message. */
+export const askProcess = async <T>(child: ChildProcess, message: unknown): Promise<T> => {
   const answer = once(child, 'message')
   child.send(message as never)
   return (await answer)[0] as T
 }
 
-const endOf = async (child: ChildProcess): Promise<void> => {
+export const endProcess = async (child: ChildProcess): Promise<void> => {
   if (child.exitCode !== null || child.signalCode !== null) return
   const ended = once(child, 'exit')
   child.kill('SIGTERM')
@@ -31,7 +32,7 @@ export const startBenchPair = async (options: readonly string[]): Promise<BenchP
   const pair = await makePair()
   const children: ChildProcess[] = []
   const stop = async (): Promise<void> => {
-    for (const child of children.toReversed()) await endOf(child)
+    for (const child of children.toReversed()) await endProcess(child)
     pair.remove()
   }
   try {
@@ -41,12 +42,12 @@ export const startBenchPair = async (options: readonly string[]): Promise<BenchP
     const { cosigner: target = '' } = await waitForEndpoints(join(pair.cosignerDir, 'endpoints.json'), cosigner)
     const proxy = fork(join(import.meta.dirname, 'proxy-process.ts'), { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] })
     children.push(proxy)
-    const address = await ask<string>(proxy, { target })
+    const address = await askProcess<string>(proxy, { target })
     const daemon = await startBenchDaemon({ dataDir: pair.daemonDir, options: ['--cosigner', address, ...options] })
     return {
       daemon,
-      cosigner: { read: () => ask(cosigner, 'read') },
-      setDelay: async (delayMs) => void (await ask(proxy, { delayMs })),
+      cosigner: { read: () => askProcess(cosigner, 'read') },
+      setDelay: async (delayMs) => void (await askProcess(proxy, { delayMs })),
       [Symbol.asyncDispose]: async () => {
         await daemon[Symbol.asyncDispose]()
         await stop()

@@ -1,11 +1,13 @@
 /**
- * `npm run bench`: one JSON object a line. `engine` and `rpc` name its halves; `--compare`, `--load`, `--scale` and `--session` are
- * runs of their own. `--quick` does next to nothing of each, to see whether it works.
+ * `npm run bench`: one JSON object a line. `engine` and `rpc` name its halves; `--compare`, `--load`, `--scale`,
+ * `--session`, `--remote` and `--delegated` are runs of their own. `--quick` does next to nothing of each, to see whether
+ * it works.
  */
 import { benchCompare } from './compare.ts'
 import { FULL, QUICK } from './compare-sizes.ts'
 import { benchProfiles, FULL_PROFILES, QUICK_PROFILES } from './profiles.ts'
 import { benchLoad, FULL_LOAD, QUICK_LOAD } from './h2load.ts'
+import { benchDelegated, FULL_DELEGATED, QUICK_DELEGATED } from './delegated.ts'
 import { benchEngine } from './engine.ts'
 import { benchScale, FULL_SCALE, QUICK_SCALE } from './scale.ts'
 import { benchSession, FULL_SESSION, QUICK_SESSION } from './session.ts'
@@ -25,6 +27,7 @@ const PARTS: { readonly [name: string]: () => Promise<void> } = {
   '--load': () => benchLoad(isQuick ? QUICK_LOAD : FULL_LOAD),
   '--session': () => benchSession(isQuick ? QUICK_SESSION : FULL_SESSION),
   '--remote': () => benchRemote(isQuick ? QUICK_REMOTE : FULL_REMOTE),
+  '--delegated': () => benchDelegated(isQuick ? QUICK_DELEGATED : FULL_DELEGATED),
   '--scale': () => benchScale(isQuick ? QUICK_SCALE : FULL_SCALE),
 }
 

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs'
 import type { Config, GrantingDaemonSettings, Secrets } from '../config/config.ts'
 import { delegatedSignMessage, delegatedSignTransaction, delegatedSignTypedData } from '../delegation/delegated-signing.ts'
-import { importAccess, type ImportAccessNeeds, listImported } from '../delegation/import-access.ts'
+import { importAccess, type ImportAccessNeeds, listImported, returnAccess } from '../delegation/import-access.ts'
 import { createOwnKey, deleteOwnKey, listOwnKeys } from '../delegation/own-keys.ts'
 import { receiveWebhook } from '../delegation/receive-webhook.ts'
 import type { TakeNeeds } from '../delegation/take-delivery.ts'
@@ -48,13 +48,15 @@ const grantingOf = ({ name, url, partyId, authorityFile }: GrantingDaemonSetting
 })
 
 const ACTIVATE_WITHIN_MS = 30_000
+const MAX_BATCH = 16
 
 const openDelegateEngine = ({ config, vault, clock, onAlert }: Needs, granting: readonly Granting[]): DelegateEngine =>
   new DelegateEngine({
     vault,
     clock,
     granting,
-    pool: config.presignatures,
+    // A frame of Cosign is 1 MiB at most: a session of 16 fits.
+    pool: { ...config.presignatures, batch: Math.min(config.presignatures.batch, MAX_BATCH) },
     onAlert,
     activated: (tx, accessId, shareEpoch) => recordActive(tx, accessId, shareEpoch, Math.trunc(clock.nowMs())),
     stopped: (accessId) =>
@@ -114,6 +116,7 @@ export const wireDelegateUseCases = ({ delegate, ...rest }: UseCaseNeeds): Deleg
     listDelegateKeys: async () => listOwnKeys(needs),
     deleteDelegateKey: (call, { kid }) => deleteOwnKey(needs, call, kid),
     importDelegatedAccess: (call, args) => importAccess(needs, call, args),
+    returnDelegatedAccess: (call, args) => returnAccess(needs, call, args),
     listImportedAccess: async (call, args) => listImported(needs, call, args),
     delegatedSignMessage: (call, args) => delegatedSignMessage(needs, call, args),
     delegatedSignTypedData: (call, args) => delegatedSignTypedData(needs, call, args),

@@ -16,7 +16,7 @@ import {
 import { isSignFrame } from '../party/delegate-gate.ts'
 import type { DelegatedWallet, DelegateParties, FrameAnswer } from '../party/delegate-parties.ts'
 import { partyIdOf } from '../party/party-id.ts'
-import { fencesOfAccess, requireStanding } from '../signing/delegated-standing.ts'
+import { fencesOfAccess, isStopped, requireStanding } from '../signing/delegated-standing.ts'
 import { failureOfFence, type Fences, type Passage } from '../signing/fences.ts'
 import type { AuditHead } from '../vault/audit-chain.ts'
 import type { DaemonVault } from '../vault/daemon-vault.ts'
@@ -148,6 +148,11 @@ class Session implements CosignSession {
     if (blocking !== undefined && !isSignFrame(frame)) {
       const refusal = failureOfFence(blocking)
       return () => ({ frame: undefined, refusal: this.#orEnd(refusal) })
+    }
+    // A party stopped it; until an operator has looked nothing is done with it.
+    if (isStopped(this.#needs.vault.read, access)) {
+      const refusal = failure('WALLET_SUSPENDED', { walletId: access.walletId })
+      return () => ({ frame: undefined, refusal })
     }
     const passage = blocking === undefined ? fences.enter(keys) : undefined
     try {

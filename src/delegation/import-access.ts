@@ -1,12 +1,14 @@
 /** Taking in what was delegated to a project of this daemon, and reading what was. */
 import { actorOf, type Call } from '../domain/call.ts'
 import { assert, invalidField } from '../domain/failure.ts'
+import { type AccessId, accessIdToBytes, walletIdFromBytes } from '../domain/ids.ts'
+import type { DelegateEngine } from '../party/delegate/delegate-engine.ts'
 import type { Delivery } from '../party/delegate/open-delivery.ts'
 import { authorize, type AuthorizeNeeds } from '../signing/authorize.ts'
-import { listImportedAccesses } from '../vault/imported-accesses.ts'
+import { listImportedAccesses, requireImportedAccess } from '../vault/imported-accesses.ts'
 import { readDelegationEvent } from './delegation-webhook.ts'
 import { type ImportedAccessView, viewImported } from './imported-view.ts'
-import { type Brought, takeDelivery, type TakeNeeds } from './take-delivery.ts'
+import { type Brought, takeBack, takeDelivery, type TakeNeeds } from './take-delivery.ts'
 
 export type ImportAccessNeeds = TakeNeeds & AuthorizeNeeds
 
@@ -66,4 +68,23 @@ export const listImported = (
     items: items.map((access) => viewImported(access, needs.granting)),
     nextCursor: found.length > pageSize ? String(items.at(-1)?.number) : undefined,
   }
+}
+
+export type ReturnNeeds = ImportAccessNeeds & { readonly delegateEngine: Pick<DelegateEngine, 'giveBack'> }
+
+/**
+ * Gives access back: first the daemon that delegated destroys its half, then what is here is erased. Of another system's
+ * share only the latter. Refuses: IMPORTED_ACCESS_NOT_FOUND, and as `DelegateEngine.giveBack`.
+ */
+export const returnAccess = async (needs: ReturnNeeds, call: Call, { accessId }: { readonly accessId: AccessId }): Promise<ImportedAccessView> => {
+  const { vault, clock, delegateEngine } = needs
+  const { projectId: project } = call.caller
+  const access = requireImportedAccess(vault.read, accessIdToBytes(accessId), project)
+  authorize(vault.read, needs, call, 'wallet:admin', walletIdFromBytes(access.accessId))
+  if (access.state !== 'REVOKED') {
+    if (access.grantingId !== undefined) await delegateEngine.giveBack(access)
+    const back = { project, accessId: access.accessId, eventMs: Math.trunc(clock.nowMs()) }
+    await takeBack(needs, { ...back, actor: actorOf(call.caller), method: 'ReturnDelegatedAccess', requestId: call.requestId })
+  }
+  return viewImported(requireImportedAccess(vault.read, access.accessId, project), needs.granting)
 }

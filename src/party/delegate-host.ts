@@ -19,6 +19,7 @@ import {
   raiseLastUsedEpoch,
   savePendingShare,
 } from '../vault/wallet-shares.ts'
+import { Paces } from './delegate-pace.ts'
 import type { DelegateHostCalls, RequestOf } from './delegate-store.ts'
 import type { CosignerIntent } from './party-store.ts'
 import { PortFailure } from './port-calls.ts'
@@ -49,6 +50,13 @@ type Events = {
   readonly alert: (what: string, detail: string) => void
 }
 
+/** Of one wallet, tries included. Each empties the log. */
+const MAX_REFRESHES = 20
+const REFRESHES_WITHIN_MS = 600_000
+/** What delegates make an operator read. */
+const MAX_ALERTS = 100
+const ALERTS_WITHIN_MS = 60_000
+
 const refuseState = (): PortFailure => new PortFailure('WALLET_STATE')
 
 export const createDelegateHost = (
@@ -59,6 +67,8 @@ export const createDelegateHost = (
 ): DelegateHostCalls => {
   const nowMs = (): number => Math.trunc(clock.nowMs())
   const running = new Map<string, bigint>()
+  const refreshes = new Paces(clock, MAX_REFRESHES, REFRESHES_WITHIN_MS)
+  const alerts = new Paces(clock, MAX_ALERTS, ALERTS_WITHIN_MS)
   return {
     loadLink: (linkId) => getLink(vault.read, linkId)?.control,
     saveLinks: (controls) =>
@@ -116,7 +126,7 @@ export const createDelegateHost = (
       await vault.commit((tx) => decisions.stopped(tx, walletId, state, why, nowMs()))
     },
     noteUse: ({ walletIds, lEpoch }) => vault.commit((tx) => raiseLastUsedEpoch(tx, walletIds, lEpoch)),
-    mayRefresh: ({ walletId }) => decisions.mayRefresh(vault.read, walletId),
+    mayRefresh: ({ walletId }) => decisions.mayRefresh(vault.read, walletId) && refreshes.admit(hexOf(walletId)),
     admits: (request) => {
       try {
         decisions.requireAdmitted(request.walletId, request.payload)
@@ -147,7 +157,9 @@ export const createDelegateHost = (
       if (sequence !== undefined) decisions.finish(intent, sequence, response ?? { failed: failed ?? 'internal' })
     },
     question: events.question,
-    alert: ({ what, detail }) => events.alert(what, detail),
+    alert: ({ what, detail }) => {
+      if (alerts.admit('')) events.alert(what, detail)
+    },
   }
 }
 

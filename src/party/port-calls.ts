@@ -30,6 +30,12 @@ export class PortFailure extends Error {
   }
 }
 
+/** A peer that is away stays one, however many ports lie between. */
+const refusedWith = ({ reason, facts }: { readonly reason: string; readonly facts: unknown }): Error => {
+  if (reason !== AWAY) return new PortFailure(reason, facts)
+  return new PeerUnavailable(String((facts as { readonly why?: unknown } | undefined)?.why))
+}
+
 export type CallOptions = {
   readonly timeoutMs?: number
   readonly transfer?: Transferable[]
@@ -59,9 +65,11 @@ type Waiting = {
   readonly timer: NodeJS.Timeout | undefined
 }
 
+const AWAY = 'PEER_UNAVAILABLE'
+
 const refusal = (error: unknown): { reason: string; facts: unknown } => {
   if (error instanceof PortFailure) return { reason: error.reason, facts: error.facts }
-  if (error instanceof PeerUnavailable) return { reason: 'PEER_UNAVAILABLE', facts: { why: error.message } }
+  if (error instanceof PeerUnavailable) return { reason: AWAY, facts: { why: error.message } }
   const coded = error as { reason?: unknown; facts?: unknown }
   if (typeof coded?.reason === 'string') return { reason: coded.reason, facts: coded.facts ?? {} }
   return { reason: 'INTERNAL', facts: {} }
@@ -108,7 +116,7 @@ export const openPortEnd = <Remote extends CallTable>(
     if (entry === undefined) return
     waiting.delete(message.answer)
     clearTimeout(entry.timer)
-    if ('reason' in message) entry.reject(new PortFailure(message.reason, message.facts))
+    if ('reason' in message) entry.reject(refusedWith(message))
     else entry.resolve(message.value as never)
   }
 

@@ -368,11 +368,12 @@ export class TwoPartyEngine {
   }
 
   #lose(why: string): void {
-    const live = this.#live
+    const [live, wasAway] = [this.#live, this.#away !== undefined]
     this.#live = undefined
     this.#away = undefined
     this.#why = why
     if (!this.#stopped) this.#options.onAvailability(false, why)
-    void live?.close(why)
+    // One that was away and has begun anew is there again: nobody has to ask first.
+    void live?.close(why).then(() => (wasAway && !this.#stopped ? this.start() : undefined)).catch(() => undefined)
   }
 }

@@ -143,6 +143,7 @@ export const ACCESS = {
     listSpends: reading(orOwner('delegation:spend', 'delegation:create')),
     cosign: DELEGATES_ONLY,
     importDelegatedAccess: holding('wallet:create'),
+    returnDelegatedAccess: reserved(holding('wallet:admin')),
     listImportedAccess: reading(holding('wallet:read')),
     delegatedSignMessage: holding('wallet:sign', 'sign:digest'),
     delegatedSignTypedData: holding('wallet:sign'),

@@ -8,6 +8,7 @@ import {
   ImportedAccessState as WireState,
   ListImportedAccessRequestSchema,
 } from '../../gen/countersign/v1/delegate_side_pb.ts'
+import { failure } from '../domain/failure.ts'
 import { accessIdToBytes, parseAccessId } from '../domain/ids.ts'
 import type { DelegateSideUseCases, ImportAccessRequest, ImportedAccessView } from './delegate-side-use-cases.ts'
 import type { PageTokens } from './page-token.ts'
@@ -71,6 +72,11 @@ export const delegateSideHandlers = (delegate: DelegateSideUseCases, tokens: Pag
     importDelegatedAccess: async (request, call) => ({
       access: toWireAccess(await delegate.importDelegatedAccess(call, readImport(request))),
     }),
+    returnDelegatedAccess: async ({ accessId }, call) => {
+      const named = parseAccessId(accessId.toLowerCase())
+      if (named === undefined) throw failure('IMPORTED_ACCESS_NOT_FOUND', {})
+      return { access: toWireAccess(await delegate.returnDelegatedAccess(call, { accessId: named })) }
+    },
     listImportedAccess: async (request, call) => {
       const { items, nextPageToken } = await listPage(tokens, ListImportedAccessRequestSchema, request, call, (page) =>
         delegate.listImportedAccess(call, page),

@@ -2,6 +2,7 @@ import type { ImportAccessRequest } from '../delegation/import-access.ts'
 import type { ImportedAccessView } from '../delegation/imported-view.ts'
 import type { NewOwnKey, OwnKeys } from '../delegation/own-keys.ts'
 import type { Call } from '../domain/call.ts'
+import type { AccessId } from '../domain/ids.ts'
 import type { MessageContent, Page, PageRequest, ReceiptView, Signature, SignedDigest, TransactionContent } from './use-cases.ts'
 
 export type OwnKeyView = OwnKeys['keys'][number]
@@ -13,6 +14,7 @@ export type DelegateSideUseCases = {
   readonly listDelegateKeys: (call: Call) => Promise<OwnKeys>
   readonly deleteDelegateKey: (call: Call, args: { readonly kid: string }) => Promise<void>
   readonly importDelegatedAccess: (call: Call, args: ImportAccessRequest) => Promise<ImportedAccessView>
+  readonly returnDelegatedAccess: (call: Call, args: { readonly accessId: AccessId }) => Promise<ImportedAccessView>
   readonly listImportedAccess: (call: Call, args: PageRequest) => Promise<Page<ImportedAccessView>>
   readonly delegatedSignMessage: (
     call: Call,

@@ -3,7 +3,7 @@
  * else.
  */
 import { constants } from 'node:http2'
-import type { ServerHttp2Stream } from 'node:http2'
+import type { Http2Server, ServerHttp2Stream } from 'node:http2'
 import { logVerbosity, Server, ServerInterceptingCall, setLogVerbosity } from '@grpc/grpc-js'
 import type { ServerInterceptor, ServerOptions } from '@grpc/grpc-js'
 import { failure } from '../domain/failure.ts'
@@ -110,10 +110,29 @@ const createServer = (settings: GrpcListenerSettings, peerOf: (call: GrpcCall) =
 const bind = (server: Server, target: string, address: string, certificates?: CertificateFiles): Promise<number> =>
   new Promise((resolve, reject) => {
     server.bindAsync(target, grpcCredentials(certificates), (error, port) => {
-      if (error === null) resolve(port)
-      else reject(listenFailed(address, error))
+      if (error !== null) return reject(listenFailed(address, error))
+      widenWindows(server)
+      resolve(port)
     })
   })
+
+/**
+ * What a client may have under way before it hears that it was read: a delegate's presign session would wait for the
+ * distance a dozen times with HTTP/2's own 64 KiB. Before a connection is there; grpc-js has no option for it.
+ */
+const WINDOW_BYTES = 1024 * 1024
+
+const serversOf = (server: Server): ReadonlyMap<Http2Server, unknown> =>
+  (server as unknown as { readonly http2Servers: ReadonlyMap<Http2Server, unknown> }).http2Servers
+
+const widenWindows = (server: Server): void => {
+  for (const listening of serversOf(server).keys()) {
+    listening.on('session', (session) => {
+      session.settings({ initialWindowSize: WINDOW_BYTES })
+      session.setLocalWindowSize(WINDOW_BYTES)
+    })
+  }
+}
 
 const LOOK_AGAIN_MS = 20
 
@@ -124,12 +143,11 @@ const LOOK_AGAIN_MS = 20
  */
 const drained = (server: Server): Promise<void> =>
   new Promise((resolve) => {
-    const { http2Servers } = server as unknown as { readonly http2Servers: ReadonlyMap<object, unknown> }
     const finish = (): void => {
       clearInterval(look)
       resolve()
     }
-    const look = setInterval(() => http2Servers.size === 0 && finish(), LOOK_AGAIN_MS)
+    const look = setInterval(() => serversOf(server).size === 0 && finish(), LOOK_AGAIN_MS)
     server.tryShutdown(finish)
   })
 

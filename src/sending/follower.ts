@@ -22,6 +22,7 @@ export type FollowerParts = {
 
 /** Where a network cannot be read, or is not configured any more. */
 const PAUSE_MS = 5_000
+const MAX_ROUNDS_BETWEEN = 32
 /** How many broadcasts are repeated in one round. */
 const REPEATS_AT_ONCE = 16
 
@@ -31,6 +32,8 @@ export class Follower {
   readonly #loops = new Map<string, Promise<void>>()
   /** When each was last given to providers. */
   readonly #toldMs = new Map<string, number>()
+  /** Of what waits for its signature: for how many rounds it still waits, and for how many the next time. */
+  readonly #tries = new Map<string, { readonly left: number; readonly next: number }>()
   readonly #telling = new Set<Promise<void>>()
 
   constructor(parts: FollowerParts) {
@@ -109,11 +112,18 @@ export class Follower {
   async #round(network: string, open: readonly SentTransaction[]): Promise<void> {
     const { settle } = this.#parts
     const cutOff = open.filter(({ versions }) => versions.some(({ raw }) => raw === undefined))
-    for (const sent of cutOff) await settle(sent).catch(() => undefined)
+    for (const sent of cutOff) if (this.#isTurnOf(sent)) await settle(sent).then(() => this.#tries.delete(sent.sendId), () => undefined)
     for (const family of this.#parts.needs.families) {
       const sent = open.filter((one) => one.family === family.name && one.state !== 'SIGNING')
       if (sent.length > 0) await this.#look(family, network, sent)
     }
+  }
+
+  /** What could not be signed is tried after one round, two, four …: each try is a row in the audit chain. */
+  #isTurnOf({ sendId }: SentTransaction): boolean {
+    const { left, next } = this.#tries.get(sendId) ?? { left: 0, next: 1 }
+    this.#tries.set(sendId, left > 0 ? { left: left - 1, next } : { left: next, next: Math.min(next * 2, MAX_ROUNDS_BETWEEN) })
+    return left === 0
   }
 
   async #look(family: ChainFamily, network: string, sent: readonly SentTransaction[]): Promise<void> {

@@ -3,12 +3,14 @@ import type { DelegateCaller } from '../domain/call.ts'
 import { delegatePrincipal } from '../domain/call.ts'
 import type { DelegatedOperation } from '../domain/delegated-terms.ts'
 import { failure, type Failure } from '../domain/failure.ts'
+import { accessIdToBytes } from '../domain/ids.ts'
 import type { SigningOperation } from '../payload/facts.ts'
 import { parsePermissionGrants } from '../policy/parse-grants.ts'
 import type { PermissionGrant } from '../policy/permissions.ts'
 import { accessStateAt, type DelegatedAccess } from '../vault/delegated-access.ts'
 import { failureOfEnded, getGrant, stateAt } from '../vault/grants.ts'
 import type { Reader } from '../vault/store.ts'
+import { getShare } from '../vault/wallet-shares.ts'
 import type { FenceKey } from './fences.ts'
 
 export const callerOfAccess = ({ accessId, project }: DelegatedAccess): DelegateCaller => ({
@@ -37,6 +39,12 @@ export const requireStanding = (reader: Reader, access: DelegatedAccess, nowMs: 
   if (access.state === 'MAKING') throw failure('DELEGATED_ACCESS_NOT_FOUND', {})
   const grant = access.grantId && getGrant(reader, access.grantId)
   if (grant !== undefined && stateAt(grant, nowMs) !== 'ACTIVE') throw failureOfEnded(grant)
+}
+
+/** Whether its share was suspended or quarantined. */
+export const isStopped = (reader: Reader, { accessId }: DelegatedAccess): boolean => {
+  const state = getShare(reader, accessIdToBytes(accessId))?.state
+  return state === 'SUSPENDED' || state === 'QUARANTINED'
 }
 
 const OPERATIONS: { readonly [O in SigningOperation]: DelegatedOperation | undefined } = {

@@ -84,6 +84,13 @@ describe('npm run bench', () => {
       expect(valueOf(figures, `remote.${run}_p50_ms`)).toBeGreaterThan(run.startsWith('delay5') ? 10 : 0)
   }, 90_000)
 
+  it('-- --delegated signs as a delegate, beside the daemon that delegated and from a distance', async () => {
+    const { code, errors, figures } = await runBench(['--delegated', '--quick'])
+    expect(code, errors).toBe(0)
+    for (const run of ['delay0.c1', 'delay0.c64', 'delay5.c1', 'delay5.c64', 'delay0.sustained', 'delay5.sustained'])
+      expect(valueOf(figures, `delegated.${run}_p50_ms`)).toBeGreaterThan(run.startsWith('delay5') ? 10 : 0)
+  }, 90_000)
+
   it('-- --scale makes wallets in bulk that are found, listed and signed with like any other', async () => {
     const { code, errors, figures } = await runBench(['--scale', '--quick'])
     expect(code, errors).toBe(0)

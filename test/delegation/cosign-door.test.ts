@@ -18,6 +18,7 @@ import {
   grant,
   type Identity,
   jobFor,
+  joinStage,
   messageOf,
   newIdentity,
   openOwnVault,
@@ -83,6 +84,17 @@ describe('who joins', () => {
       await expect(session.frame(new Uint8Array(64))).rejects.toMatchObject(notProven)
     }
     await expect(open().prove(new Uint8Array(64))).rejects.toMatchObject(notProven)
+  })
+})
+
+describe('how many', () => {
+  it('streams a delegate has open at a time, and no more', async () => {
+    const one = await grant(own.vault)
+    const sessions = []
+    for (let n = 0; n < 32; n++) sessions.push(await joinStage(stage, one))
+    await expect(joinStage(stage, one)).rejects.toMatchObject({ reason: 'RATE_LIMITED' })
+    for (const session of sessions) session.close()
+    ;(await joinStage(stage, one)).close()
   })
 })
 

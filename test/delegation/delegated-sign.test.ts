@@ -19,10 +19,12 @@ import {
   type GrantOptions,
   jobFor,
   joinDelegate,
+  joinStage,
   messageOf,
   openOwnVault,
   openStage,
   Refused,
+  sessionCarrier,
   type Stage,
 } from './granting-scene.ts'
 
@@ -194,6 +196,31 @@ describe('a delegated wallet', () => {
     const { job, signature } = await sign(messageOf('hello'), 'SignMessage')
     expect(verifyEd25519(signature, job.message, delegate.granted.wallet.publicKey)).toBe(true)
     expect(delegate.answers.at(-1)?.receipt?.sequence).toBe((await lastRow('sign.intent'))?.sequence)
+    delegate.carrier.close()
+  })
+})
+
+describe('a daemon that was started again', () => {
+  it('signs with the same share after a set-up; what both had made before is of no use', async () => {
+    const delegate = await active()
+    const [before] = await delegate.c.presign([delegate.walletId])
+    const share = getShare(own.vault.read, delegate.walletId)
+    await stage.delegates.close()
+    stage = openStage(own.vault)
+    await delegate.reconnect(sessionCarrier(await joinStage(stage, delegate.granted)))
+    await expect(delegate.c.sign(jobFor(delegate.granted, before!, messageOf('x')))).rejects.toThrow('unknown')
+    expect(await ask(delegate, messageOf('x'))).toBe('signed')
+    expect(getShare(own.vault.read, delegate.walletId)?.ciphertext).toEqual(share?.ciphertext)
+  })
+})
+
+describe('a new root key', () => {
+  it('changes nothing for who is joined', async () => {
+    const delegate = await active()
+    await own.vault.rotateRoot({ provider: own.place.provider, renewsProvider: false, event: { timeMs: Date.now(), kind: 'vault.key_rotated', actor: { kind: 'operator', id: '' } } } as never)
+    await stage.delegates.renewShareKey()
+    await own.vault.rewrapShares()
+    expect(await ask(delegate, messageOf('x'))).toBe('signed')
     delegate.carrier.close()
   })
 })

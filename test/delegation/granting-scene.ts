@@ -236,7 +236,7 @@ export const openDelegate = async (
   const alerts: string[] = []
   const alert = (what: string, detail: string): void => void alerts.push(`${what}: ${detail}`)
   const link: Link = new Link(parties, record, store, systemClock, { alert, wipeSessions: () => c.wipeSessions() })
-  const carrier = await connect((frame) => c.answerQuestion(frame))
+  let carrier = await connect((frame) => c.answerQuestion(frame))
   const exchange = async (frame: Uint8Array): Promise<Uint8Array | undefined> => {
     const answer = await carrier.frame(await wire.toS(frame))
     answers.push(answer)
@@ -249,7 +249,12 @@ export const openDelegate = async (
     incarnationId: new Uint8Array(randomBytes(16)), alert,
   })
   await c.connect()
-  return { c, link, store, wire, answers, alerts, carrier, granted, walletId: own.walletId }
+  /** Its stream ended, and it opened another. */
+  const reconnect = async (next: Carrier): Promise<void> => {
+    carrier = next
+    await c.connect()
+  }
+  return { c, link, store, wire, answers, alerts, carrier, granted, walletId: own.walletId, reconnect }
 }
 
 export const joinDelegate = (stage: Stage, granted: Granted): Promise<Delegate> =>

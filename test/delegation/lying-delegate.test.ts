@@ -106,7 +106,9 @@ describe('a lying delegate', () => {
     delegate.wire.toS = (frame) => (frame[5] === FRAME_TYPES.SIGN_REQUEST ? flipped(frame, W_AT) : frame)
     await expect(delegate.c.sign(jobFor(delegate.granted, one!, messageOf('x')))).rejects.toMatchObject({ refusal: { code: 'protocol' } })
     delegate.wire.toS = (frame) => frame
-    await expect(delegate.c.sign(jobFor(delegate.granted, two!, messageOf('x')))).rejects.toBeDefined()
+    await expect(delegate.c.sign(jobFor(delegate.granted, two!, messageOf('x')))).rejects.toMatchObject({
+      answer: { refusal: { reason: 'WALLET_SUSPENDED' } },
+    })
     expect(stored(delegate)).toEqual({ state: 'ACTIVE', strikes: 0 })
     expect(getShare(own.vault.read, delegate.walletId)?.state).toBe('SUSPENDED')
     const { rows } = await readAuditPage(own.vault.read, 0n, 10_000, { filter: { kind: 'delegated_access.suspended' } })
@@ -150,6 +152,21 @@ describe('a lying delegate', () => {
     delegate.wire.toC = (frame) => frame
     await delegate.c.refreshes.refresh(delegate.walletId)
     expect(getShare(own.vault.read, delegate.walletId)).toMatchObject({ state: 'ACTIVE', wEpoch: 1 })
+    await sign(delegate)
+  })
+
+  it('T30 that asks for new shares without end is refused after a while', async () => {
+    const delegate = await joinDelegate(stage, await grant(own.vault))
+    const refresh = async (): Promise<void> => {
+      await delegate.c.refreshes.refresh(delegate.walletId)
+    }
+    let made = 0
+    try {
+      for (; made < 30; made++) await refresh()
+    } catch (error) {
+      expect(error).toMatchObject({ refusal: { code: 'plan_refused' } })
+    }
+    expect(made).toBe(20)
     await sign(delegate)
   })
 })

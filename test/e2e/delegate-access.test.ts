@@ -1,6 +1,7 @@
 /** A running daemon gives delegates access: registered, consented to, judged by the cosigner, delivered, refused. */
 import { createHmac, generateKeyPairSync, type KeyObject, randomUUID } from 'node:crypto'
-import { rmSync } from 'node:fs'
+import { rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { timestampFromMs } from '@bufbuild/protobuf/wkt'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { FreezeScope, WebhookFormat } from '../../gen/countersign/v1/admin_pb.ts'
@@ -14,6 +15,7 @@ import { proveWalletSecret, type WalletSecret } from '../../src/client/wallet-se
 import { ed25519Ready } from '../../src/engine/curve/ed25519.ts'
 import { decodeDelegatedShare } from '../../src/engine/sealing/delegated-share.ts'
 import { type DynamicEnvelope, openDynamicEnvelope } from '../../src/engine/sealing/dynamic-envelope.ts'
+import { runCli } from '../commands/run-cli.ts'
 import { listenReceiver, type Receiver } from '../delegation/webhook-receiver.ts'
 import { detailOf, rowsOfKind } from './audit-rows.ts'
 import { connect, newKey, reasonOf, refusalOf } from './callers.ts'
@@ -23,6 +25,7 @@ import { makeDataDir, startDaemon, type TestDaemon } from './start-daemon.ts'
 vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 })
 
 const DAY_MS = 86_400_000
+const ARGS = ['--egress-allow', '127.0.0.1/32', '--max-grant-days', '30']
 const base = makeDataDir()
 const phone = newDevice()
 const rsa = [0, 1].map(() => generateKeyPairSync('rsa', { modulusLength: 3_072 }))
@@ -64,7 +67,7 @@ const opened = (envelope: DynamicEnvelope | DeliveredEnvelope | undefined, key =
 beforeAll(async () => {
   await ed25519Ready()
   people = await makePeople(base, ['anna', 'bert'])
-  daemon = await startDaemon({ dataDir: base, keepData: true, args: ['--egress-allow', '127.0.0.1/32', '--max-grant-days', '30'] })
+  daemon = await startDaemon({ dataDir: base, keepData: true, args: ARGS })
   admin = connect(daemon, daemon.adminKey)
   anna = connectAs(daemon, people[0]!, phone)
   bert = connectAs(daemon, people[1]!)
@@ -202,6 +205,7 @@ describe('an end user', () => {
     ]
     for (const lie of lies) expect(await reasonOf(delegateAccess(anna, asked({ ...lie, includeEnvelopes: true })))).toBe('DELEGATION_REFUSED')
     await expect(delegateAccess(anna, asked({ delegate: { ...pinned, identityPublicKey: identity() } }))).rejects.toThrow(DelegationMismatch)
+    await expect(delegateAccess(anna, asked({ cosignerId: '' }))).rejects.toThrow(TypeError)
     await expect(delegateAccess(anna, asked({ address: `0x${'00'.repeat(20)}` }))).rejects.toThrow(DelegationMismatch)
   })
 
@@ -270,6 +274,86 @@ describe('what stops signing', () => {
     await anna.wallets.archiveWallet({ wallet: solana.walletId })
     expect(await reasonOf(delegateAccess(anna, asked({ wallet: solana.walletId, delegate })))).toBe('WALLET_ARCHIVED')
     expect((await delegateAccess(anna, asked({ delegate }))).access?.state).toBe(DelegatedAccessState.PENDING)
+  })
+})
+
+describe('taking back', () => {
+  const delegate = { ...pinned, publicKeyPem: pemOf(secondRsa) }
+  const give = async (changes: Partial<DelegateAccessOptions> = {}) => {
+    const { access, encryptedWalletApiKey } = await delegateAccess(anna, asked({ delegate, includeEnvelopes: true, ...changes }))
+    return { id: access!.delegatedAccessId, apiKey: opened(encryptedWalletApiKey, secondRsa.privateKey) }
+  }
+  const stateOf = async (id: string): Promise<DelegatedAccessState | undefined> =>
+    (await anna.delegation.listDelegatedAccess({ pageSize: 500 })).accesses.find(({ delegatedAccessId }) => delegatedAccessId === id)?.state
+  const isTold = (id: string): boolean =>
+    receiver.received.some(({ body }) => body.includes('"eventName":"wallet.delegation.revoked"') && body.includes(id))
+
+  it('is for the end user, a key with grant:revoke and the delegate itself; the delegate is told', async () => {
+    const [byUser, byProject, byItself] = [await give(), await give(), await give()]
+    const revoke = (client: CountersignClient, id: string) => client.delegation.revokeDelegatedAccess({ delegatedAccessId: id })
+    expect(await reasonOf(revoke(bert, byUser.id))).toBe('DELEGATED_ACCESS_NOT_FOUND')
+    const reader = connect(daemon, (await newKey(admin, [{ name: 'wallet:read' }])).secret)
+    expect(await reasonOf(revoke(reader, byUser.id))).toBe('PERMISSION_MISSING')
+    const narrowed = connect(daemon, (await newKey(admin, [{ name: 'grant:revoke', wallets: [solana.walletId] }])).secret)
+    expect(await reasonOf(revoke(narrowed, byUser.id))).toBe('PERMISSION_MISSING')
+    expect((await revoke(anna, byUser.id)).access?.state).toBe(DelegatedAccessState.REVOKED)
+    const project = connect(daemon, (await newKey(admin, [{ name: 'grant:revoke' }])).secret)
+    expect((await revoke(project, byProject.id)).access?.state).toBe(DelegatedAccessState.REVOKED)
+    const bot = connect(daemon, byItself.apiKey)
+    expect(await reasonOf(revoke(bot, byUser.id))).toBe('DELEGATED_ACCESS_NOT_FOUND')
+    expect(await reasonOf(bot.wallets.listWallets({}))).toBe('CALLER_NOT_ALLOWED')
+    expect((await revoke(bot, byItself.id)).access?.state).toBe(DelegatedAccessState.REVOKED)
+    expect(await reasonOf(revoke(bot, byItself.id))).toBe('DELEGATED_ACCESS_REVOKED')
+    // Once more changes nothing.
+    expect((await revoke(anna, byUser.id)).access?.state).toBe(DelegatedAccessState.REVOKED)
+    const rows = await rowsOfKind(admin, 'delegated_access.revoked', 0n)
+    expect(rows.map(({ reason }) => reason)).toEqual(['user', 'project', 'delegate'])
+    await vi.waitFor(() => expect([byUser, byProject, byItself].map(({ id }) => isTold(id))).toEqual([true, true, true]), { timeout: 20_000 })
+    for (const client of [reader, narrowed, project, bot]) client.close()
+  })
+
+  it('comes by itself with the time, and with the end of the grant it was made under', async () => {
+    const brief = await give({ expireTime: new Date(Date.now() + 1_500) })
+    const { grants } = await anna.delegation.listGrants({})
+    const under = (await anna.delegation.listDelegatedAccess({ openOnly: true })).accesses.filter(({ grantId }) => grantId !== '')
+    expect(under.length).toBeGreaterThan(0)
+    await anna.delegation.revokeGrant({ grantId: grants[0]!.grantId })
+    for (const { delegatedAccessId } of under) expect(await stateOf(delegatedAccessId)).toBe(DelegatedAccessState.REVOKED)
+    await vi.waitFor(async () => expect(await rowsOfKind(admin, 'delegated_access.expired', 0n)).toHaveLength(1), { timeout: 20_000 })
+    expect(await stateOf(brief.id)).toBe(DelegatedAccessState.EXPIRED)
+    const bot = connect(daemon, brief.apiKey)
+    expect(await reasonOf(bot.delegation.revokeDelegatedAccess({ delegatedAccessId: brief.id }))).toBe('DELEGATED_ACCESS_EXPIRED')
+    bot.close()
+    await vi.waitFor(() => expect(isTold(brief.id)).toBe(true), { timeout: 20_000 })
+  })
+})
+
+describe('the operator of the cosigner', () => {
+  it('approves a wallet of the project, which has no owner to sign, for a delegate of its own register, once', async () => {
+    const { wallet: treasury } = await admin.wallets.createWallet({ userId: 'treasury', keyType: KeyType.SECP256K1 })
+    const id = treasury!.walletId
+    const delegate = { ...pinned, publicKeyPem: pemOf(secondRsa) }
+    const give = (approvalId: Uint8Array) =>
+      delegateAccess(admin, asked({ wallet: id, delegate, consent: { approvalId }, includeEnvelopes: true }))
+    expect(await reasonOf(delegateAccess(admin, asked({ wallet: id, delegate })))).toBe('DELEGATION_REFUSED')
+    await daemon.kill('SIGTERM')
+    const pem = join(base, 'bots.pem')
+    writeFileSync(pem, delegate.publicKeyPem)
+    const atCosigner = async (...args: string[]): Promise<string> => {
+      const { exitCode, out } = await runCli('cosigner', 'delegate', ...args, '--data-dir', daemon.dataDir)
+      expect(exitCode).toBe(0)
+      return out
+    }
+    const identity = Buffer.from(pinned.identityPublicKey).toString('hex')
+    expect(await atCosigner('add', '--name', 'bots', '--identity-key', identity, '--rsa-key-file', pem)).toBe(Buffer.from(bots.partyId).toString('hex'))
+    const approval = Uint8Array.from(Buffer.from(await atCosigner('approve', '--delegate', 'bots', '--wallet', id), 'hex'))
+    daemon = await startDaemon({ dataDir: base, keepData: true, args: ARGS })
+    admin.close()
+    admin = connect(daemon, daemon.adminKey)
+    const { access, encryptedDelegatedShare } = await give(approval)
+    expect(access).toMatchObject({ walletId: id, userId: 'treasury', grantId: '', kid: 'k2' })
+    expect(opened(encryptedDelegatedShare, secondRsa.privateKey)).toContain(treasury!.publicKey)
+    expect(await reasonOf(give(approval))).toBe('DELEGATION_REFUSED')
   })
 })
 

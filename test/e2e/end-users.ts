@@ -6,7 +6,7 @@ import type { UserId } from '../../src/domain/ids.ts'
 import { parseProjectId, parseUserId } from '../../src/domain/ids.ts'
 import { type CountersignClient, createCountersignClient } from '../../src/client/countersign-client.ts'
 import type { EndUserSecret } from '../../src/client/end-user.ts'
-import { createDataDir } from '../../src/commands/create-data-dir.ts'
+import { createDataDir, hasVault } from '../../src/commands/create-data-dir.ts'
 import { rootKeyProviders } from '../../src/commands/root-keys.ts'
 import { loadConfig } from '../../src/config/load-config.ts'
 import { createAccessTokens } from '../../src/user/access-tokens.ts'
@@ -24,7 +24,7 @@ const SESSION_MS = 1_800_000
 export const makePeople = async (base: string, names: readonly string[]): Promise<readonly Person[]> => {
   const dataDir = join(base, 'data')
   const { config, secrets } = loadConfig({ 'data-dir': dataDir }, { environment: {}, cwd: base })
-  await createDataDir(config, secrets, 'everything')
+  if (!hasVault(config)) await createDataDir(config, secrets, 'everything')
   const nowMs = Date.now()
   const provider = rootKeyProviders(config, secrets).daemon
   await using vault = await openDaemonVault({ path: join(dataDir, 'vault.db'), provider, nowMs })

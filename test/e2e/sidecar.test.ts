@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { getAddress, type Hex, hashMessage, recoverAddress, recoverTransactionAddress, verifyMessage, verifyTypedData } from 'viem'
+import { DelegatedAccessState } from '../../gen/countersign/v1/delegated_access_pb.ts'
 import { ImportedAccessState } from '../../gen/countersign/v1/delegate_side_pb.ts'
 import type { CountersignClient } from '../../src/client/countersign-client.ts'
 import { createDelegatedEvmClient, DelegationRefused, fileState, openDelegatedDelivery } from '../../src/client/delegated-evm-client.ts'
@@ -187,6 +188,24 @@ describe('what is not to be signed with', () => {
       expect(await reasonOf(asked)).toBe('IMPORTED_ACCESS_NOT_FOUND')
     } finally {
       caller.close()
+    }
+  })
+
+  it('what is given back is over on both sides', async () => {
+    await importOf(3)
+    await sign(accessOf(3), 'x')
+    expect(await reasonOf(client.delegation.returnDelegatedAccess({ accessId: randomUUID() }))).toBe('IMPORTED_ACCESS_NOT_FOUND')
+    const { access } = await client.delegation.returnDelegatedAccess({ accessId: accessOf(3) })
+    expect(access?.state).toBe(ImportedAccessState.REVOKED)
+    expect((await client.delegation.returnDelegatedAccess({ accessId: accessOf(3) })).access).toEqual(access)
+    expect(await reasonOf(sign(accessOf(3), 'x'))).toBe('IMPORTED_ACCESS_ENDED')
+    const granting = connect(pair.granting, pair.granting.adminKey)
+    try {
+      const { accesses } = await granting.delegation.listDelegatedAccess({})
+      const given = accesses.find(({ delegatedAccessId }) => delegatedAccessId === accessOf(3))
+      expect(given?.state).toBe(DelegatedAccessState.REVOKED)
+    } finally {
+      granting.close()
     }
   })
 

@@ -94,8 +94,14 @@ const delegatedOf = (granted: Granted, share: DelegatedShare): Delegated => {
   }
 }
 
-/** `options`: of each access that is delegated. */
-export const startSidecar = async (options: readonly GrantOptions[]): Promise<Sidecar> => {
+export type Prepared = {
+  readonly bases: { readonly granting: string; readonly sidecar: string }
+  readonly delegated: readonly Delegated[]
+  readonly grantingId: string
+}
+
+/** Both data directories, before anything serves them. `options`: of each access that is delegated. */
+export const prepareSidecar = async (options: readonly GrantOptions[]): Promise<Prepared> => {
   const bases = { granting: makeDataDir(), sidecar: makeDataDir() }
   const publicKey = await prepareDataDir(bases.sidecar, async (vault) => vault.signer.publicKey)
   const identity = { publicKey, privateKey: receiver.privateKey, idC: partyIdOf(publicKey) }
@@ -104,24 +110,32 @@ export const startSidecar = async (options: readonly GrantOptions[]): Promise<Si
     for (const one of options) all.push(await grant(vault, { identity, ...one }))
     return { idD: partyIdOf(vault.signer.publicKey), granted: all }
   })
-  let granting = await startDaemon({ dataDir: bases.granting, keepData: true })
+  const delegated = granted.map((one) => delegatedOf(one, shareOf(one, one.identity.idC, idD)))
+  return { bases, delegated, grantingId: Buffer.from(idD).toString('hex') }
+}
+
+/** A configuration file of the sidecar, whose granting daemon is at this `host:port`. Answers its path. */
+export const writeSidecarConfig = ({ bases, grantingId }: Prepared, address: string): string => {
   const secretFile = join(bases.sidecar, 'webhook.secret')
   const configFile = join(bases.sidecar, 'countersign.toml')
   writeFileSync(secretFile, `${WEBHOOK_SECRET}\n`, { mode: 0o600 })
-  const writeConfig = (): void =>
-    writeFileSync(
-      configFile,
-      [
-        '[[granting_daemon]]',
-        'name = "home"',
-        `url = "http://${granting.endpoints.grpc}"`,
-        `party_id = "${Buffer.from(idD).toString('hex')}"`,
-        '[[delegation_webhook]]',
-        `secret_file = "${secretFile}"`,
-      ].join('\n'),
-    )
-  writeConfig()
-  const args = ['--config', configFile]
+  const lines = [
+    '[[granting_daemon]]',
+    'name = "home"',
+    `url = "http://${address}"`,
+    `party_id = "${grantingId}"`,
+    '[[delegation_webhook]]',
+    `secret_file = "${secretFile}"`,
+  ]
+  writeFileSync(configFile, lines.join('\n'))
+  return configFile
+}
+
+export const startSidecar = async (options: readonly GrantOptions[]): Promise<Sidecar> => {
+  const prepared = await prepareSidecar(options)
+  const { bases, delegated, grantingId } = prepared
+  let granting = await startDaemon({ dataDir: bases.granting, keepData: true })
+  const args = ['--config', writeSidecarConfig(prepared, granting.endpoints.grpc)]
   let sidecar = await startDaemon({ dataDir: bases.sidecar, keepData: true, args })
   return {
     get granting() {
@@ -130,8 +144,8 @@ export const startSidecar = async (options: readonly GrantOptions[]): Promise<Si
     get sidecar() {
       return sidecar
     },
-    delegated: granted.map((one) => delegatedOf(one, shareOf(one, one.identity.idC, idD))),
-    grantingId: Buffer.from(idD).toString('hex'),
+    delegated,
+    grantingId,
     restartSidecar: async () => {
       await sidecar.kill('SIGKILL')
       sidecar = await startDaemon({ dataDir: bases.sidecar, keepData: true, args })

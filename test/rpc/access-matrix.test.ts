@@ -152,6 +152,7 @@ const REQUESTS: { readonly [S in keyof typeof ACCESS]: { readonly [M in keyof (t
       sigMessage: 'x'.repeat(20), token: '00000000-0000-4000-8000-000000000000',
     },
     importDelegatedAccess: { content: { case: 'webhookBody', value: Buffer.from('{}') } },
+    returnDelegatedAccess: { accessId: '5b1f7a34-0000-4000-8000-000000000000' },
     listImportedAccess: {},
     delegatedSignMessage: { access: `0x${'ab'.repeat(20)}`, content: { case: 'text', value: '' } },
     delegatedSignTypedData: { access: `0x${'ab'.repeat(20)}`, typedDataJson: '{}' },

@@ -10,6 +10,8 @@ const MAX_MESSAGE_BYTES = 1_572_864
 
 /** Small enough that a host that vanished is noticed before callers give up. */
 export const CLIENT_OPTIONS = {
+  // With HTTP/2's own window a presign session would wait for the distance a dozen times.
+  'grpc-node.flow_control_window': 1024 * 1024,
   'grpc.keepalive_time_ms': 20_000,
   'grpc.keepalive_timeout_ms': 5_000,
   'grpc.max_receive_message_length': MAX_MESSAGE_BYTES,

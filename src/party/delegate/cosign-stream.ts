@@ -195,8 +195,8 @@ const readStatus = ({ message, details }: Status): DaemonRefusal => {
   return { reason: REASON.test(told) ? told : 'UNKNOWN', message: message.slice(0, MAX_TEXT) }
 }
 
-/** What the daemon says as it ends a stream. */
-const refusalIn = ({ metadata }: ServiceError): DaemonRefusal | undefined => {
+/** What the daemon says as it ends a stream or a call. */
+export const refusalIn = ({ metadata }: ServiceError): DaemonRefusal | undefined => {
   const [bytes] = metadata?.get('grpc-status-details-bin') ?? []
   if (!(bytes instanceof Uint8Array)) return undefined
   try {
@@ -216,4 +216,4 @@ const WHYS: Readonly<Record<number, string>> = {
   16: 'it does not know the wallet API key',
 }
 
-const whyOf = (code: number | undefined): string => WHYS[code ?? -1] ?? 'the stream to it ended'
+export const whyOf = (code: number | undefined): string => WHYS[code ?? -1] ?? 'the stream to it ended'

@@ -12,6 +12,7 @@ import type { DaemonVault } from '../../vault/daemon-vault.ts'
 import { getImportedAccess, type ImportedAccess, listAccessesOf } from '../../vault/imported-accesses.ts'
 import { getImportedSecret, openImportedSecret } from '../../vault/imported-secrets.ts'
 import type { Tx } from '../../vault/store.ts'
+import { PeerUnavailable } from '../counterparty.ts'
 import type { EdSignJob } from '../ed-initiator.ts'
 import type { ReadyPresignature } from '../initiator.ts'
 import type { PooledWallet } from '../key-pools.ts'
@@ -26,6 +27,7 @@ import type { SignJob } from '../sign-initiator.ts'
 import { WalletGates } from '../wallet-gates.ts'
 import type { GrantingAddress } from './cosign-rpc.ts'
 import type { CosignTarget, DaemonRefusal } from './cosign-stream.ts'
+import { giveBack } from './give-back.ts'
 import { type GrantingLink, openGrantingLink } from './granting-link.ts'
 
 export type Granting = GrantingAddress & { readonly name: string; readonly partyId: Uint8Array }
@@ -108,6 +110,18 @@ export class DelegateEngine {
     return waitMs === 0 && pool.liveCount === 0 ? 0 : waitMs + this.#rounds.value
   }
 
+  /**
+   * The daemon that delegated destroys its half. Refuses: GRANTING_DAEMON_UNKNOWN, GRANTING_DAEMON_UNAVAILABLE,
+   * GRANTING_DAEMON_REFUSED.
+   */
+  async giveBack({ accessId, grantingId }: ImportedAccess): Promise<void> {
+    const granting = this.#grantingOf(grantingId)
+    const refusal = await giveBack(this.#targetOf(granting, accessId)).catch((error: unknown) => {
+      throw error instanceof PeerUnavailable ? failure('GRANTING_DAEMON_UNAVAILABLE', { why: error.message }) : error
+    })
+    if (refusal !== undefined && !OVER.has(refusal.reason)) throw this.#told(accessId, refusal)
+  }
+
   /** Nothing signs with the access any more. */
   drop(accessId: Uint8Array): void {
     const link = this.#links.get(this.#granting.get(hexOf(accessId)) ?? '')
@@ -175,16 +189,22 @@ export class DelegateEngine {
 
   #linkOf({ accessId, grantingId }: ImportedAccess): GrantingLink {
     if (this.#stopped) throw failure('SHUTTING_DOWN', {})
-    if (grantingId === undefined) throw failure('FOREIGN_SHARE', {})
-    const key = hexOf(grantingId)
-    const granting = this.#options.granting.find(({ partyId }) => hexOf(partyId) === key)
-    if (granting === undefined) throw failure('GRANTING_DAEMON_UNKNOWN', { partyId: key })
+    const granting = this.#grantingOf(grantingId)
+    const key = hexOf(granting.partyId)
     this.#granting.set(hexOf(accessId), key)
     const open = this.#links.get(key)
     if (open !== undefined) return open
     const link = this.#openLink(key, granting)
     this.#links.set(key, link)
     return link
+  }
+
+  #grantingOf(grantingId: Uint8Array | undefined): Granting {
+    if (grantingId === undefined) throw failure('FOREIGN_SHARE', {})
+    const key = hexOf(grantingId)
+    const granting = this.#options.granting.find(({ partyId }) => hexOf(partyId) === key)
+    if (granting === undefined) throw failure('GRANTING_DAEMON_UNKNOWN', { partyId: key })
+    return granting
   }
 
   #openLink(key: string, granting: Granting): GrantingLink {

@@ -6,6 +6,7 @@ import { Worker } from 'node:worker_threads'
 import { failure } from '../../domain/failure.ts'
 import { PeerUnavailable } from '../counterparty.ts'
 import { openPortEnd, type PortEnd } from '../port-calls.ts'
+import { threadEnvironment } from '../thread-environment.ts'
 import type { DeliveryOrder, OpenedDelivery } from './open-delivery.ts'
 
 export type DeliveryWorkerData = { readonly vaultId: Uint8Array }
@@ -61,7 +62,7 @@ export class DeliveryOpener {
   #start(): Running {
     const workerData: DeliveryWorkerData = { vaultId: this.#source.vaultId }
     const url = new URL('./delivery-worker.ts', import.meta.url)
-    const worker = new Worker(url, { name: 'deliveries', workerData, env: {}, resourceLimits: LIMITS })
+    const worker = new Worker(url, { name: 'deliveries', workerData, env: threadEnvironment(), resourceLimits: LIMITS })
     const port: PortEnd<DeliveryCalls> = openPortEnd(worker, {}, () => undefined)
     const gone = (): void => {
       port.shut('the thread that opens deliveries ended')

@@ -7,6 +7,7 @@ import type { Clock } from '../../domain/clock.ts'
 import { failure } from '../../domain/failure.ts'
 import type { DaemonVault } from '../../vault/daemon-vault.ts'
 import type { QuestionCalls } from '../cosigner.ts'
+import { DistanceMeter, isSmall } from '../distance-meter.ts'
 import { KeyPools } from '../key-pools.ts'
 import { asFailure } from '../party-failure.ts'
 import { partyIdOf } from '../party-id.ts'
@@ -17,6 +18,7 @@ import type { ReadyPresignature } from '../initiator.ts'
 import type { RefreshOrders } from '../refresh-orders.ts'
 import type { SignerCalls, SignerHostCalls, SignerWorkerData } from '../signer.ts'
 import { createSignerHost, type SignerHostEvents } from '../signer-host.ts'
+import { threadEnvironment } from '../thread-environment.ts'
 import { CosignStreams, type CosignStreamsDeps } from './cosign-streams.ts'
 
 export type GrantingLinkOptions = {
@@ -50,6 +52,8 @@ const SHARD = 0
 const CALL_TIMEOUT_MS = 10_000
 const OPEN_TIMEOUT_MS = 30_000
 const END_WAIT_MS = 1_000
+/** A frame of a stream is at most 1 MiB: of a session of more it would be longer. */
+const BATCH_MAX = 16
 
 export const openGrantingLink = (options: GrantingLinkOptions): GrantingLink => {
   const { vault, clock, name } = options
@@ -67,7 +71,7 @@ export const openGrantingLink = (options: GrantingLinkOptions): GrantingLink => 
     frames: channel.port1,
   }
   const thread = new Worker(new URL('../signer-worker.ts', import.meta.url), {
-    name: `delegate of ${name}`, workerData: data, transferList: [data.frames], env: {},
+    name: `delegate of ${name}`, workerData: data, transferList: [data.frames], env: threadEnvironment(),
   })
   shareKey.fill(0)
   const { publicKey, signStatement } = vault.signer
@@ -77,7 +81,12 @@ export const openGrantingLink = (options: GrantingLinkOptions): GrantingLink => 
     anyAccess: options.anyAccess,
     question: (frame) => questions.call('question', frame, { timeoutMs: CALL_TIMEOUT_MS }),
   })
-  const questions: PortEnd<QuestionCalls> = openPortEnd(channel.port2, { frame: (bytes: Uint8Array) => streams.frame(bytes) }, onBug)
+  const distance = new DistanceMeter((ms) => pools.setDistance(ms))
+  const frame = (bytes: Uint8Array): Promise<Uint8Array | undefined> => {
+    const answered = streams.frame(bytes)
+    return isSmall(bytes) ? distance.timed(answered) : answered
+  }
+  const questions: PortEnd<QuestionCalls> = openPortEnd(channel.port2, { frame }, onBug)
   const pools: KeyPools = openPools(options, () => signer)
   const host: SignerHostCalls = createSignerHost(vault, clock, options.refreshOrders, {
     walletStopped: options.walletStopped,
@@ -140,7 +149,7 @@ const openPools = ({ clock, pool }: GrantingLinkOptions, signerNow: () => PortEn
     }
   return new KeyPools(
     { secp256k1: eachWallet('presign'), ed25519: eachWallet('presignEd25519') },
-    pool,
+    { ...pool, batch: Math.min(pool.batch, BATCH_MAX) },
     () => clock.nowMs(),
     {
       dropped: (walletId) => void signerNow().call('wipeWallet', walletId, { transfer: [] }).catch(() => undefined),

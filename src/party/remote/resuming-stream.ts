@@ -6,6 +6,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { failure, isFailure } from '../../domain/failure.ts'
 import type { CosignerCalls } from '../cosigner.ts'
+import { DistanceMeter, isSmall } from '../distance-meter.ts'
 import type { PeerEpochs } from '../epoch-check.ts'
 import { hexOf } from '../presignature-map.ts'
 import { RESUME_UNKNOWN, type WireCall } from './asked-calls.ts'
@@ -40,10 +41,6 @@ const DRAIN_MS = 5_000
 const LEAVE_MS = 500
 /** What the cosigner answers without much work tells how far away it is. */
 const QUICK: ReadonlySet<WireCall> = new Set(['rememberHead', 'status'])
-const SMALL_BYTES = 2_048
-/** Of a round trip: what the cosigner does meanwhile. */
-const WORK_MS = 2
-const TIMINGS = 16
 const NONE = new Uint8Array()
 
 export class ResumingStream {
@@ -53,13 +50,13 @@ export class ResumingStream {
   #paired: Pairing | undefined
   /** While an old stream gives way: what comes waits. */
   #moving: Promise<void> | undefined
-  readonly #tookMs: number[] = []
-  #timings = 0
+  readonly #distance: DistanceMeter
   #isStopped = false
 
   constructor(cosigner: RemoteCosigner, events: ResumingEvents) {
     this.#cosigner = cosigner
     this.#events = events
+    this.#distance = new DistanceMeter((ms) => events.distance(ms))
     this.#stream = this.#connect()
   }
 
@@ -76,7 +73,7 @@ export class ResumingStream {
 
   call<M extends WireCall>(method: M, args: Args<M>): Promise<Result<M>> {
     const work = (stream: CosignerStream): Promise<Result<M>> => stream.call(method, args)
-    return this.#over(QUICK.has(method) ? (stream) => this.#timed(work(stream)) : work)
+    return this.#over(QUICK.has(method) ? (stream) => this.#distance.timed(work(stream)) : work)
   }
 
   shareEpochs(): Promise<PeerEpochs> {
@@ -85,7 +82,7 @@ export class ResumingStream {
 
   frame(bytes: Uint8Array): Promise<Uint8Array | undefined> {
     const work = (stream: CosignerStream): Promise<Uint8Array | undefined> => stream.frame(bytes)
-    return this.#over(bytes.length <= SMALL_BYTES ? (stream) => this.#timed(work(stream)) : work)
+    return this.#over(isSmall(bytes) ? (stream) => this.#distance.timed(work(stream)) : work)
   }
 
   /** The cosigner keeps nothing for this daemon, where it can still be told. */
@@ -94,18 +91,6 @@ export class ResumingStream {
     await Promise.race([this.#stream.leave().catch(() => undefined), sleep(LEAVE_MS, undefined, { ref: false })])
     this.#stream.close()
     this.#events.ended()
-  }
-
-  /** The least of the last few is told: whatever there was to do came on top. */
-  async #timed<T>(work: Promise<T>): Promise<T> {
-    const askedMs = performance.now()
-    const answer = await work
-    // An answer with room for work in it is none of distance.
-    if (answer instanceof Uint8Array && answer.length > SMALL_BYTES) return answer
-    this.#tookMs[this.#timings % TIMINGS] = Math.max(0, performance.now() - askedMs - WORK_MS)
-    this.#timings += 1
-    if (this.#timings === 1 || this.#timings % TIMINGS === 0) this.#events.distance(Math.min(...this.#tookMs))
-    return answer
   }
 
   #over<T>(work: (stream: CosignerStream) => Promise<T>): Promise<T> {

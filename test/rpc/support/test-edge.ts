@@ -478,6 +478,7 @@ const defaultUseCases = (): UseCases => ({
     listDelegateKeys: async () => ({ keys: [DELEGATE_KEY], identityPublicKey: bytes(32, 1), partyId: bytes(32, 2) }),
     deleteDelegateKey: async () => undefined,
     importDelegatedAccess: async () => IMPORTED_ACCESS,
+    returnDelegatedAccess: async () => IMPORTED_ACCESS,
     delegatedSignMessage: async () => SIGNED,
     delegatedSignTypedData: async () => SIGNED,
     delegatedSignTransaction: async () => ({
