@@ -18,6 +18,8 @@ export class MemoryChain {
   /** Why nothing is taken; `away`: nobody answers. */
   refusal: string | undefined
   isAway = false
+  /** Receipts come later than counts. */
+  isLate = false
   #blocks: Pending[][] = [[]]
   #pool: Pending[] = []
   #fork = 0
@@ -83,7 +85,7 @@ export class MemoryChain {
 
   #receipt(hash: string) {
     const block = this.#blocks.findIndex((mined) => mined.some((one) => one.hash === hash))
-    return block < 0 ? undefined : { succeeded: true, block: BigInt(block), blockHash: this.#hashOf(BigInt(block)), logs: [] }
+    return block < 0 || this.isLate ? undefined : { succeeded: true, block: BigInt(block), blockHash: this.#hashOf(BigInt(block)), logs: [] }
   }
 
   #take(raw: Hex) {
