@@ -21,7 +21,7 @@ import {
 import { getDelegate } from '../vault/delegates.ts'
 import type { Grant } from '../vault/grants.ts'
 import type { Tx } from '../vault/store.ts'
-import { deleteShares } from '../vault/wallet-shares.ts'
+import { deleteShares, getShare } from '../vault/wallet-shares.ts'
 import { recordWebhookEvent } from '../vault/webhook-outbox.ts'
 import { accessEvent, isToldTo } from './delegated-access-view.ts'
 
@@ -76,7 +76,8 @@ const AT_ONCE = 50
 /** What has ended in the vault and is still to be overwritten elsewhere. */
 export class AccessEnds {
   readonly #needs: AccessEndNeeds
-  readonly #unsettled = new Set<AccessId>()
+  /** With the last epoch of its link whose material the share met. */
+  readonly #unsettled = new Map<AccessId, number>()
 
   constructor(needs: AccessEndNeeds) {
     this.#needs = needs
@@ -84,8 +85,9 @@ export class AccessEnds {
 
   /** In the transaction that ends it; `settle` follows the commit. */
   end(tx: Tx, accessId: AccessId, ending: Ending, nowMs: number): DelegatedAccess {
-    const { access } = endAccess(tx, accessId, ending, nowMs)
-    this.#unsettled.add(accessId)
+    const lastUsedEpoch = getShare(tx, accessIdToBytes(accessId))?.lastUsedEpoch ?? 0
+    const { access, changed } = endAccess(tx, accessId, ending, nowMs)
+    if (changed) this.#unsettled.set(accessId, lastUsedEpoch)
     return access
   }
 
@@ -102,14 +104,15 @@ export class AccessEnds {
    */
   async settle(): Promise<void> {
     const { vault, delegates } = this.#needs
-    for (const accessId of this.#unsettled) {
+    for (const [accessId, lastUsedEpoch] of this.#unsettled) {
       const access = getDelegatedAccess(vault.read, accessId)
       // Its transaction did not come to be.
       const isOpen = access !== undefined && access.state !== 'REVOKED' && access.state !== 'EXPIRED'
       const identityKey = access === undefined || isOpen ? undefined : getDelegate(vault.read, access.delegateId)?.identityKey
       if (access !== undefined && identityKey !== undefined) {
         const wallet = { idC: partyIdOf(identityKey), walletId: accessIdToBytes(accessId) }
-        await delegates.erase(wallet, !hasOpenAccess(vault.read, access.linkId))
+        const isLast = !hasOpenAccess(vault.read, access.linkId)
+        await delegates.erase(wallet, { isLast, lastUsedEpoch })
       }
       this.#unsettled.delete(accessId)
     }

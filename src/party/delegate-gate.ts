@@ -68,13 +68,16 @@ export type Judged = {
   readonly needsWorker?: boolean
 }
 
+const refusalOf = ({ linkId, sid }: Pick<Frame, 'linkId' | 'sid'>, lEpoch: number, fault: ProtocolFault): Uint8Array =>
+  encodeFrame({ type: ERROR, role: ROLE_S, linkId, lEpoch, sid, body: encodeFault(fault) })
+
+/** Of a frame that was judged: what computes it is not there now. */
+export const refuseAsBusy = (bytes: Uint8Array, lEpoch: number): Uint8Array =>
+  refusalOf(decodeFrame(bytes, ROLE_C), lEpoch, benign('busy', 'the crypto worker is being started'))
+
 /** What does not decode is party S's to refuse, as it refuses it of anybody. */
 export const judgeDelegateFrame = (bytes: Uint8Array, walletId: Uint8Array, lEpoch: number): Judged => {
-  const refuse = (frame: Frame, fault: ProtocolFault): Judged => {
-    const { linkId, sid } = frame
-    const body = encodeFault(fault)
-    return { refusal: encodeFrame({ type: ERROR, role: ROLE_S, linkId, lEpoch, sid, body }) }
-  }
+  const refuse = (frame: Frame, fault: ProtocolFault): Judged => ({ refusal: refusalOf(frame, lEpoch, fault) })
   let frame: Frame | undefined
   try {
     frame = decodeFrame(bytes, ROLE_C)

@@ -8,7 +8,7 @@ import { makeLinkParties } from '../engine/dkls23/contexts.ts'
 import type { Entropy } from '../engine/dkls23/operation-generator.ts'
 import { ROLE_S } from '../engine/dkls23/suite.ts'
 import { CryptoThread } from './crypto-thread.ts'
-import { isSignFrame, judgeDelegateFrame, presigIdIn } from './delegate-gate.ts'
+import { isSignFrame, judgeDelegateFrame, presigIdIn, refuseAsBusy } from './delegate-gate.ts'
 import { Link, openLinkRecord } from './link.ts'
 import type { CosignerStore } from './party-store.ts'
 import { hexOf } from './presignature-map.ts'
@@ -41,6 +41,9 @@ export type DelegateLinkStatus = {
   readonly presignatures: number
 }
 
+/** What was erased in the vault: whether its delegate has other access, and the last link epoch that its share was used in. */
+export type ErasedShare = { readonly isLast: boolean; readonly lastUsedEpoch: number }
+
 /** A delegate has one link to this daemon (docs/protocol.md §3). */
 const SHARD = 0
 const SHARDS = 1
@@ -66,6 +69,7 @@ export class DelegateLinks {
     }
     // What is secret is worked with in a thread that can be ended with all it ever held.
     if (needsWorker === true) await crypto.start()
+    if (needsWorker === true && !crypto.isReady) return refuseAsBusy(frame, link.record.lEpoch)
     return responder.answer(frame)
   }
 
@@ -73,7 +77,7 @@ export class DelegateLinks {
    * The wallet's share is erased: its presignatures and sessions go at once, and the material that it met with it or at
    * the end of the minute (docs/protocol.md §4.3, §13), and the worker with that. Of the last wallet all of the link goes.
    */
-  async erase(idC: Uint8Array, walletId: Uint8Array, isLast: boolean): Promise<void> {
+  async erase(idC: Uint8Array, walletId: Uint8Array, { isLast, lastUsedEpoch }: ErasedShare): Promise<void> {
     const opened = await this.#find(idC)
     if (opened === undefined) return
     const { link, responder, crypto, dueForRenewal } = opened
@@ -81,6 +85,9 @@ export class DelegateLinks {
     await link.settled()
     responder.wipeWallet(walletId)
     if (isLast) return this.close(idC)
+    const { lEpoch } = link.record
+    // A share that never met this material makes nothing due.
+    if (lEpoch === 0 || lastUsedEpoch < lEpoch) return
     await link.markEraseDue()
     if (link.material === undefined) await crypto.renew()
     else dueForRenewal.value = true

@@ -9,7 +9,7 @@ import type { AuditHead } from '../vault/audit-chain.ts'
 import type { DaemonVault } from '../vault/daemon-vault.ts'
 import { isSignAnswer, isSignFrame, signNameOf } from './delegate-gate.ts'
 import { createDelegateHost, type DelegatedDecisions, type SignOutcome } from './delegate-host.ts'
-import { delegateLinkOf, type DelegateLinkStatus } from './delegate-links.ts'
+import { delegateLinkOf, type DelegateLinkStatus, type ErasedShare } from './delegate-links.ts'
 import type { DelegateCalls, DelegateWorkerData } from './delegate-party.ts'
 import type { DelegateHostCalls } from './delegate-store.ts'
 import { partyIdOf } from './party-id.ts'
@@ -97,7 +97,7 @@ export class DelegateParties {
   async frame({ idC, walletId }: DelegatedWallet, frame: Uint8Array): Promise<FrameAnswer> {
     const name = isSignFrame(frame) ? signNameOf(frame) : undefined
     const { party } = this.#open()
-    const answer = await translated(party.call('frame', { idC, walletId, frame }, { timeoutMs: CALL_TIMEOUT_MS }))
+    const answer = await translated(party.call('frame', { idC, walletId, frame }, { timeoutMs: CALL_TIMEOUT_MS, gather: name !== undefined }))
     const outcome = name === undefined ? undefined : this.#outcomes.get(name)
     if (name === undefined || outcome === undefined) return { frame: answer }
     const isSigned = answer !== undefined && isSignAnswer(answer)
@@ -111,11 +111,11 @@ export class DelegateParties {
    * After the transaction that erased the wallet's share: nothing of it, and nothing that could bring it back, is in
    * memory when this resolves, but as the minute of an erasure lets material stay (docs/protocol.md §4.3).
    */
-  async erase({ idC, walletId }: DelegatedWallet, isLast: boolean): Promise<void> {
+  async erase({ idC, walletId }: DelegatedWallet, erased: ErasedShare): Promise<void> {
     const running = this.#running
     if (running === undefined) return
     try {
-      await running.party.call('erase', { idC, walletId, isLast }, { timeoutMs: ERASE_TIMEOUT_MS })
+      await running.party.call('erase', { idC, walletId, erased }, { timeoutMs: ERASE_TIMEOUT_MS })
     } catch (error) {
       // With the thread goes all it ever held, and its workers with it.
       this.#options.onAlert('delegates', `a share was not overwritten in time, so its thread ends: ${String(error)}`)

@@ -3,7 +3,7 @@
  * session. The vault stays with the main thread.
  */
 import { contextRandomize } from '../engine/curve/secp256k1.ts'
-import { DelegateLinks } from './delegate-links.ts'
+import { DelegateLinks, type ErasedShare } from './delegate-links.ts'
 import { createDelegateStore, type DelegateHostCalls } from './delegate-store.ts'
 import { createEntropy, systemClock } from './entropy.ts'
 import type { PortEnd } from './port-calls.ts'
@@ -35,8 +35,8 @@ export const createDelegateParty = (data: DelegateWorkerData, host: PortEnd<Dele
   })
   return {
     frame: ({ idC, walletId, frame }: FrameOf) => links.answer(idC, walletId, frame),
-    erase: ({ idC, walletId, isLast }: { readonly idC: Uint8Array; readonly walletId: Uint8Array; readonly isLast: boolean }) =>
-      links.erase(idC, walletId, isLast),
+    erase: ({ idC, walletId, erased }: Omit<FrameOf, 'frame'> & { readonly erased: ErasedShare }) =>
+      links.erase(idC, walletId, erased),
     close: ({ idC }: { readonly idC: Uint8Array }) => links.close(idC),
     status: () => links.status(),
     /** After the root of the daemon's vault was rotated. */

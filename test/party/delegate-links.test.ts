@@ -79,7 +79,7 @@ describe('T46 a delegate with several wallets', () => {
     const [gone, kept] = ids as [Uint8Array, Uint8Array]
     const [ofGone, ofKept] = [await presign(gone), await presign(kept)]
     expect(await status()).toMatchObject({ lEpoch: 1, hasMaterial: true, presignatures: 2 })
-    await links.erase(idC, gone, false)
+    await links.erase(idC, gone, { isLast: false, lastUsedEpoch: 1 })
     expect(await status()).toMatchObject({ lEpoch: 1, hasMaterial: false, presignatures: 1 })
     await expect(sign(ofGone)).rejects.toMatchObject({ refusal: { code: 'unknown_presig' } })
     // A finished presignature does not use the material any more.
@@ -90,15 +90,17 @@ describe('T46 a delegate with several wallets', () => {
   })
 
   it('loses them one after the other: the material stays until the end of the minute, for all of them together', async () => {
-    const { ids, links, clock, presign, sign, status } = await openScene(4)
-    const [a, b, c, kept] = ids as [Uint8Array, Uint8Array, Uint8Array, Uint8Array]
+    const { ids, links, clock, presign, sign, status } = await openScene(5)
+    const [a, b, c, unused, kept] = ids as [Uint8Array, Uint8Array, Uint8Array, Uint8Array, Uint8Array]
     await presign(a)
-    await links.erase(idC, a, false)
+    await links.erase(idC, a, { isLast: false, lastUsedEpoch: 1 })
     clock.advance(6_000)
     await presign(b)
     expect(await status()).toMatchObject({ lEpoch: 2 })
+    // A share that never met the material makes nothing due.
+    await links.erase(idC, unused, { isLast: false, lastUsedEpoch: 1 })
     for (const walletId of [b, c]) {
-      await links.erase(idC, walletId, false)
+      await links.erase(idC, walletId, { isLast: false, lastUsedEpoch: 2 })
       expect(await status()).toMatchObject({ lEpoch: 2, hasMaterial: true })
       await sign(await presign(kept))
     }
@@ -106,7 +108,7 @@ describe('T46 a delegate with several wallets', () => {
     expect(await status()).toMatchObject({ lEpoch: 2, hasMaterial: false })
     await sign(await presign(kept))
     expect(await status()).toMatchObject({ lEpoch: 3, hasMaterial: true })
-    await links.erase(idC, kept, true)
+    await links.erase(idC, kept, { isLast: true, lastUsedEpoch: 3 })
     expect(await links.status()).toEqual([])
   })
 })
