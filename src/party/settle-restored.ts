@@ -4,7 +4,7 @@
  */
 import { walletIdFromBytes } from '../domain/ids.ts'
 import { failure } from '../domain/failure.ts'
-import { decodeLinkRecord, encodeLinkRecord } from '../engine/dkls23/records.ts'
+import { decodeLinkRecord, encodeLinkRecord, type LinkRecord } from '../engine/dkls23/records.ts'
 import { auditHead } from '../vault/audit-chain.ts'
 import type { CosignerVault } from '../vault/cosigner-vault.ts'
 import type { DaemonVault } from '../vault/daemon-vault.ts'
@@ -42,18 +42,34 @@ export const requirePair = ({ daemon, cosigner }: RestoredVaults): void => {
  */
 const EPOCHS_SKIPPED = 1_000_000
 
-const skipEpochs = (tx: Tx, nowMs: number): void => moveEpochs(tx, (lEpoch) => lEpoch + EPOCHS_SKIPPED, nowMs)
+const skipEpochs = (tx: Tx, nowMs: number): void =>
+  moveEpochs(tx, (lEpoch, isPair) => lEpoch + (isPair ? EPOCHS_SKIPPED : EPOCHS_SKIPPED_WITH_OTHERS), nowMs)
 
-const moveEpochs = (tx: Tx, next: (lEpoch: number) => number, nowMs: number): void => {
+/**
+ * Links with delegates, and with daemons that delegated. Nobody settles with those after a restore, and they follow only so
+ * far (LINK_EPOCH_WINDOW). What was used is higher at them, or was over with the restore: the shares are in no backup.
+ */
+const EPOCHS_SKIPPED_WITH_OTHERS = 100
+
+/** Of the daemon and its cosigner. A vault that knows no peer yet has no other links. */
+const isOfPair = (reader: Reader, { idC, idS }: LinkRecord): boolean => {
+  const peer = getSetting(reader, PEER_SETTING)?.value
+  return peer === undefined || [idC, idS].some((id) => hexOf(id) === hexOf(peer))
+}
+
+const moveEpochs = (tx: Tx, next: (lEpoch: number, isPair: boolean) => number, nowMs: number): void => {
   for (const { control } of listLinks(tx)) {
     const record = decodeLinkRecord(control)
-    saveLink(tx, encodeLinkRecord({ ...record, lEpoch: next(record.lEpoch), relinkGrant: 0 }), nowMs)
+    const lEpoch = next(record.lEpoch, isOfPair(tx, record))
+    if (lEpoch !== record.lEpoch || record.relinkGrant !== 0) saveLink(tx, encodeLinkRecord({ ...record, lEpoch, relinkGrant: 0 }), nowMs)
   }
 }
 
-/** Every epoch of this vault's links is at most this. */
-export const highestLinkEpoch = (reader: Reader): number =>
-  Math.max(0, ...listLinks(reader).map(({ control }) => decodeLinkRecord(control).lEpoch))
+/** Every epoch of the links between this party and its peer is at most this. */
+export const highestLinkEpoch = (reader: Reader): number => {
+  const records = listLinks(reader).map(({ control }) => decodeLinkRecord(control))
+  return Math.max(0, ...records.filter((record) => isOfPair(reader, record)).map(({ lEpoch }) => lEpoch))
+}
 
 /** Undecided records: the daemon's decide nothing and fall; the cosigner's stay and are asked about at the next start. */
 const dropUndecided = (tx: Tx, nowMs: number): void => {
@@ -108,7 +124,7 @@ export const settleWithPeer = (
     putSetting(tx, name, peerId, nowMs)
     replacePeerHead(tx, peerId, head, nowMs)
   } else rememberPeerHead(tx, peerId, head, nowMs)
-  moveEpochs(tx, (own) => Math.max(own, lEpoch), nowMs)
+  moveEpochs(tx, (own, isPair) => (isPair ? Math.max(own, lEpoch) : own), nowMs)
 }
 
 /**

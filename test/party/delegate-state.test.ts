@@ -60,6 +60,47 @@ describe('the state of a delegate without a vault', () => {
     expect(await reopened.store.loadWallet(next.walletId)).toMatchObject({ share: next.share })
   })
 
+  it('tells nobody of a share that is not stored yet', async () => {
+    const host = memory()
+    const first = fresh()
+    const stored = Promise.withResolvers<void>()
+    const slow = { ...host, save: async (state: Uint8Array) => stored.promise.then(() => host.save(state)) }
+    const { store } = await openDelegateState(slow, first)
+    const next = refreshed(first)
+    const told: string[] = []
+    const question = { walletId: next.walletId, wEpoch: 1, sid }
+    const committing = store.commitRefresh({ sid, records: [next] })
+    const settling = store.settleOutcome(question).then((verdict) => told.push(verdict))
+    const loading = store.loadWallet(next.walletId).then((record) => told.push(`epoch ${record?.wEpoch}`))
+    await new Promise(setImmediate)
+    expect(told).toEqual([])
+    stored.resolve()
+    await Promise.all([committing, settling, loading])
+    expect(told.sort()).toEqual(['COMMITTED', 'epoch 1'])
+  })
+
+  it('of a share that could not be stored says no verdict', async () => {
+    const host = memory()
+    const first = fresh()
+    const { store } = await openDelegateState(host, first)
+    const next = refreshed(first)
+    host.kept.fails = true
+    const committing = store.commitRefresh({ sid, records: [next] })
+    const settling = store.settleOutcome({ walletId: next.walletId, wEpoch: 1, sid })
+    await expect(settling).rejects.toThrow()
+    await expect(committing).rejects.toThrow('the disk is full')
+  })
+
+  it('counts the sessions whose end it is asked for', async () => {
+    const first = fresh()
+    const { store } = await openDelegateState(memory(), first)
+    const ask = (n: number) => store.settleOutcome({ walletId: first.wallet.walletId, wEpoch: 1, sid: new Uint8Array(Uint32Array.of(n, 1, 1, 1, 1, 1, 1, 1).buffer) })
+    const endless = async () => {
+      for (let n = 0; n < 10_000; n++) await ask(n)
+    }
+    await expect(endless()).rejects.toThrow('too many')
+  })
+
   it('commits nothing whose outcome it has answered, twice, or out of turn', async () => {
     const first = fresh()
     const { store, wallet } = await openDelegateState(memory(), first)

@@ -7,10 +7,10 @@ import { isFailure } from '../../src/domain/failure.ts'
 import { walletIdFromBytes } from '../../src/domain/ids.ts'
 import { makeLinkParties } from '../../src/engine/dkls23/contexts.ts'
 import { decodeLinkRecord, encodeLinkRecord } from '../../src/engine/dkls23/records.ts'
-import { ROLE_C, ROLE_S } from '../../src/engine/dkls23/suite.ts'
+import { LINK_EPOCH_WINDOW, ROLE_C, ROLE_S } from '../../src/engine/dkls23/suite.ts'
 import { newLinkRecord } from '../../src/party/link.ts'
 import { partyIdOf } from '../../src/party/party-id.ts'
-import { requirePair, settleRestored, settleWithPeer } from '../../src/party/settle-restored.ts'
+import { highestLinkEpoch, requirePair, settleRestored, settleWithPeer } from '../../src/party/settle-restored.ts'
 import { auditHead, requireRememberedHead } from '../../src/vault/audit-chain.ts'
 import type { BackupManifest } from '../../src/vault/backup-manifest.ts'
 import { encodeManifest, parseManifest } from '../../src/vault/backup-manifest.ts'
@@ -137,6 +137,26 @@ describe('settleRestored', () => {
     expect(remembered?.sequence).toBe(auditHead(daemon.read).sequence)
     requireRememberedHead(daemon.read, remembered!)
     expect(getPeerHead(daemon.read, idS)?.sequence).toBe(auditHead(cosigner.read).sequence)
+  })
+
+  it('leaves links with delegates where those still follow, also when it is the cosigner that was restored', async () => {
+    const { daemon, cosigner, idC, idS } = await makeBoth()
+    const idG = partyIdOf(randomBytes(32))
+    const toDelegate = { ...newLinkRecord(makeLinkParties(idG, idC, 0, 16), ROLE_S, BigInt(NOW)), lEpoch: 7 }
+    const ofGranting = { ...newLinkRecord(makeLinkParties(idC, idG, 0, 16), ROLE_C, BigInt(NOW)), lEpoch: 8 }
+    daemon.commitNow((tx) => [toDelegate, ofGranting].forEach((record) => saveLink(tx, encodeLinkRecord(record), NOW)))
+    const epochOf = (linkId: Uint8Array): number =>
+      listLinks(daemon.read).map(({ control }) => decodeLinkRecord(control)).find((one) => Buffer.from(one.linkId).equals(linkId))!.lEpoch
+    expect(highestLinkEpoch(daemon.read)).toBeLessThan(7)
+    const standing = { restoreId: randomBytes(16), head: auditHead(cosigner.read), lEpoch: 1_000_000 }
+    daemon.commitNow((tx) => settleWithPeer(tx, idS, standing, NOW))
+    expect([epochOf(toDelegate.linkId), epochOf(ofGranting.linkId)]).toEqual([7, 8])
+    expect(highestLinkEpoch(daemon.read)).toBe(1_000_000)
+    settleRestored({ daemon, cosigner }, NOW)
+    for (const { linkId, lEpoch } of [toDelegate, ofGranting]) {
+      expect(epochOf(linkId)).toBeGreaterThan(lEpoch)
+      expect(epochOf(linkId)).toBeLessThan(lEpoch + LINK_EPOCH_WINDOW - 1)
+    }
   })
 
   it('drops grants to set a burned link up again', async () => {

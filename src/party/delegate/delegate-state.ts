@@ -27,6 +27,8 @@ export type DelegateStateStore = {
 }
 
 const VERSION = 1
+/** Far more sessions than refreshes; the daemon names them, so that they are counted. */
+const MAX_ABORTED = 4_096
 const HEAD_BYTES = 1 + 4 + LINK_RECORD_BYTES
 
 type State = { link: LinkRecord; wallet: WalletRecord; lastUse: number }
@@ -85,6 +87,8 @@ export const openDelegateState = async (
 
 const storeOver = (state: State, persist: () => Promise<void>): InitiatorStore => {
   const aborted = new Set<string>()
+  /** New shares that are being stored: until they are, nobody hears of them. */
+  let deciding: Promise<void> | undefined
   const isOwn = (walletId: Uint8Array): boolean => hexOf(walletId) === hexOf(state.wallet.walletId)
   const setLink = (records: readonly LinkRecord[]): Promise<void> => {
     const own = records.find(({ linkId }) => hexOf(linkId) === hexOf(state.link.linkId))
@@ -97,7 +101,10 @@ const storeOver = (state: State, persist: () => Promise<void>): InitiatorStore =
     saveLinks: setLink,
     linksOfPair: async () => [state.link],
     recordStrike: (record) => setLink([record]),
-    loadWallet: async (walletId) => (isOwn(walletId) ? { ...state.wallet, share: state.wallet.share.slice() } : undefined),
+    loadWallet: async (walletId) => {
+      await deciding?.catch(() => undefined)
+      return isOwn(walletId) ? { ...state.wallet, share: state.wallet.share.slice() } : undefined
+    },
     savePending: async () => {
       throw benign('wallet_state', 'nothing is made here')
     },
@@ -114,7 +121,10 @@ const storeOver = (state: State, persist: () => Promise<void>): InitiatorStore =
     },
     lastUse: async (walletId) => (isOwn(walletId) ? state.lastUse : 0),
     settleOutcome: async ({ walletId, wEpoch, sid }) => {
+      await deciding
       if (isOwn(walletId) && verdictOn({ wEpoch }, state.wallet.wEpoch) === 'COMMITTED') return 'COMMITTED'
+      // Told to stop is for good: of more than these nothing is told.
+      if (aborted.size >= MAX_ABORTED) throw benign('busy', 'too many outcomes were asked for')
       aborted.add(hexOf(sid))
       return 'ABORTED'
     },
@@ -124,13 +134,16 @@ const storeOver = (state: State, persist: () => Promise<void>): InitiatorStore =
       if (!fits || aborted.has(hexOf(sid))) throw benign('session', 'the refresh was given up')
       const before = state.wallet
       state.wallet = { ...next, share: next.share.slice() }
+      deciding = persist()
       try {
-        await persist()
+        await deciding
       } catch (error) {
         // Nobody knows what is stored now: a state that is read again says.
         state.wallet.share.fill(0)
         state.wallet = { ...before, state: 'QUARANTINED' }
         throw error
+      } finally {
+        deciding = undefined
       }
       before.share.fill(0)
     },
