@@ -3,8 +3,7 @@ import type { Clock } from '../domain/clock.ts'
 import type { Secret } from '../domain/secret.ts'
 import { isFailure } from '../domain/failure.ts'
 import type { SendHttp } from '../egress/http.ts'
-import { CallReverted } from './call-reverted.ts'
-import { QUANTITY, readBaseFee, readHash, readNumber, readQuantity, readReward } from './evm-numbers.ts'
+import { QUANTITY, readBaseFee, readCount, readHash, readNumber, readQuantity, readReward } from './evm-numbers.ts'
 import { createProvider } from './json-rpc.ts'
 import { ProviderSet, type Told } from './provider-set.ts'
 
@@ -159,6 +158,9 @@ export type EvmEstimate = {
 
 const bytesOf = (data: string): Uint8Array => new Uint8Array(Buffer.from(data.slice(2), 'hex'))
 
+/** Nodes use the codes of a revert for other refusals, too; these alone run anything that can revert. */
+const REVERTING: ReadonlySet<string> = new Set(['eth_call', 'eth_estimateGas'])
+
 export class EvmChain {
   readonly network: string
   readonly chainId: bigint
@@ -174,6 +176,7 @@ export class EvmChain {
       identify: { method: 'eth_chainId', params: [], expected: quantityOf(chainId) },
       providers: rpcUrls.map((url) => createProvider(send, url)),
       clock,
+      reverting: REVERTING,
     })
   }
 
@@ -182,8 +185,7 @@ export class EvmChain {
    * has: then nobody else would be heard on what is asked about that block.
    */
   async blockNumber(signal?: AbortSignal): Promise<bigint> {
-    const heads = await this.#providers.hear('eth_blockNumber', [], readQuantity, signal)
-    return heads.map(BigInt).reduce((lowest, head) => (head < lowest ? head : lowest))
+    return lowest(await this.#providers.hear('eth_blockNumber', [], readCount, signal))
   }
 
   /** Undefined while the transaction is in no block that two providers know. */
@@ -239,7 +241,7 @@ export class EvmChain {
   }
 
   async #count(address: Uint8Array, tag: string, signal?: AbortSignal): Promise<bigint> {
-    return lowest(await this.#providers.hear('eth_getTransactionCount', [hexOf(address), tag], readNumber, signal))
+    return lowest(await this.#providers.hear('eth_getTransactionCount', [hexOf(address), tag], readCount, signal))
   }
 
   /** In wei; of two providers the lower. */
@@ -270,7 +272,7 @@ export class EvmChain {
     try {
       return lowest(await this.#providers.hear(method, params, read, signal))
     } catch (error) {
-      if (error instanceof CallReverted || isFailure(error)) return undefined
+      if (isFailure(error)) return undefined
       throw error
     }
   }

@@ -12,6 +12,16 @@ const requireQuantity = (value: unknown): bigint => {
   return BigInt(text)
 }
 
+/** What SQLite and everybody else counts with. */
+const MAX_COUNT = (1n << 53n) - 1n
+
+/** Of blocks or transactions: a number that no chain has reached is no answer. */
+export const readCount = (result: unknown): bigint => {
+  const count = requireQuantity(result)
+  if (count > MAX_COUNT) throw new Error('not a count')
+  return count
+}
+
 export const readNumber = (result: unknown): bigint => requireQuantity(result)
 
 /** The hash that a transaction got which a node has taken. */

@@ -17,6 +17,8 @@ export type ProviderSetOptions = {
   readonly identify: { readonly method: string; readonly params: readonly unknown[]; readonly expected: string }
   readonly providers: readonly AskProvider[]
   readonly clock: Clock
+  /** Methods that can revert; of any other it is a refusal that says nothing. Absent: every method can. */
+  readonly reverting?: ReadonlySet<string> | undefined
 }
 
 const FAILURES_TO_OPEN = 3
@@ -193,11 +195,12 @@ export class ProviderSet {
       breaker.succeeded()
       return { value }
     } catch (error) {
-      if (error instanceof CallReverted) {
+      const isReverted = error instanceof CallReverted
+      if (isReverted && this.#options.reverting?.has(method) !== false) {
         breaker.succeeded()
         return { reverted: error }
       }
-      if (!(error instanceof ProviderFault)) throw error
+      if (!isReverted && !(error instanceof ProviderFault)) throw error
       if (signal?.aborted !== true) breaker.failed(this.#nowMs())
       return undefined
     }

@@ -74,7 +74,7 @@ export class Sender {
       listeners: this.#listeners,
       settle: (sent) => this.#inTurn(sent.chain, sent.sender, () => this.#settle(sent.chain, sent.sender)),
     })
-    const letOut = (sent: SentTransaction): Promise<void> => this.#follower.letOut(sent)
+    const letOut = (sent: SentTransaction, signal: AbortSignal): Promise<void> => this.#follower.letOut(sent, signal)
     this.#signer = new VersionSigner({ needs, changes: this.#changes, listeners: this.#listeners, letOut })
   }
 
@@ -184,7 +184,7 @@ export class Sender {
     return sendId
   }
 
-  async #replace(call: Call, { walletRef, network, sendId, kind, fees }: ReplaceRequest, asked: Asked): Promise<string> {
+  async #replace(call: Call, { walletRef, network, sendId, kind: wanted, fees }: ReplaceRequest, asked: Asked): Promise<string> {
     const { vault } = this.#needs
     const wallet = resolveWalletOfKind(vault.read, call.caller, walletRef, { keyType: 'secp256k1', operation: OPERATION })
     const family = this.#family(wallet)
@@ -193,6 +193,8 @@ export class Sender {
       await this.#settle(chain, sender)
       const sent = requireReplaceable(vault.read, wallet, network, sendId)
       assert(family.replace, 'EVM transactions are replaced')
+      // What was cancelled stays so: to speed it up is to cancel it sooner.
+      const kind = sent.versions.at(-1)?.kind === 'CANCEL' ? 'CANCEL' : wanted
       const lease = (await family.replace(wallet, { kind, sent, fees }, call.signal)).lease(vault.read)
       const version = (sent.versions.at(-1)?.version ?? 0) + 1
       const record = (tx: Tx): void => {
@@ -210,15 +212,16 @@ export class Sender {
    * caller. To cancel reaches nobody that the original did not.
    */
   #decidedAs({ caller }: Call, sent: SentTransaction, kind: 'SPEED_UP' | 'CANCEL', lease: Lease) {
+    const [original] = sent.versions
     const before = sent.versions.at(-1)
-    assert(before, 'a send that is replaced has a version')
+    assert(original && before, 'a send that is replaced has a version')
     const factsOf = (unsigned: Uint8Array) => examine({ kind: 'transaction', unsigned }).facts
     const earlier = factsOf(before.unsigned)
     const isSame = before.principal === caller.principal && utcDay(before.createMs) === utcDay(this.#nowMs())
     const charged = isSame ? { charged: earlier.spends } : {}
     if (kind === 'SPEED_UP') return charged
     const facts = factsOf(lease.unsigned)
-    return { ...charged, facts: { ...facts, effect: 'transfer' as const, destinations: earlier.destinations.slice(0, 1) } }
+    return { ...charged, facts: { ...facts, effect: 'transfer' as const, destinations: factsOf(original.unsigned).destinations.slice(0, 1) } }
   }
 
   /** Signs what a sender was cut off from signing, as it was. Refuses as long as that cannot be done. */

@@ -23,6 +23,9 @@ const EVENTS: { readonly [S in SentState]?: WebhookEventType & `transaction.${st
   EXPIRED: 'transaction.expired',
 }
 
+/** What nodes of one provider may be apart: a receipt that is missed for so many blocks is not late any more. */
+const DISPLACED_DEPTH = 3
+
 const NOT_MINED = { minedVersion: undefined, block: undefined, blockHash: '', succeeded: undefined, depth: 0 } as const
 
 export const hashOf = ({ versions, minedVersion }: SentTransaction): string =>
@@ -95,7 +98,7 @@ const changeOf = (sent: SentTransaction, seen: Observation): SentChange | undefi
       if (sent.state === 'INCLUDED') return { state: 'BROADCAST', reason: '', ...NOT_MINED }
       return sent.block === undefined ? undefined : NOT_MINED
     case 'displaced': {
-      if (seen.depth >= sent.confirmations) return { state: 'REPLACED', reason: 'NONCE_USED_ELSEWHERE', ...NOT_MINED, block: seen.block }
+      if (seen.depth >= Math.max(sent.confirmations, DISPLACED_DEPTH)) return { state: 'REPLACED', reason: 'NONCE_USED_ELSEWHERE', ...NOT_MINED, block: seen.block }
       const isNews = sent.state === 'INCLUDED' || sent.block !== seen.block
       return isNews ? { state: sent.state === 'INCLUDED' ? 'BROADCAST' : sent.state, ...NOT_MINED, block: seen.block } : undefined
     }

@@ -77,6 +77,20 @@ describe('one provider', () => {
     expect(await refusalOf(chain.code(ACCOUNT, 1n))).toBe('CHAIN_UNAVAILABLE')
   })
 
+  it.each([['code', (chain: EvmChain) => chain.code(ACCOUNT, 1n)], ['receipt', (chain: EvmChain) => chain.receipt(new Uint8Array(32))], ['counts', (chain: EvmChain) => chain.transactionCounts(ACCOUNT)]] as const)(
+    'that refuses %s in the words of a revert is no provider',
+    async (_name, ask) => {
+      const { chain } = await chainOver((question) => (question.method === 'eth_chainId' ? usual(question) : { error: { code: -32_000, message: 'transaction indexing is in progress' } }))
+      expect(await refusalOf(ask(chain))).toBe('CHAIN_UNAVAILABLE')
+    },
+  )
+
+  it('that counts more than there can be is no provider', async () => {
+    const { chain } = await chainOver((question) => (question.method === 'eth_chainId' ? usual(question) : { result: `0x${'f'.repeat(64)}` }))
+    expect(await refusalOf(chain.blockNumber())).toBe('CHAIN_UNAVAILABLE')
+    expect(await refusalOf(chain.minedCount(ACCOUNT))).toBe('CHAIN_UNAVAILABLE')
+  })
+
   it('that is not there is no provider', async () => {
     const { chain, providers } = await chainOver(usual)
     await providers[0]?.[Symbol.asyncDispose]()

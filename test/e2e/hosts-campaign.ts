@@ -54,6 +54,7 @@ const PASSING =
 const RACERS = 6
 const RECOVERY_MS = 60_000
 const ACCESSES = 3
+const TRIES_OF_A_WALLET = 8
 
 const openHosts = async () => {
   const pair = await makePair()
@@ -116,7 +117,13 @@ const openClients = ({ need, person, phone }: Hosts) => {
 }
 type Clients = ReturnType<typeof openClients>
 
-type Delegation = { readonly cosignerId: string; readonly delegateId: string; readonly delegate: PinnedDelegate; readonly wallet: string }
+type Delegation = {
+  readonly cosignerId: string
+  readonly delegateId: string
+  readonly delegate: PinnedDelegate
+  /** Anna's, and how often each was delegated or tried to be: the cosigner allows so many an hour. */
+  readonly wallets: Map<string, number>
+}
 
 /** Both sides know each other; anna has a wallet that she delegates. */
 const introduce = async ({ phone }: Hosts, { admin, anna, delegate }: Clients): Promise<Delegation> => {
@@ -128,7 +135,17 @@ const introduce = async ({ phone }: Hosts, { admin, anna, delegate }: Clients): 
   const { identityPublicKey } = await delegate.admin.listDelegateKeys({})
   const pinned = { identityPublicKey, publicKeyPem: key?.publicKeyPem ?? '' }
   const registered = await admin.delegation.registerDelegate({ name: 'bots', ...pinned, kid: key?.kid ?? '' })
-  return { cosignerId, delegateId: registered.delegate?.delegateId ?? '', delegate: pinned, wallet: wallet?.walletId ?? '' }
+  const wallets = new Map([[wallet?.walletId ?? '', 0]])
+  return { cosignerId, delegateId: registered.delegate?.delegateId ?? '', delegate: pinned, wallets }
+}
+
+/** One that the cosigner still makes a share of; another wallet when there is none. */
+const walletToDelegate = async ({ anna }: Clients, { wallets }: Delegation): Promise<string> => {
+  for (const [walletId, tries] of wallets) if (tries < TRIES_OF_A_WALLET) return walletId
+  const label = `w${wallets.size}-${Date.now()}`
+  const { wallet } = await anna.wallets.createWallet({ userId: 'anna', ownerType: OwnerType.END_USER, keyType: 1, label })
+  wallets.set(wallet?.walletId ?? '', 0)
+  return wallet?.walletId ?? ''
 }
 
 const secretOf = (phone: Hosts['phone']): WalletSecret => ({ publicKey: new Uint8Array(Buffer.from(phone.publicKey, 'base64')), sign: phone.sign })
@@ -146,7 +163,10 @@ const signAs = async ({ admin }: Clients, { answers, wallets }: Ledger, pick: nu
   answers.push({ address, text: said, hex: signature?.hex as Hex, sequence: receipt?.sequence ?? 0n, by: 'daemon' })
 }
 
-const delegateOnce = async (clients: Clients, ledger: Ledger, { wallet, ...known }: Delegation, phone: Hosts['phone']): Promise<void> => {
+const delegateOnce = async (clients: Clients, ledger: Ledger, delegation: Delegation, phone: Hosts['phone']): Promise<void> => {
+  const { wallets, ...known } = delegation
+  const wallet = await walletToDelegate(clients, delegation)
+  wallets.set(wallet, (wallets.get(wallet) ?? 0) + 1)
   const consent = { walletSecret: secretOf(phone) }
   const expireTime = new Date(Date.now() + 3_600_000)
   const given = await delegateAccess(clients.anna, { wallet, ...known, consent, expireTime, includeEnvelopes: true })
@@ -272,7 +292,8 @@ export const runHostsCampaign = async ({ rounds, seed, say }: CampaignOptions): 
   try {
     for (const host of ['cosigner', 'daemon', 'sidecar'] as const) await hosts.start[host]()
     const first = openClients(hosts)
-    const scene: Scene = { hosts, ledger, random, delegation: await introduce(hosts, first) }
+    // Of their own: how often they draw depends on the machine, and who dies is to follow from the seed alone.
+    const scene: Scene = { hosts, ledger, random: randomOf(~seed), delegation: await introduce(hosts, first) }
     first.close()
     let clients = await recovered(scene, 'nobody')
     for (let round = 1; round <= rounds; round++) {

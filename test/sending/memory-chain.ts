@@ -18,6 +18,10 @@ export class MemoryChain {
   /** Why nothing is taken; `away`: nobody answers. */
   refusal: string | undefined
   isAway = false
+  /** What is offered arrives after this. */
+  arrival: Promise<void> | undefined
+  /** Receipts come later than counts. */
+  isLate = false
   #blocks: Pending[][] = [[]]
   #pool: Pending[] = []
   #fork = 0
@@ -77,13 +81,16 @@ export class MemoryChain {
         return { latest: BigInt(this.#mined()), pending: BigInt(pending) }
       },
       receipt: async (hash: Uint8Array) => this.#receipt(`0x${Buffer.from(hash).toString('hex')}`),
-      broadcast: async (raw: Uint8Array) => this.#take(`0x${Buffer.from(raw).toString('hex')}`),
+      broadcast: async (raw: Uint8Array, signal?: AbortSignal) => {
+        await this.arrival
+        return signal?.aborted === true ? [] : this.#take(`0x${Buffer.from(raw).toString('hex')}`)
+      },
     } as unknown as EvmChain
   }
 
   #receipt(hash: string) {
     const block = this.#blocks.findIndex((mined) => mined.some((one) => one.hash === hash))
-    return block < 0 ? undefined : { succeeded: true, block: BigInt(block), blockHash: this.#hashOf(BigInt(block)), logs: [] }
+    return block < 0 || this.isLate ? undefined : { succeeded: true, block: BigInt(block), blockHash: this.#hashOf(BigInt(block)), logs: [] }
   }
 
   #take(raw: Hex) {

@@ -2071,8 +2071,8 @@ export const DelegationService: GenService<{
    * shown that it holds the identity key that the share is bound to. Nothing else is answered before. From then on each
    * request has a `call_id` of its own and is answered by one response of that id, in any order; what the daemon asks
    * (`question`) has ids of its own and is answered in the same way. Frames name the wallet of this access and its link
-   * only. 64 requests are at work at a time; more are not read. What does not belong on the stream ends it with
-   * INVALID_REQUEST.
+   * only. 64 requests, or 4 MiB of them, are at work at a time; more are not read. What does not belong on the stream ends it
+   * with INVALID_REQUEST.
    *
    * The first operation over a new access has to be a refresh of its shares; it becomes active with it. For every signature
    * the daemon decodes what is signed itself and asks what it asks for every signature: the access's state, end,

@@ -1,4 +1,6 @@
 /** The RPC by which a delegate joins the daemon that delegated, as grpc-js wants it, and how that daemon is reached. */
+import { isIP } from 'node:net'
+import { checkServerIdentity, type PeerCertificate } from 'node:tls'
 import { fromBinary, type MessageShape, toBinary } from '@bufbuild/protobuf'
 import { ChannelCredentials, type MethodDefinition } from '@grpc/grpc-js'
 import { CosignRequestSchema, CosignResponseSchema, DelegationService } from '../../../gen/countersign/v1/delegation_pb.ts'
@@ -9,7 +11,7 @@ type Response = MessageShape<typeof CosignResponseSchema>
 const MAX_MESSAGE_BYTES = 1_572_864
 
 /** Small enough that a host that vanished is noticed before callers give up. */
-export const CLIENT_OPTIONS = {
+const CLIENT_OPTIONS = {
   // With HTTP/2's own window a presign session would wait for the distance a dozen times.
   'grpc-node.flow_control_window': 1024 * 1024,
   'grpc.keepalive_time_ms': 20_000,
@@ -44,12 +46,26 @@ export type GrantingAddress = {
   readonly authorities: Uint8Array | undefined
 }
 
-export const targetOf = ({ url, authorities }: GrantingAddress): { readonly host: string; readonly credentials: ChannelCredentials } => {
-  const { host, protocol } = new URL(url)
+export type CosignChannel = {
+  /** `host:port`. */
+  readonly host: string
+  readonly credentials: ChannelCredentials
+  readonly options: Readonly<Record<string, string | number>>
+}
+
+export const channelTo = ({ url, authorities }: GrantingAddress): CosignChannel => {
+  const { hostname, host, protocol } = new URL(url)
   const isPlain = protocol === 'http:'
-  const port = isPlain ? 80 : 443
-  const credentials = isPlain
-    ? ChannelCredentials.createInsecure()
-    : ChannelCredentials.createSsl(authorities === undefined ? null : Buffer.from(authorities))
-  return { host: /:\d+$/.test(host) ? host : `${host}:${port}`, credentials }
+  const target = /:\d+$/.test(host) ? host : `${host}:${isPlain ? 80 : 443}`
+  if (isPlain) return { host: target, credentials: ChannelCredentials.createInsecure(), options: CLIENT_OPTIONS }
+  const roots = authorities === undefined ? null : Buffer.from(authorities)
+  const address = hostname.replace(/^\[|\]$/g, '')
+  if (isIP(address) === 0) return { host: target, credentials: ChannelCredentials.createSsl(roots), options: CLIENT_OPTIONS }
+  // TLS wants a name to ask for, and an address is none; the certificate has to be the address's all the same.
+  const verify = { checkServerIdentity: (_name: string, shown: PeerCertificate) => checkServerIdentity(address, shown) }
+  return {
+    host: target,
+    credentials: ChannelCredentials.createSsl(roots, null, null, verify),
+    options: { ...CLIENT_OPTIONS, 'grpc.ssl_target_name_override': 'daemon.countersign' },
+  }
 }

@@ -17,7 +17,7 @@ import { accessIdFromBytes } from '../../domain/ids.ts'
 import { cosignStatement, isCosignProven } from '../../engine/sealing/cosign-proof.ts'
 import { PeerUnavailable } from '../counterparty.ts'
 import { partyIdOf } from '../party-id.ts'
-import { CLIENT_OPTIONS, COSIGN_RPC, type GrantingAddress, targetOf } from './cosign-rpc.ts'
+import { channelTo, COSIGN_RPC, type GrantingAddress } from './cosign-rpc.ts'
 
 /** Who joins, and whom. */
 export type CosignIdentity = {
@@ -74,8 +74,8 @@ export class CosignStream {
 
   constructor(target: CosignTarget, identity: CosignIdentity, events: CosignEvents) {
     this.#events = events
-    const { host, credentials } = targetOf(target)
-    this.#client = new Client(host, credentials, CLIENT_OPTIONS)
+    const { host, credentials, options } = channelTo(target)
+    this.#client = new Client(host, credentials, options)
     const { path, requestSerialize, responseDeserialize } = COSIGN_RPC
     const metadata = new Metadata()
     metadata.set('authorization', `Bearer ${target.apiKey}`)

@@ -5,7 +5,7 @@ import { RevokeDelegatedAccessRequestSchema, RevokeDelegatedAccessResponseSchema
 import { DelegationService } from '../../../gen/countersign/v1/delegation_pb.ts'
 import { accessIdFromBytes } from '../../domain/ids.ts'
 import { PeerUnavailable } from '../counterparty.ts'
-import { CLIENT_OPTIONS, targetOf } from './cosign-rpc.ts'
+import { channelTo } from './cosign-rpc.ts'
 import { type CosignTarget, type DaemonRefusal, refusalIn, whyOf } from './cosign-stream.ts'
 
 const TIMEOUT_MS = 10_000
@@ -13,8 +13,8 @@ const TIMEOUT_MS = 10_000
 /** Undefined once it is over there; what the daemon says otherwise. Rejects with PeerUnavailable: nobody knows. */
 export const giveBack = (target: CosignTarget): Promise<DaemonRefusal | undefined> => {
   const { parent, name } = DelegationService.method.revokeDelegatedAccess
-  const { host, credentials } = targetOf(target)
-  const client = new Client(host, credentials, CLIENT_OPTIONS)
+  const { host, credentials, options } = channelTo(target)
+  const client = new Client(host, credentials, options)
   const metadata = new Metadata()
   metadata.set('authorization', `Bearer ${target.apiKey}`)
   const request = create(RevokeDelegatedAccessRequestSchema, { delegatedAccessId: accessIdFromBytes(target.accessId) })
