@@ -12,6 +12,7 @@ const SLOW = [
   'e2e/threads.test.ts',
   'e2e/fail-closed.test.ts',
   'e2e/refresh-kill.test.ts',
+  'e2e/hosts-crash.test.ts',
   'e2e/remote-cosigner.test.ts',
   'e2e/lifecycle.test.ts',
   'e2e/canary.test.ts',
