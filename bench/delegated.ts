@@ -28,7 +28,7 @@ const LOOK_MS = 500
 
 /** As deep as the run needs, and filled again only when empty. */
 const poolOptions = ({ accesses, warmUp, single, many }: DelegatedSize): string[] => {
-  const depth = Math.ceil((warmUp + single + many) / accesses) + CONCURRENCY
+  const depth = Math.ceil((DELAYS_MS.length * (warmUp + single + many)) / accesses) + CONCURRENCY
   return ['--presignatures-low-water', '1', '--presignatures-high-water', String(depth), '--presignatures-capacity', '65536']
 }
 
@@ -67,22 +67,29 @@ const measure = async (name: string, { granting, sidecar }: BenchSidecar, sign: 
   return load
 }
 
-/** From pools that were filled before. */
-const benchWarm = async (delayMs: number, size: DelegatedSize): Promise<{ readonly p50Ms: number; readonly perSecond: number }> => {
+/** From pools that were filled before, and hold enough for all of it. */
+const benchWarm = async (size: DelegatedSize): Promise<void> => {
   await using pair = await startBenchSidecar(size.accesses, poolOptions(size))
   const client = openLoadClient(pair.sidecar)
+  const [alone, rates]: [number[], number[]] = [[], []]
   try {
     const sign = await importAll(client, pair)
     await runLoad(sign, { count: size.accesses, concurrency: 1 })
     if (size.many > QUICK_DELEGATED.many) await untilFilled(pair.sidecar)
-    await pair.setDelay(delayMs)
-    await runLoad(sign, { count: size.warmUp, concurrency: 8 })
-    const one = await measure(`delay${delayMs}.c1`, pair, sign, { count: size.single, concurrency: 1 })
-    const many = await measure(`delay${delayMs}.c64`, pair, sign, { count: size.many, concurrency: CONCURRENCY })
-    return { p50Ms: median(one.latenciesMs), perSecond: many.perSecond }
+    for (const delayMs of DELAYS_MS) {
+      await pair.setDelay(delayMs)
+      await runLoad(sign, { count: size.warmUp, concurrency: 8 })
+      const one = await measure(`delay${delayMs}.c1`, pair, sign, { count: size.single, concurrency: 1 })
+      const many = await measure(`delay${delayMs}.c64`, pair, sign, { count: size.many, concurrency: CONCURRENCY })
+      alone.push(median(one.latenciesMs))
+      rates.push(many.perSecond)
+    }
   } finally {
     client.close()
   }
+  const [here = NaN, away = NaN] = alone
+  report('delegated.round_trips', (away - here) / (2 * DELAYS_MS[1]), '1')
+  report('delegated.delayed_to_direct', (rates[1] ?? NaN) / (rates[0] ?? NaN), '1')
 }
 
 /** For longer than the pools last, with the settings of a daemon. */
@@ -103,9 +110,6 @@ const benchSustained = async (size: DelegatedSize): Promise<void> => {
 }
 
 export const benchDelegated = async (size: DelegatedSize): Promise<void> => {
-  const here = await benchWarm(DELAYS_MS[0], size)
-  const away = await benchWarm(DELAYS_MS[1], size)
-  report('delegated.round_trips', (away.p50Ms - here.p50Ms) / (2 * DELAYS_MS[1]), '1')
-  report('delegated.delayed_to_direct', away.perSecond / here.perSecond, '1')
+  await benchWarm(size)
   await benchSustained(size)
 }

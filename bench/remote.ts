@@ -26,7 +26,7 @@ export const FULL_REMOTE: RemoteSize = {
   sustainedMs: 10_000,
   batches: [16, 64],
 }
-export const QUICK_REMOTE: RemoteSize = { wallets: 2, warmUp: 4, single: 8, many: 16, sustainedMs: 0, batches: [64] }
+export const QUICK_REMOTE: RemoteSize = { wallets: 2, warmUp: 4, single: 8, many: 16, sustainedMs: 0, batches: [] }
 
 const CONCURRENCY = 64
 const DELAYS_MS = [0, 5] as const

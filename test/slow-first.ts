@@ -12,9 +12,16 @@ const SLOW = [
   'e2e/threads.test.ts',
   'e2e/fail-closed.test.ts',
   'e2e/refresh-kill.test.ts',
+  'e2e/hosts-crash.test.ts',
   'e2e/remote-cosigner.test.ts',
   'e2e/lifecycle.test.ts',
   'e2e/canary.test.ts',
+  'e2e/hosts-crash.test.ts',
+  'e2e/sidecar.test.ts',
+  'e2e/sending.test.ts',
+  'party/remote-resume.test.ts',
+  'commands/split-hosts.test.ts',
+  'commands/cosigner-move.test.ts',
 ]
 
 const rankOf = ({ moduleId }: TestSpecification): number => {

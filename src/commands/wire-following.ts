@@ -1,7 +1,7 @@
 /** What looks at the chains while the daemon runs, turn after turn. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { followChains } from '../delegation/follow-chains.ts'
-import { settleSpends, type SettleNeeds } from '../delegation/settle-spends.ts'
+import { type SettleCursors, settleSpends, type SettleNeeds } from '../delegation/settle-spends.ts'
 import { findSeal } from '../vault/restore-state.ts'
 
 const SETTLE_PAUSE_MS = 500
@@ -29,9 +29,10 @@ const startTurns = (turn: (signal: AbortSignal) => Promise<void>, pauseMs: numbe
 /** Follows the approvals of external wallets, and what was spent from them; a sealed vault stays as it is. Answers how to end it. */
 export const startFollowing = (needs: SettleNeeds, pauseMs: number, onError: (error: unknown) => void): (() => Promise<void>) => {
   if (findSeal(needs.vault.read) !== undefined) return async () => undefined
+  const cursors: SettleCursors = new Map()
   const ends = [
     startTurns((signal) => followChains(needs, signal), pauseMs, onError),
-    startTurns((signal) => settleSpends(needs, signal), SETTLE_PAUSE_MS, onError),
+    startTurns((signal) => settleSpends(needs, signal, cursors), SETTLE_PAUSE_MS, onError),
   ]
   return async () => {
     await Promise.all(ends.map((end) => end()))

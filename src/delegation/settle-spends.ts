@@ -8,7 +8,7 @@ import type { DaemonVault } from '../vault/daemon-vault.ts'
 import { getExternalWallet } from '../vault/external-wallets.ts'
 import { getSent } from '../vault/sent-queries.ts'
 import type { SentTransaction } from '../vault/sent-transactions.ts'
-import { changeSpend, confirmedSpends, findSpendOfSend, getSpend, type Spend } from '../vault/spends.ts'
+import { changeSpend, confirmedSpends, findSpendOfSend, getSpend, networksConfirmed, type Spend } from '../vault/spends.ts'
 import type { Tx } from '../vault/store.ts'
 import { recordWebhookEvent } from '../vault/webhook-outbox.ts'
 import { lookAt } from './follow-chains.ts'
@@ -95,9 +95,21 @@ const settle = async (needs: SettleNeeds, spend: Spend, signal: AbortSignal): Pr
   await lookAt(needs, chain, spend.externalWalletId, false, signal)
 }
 
-/** Reads what arrived of what the chain has confirmed. What cannot be read now is read later. */
-export const settleSpends = async (needs: SettleNeeds, signal: AbortSignal): Promise<void> => {
-  const settled = confirmedSpends(needs.vault.read, AT_ONCE).map((spend) =>
+/** Behind which spend of a network the next turn goes on; 0 where it begins again. */
+export type SettleCursors = Map<string, bigint>
+
+/**
+ * Reads what arrived of what the chain has confirmed, some of each network in a turn. What cannot be read now is read
+ * later, and keeps nothing behind it from being read, nor another network's.
+ */
+export const settleSpends = async (needs: SettleNeeds, signal: AbortSignal, cursors: SettleCursors = new Map()): Promise<void> => {
+  const { read } = needs.vault
+  const some = networksConfirmed(read).flatMap((network) => {
+    const spends = confirmedSpends(read, network, cursors.get(network) ?? 0n, AT_ONCE)
+    cursors.set(network, spends.length < AT_ONCE ? 0n : (spends.at(-1)?.number ?? 0n))
+    return spends
+  })
+  const settled = some.map((spend) =>
     settle(needs, spend, signal).catch((error: unknown) => {
       if (!isFailure(error) && !signal.aborted) throw error
     }),

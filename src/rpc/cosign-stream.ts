@@ -18,6 +18,7 @@ type Content = NonNullable<Response['content']>
 type Make = () => Response
 
 const MAX_AT_WORK = 64
+const MAX_BYTES_AT_WORK = 4 * 1024 * 1024
 const MAX_ASKED = 16
 const ASK_TIMEOUT_MS = 10_000
 const MAX_FRAME_BYTES = 1_048_576
@@ -49,6 +50,7 @@ class CosignRelay {
   readonly #asked = new Map<number, Asked>()
   #change = Promise.withResolvers<void>()
   #atWork = 0
+  #bytes = 0
   #nextId = 1
   #state: 'new' | 'challenged' | 'joined' = 'new'
   #isDone = false
@@ -70,6 +72,10 @@ class CosignRelay {
     this.#notify()
   }
 
+  get #isFull(): boolean {
+    return this.#atWork >= MAX_AT_WORK || this.#bytes >= MAX_BYTES_AT_WORK
+  }
+
   get #isOver(): boolean {
     return this.#isDone || this.#wrong !== undefined || this.#stream.ending !== undefined || this.#stream.signal.aborted
   }
@@ -78,7 +84,7 @@ class CosignRelay {
   async read(source: AsyncIterator<CosignRequest>): Promise<void> {
     try {
       for (;;) {
-        while (this.#atWork >= MAX_AT_WORK && !this.#isOver) await this.#change.promise
+        while (this.#isFull && !this.#isOver) await this.#change.promise
         if (this.#isOver) return
         const next = await source.next()
         if (next.done === true || this.#isOver) return
@@ -134,8 +140,12 @@ class CosignRelay {
 
   #begin(callId: number, frame: Uint8Array): void {
     this.#atWork += 1
+    // What is handed on is no longer this one's to measure.
+    const { length } = frame
+    this.#bytes += length
     this.#session.frame(frame).then(
       (answer) => {
+        this.#bytes -= length
         this.#ready.push({ make: () => ({ callId, content: toWireAnswer(answer()) }), isWork: true })
         this.#notify()
       },

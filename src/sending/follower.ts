@@ -4,6 +4,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { isFailure } from '../domain/failure.ts'
+import type { FenceKey } from '../signing/fences.ts'
 import { getSent, openSent } from '../vault/sent-queries.ts'
 import type { SentTransaction } from '../vault/sent-transactions.ts'
 import type { ChainFamily, Taken } from './chain-family.ts'
@@ -59,14 +60,14 @@ export class Follower {
     this.#loops.set(network, loop)
   }
 
-  /** Gives the newest signed version to the providers, and keeps what they say. Never rejects. */
-  letOut(sent: SentTransaction): Promise<void> {
+  /** Gives the newest signed version to the providers, and keeps what they say. Ends soon when `signal` aborts. Never rejects. */
+  letOut(sent: SentTransaction, signal?: AbortSignal): Promise<void> {
     const version = sent.versions.findLast(({ raw }) => raw !== undefined)
     const family = this.#familyOf(sent)
     if (version === undefined || family === undefined) return Promise.resolve()
     this.#toldMs.set(sent.sendId, this.#nowMs())
     const telling = family
-      .broadcast(sent.network, version)
+      .broadcast(sent.network, version, signal)
       .then((taken) => this.#note(sent.sendId, taken))
       .catch((error: unknown) => this.#parts.needs.onAlert('broadcast', isFailure(error) ? error.reason : 'internal'))
       .finally(() => this.#telling.delete(telling))
@@ -155,9 +156,19 @@ export class Follower {
     const told = due.slice(0, REPEATS_AT_ONCE).flatMap(({ sendId }) => {
       const sent = getSent(needs.vault.read, sendId)
       const version = sent?.versions.findLast(({ raw }) => raw !== undefined)
-      return sent !== undefined && version !== undefined && !isOver(sent) && mayLeave(needs, sent, version) ? [this.letOut(sent)] : []
+      const behind = sent === undefined || version === undefined || isOver(sent) ? undefined : mayLeave(needs, sent, version)
+      return sent === undefined || behind === undefined ? [] : [this.#letOutBehind(behind, sent)]
     })
     await Promise.all(told)
+  }
+
+  /** What a fence stands or rises in the way of is left for later. */
+  async #letOutBehind(keys: readonly FenceKey[], sent: SentTransaction): Promise<void> {
+    const { fences } = this.#parts.needs
+    if (fences.blocking(keys) !== undefined) return
+    const stopping = new AbortController()
+    const passage = fences.enter(keys, () => stopping.abort())
+    await this.letOut(sent, stopping.signal).finally(passage.leave)
   }
 
   #nowMs(): number {

@@ -74,7 +74,7 @@ export class Sender {
       listeners: this.#listeners,
       settle: (sent) => this.#inTurn(sent.chain, sent.sender, () => this.#settle(sent.chain, sent.sender)),
     })
-    const letOut = (sent: SentTransaction): Promise<void> => this.#follower.letOut(sent)
+    const letOut = (sent: SentTransaction, signal: AbortSignal): Promise<void> => this.#follower.letOut(sent, signal)
     this.#signer = new VersionSigner({ needs, changes: this.#changes, listeners: this.#listeners, letOut })
   }
 

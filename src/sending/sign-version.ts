@@ -8,7 +8,6 @@ import type { SigningFacts, Spend } from '../payload/facts.ts'
 import type { Permission } from '../policy/permissions.ts'
 import { fencesOf } from '../signing/caller-stops.ts'
 import { requireConsent } from '../signing/consent.ts'
-import type { Passage } from '../signing/fences.ts'
 import { sign, type Signed } from '../signing/sign.ts'
 import { getSent } from '../vault/sent-queries.ts'
 import { dropVersion, keepSigned, type SentTransaction } from '../vault/sent-transactions.ts'
@@ -38,12 +37,9 @@ export type SignParts = {
   readonly needs: SendingNeeds
   readonly changes: SentChanges
   readonly listeners: SentListeners
-  /** Begins to let a version out; resolves when somebody has taken it, or nobody has. Never rejects. */
-  readonly letOut: (sent: SentTransaction) => Promise<void>
+  /** Begins to let a version out; resolves when somebody has taken it, or nobody has, or soon after `signal` aborts. Never rejects. */
+  readonly letOut: (sent: SentTransaction, signal: AbortSignal) => Promise<void>
 }
-
-/** How long a fence waits for a broadcast that has begun. */
-const PASSAGE_MS = 1_500
 
 /** Refusals after which it is certain that no signature was let out, and that none is to be made. */
 const FINAL: ReadonlySet<FailureReason> = new Set([
@@ -108,7 +104,8 @@ export class VersionSigner {
     const { needs, changes, listeners, letOut } = this.#parts
     const { vault, clock, fences } = needs
     const grant = requireConsent(vault.read, call.caller, wallet, clock.nowMs())
-    const passage = fences.enter(fencesOf(call, wallet, grant))
+    const stopping = new AbortController()
+    const passage = fences.enter(fencesOf(call, wallet, grant), () => stopping.abort())
     try {
       const form = { ...family.attach(signed), intent: signed.receipt.sequence }
       const sent = await vault.commit((tx) => {
@@ -119,7 +116,8 @@ export class VersionSigner {
       })
       for (const check of own.releaseChecks) check()
       passage.check()
-      leaveBehind(passage, letOut(sent))
+      // A fence that rises from here on ends what is not out yet.
+      void letOut(sent, stopping.signal).finally(passage.leave)
       listeners.tell(sent)
     } catch (error) {
       passage.leave()
@@ -137,12 +135,4 @@ export class VersionSigner {
     })
     listeners.tell(after)
   }
-}
-
-const leaveBehind = (passage: Passage, done: Promise<void>): void => {
-  const timer = setTimeout(passage.leave, PASSAGE_MS)
-  void done.finally(() => {
-    clearTimeout(timer)
-    passage.leave()
-  })
 }

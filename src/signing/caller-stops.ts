@@ -16,7 +16,7 @@ export const freezesOfCaller = (caller: Caller): readonly FreezeSubject[] =>
   caller.kind === 'end_user' || caller.kind === 'delegate' ? [] : [{ scope: 'api_key', id: caller.apiKeyId }]
 
 /** `grant`: what the caller uses the wallet under, where it takes one. */
-export const fencesOf = ({ caller }: Call, { walletId, project }: Wallet, grant?: Grant): readonly FenceKey[] => [
+export const fencesOf = ({ caller }: Pick<Call, 'caller'>, { walletId, project }: Wallet, grant?: Grant): readonly FenceKey[] => [
   { scope: 'all', id: '*' },
   { scope: 'project', id: project },
   { scope: 'wallet', id: walletId },

@@ -38,6 +38,7 @@ type InFlight = {
   readonly done: Promise<void>
   /** The fence that rose in its way: it stays stopped, also when the fence is lowered before it ends. */
   stoppedBy: FenceKey | undefined
+  readonly stopped: () => void
 }
 
 export class Fences {
@@ -61,12 +62,15 @@ export class Fences {
     return keys.find((key) => this.#raised.has(nameOf(key)))
   }
 
-  /** Enters work that stands behind `keys`; throws as `Passage.check` at once when one of them is raised. */
-  enter(keys: readonly FenceKey[]): Passage {
+  /**
+   * Enters work that stands behind `keys`; throws as `Passage.check` at once when one of them is raised. `stopped` is
+   * called when one is raised later: for work that lets things out by itself.
+   */
+  enter(keys: readonly FenceKey[], stopped: () => void = () => {}): Passage {
     const raised = this.blocking(keys)
     if (raised !== undefined) throw failureOfFence(raised)
     const { promise, resolve } = Promise.withResolvers<void>()
-    const entry: InFlight = { names: new Set(keys.map(nameOf)), done: promise, stoppedBy: undefined }
+    const entry: InFlight = { names: new Set(keys.map(nameOf)), done: promise, stoppedBy: undefined, stopped }
     this.#inFlight.add(entry)
     return {
       check: () => {
@@ -120,7 +124,10 @@ export class Fences {
     this.#hold(key, holder)
     this.#raises += 1
     const running = [...this.#inFlight].filter((entry) => entry.names.has(name))
-    for (const entry of running) entry.stoppedBy ??= key
+    for (const entry of running) {
+      entry.stoppedBy ??= key
+      entry.stopped()
+    }
     if (running.length === 0) return
     const { promise: late, resolve } = Promise.withResolvers<void>()
     const timer = setTimeout(resolve, FENCE_WAIT_MS)

@@ -77,7 +77,7 @@ export const requireUnsealed = (reader: Reader): void => {
 /** One-time state, by vault: what must not be answered, counted or awaited again from before the backup. */
 // Sessions with it: which of their refresh tokens were used since, and which were ended, nobody knows.
 const ONE_TIME: { readonly [kind in Reader['kind']]: readonly string[] } = {
-  daemon: ['requests', 'peer_heads', 'refresh_tokens', 'user_sessions', 'email_codes', 'oidc_flows'],
+  daemon: ['requests', 'peer_heads', 'refresh_tokens', 'user_sessions', 'email_codes', 'oidc_flows', 'delegation_tokens'],
   cosigner: ['replies', 'peer_heads', 'forks'],
 }
 

@@ -196,9 +196,16 @@ export const changeSpend = (tx: Tx, spendId: string, change: SpendChange, nowMs:
   return toSpend(tx, { ...next, mac })
 }
 
-/** Of which it is not known yet what arrived, the oldest first. */
-export const confirmedSpends = (reader: Reader, limit: number): readonly Spend[] =>
-  reader.all<Row>(`SELECT * FROM spends WHERE state = 'CONFIRMED' ORDER BY number LIMIT ?`, limit).map((row) => toSpend(reader, row))
+const NETWORKS_CONFIRMED = `SELECT DISTINCT network FROM spends WHERE state = 'CONFIRMED' ORDER BY network`
+const CONFIRMED_ON = `SELECT * FROM spends WHERE state = 'CONFIRMED' AND network = ? AND number > ? ORDER BY number LIMIT ?`
+
+/** Networks with spends of which it is not known yet what arrived. */
+export const networksConfirmed = (reader: Reader): readonly string[] =>
+  reader.all<{ network: string }>(NETWORKS_CONFIRMED).map(({ network }) => network)
+
+/** Of one network, those of which it is not known yet what arrived, the oldest behind `after` first. */
+export const confirmedSpends = (reader: Reader, network: string, after: bigint, limit: number): readonly Spend[] =>
+  reader.all<Row>(CONFIRMED_ON, network, after, limit).map((row) => toSpend(reader, row))
 
 export type SpendFilter = { readonly project: ProjectId; readonly userId: UserId | undefined }
 

@@ -1,11 +1,14 @@
 /** What becomes of a spend follows what becomes of its transfer, in the same transaction, and both ways. */
 import { expect, it } from 'vitest'
-import { followSpend } from '../../src/delegation/settle-spends.ts'
+import { followSpend, type SettleCursors, type SettleNeeds, settleSpends } from '../../src/delegation/settle-spends.ts'
+import { failure } from '../../src/domain/failure.ts'
 import { parseUserId } from '../../src/domain/ids.ts'
-import type { SentState, SentTransaction } from '../../src/vault/sent-transactions.ts'
+import { registerExternalWallet } from '../../src/vault/external-wallets.ts'
+import { insertSent, type SentState, type SentTransaction } from '../../src/vault/sent-transactions.ts'
 import { DEFAULT_PROJECT } from '../../src/vault/projects.ts'
-import { getSpend, insertSpend } from '../../src/vault/spends.ts'
-import { makeVault, NOW } from '../vault/fixture.ts'
+import { changeSpend, getSpend, insertSpend } from '../../src/vault/spends.ts'
+import type { Tx } from '../../src/vault/store.ts'
+import { makeVault, newWallet, NOW } from '../vault/fixture.ts'
 
 const SEND_ID = `snd_${'ab'.repeat(16)}`
 const HASH = `0x${'cd'.repeat(32)}`
@@ -54,5 +57,50 @@ it.each<[SentState, string, string]>([
 it('is none of a send that somebody asked for themselves', async () => {
   const { vault, becomes } = await scene()
   expect(await becomes('FAILED', { purpose: 'SEND' })).toEqual(['OPEN', '', undefined, ''])
+  await vault.close()
+})
+
+it('is settled whatever cannot be read before it, on its network or another', async () => {
+  const vault = await makeVault()
+  const wallet = await vault.commit((tx) =>
+    registerExternalWallet(tx, {
+      project: DEFAULT_PROJECT, userId: parseUserId('alice')!, network: 'linea', currency: 'usdc', address: ADDRESS, tokenAddress: ADDRESS,
+      decimals: 6, spender: ADDRESS, limitUnits: 1n, transactionHash: HASH, replaces: undefined, nowMs: NOW,
+    }),
+  )
+  const confirmed = (tx: Tx, index: number, network: string): string => {
+    const sendId = `snd_${String(index).padStart(32, '0')}`
+    const { spendId } = insertSpend(tx, {
+      sendId, project: DEFAULT_PROJECT, userId: parseUserId('alice')!, externalWalletId: wallet.externalWalletId, network, currency: 'usdc',
+      decimals: 6, chain: 'eip155:59144', token: ADDRESS, owner: ADDRESS, spender: ADDRESS, destination: ADDRESS, units: 1n, principal: 'key_1',
+      requestId: undefined, nowMs: NOW,
+    })
+    changeSpend(tx, spendId, { state: 'CONFIRMED', block: 7n, transactionHash: HASH }, NOW)
+    return sendId
+  }
+  await vault.commit((tx) => {
+    // What was sent for these is not there any more.
+    for (let index = 0; index < 25; index++) confirmed(tx, index, index < 20 ? 'ethereum' : 'linea')
+    for (const [index, network] of [[25, 'ethereum'], [26, 'linea']] as const) {
+      insertSent(tx, {
+        sendId: confirmed(tx, index, network), project: DEFAULT_PROJECT, walletId: newWallet().walletId, network, chain: 'eip155:59144', family: 'EVM',
+        sender: ADDRESS, purpose: 'SPEND', subject: wallet.externalWalletId, confirmations: 1, nonce: BigInt(index), nowMs: NOW,
+        version: {
+          kind: 'ORIGINAL', caller: '{}', principal: 'key_1', requestId: undefined, bodyHash: new Uint8Array(32), unsigned: new Uint8Array(1),
+          anchor: '', lastValid: undefined,
+        },
+      })
+    }
+  })
+  const asked: string[] = []
+  const evm = (network: string): never => {
+    asked.push(network)
+    throw failure('CHAIN_NOT_CONFIGURED', { network })
+  }
+  const chains = { evm, networks: ['ethereum', 'linea'], familyOf: () => 'evm' }
+  const needs = { vault, chains, clock: { nowMs: () => NOW } } as unknown as SettleNeeds
+  const cursors: SettleCursors = new Map()
+  for (let turn = 0; turn < 3; turn++) await settleSpends(needs, new AbortController().signal, cursors)
+  expect(asked.toSorted()).toEqual(['ethereum', 'linea', 'linea', 'linea'])
   await vault.close()
 })

@@ -169,7 +169,12 @@ const delegateOnce = async (clients: Clients, ledger: Ledger, delegation: Delega
   wallets.set(wallet, (wallets.get(wallet) ?? 0) + 1)
   const consent = { walletSecret: secretOf(phone) }
   const expireTime = new Date(Date.now() + 3_600_000)
-  const given = await delegateAccess(clients.anna, { wallet, ...known, consent, expireTime, includeEnvelopes: true })
+  const asked = { wallet, ...known, consent, expireTime, includeEnvelopes: true }
+  const given = await delegateAccess(clients.anna, asked).catch((error: unknown) => {
+    // What did not reach the daemon did not reach the cosigner.
+    if (String(error).includes('ECONNREFUSED')) wallets.set(wallet, (wallets.get(wallet) ?? 1) - 1)
+    throw error
+  })
   const { encryptedDelegatedShare, encryptedWalletApiKey } = given
   const delivery = { encryptedDelegatedShare: encryptedDelegatedShare!, encryptedWalletApiKey: encryptedWalletApiKey! }
   const { access } = await clients.delegate.delegation.importDelegatedAccess({ content: { case: 'delivery', value: delivery } })
@@ -191,6 +196,12 @@ const revoke = async ({ anna }: Clients, ledger: Ledger): Promise<void> => {
     throw error
   }
   ledger.revoked.push(access)
+  // Those whose delivery was lost with somebody's death are nobody's, and count.
+  const kept = new Set(ledger.live.map(({ accessId }) => accessId))
+  const { accesses } = await anna.delegation.listDelegatedAccess({ openOnly: true, pageSize: 100 })
+  for (const { delegatedAccessId } of accesses) {
+    if (!kept.has(delegatedAccessId)) await anna.delegation.revokeDelegatedAccess({ delegatedAccessId })
+  }
 }
 
 type Scene = { readonly hosts: Hosts; readonly ledger: Ledger; readonly delegation: Delegation; readonly random: () => number }

@@ -208,6 +208,19 @@ describe('the window', () => {
     said.end()
   })
 
+  it('reads no more than four MiB of them', async () => {
+    const said = new Said()
+    let begun = 0
+    const answers = relay({ frame: () => new Promise(() => (begun += 1)) }, said)
+    for (let n = 0; n < 20; n++) said.say({ case: 'frame', value: new Uint8Array(1_048_576) }, 3 + n)
+    await answers.next()
+    await answers.next()
+    answers.next().catch(() => undefined)
+    await sleep(20)
+    expect(begun).toBe(4)
+    said.end()
+  })
+
   it('asks the delegate between its answers, and does not wait for ever', async () => {
     const said = new Said()
     const seen: { peer?: CosignPeer } = {}

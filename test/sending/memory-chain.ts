@@ -18,6 +18,8 @@ export class MemoryChain {
   /** Why nothing is taken; `away`: nobody answers. */
   refusal: string | undefined
   isAway = false
+  /** What is offered arrives after this. */
+  arrival: Promise<void> | undefined
   /** Receipts come later than counts. */
   isLate = false
   #blocks: Pending[][] = [[]]
@@ -79,7 +81,10 @@ export class MemoryChain {
         return { latest: BigInt(this.#mined()), pending: BigInt(pending) }
       },
       receipt: async (hash: Uint8Array) => this.#receipt(`0x${Buffer.from(hash).toString('hex')}`),
-      broadcast: async (raw: Uint8Array) => this.#take(`0x${Buffer.from(raw).toString('hex')}`),
+      broadcast: async (raw: Uint8Array, signal?: AbortSignal) => {
+        await this.arrival
+        return signal?.aborted === true ? [] : this.#take(`0x${Buffer.from(raw).toString('hex')}`)
+      },
     } as unknown as EvmChain
   }
 

@@ -214,6 +214,30 @@ describe('what was sent', () => {
     await until((await pay()).sendId, 'BROADCAST')
   })
 
+  it.each(['at first', 'again'])('does not leave %s once its wallet is frozen, however slow the provider is', async (when) => {
+    const { scene, chain, pay, until, now } = await setUp()
+    const { fences } = scene.needs
+    const wallet = { scope: 'wallet', id: scene.walletId } as const
+    const begun = when === 'again' ? await pay() : undefined
+    if (begun !== undefined) await until(begun.sendId, 'BROADCAST')
+    chain.dropPool()
+    const before = chain.offered.length
+    const { promise, resolve } = Promise.withResolvers<void>()
+    chain.arrival = promise
+    const { sendId } = begun ?? (await pay())
+    scene.passTime(15_001)
+    if (begun !== undefined) await sleep(60)
+    const raised = fences.raise(wallet)
+    setTimeout(resolve, 20)
+    await raised
+    await sleep(40)
+    expect(chain.offered).toHaveLength(before)
+    fences.lower(wallet)
+    for (let tries = 0; tries < 200 && chain.offered.length === before; tries++) await sleep(2).then(() => scene.passTime(15_001))
+    expect(chain.offered).toHaveLength(before + 1)
+    expect(now(sendId).versions).toHaveLength(1)
+  })
+
   it('is cancelled when its cancellation is sped up', async () => {
     const { scene, chain, sender, pay, until, over } = await setUp()
     const { sendId } = await pay(5n)

@@ -7,7 +7,9 @@ import {
   pruneDelegationTokens,
   requireDelegationToken,
 } from '../../src/vault/delegation-tokens.ts'
+import { auditHead } from '../../src/vault/audit-chain.ts'
 import { DEFAULT_PROJECT } from '../../src/vault/projects.ts'
+import { sealRestored } from '../../src/vault/restore-state.ts'
 import { makeVault, NOW, reasonOf } from './fixture.ts'
 
 const USE = { project: DEFAULT_PROJECT, network: 'linea', addressKey: 'ab'.repeat(20), nowMs: NOW }
@@ -39,5 +41,16 @@ it('is forgotten a day after its end, and unknown then', async () => {
   const prune = (nowMs: number) => vault.commit((tx) => pruneDelegationTokens(tx, nowMs, 10))
   expect(await prune(expireMs + 86_399_999)).toBe(0)
   expect(await prune(expireMs + 86_400_000)).toBe(1)
+  expect(await reasonOf(() => look())).toBe('TOKEN_INVALID')
+})
+
+it('does not come back with a backup from before it was used', async () => {
+  const { vault, look } = await issued()
+  const head = auditHead(vault.read)
+  const manifest = {
+    vaultIdHex: Buffer.from(vault.vaultId).toString('hex'), setIdHex: '00'.repeat(16), epoch: 1,
+    auditSequence: head.sequence, auditHashHex: Buffer.from(head.hash).toString('hex'), createMs: NOW,
+  } as Parameters<typeof sealRestored>[1]['manifest']
+  await vault.commit((tx) => sealRestored(tx, { manifest, restoreIdHex: '00'.repeat(16), nowMs: NOW }))
   expect(await reasonOf(() => look())).toBe('TOKEN_INVALID')
 })

@@ -1789,8 +1789,12 @@ export const SpendStateSchema: GenEnum<SpendState> = /*@__PURE__*/
  * answer leaves.
  *
  * A spending delegation lets the project spend tokens of an external wallet, one that is none of this daemon's: its owner
- * approves the project's spender on a chain (ERC-20 `approve`) and signs a Sign-In with Ethereum message (EIP-4361).
- * What may be spent is always what the chain says, never what was registered.
+ * approves the project's spender on a chain (ERC-20 `approve`, SPL `Approve`) and signs a Sign-In with Ethereum message
+ * (EIP-4361), or one with Solana. What may be spent is always what the chain says, never what was registered.
+ *
+ * Delegated access gives another server, a delegate, a key share of its own for one wallet: it signs with this daemon
+ * (Cosign), within limits and until it is revoked. A daemon can be a delegate as well: what others give it access to is
+ * imported (ImportDelegatedAccess, webhooks) and signed with by the RPCs that begin with DelegatedSign.
  *
  * Grants that end stay readable. Grants of another project, or to an end user those of another, do not exist:
  * GRANT_NOT_FOUND.
@@ -2071,8 +2075,8 @@ export const DelegationService: GenService<{
    * shown that it holds the identity key that the share is bound to. Nothing else is answered before. From then on each
    * request has a `call_id` of its own and is answered by one response of that id, in any order; what the daemon asks
    * (`question`) has ids of its own and is answered in the same way. Frames name the wallet of this access and its link
-   * only. 64 requests are at work at a time; more are not read. What does not belong on the stream ends it with
-   * INVALID_REQUEST.
+   * only. 64 requests, or 4 MiB of them, are at work at a time; more are not read. What does not belong on the stream ends it
+   * with INVALID_REQUEST.
    *
    * The first operation over a new access has to be a refresh of its shares; it becomes active with it. For every signature
    * the daemon decodes what is signed itself and asks what it asks for every signature: the access's state, end,
