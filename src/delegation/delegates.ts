@@ -114,6 +114,7 @@ export const registerDelegate = async (needs: DelegateNeeds, call: Call, request
   const { name, kid } = request
   const identityKey = Uint8Array.from(request.identityKey)
   const publicKey = rsaKeyOf(request.publicKeyPem, identityKey)
+  needs.engine.delegates.linkOf(identityKey)
   const project = call.caller.projectId
   const delegate = await needs.vault.commit((tx) => {
     const nowMs = Math.trunc(needs.clock.nowMs())

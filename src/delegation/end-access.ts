@@ -83,6 +83,11 @@ export class AccessEnds {
     this.#needs = needs
   }
 
+  /** Nothing that has ended is still to be overwritten. */
+  get isSettled(): boolean {
+    return this.#unsettled.size === 0
+  }
+
   /** In the transaction that ends it; `settle` follows the commit. */
   end(tx: Tx, accessId: AccessId, ending: Ending, nowMs: number): DelegatedAccess {
     const lastUsedEpoch = getShare(tx, accessIdToBytes(accessId))?.lastUsedEpoch ?? 0

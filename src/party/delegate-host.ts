@@ -140,7 +140,8 @@ export const createDelegateHost = (
     },
     question: events.question,
     alert: ({ what, detail }) => {
-      if (alerts.admit('')) events.alert(what, detail)
+      // Each kind by itself: what anybody can cause as often as they like hides no burn.
+      if (alerts.admit(what)) events.alert(what, detail)
     },
   }
 }
