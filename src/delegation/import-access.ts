@@ -8,7 +8,7 @@ import { authorize, type AuthorizeNeeds } from '../signing/authorize.ts'
 import { listImportedAccesses, requireImportedAccess } from '../vault/imported-accesses.ts'
 import { readDelegationEvent } from './delegation-webhook.ts'
 import { type ImportedAccessView, viewImported } from './imported-view.ts'
-import { type Brought, takeBack, takeDelivery, type TakeNeeds } from './take-delivery.ts'
+import { type Brought, isSameAddress, takeBack, takeDelivery, type TakeNeeds } from './take-delivery.ts'
 
 export type ImportAccessNeeds = TakeNeeds & AuthorizeNeeds
 
@@ -48,7 +48,7 @@ const contentOf = ({ content, expectedAddress }: ImportAccessRequest, nowMs: num
   const event = readDelegationEvent(content.body)
   if (event?.kind !== 'created') throw invalidField('webhook_body', 'is no webhook wallet.delegation.created')
   const { delivery, walletId: foreignId, keyType, address, userId, timeMs } = event
-  const isOther = expectedAddress !== undefined && expectedAddress.toLowerCase() !== address.toLowerCase()
+  const isOther = expectedAddress !== undefined && !isSameAddress(expectedAddress, address)
   if (isOther) throw invalidField('expected_address', 'is another address than the webhook names')
   return { delivery, foreignId, said: { address, keyType, userId }, grantedMs: timeMs }
 }

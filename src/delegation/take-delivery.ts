@@ -24,9 +24,9 @@ import {
 import { deleteImportedSecrets, putImportedSecret } from '../vault/imported-secrets.ts'
 import { listOwnDelegateKeys, openOwnDelegateKey } from '../vault/own-delegate-keys.ts'
 import { takeEvent } from '../vault/received-events.ts'
-import type { Tx } from '../vault/store.ts'
-import { activateShare, deleteShares } from '../vault/wallet-shares.ts'
-import type { KeyType } from '../vault/wallets.ts'
+import type { Reader, Tx } from '../vault/store.ts'
+import { activateShare, deleteShares, getShare } from '../vault/wallet-shares.ts'
+import { getWallet, type KeyType } from '../vault/wallets.ts'
 import { findGranting, type GrantingDaemon } from './imported-view.ts'
 
 export type TakeNeeds = {
@@ -95,7 +95,8 @@ const keysFor = (vault: DaemonVault, { encryptedDelegatedShare, encryptedWalletA
 const addressOf = (keyType: KeyType, shownPublicKey: Uint8Array): string =>
   keyType === 'ed25519' ? encodeBase58(shownPublicKey) : formatEvmAddress(evmAddressOfPublicKey(shownPublicKey))
 
-const isSame = (a: string, b: string): boolean => (isEvmAddress(a) ? a.toLowerCase() === b.toLowerCase() : a === b)
+/** EVM addresses in any letter case. */
+export const isSameAddress = (a: string, b: string): boolean => (isEvmAddress(a) ? a.toLowerCase() === b.toLowerCase() : a === b)
 
 type About = { readonly address: string; readonly keyType: KeyType; readonly publicKey: Uint8Array }
 
@@ -106,9 +107,14 @@ const judge = (opened: Known, { said }: Brought): About => {
   }
   const { keyType, shownPublicKey } = opened
   const address = addressOf(keyType, shownPublicKey)
-  if (said.address !== undefined && !isSame(address, said.address)) throw invalid('its share is of another address')
+  if (said.address !== undefined && !isSameAddress(address, said.address)) throw invalid('its share is of another address')
   return { address, keyType, publicKey: shownPublicKey }
 }
+
+const isOfThisDaemon = (reader: Reader, accessId: Uint8Array): boolean =>
+  getWallet(reader, walletIdFromBytes(accessId)) !== undefined ||
+  getShare(reader, accessId) !== undefined ||
+  getShare(reader, accessId, 'pending') !== undefined
 
 type Stored = { readonly access: ImportedAccess | undefined; readonly isNew: boolean }
 
@@ -119,8 +125,10 @@ const store = (tx: Tx, opened: Known, brought: Brought & About, nowMs: number): 
   if (before !== undefined && before.project !== project) throw invalid('it was taken in for another project')
   if (eventId !== undefined && !takeEvent(tx, project, eventId, nowMs)) return { access: before, isNew: false }
   // One pair of shares is delegated once; another system may do it again under the same id.
-  const isOlder = before !== undefined && (before.grantingId !== undefined || opened.kind === 'own' || before.grantedMs >= grantedMs)
-  if (isOlder) return { access: before, isNew: false }
+  const isKept = before !== undefined && (before.grantingId !== undefined || (opened.kind === 'foreign' && before.grantedMs >= grantedMs))
+  if (isKept) return { access: before, isNew: false }
+  // Nobody has signed what the envelope says of itself: no wallet of this daemon's gives its place to it.
+  if (before === undefined && isOfThisDaemon(tx, accessId)) throw invalid('its id is taken')
   const endMs = revokedAt(tx, project, accessId)
   const isOver = endMs !== undefined && (opened.kind === 'own' || endMs >= grantedMs)
   const access = insertImportedAccess(tx, {
@@ -137,6 +145,7 @@ const store = (tx: Tx, opened: Known, brought: Brought & About, nowMs: number): 
   })
   record(tx, brought, 'delegated_access.imported', access, nowMs)
   if (isOver) return { access: end(tx, brought, access, nowMs), isNew: true }
+  deleteImportedSecrets(tx, accessId)
   if (opened.kind === 'own') {
     activateShare(tx, { share: opened.share, linkId: opened.linkId, state: 'FORKED', timeMs: nowMs })
   } else {
@@ -169,23 +178,33 @@ export type TakenBack = Bringer & {
 export const takeBack = async (needs: TakeNeeds, back: TakenBack): Promise<void> => {
   const { vault, fences } = needs
   const fence = { scope: 'wallet', id: walletIdFromBytes(back.accessId) } as const
-  const ended = await fences.during(fence, () => vault.commit((tx) => forget(needs, tx, back)))
-  if (!ended) return
+  const change = (isFenced: boolean) => vault.commit((tx) => forget(needs, tx, back, isFenced))
+  // Whoever names a wallet of somebody else's stops nothing: a fence rises for what there is to end alone.
+  const first = endable(vault.read, back) === undefined ? await change(false) : 'unfenced'
+  const outcome = first === 'unfenced' ? await fences.during(fence, () => change(true)) : first
+  if (outcome !== 'ended') return
   needs.ended(back.accessId)
   vault.eraseDeleted()
 }
 
-/** Answers whether there was something to end. */
-const forget = ({ clock }: TakeNeeds, tx: Tx, back: TakenBack): boolean => {
+/** The access that it ends, if there is one. */
+const endable = (reader: Reader, { project, accessId, eventMs }: TakenBack): ImportedAccess | undefined => {
+  const access = getImportedAccess(reader, accessId)
+  if (access?.project !== project || access.state === 'REVOKED') return undefined
+  return access.grantingId === undefined && access.grantedMs > eventMs ? undefined : access
+}
+
+/** `unfenced`: there is something to end that came just now, and nothing was done. */
+const forget = ({ clock }: TakeNeeds, tx: Tx, back: TakenBack, isFenced: boolean): 'ended' | 'nothing' | 'unfenced' => {
   const { project, accessId, eventMs, eventId } = back
+  const access = endable(tx, back)
+  if (access !== undefined && !isFenced) return 'unfenced'
   const nowMs = Math.trunc(clock.nowMs())
-  if (eventId !== undefined && !takeEvent(tx, project, eventId, nowMs)) return false
+  if (eventId !== undefined && !takeEvent(tx, project, eventId, nowMs)) return 'nothing'
   noteRevocation(tx, project, accessId, eventMs)
-  const access = getImportedAccess(tx, accessId)
-  if (access?.project !== project || access.state === 'REVOKED') return false
-  if (access.grantingId === undefined && access.grantedMs > eventMs) return false
+  if (access === undefined) return 'nothing'
   end(tx, back, access, nowMs)
-  return true
+  return 'ended'
 }
 
 const record = (tx: Tx, { actor, method, requestId }: Bringer, kind: string, access: ImportedAccess, timeMs: number): void => {

@@ -11,7 +11,7 @@ import type { DaemonVault } from '../vault/daemon-vault.ts'
 import { listLinks, saveLink } from '../vault/links.ts'
 import type { PartyStanding } from '../vault/audit-signer.ts'
 import { rememberPeerHead, replacePeerHead } from '../vault/peer-heads.ts'
-import { getSetting } from '../vault/settings.ts'
+import { getSetting, putSetting } from '../vault/settings.ts'
 import type { Reader, Tx } from '../vault/store.ts'
 import { dropPendingShare, getShare, listPendingShares, listShareEpochs, setShareState } from '../vault/wallet-shares.ts'
 import { hexOf } from './presignature-map.ts'
@@ -88,17 +88,26 @@ export const prepareRestored = (tx: Tx, nowMs: number): void => {
   skipEpochs(tx, nowMs)
 }
 
+const SETTLED = 'settled-restore:'
+
 /**
  * What the peer says of itself after one of the two was restored: it is remembered as it is now, and no link of this vault
  * uses an epoch again that the peer may have used. Wallets whose shares do not fit are stopped when the two are joined.
+ * Each restore of the peer's is taken in once: refuses with VAULT_ROLLED_BACK an older state than is remembered under a
+ * restore that was settled before, which is what an old text, or an old copy behind it, says.
  */
 export const settleWithPeer = (
   tx: Tx,
   peerId: Uint8Array,
-  { head, lEpoch }: Pick<PartyStanding, 'head' | 'lEpoch'>,
+  { head, lEpoch, restoreId }: Omit<PartyStanding, 'role'>,
   nowMs: number,
 ): void => {
-  replacePeerHead(tx, peerId, head, nowMs)
+  const name = `${SETTLED}${hexOf(restoreId)}`
+  const isNew = restoreId.some((byte) => byte !== 0) && getSetting(tx, name) === undefined
+  if (isNew) {
+    putSetting(tx, name, peerId, nowMs)
+    replacePeerHead(tx, peerId, head, nowMs)
+  } else rememberPeerHead(tx, peerId, head, nowMs)
   moveEpochs(tx, (own) => Math.max(own, lEpoch), nowMs)
 }
 

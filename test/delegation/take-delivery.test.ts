@@ -1,16 +1,16 @@
 import { randomBytes, randomUUID } from 'node:crypto'
-import { describe, expect, it, onTestFinished } from 'vitest'
+import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { readDelegationEvent, projectOfSignature } from '../../src/delegation/delegation-webhook.ts'
 import { importAccess, type ImportAccessNeeds, listImported } from '../../src/delegation/import-access.ts'
 import { receiveWebhook, type ReceiveNeeds } from '../../src/delegation/receive-webhook.ts'
-import type { ProjectId } from '../../src/domain/ids.ts'
+import { type ProjectId, walletIdFromBytes } from '../../src/domain/ids.ts'
 import { Secret } from '../../src/domain/secret.ts'
 import { DeliveryOpener } from '../../src/party/delegate/delivery-opener.ts'
-import { type DeliveryOrder, openDelivery } from '../../src/party/delegate/open-delivery.ts'
+import { type DeliveryOrder, openDelivery, recordOf } from '../../src/party/delegate/open-delivery.ts'
 import { ALG_ED25519 } from '../../src/engine/dkls23/suite.ts'
 import { ed25519Ready } from '../../src/engine/curve/ed25519.ts'
 import { decompress } from '../../src/engine/curve/secp256k1.ts'
-import { openRecord, ShareSeal } from '../../src/party/share-sealing.ts'
+import { openRecord, sealRecord, ShareSeal } from '../../src/party/share-sealing.ts'
 import { partyIdOf } from '../../src/party/party-id.ts'
 import { evmAddressOfPublicKey, formatEvmAddress } from '../../src/payload/address.ts'
 import { Fences } from '../../src/signing/fences.ts'
@@ -20,7 +20,7 @@ import { createApiKey } from '../../src/vault/api-keys.ts'
 import { getImportedAccess } from '../../src/vault/imported-accesses.ts'
 import { getImportedSecret, openImportedSecret } from '../../src/vault/imported-secrets.ts'
 import { insertOwnDelegateKey, kidOf } from '../../src/vault/own-delegate-keys.ts'
-import { getShare } from '../../src/vault/wallet-shares.ts'
+import { activateShare, getShare } from '../../src/vault/wallet-shares.ts'
 import { callerOf, callOf } from '../signing/call.ts'
 import { NOW, openVaultAt, type Place } from '../vault/fixture.ts'
 import { openDelegateScene } from './delegate-scene.ts'
@@ -254,6 +254,57 @@ describe('access of another system', () => {
     }
     for (const name of order.split(' ')) expect((await post(bodies[name]!)).status).toBe(200)
     expect(getImportedAccess(vault.read, one.walletId)).toMatchObject({ state, grantedMs: NOW + 20 })
+  })
+})
+
+describe('an id that somebody else chose', () => {
+  it('of a wallet of another project: taking it back stops nothing of that', async () => {
+    const { post, needs, share } = await openScene()
+    const one = share()
+    const passage = needs.fences.enter([{ scope: 'wallet', id: walletIdFromBytes(one.walletId) }])
+    expect((await post(revoked(one))).status).toBe(200)
+    expect(() => passage.check()).not.toThrow()
+    expect(needs.fences.raises).toBe(0)
+    passage.leave()
+  })
+
+  it('of an access that is here: what is in flight with it is stopped', async () => {
+    const { post, needs, share } = await openScene()
+    const one = share()
+    await post(await created(one))
+    const passage = needs.fences.enter([{ scope: 'wallet', id: walletIdFromBytes(one.walletId) }])
+    const answered = post(revoked(one))
+    await vi.waitFor(() => expect(() => passage.check()).toThrow(expect.objectContaining({ reason: 'FROZEN' })))
+    passage.leave()
+    expect((await answered).status).toBe(200)
+    // Once more: there is nothing left to stop.
+    const { raises } = needs.fences
+    await post(revoked(one))
+    expect(needs.fences.raises).toBe(raises)
+  })
+
+  it('of a wallet whose share this daemon has: it is refused, and the share stays', async () => {
+    const { vault, post, share } = await openScene()
+    const own = share()
+    const seal = new ShareSeal(vault.shareKey(), vault.vaultId)
+    const sealed = sealRecord(seal, recordOf(own, NOW), 1n)
+    await vault.commit((tx) => activateShare(tx, { share: sealed, linkId: own.linkId, state: 'ACTIVE', timeMs: NOW }))
+    const before = getShare(vault.read, own.walletId)
+    const answer = await post(await created({ ...share(), walletId: own.walletId }))
+    expect(answer).toEqual({ status: 400, body: { error: expect.stringContaining('taken') } })
+    expect(getShare(vault.read, own.walletId)).toEqual(before)
+  })
+
+  it('of an access, for a share of another system: it does not keep the access away', async () => {
+    const { vault, post, share, arrived } = await openScene()
+    const one = share()
+    const squatter = webhookBody('wallet.delegation.created', await createdData(one, FOREIGN_SHARE), { timeMs: NOW + 1_000 })
+    expect((await post(squatter)).status).toBe(200)
+    expect((await post(await created(one, { timeMs: NOW }))).status).toBe(200)
+    expect(getImportedAccess(vault.read, one.walletId)).toMatchObject({ state: 'PENDING', grantingId: GRANTING })
+    expect(getImportedSecret(vault.read, one.walletId, 'foreign-share')).toBeUndefined()
+    expect(getShare(vault.read, one.walletId)?.state).toBe('FORKED')
+    expect(arrived).toEqual([uuidOf(one.walletId)])
   })
 })
 

@@ -44,6 +44,16 @@ describe('a long frame', () => {
     }
   })
 
+  it('says when more of them wait than is right, and when that is over', () => {
+    const { sender, take } = slowStream()
+    for (let callId = 0; !sender.isFull; callId++) {
+      if (callId > 1_000) throw new Error('without end')
+      sender.send(callId, bytesOf(1))
+    }
+    take()
+    expect(sender.isFull).toBe(false)
+  })
+
   it('that was given up leaves nothing more', () => {
     const { written, sender, take } = slowStream()
     sender.send(1, bytesOf(3 * PART_BYTES))
@@ -60,6 +70,11 @@ describe('what is no frame', () => {
     expect(() => new PartReceiver().take(1, part(length))).toThrow(PartsMisspoken)
   })
 
+  it.each([1, PART_BYTES - 1])('is refused: a part of %i bytes that others are to follow, which would cost more than its bytes', (length) => {
+    expect(() => new PartReceiver().take(1, part(length))).toThrow(PartsMisspoken)
+    expect(new PartReceiver().take(1, part(length, false))).toHaveLength(length)
+  })
+
   it('is refused: parts without end', () => {
     const receiver = new PartReceiver()
     const sent = (): void => {
@@ -71,7 +86,7 @@ describe('what is no frame', () => {
   it('is refused: more frames under way than there can be', () => {
     const receiver = new PartReceiver()
     const sent = (): void => {
-      for (let callId = 1; callId < 100; callId++) receiver.take(callId, part(1))
+      for (let callId = 1; callId < 100; callId++) receiver.take(callId, part(PART_BYTES))
     }
     expect(sent).toThrow('too many frames in parts')
   })

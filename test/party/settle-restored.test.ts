@@ -3,13 +3,14 @@ import type Database from 'better-sqlite3'
 import { randomBytes } from 'node:crypto'
 import { copyFileSync, readFileSync, writeFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
+import { isFailure } from '../../src/domain/failure.ts'
 import { walletIdFromBytes } from '../../src/domain/ids.ts'
 import { makeLinkParties } from '../../src/engine/dkls23/contexts.ts'
 import { decodeLinkRecord, encodeLinkRecord } from '../../src/engine/dkls23/records.ts'
 import { ROLE_C, ROLE_S } from '../../src/engine/dkls23/suite.ts'
 import { newLinkRecord } from '../../src/party/link.ts'
 import { partyIdOf } from '../../src/party/party-id.ts'
-import { requirePair, settleRestored } from '../../src/party/settle-restored.ts'
+import { requirePair, settleRestored, settleWithPeer } from '../../src/party/settle-restored.ts'
 import { auditHead, requireRememberedHead } from '../../src/vault/audit-chain.ts'
 import type { BackupManifest } from '../../src/vault/backup-manifest.ts'
 import { encodeManifest, parseManifest } from '../../src/vault/backup-manifest.ts'
@@ -45,6 +46,46 @@ const hold = (vault: Vault, linkId: Uint8Array, walletId: Uint8Array, wEpoch: nu
     if (slot === 'current') activateShare(tx, { share, linkId, state: 'ACTIVE', timeMs: NOW })
     else savePendingShare(tx, { share, linkId, sid: randomBytes(32), timeMs: NOW })
   })
+
+describe('settleWithPeer', () => {
+  const refusalOf = (work: () => void): string => {
+    try {
+      work()
+      return 'nothing'
+    } catch (error) {
+      if (isFailure(error)) return error.reason
+      throw error
+    }
+  }
+  const at = (sequence: bigint, hash = Number(sequence)) => ({ sequence, hash: new Uint8Array(32).fill(hash) })
+
+  it('takes each restore of the peer in once: a text of before does not make it forget what it saw since', async () => {
+    const { cosigner, idC } = await makeBoth()
+    const restoreId = randomBytes(16)
+    const settle = (sequence: bigint, id = restoreId, hash?: number): string =>
+      refusalOf(() => cosigner.commitNow((tx) => settleWithPeer(tx, idC, { restoreId: id, head: at(sequence, hash), lEpoch: 1 }, NOW)))
+    cosigner.commitNow((tx) => rememberPeerHead(tx, idC, at(90n), NOW))
+    expect(settle(40n)).toBe('nothing')
+    expect(settle(40n)).toBe('nothing')
+    cosigner.commitNow((tx) => rememberPeerHead(tx, idC, at(70n), NOW))
+    expect(settle(40n)).toBe('VAULT_ROLLED_BACK')
+    expect(settle(70n, restoreId, 1)).toBe('VAULT_ROLLED_BACK')
+    expect(getPeerHead(cosigner.read, idC)?.sequence).toBe(70n)
+    // Another restore after that, and the first text again.
+    expect(settle(50n, randomBytes(16))).toBe('nothing')
+    expect(settle(40n)).toBe('VAULT_ROLLED_BACK')
+    expect(settle(60n)).toBe('nothing')
+  })
+
+  it('of a peer that was never restored hears nothing older', async () => {
+    const { daemon, idS } = await makeBoth()
+    daemon.commitNow((tx) => rememberPeerHead(tx, idS, at(70n), NOW))
+    const settle = (sequence: bigint): string =>
+      refusalOf(() => daemon.commitNow((tx) => settleWithPeer(tx, idS, { restoreId: new Uint8Array(16), head: at(sequence), lEpoch: 1 }, NOW)))
+    expect(settle(69n)).toBe('VAULT_ROLLED_BACK')
+    expect(settle(71n)).toBe('nothing')
+  })
+})
 
 describe('settleRestored', () => {
   it('stops exactly the wallets whose shares do not fit, on both sides', async () => {

@@ -69,6 +69,8 @@ export class CosignStream {
   readonly #pinging: NodeJS.Timeout
   #nextId = 1
   #questions = 0
+  /** The daemon is who it is to be. */
+  #isProven = false
   #lastSaidMs = performance.now()
   #end: PeerUnavailable | undefined
 
@@ -114,6 +116,7 @@ export class CosignStream {
     const parties = { idC: partyIdOf(publicKey), idS: partyId, accessId, nonceC: nonce, nonceS: challenge.nonce }
     const isProven = challenge.nonce.length === 32 && isCosignProven('daemon', parties, challenge.publicKey, challenge.signature)
     if (!isProven) throw new PeerUnavailable('it is not the daemon that delegated')
+    this.#isProven = true
     const proof = sign(cosignStatement('delegate', parties))
     const { projectId } = valueOf(await this.#ask({ case: 'proof', value: proof }), 'joined')
     if (!/^[a-z][a-z0-9-]{0,62}$/.test(projectId)) throw new PeerUnavailable('it names no project')
@@ -152,6 +155,7 @@ export class CosignStream {
   }
 
   #answer(callId: number, frame: Uint8Array): void {
+    if (!this.#isProven) return this.#lose('it asks before it has proven who it is')
     if (this.#questions >= MAX_QUESTIONS) return this.#lose('it asks too much')
     this.#questions += 1
     const reply = (answer: { readonly frame?: Uint8Array }): void => {

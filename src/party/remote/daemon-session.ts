@@ -157,7 +157,7 @@ export class DaemonSession {
 
   #pace(): void {
     if (this.#state === 'ended') return
-    if (this.#isFull || this.#atWork >= MAX_AT_WORK) this.#stream.pause()
+    if (this.#isFull || this.#sender?.isFull === true || this.#atWork >= MAX_AT_WORK) this.#stream.pause()
     else this.#stream.resume()
   }
 
@@ -199,7 +199,10 @@ export class DaemonSession {
 
   #sendPart(callId: number, part: Part, taken: () => void): void {
     if (this.#state === 'ended') return
-    this.#stream.write(create(OpenResponseSchema, { callId, content: answer({ case: 'framePart', value: part }) }), taken)
+    this.#stream.write(create(OpenResponseSchema, { callId, content: answer({ case: 'framePart', value: part }) }), () => {
+      taken()
+      this.#pace()
+    })
   }
 
   /** One that nobody waits for any more came late. */

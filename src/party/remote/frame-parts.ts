@@ -7,6 +7,8 @@ import { MAX_FRAME_BYTES } from '../../engine/dkls23/frame.ts'
 import { MAX_SHARDS } from '../shards.ts'
 
 export const PART_BYTES = 65_536
+/** Frames: a step of a session a link and direction, and room for links that begin anew. */
+const MAX_UNDER_WAY = 2 * MAX_SHARDS
 
 export type Part = { readonly data: Uint8Array; readonly more: boolean }
 type Leaving = { readonly callId: number; readonly frame: Uint8Array; at: number }
@@ -31,6 +33,11 @@ export class PartSender {
     this.#leaving = []
   }
 
+  /** More wait than links have steps at a time: the other side does not read. */
+  get isFull(): boolean {
+    return this.#leaving.length >= MAX_UNDER_WAY
+  }
+
   #next(): void {
     if (this.#isWriting) return
     const first = this.#leaving.shift()
@@ -52,20 +59,19 @@ export class PartsMisspoken extends Error {}
 
 type Arriving = { readonly parts: Uint8Array[]; bytes: number }
 
-/** A step of a session a link and direction, and room for links that begin anew. */
-const MAX_ARRIVING = 2 * MAX_SHARDS
-
 export class PartReceiver {
   readonly #arriving = new Map<number, Arriving>()
 
   /**
-   * The frame once it is whole, in memory of its own. @throws PartsMisspoken: an empty part or one that is too long, a
-   * frame beyond every frame, more frames under way than links have.
+   * The frame once it is whole, in memory of its own. @throws PartsMisspoken: an empty part or one that is too long, one
+   * that is short and not the last (crumbs take a hundred times their bytes), a frame beyond every frame, more frames
+   * under way than links have.
    */
   take(callId: number, { data, more }: Part): Uint8Array | undefined {
-    if (data.length === 0 || data.length > PART_BYTES) throw new PartsMisspoken(`a part of ${data.length} bytes`)
+    const fits = more ? data.length === PART_BYTES : data.length > 0 && data.length <= PART_BYTES
+    if (!fits) throw new PartsMisspoken(`a part of ${data.length} bytes`)
     const known = this.#arriving.get(callId)
-    if (known === undefined && this.#arriving.size >= MAX_ARRIVING) throw new PartsMisspoken('too many frames in parts')
+    if (known === undefined && this.#arriving.size >= MAX_UNDER_WAY) throw new PartsMisspoken('too many frames in parts')
     const frame = known ?? { parts: [], bytes: 0 }
     frame.parts.push(data)
     frame.bytes += data.length
