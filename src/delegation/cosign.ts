@@ -13,15 +13,17 @@ import {
   cosignStatement,
   isCosignProven,
 } from '../party/delegate-proof.ts'
-import { isSignFrame } from '../party/delegate-gate.ts'
+import { answerBytesOf, isSignFrame } from '../party/delegate-gate.ts'
 import type { DelegatedWallet, DelegateParties, FrameAnswer } from '../party/delegate-parties.ts'
 import { partyIdOf } from '../party/party-id.ts'
 import { fencesOfAccess, isStopped, requireStanding } from '../signing/delegated-standing.ts'
-import { failureOfFence, type Fences, type Passage } from '../signing/fences.ts'
+import { failureOfFence, type FenceKey, type Fences, type Passage } from '../signing/fences.ts'
+import { assertSigns } from '../signing/sign.ts'
 import type { AuditHead } from '../vault/audit-chain.ts'
 import type { DaemonVault } from '../vault/daemon-vault.ts'
 import { type DelegatedAccess, getDelegatedAccess } from '../vault/delegated-access.ts'
 import { getDelegate } from '../vault/delegates.ts'
+import { requireWallet } from '../vault/wallets.ts'
 
 /** What the daemon may want of a delegate while its stream is open. */
 export type CosignPeer = {
@@ -56,6 +58,8 @@ export type CosignSession = {
     readonly nonce: Uint8Array
   }) => CosignChallenge
   readonly prove: (signature: Uint8Array) => Promise<CosignJoined>
+  /** About what the answer to a frame may take, where that is much. */
+  readonly answerBytes: (frame: Uint8Array) => number
   /** The answer is made in the turn in which it leaves. */
   readonly frame: (frame: Uint8Array) => Promise<() => CosignAnswer>
   readonly close: () => void
@@ -78,6 +82,14 @@ const ENDS: ReadonlySet<Failure['reason']> = new Set<Failure['reason']>([
   'GRANT_REVOKED',
   'GRANT_EXPIRED',
 ])
+
+/** Of what began behind a raised fence: it is not released, whatever becomes of the fence. */
+const stoppedBy = (fence: FenceKey): Passage => ({
+  check: () => {
+    throw failureOfFence(fence)
+  },
+  leave: () => undefined,
+})
 
 class Session implements CosignSession {
   readonly #needs: CosignNeeds
@@ -136,6 +148,10 @@ class Session implements CosignSession {
     return { projectId: project, walletId, expireTimeMs: expireMs }
   }
 
+  answerBytes(frame: Uint8Array): number {
+    return answerBytesOf(frame)
+  }
+
   /**
    * What a fence stops is refused before party S hears of it; a request to sign still reaches it, because the presignature
    * it names is used up whatever follows, and is refused there.
@@ -154,13 +170,13 @@ class Session implements CosignSession {
       const refusal = failure('WALLET_SUSPENDED', { walletId: access.walletId })
       return () => ({ frame: undefined, refusal })
     }
-    const passage = blocking === undefined ? fences.enter(keys) : undefined
+    const passage = blocking === undefined ? fences.enter(keys) : stoppedBy(blocking)
     try {
       const answer = await this.#answerOf(frame)
       const { raises } = fences
       return () => this.#release(answer, passage, raises)
     } finally {
-      passage?.leave()
+      passage.leave()
     }
   }
 
@@ -176,7 +192,7 @@ class Session implements CosignSession {
     }
   }
 
-  #release({ frame, refused, head }: FrameAnswer, passage: Passage | undefined, raises: number): CosignAnswer {
+  #release({ frame, refused, head }: FrameAnswer, passage: Passage, raises: number): CosignAnswer {
     const { fences, vault } = this.#needs
     if (refused !== undefined) {
       const refusal = this.#orEnd(refused)
@@ -184,10 +200,9 @@ class Session implements CosignSession {
       return { frame, refusal }
     }
     try {
-      passage?.check()
+      passage.check()
       const access = this.#access()
-      const fence = fences.raises === raises && passage !== undefined ? undefined : fences.blocking(fencesOfAccess(access))
-      if (fence !== undefined) throw failureOfFence(fence)
+      if (fences.raises !== raises) this.#requireUnstopped(access)
     } catch (error) {
       if (!isFailure(error)) throw error
       return { frame: undefined, refusal: this.#orEnd(error) }
@@ -195,6 +210,14 @@ class Session implements CosignSession {
     const { signer } = vault
     const receipt = head && { ...head, signature: signer.signReceipt(head), keyId: signer.keyId }
     return { frame, receipt }
+  }
+
+  /** What was raised while the answer waited for its delegate to read: it may be down again, and what it was for stands. */
+  #requireUnstopped(access: DelegatedAccess): void {
+    const { fences, vault } = this.#needs
+    const fence = fences.blocking(fencesOfAccess(access))
+    if (fence !== undefined) throw failureOfFence(fence)
+    assertSigns(requireWallet(vault.read, access.walletId, access.project))
   }
 
   #orEnd(refusal: Failure): Failure {

@@ -48,7 +48,7 @@ export type DelegateView = {
 const pemOf = (der: Uint8Array): string =>
   createPublicKey({ key: Buffer.from(der), format: 'der', type: 'spki' }).export({ format: 'pem', type: 'spki' })
 
-export const viewDelegate = ({ engine }: Pick<DelegateNeeds, 'engine'>, delegate: Delegate): DelegateView => {
+const viewDelegate = ({ engine }: Pick<DelegateNeeds, 'engine'>, delegate: Delegate): DelegateView => {
   const { idG, linkId } = engine.delegates.linkOf(delegate.identityKey)
   return {
     delegateId: delegate.delegateId,
@@ -114,6 +114,7 @@ export const registerDelegate = async (needs: DelegateNeeds, call: Call, request
   const { name, kid } = request
   const identityKey = Uint8Array.from(request.identityKey)
   const publicKey = rsaKeyOf(request.publicKeyPem, identityKey)
+  needs.engine.delegates.linkOf(identityKey)
   const project = call.caller.projectId
   const delegate = await needs.vault.commit((tx) => {
     const nowMs = Math.trunc(needs.clock.nowMs())

@@ -33,7 +33,7 @@ type Ending = Pick<AuditEvent, 'actor' | 'method' | 'requestId' | 'decision'> & 
 const BY_DAEMON = { actor: { kind: 'daemon', id: '' } } as const
 
 /** Of one that has ended already nothing changes. Answers it, and whether this ended it. */
-export const endAccess = (
+const endAccess = (
   tx: Tx,
   accessId: AccessId,
   { why, ...by }: Ending,
@@ -81,6 +81,11 @@ export class AccessEnds {
 
   constructor(needs: AccessEndNeeds) {
     this.#needs = needs
+  }
+
+  /** Nothing that has ended is still to be overwritten. */
+  get isSettled(): boolean {
+    return this.#unsettled.size === 0
   }
 
   /** In the transaction that ends it; `settle` follows the commit. */

@@ -63,7 +63,7 @@ export const revokeDelegatedAccess = async (
       const isOver = access !== undefined && accessStateAt(access, nowMs) === 'EXPIRED'
       return accessEnds.end(tx, accessId, { ...by, why: isOver ? 'time' : REASONS[kind] }, nowMs)
     })
-    await accessEnds.settle()
+    if (!accessEnds.isSettled) await accessEnds.settle()
     return viewAccess(vault.read, ended, Math.trunc(clock.nowMs()))
   })
 }

@@ -76,9 +76,10 @@ export class DelegateCalls {
     this.#ownKey = ownKey
   }
 
-  /** Who the delegate is, and its link with this daemon: what the consent to a share names. */
+  /** Who the delegate is, and its link with this daemon: what the consent to a share names. Refuses its own key with DELEGATE_KEY_INVALID. */
   linkOf(identityKey: Uint8Array): { readonly idG: Uint8Array; readonly idD: Uint8Array; readonly linkId: Uint8Array } {
     const [idG, idD] = [partyIdOf(identityKey), partyIdOf(this.#ownKey())]
+    if (Buffer.compare(idG, idD) === 0) throw failure('DELEGATE_KEY_INVALID', { why: 'it is the identity of this daemon' })
     return { idG, idD, linkId: makeLinkParties(idG, idD, 0).linkId }
   }
 

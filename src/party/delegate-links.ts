@@ -53,6 +53,7 @@ export const delegateLinkOf = (idC: Uint8Array, idS: Uint8Array) => makeLinkPart
 export class DelegateLinks {
   readonly #deps: Deps
   readonly #opened = new Map<string, Promise<Opened>>()
+  readonly #closing = new Map<string, Promise<unknown>>()
 
   constructor(deps: Deps) {
     this.#deps = deps
@@ -81,9 +82,9 @@ export class DelegateLinks {
     const opened = await this.#find(idC)
     if (opened === undefined) return
     const { link, responder, crypto, dueForRenewal } = opened
-    responder.wipeWallet(walletId)
+    responder.endWallet(walletId)
     await link.settled()
-    responder.wipeWallet(walletId)
+    responder.endWallet(walletId)
     if (isLast) return this.close(idC)
     const { lEpoch } = link.record
     // A share that never met this material makes nothing due.
@@ -97,8 +98,11 @@ export class DelegateLinks {
   async close(idC: Uint8Array): Promise<void> {
     const opened = await this.#find(idC)
     if (opened === undefined) return
-    this.#opened.delete(this.#keyOf(idC))
-    await closeOpened(opened)
+    const key = this.#keyOf(idC)
+    this.#opened.delete(key)
+    const closed = closeOpened(opened).finally(() => this.#closing.get(key) === closed && this.#closing.delete(key))
+    this.#closing.set(key, closed)
+    await closed
   }
 
   async closeAll(): Promise<void> {
@@ -124,7 +128,9 @@ export class DelegateLinks {
     const key = this.#keyOf(idC)
     const known = this.#opened.get(key)
     if (known !== undefined) return known
-    const opening = openDelegateLink(this.#deps, idC)
+    // What the one before still makes durable, a burn above all, is what this one starts from.
+    const closing = this.#closing.get(key) ?? Promise.resolve()
+    const opening = closing.catch(() => undefined).then(() => openDelegateLink(this.#deps, idC))
     this.#opened.set(key, opening)
     opening.catch(() => this.#opened.delete(key))
     return opening

@@ -104,7 +104,9 @@ export class DelegateParties {
     // One that is told `busy` meanwhile leaves the row to the one that is at work.
     if ('head' in outcome && !isSigned) return { frame: answer }
     this.#outcomes.delete(name)
-    return 'head' in outcome ? { frame: answer, head: outcome.head } : { frame: answer, refused: outcome.refused }
+    if ('head' in outcome) return { frame: answer, head: outcome.head }
+    // The refusal of another request under the same id: a signature leaves as one, or not at all.
+    return isSigned ? { frame: answer } : { frame: answer, refused: outcome.refused }
   }
 
   /**

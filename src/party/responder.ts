@@ -124,6 +124,12 @@ export class Responder {
     this.#signer.forgetWallet(walletId)
   }
 
+  /** After the wallet's share was erased: no operation that was begun with it holds a copy either. */
+  endWallet(walletId: Uint8Array): void {
+    this.wipeWallet(walletId)
+    this.#wallets.dropWallet(walletId)
+  }
+
   #dropWallet(walletId: Uint8Array): void {
     this.#sessions.dropWallet(hexOf(walletId))
     this.#presignatures.wipeWallet(walletId)

@@ -7,6 +7,7 @@ import { ed25519Ready } from '../engine/curve/ed25519.ts'
 import { violation } from '../engine/dkls23/fault.ts'
 import { assertNoSid, encodeFrame, type Frame, FRAME_TYPES, type FrameType, NO_SID } from '../engine/dkls23/frame.ts'
 import type { Entropy } from '../engine/dkls23/operation-generator.ts'
+import type { RefreshS2 } from '../engine/dkls23/refresh.ts'
 import { ROLE_S } from '../engine/dkls23/suite.ts'
 import { DkgResponder } from './dkg-responder.ts'
 import { type ForkKeeper, ForkResponder } from './fork-responder.ts'
@@ -14,6 +15,7 @@ import type { ImportKeys } from './import-keys.ts'
 import { ImportResponder } from './import-responder.ts'
 import type { Link } from './link.ts'
 import type { CosignerStore } from './party-store.ts'
+import { hexOf } from './presignature-map.ts'
 import { RefreshResponder } from './refresh-responder.ts'
 import { UndecidedWallets } from './undecided-wallets.ts'
 
@@ -84,6 +86,14 @@ export class WalletOperations {
 
   dropAll(): void {
     for (const sessions of this.#kinds()) sessions.dropAll()
+  }
+
+  /** Those that change or fork a share of this wallet. */
+  dropWallet(walletId: Uint8Array): void {
+    const key = hexOf(walletId)
+    const holdsIt = ({ records }: Pick<RefreshS2, 'records'>): boolean => records.some((one) => hexOf(one.walletId) === key)
+    this.#refresh.sessions.dropWhere(holdsIt)
+    this.#fork.sessions.dropWhere(holdsIt)
   }
 
   #kinds() {

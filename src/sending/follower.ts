@@ -36,6 +36,7 @@ export class Follower {
   /** Of what waits for its signature: for how many rounds it still waits, and for how many the next time. */
   readonly #tries = new Map<string, { readonly left: number; readonly next: number }>()
   readonly #telling = new Set<Promise<void>>()
+  readonly #settling = new Map<string, Promise<void>>()
 
   constructor(parts: FollowerParts) {
     this.#parts = parts
@@ -47,7 +48,7 @@ export class Follower {
 
   async stop(): Promise<void> {
     this.#ending.abort()
-    await Promise.all([...this.#loops.values(), ...this.#telling])
+    await Promise.all([...this.#loops.values(), ...this.#settling.values(), ...this.#telling])
   }
 
   wake(network: string): void {
@@ -110,10 +111,16 @@ export class Follower {
     return this.#familyOf(sent)?.pollMs(sent.network) ?? PAUSE_MS
   }
 
+  /** A wallet that cannot be signed for now keeps nobody else from being followed. */
+  #settleAside(sent: SentTransaction): void {
+    const name = `${sent.chain} ${sent.sender}`
+    if (this.#settling.has(name) || !this.#isTurnOf(sent)) return
+    const settling = this.#parts.settle(sent).then(() => void this.#tries.delete(sent.sendId), () => undefined)
+    this.#settling.set(name, settling.finally(() => this.#settling.delete(name)))
+  }
+
   async #round(network: string, open: readonly SentTransaction[]): Promise<void> {
-    const { settle } = this.#parts
-    const cutOff = open.filter(({ versions }) => versions.some(({ raw }) => raw === undefined))
-    for (const sent of cutOff) if (this.#isTurnOf(sent)) await settle(sent).then(() => this.#tries.delete(sent.sendId), () => undefined)
+    for (const sent of open) if (sent.versions.some(({ raw }) => raw === undefined)) this.#settleAside(sent)
     for (const family of this.#parts.needs.families) {
       const sent = open.filter((one) => one.family === family.name && one.state !== 'SIGNING')
       if (sent.length > 0) await this.#look(family, network, sent)
@@ -153,21 +160,22 @@ export class Follower {
   async #repeat(family: ChainFamily, network: string, waiting: readonly SentTransaction[], nowMs: number): Promise<void> {
     const { needs } = this.#parts
     const due = waiting.filter(({ sendId }) => nowMs - (this.#toldMs.get(sendId) ?? 0) >= family.repeatMs(network))
-    const told = due.slice(0, REPEATS_AT_ONCE).flatMap(({ sendId }) => {
+    const told: Promise<void>[] = []
+    for (const { sendId } of due) {
+      if (told.length === REPEATS_AT_ONCE) break
       const sent = getSent(needs.vault.read, sendId)
       const version = sent?.versions.findLast(({ raw }) => raw !== undefined)
       const behind = sent === undefined || version === undefined || isOver(sent) ? undefined : mayLeave(needs, sent, version)
-      return sent === undefined || behind === undefined ? [] : [this.#letOutBehind(behind, sent)]
-    })
+      // What may not leave takes no place from what may.
+      if (sent !== undefined && behind !== undefined && needs.fences.blocking(behind) === undefined) told.push(this.#letOutBehind(behind, sent))
+    }
     await Promise.all(told)
   }
 
-  /** What a fence stands or rises in the way of is left for later. */
+  /** What a fence rises in the way of is left for later. */
   async #letOutBehind(keys: readonly FenceKey[], sent: SentTransaction): Promise<void> {
-    const { fences } = this.#parts.needs
-    if (fences.blocking(keys) !== undefined) return
     const stopping = new AbortController()
-    const passage = fences.enter(keys, () => stopping.abort())
+    const passage = this.#parts.needs.fences.enter(keys, () => stopping.abort())
     await this.letOut(sent, stopping.signal).finally(passage.leave)
   }
 

@@ -200,6 +200,49 @@ describe('a delegated wallet', () => {
   })
 })
 
+describe('an answer that its delegate does not read yet', () => {
+  /** The frames that ask for these, unsent, and a stream to send them over. */
+  const unsent = async (delegate: Delegate, work: () => Promise<unknown>) => {
+    const session = await joinStage(stage, delegate.granted)
+    const frames: Uint8Array[] = []
+    delegate.wire.toS = (frame) => {
+      frames.push(frame.slice())
+      throw new Error('kept back')
+    }
+    await work().catch(() => undefined)
+    delegate.wire.toS = (frame) => frame
+    return { session, frames }
+  }
+
+  it('is not released once the wallet was archived meanwhile, though the fence is down again', async () => {
+    const delegate = await active()
+    const { walletId } = delegate.granted.wallet
+    const [ready] = await delegate.c.presign([delegate.walletId])
+    const { session, frames } = await unsent(delegate, () => delegate.c.sign(jobFor(delegate.granted, ready!, messageOf('x'))))
+    const release = await session.frame(frames[0]!)
+    await stage.needs.fences.during({ scope: 'wallet', id: walletId }, () =>
+      own.vault.commit((tx) => void setWalletState(tx, walletId, 'ARCHIVED')),
+    )
+    expect(release()).toMatchObject({ frame: undefined, refusal: { reason: 'WALLET_ARCHIVED' } })
+    session.close()
+    delegate.carrier.close()
+  })
+
+  it('is not released when it was asked for behind a fence', async () => {
+    const delegate = await active()
+    const { walletId } = delegate.granted.wallet
+    const [ready] = await delegate.c.presign([delegate.walletId])
+    const { session, frames } = await unsent(delegate, () => delegate.c.sign(jobFor(delegate.granted, ready!, messageOf('x'))))
+    const fence = { scope: 'wallet', id: walletId } as const
+    void stage.needs.fences.raise(fence)
+    const asked = session.frame(frames[0]!)
+    stage.needs.fences.lower(fence)
+    expect((await asked)()).toMatchObject({ refusal: { reason: 'FROZEN' } })
+    session.close()
+    delegate.carrier.close()
+  })
+})
+
 describe('a daemon that was started again', () => {
   it('signs with the same share after a set-up; what both had made before is of no use', async () => {
     const delegate = await active()

@@ -1,7 +1,9 @@
 /** A delegate that lies, over its stream: what it costs, and that it costs nobody else anything. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { FRAME_TYPES, NO_SID } from '../../src/engine/dkls23/frame.ts'
+import { createDelegateHost } from '../../src/party/delegate-host.ts'
 import { PeerUnavailable } from '../../src/party/counterparty.ts'
+import { delegatedDecisions } from '../../src/signing/delegated-sign.ts'
 import { readAuditPage } from '../../src/vault/audit-page.ts'
 import { decodeLinkRecord } from '../../src/engine/dkls23/records.ts'
 import { getLink } from '../../src/vault/links.ts'
@@ -153,6 +155,16 @@ describe('a lying delegate', () => {
     await delegate.c.refreshes.refresh(delegate.walletId)
     expect(getShare(own.vault.read, delegate.walletId)).toMatchObject({ state: 'ACTIVE', wEpoch: 1 })
     await sign(delegate)
+  })
+
+  it('that is reported without end hides no burn from whoever reads the alerts', () => {
+    const told: string[] = []
+    const events = { outcome: () => undefined, question: async () => undefined, alert: (what: string) => void told.push(what) }
+    const host = createDelegateHost(own.vault, stage.needs.clock, delegatedDecisions(stage.needs), events)
+    for (let i = 0; i < 1_000; i++) host.alert({ what: 'disagreement', detail: 'again' })
+    host.alert({ what: 'burned', detail: 'its link' })
+    expect(told).toHaveLength(101)
+    expect(told.at(-1)).toBe('burned')
   })
 
   it('T30 that asks for new shares without end is refused after a while', async () => {

@@ -3,8 +3,10 @@ import { randomBytes, randomFillSync } from 'node:crypto'
 import { afterEach, describe, expect, it } from 'vitest'
 import { groupOf } from '../../src/engine/curve/group.ts'
 import type { WalletRecord } from '../../src/engine/dkls23/records.ts'
+import { FRAME_TYPES } from '../../src/engine/dkls23/frame.ts'
 import { ALG_SECP256K1, ROLE_C, ROLE_S } from '../../src/engine/dkls23/suite.ts'
 import { walletIdFromBytes } from '../../src/domain/ids.ts'
+import { DelegateCalls } from '../../src/party/delegate-calls.ts'
 import { DelegateLinks, delegateLinkOf } from '../../src/party/delegate-links.ts'
 import { Initiator, type ReadyPresignature } from '../../src/party/initiator.ts'
 import { Link, newLinkRecord } from '../../src/party/link.ts'
@@ -47,13 +49,19 @@ const openScene = async (wallets: number) => {
     ids.push(walletId)
   }
   const alert = (): void => undefined
-  const links = new DelegateLinks({ idS, openStore: async () => storeS, ask: async () => undefined, entropy, clock, alert })
+  const opens: string[] = []
+  const openStore = async () => {
+    opens.push('opened')
+    return storeS
+  }
+  const links = new DelegateLinks({ idS, openStore, ask: async () => undefined, entropy, clock, alert })
   opened.push(links)
   const record = newLinkRecord(parties, ROLE_C, BigInt(Math.trunc(clock.nowMs())))
   await storeC.saveLinks([record])
   let stream = ids[0]!
   const link: Link = new Link(parties, record, storeC, clock, { alert, wipeSessions: () => c.wipeSessions() })
-  const peer = { exchange: (frame: Uint8Array) => links.answer(idC, stream, frame.slice()), close: () => {} }
+  const wire = { toS: async (frame: Uint8Array): Promise<Uint8Array> => frame }
+  const peer = { exchange: async (frame: Uint8Array) => links.answer(idC, stream, (await wire.toS(frame)).slice()), close: () => {} }
   const c: Initiator = new Initiator({ link, store: storeC, peer, entropy, clock, incarnationId: new Uint8Array(16), alert })
   await c.connect()
   const presign = async (walletId: Uint8Array): Promise<ReadyPresignature> => {
@@ -70,7 +78,7 @@ const openScene = async (wallets: number) => {
     const reqId = new Uint8Array(randomBytes(16))
     return c.sign({ ...ready, reqId, digest: examine(content).digest, path: [], payload })
   }
-  return { ids, links, link, clock, presign, sign, status: async () => (await links.status())[0] }
+  return { ids, links, link, clock, c, presign, sign, wire, opens, status: async () => (await links.status())[0] }
 }
 
 describe('T46 a delegate with several wallets', () => {
@@ -110,5 +118,36 @@ describe('T46 a delegate with several wallets', () => {
     expect(await status()).toMatchObject({ lEpoch: 3, hasMaterial: true })
     await links.erase(idC, kept, { isLast: true, lastUsedEpoch: 3 })
     expect(await links.status()).toEqual([])
+  })
+
+  it('loses one that is being refreshed: nothing that was begun with its share is finished', async () => {
+    const { ids, links, c, wire } = await openScene(2)
+    const [gone] = ids as [Uint8Array, Uint8Array]
+    wire.toS = async (frame) => {
+      if (frame[5] === FRAME_TYPES.F3) await links.erase(idC, gone, { isLast: false, lastUsedEpoch: 0 })
+      return frame
+    }
+    await expect(c.refreshes.refresh(gone)).rejects.toMatchObject({ refusal: { code: 'session' } })
+  })
+})
+
+describe('a daemon', () => {
+  it('is no delegate of its own', () => {
+    const ownKey = new Uint8Array(32).fill(7)
+    const calls = new DelegateCalls(undefined as never, undefined as never, undefined as never, () => ownKey)
+    expect(() => calls.linkOf(ownKey.slice())).toThrow(expect.objectContaining({ reason: 'DELEGATE_KEY_INVALID' }))
+  })
+})
+
+describe('a link that is closed', () => {
+  it('is opened again from what its end has made durable', async () => {
+    const { ids, links, c, presign, opens } = await openScene(1)
+    // With a worker, whose end is waited for.
+    await presign(ids[0]!)
+    const closing = links.close(idC).then(() => opens.push('closed'))
+    await new Promise(setImmediate)
+    await c.connect()
+    await closing
+    expect(opens).toEqual(['opened', 'closed', 'opened'])
   })
 })

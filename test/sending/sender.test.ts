@@ -16,7 +16,8 @@ import { updateProject } from '../../src/vault/projects.ts'
 import { getSent } from '../../src/vault/sent-queries.ts'
 import { pruneSent, type SentState, type SentTransaction } from '../../src/vault/sent-transactions.ts'
 import { PROJECT, type Scene, stage } from '../signing/scene.ts'
-import { NOW, reasonOf } from '../vault/fixture.ts'
+import { insertWallet } from '../../src/vault/wallets.ts'
+import { newWallet, NOW, reasonOf } from '../vault/fixture.ts'
 import { MemoryChain } from './memory-chain.ts'
 
 const TO = Buffer.from('11e9ca82a3a762b4b5bd264d4173a242e7a77064', 'hex')
@@ -236,6 +237,41 @@ describe('what was sent', () => {
     for (let tries = 0; tries < 200 && chain.offered.length === before; tries++) await sleep(2).then(() => scene.passTime(15_001))
     expect(chain.offered).toHaveLength(before + 1)
     expect(now(sendId).versions).toHaveLength(1)
+  })
+
+  it('is offered again and followed, however many others may not leave or cannot be signed', async () => {
+    const { scene, chain, pay, until } = await setUp({}, 'end_user')
+    const { vault } = scene
+    await vault.commit((tx) => updateProject(tx, PROJECT, { settings: { delegation_enabled: true } }, { nowMs: NOW }))
+    const { grantId } = await vault.commit((tx) => insertGrant(tx, { project: PROJECT, userId: parseUserId('alice')!, address: undefined, expireMs: NOW + 1e6, nowMs: NOW }))
+    for (let count = 0; count < 17; count++) await until((await pay()).sendId, 'BROADCAST')
+    await vault.commit((tx) => revokeGrant(tx, grantId, NOW))
+    const other = await vault.commit((tx) => insertWallet(tx, newWallet({ address: '0x52908400098527886E0F7030069857D2E4169EE7' })))
+    const { sendId } = await pay(1n, { walletRef: other.walletId })
+    await until(sendId, 'BROADCAST')
+    chain.dropPool()
+    const before = chain.offered.length
+    scene.passTime(15_001)
+    for (let tries = 0; tries < 500 && chain.offered.length === before; tries++) await sleep(2)
+    expect(chain.offered).toHaveLength(before + 1)
+  })
+
+  it('is followed while another wallet cannot be signed for', async () => {
+    const { scene, chain, pay, until } = await setUp()
+    const other = await scene.vault.commit((tx) => insertWallet(tx, newWallet({ address: '0x52908400098527886E0F7030069857D2E4169EE7', userId: parseUserId('bob')! })))
+    const { promise, resolve } = Promise.withResolvers<void>()
+    const { sendId } = await pay()
+    await until(sendId, 'BROADCAST')
+    scene.answers.push(AWAY)
+    await pay(1n, { walletRef: other.walletId })
+    // Whoever signs for it again waits.
+    let isWaiting = false
+    scene.whileSigning(() => ((isWaiting = true), promise))
+    while (!isWaiting) await sleep(2)
+    chain.mine()
+    chain.mine()
+    await until(sendId, 'CONFIRMED')
+    resolve()
   })
 
   it('is cancelled when its cancellation is sped up', async () => {
