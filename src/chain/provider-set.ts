@@ -131,17 +131,28 @@ export class ProviderSet {
     signal: AbortSignal | undefined,
   ): Promise<Told<T> | undefined> {
     try {
-      await this.#identify(breaker, signal)
-      const value = readOr(read, await breaker.ask(method, params, signal))
-      if (value === undefined) throw new ProviderFault('not an answer to this question')
-      breaker.succeeded()
-      return { value }
+      return { value: await this.#answerOf(breaker, method, params, read, signal) }
     } catch (error) {
       if (error instanceof CallReverted || error instanceof ProviderRefusal) return { refusal: error.said }
       if (!(error instanceof ProviderFault)) throw error
       if (signal?.aborted !== true) breaker.failed(this.#nowMs())
       return undefined
     }
+  }
+
+  /** Of one that serves the chain; @throws what it said instead, or ProviderFault. */
+  async #answerOf<T>(
+    breaker: Breaker,
+    method: string,
+    params: readonly unknown[],
+    read: ReadResult<T>,
+    signal: AbortSignal | undefined,
+  ): Promise<T> {
+    await this.#identify(breaker, signal)
+    const value = readOr(read, await breaker.ask(method, params, signal))
+    if (value === undefined) throw new ProviderFault('not an answer to this question')
+    breaker.succeeded()
+    return value
   }
 
   /** With every one left alone the caller would be refused for half a minute over what may be over: they are tried. */
@@ -189,11 +200,7 @@ export class ProviderSet {
     signal: AbortSignal | undefined,
   ): Promise<Said<T> | undefined> {
     try {
-      await this.#identify(breaker, signal)
-      const value = readOr(read, await breaker.ask(method, params, signal))
-      if (value === undefined) throw new ProviderFault('not an answer to this question')
-      breaker.succeeded()
-      return { value }
+      return { value: await this.#answerOf(breaker, method, params, read, signal) }
     } catch (error) {
       const isReverted = error instanceof CallReverted
       if (isReverted && this.#options.reverting?.has(method) !== false) {

@@ -2,14 +2,11 @@
  * `countersign cosigner delegate …`: which delegates the cosigner's operator knows, and for which wallets one of them may
  * be given a share. It works on the cosigner's vault of a stopped daemon or cosigner, as cosigner-owners.ts.
  */
-import { randomBytes } from 'node:crypto'
 import type { Flags } from '../config/load-config.ts'
-import { parseWalletId, walletIdToBytes } from '../domain/ids.ts'
 import { digestOfDelegate } from '../engine/sealing/owner-consent.ts'
 import { isRecipient, KIND_RSA } from '../engine/sealing/share-envelope.ts'
 import { partyIdOf } from '../party/party-id.ts'
 import { appendAudit, type AuditEvent } from '../vault/audit-chain.ts'
-import { addApproval } from '../vault/consents.ts'
 import {
   deleteKnownDelegate,
   getKnownDelegate,
@@ -18,8 +15,7 @@ import {
   putKnownDelegate,
 } from '../vault/known-delegates.ts'
 import type { Reader, Tx } from '../vault/store.ts'
-import { getShare } from '../vault/wallet-shares.ts'
-import { atCosigner, derOf } from './cosigner-owners.ts'
+import { approveAtCosigner, atCosigner, derOf } from './cosigner-owners.ts'
 import { formatTable } from './print-table.ts'
 import { CommandRefusal, type Terminal, UsageRefusal } from './terminal.ts'
 
@@ -86,33 +82,13 @@ export const listDelegates = (flags: Flags, terminal: Terminal): Promise<void> =
 
 export type ApproveOptions = DelegateOptions & { readonly wallet: string; readonly validMinutes: number }
 
-/** One share of one wallet for one delegate, good once. Prints the approval's id, which the request names. */
-export const approveDelegate = (options: ApproveOptions, flags: Flags, terminal: Terminal): Promise<void> => {
-  const walletId = parseWalletId(options.wallet)
-  if (walletId === undefined) throw new UsageRefusal('--wallet takes a wallet id: wal_ and 32 hex digits')
-  return atCosigner(flags, terminal, async (vault) => {
-    const known = delegateOf(vault.read, options)
-    const bytes = walletIdToBytes(walletId)
-    if (getShare(vault.read, bytes) === undefined) throw new CommandRefusal(`the cosigner has no share of ${walletId}`)
-    const keyDigest = digestOfDelegate({ rsaKey: known.rsaKey, idG: known.partyId })
-    const approvalId = randomBytes(16)
-    const timeMs = Date.now()
-    const expireMs = timeMs + options.validMinutes * 60_000
-    await vault.commit((tx) => {
-      addApproval(tx, { approvalId, walletId: bytes, keyDigest, expireMs }, timeMs)
-      appendAudit(tx, {
-        timeMs,
-        kind: 'wallet.delegation_approved',
-        actor: OPERATOR,
-        subject: { type: 'wallet', id: walletId },
-        decision: 'allow',
-        details: { approval: approvalId.toString('hex'), delegate: hexOf(known.partyId), key: hexOf(keyDigest) },
-      })
-    })
-    terminal.print(approvalId.toString('hex'))
-    terminal.note(`good once, until ${new Date(expireMs).toISOString()}; start the daemon and delegate with it`)
+/** One share of one wallet for one delegate. */
+export const approveDelegate = (options: ApproveOptions, flags: Flags, terminal: Terminal): Promise<void> =>
+  approveAtCosigner(options, flags, terminal, (vault) => {
+    const { partyId, rsaKey } = delegateOf(vault.read, options)
+    const keyDigest = digestOfDelegate({ rsaKey, idG: partyId })
+    return { keyDigest, kind: 'wallet.delegation_approved', details: { delegate: hexOf(partyId) }, thenDo: 'delegate' }
   })
-}
 
 const record = (tx: Tx, kind: string, delegate: Pick<KnownDelegate, 'partyId' | 'rsaKey'>, timeMs: number): void => {
   const { partyId, rsaKey } = delegate

@@ -58,33 +58,52 @@ export const derOf = (path: string): Uint8Array => {
   }
 }
 
-export type ApproveOptions = ExportKeyOptions & { readonly wallet: string; readonly validMinutes: number }
+type Approval = {
+  readonly keyDigest: Uint8Array
+  /** Of the audit row. */
+  readonly kind: string
+  readonly details: { readonly [name: string]: string }
+  readonly thenDo: string
+}
 
-/** One export of one wallet to one key, good once. Prints the approval's id, which the request names. */
-export const approveExport = (options: ApproveOptions, flags: Flags, terminal: Terminal): Promise<void> => {
-  const walletId = parseWalletId(options.wallet)
+/** One use of a wallet's share for one key, good once. Prints the approval's id, which the request names. */
+export const approveAtCosigner = (
+  { wallet, validMinutes }: { readonly wallet: string; readonly validMinutes: number },
+  flags: Flags,
+  terminal: Terminal,
+  approvalIn: (vault: CosignerVault) => Approval,
+): Promise<void> => {
+  const walletId = parseWalletId(wallet)
   if (walletId === undefined) throw new UsageRefusal('--wallet takes a wallet id: wal_ and 32 hex digits')
-  const keyDigest = digestOfKey(recipientOf(options))
   return atCosigner(flags, terminal, async (vault) => {
+    const { keyDigest, kind, details, thenDo } = approvalIn(vault)
     const bytes = walletIdToBytes(walletId)
     if (getShare(vault.read, bytes) === undefined) throw new CommandRefusal(`the cosigner has no share of ${walletId}`)
     const approvalId = randomBytes(16)
     const timeMs = Date.now()
-    const expireMs = timeMs + options.validMinutes * 60_000
+    const expireMs = timeMs + validMinutes * 60_000
     await vault.commit((tx) => {
       addApproval(tx, { approvalId, walletId: bytes, keyDigest, expireMs }, timeMs)
       appendAudit(tx, {
         timeMs,
-        kind: 'wallet.export_approved',
+        kind,
         actor: { kind: 'operator', id: '' },
         subject: { type: 'wallet', id: walletId },
         decision: 'allow',
-        details: { approval: approvalId.toString('hex'), key: Buffer.from(keyDigest).toString('hex') },
+        details: { approval: approvalId.toString('hex'), ...details, key: Buffer.from(keyDigest).toString('hex') },
       })
     })
     terminal.print(approvalId.toString('hex'))
-    terminal.note(`good once, until ${new Date(expireMs).toISOString()}; start the daemon and export with it`)
+    terminal.note(`good once, until ${new Date(expireMs).toISOString()}; start the daemon and ${thenDo} with it`)
   })
+}
+
+export type ApproveOptions = ExportKeyOptions & { readonly wallet: string; readonly validMinutes: number }
+
+/** One export of one wallet to one key. */
+export const approveExport = (options: ApproveOptions, flags: Flags, terminal: Terminal): Promise<void> => {
+  const keyDigest = digestOfKey(recipientOf(options))
+  return approveAtCosigner(options, flags, terminal, () => ({ keyDigest, kind: 'wallet.export_approved', details: {}, thenDo: 'export' }))
 }
 
 export type OwnerOptions = { readonly project: string; readonly user: string }

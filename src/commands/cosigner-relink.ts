@@ -4,22 +4,19 @@
  * for a suspended one. Shares are untouched; the parties set the link up anew at the next start.
  */
 import type { Config, Secrets } from '../config/config.ts'
-import { dataDirPaths, loadConfig, type Flags } from '../config/load-config.ts'
+import { loadConfig, type Flags } from '../config/load-config.ts'
 import { decodeLinkRecord } from '../engine/dkls23/records.ts'
 import { ROLE_C } from '../engine/dkls23/suite.ts'
 import { MAX_BURNS } from '../party/link.ts'
-import { loadIdentity } from '../party/remote/identity-files.ts'
 import { grantRelink } from '../party/relink-grant.ts'
 import { appendAudit } from '../vault/audit-chain.ts'
-import { openCosignerVault } from '../vault/cosigner-vault.ts'
-import { openDaemonVault } from '../vault/daemon-vault.ts'
 import { listAccessesOf } from '../vault/imported-accesses.ts'
 import { clearStrikes, listLinks } from '../vault/links.ts'
 import type { Reader, Tx } from '../vault/store.ts'
 import type { Vault } from '../vault/vault.ts'
 import { askAtTerminal, completeSecrets } from './ask-passphrase.ts'
+import { withVaults } from './open-vaults.ts'
 import { formatTable } from './print-table.ts'
-import { rootKeyProviders } from './root-keys.ts'
 import { CommandRefusal, type Terminal } from './terminal.ts'
 
 type Mended = { readonly party: string; readonly linkId: string; readonly done: string }
@@ -56,23 +53,15 @@ const mendLinks = (tx: Tx, party: string, nowMs: number): Mended[] =>
   })
 
 /** A party whose peer is on another host is mended there too, by the same command. */
-const mendHere = async (config: Config, secrets: Secrets): Promise<Mended[]> => {
-  const paths = dataDirPaths(config.dataDir)
-  const providers = rootKeyProviders(config, secrets)
-  const nowMs = Date.now()
-  const isAlone = (role: 'daemon' | 'cosigner'): boolean => loadIdentity(config.dataDir, role) !== undefined
-  await using daemon = isAlone('cosigner')
-    ? undefined
-    : await openDaemonVault({ path: paths.daemonVault, provider: providers.daemon, nowMs })
-  await using cosigner = isAlone('daemon')
-    ? undefined
-    : await openCosignerVault({ path: paths.cosignerVault, provider: providers.cosigner, nowMs })
-  if (daemon !== undefined) refuseBeyondMending(daemon)
-  if (cosigner !== undefined) refuseBeyondMending(cosigner)
-  const atCosigner = await cosigner?.commit((tx) => mendLinks(tx, 'cosigner', nowMs))
-  const atDaemon = await daemon?.commit((tx) => mendLinks(tx, 'daemon', nowMs))
-  return [...(atDaemon ?? []), ...(atCosigner ?? [])]
-}
+const mendHere = (config: Config, secrets: Secrets): Promise<Mended[]> =>
+  withVaults({ config, secrets }, async ({ daemon, cosigner }) => {
+    const nowMs = Date.now()
+    if (daemon !== undefined) refuseBeyondMending(daemon)
+    if (cosigner !== undefined) refuseBeyondMending(cosigner)
+    const atCosigner = await cosigner?.commit((tx) => mendLinks(tx, 'cosigner', nowMs))
+    const atDaemon = await daemon?.commit((tx) => mendLinks(tx, 'daemon', nowMs))
+    return [...(atDaemon ?? []), ...(atCosigner ?? [])]
+  })
 
 export const relinkCosigner = async (flags: Flags, terminal: Terminal): Promise<void> => {
   const { config, secrets, warnings } = loadConfig(flags)

@@ -1,12 +1,10 @@
 /** `countersign restore` and `countersign restore acknowledge`: both on the data directory of a stopped daemon. */
 import { resolve } from 'node:path'
 import { decodeLinkRecord } from '../engine/dkls23/records.ts'
-import type { Config, Secrets } from '../config/config.ts'
 import { recordEnd } from '../delegation/end-grants.ts'
 import { dataDirPaths, type Flags, loadConfig } from '../config/load-config.ts'
 import { refuseUnsafeProcess } from '../config/refuse-unsafe-process.ts'
 import { type ApiKeyId, walletIdFromBytes } from '../domain/ids.ts'
-import { loadIdentity } from '../party/remote/identity-files.ts'
 import type { PartyRole } from '../party/remote/pairing.ts'
 import { type ApiKey, listLiveApiKeys, revokeApiKey } from '../vault/api-keys.ts'
 import { appendAudit } from '../vault/audit-chain.ts'
@@ -14,8 +12,8 @@ import { endAccessOfRestore } from '../delegation/end-access.ts'
 import { endKeysOfGrant, endKeysOfRestore } from '../session/end-with-grant.ts'
 import { readIdentityFile } from '../vault/backup-keys.ts'
 import { dropApprovals } from '../vault/consents.ts'
-import { type CosignerVault, openCosignerVault } from '../vault/cosigner-vault.ts'
-import { type DaemonVault, openDaemonVault } from '../vault/daemon-vault.ts'
+import type { CosignerVault } from '../vault/cosigner-vault.ts'
+import type { DaemonVault } from '../vault/daemon-vault.ts'
 import { listFreezes } from '../vault/freezes.ts'
 import { revokeAllGrants } from '../vault/grants.ts'
 import { deleteEveryWalletSecret } from '../vault/wallet-secrets.ts'
@@ -29,10 +27,10 @@ import type { Vault } from '../vault/vault.ts'
 import { listWalletsInState } from '../vault/wallets.ts'
 import { askAtTerminal, completeSecrets } from './ask-passphrase.ts'
 import { makeAdminKey } from './create-data-dir.ts'
+import { type Vaults, withVaults } from './open-vaults.ts'
 import { formatFacts, formatTable } from './print-table.ts'
 import { type BackupFile, restoreDataDir } from './restore-data-dir.ts'
 import { restoreParty } from './restore-party.ts'
-import { rootKeyProviders } from './root-keys.ts'
 import { CommandRefusal, type Terminal, UsageRefusal } from './terminal.ts'
 
 const LISTED_MAX = 100_000
@@ -87,28 +85,6 @@ export const restoreBackups = async (flags: Flags, terminal: Terminal): Promise<
   if (restored.wasCutOff) terminal.note('an earlier restore had been cut off before its last step; it is finished')
   for (const { walletId, why } of restored.stopped) terminal.note(`wallet ${walletId} is stopped: ${why}`)
   terminal.note(NEXT)
-}
-
-type Vaults = { readonly daemon: DaemonVault | undefined; readonly cosigner: CosignerVault | undefined }
-
-/** Both, or the one whose peer is on another host. */
-const withVaults = async <T>(
-  { config, secrets }: { readonly config: Config; readonly secrets: Secrets },
-  use: (vaults: Vaults) => Promise<T>,
-): Promise<T> => {
-  const { dataDir } = config
-  const paths = dataDirPaths(dataDir)
-  const providers = rootKeyProviders(config, secrets)
-  const nowMs = Date.now()
-  const isAlone = (role: PartyRole): boolean => loadIdentity(dataDir, role) !== undefined
-  await using daemon = isAlone('cosigner')
-    ? undefined
-    : await openDaemonVault({ path: paths.daemonVault, provider: providers.daemon, nowMs })
-  await using cosigner = isAlone('daemon')
-    ? undefined
-    : await openCosignerVault({ path: paths.cosignerVault, provider: providers.cosigner, nowMs })
-  // Awaited here: what leaves this block is closed.
-  return await use({ daemon, cosigner })
 }
 
 const keyRow = (key: ApiKey): string[] => {

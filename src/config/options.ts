@@ -166,7 +166,7 @@ export const OPTIONS = {
   }),
   'cosigner-allow-export': option({
     parse: parseSwitch,
-    summary: 'the same for the embedded cosigner, which also asks for a consent that it judges by itself',
+    summary: 'the same for the cosigner, which also asks for a consent that it judges by itself',
     fallback: 'false',
   }),
   'cosigner-allow-delegation': option({
@@ -202,7 +202,7 @@ export const OPTIONS = {
   }),
   'cosigner-allow-import': option({
     parse: parseSwitch,
-    summary: 'the same for the half of the embedded cosigner',
+    summary: 'the same for the half of the cosigner',
     fallback: 'false',
   }),
   'crypto-workers': option({

@@ -48,7 +48,7 @@ export type DelegateView = {
 const pemOf = (der: Uint8Array): string =>
   createPublicKey({ key: Buffer.from(der), format: 'der', type: 'spki' }).export({ format: 'pem', type: 'spki' })
 
-export const viewDelegate = ({ engine }: Pick<DelegateNeeds, 'engine'>, delegate: Delegate): DelegateView => {
+const viewDelegate = ({ engine }: Pick<DelegateNeeds, 'engine'>, delegate: Delegate): DelegateView => {
   const { idG, linkId } = engine.delegates.linkOf(delegate.identityKey)
   return {
     delegateId: delegate.delegateId,

@@ -33,7 +33,7 @@ type Ending = Pick<AuditEvent, 'actor' | 'method' | 'requestId' | 'decision'> & 
 const BY_DAEMON = { actor: { kind: 'daemon', id: '' } } as const
 
 /** Of one that has ended already nothing changes. Answers it, and whether this ended it. */
-export const endAccess = (
+const endAccess = (
   tx: Tx,
   accessId: AccessId,
   { why, ...by }: Ending,

@@ -4,11 +4,10 @@
  */
 import type { Clock } from '../domain/clock.ts'
 import { assert, type Failure, isFailure } from '../domain/failure.ts'
-import { decodeLinkRecord, isRefreshable } from '../engine/dkls23/records.ts'
+import { isRefreshable } from '../engine/dkls23/records.ts'
 import type { AuditHead } from '../vault/audit-chain.ts'
 import type { DaemonVault } from '../vault/daemon-vault.ts'
 import { PresignatureReused } from '../vault/intents.ts'
-import { addStrike, getLink, listLinks, saveLink } from '../vault/links.ts'
 import type { SealedShare } from '../vault/sealed-record.ts'
 import type { Reader, Tx } from '../vault/store.ts'
 import {
@@ -21,6 +20,7 @@ import {
 } from '../vault/wallet-shares.ts'
 import { Paces } from './delegate-pace.ts'
 import type { DelegateHostCalls, RequestOf } from './delegate-store.ts'
+import { serveLinks } from './link-rows.ts'
 import type { CosignerIntent } from './party-store.ts'
 import { PortFailure } from './port-calls.ts'
 import { hexOf } from './presignature-map.ts'
@@ -70,25 +70,7 @@ export const createDelegateHost = (
   const refreshes = new Paces(clock, MAX_REFRESHES, REFRESHES_WITHIN_MS)
   const alerts = new Paces(clock, MAX_ALERTS, ALERTS_WITHIN_MS)
   return {
-    loadLink: (linkId) => getLink(vault.read, linkId)?.control,
-    saveLinks: (controls) =>
-      vault.commit((tx) => {
-        for (const control of controls) saveLink(tx, control, nowMs())
-      }),
-    linksOfPair: ({ idA, idB }) => {
-      const pair = [hexOf(idA), hexOf(idB)].sort().join()
-      return listLinks(vault.read)
-        .map(({ control }) => control)
-        .filter((control) => {
-          const { idC, idS } = decodeLinkRecord(control)
-          return [hexOf(idC), hexOf(idS)].sort().join() === pair
-        })
-    },
-    recordStrike: ({ control, what }) =>
-      vault.commit((tx) => {
-        addStrike(tx, decodeLinkRecord(control).linkId, { timeMs: nowMs(), what })
-        saveLink(tx, control, nowMs())
-      }),
+    ...serveLinks(vault, nowMs),
     loadShare: ({ linkId, walletId, slot }) => {
       const share = getShare(vault.read, walletId, slot)
       return share !== undefined && hexOf(share.linkId) === hexOf(linkId) ? share : undefined

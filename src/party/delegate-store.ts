@@ -4,9 +4,10 @@
  */
 import type { Clock } from '../domain/clock.ts'
 import { benign, ProtocolFault } from '../engine/dkls23/fault.ts'
-import { decodeLinkRecord, encodeLinkRecord, type LinkRecord, type WalletState } from '../engine/dkls23/records.ts'
+import type { WalletState } from '../engine/dkls23/records.ts'
 import type { SealedShare } from '../vault/sealed-record.ts'
 import type { StoredShare } from '../vault/wallet-shares.ts'
+import { hostedLinks, type LinkCalls } from './link-rows.ts'
 import type { CosignerIntent, CosignerStore, PendingWallet, StoredReply } from './party-store.ts'
 import { type PortEnd, PortFailure } from './port-calls.ts'
 import { hexOf } from './presignature-map.ts'
@@ -18,11 +19,7 @@ type ShareName = { readonly linkId: Uint8Array; readonly walletId: Uint8Array; r
 export type RequestOf = Pick<CosignerIntent, 'walletId' | 'reqId' | 'payload'>
 
 /** What the main thread serves to the thread of delegates' links. Every answer of a write means that it is on disk. */
-export type DelegateHostCalls = {
-  readonly loadLink: (linkId: Uint8Array) => Uint8Array | undefined
-  readonly saveLinks: (controls: readonly Uint8Array[]) => Promise<void>
-  readonly linksOfPair: (args: { readonly idA: Uint8Array; readonly idB: Uint8Array }) => readonly Uint8Array[]
-  readonly recordStrike: (args: { readonly control: Uint8Array; readonly what: string }) => Promise<void>
+export type DelegateHostCalls = LinkCalls & {
   /** Only of that link. */
   readonly loadShare: (name: ShareName) => StoredShare | undefined
   readonly pendingOf: (args: { readonly linkId: Uint8Array }) => readonly PendingWallet[]
@@ -112,14 +109,7 @@ export const createDelegateStore = async (
     return rows.reduce((max, row) => (row !== undefined && row.recordVersion > max ? row.recordVersion : max), 0n) + 1n
   }
   return {
-    loadLink: async (id) => {
-      const control = await host.call('loadLink', id, { transfer: [] })
-      return control === undefined ? undefined : decodeLinkRecord(control)
-    },
-    saveLinks: (records) => host.call('saveLinks', records.map(encodeLinkRecord)),
-    linksOfPair: async (idA, idB): Promise<LinkRecord[]> =>
-      (await host.call('linksOfPair', { idA, idB })).map(decodeLinkRecord),
-    recordStrike: (record, what) => host.call('recordStrike', { control: encodeLinkRecord(record), what }),
+    ...hostedLinks(host),
     loadWallet: async (walletId) => {
       const stored = await load(walletId)
       if (stored === undefined) return undefined

@@ -54,7 +54,7 @@ type Refill = Urgency & { readonly walletId: Uint8Array; readonly missing: numbe
 
 const RETRY_AFTER_MS = 100
 const WARM_POLL_MS = 3
-export const POOL_DEPTH_MAX = 4_096
+const POOL_DEPTH_MAX = 4_096
 
 export class PresignaturePool {
   readonly #presign: Presign

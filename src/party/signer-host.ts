@@ -2,11 +2,9 @@
 import type { Clock } from '../domain/clock.ts'
 import { assert } from '../domain/failure.ts'
 import { walletIdFromBytes } from '../domain/ids.ts'
-import { decodeLinkRecord } from '../engine/dkls23/records.ts'
 import { verdictOn } from '../engine/dkls23/two-phase-switch.ts'
 import { appendAudit } from '../vault/audit-chain.ts'
 import type { DaemonVault } from '../vault/daemon-vault.ts'
-import { addStrike, getLink, listLinks, saveLink } from '../vault/links.ts'
 import {
   dropPendingShare,
   getShare,
@@ -17,6 +15,7 @@ import {
 import { getWallet, setWalletState } from '../vault/wallets.ts'
 import type { Tx } from '../vault/store.ts'
 import type { LostMaterial } from './cosigner-links.ts'
+import { serveLinks } from './link-rows.ts'
 import { hexOf } from './presignature-map.ts'
 import type { RefreshOrders } from './refresh-orders.ts'
 import type { SignerHostCalls } from './signer.ts'
@@ -43,25 +42,7 @@ export const createSignerHost = (
 ): SignerHostCalls => {
   const nowMs = (): number => Math.trunc(clock.nowMs())
   return {
-    loadLink: (linkId) => getLink(vault.read, linkId)?.control,
-    saveLinks: (controls) =>
-      vault.commit((tx) => {
-        for (const control of controls) saveLink(tx, control, nowMs())
-      }),
-    linksOfPair: ({ idA, idB }) => {
-      const pair = [hexOf(idA), hexOf(idB)].sort().join()
-      return listLinks(vault.read)
-        .map(({ control }) => control)
-        .filter((control) => {
-          const { idC, idS } = decodeLinkRecord(control)
-          return [hexOf(idC), hexOf(idS)].sort().join() === pair
-        })
-    },
-    recordStrike: ({ control, what }) =>
-      vault.commit((tx) => {
-        addStrike(tx, decodeLinkRecord(control).linkId, { timeMs: nowMs(), what })
-        saveLink(tx, control, nowMs())
-      }),
+    ...serveLinks(vault, nowMs),
     loadShare: (walletId) => getShare(vault.read, walletId),
     savePending: ({ sid, linkId, shares }) =>
       vault.commit((tx) => {

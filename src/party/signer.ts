@@ -11,9 +11,6 @@ import { FRAME_TYPES } from '../engine/dkls23/frame.ts'
 import type { OutcomeQuestion } from '../engine/dkls23/outcome.ts'
 import {
   decidedState,
-  decodeLinkRecord,
-  encodeLinkRecord,
-  type LinkRecord,
   type WalletRecord,
   type WalletState,
 } from '../engine/dkls23/records.ts'
@@ -43,6 +40,7 @@ import { type RefreshedShares, RefreshNotDue } from './refresh-initiator.ts'
 import type { DecidedShares } from './refresh-orders.ts'
 import { openRecord, sealRecord, ShareSeal } from './share-sealing.ts'
 import type { SignJob } from './sign-initiator.ts'
+import { hostedLinks, type LinkCalls } from './link-rows.ts'
 import { SignerLinks, type SignerShards } from './signer-links.ts'
 
 export type SignerWorkerData = SignerShards & {
@@ -52,11 +50,7 @@ export type SignerWorkerData = SignerShards & {
 }
 
 /** What the main thread serves to party C: its vault. Every answer of a write means that it is on disk. */
-export type SignerHostCalls = {
-  readonly loadLink: (linkId: Uint8Array) => Uint8Array | undefined
-  readonly saveLinks: (controls: readonly Uint8Array[]) => Promise<void>
-  readonly linksOfPair: (args: { readonly idA: Uint8Array; readonly idB: Uint8Array }) => readonly Uint8Array[]
-  readonly recordStrike: (args: { readonly control: Uint8Array; readonly what: string }) => Promise<void>
+export type SignerHostCalls = LinkCalls & {
   readonly loadShare: (walletId: Uint8Array) => StoredShare | undefined
   readonly savePending: (args: {
     readonly sid: Uint8Array
@@ -293,14 +287,7 @@ const createHostedStore = (
 ): InitiatorStore => {
   const noted = new Map<string, number>()
   return {
-    loadLink: async (linkId) => {
-      const control = await host.call('loadLink', linkId, { transfer: [] })
-      return control === undefined ? undefined : decodeLinkRecord(control)
-    },
-    saveLinks: (records) => host.call('saveLinks', records.map(encodeLinkRecord)),
-    linksOfPair: async (idA, idB): Promise<LinkRecord[]> =>
-      (await host.call('linksOfPair', { idA, idB })).map(decodeLinkRecord),
-    recordStrike: (record, what) => host.call('recordStrike', { control: encodeLinkRecord(record), what }),
+    ...hostedLinks(host),
     loadWallet: async (walletId): Promise<WalletRecord | undefined> => {
       // The id stays the caller's: a session names it again for every further slot and try.
       const stored = await host.call('loadShare', walletId, { transfer: [] })

@@ -21,7 +21,7 @@ export const callerOfAccess = ({ accessId, project }: DelegatedAccess): Delegate
 })
 
 /** Why an access is over, by its row and the clock; undefined while it is not. */
-export const endOfAccess = (access: DelegatedAccess, nowMs: number): Failure | undefined => {
+const endOfAccess = (access: DelegatedAccess, nowMs: number): Failure | undefined => {
   const { accessId: delegatedAccessId, expireMs } = access
   const state = accessStateAt(access, nowMs)
   if (state === 'REVOKED') return failure('DELEGATED_ACCESS_REVOKED', { delegatedAccessId })

@@ -60,7 +60,7 @@ const findRow = (reader: Reader, kid: string): Row | undefined =>
   reader.one<Row>('SELECT * FROM own_delegate_keys WHERE kid = ?', kid)
 
 /** Refuses with DELEGATE_KEY_NOT_FOUND. */
-export const requireOwnDelegateKey = (reader: Reader, kid: string): OwnDelegateKey => {
+const requireOwnDelegateKey = (reader: Reader, kid: string): OwnDelegateKey => {
   const row = findRow(reader, kid)
   if (row === undefined) throw failure('DELEGATE_KEY_NOT_FOUND', { kid })
   return toKey(reader, row)

@@ -29,10 +29,6 @@ export const findSentByRequest = (
   return { sendId: row.send_id, bodyHash: toVersion(reader, row).bodyHash }
 }
 
-/** What was sent for one subject, oldest first. */
-export const sentForSubject = (reader: Reader, subject: string): readonly SentTransaction[] =>
-  all(reader, `subject = ? AND subject <> '' ORDER BY number`, subject)
-
 /** What is followed. */
 export const openSent = (reader: Reader): readonly SentTransaction[] =>
   all(reader, `state IN ('SIGNING', 'SIGNED', 'BROADCAST', 'INCLUDED') ORDER BY number`)

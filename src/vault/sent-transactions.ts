@@ -184,8 +184,6 @@ export const toSent = (reader: Reader, row: SentRow): SentTransaction => {
   }
 }
 
-const SEND_ID = /^snd_[0-9a-f]{32}$/
-export const parseSendId = (text: string): string | undefined => (SEND_ID.test(text) ? text : undefined)
 export const newSendId = (): string => `snd_${randomBytes(16).toString('hex')}`
 
 export type NewVersion = Omit<SentVersion, 'version' | 'raw' | 'hash' | 'intent' | 'createMs'>

@@ -1,27 +1,16 @@
 /** The journeys of examples/spending.ts and examples/spending-solana.ts, as they are printed. */
-import { spawn } from 'node:child_process'
-import { join, resolve } from 'node:path'
 import { expect, it } from 'vitest'
-
-const root = resolve(import.meta.dirname, '../..')
-
-const run = async (script: string): Promise<{ readonly code: number | null; readonly text: string }> => {
-  const child = spawn(process.execPath, [join(root, script)], { cwd: root, env: { ...process.env, NODE_OPTIONS: '' } })
-  let text = ''
-  for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => (text += chunk.toString()))
-  const code = await new Promise<number | null>((done) => child.once('close', done))
-  return { code, text }
-}
+import { runExample } from './run-example.ts'
 
 it('token, approval, message, completion, list, priority, spend, taken back, refused', async () => {
-  const { code, text } = await run('examples/spending.ts')
+  const { code, text } = await runExample('examples/spending.ts')
   expect(code, text).toBe(0)
   for (const line of ['60.5 usdc from savings: settled', 'allowance 139.5', 'spend refused    SPEND_REVOKED', 'what the owners took back is spent no more'])
     expect(text).toContain(line)
 }, 60_000)
 
 it('the same on Solana', async () => {
-  const { code, text } = await run('examples/spending-solana.ts')
+  const { code, text } = await runExample('examples/spending-solana.ts')
   expect(code, text).toBe(0)
   for (const line of ['12.5 USDC, settled', 'shop has         12500000 units', 'allowance left   37.5 USDC', 'spends 40        SPEND_NOT_COVERED', 'revoked', 'spends 1         SPEND_REVOKED'])
     expect(text).toContain(line)

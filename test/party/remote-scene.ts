@@ -83,8 +83,6 @@ export const serveHost = async (
   return { host, listener: served, address, told, close }
 }
 
-export type Served = Awaited<ReturnType<typeof serveHost>>
-
 const POOL = { lowWater: 4, highWater: 8, ttlMs: 3_600_000, capacity: 1_000, batch: 16 }
 
 /** A daemon's engine over its open vault and a cosigner somewhere, and what callers ask of it. */

@@ -1789,8 +1789,12 @@ export const SpendStateSchema: GenEnum<SpendState> = /*@__PURE__*/
  * answer leaves.
  *
  * A spending delegation lets the project spend tokens of an external wallet, one that is none of this daemon's: its owner
- * approves the project's spender on a chain (ERC-20 `approve`) and signs a Sign-In with Ethereum message (EIP-4361).
- * What may be spent is always what the chain says, never what was registered.
+ * approves the project's spender on a chain (ERC-20 `approve`, SPL `Approve`) and signs a Sign-In with Ethereum message
+ * (EIP-4361), or one with Solana. What may be spent is always what the chain says, never what was registered.
+ *
+ * Delegated access gives another server, a delegate, a key share of its own for one wallet: it signs with this daemon
+ * (Cosign), within limits and until it is revoked. A daemon can be a delegate as well: what others give it access to is
+ * imported (ImportDelegatedAccess, webhooks) and signed with by the RPCs that begin with DelegatedSign.
  *
  * Grants that end stay readable. Grants of another project, or to an end user those of another, do not exist:
  * GRANT_NOT_FOUND.

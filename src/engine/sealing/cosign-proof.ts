@@ -8,7 +8,7 @@ import { ascii, concatBytes, equalBytes } from '../hash/encoding.ts'
 import { partyIdOf } from './import-key.ts'
 import { statement } from './owner-consent.ts'
 
-export const COSIGN_STATEMENT = 'countersign/cosign/v1'
+const COSIGN_STATEMENT = 'countersign/cosign/v1'
 export const COSIGN_NONCE_BYTES = 32
 
 export type CosignParties = {

@@ -7,7 +7,7 @@ import { constants, createCipheriv, createDecipheriv, type KeyObject, privateDec
 import { concatBytes, secretBytes } from '../hash/encoding.ts'
 import { rsaKeyOf } from './share-envelope.ts'
 
-export const DYNAMIC_ALG = 'HYBRID-RSA-AES-256'
+const DYNAMIC_ALG = 'HYBRID-RSA-AES-256'
 /** Under this name some receivers know the same thing. */
 const OTHER_ALG = 'RSA-OAEP-256'
 

@@ -1,7 +1,7 @@
 /**
  * The cosigner's own process around the cosigner's thread: the same thread as the embedded one, over the same two ports. A
- * daemon that leaves takes everything with it that was made with it in memory: the thread is ended and another opened,
- * which waits unpaired with its vault open, for freezes and the next daemon.
+ * daemon that leaves for good (parked-daemon.ts says when) takes everything with it that was made with it in memory: the
+ * thread is ended and another opened, which waits unpaired with its vault open, for freezes and the next daemon.
  */
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
