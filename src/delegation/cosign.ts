@@ -13,7 +13,7 @@ import {
   cosignStatement,
   isCosignProven,
 } from '../party/delegate-proof.ts'
-import { isSignFrame } from '../party/delegate-gate.ts'
+import { answerBytesOf, isSignFrame } from '../party/delegate-gate.ts'
 import type { DelegatedWallet, DelegateParties, FrameAnswer } from '../party/delegate-parties.ts'
 import { partyIdOf } from '../party/party-id.ts'
 import { fencesOfAccess, isStopped, requireStanding } from '../signing/delegated-standing.ts'
@@ -58,6 +58,8 @@ export type CosignSession = {
     readonly nonce: Uint8Array
   }) => CosignChallenge
   readonly prove: (signature: Uint8Array) => Promise<CosignJoined>
+  /** About what the answer to a frame may take, where that is much. */
+  readonly answerBytes: (frame: Uint8Array) => number
   /** The answer is made in the turn in which it leaves. */
   readonly frame: (frame: Uint8Array) => Promise<() => CosignAnswer>
   readonly close: () => void
@@ -144,6 +146,10 @@ class Session implements CosignSession {
     this.#leave = this.#needs.delegates.join(idC, this.#peer)
     this.#wallet = { idC, walletId: accessId }
     return { projectId: project, walletId, expireTimeMs: expireMs }
+  }
+
+  answerBytes(frame: Uint8Array): number {
+    return answerBytesOf(frame)
   }
 
   /**

@@ -31,6 +31,15 @@ const TYPE_AT = 5
 
 export const isSignFrame = ({ [TYPE_AT]: type }: Uint8Array): boolean => type === SIGN_REQUEST || type === ED_SIGN_REQUEST
 
+/** P2 of a session of 64 slots. */
+const P2_MAX_BYTES = 448 * 1024
+
+/** About what the answer to a frame may take: P2 is large for the least P1, P4 as large as P3. */
+export const answerBytesOf = (frame: Uint8Array): number => {
+  if (frame[TYPE_AT] === P1) return P2_MAX_BYTES
+  return frame[TYPE_AT] === P3 ? frame.length : 0
+}
+
 export const isSignAnswer = ({ [TYPE_AT]: type }: Uint8Array): boolean =>
   type === FRAME_TYPES.SIGN_RESPONSE || type === FRAME_TYPES.ED_SIGN_RESPONSE
 

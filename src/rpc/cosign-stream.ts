@@ -46,7 +46,7 @@ type Asked = { readonly settle: (frame: Uint8Array | undefined) => void; readonl
 class CosignRelay {
   readonly #stream: StreamCall
   readonly #session: CosignSession
-  readonly #ready: { readonly make: Make; readonly isWork: boolean }[] = []
+  readonly #ready: { readonly make: Make; readonly isWork: boolean; readonly bytes: number }[] = []
   readonly #asked = new Map<number, Asked>()
   #change = Promise.withResolvers<void>()
   #atWork = 0
@@ -134,19 +134,20 @@ class CosignRelay {
   /** Counts as work until it is taken: pings without end are not read without end. */
   #push(callId: number, content: Content): void {
     this.#atWork += 1
-    this.#ready.push({ make: () => ({ callId, content }), isWork: true })
+    this.#ready.push({ make: () => ({ callId, content }), isWork: true, bytes: 0 })
     this.#notify()
   }
 
   #begin(callId: number, frame: Uint8Array): void {
     this.#atWork += 1
-    // What is handed on is no longer this one's to measure.
+    // What is handed on is no longer this one's to measure; its answer is until the delegate has taken it.
     const { length } = frame
-    this.#bytes += length
+    const bytes = this.#session.answerBytes(frame)
+    this.#bytes += length + bytes
     this.#session.frame(frame).then(
       (answer) => {
         this.#bytes -= length
-        this.#ready.push({ make: () => ({ callId, content: toWireAnswer(answer()) }), isWork: true })
+        this.#ready.push({ make: () => ({ callId, content: toWireAnswer(answer()) }), isWork: true, bytes })
         this.#notify()
       },
       (error: unknown) => this.#fail(isFailure(error) ? error : failure('INTERNAL', {})),
@@ -170,7 +171,7 @@ class CosignRelay {
         resolve(answer)
       }
       this.#asked.set(callId, { settle, fail })
-      this.#ready.push({ make: () => ({ callId, content: { case: 'question', value: frame } }), isWork: false })
+      this.#ready.push({ make: () => ({ callId, content: { case: 'question', value: frame } }), isWork: false, bytes: 0 })
       this.#notify()
     })
   }
@@ -193,6 +194,7 @@ class CosignRelay {
         if (!next.isWork) continue
         this.#stream.touch()
         this.#atWork -= 1
+        this.#bytes -= next.bytes
         this.#notify()
       } else if (this.#isOver && this.#atWork === 0) {
         if (this.#stream.ending !== undefined) throw this.#stream.ending

@@ -7,6 +7,8 @@ import { CosignRequestSchema, type CosignRequest, type CosignResponse, Delegatio
 import { createDelegateDirectory } from '../../src/commands/wire-delegates.ts'
 import { openCosign } from '../../src/delegation/cosign.ts'
 import { cosignStatement } from '../../src/engine/sealing/cosign-proof.ts'
+import { FRAME_TYPES } from '../../src/engine/dkls23/frame.ts'
+import { answerBytesOf } from '../../src/party/delegate-gate.ts'
 import { cosignStream } from '../../src/rpc/cosign-stream.ts'
 import type { CosignPeer, CosignSession } from '../../src/rpc/cosign-use-cases.ts'
 import { OpenStreamCall } from '../../src/rpc/stream-call.ts'
@@ -181,6 +183,7 @@ describe('the window', () => {
     const whole: CosignSession = {
       hello: () => ({ publicKey: new Uint8Array(32), nonce: new Uint8Array(32), signature: new Uint8Array(64) }),
       prove: async () => ({ projectId: 'p', walletId: 'w', expireTimeMs: 1 }),
+      answerBytes: () => 0,
       frame: async () => () => ({ frame: undefined }),
       close: () => {},
       ...session,
@@ -218,6 +221,30 @@ describe('the window', () => {
     answers.next().catch(() => undefined)
     await sleep(20)
     expect(begun).toBe(4)
+    said.end()
+  })
+
+  it('reads on only as far as the answers that its delegate has not taken may fill', async () => {
+    const said = new Said()
+    let begun = 0
+    const frame = async () => {
+      begun += 1
+      return () => ({ frame: undefined })
+    }
+    const answers = relay({ frame, answerBytes: answerBytesOf }, said)
+    const p1 = new Uint8Array(64)
+    p1[5] = FRAME_TYPES.P1
+    for (let n = 0; n < 64; n++) said.say({ case: 'frame', value: p1 }, 3 + n)
+    await answers.next()
+    await answers.next()
+    await answers.next()
+    await sleep(20)
+    expect(begun).toBe(10)
+    // Each that is taken lets another one in.
+    await answers.next()
+    await answers.next()
+    await sleep(20)
+    expect(begun).toBe(12)
     said.end()
   })
 

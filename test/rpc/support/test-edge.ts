@@ -410,6 +410,7 @@ const defaultUseCases = (): UseCases => ({
     openCosign: () => ({
       hello: () => ({ publicKey: bytes(32, 1), nonce: bytes(32, 2), signature: bytes(64, 3) }),
       prove: async () => ({ projectId: PROJECT, walletId: 'wal', expireTimeMs: 1_700_000_000_456 }),
+      answerBytes: () => 0,
       frame: async (frame) => () => ({ frame }),
       close: () => {},
     }),
