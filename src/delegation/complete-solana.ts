@@ -10,24 +10,14 @@ import { authorize } from '../signing/authorize.ts'
 import { burnDelegationToken, requireDelegationToken, type TokenUse } from '../vault/delegation-tokens.ts'
 import { registerExternalWallet } from '../vault/external-wallets.ts'
 import { requireProject } from '../vault/projects.ts'
-import { requireUnits } from './complete-evm.ts'
+import { type CompleteRequest, requireUnits } from './complete-evm.ts'
 import { type ExternalWalletView, type Standing, viewExternalWallet } from './external-wallet-view.ts'
 import { record, requireSolanaAddress, type SpendingNeeds } from './external-wallets.ts'
 import { readSolanaApproval } from './solana-approval.ts'
 import { readSolanaStanding, type SolanaTokenQuestion } from './solana-standing.ts'
 import { requireCurrency, requireSolanaNetwork } from './spenders.ts'
 
-export type CompleteSolanaRequest = {
-  readonly address: string
-  readonly network: string
-  readonly currency: string
-  readonly amount: string
-  readonly txHash: string
-  readonly sigHash: string
-  readonly sigMessage: string
-  readonly token: string
-  readonly replaces: string | undefined
-}
+export type CompleteSolanaRequest = Omit<CompleteRequest, 'region'>
 
 const SIGNATURE_BYTES = 64
 

@@ -82,5 +82,3 @@ export const createLogger = (settings: {
     },
   }
 }
-
-export const SILENT_LOGGER: Logger = { write: () => {} }

@@ -1,5 +1,5 @@
 /** Daemons with backups configured, and their backups restored into other directories. */
-import { cpSync, mkdirSync, readdirSync, readFileSync } from 'node:fs'
+import { cpSync, mkdirSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import type { CountersignClient } from '../../src/client/countersign-client.ts'
 import { type CliRun, makeDataDir, runCli, startDaemon, type TestDaemon } from './start-daemon.ts'
@@ -62,5 +62,3 @@ export const acknowledge = (base: string, ...choice: readonly string[]): Promise
 /** Vault files and what was staged for them; keys and locks left out. */
 export const vaultFilesIn = (base: string): string[] =>
   readdirSync(join(base, 'data')).filter((name) => /\.(db|copy)/.test(name)).toSorted()
-
-export const adminKeyIn = (base: string): string => readFileSync(join(base, 'data', 'admin.key'), 'utf8').trim()

@@ -45,12 +45,14 @@ type Ledger = {
   readonly wallets: Map<string, string>
   readonly live: Access[]
   readonly revoked: Access[]
+  /** Accesses that a revocation was asked for, heard of or not. */
+  readonly ending: Set<string>
   readonly refusals: Map<string, number>
 }
 
 /** What a caller may hear while somebody is dead. Nothing else. */
 const PASSING =
-  /^(lost: |COSIGNER_UNAVAILABLE|OUTCOME_UNKNOWN|GRANTING_DAEMON_UNAVAILABLE|PRESIGNATURES_EXHAUSTED|OVERLOADED|DEADLINE_EXCEEDED|SHUTTING_DOWN|DELEGATED_ACCESS_NOT_READY|DELEGATED_ACCESS_(NOT_FOUND|REVOKED)|GRANTING_DAEMON_REFUSED|REQUEST_TIMEOUT|RATE_LIMITED)/
+  /^(lost: |COSIGNER_UNAVAILABLE|OUTCOME_UNKNOWN|GRANTING_DAEMON_UNAVAILABLE|PRESIGNATURES_EXHAUSTED|OVERLOADED|DEADLINE_EXCEEDED|SHUTTING_DOWN|DELEGATED_ACCESS_NOT_READY|DELEGATED_ACCESS_(NOT_FOUND|REVOKED)|REQUEST_TIMEOUT|RATE_LIMITED)/
 const RACERS = 6
 const RECOVERY_MS = 60_000
 const ACCESSES = 3
@@ -181,7 +183,19 @@ const delegateOnce = async (clients: Clients, ledger: Ledger, delegation: Delega
   ledger.live.push({ accessId: access?.accessId ?? '', address: access?.address ?? '' })
 }
 
-const signDelegated = async ({ delegate }: Clients, { answers }: Ledger, { accessId, address }: Access, said: string): Promise<void> => {
+/** One whose revocation was asked for may be over, though nobody heard that it is. */
+const noteEnd = async (ledger: Ledger, access: Access, work: Promise<void>): Promise<void> => {
+  const outcome = await outcomeOf(work)
+  const isOver = /^(IMPORTED_ACCESS_ENDED|GRANTING_DAEMON_REFUSED)/.test(outcome)
+  if (!isOver || !ledger.ending.has(access.accessId)) return work
+  const at = ledger.live.indexOf(access)
+  if (at >= 0) ledger.revoked.push(...ledger.live.splice(at, 1))
+}
+
+const signDelegated = (clients: Clients, ledger: Ledger, access: Access, said: string): Promise<void> =>
+  noteEnd(ledger, access, signWith(clients, ledger, access, said))
+
+const signWith = async ({ delegate }: Clients, { answers }: Ledger, { accessId, address }: Access, said: string): Promise<void> => {
   const { signature, receipt } = await delegate.delegation.delegatedSignMessage({ access: accessId, content: text(said) })
   answers.push({ address, text: said, hex: signature?.hex as Hex, sequence: receipt?.sequence ?? 0n, by: 'sidecar' })
 }
@@ -189,6 +203,7 @@ const signDelegated = async ({ delegate }: Clients, { answers }: Ledger, { acces
 const revoke = async ({ anna }: Clients, ledger: Ledger): Promise<void> => {
   const access = ledger.live.shift()
   if (access === undefined) return
+  ledger.ending.add(access.accessId)
   try {
     await anna.delegation.revokeDelegatedAccess({ delegatedAccessId: access.accessId })
   } catch (error) {
@@ -297,7 +312,7 @@ const checkAnswers = async ({ answers }: Ledger): Promise<void> => {
 /** Runs the campaign; throws at the first thing that is wrong. */
 export const runHostsCampaign = async ({ rounds, seed, say }: CampaignOptions): Promise<HostsTotals> => {
   const random = randomOf(seed)
-  const ledger: Ledger = { answers: [], wallets: new Map(), live: [], revoked: [], refusals: new Map() }
+  const ledger: Ledger = { answers: [], wallets: new Map(), live: [], revoked: [], ending: new Set(), refusals: new Map() }
   const kills: Record<Host, number> = { daemon: 0, cosigner: 0, sidecar: 0 }
   const hosts = await openHosts()
   try {

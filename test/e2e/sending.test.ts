@@ -3,14 +3,12 @@ import { randomUUID } from 'node:crypto'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { encodeAbiParameters, encodeFunctionData, getContractAddress, type Hex, parseAbi } from 'viem'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
-import type { MessageInitShape } from '@bufbuild/protobuf'
 import { FreezeScope } from '../../gen/countersign/v1/admin_pb.ts'
 import { OwnerType } from '../../gen/countersign/v1/wallet_pb.ts'
 import {
-  EvmTransactionType, type SendTransactionRequestSchema, type SentTransaction, TransactionState, TransactionVersionKind, type Wallet,
+  EvmTransactionType, type SentTransaction, TransactionState, TransactionVersionKind, type Wallet,
 } from '../../gen/countersign/v1/wallet_pb.ts'
 import type { CountersignClient } from '../../src/client/countersign-client.ts'
 import { type Anvil, startAnvil } from '../client/start-anvil.ts'
@@ -18,6 +16,7 @@ import { listenReceiver } from '../delegation/webhook-receiver.ts'
 import { detailOf, rowsOfKind } from './audit-rows.ts'
 import { type BendingProvider, startBendingProvider } from './bending-provider.ts'
 import { connect, hex, newKey, newWallet, reasonOf } from './callers.ts'
+import { type Request, sendsOf, until } from './sends.ts'
 import { makeDataDir, runCli, startDaemon, type TestDaemon } from './start-daemon.ts'
 
 const NETWORK = 'linea'
@@ -34,7 +33,6 @@ const dataDir = makeDataDir()
 const folder = mkdtempSync(join(tmpdir(), 'countersign-sending-'))
 const config = join(folder, 'countersign.toml')
 
-type Request = MessageInitShape<typeof SendTransactionRequestSchema>
 type Send = Omit<Request, 'wallet' | 'transaction' | '$typeName' | '$unknown'> & { readonly to?: string; readonly value?: string; readonly data?: Uint8Array; readonly gasLimit?: bigint; readonly maxFeePerGas?: string }
 
 const rpc = (method: string, ...params: unknown[]): Promise<unknown> => anvil.node.request({ method, params } as never)
@@ -45,37 +43,12 @@ const requestOf = (wallet: string, { to = NOBODY, value = '1', data, gasLimit, m
   transaction: { case: 'evm', value: { to, value, ...(data && { data }), ...(gasLimit && { gasLimit }), ...(maxFeePerGas && { maxFeePerGas }) } },
 })
 
-/** Every state until the last, as it was told. */
-const follow = async (request: Request, client = admin): Promise<readonly SentTransaction[]> => {
-  const told: SentTransaction[] = []
-  for await (const { transaction } of client.wallets.sendTransaction(request)) if (transaction !== undefined) told.push(transaction)
-  return told
-}
+const { follow, begin, whenIn } = sendsOf(() => admin)
 const send = (wallet: string, asked?: Send, client = admin) => follow(requestOf(wallet, asked), client)
 const lastOf = async (told: Promise<readonly SentTransaction[]>): Promise<SentTransaction> => (await told).at(-1) as SentTransaction
 const NAMES = new Map<number, string>(Object.entries(TransactionState).map(([name, state]) => [state, name]))
 const nameOf = ({ state }: SentTransaction): string => NAMES.get(state) ?? ''
 const namesOf = (told: readonly SentTransaction[]): readonly string[] => [...new Set(told.map(nameOf))]
-
-/** Begins to send and answers what was said first, leaving the stream. */
-const begin = async (request: Request, client = admin): Promise<SentTransaction> => {
-  for await (const { transaction } of client.wallets.sendTransaction(request)) if (transaction !== undefined) return transaction
-  throw new Error('nothing was said')
-}
-
-const until = async <T>(look: () => Promise<T | undefined>): Promise<T> => {
-  for (const end = Date.now() + 20_000; ; ) {
-    const found = await look()
-    if (found !== undefined) return found
-    if (Date.now() > end) throw new Error('it did not come to that')
-    await sleep(25)
-  }
-}
-const whenIn = (transactionId: string, ...states: readonly TransactionState[]): Promise<SentTransaction> =>
-  until(async () => {
-    const { transaction } = await admin.wallets.getTransaction({ transactionId })
-    return transaction !== undefined && states.includes(transaction.state) ? transaction : undefined
-  })
 
 const fundedWallet = async (name: string, client = admin): Promise<Wallet> => {
   const wallet = await newWallet(client, name)

@@ -8,13 +8,14 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { FreezeScope } from '../../gen/countersign/v1/admin_pb.ts'
 import { KeyType } from '../../gen/countersign/v1/common_pb.ts'
 import { type Spend, type SpendDelegationRequestSchema, SpendState } from '../../gen/countersign/v1/delegation_pb.ts'
-import { type SendTransactionRequestSchema, type SentTransaction, TransactionState, type Wallet } from '../../gen/countersign/v1/wallet_pb.ts'
+import { type SentTransaction, TransactionState, type Wallet } from '../../gen/countersign/v1/wallet_pb.ts'
 import type { CountersignClient } from '../../src/client/countersign-client.ts'
 import { decodeSolanaMessage } from '../../src/payload/solana-message.ts'
 import { describeSolanaMessage } from '../../src/payload/solana-facts.ts'
 import type { Person } from '../client/solana-tokens.ts'
 import { addressOf, buildMessage, signerOf } from '../payload/solana-cases.ts'
 import { connect, newKey, newWallet, outcomeOf, reasonOf } from './callers.ts'
+import { type Request, sendsOf, until } from './sends.ts'
 import { honest, type SolanaScene, startSolanaScene } from './solana-scene.ts'
 
 /** Longer than a blockhash is believed to live. */
@@ -36,7 +37,6 @@ beforeAll(async () => {
 })
 afterAll(() => scene[Symbol.asyncDispose]())
 
-type Request = MessageInitShape<typeof SendTransactionRequestSchema>
 type Rest = { readonly wallet?: string; readonly network?: string; readonly confirmations?: number; readonly requestId?: string }
 const payOf = (lamports: bigint, from = wallet.address as Address) =>
   getTransferSolInstruction({ source: signerOf(from), destination: RECIPIENT, amount: lamports })
@@ -46,31 +46,8 @@ const requestOf = (message: Uint8Array, rest: Rest = {}): Request => ({
 const transfer = (lamports: bigint, rest: Rest = {}): Request =>
   requestOf(buildMessage({ payer: wallet.address as Address, instructions: [payOf(lamports)] }), rest)
 
-/** Every state until the last, as it was told. */
-const follow = async (request: Request, client = admin): Promise<readonly SentTransaction[]> => {
-  const told: SentTransaction[] = []
-  for await (const { transaction } of client.wallets.sendTransaction(request)) if (transaction !== undefined) told.push(transaction)
-  return told
-}
+const { follow, begin, whenIn } = sendsOf(() => admin)
 const lastOf = async (request: Request, client = admin): Promise<SentTransaction> => (await follow(request, client)).at(-1) as SentTransaction
-/** Begins to send and answers what was said first, leaving the stream. */
-const begin = async (request: Request): Promise<SentTransaction> => {
-  for await (const { transaction } of admin.wallets.sendTransaction(request)) if (transaction !== undefined) return transaction
-  throw new Error('nothing was said')
-}
-const until = async <T>(look: () => Promise<T | undefined>): Promise<T> => {
-  for (const end = Date.now() + 20_000; ; ) {
-    const found = await look()
-    if (found !== undefined) return found
-    if (Date.now() > end) throw new Error('it did not come to that')
-    await sleep(25)
-  }
-}
-const whenIn = (transactionId: string, ...states: readonly TransactionState[]): Promise<SentTransaction> =>
-  until(async () => {
-    const { transaction } = await admin.wallets.getTransaction({ transactionId })
-    return transaction !== undefined && states.includes(transaction.state) ? transaction : undefined
-  })
 const balance = (of: Address = RECIPIENT): bigint => cluster.svm.getBalance(of) ?? 0n
 const landedFacts = (hash: string) => {
   const wire = cluster.landed.get(hash)?.wire ?? new Uint8Array()

@@ -30,7 +30,3 @@ export const runUntil = async (args: readonly string[], step: number): Promise<v
   const ended = await run(args, { KILL_AT: String(step) })
   if (ended !== 'killed') throw new Error(`the run was not killed at step ${step}, it ended with ${ended}`)
 }
-
-/** Numbers of the steps whose name matches. */
-export const stepsNamed = (steps: readonly string[], which: RegExp): number[] =>
-  steps.flatMap((name, at) => (which.test(name) ? [at + 1] : []))

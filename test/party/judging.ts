@@ -1,4 +1,3 @@
-import { expect } from 'vitest'
 import { decodeError, decodeFrame, type ErrorMessage, FRAME_TYPES } from '../../src/engine/dkls23/frame.ts'
 import { ProtocolFault } from '../../src/engine/dkls23/fault.ts'
 import { ROLE_S } from '../../src/engine/dkls23/suite.ts'
@@ -26,8 +25,4 @@ export const endOf = async (work: Promise<unknown>): Promise<string> => {
     return `error:${error instanceof Error ? error.name : String(error)}`
   }
   return 'done'
-}
-
-export const expectEnd = async (work: Promise<unknown>, end: string): Promise<void> => {
-  expect(await endOf(work)).toBe(end)
 }

@@ -1,4 +1,4 @@
-import { decodeFrame, encodeFrame, FRAME_TYPES, type FrameType } from '../../src/engine/dkls23/frame.ts'
+import { decodeFrame, encodeFrame, type FrameType } from '../../src/engine/dkls23/frame.ts'
 import { oteRowBytes, ROLE_C, ROLE_S } from '../../src/engine/dkls23/suite.ts'
 import { type Field, mutationsOf } from '../engine/mutations.ts'
 
@@ -126,5 +126,3 @@ export const withBody = (frame: Uint8Array, body: Uint8Array): Uint8Array => {
 }
 
 export const typeOf = (frame: Uint8Array): FrameType => frame[5] as FrameType
-export const nameOfType = (type: FrameType): string =>
-  Object.entries(FRAME_TYPES).find(([, value]) => value === type)?.[0] ?? String(type)

@@ -12,10 +12,6 @@ export const ROLE_C = 0x01
 export const ROLE_S = 0x02
 export type Role = typeof ROLE_C | typeof ROLE_S
 
-export function otherRole(role: Role): Role {
-  return role === ROLE_C ? ROLE_S : ROLE_C
-}
-
 /** κ: bits of the group order. */
 export const KAPPA = 256
 /** λc: computational security, bits of Δ, base OTs per direction. */
@@ -31,7 +27,6 @@ export const RHO = 1
 export const OT_WIDTH = ELL + RHO
 
 export const MAX_SLOTS = 64
-export const DEFAULT_SLOTS = 16
 export const MAX_DKG_WALLETS = 64
 export const MAX_REFRESH_WALLETS = 256
 export const MAX_DEPTH = 10
@@ -46,7 +41,6 @@ export const LINK_EPOCH_WINDOW = 1024
 
 export const POINT_BYTES = 33
 export const SCALAR_BYTES = 32
-export const ID_BYTES = 32
 export const SHORT_ID_BYTES = 16
 export const NONCE_BYTES = 32
 export const SALT_BYTES = 32

@@ -5,7 +5,6 @@
 import { isIdentity, scalarReduceWide } from '../curve/ed25519.ts'
 import { nonceSum } from '../curve/nonce-sum.ts'
 import { degenerate } from '../dkls23/fault.ts'
-import { ROLE_C, type Role } from '../dkls23/suite.ts'
 import { ascii, concatBytes } from '../hash/encoding.ts'
 import { hashJoined } from '../hash/tagged-hash.ts'
 import { isZeroScalar } from '../kernel/scalar.ts'
@@ -41,11 +40,6 @@ export function h4(message: Uint8Array): Uint8Array {
 /** H5(m) = SHA-512(context ‖ "com" ‖ m). */
 export function h5(message: Uint8Array): Uint8Array {
   return sha512(COM, message)
-}
-
-/** The identifier of a role as a serialised scalar. */
-export function identifierOf(role: Role): Uint8Array {
-  return (role === ROLE_C ? IDENTIFIER_C : IDENTIFIER_S).slice()
 }
 
 /** RFC 9591 §4.3: (identifier ‖ D ‖ E) of each party, ascending identifiers. */
