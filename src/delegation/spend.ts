@@ -13,7 +13,7 @@ import { decide } from '../policy/decide.ts'
 import { grantsOfCaller } from '../signing/authorize.ts'
 import type { Send } from '../sending/send-request.ts'
 import { appendAudit } from '../vault/audit-chain.ts'
-import { type ExternalWallet, externalWalletsOf, getExternalWallet } from '../vault/external-wallets.ts'
+import { addressKeyOf, type ExternalWallet, externalWalletsOf, getExternalWallet } from '../vault/external-wallets.ts'
 import { findSpendByRequest, findSpendOfSend, insertSpend, type Spend } from '../vault/spends.ts'
 import type { Tx } from '../vault/store.ts'
 import { requireUnits } from './complete-evm.ts'
@@ -164,16 +164,28 @@ const spendFrom = async (needs: SpendNeeds, asked: Asked, choice: Choice): Promi
   return spend
 }
 
+/** Whether a request asks for the very spend that was made: a request that was refused after it was held leaves its id free. */
+const asksFor = (request: SpendRequest, made: Spend): boolean =>
+  request.userId === made.userId &&
+  networkOf(request.network, request.region) === made.network &&
+  request.currency === made.currency &&
+  requireUnits(request.amount, made.decimals) === made.units &&
+  addressKeyOf(request.destination) === addressKeyOf(made.destination) &&
+  (request.externalWalletId === undefined || request.externalWalletId === made.externalWalletId)
+
 /**
  * Refuses with PERMISSION_MISSING, SPENDER_NOT_CONFIGURED, CURRENCY_NOT_CONFIGURED, EXTERNAL_WALLET_NOT_FOUND,
  * SPEND_NO_WALLET, SPEND_REVOKED, SPEND_NOT_COVERED, SPEND_REFUSED_BY_TOKEN, as the chain does, and as a send does. A
- * request id that was used answers what it spent.
+ * request id that was used answers what it spent, or with IDEMPOTENCY_MISMATCH where that was something else.
  */
 export const spendDelegation = async (needs: SpendNeeds, call: Call, request: SpendRequest): Promise<SpendView> => {
   const { read } = needs.vault
   const { requestId, caller } = call
   const before = requestId && findSpendByRequest(read, caller.principal, requestId, Math.trunc(needs.clock.nowMs()))
-  if (before !== undefined) return viewSpend(read, before)
+  if (before !== undefined) {
+    if (requestId !== undefined && !asksFor(request, before)) throw failure('IDEMPOTENCY_MISMATCH', { requestId })
+    return viewSpend(read, before)
+  }
   const asked = readAsked(needs, call, request)
   for (let turn = 1; ; turn++) {
     const choice = await choose(needs, asked, request.currency)

@@ -10,7 +10,7 @@ import { assert, failure } from '../domain/failure.ts'
 import { Lock } from '../party/lock.ts'
 import { examine } from '../payload/examine.ts'
 import { resolveWalletOfKind } from '../signing/resolve-wallet.ts'
-import { overFrom, countOpen, findSentByRequest, getSent, unsignedOf } from '../vault/sent-queries.ts'
+import { bytesOpen, overFrom, countOpen, findSentByRequest, getSent, unsignedOf } from '../vault/sent-queries.ts'
 import { addVersion, insertSent, newSendId, type NewVersion, type SentTransaction } from '../vault/sent-transactions.ts'
 import type { Reader, Tx } from '../vault/store.ts'
 import { utcDay } from '../vault/usage.ts'
@@ -35,6 +35,9 @@ export type ReplaceRequest = {
 
 /** How many of one sender may be under way on a chain: nodes keep no more waiting ones of one account than a few dozen. */
 const MAX_OPEN = 1_024
+/** All of that is read again and again, so how much of it there is in bytes is bounded, too; small ones always fit. */
+const MAX_OPEN_BYTES = 4 * 1024 * 1024
+const SMALL_BYTES = MAX_OPEN_BYTES / MAX_OPEN
 /** Of one send, the original included. */
 const MAX_VERSIONS = 11
 /** How many that were confirmed are looked up again where the chain counts fewer than they say. */
@@ -166,6 +169,7 @@ export class Sender {
     const write = (tx: Tx, lease: Lease): void => {
       const open = countOpen(tx, draft.chain, sender)
       if (open >= MAX_OPEN) throw failure('LIMIT_EXCEEDED', { limit: 'transactions under way', seen: String(open + 1), allowed: String(MAX_OPEN) })
+      requireBytes(tx, draft.chain, sender, lease)
       const caller = storeCaller({ caller: call.caller, permission })
       insertSent(tx, {
         sendId, project: wallet.project, walletId: wallet.walletId, network, chain: draft.chain, family: family.name, sender, purpose,
@@ -199,6 +203,7 @@ export class Sender {
       const version = (sent.versions.at(-1)?.version ?? 0) + 1
       const record = (tx: Tx): void => {
         requireReplaceable(tx, wallet, network, sendId)
+        requireBytes(tx, chain, sender, lease)
         addVersion(tx, sendId, { ...asked, kind, ...formOf(lease) }, this.#nowMs())
       }
       await this.#signer.run({ call, family, wallet, sendId, version, lease, ...this.#decidedAs(call, sent, kind, lease), record })
@@ -268,6 +273,12 @@ export class Sender {
 const senderOf = ({ keyType, address }: Wallet): string => (keyType === 'secp256k1' ? address.toLowerCase() : address)
 
 const formOf = ({ unsigned, anchor, lastValid }: Lease) => ({ unsigned, anchor, lastValid })
+
+const requireBytes = (reader: Reader, chain: string, sender: string, { unsigned }: Lease): void => {
+  if (unsigned.length <= SMALL_BYTES) return
+  const bytes = bytesOpen(reader, chain, sender) + unsigned.length
+  if (bytes > MAX_OPEN_BYTES) throw failure('LIMIT_EXCEEDED', { limit: 'bytes of transactions under way', seen: String(bytes), allowed: String(MAX_OPEN_BYTES) })
+}
 
 const requireReplaceable = (reader: Reader, wallet: Wallet, network: string, sendId: string): SentTransaction => {
   const sent = getSent(reader, sendId)

@@ -43,6 +43,17 @@ export const countOpen = (reader: Reader, chain: string, sender: string): number
     )?.count ?? 0n,
   )
 
+/** How many bytes all versions have of what one sender has under way. */
+export const bytesOpen = (reader: Reader, chain: string, sender: string): number =>
+  Number(
+    reader.one<{ bytes: bigint | null }>(
+      `SELECT sum(length(unsigned)) AS bytes FROM sent_versions WHERE send_id IN (SELECT send_id FROM sent_transactions
+         WHERE chain = ? AND sender = ? AND state IN ('SIGNING', 'SIGNED', 'BROADCAST', 'INCLUDED'))`,
+      chain,
+      sender,
+    )?.bytes ?? 0n,
+  )
+
 /** Of one sender, what still waits for its signature: one at most, because leases are taken one after the other. */
 export const unsignedOf = (reader: Reader, chain: string, sender: string): readonly SentTransaction[] =>
   all(
@@ -88,8 +99,14 @@ export type SentFilter = {
   readonly openOnly: boolean
 }
 
+/** A page ends with what goes beyond so many bytes. */
+const PAGE_BYTES = 4 * 1024 * 1024
+
+/** `isCut`: it ends before `limit`, and there are more. */
+export type SentPage = { readonly items: readonly SentTransaction[]; readonly isCut: boolean }
+
 /** Newest first, before `beforeNumber`. */
-export const listSent = (reader: Reader, filter: SentFilter, beforeNumber: bigint, limit: number): readonly SentTransaction[] => {
+export const listSent = (reader: Reader, filter: SentFilter, beforeNumber: bigint, limit: number): SentPage => {
   const { project, wallets, network, openOnly } = filter
   const params: SqlParam[] = [project, beforeNumber]
   const conditions = ['project = ?', 'number < ?']
@@ -102,5 +119,15 @@ export const listSent = (reader: Reader, filter: SentFilter, beforeNumber: bigin
     params.push(network)
   }
   if (openOnly) conditions.push(`state IN ('SIGNING', 'SIGNED', 'BROADCAST', 'INCLUDED')`)
-  return all(reader, `${conditions.join(' AND ')} ORDER BY number DESC LIMIT ?`, ...params, limit)
+  const sql = `SELECT * FROM sent_transactions WHERE ${conditions.join(' AND ')} ORDER BY number DESC LIMIT ?`
+  const rows = reader.all<SentRow>(sql, ...params, limit)
+  const items: SentTransaction[] = []
+  let bytes = 0
+  for (const row of rows) {
+    if (bytes > PAGE_BYTES) return { items, isCut: true }
+    const sent = toSent(reader, row)
+    items.push(sent)
+    for (const { unsigned } of sent.versions) bytes += unsigned.length
+  }
+  return { items, isCut: false }
 }

@@ -2,11 +2,12 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
 import type { Call } from '../../src/domain/call.ts'
-import { parseUserId } from '../../src/domain/ids.ts'
+import { parseRequestId, parseUserId } from '../../src/domain/ids.ts'
 import type { SpendingNeeds } from '../../src/delegation/external-wallets.ts'
 import { getSpend, listSpends } from '../../src/delegation/read-spends.ts'
 import { FreshReadings } from '../../src/delegation/fresh-readings.ts'
 import { availableIn, Purses } from '../../src/delegation/purse.ts'
+import { spendDelegation, type SpendNeeds } from '../../src/delegation/spend.ts'
 import type { SpendingChain } from '../../src/delegation/spending-chain.ts'
 import { registerExternalWallet } from '../../src/vault/external-wallets.ts'
 import { DEFAULT_PROJECT } from '../../src/vault/projects.ts'
@@ -131,6 +132,28 @@ describe('what was spent', () => {
     const again = await openVaultAt(vault.place)
     expect(await reasonOf(() => listStored(again.read, { project: DEFAULT_PROJECT, userId: undefined }, 99n, 10))).toBe('VAULT_CORRUPT')
     await again.close()
+  })
+
+  it('answers a request that was used, and no other under its id', async () => {
+    const { vault, wallet } = await scene()
+    const requestId = parseRequestId('00000000-0000-4000-8000-000000000001')!
+    const { spendId } = await vault.commit((tx) =>
+      insertSpend(tx, {
+        sendId: `snd_${'0'.repeat(32)}`, project: DEFAULT_PROJECT, userId: ALICE, externalWalletId: wallet.externalWalletId, network: 'linea',
+        currency: 'usdc', decimals: 6, chain: 'eip155:59144', token: TOKEN, owner: OWNER, spender: SPENDER, destination: OWNER, units: 2_500_000n,
+        principal: 'key_1', requestId, nowMs: NOW,
+      }),
+    )
+    const needs = { vault, clock: { nowMs: () => NOW } } as unknown as SpendNeeds
+    const call = { caller: { principal: 'key_1' }, requestId } as unknown as Call
+    const request = {
+      userId: 'alice', network: 'linea', region: '', currency: 'usdc', amount: '2.50', destination: OWNER.toLowerCase(), externalWalletId: undefined,
+      opensAccount: false,
+    }
+    expect(await spendDelegation(needs, call, request)).toMatchObject({ spendId, amount: '2.5' })
+    for (const other of [{ amount: '2.6' }, { destination: SPENDER }, { userId: 'bob' }, { network: 'ethereum' }, { externalWalletId: 'ext_1' }])
+      expect(await reasonOf(() => spendDelegation(needs, call, { ...request, ...other }))).toBe('IDEMPOTENCY_MISMATCH')
+    await vault.close()
   })
 
   it('is an end user’s own to see, and nobody else’s', async () => {

@@ -13,7 +13,7 @@ import { listAudit } from '../../src/vault/audit-chain.ts'
 import { addFreeze } from '../../src/vault/freezes.ts'
 import { insertGrant, revokeGrant } from '../../src/vault/grants.ts'
 import { updateProject } from '../../src/vault/projects.ts'
-import { getSent } from '../../src/vault/sent-queries.ts'
+import { getSent, listSent } from '../../src/vault/sent-queries.ts'
 import { pruneSent, type SentState, type SentTransaction } from '../../src/vault/sent-transactions.ts'
 import { PROJECT, type Scene, stage } from '../signing/scene.ts'
 import { insertWallet } from '../../src/vault/wallets.ts'
@@ -265,13 +265,33 @@ describe('what was sent', () => {
     scene.answers.push(AWAY)
     await pay(1n, { walletRef: other.walletId })
     // Whoever signs for it again waits.
-    let isWaiting = false
-    scene.whileSigning(() => ((isWaiting = true), promise))
-    while (!isWaiting) await sleep(2)
+    const waiting = Promise.withResolvers<void>()
+    scene.whileSigning(() => (waiting.resolve(), promise))
+    await waiting.promise
     chain.mine()
     chain.mine()
     await until(sendId, 'CONFIRMED')
     resolve()
+  })
+
+  it('leaves room for others: so many bytes of one wallet are under way, and no page is longer', async () => {
+    const { scene, chain, pay, until } = await setUp()
+    const data = new Uint8Array(900_000)
+    const big = () => pay(1n, { content: { kind: 'evm', to: TO, value: 1n, data, gasLimit: 21_000n } })
+    const sent: string[] = []
+    for (let count = 0; count < 4; count++) sent.push((await big()).sendId)
+    expect(await reasonOf(big)).toBe('LIMIT_EXCEEDED')
+    await pay()
+    for (const sendId of sent) await until(sendId, 'BROADCAST')
+    chain.mine()
+    chain.mine()
+    for (const sendId of sent) await until(sendId, 'CONFIRMED')
+    for (let count = 0; count < 4; count++) await big()
+    const filter = { project: PROJECT, wallets: undefined, network: undefined, openOnly: false }
+    const page = listSent(scene.vault.read, filter, 1_000n, 500)
+    expect([page.items.length, page.isCut]).toEqual([6, true])
+    const rest = listSent(scene.vault.read, filter, page.items.at(-1)?.number ?? 0n, 500)
+    expect([rest.items.length, rest.isCut]).toEqual([3, false])
   })
 
   it('is cancelled when its cancellation is sped up', async () => {

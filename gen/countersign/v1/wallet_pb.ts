@@ -3190,7 +3190,7 @@ export const WalletService: GenService<{
    *
    * Refused before anything is signed: CHAIN_NOT_CONFIGURED; CHAIN_UNAVAILABLE; TRANSACTION_WOULD_REVERT, where the gas is
    * estimated, and on Solana; INSUFFICIENT_FUNDS; FEE_ABOVE_CAP and GAS_ABOVE_CAP, of the chain's configuration or the request;
-   * LIMIT_EXCEEDED with more than 1024 of one wallet under way.
+   * LIMIT_EXCEEDED with more than 1024 of one wallet under way, or of large ones more than 4 MiB.
    *
    * @generated from rpc countersign.v1.WalletService.SendTransaction
    */
