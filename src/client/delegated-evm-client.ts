@@ -3,7 +3,7 @@
  * here, with that daemon. The share in the delivery is replaced by another one as soon as it is first used.
  */
 import { createPrivateKey, createPublicKey, type KeyObject, sign } from 'node:crypto'
-import { closeSync, constants, fsyncSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs'
+import { closeSync, constants, fsyncSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { create } from '@bufbuild/protobuf'
 import { bytesToHex, type Hex } from 'viem'
@@ -87,9 +87,11 @@ export const fileState = (path: string): DelegateStateStore => ({
   },
   save: async (state) => {
     const fresh = `${path}.new`
-    const file = openSync(fresh, constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC, 0o600)
+    // What a save that was cut off left there is not written into: whose it is, and who may read it, is not known.
+    rmSync(fresh, { force: true })
+    const file = openSync(fresh, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, 0o600)
     try {
-      writeSync(file, state)
+      writeFileSync(file, state)
       fsyncSync(file)
     } finally {
       closeSync(file)

@@ -1,6 +1,10 @@
 /** What a delegate without a vault keeps: it goes on from what was stored, and decides nothing that is not. */
 import { randomBytes } from 'node:crypto'
-import { describe, expect, it } from 'vitest'
+import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { describe, expect, it, onTestFinished } from 'vitest'
+import { fileState } from '../../src/client/delegated-evm-client.ts'
 import { makeLinkParties } from '../../src/engine/dkls23/contexts.ts'
 import { ROLE_C } from '../../src/engine/dkls23/suite.ts'
 import { openDelegateState } from '../../src/party/delegate/delegate-state.ts'
@@ -32,6 +36,17 @@ const refreshed = ({ wallet }: ReturnType<typeof fresh>) => {
   return { ...wallet, state: 'ACTIVE' as const, wEpoch: 1, share: other.share, pointC: other.pointG, pointS: other.pointD, publicKey: other.publicKey }
 }
 const sid = new Uint8Array(randomBytes(32))
+
+it('a file that holds it is nobody else\'s to read, whatever was there before', async () => {
+  const dir = mkdtempSync(join(tmpdir(), 'countersign-state-'))
+  onTestFinished(() => rmSync(dir, { recursive: true }))
+  const path = join(dir, 'state')
+  writeFileSync(`${path}.new`, 'cut off', { mode: 0o644 })
+  const file = fileState(path)
+  await file.save(Uint8Array.of(1, 2, 3))
+  expect(statSync(path).mode & 0o777).toBe(0o600)
+  expect(await file.load()).toEqual(Uint8Array.of(1, 2, 3))
+})
 
 describe('the state of a delegate without a vault', () => {
   it('begins with the share that was delivered and stores nothing before something changes', async () => {
