@@ -2,6 +2,7 @@
  * Party C's thread: the only place of the daemon where its shares are in clear. The vault stays with the main thread,
  * which stores and hands over sealed rows; the key that opens them lives here.
  */
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { MessagePort } from 'node:worker_threads'
 import { failure } from '../domain/failure.ts'
 import { contextRandomize, decompress } from '../engine/curve/secp256k1.ts'
@@ -145,7 +146,7 @@ export const createSigner = async (data: SignerWorkerData, host: PortEnd<SignerH
     /** The cosigner's side of a link has lost its material. */
     lose: (args: LostMaterial) => links.lose(args),
     generate: ({ keyType }: { readonly keyType: KeyType }) =>
-      tellingMaking(async (): Promise<Made> => {
+      tryingAgain(async (): Promise<Made> => {
         const isEd25519 = keyType === 'ed25519'
         const { initiator, link } = links.next()
         const generated = await initiator.generate(1, isEd25519 ? ALG_ED25519 : ALG_SECP256K1)
@@ -164,14 +165,14 @@ export const createSigner = async (data: SignerWorkerData, host: PortEnd<SignerH
       }),
     acknowledge: (sid: Uint8Array) => links.acknowledge(sid),
     presign: ({ shard, walletIds }: PresignArgs): Promise<readonly ReadyPresignature[]> =>
-      tellingMaking(() => links.of(shard).presign(walletIds)),
+      tryingAgain(() => links.of(shard).presign(walletIds)),
     sign: (job: SignJob): Promise<EcdsaSignature> => telling(() => links.holderOf(job.presigId).sign(job)),
     prepareSign: (job: SignJob) => links.holderOf(job.presigId).prepareSign(job),
     signPrepared: (presigId: Uint8Array): Promise<EcdsaSignature> =>
       telling(() => links.holderOf(presigId).signPrepared(presigId)),
     discard: (presigId: Uint8Array) => links.discard(presigId),
     presignEd25519: ({ shard, walletIds }: PresignArgs): Promise<readonly ReadyPresignature[]> =>
-      tellingMaking(() => links.of(shard).ed.presign(walletIds)),
+      tryingAgain(() => links.of(shard).ed.presign(walletIds)),
     signEd25519: (job: EdSignJob): Promise<EdSignature> => telling(() => links.holderOf(job.presigId).ed.sign(job)),
     wipeWallet: (walletId: Uint8Array) => links.wipeWallet(walletId),
     /** Both shares of a wallet, each sealed by its own party: nothing in the answer can be opened here. */
@@ -237,11 +238,30 @@ const tellingMaking = async <T>(work: () => Promise<T>): Promise<T> => {
   try {
     return await work()
   } catch (error) {
-    const code = codeOf(error)
-    const isPassing = error instanceof CryptoWorkerGone || (code !== undefined && PASSING.has(code))
-    if (isPassing) throw failure('COSIGNER_UNAVAILABLE', { why: 'the link to it is being set up again' })
+    if (isPassing(error)) throw failure('COSIGNER_UNAVAILABLE', { why: 'the link to it is being set up again' })
     throw reasonOf(error)
   }
+}
+
+/** As `tellingMaking`, of what begins anew each time: a session that a set-up came in between is over before a caller hears of it. */
+const tryingAgain = <T>(work: () => Promise<T>): Promise<T> =>
+  tellingMaking(async () => {
+    for (const pauseMs of AGAIN_AFTER_MS) {
+      try {
+        return await work()
+      } catch (error) {
+        if (!isPassing(error)) throw error
+        await sleep(pauseMs, undefined, { ref: false })
+      }
+    }
+    return work()
+  })
+
+const AGAIN_AFTER_MS = [20, 100, 500]
+
+const isPassing = (error: unknown): boolean => {
+  const code = codeOf(error)
+  return error instanceof CryptoWorkerGone || (code !== undefined && PASSING.has(code))
 }
 
 const PASSING: ReadonlySet<FaultCode> = new Set<FaultCode>(['busy', 'link_stale', 'session', 'epoch_rejected'])

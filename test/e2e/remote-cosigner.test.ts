@@ -109,14 +109,14 @@ describe('a cosigner on a host of its own', () => {
     const onChain = (chainId: bigint) => client.wallets.signTransaction({ wallet, transaction: { case: 'evm', value: { ...fields, chainId } } })
     const typed = (domain: object) => client.wallets.signTypedData({ wallet, typedDataJson: typedDataIn(domain) })
     const refused = [
-      client.wallets.signDigest({ wallet, digest: sha256('x') }),
-      client.wallets.signMessage({ wallet, content: { case: 'data', value: sha256('x') }, isFormatted: true }),
-      onChain(1n),
-      typed({ name: 'x', chainId: 1 }),
-      typed({ name: 'x' }),
+      () => client.wallets.signDigest({ wallet, digest: sha256('x') }),
+      () => client.wallets.signMessage({ wallet, content: { case: 'data', value: sha256('x') }, isFormatted: true }),
+      () => onChain(1n),
+      () => typed({ name: 'x', chainId: 1 }),
+      () => typed({ name: 'x' }),
     ]
     for (const work of refused) {
-      expect(await refusalOf(work)).toMatchObject({ reason: 'COSIGNER_REFUSED', metadata: { why: 'policy_denied' } })
+      expect(await refusalOf(work())).toMatchObject({ reason: 'COSIGNER_REFUSED', metadata: { why: 'policy_denied' } })
     }
     expect((await onChain(11155111n)).transactionHash).toMatch(/^0x/)
     expect((await typed({ name: 'x', chainId: 11155111 })).digest).toHaveLength(32)
