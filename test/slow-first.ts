@@ -16,7 +16,6 @@ const SLOW = [
   'e2e/remote-cosigner.test.ts',
   'e2e/lifecycle.test.ts',
   'e2e/canary.test.ts',
-  'e2e/hosts-crash.test.ts',
   'e2e/sidecar.test.ts',
   'e2e/sending.test.ts',
   'party/remote-resume.test.ts',
