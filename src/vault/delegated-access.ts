@@ -5,9 +5,10 @@ import type { AccessId, DelegateId, GrantId, ProjectId, RequestId, UserId, Walle
 import { accessIdFromBytes, accessIdToBytes, walletIdFromBytes, walletIdToBytes } from '../domain/ids.ts'
 import { Secret } from '../domain/secret.ts'
 import { canonicalJson } from './canonical-json.ts'
+import { allOf } from './conditions.ts'
 import { requireRowMac, rowMac } from './row-mac.ts'
 import { moveStateIndex, rowLeaf } from './state-index.ts'
-import type { Reader, SqlParam, Tx } from './store.ts'
+import type { Reader, Tx } from './store.ts'
 import { macTagged, u64 } from './tagged-encoding.ts'
 import { VerifiedRows } from './verified-rows.ts'
 
@@ -279,24 +280,22 @@ export type AccessPage = {
   readonly limit: number
 }
 
+const OPEN = `state IN ('MAKING', 'PENDING', 'ACTIVE')`
+
 /** In order of creation, after `after` (an access's `number`). */
 export const listDelegatedAccess = (reader: Reader, page: AccessPage): DelegatedAccess[] => {
-  const conditions = ['project = ?', 'number > ?']
-  const params: SqlParam[] = [page.project, page.after ?? 0n]
-  const narrow = (condition: string, value: SqlParam | undefined): void => {
-    if (value === undefined) return
-    conditions.push(condition)
-    params.push(value)
-  }
-  narrow('user_id = ?', page.userId)
-  narrow('wallet_id = ?', page.walletId && walletIdToBytes(page.walletId))
-  narrow('delegate_id = ?', page.delegateId)
-  narrow(`state IN ('MAKING', 'PENDING', 'ACTIVE') AND expire_ms > ?`, page.openAtMs)
-  const sql = `SELECT * FROM delegated_access WHERE ${conditions.join(' AND ')} ORDER BY number LIMIT ?`
-  return reader.all<Row>(sql, ...params, page.limit).map((row) => toAccess(reader, row))
+  const { sql, params } = allOf({
+    'project = ?': page.project,
+    'number > ?': page.after ?? 0n,
+    'user_id = ?': page.userId,
+    'wallet_id = ?': page.walletId && walletIdToBytes(page.walletId),
+    'delegate_id = ?': page.delegateId,
+    [`${OPEN} AND expire_ms > ?`]: page.openAtMs,
+  })
+  return reader
+    .all<Row>(`SELECT * FROM delegated_access WHERE ${sql} ORDER BY number LIMIT ?`, ...params, page.limit)
+    .map((row) => toAccess(reader, row))
 }
-
-const OPEN = `state IN ('MAKING', 'PENDING', 'ACTIVE')`
 
 /** Those that have not been ended, of one grant, in order of creation. */
 export const openAccessOfGrant = (reader: Reader, grantId: GrantId): DelegatedAccess[] =>
