@@ -1,4 +1,4 @@
-import type { ProjectId, RequestId, WalletId } from '../domain/ids.ts'
+import { type ProjectId, type RequestId, type WalletId, walletIdToBytes } from '../domain/ids.ts'
 import { allOf } from './conditions.ts'
 import { REQUEST_LIFE_MS } from './intents.ts'
 import { type SentRow, type SentTransaction, toSent, toVersion, type VersionRow } from './sent-transactions.ts'
@@ -33,9 +33,13 @@ export const findSentByRequest = (
 /** What is not over; what the indexes of what is open are over. */
 const OPEN = `state IN ('SIGNING', 'SIGNED', 'BROADCAST', 'INCLUDED')`
 
-/** What is followed. */
-export const openSent = (reader: Reader): readonly SentTransaction[] =>
-  all(reader, `${OPEN} ORDER BY number`)
+/** Networks with something to follow. */
+export const openNetworks = (reader: Reader): readonly string[] =>
+  reader.all<{ network: string }>(`SELECT DISTINCT network FROM sent_transactions WHERE ${OPEN}`).map(({ network }) => network)
+
+/** What is followed on a network, the oldest first. */
+export const openSent = (reader: Reader, network: string): readonly SentTransaction[] =>
+  all(reader, `network = ? AND ${OPEN} ORDER BY number`, network)
 
 export const countOpen = (reader: Reader, chain: string, sender: string): number =>
   Number(
@@ -109,17 +113,27 @@ const PAGE_BYTES = 4 * 1024 * 1024
 /** `isCut`: it ends before `limit`, and there are more. */
 export type SentPage = { readonly items: readonly SentTransaction[]; readonly isCut: boolean }
 
+/** What is open is little, and what a wallet has sent is less than what its project has. */
+const indexFor = ({ wallets, openOnly }: SentFilter): string => {
+  if (openOnly) return 'INDEXED BY sent_transactions_open'
+  return wallets === undefined ? '' : 'INDEXED BY sent_transactions_by_wallet'
+}
+
 /** Newest first, before `beforeNumber`. */
 export const listSent = (reader: Reader, filter: SentFilter, beforeNumber: bigint, limit: number): SentPage => {
   const { project, wallets, network, openOnly } = filter
+  // One wallet's are read in their order, and no further than the page.
+  const wallet = wallets?.length === 1 ? wallets[0] : undefined
   const { sql, params } = allOf({
     'project = ?': project,
     'number < ?': beforeNumber,
-    [AMONG_WALLETS]: wallets && JSON.stringify(wallets),
+    'wallet_id = ?': wallet && walletIdToBytes(wallet),
+    [AMONG_WALLETS]: wallet === undefined ? wallets && JSON.stringify(wallets) : undefined,
     'network = ?': network,
   })
   const open = openOnly ? `AND ${OPEN}` : ''
-  const rows = reader.all<SentRow>(`SELECT * FROM sent_transactions WHERE ${sql} ${open} ORDER BY number DESC LIMIT ?`, ...params, limit)
+  const query = `SELECT * FROM sent_transactions ${indexFor(filter)} WHERE ${sql} ${open} ORDER BY number DESC LIMIT ?`
+  const rows = reader.all<SentRow>(query, ...params, limit)
   const items: SentTransaction[] = []
   let bytes = 0
   for (const row of rows) {
