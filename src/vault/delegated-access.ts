@@ -264,7 +264,8 @@ export const findAccessByApiKey = (reader: Reader, apiKey: string): DelegatedAcc
 
 /** What a request of a caller made; the newest, when an earlier one came to nothing. */
 export const accessOfRequest = (reader: Reader, caller: string, requestId: RequestId): DelegatedAccess | undefined => {
-  const sql = 'SELECT * FROM delegated_access WHERE caller = ? AND request_id = ? ORDER BY number DESC LIMIT 1'
+  const sql = `SELECT * FROM delegated_access WHERE caller = ? AND request_id = ? AND request_id <> ''
+    ORDER BY number DESC LIMIT 1`
   const row = reader.one<Row>(sql, caller, requestId)
   return row && toAccess(reader, row)
 }
@@ -312,6 +313,10 @@ export const dueAccess = (reader: Reader, nowMs: number, limit: number): Delegat
 /** Every one that has not been ended. */
 export const openAccess = (reader: Reader): DelegatedAccess[] =>
   reader.all<Row>(`SELECT * FROM delegated_access WHERE ${OPEN} ORDER BY number`).map((row) => toAccess(reader, row))
+
+/** What a stop left between the share and its delivery. */
+export const undeliveredAccess = (reader: Reader): DelegatedAccess[] =>
+  reader.all<Row>(`SELECT * FROM delegated_access WHERE state = 'MAKING' ORDER BY number`).map((row) => toAccess(reader, row))
 
 /** Whether an access over the link has not been ended: its delegate has one link for all of them. */
 export const hasOpenAccess = (reader: Reader, linkId: Uint8Array): boolean =>

@@ -223,7 +223,7 @@ const KEPT_MS = 90 * 86_400_000
 
 /** Forgets what was over long ago, at most `limit`; answers how many. */
 export const pruneSpends = (tx: Tx, nowMs: number, limit: number): number => {
-  const sql = `SELECT number FROM spends WHERE state IN ('SETTLED', 'FAILED') AND update_ms <= ? ORDER BY number LIMIT ?`
+  const sql = `SELECT number FROM spends WHERE state IN ('SETTLED', 'FAILED') AND update_ms <= ? ORDER BY update_ms LIMIT ?`
   const old = tx.all<{ number: bigint }>(sql, nowMs - KEPT_MS, limit)
   for (const { number } of old) tx.run('DELETE FROM spends WHERE number = ?', number)
   return old.length
