@@ -4,7 +4,8 @@
  * as base64url without padding. It says nothing of who sealed it: what is inside is bound by what it says itself.
  */
 import { constants, createCipheriv, createDecipheriv, type KeyObject, privateDecrypt, publicEncrypt } from 'node:crypto'
-import { concatBytes, secretBytes } from '../hash/encoding.ts'
+import { concatBytes } from '../hash/encoding.ts'
+import { decipher } from './decipher.ts'
 import { rsaKeyOf } from './share-envelope.ts'
 
 const DYNAMIC_ALG = 'HYBRID-RSA-AES-256'
@@ -89,18 +90,10 @@ export const openDynamicEnvelope = (privateKey: KeyObject, envelope: DynamicEnve
   if (iv === undefined || tag === undefined || ct === undefined || ek === undefined) return undefined
   const contentKey = unwrap(privateKey, ek)
   if (contentKey === undefined) return undefined
-  const plaintext = secretBytes(ct.length)
   try {
-    const decipher = createDecipheriv('aes-256-gcm', contentKey, iv, { authTagLength: TAG_BYTES })
-    decipher.setAuthTag(tag)
-    const opened = decipher.update(ct)
-    plaintext.set(opened)
-    opened.fill(0)
-    decipher.final()
-    return plaintext
-  } catch {
-    plaintext.fill(0)
-    return undefined
+    const keyed = createDecipheriv('aes-256-gcm', contentKey, iv, { authTagLength: TAG_BYTES })
+    keyed.setAuthTag(tag)
+    return decipher(keyed, ct)
   } finally {
     contentKey.fill(0)
   }
