@@ -8,7 +8,7 @@ import { DEFAULT_OPERATIONS, type DelegatedOperation, type DelegatedTerms } from
 import { failure, invalidField } from '../domain/failure.ts'
 import { type AccessId, accessIdFromBytes, accessIdToBytes, type GrantId, parseDelegateId, walletIdToBytes } from '../domain/ids.ts'
 import type { Secret } from '../domain/secret.ts'
-import type { SealedEnvelope } from '../domain/webhook-events.ts'
+import type { SealedEnvelope } from '../domain/sealed-envelope.ts'
 import { type Delegated, type DelegateParty, type DelegationAsked, type NewFork, sealForDelegate } from '../party/delegate-calls.ts'
 import type { SigningEngine } from '../party/signing-engine.ts'
 import { formatNarrowing, parseNarrowing } from '../policy/parse-grants.ts'
