@@ -2,6 +2,8 @@
  * What webhooks tell: the closed list of events and what each says. Ids and addresses as the API shows them, times as
  * RFC 3339 text, nothing secret.
  */
+import type { SealedEnvelope } from './sealed-envelope.ts'
+
 export type GrantEventData = {
   readonly grant_id: string
   readonly user_id: string
@@ -9,16 +11,6 @@ export type GrantEventData = {
   readonly address?: string | undefined
   readonly create_time: string
   readonly expire_time: string
-}
-
-/** As Dynamic's envelope has it. */
-export type SealedEnvelope = {
-  readonly alg: string
-  readonly iv: string
-  readonly ct: string
-  readonly tag: string
-  readonly ek: string
-  readonly kid?: string | undefined
 }
 
 export type DelegatedAccessEventData = {
