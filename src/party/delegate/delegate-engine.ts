@@ -9,7 +9,7 @@ import { accessIdFromBytes, type ProjectId } from '../../domain/ids.ts'
 import type { EcdsaSignature } from '../../engine/dkls23/sign-messages.ts'
 import type { EdSignature } from '../../engine/frost/sign-messages.ts'
 import type { DaemonVault } from '../../vault/daemon-vault.ts'
-import { getImportedAccess, type ImportedAccess, listAccessesOf } from '../../vault/imported-accesses.ts'
+import { getImportedAccess, type ImportedAccess, oldestAccessesOf } from '../../vault/imported-accesses.ts'
 import { getImportedSecret, openImportedSecret } from '../../vault/imported-secrets.ts'
 import type { Tx } from '../../vault/store.ts'
 import { PeerUnavailable } from '../counterparty.ts'
@@ -44,6 +44,8 @@ export type DelegateEngineOptions = {
 
 const SIGN_CALL = { timeoutMs: 10_000, gather: true } as const
 const REFRESH_WITHIN_MS = 25_000
+/** Accesses that are looked at for one whose stream carries what is of none. */
+const MAX_CARRIERS = 16
 /** In the place of a reason where the two do not go on with the protocol. */
 const PROTOCOL = 'PROTOCOL'
 /** Reasons with which a granting daemon says that an access is over. */
@@ -218,7 +220,7 @@ export class DelegateEngine {
       partyId: granting.partyId,
       name: granting.name,
       targetOf: (accessId) => this.#targetOf(granting, accessId),
-      accesses: () => listAccessesOf(vault.read, granting.partyId).map(({ accessId }) => accessId),
+      accesses: () => oldestAccessesOf(vault.read, granting.partyId, MAX_CARRIERS).map(({ accessId }) => accessId),
       refreshOrders: this.#orders,
       onAlert,
       onLost: () => {
