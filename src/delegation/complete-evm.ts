@@ -11,6 +11,7 @@ import { parseMessage } from '../payload/message.ts'
 import { recoverSigner } from '../payload/recover.ts'
 import { parseSignature } from '../payload/signature.ts'
 import { type CompleteRequest, missingTransaction, register, requireEnough, requireOwnToken } from './completion.ts'
+import { requireDecimals } from './evm-token.ts'
 import type { ExternalWalletView, Standing } from './external-wallet-view.ts'
 import { authorizeCaller, bytesOf, requireAddress, type SpendingNeeds } from './external-wallets.ts'
 import { networkOf, requireCurrency, requireEvmNetwork, requireUnits } from './spenders.ts'
@@ -79,6 +80,7 @@ export const completeEvm = async (needs: SpendingNeeds, call: Call, request: Com
   const terms = requireOwnToken(needs, call, request.token, { network, address })
   requireSiwe(request.sigMessage, { ...terms, address: owner, chainId: chain.chainId })
   await requireOwner(chain, owner, request.sigMessage, bytesOf('sig_hash', request.sigHash), signal)
+  await requireDecimals(chain, currency, signal)
   const asked = {
     chain, units, owner, txHash: bytesOf('tx_hash', request.txHash), token: bytesOf('currency', currency.tokenAddress),
     spender: bytesOf('network', spender.address),
