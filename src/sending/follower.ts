@@ -5,7 +5,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { isFailure } from '../domain/failure.ts'
 import type { FenceKey } from '../signing/fences.ts'
-import { getSent, openSent } from '../vault/sent-queries.ts'
+import { getSent, openNetworks, openSent } from '../vault/sent-queries.ts'
 import type { SentTransaction } from '../vault/sent-transactions.ts'
 import type { ChainFamily, Taken } from './chain-family.ts'
 import { mayLeave } from './may-leave.ts'
@@ -43,7 +43,7 @@ export class Follower {
   }
 
   start(): void {
-    for (const { network } of openSent(this.#parts.needs.vault.read)) this.wake(network)
+    for (const network of openNetworks(this.#parts.needs.vault.read)) this.wake(network)
   }
 
   async stop(): Promise<void> {
@@ -95,7 +95,7 @@ export class Follower {
   async #follow(network: string): Promise<void> {
     const { signal } = this.#ending
     while (!signal.aborted) {
-      const open = openSent(this.#parts.needs.vault.read).filter((sent) => sent.network === network)
+      const open = openSent(this.#parts.needs.vault.read, network)
       const [first] = open
       if (first === undefined) {
         // In the same turn: who adds something after this look begins another loop.
@@ -120,7 +120,10 @@ export class Follower {
   }
 
   async #round(network: string, open: readonly SentTransaction[]): Promise<void> {
-    for (const sent of open) if (sent.versions.some(({ raw }) => raw === undefined)) this.#settleAside(sent)
+    for (const sent of open) {
+      if (sent.versions.some(({ raw }) => raw === undefined)) this.#settleAside(sent)
+      else this.#tries.delete(sent.sendId)
+    }
     for (const family of this.#parts.needs.families) {
       const sent = open.filter((one) => one.family === family.name && one.state !== 'SIGNING')
       if (sent.length > 0) await this.#look(family, network, sent)
