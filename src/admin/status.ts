@@ -1,3 +1,4 @@
+import type { ChainStatus } from '../domain/chain-status.ts'
 import { auditHead } from '../vault/audit-chain.ts'
 import { countWallets } from '../vault/wallets.ts'
 import { type DeliveryBacklog, deliveryBacklog } from '../vault/webhook-deliveries.ts'
@@ -31,7 +32,7 @@ export type StatusView = CustodyStatus & {
   readonly auditSequence: bigint
   readonly presignatureCount: bigint
   readonly webhooks: WebhookStatusView
-  readonly chains: readonly ChainStatusView[]
+  readonly chains: readonly ChainStatus[]
 }
 
 /** Counts since the start; what waits is of all time. */
@@ -67,19 +68,9 @@ const WORST_FIRST: readonly LinkState[] = ['burned', 'suspended', 'starting', 'r
 export const worstLinkState = (links: readonly LinkView[]): LinkState =>
   WORST_FIRST.find((state) => links.some((link) => link.state === state)) ?? 'starting'
 
-export type ChainStatusView = {
-  readonly network: string
-  readonly state: 'usable' | 'unavailable' | 'not_configured'
-  readonly chainId: bigint | undefined
-  /** The newest block; undefined where none was told. */
-  readonly block: bigint | undefined
-  /** Why it cannot be used. */
-  readonly detail: string
-}
-
 type StatusNeeds = {
   readonly webhookCounts: () => Omit<WebhookStatusView, keyof DeliveryBacklog>
-  readonly chainStatuses: () => Promise<readonly ChainStatusView[]>
+  readonly chainStatuses: () => Promise<readonly ChainStatus[]>
 }
 
 export const getStatus = async (

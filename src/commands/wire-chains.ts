@@ -1,8 +1,9 @@
 /** The chains of the configuration, over the one way out. */
 import { type Chains, createChains } from '../chain/chains.ts'
-import { type ChainStatus, readChainStatuses } from '../chain/chain-status.ts'
+import { readChainStatuses } from '../chain/chain-status.ts'
 import type { Currencies } from '../chain/currencies.ts'
 import type { Config, Secrets } from '../config/config.ts'
+import type { ChainStatus } from '../domain/chain-status.ts'
 import type { Clock } from '../domain/clock.ts'
 import { readSettings } from '../domain/project-settings.ts'
 import type { SendHttp } from '../egress/http.ts'
