@@ -32,7 +32,7 @@ export type StatusView = CustodyStatus & {
   readonly auditSequence: bigint
   readonly presignatureCount: bigint
   readonly webhooks: WebhookStatusView
-  readonly chains: readonly ChainStatus[]
+  readonly chains: readonly ChainStatusView[]
 }
 
 /** Counts since the start; what waits is of all time. */
@@ -68,9 +68,16 @@ const WORST_FIRST: readonly LinkState[] = ['burned', 'suspended', 'starting', 'r
 export const worstLinkState = (links: readonly LinkView[]): LinkState =>
   WORST_FIRST.find((state) => links.some((link) => link.state === state)) ?? 'starting'
 
+export type ChainStatusView = ChainStatus & {
+  /** What the daemon has sent there and is not over, and of that, what nothing moves. */
+  readonly openSends: number
+  readonly stuckSends: number
+  readonly oldestSendMs: number | undefined
+}
+
 type StatusNeeds = {
   readonly webhookCounts: () => Omit<WebhookStatusView, keyof DeliveryBacklog>
-  readonly chainStatuses: () => Promise<readonly ChainStatus[]>
+  readonly chainStatuses: () => Promise<readonly ChainStatusView[]>
 }
 
 export const getStatus = async (

@@ -101,6 +101,8 @@ export type WebhookEventData = {
   'transaction.failed': TransactionEventData
   'transaction.replaced': TransactionEventData
   'transaction.expired': TransactionEventData
+  /** Nothing has moved it for a while; `reason` says why, as far as anybody does. */
+  'transaction.stuck': TransactionEventData
   'external_wallet.revoked': ExternalWalletEventData
   'external_wallet.approved_again': ExternalWalletEventData
   'external_wallet.limit_changed': ExternalWalletEventData
@@ -131,6 +133,7 @@ const EVERY_TYPE: { readonly [T in WebhookEventType]: true } = {
   'transaction.failed': true,
   'transaction.replaced': true,
   'transaction.expired': true,
+  'transaction.stuck': true,
   'external_wallet.revoked': true,
   'external_wallet.approved_again': true,
   'external_wallet.limit_changed': true,

@@ -12,6 +12,7 @@ import { mayLeave } from './may-leave.ts'
 import type { SendingNeeds } from './sending-needs.ts'
 import type { SentChanges } from './sent-changes.ts'
 import { isOver, type SentListeners } from './sent-listeners.ts'
+import { isWaiting, StuckWatch, whyStuck } from './stuck-watch.ts'
 
 export type FollowerParts = {
   readonly needs: SendingNeeds
@@ -37,6 +38,7 @@ export class Follower {
   readonly #tries = new Map<string, { readonly left: number; readonly next: number }>()
   readonly #telling = new Set<Promise<void>>()
   readonly #settling = new Map<string, Promise<void>>()
+  readonly #stuck = new StuckWatch()
 
   constructor(parts: FollowerParts) {
     this.#parts = parts
@@ -127,6 +129,25 @@ export class Follower {
     for (const family of this.#parts.needs.families) {
       const sent = open.filter((one) => one.family === family.name && one.state !== 'SIGNING')
       if (sent.length > 0) await this.#look(family, network, sent)
+    }
+    await this.#tellStuck(network, open)
+  }
+
+  /** Of a wallet, the first that nothing moves: what was sent after it waits for it. */
+  async #tellStuck(network: string, open: readonly SentTransaction[]): Promise<void> {
+    const { needs, changes, listeners } = this.#parts
+    const { vault } = needs
+    const nowMs = this.#nowMs()
+    for (const { sendId } of this.#stuck.due(network, open, nowMs)) {
+      const told = await vault.commit((tx) => {
+        const sent = getSent(tx, sendId)
+        if (sent === undefined || !isWaiting(sent)) return undefined
+        const why = whyStuck(needs, sent)
+        return { why, sent: changes.noteStuck(tx, sent, why, nowMs) }
+      })
+      if (told === undefined) continue
+      listeners.tell(told.sent)
+      needs.onStuck?.({ sendId, network, why: told.why })
     }
   }
 

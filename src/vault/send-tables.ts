@@ -20,6 +20,7 @@ CREATE TABLE sent_transactions (
   block_hash TEXT NOT NULL,
   succeeded INTEGER CHECK (succeeded IN (0, 1)),
   depth INTEGER NOT NULL,
+  stuck_version INTEGER,
   create_ms INTEGER NOT NULL,
   update_ms INTEGER NOT NULL,
   mac BLOB NOT NULL
@@ -38,7 +39,7 @@ CREATE INDEX sent_transactions_over ON sent_transactions (update_ms)
 CREATE TABLE sent_versions (
   send_id TEXT NOT NULL REFERENCES sent_transactions (send_id),
   version INTEGER NOT NULL,
-  kind TEXT NOT NULL CHECK (kind IN ('ORIGINAL', 'SPEED_UP', 'CANCEL', 'RENEWAL')),
+  kind TEXT NOT NULL CHECK (kind IN ('ORIGINAL', 'SPEED_UP', 'CANCEL')),
   caller TEXT NOT NULL,
   principal TEXT NOT NULL,
   request_id TEXT NOT NULL,

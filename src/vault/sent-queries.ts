@@ -51,6 +51,18 @@ export const countOpen = (reader: Reader, chain: string, sender: string): number
     )?.count ?? 0n,
   )
 
+/** What is under way on a network. */
+export type OpenOnNetwork = { readonly network: string; readonly open: number; readonly stuck: number; readonly oldestMs: number }
+
+const OPEN_BY_NETWORK = `SELECT network, count(*) AS open, min(create_ms) AS oldest,
+    sum(stuck_version IS NOT NULL AND stuck_version = (SELECT max(version) FROM sent_versions v WHERE v.send_id = s.send_id)) AS stuck
+  FROM sent_transactions s WHERE state IN ('SIGNING', 'SIGNED', 'BROADCAST', 'INCLUDED') GROUP BY network ORDER BY network`
+
+export const openByNetwork = (reader: Reader): readonly OpenOnNetwork[] =>
+  reader
+    .all<{ network: string; open: bigint; oldest: bigint; stuck: bigint }>(OPEN_BY_NETWORK)
+    .map(({ network, open, oldest, stuck }) => ({ network, open: Number(open), stuck: Number(stuck), oldestMs: Number(oldest) }))
+
 /** How many bytes all versions have of what one sender has under way. */
 export const bytesOpen = (reader: Reader, chain: string, sender: string): number =>
   Number(
