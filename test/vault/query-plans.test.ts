@@ -39,6 +39,7 @@ const listSent = (filter: Partial<sent.SentFilter>) => (reader: Tx) => sent.list
 describe('is found by an index', () => {
   const queries: readonly (readonly [string, RegExp, (reader: Tx) => unknown])[] = [
     ['networks with open sends', /sent_transactions_open$/, sent.openNetworks],
+    ['open sends by network', /sent_transactions_open;/, sent.openByNetwork],
     ['open sends of a network', /sent_transactions_open \(network=\?\)$/, (reader) => sent.openSent(reader, 'linea')],
     ['open sends of a sender', /open_of_sender/, (reader) => sent.countOpen(reader, 'eip155:1', '0x')],
     ['a nonce', /leases/, (reader) => sent.lowestFreeNonce(reader, 'eip155:1', '0x', 0n)],
