@@ -25,7 +25,7 @@ const planOf = (ask: (reader: Tx) => unknown): string => {
     for (const { detail } of db.prepare(`EXPLAIN QUERY PLAN ${sql}`).all(...params) as { detail: string }[]) steps.push(detail)
   }
   const all = (sql: string, ...params: SqlParam[]): never[] => (note(sql, ...params), [])
-  ask({ all, one: (sql: string, ...params: SqlParam[]) => void note(sql, ...params) } as unknown as Tx)
+  ask({ all, one: note } as unknown as Tx)
   return steps.join('; ')
 }
 
