@@ -4,9 +4,12 @@
  */
 import { randomBytes, sign } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
+import { create } from '@bufbuild/protobuf'
 import type { CosignRequest } from '../../gen/countersign/v1/delegation_pb.ts'
+import { StatusSchema } from '../../gen/google/rpc/status_pb.ts'
 import { accessIdFromBytes } from '../../src/domain/ids.ts'
 import { directionSid } from '../../src/engine/dkls23/contexts.ts'
+import { encodeOutcomeQuestions } from '../../src/engine/dkls23/outcome.ts'
 import { benign, type ProtocolFault } from '../../src/engine/dkls23/fault.ts'
 import { encodeFault, encodeFrame, encodeRefusedSlots, FRAME_TYPES, type FrameType, NO_SID } from '../../src/engine/dkls23/frame.ts'
 import type { PresignS2 } from '../../src/engine/dkls23/presign.ts'
@@ -30,7 +33,7 @@ let sidecar: Sidecar
 let honest: { readonly liar: Liar; readonly access: Uint8Array }
 let next = 0
 beforeAll(async () => {
-  sidecar = await openSidecar(15)
+  sidecar = await openSidecar(16)
   const liar = take()
   honest = { liar, access: await sidecar.delegate(liar) }
   expect(await outcomeOf(honest.access)).toBe('signed')
@@ -362,6 +365,69 @@ describe('signatures', () => {
     behaving(liar)
     expect(sidecar.stored(liar, access)).toMatchObject({ link: 'ACTIVE', strikes: 1, access: 'ACTIVE' })
     expect(await outcomeOf(access)).toBe('signed')
+    await othersSign()
+  })
+})
+
+describe('what it says on its stream', () => {
+  let liar: Liar
+  let access: Uint8Array
+  beforeAll(async () => {
+    liar = take()
+    access = await signing(liar)
+  })
+  const isSign = ({ content }: CosignRequest): boolean => content.case === 'frame' && typeOf(content.value) === FRAME_TYPES.SIGN_REQUEST
+  const refusal = (value: Uint8Array, message = 'no') =>
+    create(StatusSchema, { code: 7, message, details: [{ typeUrl: 'type.googleapis.com/google.rpc.ErrorInfo', value }] })
+  const rows: readonly [string, (stream: Stream, callId: number) => void, string][] = [
+    ['a refusal that does not decode', (s, id) => say(s, id, { case: 'frame', value: { $typeName: 'countersign.v1.CosignFrame', refusal: refusal(Uint8Array.of(255, 255, 255)) } }), REFUSED],
+    ['a refusal without end', (s, id) => say(s, id, { case: 'frame', value: { $typeName: 'countersign.v1.CosignFrame', refusal: refusal(new Uint8Array(0), 'x'.repeat(1_000_000)) } }), REFUSED],
+    ['a frame larger than any', (s, id) => say(s, id, frameContent(new Uint8Array(2_000_000))), 'OUTCOME_UNKNOWN'],
+    ['an answer to what nobody asked', (s, id) => say(s, id + 5, frameContent(new Uint8Array(64))), 'OUTCOME_UNKNOWN'],
+    ['the end', (s) => s.end(), 'OUTCOME_UNKNOWN'],
+  ]
+  it.each(rows)('%s: the request is refused, its presignature is gone, and nothing inside fails', async (_, speak, expected) => {
+    liar.heard = []
+    const alerts = sidecar.alerts.length
+    liar.speaking = (stream, request) => {
+      if (!isSign(request)) return false
+      liar.heard.push(Uint8Array.from(request.content.value as Uint8Array))
+      speak(stream, request.callId)
+      return true
+    }
+    expect(await sidecar.signAs(access).catch(({ reason, message }: { reason: string; message: string }) => [reason, message.length < 600])).toEqual([
+      expected === REFUSED ? REFUSED : expect.stringMatching(/^OUTCOME_UNKNOWN$|^GRANTING_DAEMON_UNAVAILABLE$/), true,
+    ])
+    liar.speaking = undefined
+    expect(sidecar.alerts.slice(alerts).filter((alert) => alert.includes('internal'))).toEqual([])
+    expect(sidecar.stored(liar, access)).toMatchObject({ link: 'ACTIVE', strikes: 0, access: 'ACTIVE' })
+    expect(await outcomeOf(access)).toBe('signed')
+    const named = liar.heard.filter((frame) => typeOf(frame) === FRAME_TYPES.SIGN_REQUEST).map((frame) => Buffer.from(frame.subarray(100, 116)).toString('hex'))
+    expect(new Set(named).size).toBe(named.length)
+  })
+
+  it('T55 a question about what another daemon delegated learns what one about nothing does', async () => {
+    const answers: string[] = []
+    const ask = async (walletId: Uint8Array): Promise<void> => {
+      const body = encodeOutcomeQuestions([{ walletId, wEpoch: 1, sid: new Uint8Array(32).fill(7) }])
+      const { linkId } = liar.parties
+      const frame = encodeFrame({ type: FRAME_TYPES.OUTCOME_QUESTION, role: ROLE_S, linkId, lEpoch: 0, sid: NO_SID, body })
+      const heard = Promise.withResolvers<void>()
+      liar.speaking = (_, { content }) => {
+        if (content.case !== 'questionAnswer') return false
+        answers.push(Buffer.from(content.value.frame?.subarray(-1) ?? []).toString('hex'))
+        heard.resolve()
+        return true
+      }
+      const [stream] = liar.streams
+      say(stream as Stream, 1, { case: 'question', value: frame })
+      await heard.promise
+      liar.speaking = undefined
+    }
+    await ask(access)
+    await ask(honest.access)
+    await ask(new Uint8Array(16))
+    expect(answers).toEqual(['01', '02', '02'])
     await othersSign()
   })
 })
