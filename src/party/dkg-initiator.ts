@@ -8,6 +8,7 @@ import { type Alg, ALG_ED25519, ALG_SECP256K1 } from '../engine/dkls23/suite.ts'
 import type { Exchange } from './frame-exchange.ts'
 import type { Link } from './link.ts'
 import type { PartyStore } from './party-store.ts'
+import { PeerRefusal } from './peer-refusal.ts'
 
 export type GenerateDeps = {
   readonly link: Link
@@ -16,16 +17,36 @@ export type GenerateDeps = {
   readonly exchange: Exchange
   /** Carries out what a fault costs before the caller hears of it. */
   readonly guarded: <T>(work: () => Promise<T>) => Promise<T>
+  /** Waits until both sides are at the same link epoch. */
+  readonly align: () => Promise<void>
 }
 
 export type Generated = { readonly sid: Uint8Array; readonly wallets: readonly WalletBinding[] }
+
+const MAX_ATTEMPTS = 3
+
+/**
+ * Work that begins a session of its own and takes no link lock: begun again where a set-up of the link came in between,
+ * once that is over.
+ */
+export const besideSetUps = async <T>(align: () => Promise<void>, work: () => Promise<T>): Promise<T> => {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await work()
+    } catch (error) {
+      const cameBetween = error instanceof PeerRefusal && error.refusal.code === 'session'
+      if (!cameBetween || attempt >= MAX_ATTEMPTS) throw error
+    }
+    await align()
+  }
+}
 
 /** Both sides hold durable PENDING records when it returns. */
 export const generateWallets = async (deps: GenerateDeps, count: number, alg: Alg = ALG_SECP256K1): Promise<Generated> => {
   if (alg === ALG_ED25519) await ed25519Ready()
   const { link, store, exchange } = deps
   const { W1, W2, W3, W4 } = FRAME_TYPES
-  return deps.guarded(async () => {
+  return besideSetUps(deps.align, () => deps.guarded(async () => {
     link.assertUsable('other')
     const { lEpoch } = link.record
     const { state, body } = startDkgC(inputsOf(deps, lEpoch), count, alg)
@@ -44,7 +65,7 @@ export const generateWallets = async (deps: GenerateDeps, count: number, alg: Al
     }
     const wallets = step.pending.records.map(({ share: _, ...binding }) => binding)
     return { sid: step.pending.sid, wallets }
-  })
+  }))
 }
 
 /** The answer, unless the link was burned or suspended meanwhile: key generation does not hold its lock. Class A. */

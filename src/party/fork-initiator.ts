@@ -22,6 +22,7 @@ import { encodeOutcomeAnswers, type OutcomeQuestion } from '../engine/dkls23/out
 import type { WalletRecord } from '../engine/dkls23/records.ts'
 import { assertSameShare, decodeSealedShare, encodeSealedShare, type SealedShareMessage } from '../engine/dkls23/sealed-share.ts'
 import { decodeEnvelopeBytes, type EnvelopeBytes } from '../engine/sealing/dynamic-envelope.ts'
+import { besideSetUps } from './dkg-initiator.ts'
 import type { Exchange } from './frame-exchange.ts'
 import type { InitiatorStore } from './initiator.ts'
 import type { Link } from './link.ts'
@@ -52,6 +53,8 @@ type Deps = {
   readonly exchange: Exchange
   /** Carries out what a fault costs before the caller hears of it. */
   readonly guarded: <T>(work: () => Promise<T>) => Promise<T>
+  /** Waits until both sides are at the same link epoch. */
+  readonly align: () => Promise<void>
   /** Sends what has no answer, and does not mind when it is lost. */
   readonly tell: (type: FrameType, sid: Uint8Array, lEpoch: number, body: Uint8Array) => Promise<void>
 }
@@ -79,12 +82,11 @@ const RETRY_MS = 150
  * `commitFork` refuses. When it throws after its commit the half is there and nobody was given the delegate's: the
  * caller ends it.
  */
-export const forkWallet = (deps: Deps, order: ForkOrderC): Promise<ForkedShare> =>
-  deps.guarded(async () => {
-    await ed25519Ready()
-    const made = await makeHalf(deps, order)
-    return askForShare(deps, order, made)
-  })
+export const forkWallet = async (deps: Deps, order: ForkOrderC): Promise<ForkedShare> => {
+  await ed25519Ready()
+  const made = await besideSetUps(deps.align, () => deps.guarded(() => makeHalf(deps, order)))
+  return deps.guarded(() => askForShare(deps, order, made))
+}
 
 /** D has stored the envelope: S forgets it. */
 export const confirmFork = async ({ tell, link }: Deps, { sid, receipt }: Pick<ForkedShare, 'sid' | 'receipt'>): Promise<void> =>

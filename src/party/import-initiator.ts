@@ -13,7 +13,7 @@ import {
   startImportC,
 } from '../engine/dkls23/import.ts'
 import { ROLE_C } from '../engine/dkls23/suite.ts'
-import type { Generated, GenerateDeps } from './dkg-initiator.ts'
+import { besideSetUps, type Generated, type GenerateDeps } from './dkg-initiator.ts'
 import type { ImportKeys } from './import-keys.ts'
 import type { Link } from './link.ts'
 
@@ -33,7 +33,7 @@ export const importWallet = async (deps: GenerateDeps, keys: ImportKeys, order: 
   await ed25519Ready()
   const { link, store, exchange } = deps
   const { IM1, IM2, IM3, IM4 } = FRAME_TYPES
-  return deps.guarded(async () => {
+  return besideSetUps(deps.align, () => deps.guarded(async () => {
     link.assertUsable('other')
     const { lEpoch } = link.record
     const { opening, owner, envelopeS } = order
@@ -58,7 +58,7 @@ export const importWallet = async (deps: GenerateDeps, keys: ImportKeys, order: 
     }
     const wallets = step.pending.records.map(({ share: _, ...binding }) => binding)
     return { sid: step.pending.sid, wallets }
-  })
+  }))
 }
 
 const openOwn = ({ parties }: Link, keys: ImportKeys, { opening, owner, envelopeC }: ImportOrder): Uint8Array => {
