@@ -14,7 +14,7 @@ import { makeDataDir, startDaemon, type TestDaemon } from './start-daemon.ts'
 import { transferFields } from './transactions.ts'
 
 /** Each restart takes a second, and several on a machine with other work. */
-vi.setConfig({ testTimeout: 90_000, hookTimeout: 90_000 })
+vi.setConfig({ testTimeout: 90_000, hookTimeout: 120_000 })
 
 const base = makeDataDir()
 let daemon: TestDaemon

@@ -14,7 +14,7 @@ import { makeDataDir, startDaemon, type TestDaemon } from './start-daemon.ts'
 import { TO, transferFields } from './transactions.ts'
 
 /** Each restart takes a second, and several on a machine with other work. */
-vi.setConfig({ testTimeout: 90_000, hookTimeout: 90_000 })
+vi.setConfig({ testTimeout: 90_000, hookTimeout: 120_000 })
 
 const CHAIN = 'eip155:1'
 const base = makeDataDir()

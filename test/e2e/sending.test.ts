@@ -331,7 +331,7 @@ describe('in parallel', () => {
     expect(new Set(sent.map(nameOf))).toEqual(new Set(['CONFIRMED']))
     expect(sorted(sent.map(({ nonce }) => nonce))).toEqual(contiguous(200))
     expect(await minedOf(wallet)).toBe(200)
-  }, 60_000)
+  })
 
   it('they are without a gap, and each is there once, when the daemon is killed in the middle', async () => {
     const wallet = await fundedWallet('killed')
@@ -355,5 +355,5 @@ describe('in parallel', () => {
     expect(hashes).toHaveLength(60)
     const raw = await anvil.node.getTransaction({ hash: hashes[0] as Hex })
     expect(raw.to).toBe(NOBODY)
-  }, 60_000)
+  })
 })

@@ -15,7 +15,7 @@ import { FOREIGN_SHARE, receiver, sealForeign, signatureOf } from '../delegation
 import { connect, newKey, reasonOf, refusalOf } from './callers.ts'
 import { addressOf as addressOfKey, startSidecar, type Sidecar, WEBHOOK_SECRET } from './start-sidecar.ts'
 
-vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 })
+vi.setConfig({ testTimeout: 60_000, hookTimeout: 120_000 })
 
 /** A delegate that has no daemon. */
 const library = newIdentity()

@@ -30,7 +30,7 @@ beforeAll(async () => {
   scene = await startSpendingScene()
   admin = scene.admin
   stalling = askTheStalled()
-}, 60_000)
+})
 afterAll(() => scene[Symbol.asyncDispose]())
 
 const token = (currency = 'usdc'): Token => scene.tokens[currency] as Token
@@ -367,5 +367,5 @@ describe('a kill', () => {
     expect(await token().allowance(account.address, scene.spender)).toBe(0n)
     const begun = (await rowsOfKind(again.admin, 'spend.begun', 0n)).filter((row) => detailOf(row, 'destination') === till)
     expect(begun).toHaveLength(10)
-  }, 60_000)
+  })
 })
