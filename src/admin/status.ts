@@ -75,6 +75,10 @@ export type ChainStatusView = {
   readonly block: bigint | undefined
   /** Why it cannot be used. */
   readonly detail: string
+  /** What the daemon has sent there and is not over, and of that, what nothing moves. */
+  readonly openSends: number
+  readonly stuckSends: number
+  readonly oldestSendMs: number | undefined
 }
 
 type StatusNeeds = {

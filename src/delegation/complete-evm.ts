@@ -17,6 +17,7 @@ import { burnDelegationToken, requireDelegationToken, type TokenUse } from '../v
 import { addressKeyOf, registerExternalWallet } from '../vault/external-wallets.ts'
 import { requireProject } from '../vault/projects.ts'
 import { type ExternalWalletView, type Standing, viewExternalWallet } from './external-wallet-view.ts'
+import { requireDecimals } from './evm-token.ts'
 import { bytesOf, record, requireAddress, type SpendingNeeds } from './external-wallets.ts'
 import { type EvmSpending, networkOf, requireCurrency, requireEvmNetwork } from './spenders.ts'
 
@@ -76,7 +77,7 @@ const requireApproval = async (needs: SpendingNeeds, asked: Asked, signal: Abort
   const found = await readApproval(place.chain, { token, owner, spender, txHash, confirmations: required }, signal)
   switch (found.found) {
     case 'nothing':
-      throw await whereElse(needs, place.network, txHash, signal)
+      throw await whereElse(needs, place.chain, txHash, signal)
     case 'young':
       throw failure('TRANSACTION_NOT_CONFIRMED', { confirmations: String(found.confirmations), required: String(required), retryAfterMs: 5_000 })
     case 'reverted':
@@ -93,11 +94,10 @@ const requireApproval = async (needs: SpendingNeeds, asked: Asked, signal: Abort
 }
 
 /** A transaction that is on another chain of the configuration was sent there by mistake. */
-const whereElse = async ({ chains }: SpendingNeeds, network: string, txHash: Uint8Array, signal: AbortSignal): Promise<Failure> => {
-  const here = chains.networks.includes(network) ? chains.evm(network).chainId : undefined
+const whereElse = async ({ chains }: SpendingNeeds, here: EvmChain, txHash: Uint8Array, signal: AbortSignal): Promise<Failure> => {
   for (const other of chains.networks.filter((one) => chains.familyOf(one) === 'evm')) {
     const chain = chains.evm(other)
-    if (other === network || chain.chainId === here) continue
+    if (chain.chainId === here.chainId) continue
     // One that is away now says nothing either way.
     const receipt = await chain.receipt(txHash, signal).catch(() => undefined)
     if (receipt !== undefined) return failure('TRANSACTION_WRONG_NETWORK', { network: other })
@@ -128,6 +128,7 @@ export const completeEvm = async (needs: SpendingNeeds, call: Call, request: Com
   const { nonce, createMs: nonceMs } = token
   requireSiwe(request.sigMessage, { domains, address, chainId: place.chain.chainId, nonce, nonceMs, nowMs: clock.nowMs() })
   await requireOwner(place.chain, address, request.sigMessage, bytesOf('sig_hash', request.sigHash), signal)
+  await requireDecimals(place.chain, currency, signal)
   const asked = {
     place, address, units, txHash: bytesOf('tx_hash', request.txHash),
     tokenAddress: bytesOf('currency', currency.tokenAddress), spender: bytesOf('network', place.spender.address),

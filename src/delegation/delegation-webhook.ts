@@ -4,8 +4,9 @@
  */
 import { createHmac, timingSafeEqual } from 'node:crypto'
 import { accessIdToBytes, parseAccessId, type ProjectId } from '../domain/ids.ts'
+import type { SealedEnvelope } from '../domain/sealed-envelope.ts'
 import type { Secret } from '../domain/secret.ts'
-import type { Delivery, DynamicEnvelope } from '../party/delegate/open-delivery.ts'
+import type { Delivery } from '../party/delegate/open-delivery.ts'
 import type { KeyType } from '../vault/wallets.ts'
 
 export type DelegationWebhook = { readonly project: ProjectId; readonly secret: Secret<string> }
@@ -105,7 +106,7 @@ const readCreated = (data: Members): CreatedData | undefined => {
 const MAX_PART = 4_096
 const KID = /^[A-Za-z0-9._-]{1,64}$/
 
-const readEnvelope = (value: unknown): DynamicEnvelope | undefined => {
+const readEnvelope = (value: unknown): SealedEnvelope | undefined => {
   if (!isMembers(value)) return undefined
   const [alg, iv, ct, tag, ek] = ['alg', 'iv', 'ct', 'tag', 'ek'].map((name) => textIn(value, name, MAX_PART))
   if (alg === undefined || iv === undefined || ct === undefined || tag === undefined || ek === undefined) return undefined

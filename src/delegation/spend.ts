@@ -136,7 +136,7 @@ const hold = (needs: SpendNeeds, asked: Asked, { wallet, reading }: Choice, tx: 
   const nowMs = Math.trunc(needs.clock.nowMs())
   const { spendId } = insertSpend(tx, {
     sendId, project: caller.projectId, userId, externalWalletId: wallet.externalWalletId, network: asked.network, currency: wallet.currency,
-    decimals: wallet.decimals, chain: chain.chain, token: wallet.tokenAddress, owner: wallet.address, spender: wallet.spender, destination,
+    decimals, chain: chain.chain, token: wallet.tokenAddress, owner: wallet.address, spender: wallet.spender, destination,
     units, principal: caller.principal, requestId, nowMs,
   })
   appendAudit(tx, {

@@ -33,6 +33,8 @@ CREATE TABLE imported_accesses (
 ) STRICT;
 CREATE INDEX imported_accesses_by_address ON imported_accesses (address_key, project);
 CREATE INDEX imported_accesses_by_project ON imported_accesses (project, number);
+CREATE INDEX imported_accesses_by_granting ON imported_accesses (granting_id, number)
+  WHERE state IN ('PENDING', 'ACTIVE');
 
 CREATE TABLE imported_secrets (
   access_id BLOB NOT NULL,

@@ -3,7 +3,7 @@ import { isEvmAddress } from '../domain/ids.ts'
 import type { ProjectId } from '../domain/ids.ts'
 import { requireProject } from './projects.ts'
 import { requireRowMac, rowMac } from './row-mac.ts'
-import type { Reader, SqlParam, Tx } from './store.ts'
+import type { Reader, Tx } from './store.ts'
 import { u64 } from './tagged-encoding.ts'
 import type { KeyType } from './wallets.ts'
 
@@ -108,19 +108,16 @@ export type ImportedPage = { readonly project: ProjectId; readonly after?: bigin
 
 /** In the order in which they came. */
 export const listImportedAccesses = (reader: Reader, { project, after, limit }: ImportedPage): ImportedAccess[] => {
-  const params: SqlParam[] = [project, after ?? 0n, limit]
   const sql = 'SELECT * FROM imported_accesses WHERE project = ? AND number > ? ORDER BY number LIMIT ?'
-  return reader.all<Row>(sql, ...params).map((row) => toAccess(reader, row))
+  return reader.all<Row>(sql, project, after ?? 0n, limit).map((row) => toAccess(reader, row))
 }
 
-/** Those of one daemon that sign, or will. */
-export const listAccessesOf = (reader: Reader, grantingId: Uint8Array): ImportedAccess[] =>
-  reader
-    .all<Row>(
-      `SELECT * FROM imported_accesses WHERE granting_id = ? AND state IN ('PENDING', 'ACTIVE') ORDER BY number`,
-      grantingId,
-    )
-    .map((row) => toAccess(reader, row))
+/** One of those of a daemon that sign, or will: the oldest. */
+export const anyAccessOf = (reader: Reader, grantingId: Uint8Array): ImportedAccess | undefined => {
+  const sql = `SELECT * FROM imported_accesses WHERE granting_id = ? AND state IN ('PENDING', 'ACTIVE') ORDER BY number LIMIT 1`
+  const row = reader.one<Row>(sql, grantingId)
+  return row && toAccess(reader, row)
+}
 
 const INSERT = `INSERT INTO imported_accesses (access_id, project, granting_id, key_type, address, address_key, public_key,
   user_id, state, granted_ms, create_ms, revoke_ms, revision, mac) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 1, ?)`

@@ -96,6 +96,8 @@ beforeAll(async () => {
     '[[chain]]', 'network = "gone"', 'chain_id = 5', 'rpc = "http://127.0.0.1:9"',
     '[[token]]', 'network = "linea"', 'currency = "usdc"', `address = "${tokens.usdc}"`, 'decimals = 6',
     '[[token]]', 'network = "linea"', 'currency = "usdt"', `address = "${tokens.usdt}"`, 'decimals = 6',
+    '[[token]]', 'network = "linea"', 'currency = "miscounted"', `address = "${tokens.usdc}"`, 'decimals = 18',
+    '[[token]]', 'network = "linea"', 'currency = "nothing"', `address = "${deployer.address}"`, 'decimals = 6',
   ].join('\n'))
   daemon = await startDaemon({ args: ['--config', config] })
   admin = connect(daemon, daemon.adminKey)
@@ -118,7 +120,7 @@ describe('GetChainConfig', () => {
   it('lists where to approve whom, of which token', async () => {
     const { networks } = await admin.delegation.getChainConfig({})
     expect(networks.map(({ network, chainId }) => [network, chainId])).toEqual([['linea', 59_144n], ['linea-us', 59_144n], ['ethereum', 1n]])
-    expect(networks[0]).toMatchObject({ spenderAddress: spender, tokens: [{ currency: 'usdc', address: tokens.usdc, decimals: 6 }, { currency: 'usdt' }] })
+    expect(networks[0]).toMatchObject({ spenderAddress: spender, tokens: [{ currency: 'miscounted' }, { currency: 'nothing' }, { currency: 'usdc', address: tokens.usdc, decimals: 6 }, { currency: 'usdt' }] })
     expect(networks[2]?.tokens.map(({ address }) => address)).toContain('0xA0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48')
     const us = await admin.delegation.getChainConfig({ network: 'linea', region: 'us' })
     expect(us.networks.map(({ network }) => network)).toEqual(['linea-us'])
@@ -284,6 +286,8 @@ describe('is refused', () => {
     ['an amount of nothing', 'INVALID_REQUEST', async () => ({ amount: '0.0' })],
     ['an amount that is none', 'INVALID_REQUEST', async () => ({ amount: '5e3' })],
     ['an address with a wrong checksum', 'INVALID_REQUEST', async ({ account }) => ({ address: account.address.replace(/[a-f]/, (letter) => letter.toUpperCase()) as Hex })],
+    ['a token that counts in other decimals than is configured', 'TOKEN_UNSUPPORTED', async () => ({ currency: 'miscounted' })],
+    ['a token that is none', 'TOKEN_UNSUPPORTED', async () => ({ currency: 'nothing' })],
     ['a currency that is not known', 'CURRENCY_NOT_CONFIGURED', async () => ({ currency: 'dai' })],
     ['a network that is not configured', 'CHAIN_NOT_CONFIGURED', async () => ({ network: 'base' })],
   ]

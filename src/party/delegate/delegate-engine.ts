@@ -9,7 +9,7 @@ import { accessIdFromBytes, type ProjectId } from '../../domain/ids.ts'
 import type { EcdsaSignature } from '../../engine/dkls23/sign-messages.ts'
 import type { EdSignature } from '../../engine/frost/sign-messages.ts'
 import type { DaemonVault } from '../../vault/daemon-vault.ts'
-import { getImportedAccess, type ImportedAccess, listAccessesOf } from '../../vault/imported-accesses.ts'
+import { anyAccessOf, getImportedAccess, type ImportedAccess } from '../../vault/imported-accesses.ts'
 import { getImportedSecret, openImportedSecret } from '../../vault/imported-secrets.ts'
 import type { Tx } from '../../vault/store.ts'
 import { PeerUnavailable } from '../counterparty.ts'
@@ -216,7 +216,7 @@ export class DelegateEngine {
       partyId: granting.partyId,
       name: granting.name,
       targetOf: (accessId) => this.#targetOf(granting, accessId),
-      anyAccess: () => listAccessesOf(vault.read, granting.partyId)[0]?.accessId,
+      anyAccess: () => anyAccessOf(vault.read, granting.partyId)?.accessId,
       refreshOrders: this.#orders,
       onAlert,
       walletStopped: stopped,
