@@ -242,8 +242,9 @@ describe('is refused', () => {
     if (bad.token === right.request.token) await admin.delegation.completeEvmDelegation(right.request)
     return error.reason ?? ''
   }
-  const resigned = (changes: Partial<Parameters<typeof createSiweMessage>[0]>) => async ({ account, nonce }: Awaited<ReturnType<typeof delegation>>) => {
-    const { sigMessage, sigHash } = await signed(account, messageOf(account, nonce, changes))
+  /** Times are of when it is signed. */
+  const resigned = (changes: () => Partial<Parameters<typeof createSiweMessage>[0]>) => async ({ account, nonce }: Awaited<ReturnType<typeof delegation>>) => {
+    const { sigMessage, sigHash } = await signed(account, messageOf(account, nonce, changes()))
     return { sigMessage, sigHash }
   }
   type Bend = Parameters<typeof bent>[1]
@@ -252,16 +253,16 @@ describe('is refused', () => {
     ['a token for another address', 'TOKEN_INVALID', async () => ({ token: (await issue(personOf('x'), 'x')).token })],
     ['a token for another network', 'TOKEN_INVALID', async ({ account }) => ({ token: (await issue(account, 'x', 'ethereum')).token })],
     ['a message that is none', 'SIWE_INVALID', async () => ({ sigMessage: 'I own this wallet, I promise' })],
-    ['a message without an end', 'SIWE_INVALID', resigned({ expirationTime: undefined })],
-    ['a message that is good for a day', 'SIWE_INVALID', resigned({ expirationTime: new Date(Date.now() + 86_400_000) })],
-    ['a message older than the token', 'SIWE_INVALID', resigned({ issuedAt: new Date(Date.now() - 600_000) })],
-    ['a message that is over', 'SIWE_EXPIRED', resigned({ issuedAt: new Date(Date.now() - 50_000), expirationTime: new Date(Date.now() - 1_000) })],
-    ['a message of a time to come', 'SIWE_NOT_YET_VALID', resigned({ notBefore: new Date(Date.now() + 100_000) })],
-    ['a message for another chain', 'SIWE_CHAIN_MISMATCH', resigned({ chainId: 1 })],
-    ['a message of another page', 'SIWE_DOMAIN_MISMATCH', resigned({ domain: 'evil.example', uri: 'https://evil.example' })],
-    ['a message whose URI is of another page', 'SIWE_DOMAIN_MISMATCH', resigned({ uri: 'https://evil.example' })],
-    ['a message over plain http', 'SIWE_DOMAIN_MISMATCH', resigned({ uri: `http://${DOMAIN}` })],
-    ['a message with another nonce', 'SIWE_NONCE_MISMATCH', resigned({ nonce: 'ffffffffffffffffffffffff' })],
+    ['a message without an end', 'SIWE_INVALID', resigned(() => ({ expirationTime: undefined }))],
+    ['a message that is good for a day', 'SIWE_INVALID', resigned(() => ({ expirationTime: new Date(Date.now() + 86_400_000) }))],
+    ['a message older than the token', 'SIWE_INVALID', resigned(() => ({ issuedAt: new Date(Date.now() - 600_000) }))],
+    ['a message that is over', 'SIWE_EXPIRED', resigned(() => ({ issuedAt: new Date(Date.now() - 50_000), expirationTime: new Date(Date.now() - 1_000) }))],
+    ['a message of a time to come', 'SIWE_NOT_YET_VALID', resigned(() => ({ notBefore: new Date(Date.now() + 100_000) }))],
+    ['a message for another chain', 'SIWE_CHAIN_MISMATCH', resigned(() => ({ chainId: 1 }))],
+    ['a message of another page', 'SIWE_DOMAIN_MISMATCH', resigned(() => ({ domain: 'evil.example', uri: 'https://evil.example' }))],
+    ['a message whose URI is of another page', 'SIWE_DOMAIN_MISMATCH', resigned(() => ({ uri: 'https://evil.example' }))],
+    ['a message over plain http', 'SIWE_DOMAIN_MISMATCH', resigned(() => ({ uri: `http://${DOMAIN}` }))],
+    ['a message with another nonce', 'SIWE_NONCE_MISMATCH', resigned(() => ({ nonce: 'ffffffffffffffffffffffff' }))],
     ['a message of another address', 'SIWE_ADDRESS_MISMATCH', async ({ nonce }) => signed(personOf('x'), messageOf(personOf('x'), nonce)).then(({ sigMessage, sigHash }) => ({ sigMessage, sigHash }))],
     ['a signature of somebody else', 'SIGNATURE_MISMATCH', async ({ request }) => ({ sigHash: await personOf('x').signMessage({ message: request.sigMessage }) })],
     ['a signature over something else', 'SIGNATURE_MISMATCH', async ({ account }) => ({ sigHash: await account.signMessage({ message: 'hello' }) })],

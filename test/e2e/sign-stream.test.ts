@@ -152,7 +152,7 @@ describe('SignStream', () => {
     await sleep(5)
     bot.close()
     await gone
-    await expect.poll(async () => valueOf(await scrape(), 'countersign_calls_in_flight'), { timeout: 5_000 }).toBe(0)
+    await expect.poll(async () => valueOf(await scrape(), 'countersign_calls_in_flight'), { timeout: 20_000 }).toBe(0)
     await admin.wallets.signMessage({ wallet: wallet.walletId, content: text('still there') })
   })
 })
@@ -181,7 +181,7 @@ describe('pools', () => {
       retryable: 'yes',
       retryAfterMs: 100,
     })
-    await expect.poll(() => outcomeOf(admin.wallets.signMessage(ask)), { timeout: 10_000 }).toBe('signed')
+    await expect.poll(() => outcomeOf(admin.wallets.signMessage(ask)), { timeout: 20_000 }).toBe('signed')
   })
 
   it('vanish with a freeze, and are not filled while it stands', async () => {

@@ -7,7 +7,7 @@ import { connect, newWallet } from './callers.ts'
 import { startDaemon, type TestDaemon } from './start-daemon.ts'
 
 /** Far above what it takes on a busy machine, far below the deadline of a call. */
-const PATIENCE_MS = 5_000
+const PATIENCE_MS = 15_000
 /** Somebody who signs leaves this long between one and the next: no quiet that filling would wait for. */
 const BETWEEN_MS = 8
 
