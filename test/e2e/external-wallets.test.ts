@@ -242,7 +242,7 @@ describe('is refused', () => {
     if (bad.token === right.request.token) await admin.delegation.completeEvmDelegation(right.request)
     return error.reason ?? ''
   }
-  /** Times are of when it is signed. */
+  /** The changes are made when their turn comes: some are times. */
   const resigned = (changes: () => Partial<Parameters<typeof createSiweMessage>[0]>) => async ({ account, nonce }: Awaited<ReturnType<typeof delegation>>) => {
     const { sigMessage, sigHash } = await signed(account, messageOf(account, nonce, changes()))
     return { sigMessage, sigHash }
@@ -294,6 +294,24 @@ describe('is refused', () => {
   ]
   it.each(cases)('with %s: %s', async (name, reason, bend) => {
     expect(await bent(`bent ${name}`.replaceAll(' ', '-'), bend)).toBe(reason)
+  })
+
+  it('by the first of its lacks, in one order', async () => {
+    const { request } = await delegation('lacking')
+    const lacks = [
+      ['CHAIN_NOT_CONFIGURED', { network: 'base' }],
+      ['CURRENCY_NOT_CONFIGURED', { currency: 'dai' }],
+      ['INVALID_REQUEST', { amount: '0.0' }],
+      ['TOKEN_INVALID', { token: '00000000-0000-4000-8000-000000000000' }],
+      ['SIWE_INVALID', { sigMessage: 'I own this wallet, I promise' }],
+      ['SIGNATURE_MISMATCH', { sigHash: `0x${'00'.repeat(65)}` }],
+      ['TRANSACTION_NOT_FOUND', { txHash: `0x${'12'.repeat(32)}` }],
+    ] as const
+    const complete = (bad: readonly (typeof lacks)[number][]) =>
+      admin.delegation.completeEvmDelegation(bad.reduce((made, [, lack]) => ({ ...made, ...lack }), request as object))
+    const reasons = await Promise.all(lacks.map((_lack, at) => reasonOf(complete(lacks.slice(at)))))
+    expect(reasons).toEqual(lacks.map(([reason]) => reason))
+    await complete([])
   })
 
   it('while the approval is young, and with the same token not any more', async () => {

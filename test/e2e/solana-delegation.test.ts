@@ -134,7 +134,7 @@ const bent = async (name: string, change: (right: Delegation) => Promise<Partial
   }
   return error.reason ?? ''
 }
-/** Times are of when it is signed. */
+/** The changes are made when their turn comes: some are times. */
 const resigned = (changes: () => Changes) => async ({ person, nonce }: Delegation) => signedBy(person, messageOf(person, nonce, changes()))
 const text = (write: (right: Delegation) => string) => async (right: Delegation) => signedBy(right.person, write(right))
 const transfer = async ({ person }: Delegation): Promise<string> =>
@@ -201,6 +201,24 @@ describe('is refused', () => {
   ]
   it.each(cases)('with %s: %s', async (name, reason, change) => {
     expect(await bent(`bent ${name}`.replaceAll(' ', '-').slice(0, 60), change)).toBe(reason)
+  })
+
+  it('by the first of its lacks, in one order', async () => {
+    const { request } = await delegation('lacking')
+    const lacks = [
+      ['CHAIN_NOT_CONFIGURED', { network: 'eclipse' }],
+      ['CURRENCY_NOT_CONFIGURED', { currency: 'dai' }],
+      ['INVALID_REQUEST', { amount: '0.0' }],
+      ['TOKEN_INVALID', { token: '00000000-0000-4000-8000-000000000000' }],
+      ['SIWE_DOMAIN_MISMATCH', { sigMessage: 'I own this wallet, I promise' }],
+      ['SIGNATURE_MISMATCH', { sigHash: encodeBase58(new Uint8Array(64).fill(9)) }],
+      ['TRANSACTION_NOT_FOUND', { txHash: encodeBase58(new Uint8Array(64).fill(7)) }],
+    ] as const
+    const complete = (bad: readonly (typeof lacks)[number][]) =>
+      admin.delegation.completeSolanaDelegation(bad.reduce((made, [, lack]) => ({ ...made, ...lack }), request as object))
+    const reasons = await Promise.all(lacks.map((_lack, at) => reasonOf(complete(lacks.slice(at)))))
+    expect(reasons).toEqual(lacks.map(([reason]) => reason))
+    await complete([])
   })
 
   it('while the approval is processed only', async () => {
