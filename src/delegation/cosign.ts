@@ -14,12 +14,11 @@ import {
   isCosignProven,
 } from '../party/delegate-proof.ts'
 import { answerBytesOf, isSignFrame } from '../party/delegate-gate.ts'
-import type { DelegatedWallet, DelegateParties, FrameAnswer } from '../party/delegate-parties.ts'
+import type { DelegatedWallet, DelegateParties, FrameAnswer, SignedReceipt } from '../party/delegate-parties.ts'
 import { partyIdOf } from '../party/party-id.ts'
 import { fencesOfAccess, isStopped, requireStanding } from '../signing/delegated-standing.ts'
 import { failureOfFence, type FenceKey, type Fences, type Passage } from '../signing/fences.ts'
 import { assertSigns } from '../signing/sign.ts'
-import type { AuditHead } from '../vault/audit-chain.ts'
 import type { DaemonVault } from '../vault/daemon-vault.ts'
 import { type DelegatedAccess, getDelegatedAccess } from '../vault/delegated-access.ts'
 import { getDelegate } from '../vault/delegates.ts'
@@ -47,7 +46,7 @@ export type CosignAnswer = {
   readonly frame: Uint8Array | undefined
   /** Why the daemon refuses, where that is its own decision. */
   readonly refusal?: Failure | undefined
-  readonly receipt?: (AuditHead & { readonly signature: Uint8Array; readonly keyId: string }) | undefined
+  readonly receipt?: SignedReceipt | undefined
 }
 
 /** One stream of a delegate. What it throws ends the stream. */
@@ -192,8 +191,8 @@ class Session implements CosignSession {
     }
   }
 
-  #release({ frame, refused, head }: FrameAnswer, passage: Passage, raises: number): CosignAnswer {
-    const { fences, vault } = this.#needs
+  #release({ frame, refused, receipt }: FrameAnswer, passage: Passage, raises: number): CosignAnswer {
+    const { fences } = this.#needs
     if (refused !== undefined) {
       const refusal = this.#orEnd(refused)
       this.#access()
@@ -207,8 +206,6 @@ class Session implements CosignSession {
       if (!isFailure(error)) throw error
       return { frame: undefined, refusal: this.#orEnd(error) }
     }
-    const { signer } = vault
-    const receipt = head && { ...head, signature: signer.signReceipt(head), keyId: signer.keyId }
     return { frame, receipt }
   }
 
