@@ -10,7 +10,7 @@ import { ROLE_C } from '../engine/dkls23/suite.ts'
 import { MAX_BURNS } from '../party/link.ts'
 import { grantRelink } from '../party/relink-grant.ts'
 import { appendAudit } from '../vault/audit-chain.ts'
-import { listAccessesOf } from '../vault/imported-accesses.ts'
+import { anyAccessOf } from '../vault/imported-accesses.ts'
 import { clearStrikes, listLinks } from '../vault/links.ts'
 import type { Reader, Tx } from '../vault/store.ts'
 import type { Vault } from '../vault/vault.ts'
@@ -25,7 +25,7 @@ type Mended = { readonly party: string; readonly linkId: string; readonly done: 
 const linksToMend = (reader: Reader) =>
   listLinks(reader).filter(({ control }) => {
     const { role, idS } = decodeLinkRecord(control)
-    return reader.kind === 'cosigner' || (role === ROLE_C && listAccessesOf(reader, idS).length === 0)
+    return reader.kind === 'cosigner' || (role === ROLE_C && anyAccessOf(reader, idS) === undefined)
   })
 
 const refuseBeyondMending = (vault: Vault): void => {

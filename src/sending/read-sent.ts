@@ -12,6 +12,7 @@ import { getSent, listSent } from '../vault/sent-queries.ts'
 import type { SentTransaction, SentVersion, VersionKind } from '../vault/sent-transactions.ts'
 import { getWallet, listWallets, reaches } from '../vault/wallets.ts'
 import { hashOf } from './sent-changes.ts'
+import { isStuck } from './stuck-watch.ts'
 
 export type ReadSentNeeds = AuthorizeNeeds & { readonly vault: DaemonVault }
 
@@ -29,6 +30,7 @@ export type SentView = Pick<
   'sendId' | 'walletId' | 'network' | 'chain' | 'nonce' | 'state' | 'reason' | 'minedVersion' | 'block' | 'blockHash' | 'depth' | 'confirmations'
 > & {
   readonly transactionHash: string
+  readonly isStuck: boolean
   readonly versions: readonly SentVersionView[]
   readonly createTimeMs: number
   readonly updateTimeMs: number
@@ -56,6 +58,7 @@ const receiptOf = ({ read, signer }: DaemonVault, { versions }: SentTransaction)
 export const viewSent = (vault: DaemonVault, sent: SentTransaction): SentView => ({
   ...sent,
   transactionHash: hashOf(sent),
+  isStuck: isStuck(sent),
   versions: sent.versions.map((version) => viewVersion(sent, version)),
   createTimeMs: sent.createMs,
   updateTimeMs: sent.updateMs,

@@ -16,12 +16,17 @@ const KINDS: { readonly [S in SentState]?: string } = {
   EXPIRED: 'send.expired',
 }
 
-const EVENTS: { readonly [S in SentState]?: WebhookEventType & `transaction.${string}` } = {
+type TransactionEvent = WebhookEventType & `transaction.${string}`
+
+const EVENTS: { readonly [S in SentState]?: TransactionEvent } = {
   CONFIRMED: 'transaction.confirmed',
   REPLACED: 'transaction.replaced',
   FAILED: 'transaction.failed',
   EXPIRED: 'transaction.expired',
 }
+
+/** Why nothing moves a send: what a provider says of it, or one of these. */
+export type WhyStuck = 'AWAITING_SIGNATURE' | 'HELD_BACK' | 'AWAITING_BLOCK' | (string & {})
 
 /** What nodes of one provider may be apart: a receipt that is missed for so many blocks is not late any more. */
 const DISPLACED_DEPTH = 3
@@ -31,8 +36,8 @@ const NOT_MINED = { minedVersion: undefined, block: undefined, blockHash: '', su
 export const hashOf = ({ versions, minedVersion }: SentTransaction): string =>
   (versions.find(({ version }) => version === minedVersion) ?? versions.findLast(({ hash }) => hash !== ''))?.hash ?? ''
 
-const record = (tx: Tx, sent: SentTransaction, kind: string, nowMs: number): void => {
-  const { sendId, project, walletId, network, nonce, reason, block } = sent
+const record = (tx: Tx, sent: SentTransaction, kind: string, reason: string, nowMs: number): void => {
+  const { sendId, project, walletId, network, nonce, block } = sent
   appendAudit(tx, {
     timeMs: nowMs,
     kind,
@@ -50,10 +55,8 @@ const record = (tx: Tx, sent: SentTransaction, kind: string, nowMs: number): voi
   })
 }
 
-const tell = (tx: Tx, sent: SentTransaction, nowMs: number): void => {
-  const { sendId, project, walletId, network, chain, state, reason, minedVersion, block } = sent
-  const type = EVENTS[state]
-  if (type === undefined) return
+const tell = (tx: Tx, sent: SentTransaction, type: TransactionEvent, reason: string, nowMs: number): void => {
+  const { sendId, project, walletId, network, chain, minedVersion, block } = sent
   const data = {
     transaction_id: sendId,
     wallet_id: walletId,
@@ -79,9 +82,18 @@ export class SentChanges {
     if (after.state === before.state) return after
     const wasMined = before.minedVersion !== undefined && after.minedVersion === undefined
     const kind = wasMined ? 'send.reorged' : KINDS[after.state]
-    if (kind !== undefined) record(tx, after, kind, nowMs)
-    tell(tx, after, nowMs)
+    if (kind !== undefined) record(tx, after, kind, after.reason, nowMs)
+    const type = EVENTS[after.state]
+    if (type !== undefined) tell(tx, after, type, after.reason, nowMs)
     if (isOver(after) || isOver(before)) this.#onSettled(tx, after)
+    return after
+  }
+
+  /** Says of the newest version, once, that nothing moves it. Answers the send as it is then. */
+  noteStuck(tx: Tx, sent: SentTransaction, why: WhyStuck, nowMs: number): SentTransaction {
+    const after = changeSent(tx, sent.sendId, { stuckVersion: sent.versions.at(-1)?.version }, nowMs)
+    record(tx, after, 'send.stuck', why, nowMs)
+    tell(tx, after, 'transaction.stuck', why, nowMs)
     return after
   }
 
@@ -111,7 +123,7 @@ const changeOf = (sent: SentTransaction, seen: Observation): SentChange | undefi
 
 const includedChange = (sent: SentTransaction, seen: Extract<Observation, { readonly seen: 'included' }>): SentChange | undefined => {
   const { version: minedVersion, block, blockHash, succeeded, depth } = seen
-  const place = { minedVersion, block, blockHash, succeeded, depth }
+  const place = { minedVersion, block, blockHash, succeeded, depth, stuckVersion: undefined }
   if (depth >= sent.confirmations) return { ...place, ...ending(sent, minedVersion, succeeded) }
   const isSame = sent.state === 'INCLUDED' && sent.blockHash === blockHash && sent.depth === depth && sent.minedVersion === minedVersion
   return isSame ? undefined : { ...place, state: 'INCLUDED', reason: '' }
