@@ -5,6 +5,7 @@ import { requireProject } from './projects.ts'
 import { requireRowMac, rowMac } from './row-mac.ts'
 import type { Reader, Tx } from './store.ts'
 import { u64 } from './tagged-encoding.ts'
+import { VerifiedRows } from './verified-rows.ts'
 import type { KeyType } from './wallets.ts'
 
 /**
@@ -83,10 +84,17 @@ const toAccess = (reader: Reader, row: Row): ImportedAccess => {
 const findRow = (reader: Reader, accessId: Uint8Array): Row | undefined =>
   reader.one<Row>('SELECT * FROM imported_accesses WHERE access_id = ?', accessId)
 
+const verified = new VerifiedRows<ImportedAccess>('imported_accesses')
+
 /** Of any project. VAULT_CORRUPT for an altered row. */
 export const getImportedAccess = (reader: Reader, accessId: Uint8Array): ImportedAccess | undefined => {
+  const id = Buffer.from(accessId).toString('hex')
+  const readMac = (): Buffer | undefined =>
+    reader.one<{ mac: Buffer }>('SELECT mac FROM imported_accesses WHERE access_id = ?', accessId)?.mac
+  const known = verified.find(reader, id, readMac)
+  if (known !== undefined) return known
   const row = findRow(reader, accessId)
-  return row && toAccess(reader, row)
+  return row && verified.keep(reader, id, row.mac, toAccess(reader, row))
 }
 
 const MATCHES_MAX = 16
