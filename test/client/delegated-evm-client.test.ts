@@ -2,7 +2,7 @@ import { generateKeyPairSync } from 'node:crypto'
 import { expect, it } from 'vitest'
 import { createDelegatedEvmClient, fileState } from '../../src/client/delegated-evm-client.ts'
 
-const identityKeyPem = generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'pem' }).toString()
+const identityKeyPem = generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'pem' })
 const open = (url: string) =>
   createDelegatedEvmClient({
     keyShare: '{}', walletApiKey: `cdk_${'A'.repeat(43)}`, identityKeyPem, state: fileState('/nonexistent/state'),
