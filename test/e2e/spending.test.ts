@@ -192,6 +192,12 @@ describe('is refused', () => {
     await token().approve(account, scene.spender, 0n)
     expect(await reasonOfSpend({ userId: 'leaving', amount: '1' })).toBe('SPEND_REVOKED')
     expect(await reasonOf(admin.delegation.getSpend({ spendId: `spd_${'0'.repeat(32)}` }))).toBe('SPEND_NOT_FOUND')
+    const rows = (await rowsOfKind(admin, 'spend.refused', 0n)).filter((row) => ['end_user:leaving', 'end_user:nobody'].includes(row.subject))
+    expect(rows.map(({ subject, reason }) => [subject, reason])).toEqual([
+      ['end_user:nobody', 'SPEND_NO_WALLET'], ['end_user:leaving', 'SPEND_NO_WALLET'], ['end_user:nobody', 'EXTERNAL_WALLET_NOT_FOUND'],
+      ['end_user:leaving', 'SPEND_NOT_COVERED'], ['end_user:leaving', 'SPEND_REVOKED'],
+    ])
+    expect(detailOf(rows[3] as never, 'amount')).toBe('5.000001')
   })
 
   it('where the token says no without a revert', async () => {
@@ -222,6 +228,7 @@ describe('is refused', () => {
     try {
       const what = { userId: 'careful', amount: '2' }
       expect(await reasonOfSpend(what, reader)).toBe('PERMISSION_MISSING')
+      expect((await rowsOfKind(admin, 'spend.refused', 0n)).at(-1)).toMatchObject({ reason: 'PERMISSION_MISSING', subject: 'end_user:careful' })
       expect(await reasonOfSpend(what, other)).toBe('SPENDER_NOT_CONFIGURED')
       const elsewhere = await refusalOf(spend({ ...what, destination: personOf('thief').address }, client))
       expect(elsewhere).toMatchObject({ reason: 'PERMISSION_MISSING', metadata: { narrowedBy: 'destination' } })
