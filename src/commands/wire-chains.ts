@@ -1,6 +1,6 @@
 /** The chains of the configuration, over the one way out. */
-import { type Chains, createChains } from '../chain/chains.ts'
 import type { ChainStatusView } from '../admin/status.ts'
+import { type Chains, createChains } from '../chain/chains.ts'
 import { readChainStatuses } from '../chain/chain-status.ts'
 import type { Currencies } from '../chain/currencies.ts'
 import type { Config, Secrets } from '../config/config.ts'

@@ -5,6 +5,7 @@
 import { Worker } from 'node:worker_threads'
 import type { Clock } from '../domain/clock.ts'
 import { type Failure, failure } from '../domain/failure.ts'
+import type { ProjectId } from '../domain/ids.ts'
 import type { AuditHead } from '../vault/audit-chain.ts'
 import type { DaemonVault } from '../vault/daemon-vault.ts'
 import { isSignAnswer, isSignFrame, signNameOf } from './delegate-gate.ts'
@@ -18,7 +19,11 @@ import { openPortEnd, type PortEnd } from './port-calls.ts'
 import { hexOf } from './presignature-map.ts'
 import { threadEnvironment } from './thread-environment.ts'
 
-export type DelegateStream = { readonly question: (frame: Uint8Array) => Promise<Uint8Array | undefined> }
+export type DelegateStream = {
+  readonly question: (frame: Uint8Array) => Promise<Uint8Array | undefined>
+  /** Its link gives way. */
+  readonly end: (why: Failure) => void
+}
 
 /** A party that is a delegate, and the wallet id of its access. */
 export type DelegatedWallet = { readonly idC: Uint8Array; readonly walletId: Uint8Array }
@@ -31,7 +36,13 @@ export type FrameAnswer = {
   readonly head?: AuditHead | undefined
 }
 
-type Joined = { readonly idC: Uint8Array; readonly streams: Set<DelegateStream>; idle: NodeJS.Timeout | undefined }
+type Joined = {
+  readonly idC: Uint8Array
+  /** Whose delegate opened the link. */
+  readonly project: ProjectId
+  readonly streams: Set<DelegateStream>
+  idle: NodeJS.Timeout | undefined
+}
 type Running = { readonly worker: Worker; readonly party: PortEnd<DelegateCalls> }
 
 /** Links that are open at one time, each with a thread of its own. */
@@ -83,10 +94,13 @@ export class DelegateParties {
     return delegateLinkOf(idC, this.#idS).linkId
   }
 
-  /** A stream of this delegate, who has proved to be it, is open until the answer is called. Refuses: RATE_LIMITED, OVERLOADED. */
-  join(idC: Uint8Array, stream: DelegateStream): () => void {
+  /**
+   * A stream of this delegate of the project, who has proved to be it, is open until the answer is called. Where all links are
+   * in use, one of a project that has more of them gives way. Refuses: RATE_LIMITED, OVERLOADED.
+   */
+  join(idC: Uint8Array, project: ProjectId, stream: DelegateStream): () => void {
     const key = hexOf(this.linkIdOf(idC))
-    const joined = this.#joined.get(key) ?? this.#admit(key, idC)
+    const joined = this.#joined.get(key) ?? this.#admit(key, idC, project)
     if (joined.streams.size >= MAX_STREAMS) throw failure('RATE_LIMITED', { limit: 'open streams', retryAfterMs: 1_000 })
     clearTimeout(joined.idle)
     joined.streams.add(stream)
@@ -148,12 +162,24 @@ export class DelegateParties {
     clearTimeout(late)
   }
 
-  #admit(key: string, idC: Uint8Array): Joined {
+  #admit(key: string, idC: Uint8Array, project: ProjectId): Joined {
     if (this.#joined.size >= MAX_LINKS) this.#closeIdlest()
-    if (this.#joined.size >= MAX_LINKS) throw failure('OVERLOADED', { retryAfterMs: 1_000 })
-    const joined: Joined = { idC, streams: new Set(), idle: undefined }
+    if (this.#joined.size >= MAX_LINKS) this.#takeShare(project)
+    const joined: Joined = { idC, project, streams: new Set(), idle: undefined }
     this.#joined.set(key, joined)
     return joined
+  }
+
+  /** The newest link of the project that has most ends, if that project then still has as many as this one. */
+  #takeShare(project: ProjectId): void {
+    const counts = Map.groupBy(this.#joined, ([, joined]) => joined.project)
+    const own = counts.get(project)?.length ?? 0
+    const most = [...counts.values()].reduce((a, b) => (b.length > a.length ? b : a), [])
+    const last = most.at(-1)
+    const why = failure('OVERLOADED', { retryAfterMs: 1_000 })
+    if (last === undefined || most.length < own + 2) throw why
+    for (const stream of last[1].streams) stream.end(why)
+    this.#closeLink(...last)
   }
 
   /** Links keep their order of joining: the first that nobody uses goes. */

@@ -114,11 +114,10 @@ export const listImportedAccesses = (reader: Reader, { project, after, limit }: 
   return reader.all<Row>(sql, project, after ?? 0n, limit).map((row) => toAccess(reader, row))
 }
 
-/** One of those of a daemon that sign, or will: the oldest. */
-export const anyAccessOf = (reader: Reader, grantingId: Uint8Array): ImportedAccess | undefined => {
-  const sql = `SELECT * FROM imported_accesses WHERE granting_id = ? AND state IN ('PENDING', 'ACTIVE') ORDER BY number LIMIT 1`
-  const row = reader.one<Row>(sql, grantingId)
-  return row && toAccess(reader, row)
+/** The oldest of those of a daemon that sign, or will. */
+export const oldestAccessesOf = (reader: Reader, grantingId: Uint8Array, limit: number): ImportedAccess[] => {
+  const sql = `SELECT * FROM imported_accesses WHERE granting_id = ? AND state IN ('PENDING', 'ACTIVE') ORDER BY number LIMIT ?`
+  return reader.all<Row>(sql, grantingId, limit).map((row) => toAccess(reader, row))
 }
 
 const leafOf = (reader: Reader, row: Pick<Row, 'access_id' | 'mac'>) => rowLeaf(reader, 'imported_accesses', [row.access_id, row.mac])
@@ -131,6 +130,10 @@ const moved = (tx: Tx, before: Row | undefined, after: Pick<Row, 'access_id' | '
     added: [leafOf(tx, after)],
     details: { state: after.state },
   })
+
+/** One of those of a daemon that sign, or will. */
+export const anyAccessOf = (reader: Reader, grantingId: Uint8Array): ImportedAccess | undefined =>
+  oldestAccessesOf(reader, grantingId, 1)[0]
 
 const INSERT = `INSERT INTO imported_accesses (access_id, project, granting_id, key_type, address, address_key, public_key,
   user_id, state, granted_ms, create_ms, revoke_ms, revision, mac) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 1, ?)`
@@ -188,18 +191,27 @@ export const setImportedState = (tx: Tx, accessId: Uint8Array, state: ImportedAc
   return requireImportedAccess(tx, accessId)
 }
 
+/** What was taken back; `from`: the party id of the daemon that its sender speaks for, or undefined. */
+export type Revocation = { readonly project: ProjectId; readonly accessId: Uint8Array; readonly from: Uint8Array | undefined }
+
 /** Remembers that it was taken back, whether it came already or comes later. */
-export const noteRevocation = (tx: Tx, project: ProjectId, accessId: Uint8Array, eventMs: number): void => {
+export const noteRevocation = (tx: Tx, { project, accessId, from }: Revocation, eventMs: number): void => {
   tx.run(
-    `INSERT INTO access_revocations (project, access_id, event_ms) VALUES (?, ?, ?)
-     ON CONFLICT (project, access_id) DO UPDATE SET event_ms = max(event_ms, excluded.event_ms)`,
-    project, accessId, eventMs,
+    `INSERT INTO access_revocations (project, access_id, sent_for, event_ms) VALUES (?, ?, ?, ?)
+     ON CONFLICT (project, access_id, sent_for) DO UPDATE SET event_ms = max(event_ms, excluded.event_ms)`,
+    project, accessId, from ?? new Uint8Array(0), eventMs,
   )
 }
 
-/** When it was taken back last, as the sender says. */
-export const revokedAt = (reader: Reader, project: ProjectId, accessId: Uint8Array): number | undefined => {
-  const sql = 'SELECT event_ms FROM access_revocations WHERE project = ? AND access_id = ?'
-  const row = reader.one<{ event_ms: bigint }>(sql, project, accessId)
-  return row && Number(row.event_ms)
+/** When it was taken back last, as senders say that `counts`: by the party id of the daemon that they speak for. */
+export const revokedAt = (
+  reader: Reader,
+  project: ProjectId,
+  accessId: Uint8Array,
+  counts: (from: Uint8Array | undefined) => boolean,
+): number | undefined => {
+  const sql = 'SELECT sent_for, event_ms FROM access_revocations WHERE project = ? AND access_id = ?'
+  const rows = reader.all<{ sent_for: Buffer; event_ms: bigint }>(sql, project, accessId)
+  const heard = rows.filter(({ sent_for: from }) => counts(from.length === 0 ? undefined : from))
+  return heard.length === 0 ? undefined : Math.max(...heard.map(({ event_ms }) => Number(event_ms)))
 }
