@@ -11,7 +11,7 @@ import type { CountersignClient } from '../../src/client/countersign-client.ts'
 import type { Bend } from '../client/bending-rpc.ts'
 import { personOf, type Token } from '../client/evm-tokens.ts'
 import { detailOf, headSequence, rowsOfKind } from './audit-rows.ts'
-import { connect, newKey, outcomeOf, reasonOf, refusalOf, settledOutcomeOf } from './callers.ts'
+import { connect, newKey, newWallet, outcomeOf, reasonOf, refusalOf, settledOutcomeOf } from './callers.ts'
 import { type Network, type SpendingScene, startSpendingScene } from './spending-scene.ts'
 
 let scene: SpendingScene
@@ -223,11 +223,14 @@ describe('is refused', () => {
       { name: 'delegation:spend', destinations: [shop, token().address], maxPerTransaction: cap('2000000'), maxPerDay: cap('3000000') },
     ])
     const client = connect(scene.daemon, key.secret)
+    const { walletId: aside } = await newWallet(admin, 'not-a-spender')
+    const narrow = connect(scene.daemon, (await newKey(admin, [{ name: 'delegation:spend', wallets: [aside] }])).secret)
     const reader = connect(scene.daemon, (await newKey(admin, [{ name: 'wallet:send' }, { name: 'wallet:sign' }])).secret)
     const other = connect(scene.daemon, (await newKey(admin, [{ name: 'delegation:spend' }], { projectId: await otherProject() })).secret)
     try {
       const what = { userId: 'careful', amount: '2' }
       expect(await reasonOfSpend(what, reader)).toBe('PERMISSION_MISSING')
+      expect(await reasonOfSpend(what, narrow)).toBe('PERMISSION_MISSING')
       expect((await rowsOfKind(admin, 'spend.refused', 0n)).at(-1)).toMatchObject({ reason: 'PERMISSION_MISSING', subject: 'end_user:careful' })
       expect(await reasonOfSpend(what, other)).toBe('SPENDER_NOT_CONFIGURED')
       const elsewhere = await refusalOf(spend({ ...what, destination: personOf('thief').address }, client))
@@ -244,7 +247,7 @@ describe('is refused', () => {
       }
       await spend({ ...what, amount: '0.5' }, client)
     } finally {
-      for (const one of [client, reader, other]) one.close()
+      for (const one of [client, reader, other, narrow]) one.close()
     }
   })
 })
