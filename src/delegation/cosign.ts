@@ -14,13 +14,13 @@ import {
   isCosignProven,
 } from '../party/delegate-proof.ts'
 import { answerBytesOf, isSignFrame } from '../party/delegate-gate.ts'
-import type { DelegatedWallet, DelegateParties, FrameAnswer } from '../party/delegate-parties.ts'
+import type { DelegatedWallet, DelegateParties, FrameAnswer, SignedReceipt } from '../party/delegate-parties.ts'
 import { partyIdOf } from '../party/party-id.ts'
 import { fencesOfAccess, isStopped, requireStanding } from '../signing/delegated-standing.ts'
 import { failureOfFence, type FenceKey, type Fences, type Passage } from '../signing/fences.ts'
 import type { RateLimiter } from '../signing/rate-limiter.ts'
 import { assertSigns } from '../signing/sign.ts'
-import { appendAudit, type AuditEvent, type AuditHead } from '../vault/audit-chain.ts'
+import { appendAudit, type AuditEvent } from '../vault/audit-chain.ts'
 import type { DaemonVault } from '../vault/daemon-vault.ts'
 import { type DelegatedAccess, getDelegatedAccess } from '../vault/delegated-access.ts'
 import { getDelegate } from '../vault/delegates.ts'
@@ -50,7 +50,7 @@ export type CosignAnswer = {
   readonly frame: Uint8Array | undefined
   /** Why the daemon refuses, where that is its own decision. */
   readonly refusal?: Failure | undefined
-  readonly receipt?: (AuditHead & { readonly signature: Uint8Array; readonly keyId: string }) | undefined
+  readonly receipt?: SignedReceipt | undefined
 }
 
 /** One stream of a delegate. What it throws ends the stream. */
@@ -217,8 +217,8 @@ class Session implements CosignSession {
     }
   }
 
-  #release({ frame, refused, head }: FrameAnswer, passage: Passage, raises: number): CosignAnswer {
-    const { fences, vault } = this.#needs
+  #release({ frame, refused, receipt }: FrameAnswer, passage: Passage, raises: number): CosignAnswer {
+    const { fences } = this.#needs
     if (refused !== undefined) {
       const refusal = this.#orEnd(refused)
       this.#access()
@@ -232,8 +232,6 @@ class Session implements CosignSession {
       if (!isFailure(error)) throw error
       return { frame: undefined, refusal: this.#orEnd(error) }
     }
-    const { signer } = vault
-    const receipt = head && { ...head, signature: signer.signReceipt(head), keyId: signer.keyId }
     return { frame, receipt }
   }
 

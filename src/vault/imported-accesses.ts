@@ -1,11 +1,12 @@
 import { failure } from '../domain/failure.ts'
-import { accessIdFromBytes, isEvmAddress } from '../domain/ids.ts'
+import { accessIdFromBytes, addressKeyOf } from '../domain/ids.ts'
 import type { ProjectId } from '../domain/ids.ts'
 import { requireProject } from './projects.ts'
 import { requireRowMac, rowMac } from './row-mac.ts'
 import { moveStateIndex, rowLeaf } from './state-index.ts'
 import type { Reader, Tx } from './store.ts'
 import { u64 } from './tagged-encoding.ts'
+import { VerifiedRows } from './verified-rows.ts'
 import type { KeyType } from './wallets.ts'
 
 /**
@@ -82,16 +83,20 @@ const toAccess = (reader: Reader, row: Row): ImportedAccess => {
   }
 }
 
-/** EVM addresses are found in any letter case, all others exactly. */
-const addressKey = (address: string): string => (isEvmAddress(address) ? address.toLowerCase() : address)
-
 const findRow = (reader: Reader, accessId: Uint8Array): Row | undefined =>
   reader.one<Row>('SELECT * FROM imported_accesses WHERE access_id = ?', accessId)
 
+const verified = new VerifiedRows<ImportedAccess>('imported_accesses')
+
 /** Of any project. VAULT_CORRUPT for an altered row. */
 export const getImportedAccess = (reader: Reader, accessId: Uint8Array): ImportedAccess | undefined => {
+  const id = Buffer.from(accessId).toString('hex')
+  const readMac = (): Buffer | undefined =>
+    reader.one<{ mac: Buffer }>('SELECT mac FROM imported_accesses WHERE access_id = ?', accessId)?.mac
+  const known = verified.find(reader, id, readMac)
+  if (known !== undefined) return known
   const row = findRow(reader, accessId)
-  return row && toAccess(reader, row)
+  return row && verified.keep(reader, id, row.mac, toAccess(reader, row))
 }
 
 const MATCHES_MAX = 16
@@ -102,7 +107,7 @@ export const findImportedByAddress = (reader: Reader, project: ProjectId, addres
     .all<Row>(
       `SELECT * FROM imported_accesses WHERE address_key = ? AND project = ?
        ORDER BY state = 'REVOKED', number DESC LIMIT ?`,
-      addressKey(address), project, MATCHES_MAX,
+      addressKeyOf(address), project, MATCHES_MAX,
     )
     .map((row) => toAccess(reader, row))
 
@@ -150,7 +155,7 @@ export const insertImportedAccess = (tx: Tx, access: NewImportedAccess): Importe
     granting_id: Buffer.from(access.grantingId ?? new Uint8Array(0)),
     key_type: access.keyType,
     address: access.address,
-    address_key: addressKey(access.address),
+    address_key: addressKeyOf(access.address),
     public_key: Buffer.from(access.publicKey),
     user_id: access.userId,
     state: access.state,

@@ -19,6 +19,7 @@ import type { PooledWallet } from '../key-pools.ts'
 import { MovingMean } from '../moving-mean.ts'
 import { translated } from '../party-failure.ts'
 import { PortFailure } from '../port-calls.ts'
+import { PreparedJobs, SIGN_CALL } from '../prepared-jobs.ts'
 import type { PoolSettings } from '../presignature-pool.ts'
 import { hexOf } from '../presignature-map.ts'
 import { runRefresh } from '../refresh-desk.ts'
@@ -42,7 +43,6 @@ export type DelegateEngineOptions = {
   readonly activated: (tx: Tx, accessId: Uint8Array, shareEpoch: number) => void
 }
 
-const SIGN_CALL = { timeoutMs: 10_000, gather: true } as const
 const REFRESH_WITHIN_MS = 25_000
 /** Accesses that are looked at for one whose stream carries what is of none. */
 const MAX_CARRIERS = 16
@@ -57,6 +57,7 @@ export class DelegateEngine {
   readonly #gates = new WalletGates()
   readonly #orders = new RefreshOrders()
   readonly #rounds = new MovingMean()
+  readonly #prepared = new PreparedJobs()
   readonly #readying = new Map<string, Promise<void>>()
   /** Access → the daemon that delegated it, of those that were used since the start. */
   readonly #granting = new Map<string, string>()
@@ -92,14 +93,18 @@ export class DelegateEngine {
   }
 
   discardPresignature(presigId: Uint8Array): void {
+    this.#prepared.forget(presigId)
     for (const { signer } of this.#links.values()) void signer.call('discard', presigId, { transfer: [] }).catch(() => undefined)
   }
 
-  /** Of use where a row is written meanwhile on the same machine; the way to the other daemon takes longer. */
-  prepareSign(): void {}
+  /** As TwoPartyEngine's. */
+  prepareSign(job: SignJob): void {
+    const link = this.#links.get(this.#granting.get(hexOf(job.walletId)) ?? '')
+    if (link !== undefined) this.#prepared.begin(job, link.signer, link.pools.of('secp256k1').liveCount)
+  }
 
   sign(job: SignJob): Promise<EcdsaSignature> {
-    return this.#run(job, (link) => link.signer.call('sign', job, SIGN_CALL))
+    return this.#run(job, (link) => this.#prepared.finish(job, link.signer))
   }
 
   signEd25519(job: EdSignJob): Promise<EdSignature> {
