@@ -33,8 +33,6 @@ const MAX_PAYLOAD_BYTES = 2 * 1024 * 1024 - 4_096
 
 export type EdInitiatorDeps = OpeningDeps & {
   readonly clock: Clock
-  /** Brings both sides to one link epoch. */
-  readonly align: () => Promise<void>
   /** The wallet is being refreshed. */
   readonly isHeld: (walletId: Uint8Array) => boolean
   readonly alert: (what: string, detail: string) => void
