@@ -77,6 +77,13 @@ export function isRefreshable(state: WalletState): boolean {
   return state === 'ACTIVE' || state === 'IMPORTED' || state === 'FORKED'
 }
 
+type Standing = Pick<WalletRecord, 'state' | 'wEpoch'>
+
+/** Whether shares of `wEpoch` may take the place of these: they may be replaced, and are one epoch behind. */
+export function isNextOf<T extends Standing>(present: T | undefined, wEpoch: number): present is T {
+  return present !== undefined && isRefreshable(present.state) && present.wEpoch === wEpoch - 1
+}
+
 export const WALLET_RECORD_BYTES = 251
 export const ED_WALLET_RECORD_BYTES = 248
 export const LINK_RECORD_BYTES = 187
