@@ -3,9 +3,10 @@ import type { Chains } from '../chain/chains.ts'
 import { CHAIN_OF_NETWORK, type Currencies, type Currency } from '../chain/currencies.ts'
 import type { EvmChain } from '../chain/evm-chain.ts'
 import type { SolanaChain } from '../chain/solana-chain.ts'
-import { failure } from '../domain/failure.ts'
+import { failure, invalidField } from '../domain/failure.ts'
 import type { ProjectId } from '../domain/ids.ts'
 import { readSettings } from '../domain/project-settings.ts'
+import { parseDecimalAmount } from '../payload/decimal-amount.ts'
 import { requireProject } from '../vault/projects.ts'
 import type { Reader } from '../vault/store.ts'
 import { getWallet, type Wallet } from '../vault/wallets.ts'
@@ -75,6 +76,15 @@ export const requireCurrency = ({ currencies }: SpenderNeeds, network: string, c
   const found = currencies.find(network, currency)
   if (found === undefined) throw failure('CURRENCY_NOT_CONFIGURED', { network, currency })
   return found
+}
+
+/** An amount in base units. Refuses with INVALID_REQUEST. */
+export const requireUnits = (amount: string, decimals: number): bigint => {
+  const units = parseDecimalAmount(amount, decimals)
+  if (units === 'malformed') throw invalidField('amount', 'is not a decimal number')
+  if (units === 'too precise') throw invalidField('amount', `has more decimals than the token, which has ${decimals}`)
+  if (units === 'too large' || units === 0n) throw invalidField('amount', 'is zero, or more than a token can count')
+  return units
 }
 
 export type ChainConfigView = {

@@ -49,8 +49,9 @@ CREATE TABLE imported_secrets (
 CREATE TABLE access_revocations (
   project TEXT NOT NULL,
   access_id BLOB NOT NULL CHECK (length(access_id) = 16),
+  sent_for BLOB NOT NULL CHECK (length(sent_for) IN (0, 32)),
   event_ms INTEGER NOT NULL,
-  PRIMARY KEY (project, access_id)
+  PRIMARY KEY (project, access_id, sent_for)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE received_events (

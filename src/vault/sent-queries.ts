@@ -56,7 +56,7 @@ export type OpenOnNetwork = { readonly network: string; readonly open: number; r
 
 const OPEN_BY_NETWORK = `SELECT network, count(*) AS open, min(create_ms) AS oldest,
     sum(stuck_version IS NOT NULL AND stuck_version = (SELECT max(version) FROM sent_versions v WHERE v.send_id = s.send_id)) AS stuck
-  FROM sent_transactions s WHERE state IN ('SIGNING', 'SIGNED', 'BROADCAST', 'INCLUDED') GROUP BY network ORDER BY network`
+  FROM sent_transactions s WHERE ${OPEN} GROUP BY network ORDER BY network`
 
 export const openByNetwork = (reader: Reader): readonly OpenOnNetwork[] =>
   reader

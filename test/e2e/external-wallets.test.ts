@@ -242,8 +242,9 @@ describe('is refused', () => {
     if (bad.token === right.request.token) await admin.delegation.completeEvmDelegation(right.request)
     return error.reason ?? ''
   }
-  const resigned = (changes: Partial<Parameters<typeof createSiweMessage>[0]>) => async ({ account, nonce }: Awaited<ReturnType<typeof delegation>>) => {
-    const { sigMessage, sigHash } = await signed(account, messageOf(account, nonce, changes))
+  /** The changes are made when their turn comes: some are times. */
+  const resigned = (changes: () => Partial<Parameters<typeof createSiweMessage>[0]>) => async ({ account, nonce }: Awaited<ReturnType<typeof delegation>>) => {
+    const { sigMessage, sigHash } = await signed(account, messageOf(account, nonce, changes()))
     return { sigMessage, sigHash }
   }
   type Bend = Parameters<typeof bent>[1]
@@ -252,16 +253,16 @@ describe('is refused', () => {
     ['a token for another address', 'TOKEN_INVALID', async () => ({ token: (await issue(personOf('x'), 'x')).token })],
     ['a token for another network', 'TOKEN_INVALID', async ({ account }) => ({ token: (await issue(account, 'x', 'ethereum')).token })],
     ['a message that is none', 'SIWE_INVALID', async () => ({ sigMessage: 'I own this wallet, I promise' })],
-    ['a message without an end', 'SIWE_INVALID', resigned({ expirationTime: undefined })],
-    ['a message that is good for a day', 'SIWE_INVALID', resigned({ expirationTime: new Date(Date.now() + 86_400_000) })],
-    ['a message older than the token', 'SIWE_INVALID', resigned({ issuedAt: new Date(Date.now() - 600_000) })],
-    ['a message that is over', 'SIWE_EXPIRED', resigned({ issuedAt: new Date(Date.now() - 50_000), expirationTime: new Date(Date.now() - 1_000) })],
-    ['a message of a time to come', 'SIWE_NOT_YET_VALID', resigned({ notBefore: new Date(Date.now() + 100_000) })],
-    ['a message for another chain', 'SIWE_CHAIN_MISMATCH', resigned({ chainId: 1 })],
-    ['a message of another page', 'SIWE_DOMAIN_MISMATCH', resigned({ domain: 'evil.example', uri: 'https://evil.example' })],
-    ['a message whose URI is of another page', 'SIWE_DOMAIN_MISMATCH', resigned({ uri: 'https://evil.example' })],
-    ['a message over plain http', 'SIWE_DOMAIN_MISMATCH', resigned({ uri: `http://${DOMAIN}` })],
-    ['a message with another nonce', 'SIWE_NONCE_MISMATCH', resigned({ nonce: 'ffffffffffffffffffffffff' })],
+    ['a message without an end', 'SIWE_INVALID', resigned(() => ({ expirationTime: undefined }))],
+    ['a message that is good for a day', 'SIWE_INVALID', resigned(() => ({ expirationTime: new Date(Date.now() + 86_400_000) }))],
+    ['a message older than the token', 'SIWE_INVALID', resigned(() => ({ issuedAt: new Date(Date.now() - 600_000) }))],
+    ['a message that is over', 'SIWE_EXPIRED', resigned(() => ({ issuedAt: new Date(Date.now() - 50_000), expirationTime: new Date(Date.now() - 1_000) }))],
+    ['a message of a time to come', 'SIWE_NOT_YET_VALID', resigned(() => ({ notBefore: new Date(Date.now() + 100_000) }))],
+    ['a message for another chain', 'SIWE_CHAIN_MISMATCH', resigned(() => ({ chainId: 1 }))],
+    ['a message of another page', 'SIWE_DOMAIN_MISMATCH', resigned(() => ({ domain: 'evil.example', uri: 'https://evil.example' }))],
+    ['a message whose URI is of another page', 'SIWE_DOMAIN_MISMATCH', resigned(() => ({ uri: 'https://evil.example' }))],
+    ['a message over plain http', 'SIWE_DOMAIN_MISMATCH', resigned(() => ({ uri: `http://${DOMAIN}` }))],
+    ['a message with another nonce', 'SIWE_NONCE_MISMATCH', resigned(() => ({ nonce: 'ffffffffffffffffffffffff' }))],
     ['a message of another address', 'SIWE_ADDRESS_MISMATCH', async ({ nonce }) => signed(personOf('x'), messageOf(personOf('x'), nonce)).then(({ sigMessage, sigHash }) => ({ sigMessage, sigHash }))],
     ['a signature of somebody else', 'SIGNATURE_MISMATCH', async ({ request }) => ({ sigHash: await personOf('x').signMessage({ message: request.sigMessage }) })],
     ['a signature over something else', 'SIGNATURE_MISMATCH', async ({ account }) => ({ sigHash: await account.signMessage({ message: 'hello' }) })],
@@ -293,6 +294,24 @@ describe('is refused', () => {
   ]
   it.each(cases)('with %s: %s', async (name, reason, bend) => {
     expect(await bent(`bent ${name}`.replaceAll(' ', '-'), bend)).toBe(reason)
+  })
+
+  it('by the first of its lacks, in one order', async () => {
+    const { request } = await delegation('lacking')
+    const lacks = [
+      ['CHAIN_NOT_CONFIGURED', { network: 'base' }],
+      ['CURRENCY_NOT_CONFIGURED', { currency: 'dai' }],
+      ['INVALID_REQUEST', { amount: '0.0' }],
+      ['TOKEN_INVALID', { token: '00000000-0000-4000-8000-000000000000' }],
+      ['SIWE_INVALID', { sigMessage: 'I own this wallet, I promise' }],
+      ['SIGNATURE_MISMATCH', { sigHash: `0x${'00'.repeat(65)}` }],
+      ['TRANSACTION_NOT_FOUND', { txHash: `0x${'12'.repeat(32)}` }],
+    ] as const
+    const complete = (bad: readonly (typeof lacks)[number][]) =>
+      admin.delegation.completeEvmDelegation(bad.reduce((made, [, lack]) => ({ ...made, ...lack }), request as object))
+    const reasons = await Promise.all(lacks.map((_lack, at) => reasonOf(complete(lacks.slice(at)))))
+    expect(reasons).toEqual(lacks.map(([reason]) => reason))
+    await complete([])
   })
 
   it('while the approval is young, and with the same token not any more', async () => {

@@ -133,7 +133,8 @@ const bent = async (name: string, change: (right: Delegation) => Promise<Partial
   }
   return error.reason ?? ''
 }
-const resigned = (changes: Changes) => async ({ person, nonce }: Delegation) => signedBy(person, messageOf(person, nonce, changes))
+/** The changes are made when their turn comes: some are times. */
+const resigned = (changes: () => Changes) => async ({ person, nonce }: Delegation) => signedBy(person, messageOf(person, nonce, changes()))
 const text = (write: (right: Delegation) => string) => async (right: Delegation) => signedBy(right.person, write(right))
 const transfer = async ({ person }: Delegation): Promise<string> =>
   usdc.run([person], [getTransferSolInstruction({ source: signerOf(person.address), destination: spender, amount: 1_000_000n })])
@@ -143,16 +144,16 @@ describe('is refused', () => {
     ['a token of nobody', 'TOKEN_INVALID', async () => ({ token: '00000000-0000-4000-8000-000000000000' })],
     ['a token for another address', 'TOKEN_INVALID', async () => ({ token: (await issue(usdc.person(), 'x')).token })],
     ['a token for another network', 'TOKEN_INVALID', async ({ person }) => ({ token: (await issue(person, 'x', 'solana-devnet')).token })],
-    ['a message without an end', 'SIWE_INVALID', resigned({ expirationTime: '' })],
-    ['a message that is good for a day', 'SIWE_INVALID', resigned({ expirationTime: at(86_400_000) })],
-    ['a message older than the token', 'SIWE_INVALID', resigned({ issuedAt: at(-600_000) })],
-    ['a message that is over', 'SIWE_EXPIRED', resigned({ issuedAt: at(-50_000), expirationTime: at(-1_000) })],
-    ['a message of a time to come', 'SIWE_NOT_YET_VALID', resigned({ notBefore: at(100_000) })],
-    ['a message for another cluster', 'SIWE_CHAIN_MISMATCH', resigned({ chainId: 'mainnet' })],
-    ['a message of another page', 'SIWE_DOMAIN_MISMATCH', resigned({ domain: 'evil.example', uri: 'https://evil.example' })],
-    ['a message whose URI is of another page', 'SIWE_DOMAIN_MISMATCH', resigned({ uri: 'https://evil.example' })],
-    ['a message with another nonce', 'SIWE_NONCE_MISMATCH', resigned({ nonce: 'ffffffffffffffffffffffff' })],
-    ['a message of another address', 'SIWE_ADDRESS_MISMATCH', resigned({ address: 'So11111111111111111111111111111111111111112' })],
+    ['a message without an end', 'SIWE_INVALID', resigned(() => ({ expirationTime: '' }))],
+    ['a message that is good for a day', 'SIWE_INVALID', resigned(() => ({ expirationTime: at(86_400_000) }))],
+    ['a message older than the token', 'SIWE_INVALID', resigned(() => ({ issuedAt: at(-600_000) }))],
+    ['a message that is over', 'SIWE_EXPIRED', resigned(() => ({ issuedAt: at(-50_000), expirationTime: at(-1_000) }))],
+    ['a message of a time to come', 'SIWE_NOT_YET_VALID', resigned(() => ({ notBefore: at(100_000) }))],
+    ['a message for another cluster', 'SIWE_CHAIN_MISMATCH', resigned(() => ({ chainId: 'mainnet' }))],
+    ['a message of another page', 'SIWE_DOMAIN_MISMATCH', resigned(() => ({ domain: 'evil.example', uri: 'https://evil.example' }))],
+    ['a message whose URI is of another page', 'SIWE_DOMAIN_MISMATCH', resigned(() => ({ uri: 'https://evil.example' }))],
+    ['a message with another nonce', 'SIWE_NONCE_MISMATCH', resigned(() => ({ nonce: 'ffffffffffffffffffffffff' }))],
+    ['a message of another address', 'SIWE_ADDRESS_MISMATCH', resigned(() => ({ address: 'So11111111111111111111111111111111111111112' }))],
     ['a text without the page', 'SIWE_DOMAIN_MISMATCH', text(({ person, nonce }) => `I own ${person.address}, ${nonce}`)],
     ['a text without the address', 'SIWE_ADDRESS_MISMATCH', text(({ nonce }) => `${DOMAIN}: this is mine, ${nonce}`)],
     ['a text without the nonce', 'SIWE_NONCE_MISMATCH', text(({ person }) => `${DOMAIN}: I own ${person.address}`)],
@@ -199,6 +200,24 @@ describe('is refused', () => {
   ]
   it.each(cases)('with %s: %s', async (name, reason, change) => {
     expect(await bent(`bent ${name}`.replaceAll(' ', '-').slice(0, 60), change)).toBe(reason)
+  })
+
+  it('by the first of its lacks, in one order', async () => {
+    const { request } = await delegation('lacking')
+    const lacks = [
+      ['CHAIN_NOT_CONFIGURED', { network: 'eclipse' }],
+      ['CURRENCY_NOT_CONFIGURED', { currency: 'dai' }],
+      ['INVALID_REQUEST', { amount: '0.0' }],
+      ['TOKEN_INVALID', { token: '00000000-0000-4000-8000-000000000000' }],
+      ['SIWE_DOMAIN_MISMATCH', { sigMessage: 'I own this wallet, I promise' }],
+      ['SIGNATURE_MISMATCH', { sigHash: encodeBase58(new Uint8Array(64).fill(9)) }],
+      ['TRANSACTION_NOT_FOUND', { txHash: encodeBase58(new Uint8Array(64).fill(7)) }],
+    ] as const
+    const complete = (bad: readonly (typeof lacks)[number][]) =>
+      admin.delegation.completeSolanaDelegation(bad.reduce((made, [, lack]) => ({ ...made, ...lack }), request as object))
+    const reasons = await Promise.all(lacks.map((_lack, at) => reasonOf(complete(lacks.slice(at)))))
+    expect(reasons).toEqual(lacks.map(([reason]) => reason))
+    await complete([])
   })
 
   it('while the approval is processed only', async () => {

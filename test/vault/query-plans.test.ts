@@ -25,7 +25,7 @@ const planOf = (ask: (reader: Tx) => unknown): string => {
     for (const { detail } of db.prepare(`EXPLAIN QUERY PLAN ${sql}`).all(...params) as { detail: string }[]) steps.push(detail)
   }
   const all = (sql: string, ...params: SqlParam[]): never[] => (note(sql, ...params), [])
-  ask({ all, one: (sql: string, ...params: SqlParam[]) => void note(sql, ...params) } as unknown as Tx)
+  ask({ all, one: note } as unknown as Tx)
   return steps.join('; ')
 }
 
@@ -39,6 +39,7 @@ const listSent = (filter: Partial<sent.SentFilter>) => (reader: Tx) => sent.list
 describe('is found by an index', () => {
   const queries: readonly (readonly [string, RegExp, (reader: Tx) => unknown])[] = [
     ['networks with open sends', /sent_transactions_open$/, sent.openNetworks],
+    ['open sends by network', /sent_transactions_open;/, sent.openByNetwork],
     ['open sends of a network', /sent_transactions_open \(network=\?\)$/, (reader) => sent.openSent(reader, 'linea')],
     ['open sends of a sender', /open_of_sender/, (reader) => sent.countOpen(reader, 'eip155:1', '0x')],
     ['a nonce', /leases/, (reader) => sent.lowestFreeNonce(reader, 'eip155:1', '0x', 0n)],

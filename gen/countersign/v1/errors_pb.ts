@@ -1367,7 +1367,8 @@ export const ErrorReason = {
   GRANTING_DAEMON_UNAVAILABLE: 297,
 
   /**
-   * PERMISSION_DENIED, no. The daemon that delegated refuses: `refusal` is its own reason, `why` its sentence.
+   * PERMISSION_DENIED, no. The daemon that delegated refuses: `refusal` is its own reason, `why` its sentence. `PROTOCOL`:
+   * the two-party protocol was broken off, `why` is its word for it.
    *
    * @generated from enum value: ERROR_REASON_GRANTING_DAEMON_REFUSED = 298;
    */
