@@ -28,7 +28,7 @@ export const WALLET_STATES = {
 } as const
 export type WalletState = keyof typeof WALLET_STATES
 
-export const WALLET_ORIGINS = { dkg: 1, fork: 2, import: 3 } as const
+const WALLET_ORIGINS = { dkg: 1, fork: 2, import: 3 } as const
 export type WalletOrigin = keyof typeof WALLET_ORIGINS
 
 export const LINK_STATES = { ACTIVE: 1, SUSPENDED: 2, BURNED: 3 } as const
