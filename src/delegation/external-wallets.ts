@@ -3,19 +3,14 @@ import { decodeBase58, encodeBase58 } from '../domain/base58.ts'
 import { actorOf, type Call } from '../domain/call.ts'
 import type { Clock } from '../domain/clock.ts'
 import { failure, invalidField, isFailure } from '../domain/failure.ts'
-import { parseUserId, type UserId } from '../domain/ids.ts'
+import { addressKeyOf, parseUserId, type UserId } from '../domain/ids.ts'
 import { formatEvmAddress, parseEvmAddress } from '../payload/address.ts'
 import { fromHex } from '../payload/bytes.ts'
 import { authorize, type AuthorizeNeeds } from '../signing/authorize.ts'
 import { appendAudit, type AuditEvent } from '../vault/audit-chain.ts'
 import type { DaemonVault } from '../vault/daemon-vault.ts'
 import { issueDelegationToken } from '../vault/delegation-tokens.ts'
-import {
-  addressKeyOf,
-  type ExternalWallet,
-  externalWalletsOf,
-  reorderExternalWallets,
-} from '../vault/external-wallets.ts'
+import { type ExternalWallet, externalWalletsOf, reorderExternalWallets } from '../vault/external-wallets.ts'
 import type { Tx } from '../vault/store.ts'
 import { type ExternalWalletView, type Standing, viewExternalWallet } from './external-wallet-view.ts'
 import { isNews, noteCurrent } from './note-standing.ts'

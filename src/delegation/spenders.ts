@@ -1,6 +1,6 @@
 /** On which networks a project takes spending delegations, to which of its wallets, and in which currencies. */
-import type { Chains } from '../chain/chains.ts'
-import { CHAIN_OF_NETWORK, type Currencies, type Currency } from '../chain/currencies.ts'
+import { chainNameOf, type Chains } from '../chain/chains.ts'
+import type { Currencies, Currency } from '../chain/currencies.ts'
 import type { EvmChain } from '../chain/evm-chain.ts'
 import type { SolanaChain } from '../chain/solana-chain.ts'
 import { failure, invalidField } from '../domain/failure.ts'
@@ -25,16 +25,12 @@ export type SpendingNetwork = EvmSpending | SolanaSpending
 export const networkOf = (network: string, region: string): string =>
   network === 'linea' && region === 'us' ? 'linea-us' : network
 
-/** The name under which `[[chain]]` has a network. */
-const chainNameOf = ({ chains }: SpenderNeeds, network: string): string =>
-  chains.networks.includes(network) ? network : (CHAIN_OF_NETWORK.get(network) ?? network)
-
 /** Undefined where the configuration has no such chain. */
 export const familyOf = (needs: SpenderNeeds, network: string): 'evm' | 'solana' | undefined =>
-  needs.chains.familyOf(chainNameOf(needs, network))
+  needs.chains.familyOf(chainNameOf(needs.chains, network))
 
 /** The chain of a network. Refuses with CHAIN_NOT_CONFIGURED. */
-export const chainOf = (needs: SpenderNeeds, network: string): EvmChain => needs.chains.evm(chainNameOf(needs, network))
+const chainOf = (needs: SpenderNeeds, network: string): EvmChain => needs.chains.evm(chainNameOf(needs.chains, network))
 
 /** The chain of a network, as spending needs it. Refuses with CHAIN_NOT_CONFIGURED. */
 export const spendingChainOf = (needs: SpenderNeeds, network: string): SpendingChain =>

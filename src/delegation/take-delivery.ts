@@ -4,7 +4,7 @@
  */
 import type { Clock } from '../domain/clock.ts'
 import { failure } from '../domain/failure.ts'
-import { accessIdFromBytes, isEvmAddress, type ProjectId, type RequestId, walletIdFromBytes } from '../domain/ids.ts'
+import { accessIdFromBytes, addressKeyOf, type ProjectId, type RequestId, walletIdFromBytes } from '../domain/ids.ts'
 import { encodeBase58 } from '../domain/base58.ts'
 import type { DeliveryOpener } from '../party/delegate/delivery-opener.ts'
 import type { Delivery, OpenedDelivery } from '../party/delegate/open-delivery.ts'
@@ -107,8 +107,7 @@ const keysFor = (vault: DaemonVault, { encryptedDelegatedShare, encryptedWalletA
 const addressOf = (keyType: KeyType, shownPublicKey: Uint8Array): string =>
   keyType === 'ed25519' ? encodeBase58(shownPublicKey) : formatEvmAddress(evmAddressOfPublicKey(shownPublicKey))
 
-/** EVM addresses in any letter case. */
-export const isSameAddress = (a: string, b: string): boolean => (isEvmAddress(a) ? a.toLowerCase() === b.toLowerCase() : a === b)
+export const isSameAddress = (a: string, b: string): boolean => addressKeyOf(a) === addressKeyOf(b)
 
 type About = { readonly address: string; readonly keyType: KeyType; readonly publicKey: Uint8Array }
 

@@ -29,8 +29,6 @@ const MAX_ATTEMPTS = 4
 
 export type EdInitiatorDeps = OpeningDeps & {
   readonly clock: Clock
-  /** Brings both sides to one link epoch. */
-  readonly align: () => Promise<void>
   /** The wallet is being refreshed. */
   readonly isHeld: (walletId: Uint8Array) => boolean
   readonly alert: (what: string, detail: string) => void

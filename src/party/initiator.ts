@@ -23,7 +23,7 @@ import { type Presignature, wipePresignature } from '../engine/dkls23/presignatu
 import type { WalletRecord } from '../engine/dkls23/records.ts'
 import type { EcdsaSignature } from '../engine/dkls23/sign-messages.ts'
 import { type Alg, ROLE_C, ROLE_S } from '../engine/dkls23/suite.ts'
-import { EdInitiator, type EdInitiatorDeps } from './ed-initiator.ts'
+import { EdInitiator } from './ed-initiator.ts'
 import type { Counterparty } from './counterparty.ts'
 import { generateWallets } from './dkg-initiator.ts'
 import { type ExportedParts, type ExportOrder, exportShares } from './export-initiator.ts'
@@ -83,7 +83,7 @@ export class Initiator {
   readonly #link: Link
   readonly #parties: LinkParties
   readonly #exchange: Exchange
-  readonly #common: InitiatorDeps & OpeningDeps & Pick<EdInitiatorDeps, 'align'>
+  readonly #common: InitiatorDeps & OpeningDeps
   readonly #sessions: SessionsOfC
   readonly #presignatures: PresignatureMap<Presignature>
   readonly #bindings = new Map<string, WalletBinding>()

@@ -1,7 +1,7 @@
 /** What becomes of a send: each change with its audit row, in one transaction with what hangs on it. */
 import type { WebhookEventType } from '../domain/webhook-events.ts'
 import { appendAudit } from '../vault/audit-chain.ts'
-import { changeSent, type SentChange, type SentState, type SentTransaction } from '../vault/sent-transactions.ts'
+import { changeSent, type SentChange, type SentState, type SentTransaction, transactionHashOf } from '../vault/sent-transactions.ts'
 import type { Tx } from '../vault/store.ts'
 import { recordWebhookEvent } from '../vault/webhook-outbox.ts'
 import type { Observation } from './chain-family.ts'
@@ -31,10 +31,8 @@ export type WhyStuck = 'AWAITING_SIGNATURE' | 'HELD_BACK' | 'AWAITING_BLOCK' | (
 /** What nodes of one provider may be apart: a receipt that is missed for so many blocks is not late any more. */
 const DISPLACED_DEPTH = 3
 
-const NOT_MINED = { minedVersion: undefined, block: undefined, blockHash: '', succeeded: undefined, depth: 0 } as const
-
-export const hashOf = ({ versions, minedVersion }: SentTransaction): string =>
-  (versions.find(({ version }) => version === minedVersion) ?? versions.findLast(({ hash }) => hash !== ''))?.hash ?? ''
+/** What a send is that is in no block. */
+export const NOT_MINED = { minedVersion: undefined, block: undefined, blockHash: '', succeeded: undefined, depth: 0 } as const
 
 const record = (tx: Tx, sent: SentTransaction, kind: string, reason: string, nowMs: number): void => {
   const { sendId, project, walletId, network, nonce, block } = sent
@@ -48,7 +46,7 @@ const record = (tx: Tx, sent: SentTransaction, kind: string, reason: string, now
     details: {
       wallet: walletId,
       network,
-      transaction: hashOf(sent),
+      transaction: transactionHashOf(sent),
       ...(nonce === undefined ? {} : { nonce: String(nonce) }),
       ...(block === undefined ? {} : { block: String(block) }),
     },
@@ -62,7 +60,7 @@ const tell = (tx: Tx, sent: SentTransaction, type: TransactionEvent, reason: str
     wallet_id: walletId,
     network,
     chain,
-    transaction_hash: hashOf(sent),
+    transaction_hash: transactionHashOf(sent),
     ...(reason === '' ? {} : { reason }),
     ...(minedVersion === undefined || block === undefined ? {} : { block_number: String(block) }),
   }

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { failure } from '../domain/failure.ts'
 import type { GrantId, ProjectId, UserId, WalletId } from '../domain/ids.ts'
-import { isEvmAddress } from '../domain/ids.ts'
+import { addressKeyOf } from '../domain/ids.ts'
 import { allOf } from './conditions.ts'
 import { OfStore } from './of-store.ts'
 import { getProject, type Project } from './projects.ts'
@@ -73,9 +73,8 @@ const toGrant = (reader: Reader, row: Row): Grant => {
 export const stateAt = ({ state, expireMs }: Grant, nowMs: number): GrantState =>
   state === 'ACTIVE' && nowMs >= expireMs ? 'EXPIRED' : state
 
-/** EVM addresses are one in any letter case, all others exactly. '' stands for every address of the user. */
-const keyOf = (address: string | undefined): string =>
-  address === undefined ? '' : isEvmAddress(address) ? address.toLowerCase() : address
+/** '' stands for every address of the user. */
+const keyOf = (address: string | undefined): string => (address === undefined ? '' : addressKeyOf(address))
 
 const moved = (tx: Tx, grantId: string, timeMs: number, state: string, before: Buffer | undefined, after: Buffer): void => {
   moveStateIndex(tx, {

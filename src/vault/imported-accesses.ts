@@ -1,5 +1,5 @@
 import { failure } from '../domain/failure.ts'
-import { isEvmAddress } from '../domain/ids.ts'
+import { addressKeyOf } from '../domain/ids.ts'
 import type { ProjectId } from '../domain/ids.ts'
 import { requireProject } from './projects.ts'
 import { requireRowMac, rowMac } from './row-mac.ts'
@@ -81,9 +81,6 @@ const toAccess = (reader: Reader, row: Row): ImportedAccess => {
   }
 }
 
-/** EVM addresses are found in any letter case, all others exactly. */
-const addressKey = (address: string): string => (isEvmAddress(address) ? address.toLowerCase() : address)
-
 const findRow = (reader: Reader, accessId: Uint8Array): Row | undefined =>
   reader.one<Row>('SELECT * FROM imported_accesses WHERE access_id = ?', accessId)
 
@@ -108,7 +105,7 @@ export const findImportedByAddress = (reader: Reader, project: ProjectId, addres
     .all<Row>(
       `SELECT * FROM imported_accesses WHERE address_key = ? AND project = ?
        ORDER BY state = 'REVOKED', number DESC LIMIT ?`,
-      addressKey(address), project, MATCHES_MAX,
+      addressKeyOf(address), project, MATCHES_MAX,
     )
     .map((row) => toAccess(reader, row))
 
@@ -143,7 +140,7 @@ export const insertImportedAccess = (tx: Tx, access: NewImportedAccess): Importe
     granting_id: Buffer.from(access.grantingId ?? new Uint8Array(0)),
     key_type: access.keyType,
     address: access.address,
-    address_key: addressKey(access.address),
+    address_key: addressKeyOf(access.address),
     public_key: Buffer.from(access.publicKey),
     user_id: access.userId,
     state: access.state,

@@ -76,6 +76,10 @@ export type SentTransaction = {
   readonly versions: readonly SentVersion[]
 }
 
+/** Of the version that is in a block, or of the newest that is signed; '' where none is. */
+export const transactionHashOf = ({ versions, minedVersion }: Pick<SentTransaction, 'versions' | 'minedVersion'>): string =>
+  (versions.find(({ version }) => version === minedVersion) ?? versions.findLast(({ hash }) => hash !== ''))?.hash ?? ''
+
 export type SentRow = {
   number: bigint
   send_id: string

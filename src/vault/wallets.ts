@@ -1,5 +1,5 @@
 import { failure } from '../domain/failure.ts'
-import { isEvmAddress, walletIdFromBytes, walletIdToBytes } from '../domain/ids.ts'
+import { addressKeyOf, walletIdFromBytes, walletIdToBytes } from '../domain/ids.ts'
 import type { ProjectId, UserId, WalletId } from '../domain/ids.ts'
 import { allOf, type Conditions } from './conditions.ts'
 import { requireProject } from './projects.ts'
@@ -92,9 +92,6 @@ const moved = (tx: Tx, walletId: Buffer, state: string, before: Mac, after: Mac)
   })
 }
 
-/** EVM addresses are found in any letter case, all others exactly. */
-const addressKey = (address: string): string => (isEvmAddress(address) ? address.toLowerCase() : address)
-
 /** Who a wallet is for: at most one that lives (not archived) for each. */
 export type WalletSlot = Pick<Wallet, 'project' | 'userId' | 'keyType' | 'ownerType' | 'label'>
 
@@ -117,7 +114,7 @@ export const insertWallet = (tx: Tx, wallet: NewWallet): Wallet => {
     owner_type: wallet.ownerType,
     label: wallet.label,
     address: wallet.address,
-    address_key: addressKey(wallet.address),
+    address_key: addressKeyOf(wallet.address),
     public_key: Buffer.from(wallet.publicKey),
     state: wallet.state,
     origin: wallet.origin,
@@ -181,7 +178,7 @@ const findMatches = (reader: Reader, { sql, params }: Conditions): Wallet[] =>
 
 /** In order of creation, archived ones last, at most 16. */
 export const findWalletsByAddress = (reader: Reader, { project, owner }: WalletReach, address: string): Wallet[] =>
-  findMatches(reader, allOf({ 'address_key = ?': addressKey(address), 'project = ?': project, [OWNED]: owner }))
+  findMatches(reader, allOf({ 'address_key = ?': addressKeyOf(address), 'project = ?': project, [OWNED]: owner }))
 
 /** In order of creation, archived ones last, at most 16. */
 export const findWalletsByUser = (reader: Reader, { project, owner }: WalletReach, userId: UserId): Wallet[] =>

@@ -16,34 +16,29 @@ import { readAuditPage } from '../../src/vault/audit-page.ts'
 import { type ProjectId, walletIdFromBytes } from '../../src/domain/ids.ts'
 import {
   activeDelegate,
+  closeGranting,
   type Delegate,
-  type Granted,
   grant,
+  type Granted,
+  type Granting,
   type Identity,
   jobFor,
   joinStage,
   messageOf,
   newIdentity,
-  openOwnVault,
-  openStage,
-  type Stage,
+  openGranting,
 } from './granting-scene.ts'
 
-let own: Awaited<ReturnType<typeof openOwnVault>>
-let stage: Stage
+let own: Granting['own']
+let stage: Granting['stage']
 let granted: Granted
 let delegate: Delegate
 beforeAll(async () => {
-  own = await openOwnVault()
-  stage = openStage(own.vault)
+  ({ own, stage } = await openGranting())
   granted = await grant(own.vault)
   delegate = await activeDelegate(stage, granted)
 })
-afterAll(async () => {
-  await stage.delegates.close()
-  await own.vault.close()
-  own.remove()
-})
+afterAll(() => closeGranting({ own, stage }))
 
 describe('who joins', () => {
   const question = async (): Promise<undefined> => undefined

@@ -174,6 +174,20 @@ export const openStage = (vault: DaemonVault, changes: Partial<DelegatedSignNeed
   return { vault, alerts, needs, cosign, delegates, accessEnds, accessOf }
 }
 
+export type Granting = { readonly own: Awaited<ReturnType<typeof openOwnVault>>; readonly stage: Stage }
+
+/** A granting daemon with a vault of its own. */
+export const openGranting = async (): Promise<Granting> => {
+  const own = await openOwnVault()
+  return { own, stage: openStage(own.vault) }
+}
+
+export const closeGranting = async ({ own, stage }: Granting): Promise<void> => {
+  await stage.delegates.close()
+  await own.vault.close()
+  own.remove()
+}
+
 /** What a bent stream may do to frames and answers. */
 export type Wire = {
   toS: (frame: Uint8Array) => Uint8Array | Promise<Uint8Array>
