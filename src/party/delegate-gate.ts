@@ -41,6 +41,9 @@ export const answerBytesOf = (frame: Uint8Array): number => {
   return frame[TYPE_AT] === P3 ? frame.length : 0
 }
 
+/** Begins what ends in presignatures. */
+export const isMaking = ({ [TYPE_AT]: type }: Uint8Array): boolean => type === P1 || type === E1
+
 export const isSignAnswer = ({ [TYPE_AT]: type }: Uint8Array): boolean =>
   type === FRAME_TYPES.SIGN_RESPONSE || type === FRAME_TYPES.ED_SIGN_RESPONSE
 

@@ -8,7 +8,7 @@ import { makeLinkParties } from '../engine/dkls23/contexts.ts'
 import type { Entropy } from '../engine/dkls23/operation-generator.ts'
 import { ROLE_S } from '../engine/dkls23/suite.ts'
 import { CryptoThread } from './crypto-thread.ts'
-import { isSignFrame, judgeDelegateFrame, presigIdIn, refuseAsBusy } from './delegate-gate.ts'
+import { isMaking, isSignFrame, judgeDelegateFrame, presigIdIn, refuseAsBusy } from './delegate-gate.ts'
 import { Link, openLinkRecord } from './link.ts'
 import type { CosignerStore } from './party-store.ts'
 import { hexOf } from './presignature-map.ts'
@@ -23,6 +23,8 @@ type Deps = {
   readonly entropy: Entropy
   readonly clock: Clock
   readonly alert: (what: string, detail: string) => void
+  /** How many presignatures there may be; absent, the usual. */
+  readonly limits?: { readonly ofLink: number; readonly ofAll: number }
 }
 
 type Opened = {
@@ -43,6 +45,11 @@ export type DelegateLinkStatus = {
 
 /** What was erased in the vault: whether its delegate has other access, and the last link epoch that its share was used in. */
 export type ErasedShare = { readonly isLast: boolean; readonly lastUsedEpoch: number }
+
+/** Presignatures of one link and kind of key: what a delegate's pools hold by default. */
+const MAX_OF_LINK = 8_192
+/** Of all links together, each some 2.5 kB in this thread. Beyond it the link with most of them gives its up. */
+const MAX_OF_ALL = 49_152
 
 /** A delegate has one link to this daemon (docs/protocol.md §3). */
 const SHARD = 0
@@ -68,6 +75,7 @@ export class DelegateLinks {
       if (isSignFrame(frame)) responder.discard(presigIdIn(frame))
       return refusal
     }
+    if (isMaking(frame)) await this.#makeRoom()
     // What is secret is worked with in a thread that can be ended with all it ever held.
     if (needsWorker === true) await crypto.start()
     if (needsWorker === true && !crypto.isReady) return refuseAsBusy(frame, link.record.lEpoch)
@@ -116,6 +124,15 @@ export class DelegateLinks {
     return all.flatMap((one) => (one.status === 'fulfilled' ? [statusOf(one.value)] : []))
   }
 
+  /** Nobody fills the memory that the others' presignatures are in. */
+  async #makeRoom(): Promise<void> {
+    const all = await Promise.allSettled(this.#opened.values())
+    const responders = all.flatMap((one) => (one.status === 'fulfilled' ? [one.value.responder] : []))
+    const total = responders.reduce((sum, responder) => sum + heldBy(responder), 0)
+    if (total < (this.#deps.limits?.ofAll ?? MAX_OF_ALL)) return
+    responders.reduce((a, b) => (heldBy(b) > heldBy(a) ? b : a)).wipePresignatures()
+  }
+
   #keyOf(idC: Uint8Array): string {
     return hexOf(idC)
   }
@@ -137,12 +154,14 @@ export class DelegateLinks {
   }
 }
 
+const heldBy = ({ presignatureCount, ed }: Responder): number => presignatureCount + ed.presignatureCount
+
 const statusOf = ({ link, responder }: Opened): DelegateLinkStatus => ({
   linkId: link.parties.linkId,
   state: link.burned ? 'BURNED' : link.record.state,
   lEpoch: link.record.lEpoch,
   hasMaterial: link.material !== undefined,
-  presignatures: responder.presignatureCount + responder.ed.presignatureCount,
+  presignatures: heldBy(responder),
 })
 
 /** What a check has found is acted on first; then every secret is overwritten, and the worker ends. */
@@ -185,6 +204,7 @@ const openDelegateLink = async (deps: Deps, idC: Uint8Array): Promise<Opened> =>
     clock,
     sessions,
     incarnationId: new Uint8Array(randomBytes(16)),
+    maxPresignatures: deps.limits?.ofLink ?? MAX_OF_LINK,
     readPayload: readSigningPayload,
     readEdPayload: readEd25519Payload,
     ask: (frame) => deps.ask(parties.linkId, frame),

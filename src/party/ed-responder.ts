@@ -48,6 +48,7 @@ export type ReadEdPayload = (
 type Deps = AnsweringDeps & {
   /** Without it every Ed25519 request is refused by policy. */
   readonly readEdPayload?: ReadEdPayload
+  readonly maxPresignatures?: number
   readonly undecided: UndecidedWallets
 }
 
@@ -61,7 +62,7 @@ export class EdResponder {
     this.#deps = deps
     const suspend = this.#suspend.bind(this)
     this.#requests = new AnsweredRequests({ store: deps.store, suspend })
-    this.#presignatures = new PresignatureMap(() => deps.clock.nowMs(), wipeEdPresignature)
+    this.#presignatures = new PresignatureMap(() => deps.clock.nowMs(), wipeEdPresignature, deps.maxPresignatures)
   }
 
   get presignatureCount(): number {

@@ -31,11 +31,14 @@ export class PresignatureMap<P extends Held> {
   readonly #nowMs: () => number
   /** Overwrites the secrets of one. */
   readonly #wipe: (presignature: P) => void
+  readonly #most: number | undefined
   #sweep: NodeJS.Timeout | undefined
 
-  constructor(nowMs: () => number, wipe: (presignature: P) => void) {
+  /** `most`: beyond it the oldest give way; absent, beyond what an epoch makes there is no room. */
+  constructor(nowMs: () => number, wipe: (presignature: P) => void, most?: number) {
     this.#nowMs = nowMs
     this.#wipe = wipe
+    this.#most = most
   }
 
   get size(): number {
@@ -77,8 +80,10 @@ export class PresignatureMap<P extends Held> {
 
   /** Room for that many more, once the expired ones are gone. */
   hasRoomFor(slots: number): boolean {
-    if (this.size + slots > MAX_PRESIGNATURES) this.expire()
-    return this.size + slots <= MAX_PRESIGNATURES
+    const most = this.#most ?? MAX_PRESIGNATURES
+    if (this.size + slots > most) this.expire()
+    if (this.#most !== undefined) this.#dropOldest(this.size + slots - most)
+    return this.size + slots <= most
   }
 
   /** The wallets that have some, in hexadecimal. */
@@ -109,6 +114,12 @@ export class PresignatureMap<P extends Held> {
     clearTimeout(this.#sweep)
     this.#sweep = undefined
     this.#drop(() => true)
+  }
+
+  /** Who made them has let them go, or makes more than they use. */
+  #dropOldest(count: number): void {
+    let left = count
+    this.#drop(() => left-- > 0)
   }
 
   #sweepLater(): void {

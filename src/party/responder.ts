@@ -36,6 +36,8 @@ import { WalletOperations } from './wallet-operations.ts'
 export type ResponderDeps = AnsweringDeps & {
   /** This process start, 16 random bytes. */
   readonly incarnationId: Uint8Array
+  /** Of each kind of key; beyond it the oldest give way. Absent: what one epoch of the link makes, and no more. */
+  readonly maxPresignatures?: number
   readonly readPayload: ReadPayload
   readonly readEdPayload?: ReadEdPayload
   /** Where the heavy steps are computed; absent, in this thread. */
@@ -64,7 +66,7 @@ export class Responder {
     this.#deps = deps
     this.#link = deps.link
     this.#parties = deps.link.parties
-    this.#presignatures = new PresignatureMap(() => deps.clock.nowMs(), wipePresignature)
+    this.#presignatures = new PresignatureMap(() => deps.clock.nowMs(), wipePresignature, deps.maxPresignatures)
     const heard = (frame: Uint8Array): Promise<unknown> => this.answer(frame)
     this.#wallets = new WalletOperations({ ...deps, heard, wipeWallet: (walletId) => this.wipeWallet(walletId) })
     const { undecided } = this.#wallets
@@ -89,6 +91,12 @@ export class Responder {
   wipeSessions(): void {
     this.#sessions.drop()
     this.#wallets.dropAll()
+    this.#presignatures.wipeAll()
+    this.ed.wipeAll()
+  }
+
+  /** What is ready is given up; sessions go on. */
+  wipePresignatures(): void {
     this.#presignatures.wipeAll()
     this.ed.wipeAll()
   }

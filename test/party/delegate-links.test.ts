@@ -1,16 +1,18 @@
 /** T46: one of the wallets of a delegate is erased, once and in a loop, with a clock that can be moved. */
 import { randomBytes, randomFillSync } from 'node:crypto'
 import { afterEach, describe, expect, it } from 'vitest'
+import { ed25519Ready } from '../../src/engine/curve/ed25519.ts'
 import { groupOf } from '../../src/engine/curve/group.ts'
 import type { WalletRecord } from '../../src/engine/dkls23/records.ts'
 import { FRAME_TYPES } from '../../src/engine/dkls23/frame.ts'
-import { ALG_SECP256K1, ROLE_C, ROLE_S } from '../../src/engine/dkls23/suite.ts'
+import { ALG_ED25519, ALG_SECP256K1, ROLE_C, ROLE_S } from '../../src/engine/dkls23/suite.ts'
 import { walletIdFromBytes } from '../../src/domain/ids.ts'
 import { DelegateCalls } from '../../src/party/delegate-calls.ts'
 import { DelegateLinks, delegateLinkOf } from '../../src/party/delegate-links.ts'
 import { Initiator, type ReadyPresignature } from '../../src/party/initiator.ts'
 import { Link, newLinkRecord } from '../../src/party/link.ts'
 import { createMemoryStore, type MemoryStore } from '../../src/party/memory-store.ts'
+import { hexOf } from '../../src/party/presignature-map.ts'
 import { examine } from '../../src/payload/examine.ts'
 import { encodeSigningPayload } from '../../src/payload/signing-payload.ts'
 import { entropy, sha256, testClock } from './two-parties.ts'
@@ -21,6 +23,54 @@ afterEach(() => Promise.all(opened.splice(0).map((links) => links.closeAll())))
 const idC = sha256(Buffer.from('delegate'))
 const idS = sha256(Buffer.from('daemon'))
 const MINUTE_MS = 60_000
+
+const linkOf = async (links: DelegateLinks, id: Uint8Array): Promise<number> => {
+  const { linkId } = delegateLinkOf(id, idS)
+  return (await links.status()).find((one) => Buffer.compare(one.linkId, linkId) === 0)?.presignatures ?? 0
+}
+
+it('T30 a delegate that makes presignatures without end fills its own room, and then not what the others need', async () => {
+  await ed25519Ready()
+  const stores = new Map<string, MemoryStore>()
+  const openStore = async (linkId: Uint8Array) => stores.get(hexOf(linkId)) ?? createMemoryStore()
+  const limits = { ofLink: 128, ofAll: 160 }
+  const links = new DelegateLinks({ idS, openStore, ask: async () => undefined, entropy, clock: testClock(), alert: () => undefined, limits })
+  opened.push(links)
+  const openEd = async (name: string) => {
+    const id = sha256(Buffer.from(name))
+    const parties = delegateLinkOf(id, idS)
+    const [storeC, storeS] = [createMemoryStore(), createMemoryStore()]
+    stores.set(hexOf(parties.linkId), storeS)
+    const group = groupOf(ALG_ED25519)
+    const [x_C, x_S] = [0, 1].map(() => Uint8Array.from(randomBytes(32)).fill(1, 31)) as [Uint8Array, Uint8Array]
+    const [pointC, pointS] = [group.mulBase(x_C), group.mulBase(x_S)]
+    const walletId = new Uint8Array(randomBytes(16))
+    const common = {
+      alg: ALG_ED25519, walletId, wEpoch: 0, pointC, pointS, publicKey: group.addPoints([pointC, pointS])!, chainCode: new Uint8Array(32),
+      linkId: parties.linkId, minLinkEpoch: 0, state: 'ACTIVE', origin: 'dkg', createdAtMs: 0n, refreshCount: 0,
+    } as const
+    await keep(storeC, { ...common, role: ROLE_C, share: x_C })
+    await keep(storeS, { ...common, role: ROLE_S, share: x_S })
+    const record = newLinkRecord(parties, ROLE_C, BigInt(Date.now()))
+    await storeC.saveLinks([record])
+    const alert = (): void => undefined
+    const link = new Link(parties, record, storeC, testClock(), { alert, wipeSessions: alert })
+    const peer = { exchange: (frame: Uint8Array) => links.answer(id, walletId, frame), close: alert }
+    const c = new Initiator({ link, store: storeC, peer, entropy, clock: testClock(), incarnationId: new Uint8Array(16), alert })
+    await c.connect()
+    return { id, presign: (count: number) => c.ed.presign(Array.from({ length: count }, () => walletId)) }
+  }
+  const [greedy, modest] = [await openEd('greedy'), await openEd('modest')]
+  await greedy.presign(64)
+  await greedy.presign(64)
+  // Its own oldest give way: what its delegate has let go, or does not use.
+  expect(await greedy.presign(64)).toHaveLength(64)
+  await modest.presign(32)
+  expect([await linkOf(links, greedy.id), await linkOf(links, modest.id)]).toEqual([128, 32])
+  // All the room there is, is taken: who has most gives it up.
+  await modest.presign(32)
+  expect([await linkOf(links, greedy.id), await linkOf(links, modest.id)]).toEqual([0, 64])
+})
 
 const keep = async (store: MemoryStore, record: WalletRecord): Promise<void> => {
   await store.savePending({ sid: new Uint8Array(32), records: [record] })
