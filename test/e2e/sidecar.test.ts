@@ -26,7 +26,7 @@ let pair: Sidecar
 let client: CountersignClient
 
 beforeAll(async () => {
-  pair = await startSidecar([{}, {}, { alg: ALG_ED25519 }, {}, { identity: library }])
+  pair = await startSidecar([{}, {}, { alg: ALG_ED25519 }, {}, { identity: library }, { identity: library }])
   client = connect(pair.sidecar, pair.sidecar.adminKey)
   const privateKeyPem = receiver.privateKey.export({ type: 'pkcs8', format: 'pem' })
   await client.admin.createDelegateKey({ privateKeyPem })
@@ -100,6 +100,22 @@ describe('a delegate without a daemon', () => {
     await account.close()
   })
 
+
+  it('goes on where its first share could not be replaced at once', async () => {
+    let [isFull, kept]: [boolean, Uint8Array | undefined] = [true, undefined]
+    const save = async (bytes: Uint8Array): Promise<void> => {
+      if (isFull) throw new Error('the disk is full')
+      kept = bytes.slice()
+    }
+    const privateKeyPem = receiver.privateKey.export({ type: 'pkcs8', format: 'pem' })
+    const other = openDelegatedDelivery({ privateKeyPem, ...(await pair.delegated[5]!.delivery()) })
+    const account = await openLibrary({ ...other, state: { load: async () => kept, save } })
+    await expect(account.signMessage({ message: 'x' })).rejects.toThrow()
+    isFull = false
+    const signature = await heard(() => account.signMessage({ message: 'x' }))
+    expect(await verifyMessage({ address: addressOf(5), message: 'x', signature })).toBe(true)
+    await account.close()
+  })
 
   it('joins no other daemon than the one that delegated, and only as itself', async () => {
     await expect(openLibrary({ grantingDaemon: { url: `http://${pair.granting.endpoints.grpc}`, partyId: '00'.repeat(32) } })).rejects.toThrow('another daemon')
