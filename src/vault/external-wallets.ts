@@ -114,6 +114,12 @@ const write = (tx: Tx, row: Row, change: Partial<Pick<Row, 'state' | 'priority'>
   index(tx, row, { ...next, mac })
 }
 
+/** It is followed no more. */
+const replace = (tx: Tx, row: Row, nowMs: number): void => {
+  write(tx, row, { state: 'REPLACED' }, nowMs)
+  tx.run('DELETE FROM followed_wallets WHERE external_wallet_id = ?', row.external_wallet_id)
+}
+
 const LIVE_OF_USER = `SELECT * FROM external_wallets WHERE project = ? AND user_id = ? AND state <> 'REPLACED' ORDER BY priority, number`
 
 /** Of one user, those that count, the first choice first. */
@@ -156,7 +162,7 @@ export const registerExternalWallet = (tx: Tx, wallet: NewExternalWallet): Exter
   if (place === undefined && held >= EXTERNAL_WALLETS_MAX) {
     throw failure('LIMIT_EXCEEDED', { limit: 'external wallets of a user', seen: String(held + 1), allowed: String(EXTERNAL_WALLETS_MAX) })
   }
-  for (const row of new Set([same, replaced])) if (row !== undefined) write(tx, row, { state: 'REPLACED' }, nowMs)
+  for (const row of new Set([same, replaced])) if (row !== undefined) replace(tx, row, nowMs)
   const last = tx.one<{ last: bigint | null }>(
     `SELECT max(priority) AS last FROM external_wallets WHERE project = ? AND user_id = ? AND state <> 'REPLACED'`, project, userId,
   )?.last
