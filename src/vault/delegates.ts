@@ -57,7 +57,7 @@ type KeyRow = {
   mac: Buffer
 }
 
-export const DELEGATES_PER_PROJECT = 256
+const DELEGATES_PER_PROJECT = 256
 /** Of one delegate, those that were replaced included. */
 const KEYS_PER_DELEGATE = 64
 
