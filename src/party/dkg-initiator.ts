@@ -3,6 +3,7 @@ import { ed25519Ready } from '../engine/curve/ed25519.ts'
 import { abandonDkg, advanceDkgC, finishDkgC, startDkgC } from '../engine/dkls23/dkg.ts'
 import { FRAME_TYPES, NO_SID } from '../engine/dkls23/frame.ts'
 import { type Alg, ALG_ED25519, ALG_SECP256K1 } from '../engine/dkls23/suite.ts'
+import { besideSetUps } from './beside-set-ups.ts'
 import { type Generated, holdPending, newWalletInputs, whileUsable } from './new-wallets.ts'
 import type { OpeningDeps } from './operation-deps.ts'
 
@@ -11,7 +12,7 @@ export const generateWallets = async (deps: OpeningDeps, count: number, alg: Alg
   if (alg === ALG_ED25519) await ed25519Ready()
   const { link, exchange } = deps
   const { W1, W2, W3, W4 } = FRAME_TYPES
-  return deps.guarded(async () => {
+  return besideSetUps(deps, () => deps.guarded(async () => {
     link.assertUsable('other')
     const { lEpoch } = link.record
     const { state, body } = startDkgC(newWalletInputs(deps, lEpoch), count, alg)
@@ -24,5 +25,5 @@ export const generateWallets = async (deps: OpeningDeps, count: number, alg: Alg
       const w4 = await whileUsable(link, exchange(W3, w2.sid, lEpoch, step.body, W4))
       finishDkgC(step.state, w4.body)
     })
-  })
+  }))
 }

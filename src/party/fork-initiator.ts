@@ -21,6 +21,7 @@ import { encodeOutcomeAnswers, type OutcomeQuestion } from '../engine/dkls23/out
 import type { WalletRecord } from '../engine/dkls23/records.ts'
 import { assertSameShare, decodeSealedShare, encodeSealedShare, type SealedShareMessage } from '../engine/dkls23/sealed-share.ts'
 import { decodeEnvelopeBytes, type EnvelopeBytes } from '../engine/sealing/dynamic-envelope.ts'
+import { besideSetUps } from './beside-set-ups.ts'
 import type { InitiatorStore } from './initiator.ts'
 import type { OpeningDeps } from './operation-deps.ts'
 import { PeerRefusal } from './peer-refusal.ts'
@@ -72,12 +73,11 @@ const RETRY_MS = 150
  * `commitFork` refuses. When it throws after its commit the half is there and nobody was given the delegate's: the
  * caller ends it.
  */
-export const forkWallet = (deps: Deps, order: ForkOrderC): Promise<ForkedShare> =>
-  deps.guarded(async () => {
-    await ed25519Ready()
-    const made = await makeHalf(deps, order)
-    return askForShare(deps, order, made)
-  })
+export const forkWallet = async (deps: Deps, order: ForkOrderC): Promise<ForkedShare> => {
+  await ed25519Ready()
+  const made = await besideSetUps(deps, () => deps.guarded(() => makeHalf(deps, order)))
+  return deps.guarded(() => askForShare(deps, order, made))
+}
 
 /** D has stored the envelope: S forgets it. */
 export const confirmFork = async ({ tell, link }: Deps, { sid, receipt }: Pick<ForkedShare, 'sid' | 'receipt'>): Promise<void> =>

@@ -13,6 +13,7 @@ import {
   startImportC,
 } from '../engine/dkls23/import.ts'
 import { ROLE_C } from '../engine/dkls23/suite.ts'
+import { besideSetUps } from './beside-set-ups.ts'
 import type { ImportKeys } from './import-keys.ts'
 import type { Link } from './link.ts'
 import { type Generated, holdPending, newWalletInputs, whileUsable } from './new-wallets.ts'
@@ -34,7 +35,7 @@ export const importWallet = async (deps: OpeningDeps, keys: ImportKeys, order: I
   await ed25519Ready()
   const { link, exchange } = deps
   const { IM1, IM2, IM3, IM4 } = FRAME_TYPES
-  return deps.guarded(async () => {
+  return besideSetUps(deps, () => deps.guarded(async () => {
     link.assertUsable('other')
     const { lEpoch } = link.record
     const { opening, owner, envelopeS } = order
@@ -49,7 +50,7 @@ export const importWallet = async (deps: OpeningDeps, keys: ImportKeys, order: I
       const im4 = await whileUsable(link, exchange(IM3, im2.sid, lEpoch, step.body, IM4))
       finishImportC(step.state, im4.body)
     })
-  })
+  }))
 }
 
 const openOwn = ({ parties }: Link, keys: ImportKeys, { opening, owner, envelopeC }: ImportOrder): Uint8Array => {

@@ -12,6 +12,8 @@ export type OpeningDeps = {
   readonly exchange: Exchange
   /** Carries out what a fault costs before the caller hears of it. */
   readonly guarded: <T>(work: () => Promise<T>) => Promise<T>
+  /** Brings both sides to one link epoch. */
+  readonly align: () => Promise<void>
 }
 
 /** What every operation that party S answers works with. */

@@ -24,8 +24,6 @@ type Deps = OpeningDeps & {
   readonly store: InitiatorStore
   /** A set-up with reason erase. Called under the link lock. */
   readonly setUpErasing: () => Promise<void>
-  /** Brings both sides to one link epoch. */
-  readonly align: () => Promise<void>
   /** The wallet's presignatures are gone, those that a session is making included. */
   readonly wipeWallet: (walletId: Uint8Array) => void
   /** Sends what has no answer, and does not mind when it is lost. */

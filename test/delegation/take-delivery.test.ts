@@ -325,7 +325,7 @@ describe('an id that somebody else chose', () => {
     await post(await created(one))
     const passage = needs.fences.enter([{ scope: 'wallet', id: walletIdFromBytes(one.walletId) }])
     const answered = post(revoked(one))
-    await vi.waitFor(() => expect(() => passage.check()).toThrow(expect.objectContaining({ reason: 'FROZEN' })))
+    await vi.waitFor(() => expect(() => passage.check()).toThrow(expect.objectContaining({ reason: 'FROZEN' })), 20_000)
     passage.leave()
     expect((await answered).status).toBe(200)
     // Once more: there is nothing left to stop.

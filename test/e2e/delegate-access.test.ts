@@ -23,7 +23,7 @@ import { connect, newKey, reasonOf, refusalOf } from './callers.ts'
 import { connectAs, makePeople, newDevice, type Person } from './end-users.ts'
 import { makeDataDir, startDaemon, type TestDaemon } from './start-daemon.ts'
 
-vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 })
+vi.setConfig({ testTimeout: 60_000, hookTimeout: 120_000 })
 
 const DAY_MS = 86_400_000
 const ARGS = ['--egress-allow', '127.0.0.1/32', '--max-grant-days', '30']

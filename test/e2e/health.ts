@@ -7,7 +7,7 @@ import type { Endpoints } from './start-daemon.ts'
 export const healthOf = async ({ endpoints }: { readonly endpoints: Endpoints }, service = ''): Promise<string> => {
   const client = createClient(Health, createGrpcTransport({ baseUrl: `http://${endpoints.grpc}` }))
   try {
-    const { status } = await client.check({ service }, { timeoutMs: 2_000 })
+    const { status } = await client.check({ service }, { timeoutMs: 10_000 })
     return Object.entries(ServingStatus).find(([, value]) => value === status)?.[0] ?? String(status)
   } catch (error) {
     return error instanceof ConnectError && error.code !== Code.Unavailable ? (Code[error.code] ?? '') : 'UNREACHABLE'

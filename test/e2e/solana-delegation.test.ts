@@ -12,6 +12,7 @@ import { type Bend, RawBody } from '../client/start-litesvm.ts'
 import { signerOf } from '../payload/solana-cases.ts'
 import { rowsOfKind } from './audit-rows.ts'
 import { newWallet, outcomeOf, reasonOf, refusalOf, settledOutcomeOf } from './callers.ts'
+import { fresh } from './fresh.ts'
 import { at, type Changes, type Delegation, DOMAIN, honest, messageOf, signedBy, type SolanaScene, startSolanaScene } from './solana-scene.ts'
 
 let scene: SolanaScene
@@ -56,7 +57,7 @@ describe('a delegation on Solana', () => {
 
   it('is followed by itself: spent, taken back, and gone with a fork', async () => {
     const rollBack = cluster.snapshot()
-    const { person, request } = await delegation('followed')
+    const { person, request } = await delegation(fresh('followed'))
     const { delegation: made } = await admin.delegation.completeSolanaDelegation(request)
     const told = async (kind: string): Promise<Record<string, unknown>> => {
       for (const end = Date.now() + 20_000; ; await sleep(200)) {
@@ -65,7 +66,7 @@ describe('a delegation on Solana', () => {
         if (Date.now() > end) throw new Error(`no ${kind}`)
       }
     }
-    await admin.delegation.listExternalWallets({ userId: 'followed' })
+    await admin.delegation.listExternalWallets({ userId: fresh('followed') })
     await usdc.approve(person, spender, 40_000_000n)
     expect(await told('external_wallet.limit_changed')).toMatchObject({ before: '50', allowance: '40' })
     // A node that says otherwise for a while does not make it forgotten.
@@ -87,36 +88,36 @@ describe('a delegation on Solana', () => {
   })
 
   it('of a Token-2022 mint works the same', async () => {
-    const { request } = await delegation('modern', { tokens: eurc })
+    const { request } = await delegation(fresh('modern'), { tokens: eurc })
     expect((await admin.delegation.completeSolanaDelegation(request)).delegation).toMatchObject({ currency: 'eurc', standing: { allowance: '50', balance: '7.25' } })
   })
 
   it('completed again replaces the one before; of an address that is another user’s it is refused', async () => {
-    const { person, request } = await delegation('bob')
+    const { person, request } = await delegation(fresh('bob'))
     const first = (await admin.delegation.completeSolanaDelegation(request)).delegation
     expect(await reasonOf(admin.delegation.completeSolanaDelegation(request))).toBe('TOKEN_USED')
-    const again = await issue(person, 'bob')
+    const again = await issue(person, fresh('bob'))
     const next = { ...request, ...signedBy(person, messageOf(person, again.nonce)), token: again.token, amount: '20' }
     const second = (await admin.delegation.completeSolanaDelegation(next)).delegation
     expect(second).toMatchObject({ priority: first?.priority, limit: '20' })
-    expect((await admin.delegation.listExternalWallets({ userId: 'bob' })).externalWallets).toHaveLength(1)
+    expect((await admin.delegation.listExternalWallets({ userId: fresh('bob') })).externalWallets).toHaveLength(1)
     const stolen = await issue(person, 'eve')
     const theirs = { ...request, ...signedBy(person, messageOf(person, stolen.nonce)), token: stolen.token }
     expect(await reasonOf(admin.delegation.completeSolanaDelegation(theirs))).toBe('EXTERNAL_WALLET_TAKEN')
   })
 
   it('of a hundred with one token is one', async () => {
-    const { request } = await delegation('parallel')
+    const { request } = await delegation(fresh('parallel'))
     const outcomes = await Promise.all(Array.from({ length: 100 }, () => settledOutcomeOf(() => admin.delegation.completeSolanaDelegation(request))))
     expect(outcomes.filter((one) => one === 'signed')).toHaveLength(1)
     expect(new Set(outcomes)).toEqual(new Set(['signed', 'TOKEN_USED']))
   })
 
   it('takes the message on one line, and a text of the app’s own', async () => {
-    const line = await delegation('line')
+    const line = await delegation(fresh('line'))
     const oneLine = messageOf(line.person, line.nonce).replaceAll(/\n+/g, ' ')
     await admin.delegation.completeSolanaDelegation({ ...line.request, ...signedBy(line.person, oneLine) })
-    const free = await delegation('free')
+    const free = await delegation(fresh('free'))
     const text = `I own ${free.person.address} and use it at https://${DOMAIN}/card (${free.nonce}).`
     await admin.delegation.completeSolanaDelegation({ ...free.request, ...signedBy(free.person, text) })
   })
@@ -221,7 +222,7 @@ describe('is refused', () => {
   })
 
   it('while the approval is processed only', async () => {
-    const { request } = await delegation('young')
+    const { request } = await delegation(fresh('young'))
     cluster.depths = { confirmed: 4, finalized: 32 }
     const error = await refusalOf(admin.delegation.completeSolanaDelegation(request))
     expect(error).toMatchObject({ reason: 'TRANSACTION_NOT_CONFIRMED', metadata: { confirmations: 'processed', required: 'confirmed', retryable: 'yes' } })
@@ -232,7 +233,7 @@ describe('is refused', () => {
 
   it('when a fork has taken the approval out of the chain', async () => {
     const rollBack = cluster.snapshot()
-    const { person, request } = await delegation('forked')
+    const { person, request } = await delegation(fresh('forked'))
     rollBack()
     cluster.advance(1)
     expect(await reasonOf(admin.delegation.completeSolanaDelegation(request))).toBe('TRANSACTION_NOT_FOUND')
@@ -251,7 +252,7 @@ describe('VerifySignature', () => {
     for (const network of ['', 'solana']) expect(await verify(network)).toMatchObject({ valid: true })
     expect(await verify('solana', raw.map((byte, at) => (at === 5 ? byte ^ 1 : byte)))).toMatchObject({ valid: false })
     expect(await reasonOf(verify('ethereum'))).toBe('CHAIN_NOT_CONFIGURED')
-    const evm = await newWallet(admin, 'evm')
+    const evm = await newWallet(admin, fresh('evm'))
     const signed = await admin.wallets.signMessage({ wallet: evm.walletId, content })
     const other = admin.wallets.verifySignature({
       signer: { case: 'address', value: evm.address }, content, signature: signed.signature?.raw ?? new Uint8Array(), network: 'solana',

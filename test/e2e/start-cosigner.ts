@@ -58,7 +58,7 @@ export const startCosigner = async (
   child.stdout.on('data', (chunk: Buffer) => (text += chunk.toString()))
   child.stderr.on('data', (chunk: Buffer) => (text += chunk.toString()))
   const exited = new Promise<void>((done) => child.once('exit', () => done()))
-  const deadline = Date.now() + 30_000
+  const deadline = Date.now() + 60_000
   while (!existsSync(endpoints)) {
     if (child.exitCode !== null || child.signalCode !== null) throw new Error(`the cosigner ended early:\n${text}`)
     if (Date.now() > deadline) throw new Error(`the cosigner does not serve:\n${text}`)

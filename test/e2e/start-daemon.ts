@@ -46,7 +46,7 @@ const launch = (within: string, args: readonly string[], env: Readonly<Record<st
 export type CliRun = { readonly code: number | null; readonly stdout: string; readonly stderr: string }
 
 /** Longer than any command that ends by itself; a daemon that starts against expectation is ended by it. */
-const CLI_TIMEOUT_MS = 20_000
+const CLI_TIMEOUT_MS = 60_000
 
 /** Runs a CLI command to its end, `within` what a shell command before it sets (`ulimit …`). */
 export const runCli = async (
@@ -87,7 +87,7 @@ export const startDaemon = async (options: StartOptions = {}): Promise<TestDaemo
   child.stderr.on('data', (chunk: Buffer) => (text += chunk.toString()))
 
   const endpointsFile = join(dataDir, 'endpoints.json')
-  const deadline = Date.now() + 30_000
+  const deadline = Date.now() + 60_000
   let endpoints: Endpoints | undefined
   while (endpoints === undefined) {
     if (child.exitCode !== null || child.signalCode !== null) throw new Error(`the daemon ended early:\n${text}`)

@@ -218,7 +218,7 @@ export function answerSign(
 }
 
 /** w_i = (m + r'·t)·φ_i + r'·v_i mod q. */
-export function partialSignature(
+function partialSignature(
   context: Pick<SigningContext, 'message' | 'r' | 'child'>,
   presignature: Pick<Presignature, 'phi' | 'v'>,
 ): Uint8Array {
@@ -267,7 +267,7 @@ export function recoveryIdOf(noncePoint: Uint8Array): number {
  * with what it signed before (§10.2).
  * @throws ProtocolFault class C with wallet suspension unless (r, s, recid) is exactly right for the context.
  */
-export function assertFinalSignature(context: SigningContext, signature: EcdsaSignature): void {
+function assertFinalSignature(context: SigningContext, signature: EcdsaSignature): void {
   if (isHighScalar(signature.s.toReversed())) throw invalidFinalSignature()
   const recovered = recoverPoint(signature.r, signature.s, signature.recid, context.digest)
   if (recovered === undefined || !equalBytes(recovered, context.child.publicKey)) throw invalidFinalSignature()
