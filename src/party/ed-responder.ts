@@ -14,6 +14,7 @@ import {
   type FrameType,
   NO_SID,
 } from '../engine/dkls23/frame.ts'
+import { assertBelongs } from '../engine/dkls23/presignature.ts'
 import type { SlotName } from '../engine/dkls23/presign-plan.ts'
 import type { WalletRecord } from '../engine/dkls23/records.ts'
 import { ROLE_S } from '../engine/dkls23/suite.ts'
@@ -22,7 +23,6 @@ import { type EdPresignature, wipeEdPresignature } from '../engine/frost/presign
 import {
   agreeOnEdSigning,
   answerEdSign,
-  assertEdBelongs,
   assertEdRequestScalar,
   type EdSigningContext,
 } from '../engine/frost/sign.ts'
@@ -166,7 +166,7 @@ export class EdResponder {
     const known = await this.#requests.known(request, requestKey, () => this.#bindingOf(request))
     if (known !== undefined) return known
     assertEdRequestScalar(request)
-    assertEdBelongs(presignature, request.linkId, request.walletId, request.wEpoch)
+    assertBelongs(presignature, request.linkId, request.walletId, request.wEpoch)
     if (presignature.lEpoch !== lEpoch) throw benign('unknown_presig', 'another link epoch')
     const wallet = await this.#bindingOf(request)
     const { message, summary } = this.#read(request, wallet.publicKey)

@@ -24,7 +24,7 @@ import { type LinkParties, type WalletBinding, walletContext } from './contexts.
 import { type ChildKey, deriveChild } from './derive.ts'
 import { benign, degenerate, invalidFinalSignature } from './fault.ts'
 import { type OneShot, spend } from './one-shot.ts'
-import { type Presignature, wipePresignature } from './presignature.ts'
+import { assertBelongs, type Presignature, wipePresignature } from './presignature.ts'
 import {
   decodeSignResponse,
   type EcdsaSignature,
@@ -154,26 +154,6 @@ export function finishSign(state: SignC, body: Uint8Array): EcdsaSignature {
 export function assertRequestScalars(request: Pick<SignRequest, 'w' | 'u'>): void {
   assertScalar(request.w)
   assertScalar(request.u)
-}
-
-/**
- * The presignature that a request named is this wallet's at this epoch. @throws ProtocolFault class A
- * unknown_presig.
- */
-export function assertBelongs(
-  presignature: Presignature | undefined,
-  linkId: Uint8Array,
-  walletId: Uint8Array,
-  wEpoch: number,
-): asserts presignature is Presignature {
-  if (
-    presignature === undefined ||
-    !equalBytes(presignature.linkId, linkId) ||
-    !equalBytes(presignature.walletId, walletId) ||
-    presignature.wEpoch !== wEpoch
-  ) {
-    throw benign('unknown_presig', 'presignature unknown')
-  }
 }
 
 /**
