@@ -16,7 +16,6 @@ import { exportJWK, generateKeyPair, SignJWT } from 'jose'
 import { verifyMessage } from 'viem'
 import { WebhookFormat } from '../gen/countersign/v1/admin_pb.ts'
 import { KeyType } from '../gen/countersign/v1/common_pb.ts'
-import { ImportedAccessState } from '../gen/countersign/v1/delegate_side_pb.ts'
 import { OwnerType } from '../gen/countersign/v1/wallet_pb.ts'
 import { type CountersignClient, createCountersignClient } from '../src/client/countersign-client.ts'
 import { CountersignError } from '../src/client/countersign-error.ts'
@@ -155,12 +154,12 @@ const { access } = await delegateAccess(alice, {
 })
 const { delegatedAccessId } = present(access)
 print('access', delegatedAccessId)
-/** It comes by webhook, and its share is replaced together with the daemon at once. */
+/** It comes by webhook. Its share is replaced together with the daemon at once, or else before it signs first. */
 const arrived = async () => {
   for (;;) {
     const { accesses } = await bot.delegation.listImportedAccess({})
     const [one] = accesses
-    if (one?.state === ImportedAccessState.ACTIVE) return one
+    if (one !== undefined) return one
     await sleep(50)
   }
 }

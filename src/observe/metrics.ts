@@ -35,7 +35,13 @@ export type MetricSources = {
   readonly linkState: () => Promise<LinkLevel>
   readonly inFlight: () => number
   readonly webhooks: () => WebhookBacklog
+  readonly delegation: () => Promise<{ readonly [K in (typeof DELEGATION_SIDES)[number]]: DelegationLevels }>
 }
+
+/** What the daemon is on a link of delegated access. */
+export const DELEGATION_SIDES = ['granting', 'delegate'] as const
+const DELEGATION_STATES = ['active', 'suspended', 'burned'] as const
+export type DelegationLevels = { readonly [K in (typeof DELEGATION_STATES)[number] | 'open' | 'presignatures']: number }
 
 export type WebhookBacklog = {
   readonly pending: number
@@ -110,6 +116,12 @@ const createLevels = (registers: [Registry]) => {
     loop: gauge('event_loop_lag_seconds', 'How late the main thread was, since the last scrape.', ['quantile']),
     webhooksPending: gauge('webhook_pending', 'Webhook deliveries that wait.'),
     webhooksOldest: gauge('webhook_oldest_pending_seconds', 'Since when the oldest of them waits; 0 without one.'),
+    delegationLinks: gauge('delegation_links', 'Links of delegated access, by what the daemon is on them and how they stand.', [
+      'side',
+      'state',
+    ]),
+    delegationOpen: gauge('delegation_links_open', 'Those of them that are held open.', ['side']),
+    delegationReady: gauge('delegation_presignatures', 'Presignatures over links of delegated access.', ['side']),
     memory: gauge('resident_memory_bytes', 'Memory of the process.'),
     cpu: gauge('cpu_seconds', 'Processor time of the process.'),
   }
@@ -136,6 +148,12 @@ const setLevels = async (levels: Levels, sources: MetricSources, loop: ReturnTyp
   const { pending, oldestMs } = sources.webhooks()
   levels.webhooksPending.set(pending)
   levels.webhooksOldest.set(oldestMs === undefined ? 0 : Math.max(0, Date.now() - oldestMs) / 1_000)
+  const delegation = await sources.delegation()
+  for (const side of DELEGATION_SIDES) {
+    for (const state of DELEGATION_STATES) levels.delegationLinks.set({ side, state }, delegation[side][state])
+    levels.delegationOpen.set({ side }, delegation[side].open)
+    levels.delegationReady.set({ side }, delegation[side].presignatures)
+  }
   levels.memory.set(process.memoryUsage.rss())
   const { user, system } = process.cpuUsage()
   levels.cpu.set((user + system) / 1e6)

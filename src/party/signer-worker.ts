@@ -23,6 +23,7 @@ if (parentPort !== null) {
     'connect',
     'warm',
     'relink',
+    'relinkGranted',
     'generate',
     'acknowledge',
     'presign',
