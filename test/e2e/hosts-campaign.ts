@@ -5,9 +5,10 @@
  * two digests between any two of them, what was answered is in the books of both who made it, and what was revoked signs
  * nothing.
  *
- *     npm run campaign:hosts -- [--rounds 100] [--seed 1] [--namespaces]
+ *     npm run campaign:hosts -- [--rounds 100] [--seed 1] [--minutes 30] [--namespaces]
  *
- * `--rounds`: how often each of the three is killed; the seed decides the order. `--namespaces`: each is a host of its own
+ * `--rounds`: how often each of the three is killed; the seed decides the order. `--minutes`: it ends before, once that time
+ * is over and each died as often as the others. `--namespaces`: each is a host of its own
  * (network-namespaces.ts), the daemon has a certificate, and in two of five rounds the cable between two of them is pulled
  * for seconds too; Linux, and root's right to make namespaces.
  */
@@ -135,6 +136,7 @@ const race = async ({ ledger, delegation, random }: Scene, clients: Clients, rac
     const access = ledger.live[Math.floor(random() * ledger.live.length)]
     const work =
       dice < 0.03 ? createWallet(clients, ledger)
+      : racer === 0 && n === 0 ? (ledger.live.length < ACCESSES - 1 ? delegateOnce(clients, ledger, delegation) : revoke(clients, ledger))
       : racer === 0 && dice < 0.1 && ledger.live.length < ACCESSES ? delegateOnce(clients, ledger, delegation)
       : racer === 0 && dice < 0.14 && ledger.live.length > 1 ? revoke(clients, ledger)
       : dice < 0.4 && access !== undefined ? signDelegated(clients, ledger, access, said)
@@ -248,14 +250,20 @@ const play = async (scene: Scene, clients: Clients, { victim, afterMs, deadMs, c
   await racing
 }
 
-/** Answers how long it took at most until all was well. */
-const playAll = async (scene: Scene, rounds: readonly Round[], say: CampaignOptions['say']): Promise<number> => {
+type HostsOptions = CampaignOptions & { readonly namespaces?: boolean; readonly minutes?: number }
+type Played = { readonly rounds: readonly Round[]; readonly slowestMs: number }
+
+const playAll = async (scene: Scene, rounds: readonly Round[], { say, minutes = Infinity }: HostsOptions): Promise<Played> => {
   const { hosts, ledger } = scene
+  const endMs = performance.now() + minutes * 60_000
+  const played: Round[] = []
   let clients = await recovered(scene, 'nobody')
   let slowestMs = 0
   for (const [at, round] of rounds.entries()) {
+    if (at % HOSTS.length === 0 && performance.now() > endMs) break
     const [before, sinceMs] = [ledger.answers.length, performance.now()]
     await play(scene, clients, round)
+    played.push(round)
     clients.close()
     const playedMs = performance.now() - sinceMs
     clients = await recovered(scene, round.victim)
@@ -272,7 +280,7 @@ const playAll = async (scene: Scene, rounds: readonly Round[], say: CampaignOpti
     await hosts.running[host]?.kill('SIGTERM')
     await hosts.verify(host)
   }
-  return slowestMs
+  return { rounds: played, slowestMs }
 }
 
 const countOf = <T extends string>(names: readonly T[], found: readonly (T | undefined)[]): Record<T, number> =>
@@ -289,10 +297,9 @@ const totalsOf = (ledger: Ledger, { people }: Delegation, rounds: readonly Round
   lost: [...ledger.refusals.values()].reduce((sum, count) => sum + count, 0),
 })
 
-type HostsOptions = CampaignOptions & { readonly namespaces?: boolean }
-
 /** Runs the campaign; throws at the first thing that is wrong. */
-export const runHostsCampaign = async ({ rounds: kills, seed, say, namespaces = false }: HostsOptions): Promise<HostsTotals> => {
+export const runHostsCampaign = async (options: HostsOptions): Promise<HostsTotals> => {
+  const { rounds: kills, seed, say, namespaces = false } = options
   const ledger: Ledger = { answers: [], wallets: new Map(), live: [], revoked: [], ending: new Set(), refusals: new Map() }
   const rounds = planRounds({ kills, seed, hasCables: namespaces })
   const hosts = await openHosts(namespaces)
@@ -302,11 +309,11 @@ export const runHostsCampaign = async ({ rounds: kills, seed, say, namespaces = 
     const delegation = await introduce(first)
     first.close()
     // The callers' is another than the plan's: how often they draw depends on the machine.
-    const slowestMs = await playAll({ hosts, ledger, delegation, random: randomOf(~seed) }, rounds, say)
+    const played = await playAll({ hosts, ledger, delegation, random: randomOf(~seed) }, rounds, options)
     checkBooks(hosts, ledger)
     await checkAnswers(ledger)
     say([...ledger.refusals].map(([what, count]) => `${count} × ${what}`).join('\n'))
-    return { ...totalsOf(ledger, delegation, rounds), slowestMs }
+    return { ...totalsOf(ledger, delegation, played.rounds), slowestMs: played.slowestMs }
   } catch (error) {
     for (const host of HOSTS) {
       const lines = hosts.running[host]?.output().split('\n').filter((line) => /"level":"(warn|error)"/.test(line)) ?? []
@@ -318,4 +325,10 @@ export const runHostsCampaign = async ({ rounds: kills, seed, say, namespaces = 
   }
 }
 
-if (import.meta.main) await runFromCommandLine(runHostsCampaign, 'namespaces')
+if (import.meta.main) {
+  await runFromCommandLine(
+    (options, { namespaces, minutes }) =>
+      runHostsCampaign({ ...options, namespaces: namespaces === true, ...(minutes === undefined ? {} : { minutes: Number(minutes) }) }),
+    { namespaces: { type: 'boolean' }, minutes: { type: 'string' } },
+  )
+}

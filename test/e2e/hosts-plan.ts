@@ -25,10 +25,10 @@ const cutOf = (random: () => number): Cut => ({
   forMs: random() < LOST_OF_CUTS ? LOST_MS : 100 + Math.floor(random() * LONGEST_CUT_MS),
 })
 
-/** Each of the three is killed `kills` times, in random order. */
+/** `kills` times each of the three once, in random order. */
 export const planRounds = ({ kills, seed, hasCables }: { kills: number; seed: number; hasCables: boolean }): Round[] => {
   const random = randomOf(seed)
-  const victims = shuffled(HOSTS.flatMap((host) => Array.from({ length: kills }, () => host)), random)
+  const victims = Array.from({ length: kills }, () => shuffled(HOSTS, random)).flat()
   return victims.map((victim) => ({
     victim,
     afterMs: Math.floor(random() ** 2 * LONGEST_LIFE_MS),
