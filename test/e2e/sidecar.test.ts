@@ -250,7 +250,8 @@ describe('after a start', () => {
     await burnAndGrant()
     const [sidecar] = await Promise.all([pair.restartSidecar(), pair.restartGranting()])
     client = connect(sidecar, sidecar.adminKey)
-    const { signature } = await sign(accessOf(0), 'after another')
+    // On a loaded machine a step of the set-up may be late, and is told as such.
+    const { signature } = await vi.waitFor(() => sign(accessOf(0), 'after another'), { timeout: 40_000, interval: 200 })
     expect(await verifyMessage({ address: addressOf(0), message: 'after another', signature: signature?.hex as Hex })).toBe(true)
     const granting = connect(pair.granting, pair.granting.adminKey)
     const ready = async () => (await client.admin.getStatus({})).status?.grantingDaemons?.presignatureCount
