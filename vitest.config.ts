@@ -14,8 +14,10 @@ export default defineConfig({
     // One more than the cores of a small machine: much of what is tested is waiting.
     maxWorkers: 3,
     sequence: { sequencer: SlowFirst },
-    testTimeout: 30_000,
-    hookTimeout: 60_000,
+    // Nothing is to wait for these times: they are for a machine that is many times slower than this takes.
+    testTimeout: 60_000,
+    hookTimeout: 120_000,
+    expect: { poll: { timeout: 20_000 } },
     // Real daemons, disks and clocks on a machine that others use: what fails twice is wrong, what fails once is reported.
     retry: process.env['CI'] === undefined ? 0 : 1,
     execArgv: ['--disable-proto=throw'],

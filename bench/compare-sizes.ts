@@ -13,6 +13,8 @@ export type CompareSizes = {
   /** With pools that are refilled meanwhile. */
   readonly refillingMs: number
   readonly besideFiller: number
+  /** How deep the pools are that are filled meanwhile. */
+  readonly fillerDepth: number
   readonly wallets: number
 }
 
@@ -27,6 +29,7 @@ export const FULL: CompareSizes = {
   alone: 1_000,
   refillingMs: 10_000,
   besideFiller: 800,
+  fillerDepth: 4_096,
   wallets: 8,
 }
 
@@ -41,5 +44,6 @@ export const QUICK: CompareSizes = {
   alone: 8,
   refillingMs: 200,
   besideFiller: 8,
+  fillerDepth: 64,
   wallets: 2,
 }

@@ -156,7 +156,7 @@ const compareFull = async (sizes: CompareSizes, rates: Rates): Promise<void> => 
   await compareWarm(daemon, client, parties, sizes, rates)
 
   const idle = await newParties(client, sizes.wallets, 'filler')
-  for (const { walletId } of idle) client.call(warmPresignatures, { wallet: walletId, depth: 4_096 }).catch(() => undefined)
+  for (const { walletId } of idle) client.call(warmPresignatures, { wallet: walletId, depth: sizes.fillerDepth }).catch(() => undefined)
   const live = inTurn(parties.map((party) => party.sign))
   await measure('two_party_beside_filler', daemon, live, { count: sizes.besideFiller, concurrency: 1 })
   for (const party of parties) await requireSignature(party)

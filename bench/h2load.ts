@@ -18,17 +18,28 @@ import { fillPools } from './pools.ts'
 import { largest, median, percentile, report } from './report.ts'
 
 export type LoadLevel = { readonly concurrency: number; readonly requests: number }
+export type LoadSizes = {
+  readonly levels: readonly LoadLevel[]
+  /** From the last answer of a level until its memory is read once more. */
+  readonly afterMs: number
+}
 
-export const FULL_LOAD: readonly LoadLevel[] = [
-  { concurrency: 1, requests: 1_000 },
-  { concurrency: 8, requests: 3_000 },
-  { concurrency: 32, requests: 4_000 },
-  { concurrency: 128, requests: 4_000 },
-]
-export const QUICK_LOAD: readonly LoadLevel[] = [
-  { concurrency: 1, requests: 4 },
-  { concurrency: 8, requests: 16 },
-]
+export const FULL_LOAD: LoadSizes = {
+  levels: [
+    { concurrency: 1, requests: 1_000 },
+    { concurrency: 8, requests: 3_000 },
+    { concurrency: 32, requests: 4_000 },
+    { concurrency: 128, requests: 4_000 },
+  ],
+  afterMs: 2_000,
+}
+export const QUICK_LOAD: LoadSizes = {
+  levels: [
+    { concurrency: 1, requests: 4 },
+    { concurrency: 8, requests: 16 },
+  ],
+  afterMs: 0,
+}
 
 /** The pool that is filled before each level, and nothing else, serves it. */
 const OPTIONS = [
@@ -36,7 +47,6 @@ const OPTIONS = [
 ]
 const MISSING = 'h2load is not installed: it comes with Debian’s nghttp2-client (apt-get install nghttp2-client)'
 const WATCH_MS = 100
-const AFTER_MS = 2_000
 const PAGE = 500
 
 /** One gRPC message of a request body: not compressed, its length, its bytes. */
@@ -104,6 +114,7 @@ const runLevel = async (
   client: LoadClient,
   { wallet, body, log }: Recorded,
   { concurrency, requests }: LoadLevel,
+  afterMs: number,
 ): Promise<void> => {
   await fillPools(client, [wallet], requests)
   const [head, answeredBefore, before] = [await headOf(client), await countAnswered(daemon), await daemon.read()]
@@ -119,7 +130,7 @@ const runLevel = async (
   const answered = (await countAnswered(daemon)) - answeredBefore
   const intents = await countIntents(client, head)
   const refused = requests - answered
-  await sleep(AFTER_MS)
+  await sleep(afterMs)
   const name = `load.c${concurrency}`
   report(`${name}_rps`, numberIn(output, /([\d.]+) req\/s/), '1/s')
   report(`${name}_p50_ms`, median(times), 'ms')
@@ -135,7 +146,7 @@ const runLevel = async (
   if (intents !== answered) throw new Error(`${answered} answers and ${intents} intents`)
 }
 
-export const benchLoad = async (levels: readonly LoadLevel[]): Promise<void> => {
+export const benchLoad = async ({ levels, afterMs }: LoadSizes): Promise<void> => {
   await runH2load(['--version'])
   await using daemon = await startBenchDaemon({ options: OPTIONS })
   const directory = mkdtempSync(join(tmpdir(), 'countersign-load-'))
@@ -150,7 +161,7 @@ export const benchLoad = async (levels: readonly LoadLevel[]): Promise<void> => 
     const request = create(SignMessageRequestSchema, { wallet: wallet?.walletId ?? '', content })
     const recorded = { wallet: request.wallet, body: join(directory, 'body'), log: join(directory, 'log') }
     writeFileSync(recorded.body, frameOf(toBinary(SignMessageRequestSchema, request)))
-    for (const level of levels) await runLevel(daemon, client, recorded, level)
+    for (const level of levels) await runLevel(daemon, client, recorded, level, afterMs)
   } finally {
     client.close()
     rmSync(directory, { recursive: true, force: true })

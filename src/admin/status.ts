@@ -1,3 +1,4 @@
+import type { ChainStatus } from '../domain/chain-status.ts'
 import { auditHead } from '../vault/audit-chain.ts'
 import { countWallets } from '../vault/wallets.ts'
 import { type DeliveryBacklog, deliveryBacklog } from '../vault/webhook-deliveries.ts'
@@ -71,14 +72,11 @@ const WORST_FIRST: readonly LinkState[] = ['burned', 'suspended', 'starting', 'r
 export const worstLinkState = (links: readonly LinkView[]): LinkState =>
   WORST_FIRST.find((state) => links.some((link) => link.state === state)) ?? 'starting'
 
-export type ChainStatusView = {
-  readonly network: string
-  readonly state: 'usable' | 'unavailable' | 'not_configured'
-  readonly chainId: bigint | undefined
-  /** The newest block; undefined where none was told. */
-  readonly block: bigint | undefined
-  /** Why it cannot be used. */
-  readonly detail: string
+export type ChainStatusView = ChainStatus & {
+  /** What the daemon has sent there and is not over, and of that, what nothing moves. */
+  readonly openSends: number
+  readonly stuckSends: number
+  readonly oldestSendMs: number | undefined
 }
 
 type StatusNeeds = DelegationLinksNeeds & {

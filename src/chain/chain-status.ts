@@ -1,23 +1,12 @@
 /** How the chains are: asked now, of every one at once, and not for long. */
+import type { ChainStatus } from '../domain/chain-status.ts'
 import { isFailure } from '../domain/failure.ts'
-import type { Chains } from './chains.ts'
-import { CHAIN_OF_NETWORK } from './currencies.ts'
-
-export type ChainStatus = {
-  readonly network: string
-  readonly state: 'usable' | 'unavailable' | 'not_configured'
-  /** Of EVM chains. */
-  readonly chainId: bigint | undefined
-  /** The newest block, on Solana the slot; undefined where none was told. */
-  readonly block: bigint | undefined
-  /** Why it cannot be used. */
-  readonly detail: string
-}
+import { chainNameOf, type Chains } from './chains.ts'
 
 const PATIENCE_MS = 2_000
 
 const statusOf = async (chains: Chains, network: string): Promise<ChainStatus> => {
-  const served = chains.networks.includes(network) ? network : (CHAIN_OF_NETWORK.get(network) ?? network)
+  const served = chainNameOf(chains, network)
   if (!chains.networks.includes(served)) {
     return { network, state: 'not_configured', chainId: undefined, block: undefined, detail: 'no [[chain]] of the configuration' }
   }

@@ -1,6 +1,7 @@
 import type { Clock } from '../domain/clock.ts'
 import { failure } from '../domain/failure.ts'
 import type { SendHttp } from '../egress/http.ts'
+import { CHAIN_OF_NETWORK } from './currencies.ts'
 import { EvmChain, type EvmChainSettings } from './evm-chain.ts'
 import { SolanaChain, type SolanaChainSettings } from './solana-chain.ts'
 
@@ -13,6 +14,10 @@ export type Chains = {
   readonly familyOf: (network: string) => 'evm' | 'solana' | undefined
   readonly networks: readonly string[]
 }
+
+/** The name under which the configuration has the chain of a network: its own, or that of the chain it is another name of. */
+export const chainNameOf = ({ networks }: Pick<Chains, 'networks'>, network: string): string =>
+  networks.includes(network) ? network : (CHAIN_OF_NETWORK.get(network) ?? network)
 
 export type SomeChainSettings = EvmChainSettings | SolanaChainSettings
 

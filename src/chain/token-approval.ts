@@ -57,7 +57,7 @@ const callData = (selector: string, ...addresses: readonly Uint8Array[]): Uint8A
   new Uint8Array(Buffer.from(selector + addresses.map(topicOf).join(''), 'hex'))
 
 /** Undefined where the token has no such number. */
-const readNumber = async (
+export const readTokenNumber = async (
   chain: EvmChain,
   token: Uint8Array,
   data: Uint8Array,
@@ -74,10 +74,10 @@ const readNumber = async (
 }
 
 export const readAllowance = (chain: EvmChain, token: Uint8Array, owner: Uint8Array, spender: Uint8Array, block: bigint, signal?: AbortSignal) =>
-  readNumber(chain, token, callData('dd62ed3e', owner, spender), block, signal)
+  readTokenNumber(chain, token, callData('dd62ed3e', owner, spender), block, signal)
 
 export const readBalance = (chain: EvmChain, token: Uint8Array, owner: Uint8Array, block: bigint, signal?: AbortSignal) =>
-  readNumber(chain, token, callData('70a08231', owner), block, signal)
+  readTokenNumber(chain, token, callData('70a08231', owner), block, signal)
 
 /**
  * What a transaction approved. It counts when its block is still the chain's, deep enough, and it succeeded; what it was

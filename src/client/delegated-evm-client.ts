@@ -17,8 +17,9 @@ import {
   SignTransactionResponseSchema,
   SignTypedDataResponseSchema,
 } from '../../gen/countersign/v1/wallet_pb.ts'
+import type { SealedEnvelope } from '../domain/sealed-envelope.ts'
 import { decompress } from '../engine/curve/secp256k1.ts'
-import { type DynamicEnvelope, openDynamicEnvelope } from '../engine/sealing/dynamic-envelope.ts'
+import { openDynamicEnvelope } from '../engine/sealing/dynamic-envelope.ts'
 import { DelegateParty, DelegationRefused } from '../party/delegate/delegate-party.ts'
 import type { DelegateStateStore } from '../party/delegate/delegate-state.ts'
 import { parseEvmAddress } from '../payload/address.ts'
@@ -66,11 +67,11 @@ export type DelegatedEvmClient = CountersignAccount & {
  */
 export const openDelegatedDelivery = (delivery: {
   readonly privateKeyPem: string
-  readonly encryptedDelegatedShare: DynamicEnvelope
-  readonly encryptedWalletApiKey: DynamicEnvelope
+  readonly encryptedDelegatedShare: SealedEnvelope
+  readonly encryptedWalletApiKey: SealedEnvelope
 }): DelegatedCredentials => {
   const key = createPrivateKey(delivery.privateKeyPem)
-  const open = (envelope: DynamicEnvelope): string => {
+  const open = (envelope: SealedEnvelope): string => {
     const opened = openDynamicEnvelope(key, envelope)
     if (opened === undefined) throw new Error('the envelope does not open with this key')
     const text = Buffer.from(opened).toString('utf8')

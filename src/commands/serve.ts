@@ -24,6 +24,7 @@ import {
   logDaemonStopping,
   logInternalError,
   logPartyAlert,
+  logTransactionStuck,
   logPoolLow,
 } from '../observe/events.ts'
 import type { Logger } from '../observe/logger.ts'
@@ -54,6 +55,7 @@ import { getWallet } from '../vault/wallets.ts'
 import { rootKeyProviders } from './root-keys.ts'
 import { backupPlaces, sealDirectory, sealUseCases, sealUsers } from './sealed-daemon.ts'
 import { VERSION } from './version.ts'
+import { openByNetwork } from '../vault/sent-queries.ts'
 import { deliveryBacklog, pruneWebhooks } from '../vault/webhook-deliveries.ts'
 import { watchParties } from './watch-parties.ts'
 import { cosignerOf } from './wire-cosigner.ts'
@@ -68,6 +70,7 @@ import { openSessions } from './wire-session.ts'
 import { wireDelegate } from './wire-delegate.ts'
 import { wireHttpEgress } from './wire-egress.ts'
 import { wireSignIn, wireWeb } from './wire-sign-in.ts'
+import type { SendingNeeds } from '../sending/sending-needs.ts'
 import { wireSending } from './wire-sending.ts'
 import { wireUseCases } from './wire-use-cases.ts'
 import { wireWebhooks } from './wire-webhooks.ts'
@@ -169,7 +172,8 @@ export const composeDaemon = async (
       onAlert: alert,
     }
     const chains = wireChains(config, secrets, send, clock)
-    const sending = wireSending({ ...signing, requireSessionFlow, chains, confirmations: config.chainConfirmations }, { SPEND: followSpend })
+    const onStuck: SendingNeeds['onStuck'] = (facts) => logTransactionStuck(log, facts)
+    const sending = wireSending({ ...signing, requireSessionFlow, chains, confirmations: config.chainConfirmations, onStuck }, { SPEND: followSpend })
     closing.push(sending.stop)
     const needs = {
       ...signing,
@@ -258,11 +262,13 @@ const serveMetrics = async (
     const { available, signer, cosigner } = await engine.status()
     return available ? worstLinkState(linkViews(signer, cosigner)) : 'unavailable'
   }
+  const { read } = needs.vault
   const sources = {
     pool: () => engine.poolView(),
     linkState,
     inFlight: edge.inFlight,
-    webhooks: () => deliveryBacklog(needs.vault.read),
+    webhooks: () => deliveryBacklog(read),
+    sends: () => openByNetwork(read),
     delegation: () => delegationLinks(needs),
   }
   const onError = (error: unknown): void => logInternalError(log, { where: 'metrics', error })

@@ -33,12 +33,14 @@ const linkTable = ({ links }: Status): string =>
 
 const chainTable = ({ chains }: Status): string =>
   formatTable(
-    ['CHAIN', 'STATE', 'ID', 'BLOCK', ''],
-    chains.map(({ network, state, chainId, blockNumber, detail }) => [
+    ['CHAIN', 'STATE', 'ID', 'BLOCK', 'SENDING', 'STUCK', ''],
+    chains.map(({ network, state, chainId, blockNumber, openTransactionCount, stuckTransactionCount, detail }) => [
       network,
       enumText(ChainStateSchema, state),
       chainId === 0n ? '' : String(chainId),
       blockNumber === 0n ? '' : String(blockNumber),
+      String(openTransactionCount),
+      String(stuckTransactionCount),
       detail,
     ]),
   )

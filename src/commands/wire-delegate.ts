@@ -23,7 +23,7 @@ import { findSeal } from '../vault/restore-state.ts'
 import type { Tx } from '../vault/store.ts'
 
 export type DelegateSide = {
-  readonly needs: Pick<TakeNeeds, 'opener' | 'granting' | 'arrived' | 'ended'> & { readonly delegateEngine: DelegateEngine }
+  readonly needs: Pick<TakeNeeds, 'opener' | 'granting' | 'arrived' | 'ended' | 'webhooks'> & { readonly delegateEngine: DelegateEngine }
   /** Undefined where no webhooks are taken. */
   readonly inbox: WebhookInbox | undefined
   readonly stop: () => Promise<void>
@@ -59,10 +59,6 @@ const openDelegateEngine = ({ config, vault, clock, onAlert }: Needs, granting: 
     pool: { ...config.presignatures, batch: Math.min(config.presignatures.batch, MAX_BATCH) },
     onAlert,
     activated: (tx, accessId, shareEpoch) => recordActive(tx, accessId, shareEpoch, Math.trunc(clock.nowMs())),
-    stopped: (accessId) =>
-      void vault
-        .commit((tx) => setImportedState(tx, accessId, 'SUSPENDED', Math.trunc(clock.nowMs())))
-        .catch((error: unknown) => onAlert('delegated_access', String(error))),
   })
 
 /** In the transaction that decides its first refresh. */
@@ -89,14 +85,16 @@ export const wireDelegate = (from: Needs): DelegateSide => {
     void delegateEngine
       .ready(access, AbortSignal.timeout(ACTIVATE_WITHIN_MS))
       .catch((error: unknown) => onAlert('delegated_access', `${accessIdFromBytes(access.accessId)} is not active yet: ${String(error)}`))
-  const needs = { opener, granting, arrived, ended: (accessId: Uint8Array) => delegateEngine.drop(accessId), delegateEngine }
-  const webhooks = config.delegationWebhooks.flatMap((project, at) => {
+  const webhooks = config.delegationWebhooks.flatMap(({ project, grantingDaemon }, at) => {
     const secret = secrets.delegationWebhooks[at]
-    return secret === undefined ? [] : [{ project, secret }]
+    const from = granting.find(({ name }) => name === grantingDaemon)?.partyId
+    return secret === undefined ? [] : [{ project, secret, from }]
   })
+  const ended = (accessId: Uint8Array): void => delegateEngine.drop(accessId)
+  const needs = { opener, granting, arrived, ended, webhooks, delegateEngine }
   const onInternalError = (error: unknown): void => logInternalError(log, { where: 'delegation webhook', error })
   const isTaken = webhooks.length > 0 && findSeal(vault.read) === undefined
-  const receiving = { ...needs, vault, clock, fences, webhooks, onInternalError }
+  const receiving = { ...needs, vault, clock, fences, onInternalError }
   return {
     needs,
     inbox: isTaken ? (message) => receiveWebhook(receiving, message) : undefined,

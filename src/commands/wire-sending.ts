@@ -15,7 +15,7 @@ export type WiredSender = {
 }
 
 export const wireSending = (
-  needs: SignNeeds & { readonly chains: Chains; readonly confirmations: number },
+  needs: SignNeeds & Pick<SendingNeeds, 'confirmations' | 'onStuck'> & { readonly chains: Chains },
   settled: SendingNeeds['settled'] = {},
 ): WiredSender => {
   const sender = new Sender({ ...needs, families: [new EvmFamily(needs.chains), new SolanaFamily(needs.chains)], settled })

@@ -85,6 +85,13 @@ export type GrantingDaemonSettings = {
   readonly authorityFile: string | undefined
 }
 
+/** Whose webhooks about delegated access are taken, without the secret that says so. */
+export type DelegationWebhookSettings = {
+  readonly project: ProjectId
+  /** The name of the one daemon that it speaks for. */
+  readonly grantingDaemon: string | undefined
+}
+
 /** Everything the daemon is told, without secrets: safe to print whole. */
 export type Config = {
   readonly dataDir: string
@@ -145,8 +152,8 @@ export type Config = {
   /** Beside those that are known, or in their place. */
   readonly tokens: readonly TokenSettings[]
   readonly grantingDaemons: readonly GrantingDaemonSettings[]
-  /** The projects that webhooks about delegated access are taken for; there is one secret for each. */
-  readonly delegationWebhooks: readonly ProjectId[]
+  /** There is one secret for each. */
+  readonly delegationWebhooks: readonly DelegationWebhookSettings[]
   /** Blocks that a transaction must be deep before it counts. */
   readonly chainConfirmations: number
   /** How often chains are looked at for approvals that changed. */

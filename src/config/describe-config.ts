@@ -96,9 +96,9 @@ export const describeConfig = ({ config, secrets, sources }: LoadedConfig): read
       value: `${name} → ${url} (${partyId})`,
       source: 'file' as const,
     })),
-    ...config.delegationWebhooks.map((project) => ({
+    ...config.delegationWebhooks.map(({ project, grantingDaemon }) => ({
       name: '[[delegation_webhook]]',
-      value: `project ${project}`,
+      value: `project ${project}${grantingDaemon === undefined ? '' : `, of ${grantingDaemon}`}`,
       source: 'file' as const,
     })),
     { name: 'root-key-passphrase', value: isSet(secrets.rootKeyPassphrase), source: '' },

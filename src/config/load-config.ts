@@ -222,7 +222,7 @@ const readSettings = (inputs: Inputs, sources: Partial<Record<OptionName, Settin
     chains: (inputs.file?.chains ?? []).map(({ settings }) => settings),
     tokens: inputs.file?.tokens ?? [],
     grantingDaemons: inputs.file?.grantingDaemons ?? [],
-    delegationWebhooks: (inputs.file?.delegationWebhooks ?? []).map(({ project }) => project),
+    delegationWebhooks: (inputs.file?.delegationWebhooks ?? []).map(({ project, grantingDaemon }) => ({ project, grantingDaemon })),
     chainConfirmations: need('chain-confirmations'),
     chainFollowMs: need('chain-follow-seconds') * 1_000,
     slowSignatureMs: need('slow-signature-milliseconds'),

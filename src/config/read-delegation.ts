@@ -1,19 +1,20 @@
 /**
  * `[[granting_daemon]]`: a daemon that may delegate to this one, pinned by the id of its identity key.
- * `[[delegation_webhook]]`: whose webhooks POST /webhooks/dynamic takes, known by their secret, and for which project.
+ * `[[delegation_webhook]]`: whose webhooks POST /webhooks/dynamic takes, known by their secret, for which project, and for
+ * which daemon they speak.
  */
 import { readFileSync } from 'node:fs'
 import { parseProjectId, type ProjectId } from '../domain/ids.ts'
 import { Secret } from '../domain/secret.ts'
-import type { GrantingDaemonSettings } from './config.ts'
+import type { DelegationWebhookSettings, GrantingDaemonSettings } from './config.ts'
 import { ConfigError } from './config-error.ts'
 import { isLoopback } from './loopback.ts'
 import { parsePath, type RawSetting, SettingProblem } from './parse-setting.ts'
 
 export const GRANTING_DAEMON_KEYS = ['name', 'url', 'party_id', 'ca_file'] as const
-export const DELEGATION_WEBHOOK_KEYS = ['secret_file', 'project'] as const
+export const DELEGATION_WEBHOOK_KEYS = ['secret_file', 'project', 'granting_daemon'] as const
 
-export type ReadWebhook = { readonly project: ProjectId; readonly secret: Secret<string> }
+export type ReadWebhook = DelegationWebhookSettings & { readonly secret: Secret<string> }
 type Table = <V>(key: string, parse: (raw: RawSetting) => V) => V | undefined
 
 const MAX_SECRET_CHARACTERS = 256
@@ -85,5 +86,17 @@ const readSecretFile = (path: string): Secret<string> => {
 export const readDelegationWebhook = (table: Table, where: string, baseDir: string): ReadWebhook => {
   const secret = table('secret_file', (raw) => readSecretFile(parsePath(raw, baseDir)))
   if (secret === undefined) throw new ConfigError(where, 'lacks secret_file')
-  return { secret, project: table('project', parseProject) ?? ('default' as ProjectId) }
+  return { secret, project: table('project', parseProject) ?? ('default' as ProjectId), grantingDaemon: table('granting_daemon', parseName) }
+}
+
+/** Refuses the name of a daemon that is not there. */
+export const requireKnownDaemons = (
+  webhooks: readonly DelegationWebhookSettings[],
+  daemons: readonly GrantingDaemonSettings[],
+  path: string,
+): void => {
+  for (const { grantingDaemon } of webhooks) {
+    if (grantingDaemon === undefined || daemons.some(({ name }) => name === grantingDaemon)) continue
+    throw new ConfigError(path, `[[delegation_webhook]] names ${grantingDaemon}, which is no [[granting_daemon]]`)
+  }
 }

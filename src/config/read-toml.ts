@@ -16,6 +16,7 @@ import {
   readGrantingDaemon,
   type ReadWebhook,
   requireDistinctDaemons,
+  requireKnownDaemons,
 } from './read-delegation.ts'
 import { OPTION_NAMES, SECRET_NAMES, tomlKey } from './options.ts'
 import {
@@ -212,5 +213,6 @@ export const readTomlFile = (path: string): FileSettings => {
     file, 'delegation_webhook', DELEGATION_WEBHOOK_KEYS, document.delegation_webhook,
     (table, where) => readDelegationWebhook(table, where, baseDir),
   )
+  requireKnownDaemons(delegationWebhooks, grantingDaemons, path)
   return { path, baseDir, values, sockets: sockets.bound, tlsIdentities, chains, tokens, grantingDaemons, delegationWebhooks }
 }

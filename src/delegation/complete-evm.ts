@@ -1,45 +1,20 @@
 /** The completion of a spending delegation on an EVM chain: who owns the wallet, and what the chain says they approved. */
 import type { EvmChain } from '../chain/evm-chain.ts'
 import { verifyContractSignature } from '../chain/contract-signature.ts'
-import { readApproval } from '../chain/token-approval.ts'
+import { type ApprovalQuestion, readApproval } from '../chain/token-approval.ts'
 import type { Call } from '../domain/call.ts'
-import { type Failure, failure, invalidField, isFailure } from '../domain/failure.ts'
-import { readSettings } from '../domain/project-settings.ts'
+import { failure, isFailure } from '../domain/failure.ts'
 import { formatEvmAddress } from '../payload/address.ts'
-import { parseDecimalAmount } from '../payload/decimal-amount.ts'
 import { examine } from '../payload/examine.ts'
 import { requireSiwe } from '../payload/judge-siwe.ts'
 import { parseMessage } from '../payload/message.ts'
 import { recoverSigner } from '../payload/recover.ts'
 import { parseSignature } from '../payload/signature.ts'
-import { authorize } from '../signing/authorize.ts'
-import { burnDelegationToken, requireDelegationToken, type TokenUse } from '../vault/delegation-tokens.ts'
-import { addressKeyOf, registerExternalWallet } from '../vault/external-wallets.ts'
-import { requireProject } from '../vault/projects.ts'
-import { type ExternalWalletView, type Standing, viewExternalWallet } from './external-wallet-view.ts'
-import { bytesOf, record, requireAddress, type SpendingNeeds } from './external-wallets.ts'
-import { type EvmSpending, networkOf, requireCurrency, requireEvmNetwork } from './spenders.ts'
-
-export type CompleteRequest = {
-  readonly address: string
-  readonly network: string
-  readonly region: string
-  readonly currency: string
-  readonly amount: string
-  readonly txHash: string
-  readonly sigHash: string
-  readonly sigMessage: string
-  readonly token: string
-  readonly replaces: string | undefined
-}
-
-export const requireUnits = (amount: string, decimals: number): bigint => {
-  const units = parseDecimalAmount(amount, decimals)
-  if (units === 'malformed') throw invalidField('amount', 'is not a decimal number')
-  if (units === 'too precise') throw invalidField('amount', `has more decimals than the token, which has ${decimals}`)
-  if (units === 'too large' || units === 0n) throw invalidField('amount', 'is zero, or more than a token can count')
-  return units
-}
+import { type CompleteRequest, missingTransaction, register, requireEnough, requireOwnToken } from './completion.ts'
+import { requireDecimals } from './evm-token.ts'
+import type { ExternalWalletView, Standing } from './external-wallet-view.ts'
+import { authorizeCaller, bytesOf, requireAddress, type SpendingNeeds } from './external-wallets.ts'
+import { networkOf, requireCurrency, requireEvmNetwork, requireUnits } from './spenders.ts'
 
 /** Whether the owner's key, or their contract account on the chain, signed the message. */
 const requireOwner = async (chain: EvmChain, address: Uint8Array, message: string, signature: Uint8Array, signal: AbortSignal): Promise<void> => {
@@ -60,23 +35,19 @@ const recoverOr = async (digest: Uint8Array, signature: Uint8Array): Promise<Uin
   }
 }
 
-type Asked = {
-  readonly place: EvmSpending
-  readonly address: Uint8Array
-  readonly units: bigint
-  readonly txHash: Uint8Array
-  readonly tokenAddress: Uint8Array
-  readonly spender: Uint8Array
-}
+type Asked = Omit<ApprovalQuestion, 'confirmations'> & { readonly chain: EvmChain; readonly units: bigint }
 
 /** What the chain says now, once it says that so much was approved. */
-const requireApproval = async (needs: SpendingNeeds, asked: Asked, signal: AbortSignal): Promise<Standing> => {
-  const { place, address: owner, units, txHash, tokenAddress: token, spender } = asked
+const requireApproval = async (needs: SpendingNeeds, { chain, units, ...question }: Asked, signal: AbortSignal): Promise<Standing> => {
+  const { txHash } = question
   const required = BigInt(needs.confirmations)
-  const found = await readApproval(place.chain, { token, owner, spender, txHash, confirmations: required }, signal)
+  const found = await readApproval(chain, { ...question, confirmations: required }, signal)
   switch (found.found) {
     case 'nothing':
-      throw await whereElse(needs, place.network, txHash, signal)
+      throw await missingTransaction(needs, 'evm', async (network) => {
+        const other = needs.chains.evm(network)
+        return other.chainId !== chain.chainId && (await other.receipt(txHash, signal)) !== undefined
+      })
     case 'young':
       throw failure('TRANSACTION_NOT_CONFIRMED', { confirmations: String(found.confirmations), required: String(required), retryAfterMs: 5_000 })
     case 'reverted':
@@ -85,24 +56,10 @@ const requireApproval = async (needs: SpendingNeeds, asked: Asked, signal: Abort
       throw failure('APPROVAL_MISSING', {})
     case 'approval': {
       const { amount, allowance, balance, headBlock } = found
-      const least = amount < allowance ? amount : allowance
-      if (least < units) throw failure('APPROVAL_TOO_SMALL', { approved: String(least), requested: String(units) })
+      requireEnough(amount, found, units)
       return { allowance, balance, block: headBlock }
     }
   }
-}
-
-/** A transaction that is on another chain of the configuration was sent there by mistake. */
-const whereElse = async ({ chains }: SpendingNeeds, network: string, txHash: Uint8Array, signal: AbortSignal): Promise<Failure> => {
-  const here = chains.networks.includes(network) ? chains.evm(network).chainId : undefined
-  for (const other of chains.networks.filter((one) => chains.familyOf(one) === 'evm')) {
-    const chain = chains.evm(other)
-    if (other === network || chain.chainId === here) continue
-    // One that is away now says nothing either way.
-    const receipt = await chain.receipt(txHash, signal).catch(() => undefined)
-    if (receipt !== undefined) return failure('TRANSACTION_WRONG_NETWORK', { network: other })
-  }
-  return failure('TRANSACTION_NOT_FOUND', { retryAfterMs: 5_000 })
 }
 
 /**
@@ -111,42 +68,24 @@ const whereElse = async ({ chains }: SpendingNeeds, network: string, txHash: Uin
  * so. Only then is the token used up. Refuses as the parts do.
  */
 export const completeEvm = async (needs: SpendingNeeds, call: Call, request: CompleteRequest): Promise<ExternalWalletView> => {
-  const { caller, signal } = call
-  const { vault, clock } = needs
-  const project = caller.projectId
-  if (caller.kind !== 'end_user') authorize(vault.read, needs, call, 'delegation:create')
-  const address = requireAddress(request.address)
+  const { signal } = call
+  const { read } = needs.vault
+  authorizeCaller(needs, call)
+  const owner = requireAddress(request.address)
+  const address = formatEvmAddress(owner)
   const network = networkOf(request.network, request.region)
-  const place = requireEvmNetwork(needs, vault.read, project, network)
+  const { chain, spender } = requireEvmNetwork(needs, read, call.caller.projectId, network)
   const currency = requireCurrency(needs, network, request.currency)
   const units = requireUnits(request.amount, currency.decimals)
-  const use = (): TokenUse => ({ project, network, addressKey: addressKeyOf(formatEvmAddress(address)), nowMs: Math.trunc(clock.nowMs()) })
-  const token = requireDelegationToken(vault.read, request.token, use())
-  // To an end user another's token does not exist.
-  if (caller.kind === 'end_user' && token.userId !== caller.userId) throw failure('TOKEN_INVALID', {})
-  const domains = readSettings(requireProject(vault.read, project).settings).siweDomains
-  const { nonce, createMs: nonceMs } = token
-  requireSiwe(request.sigMessage, { domains, address, chainId: place.chain.chainId, nonce, nonceMs, nowMs: clock.nowMs() })
-  await requireOwner(place.chain, address, request.sigMessage, bytesOf('sig_hash', request.sigHash), signal)
+  const terms = requireOwnToken(needs, call, request.token, { network, address })
+  requireSiwe(request.sigMessage, { ...terms, address: owner, chainId: chain.chainId })
+  await requireOwner(chain, owner, request.sigMessage, bytesOf('sig_hash', request.sigHash), signal)
+  await requireDecimals(chain, currency, signal)
   const asked = {
-    place, address, units, txHash: bytesOf('tx_hash', request.txHash),
-    tokenAddress: bytesOf('currency', currency.tokenAddress), spender: bytesOf('network', place.spender.address),
+    chain, units, owner, txHash: bytesOf('tx_hash', request.txHash), token: bytesOf('currency', currency.tokenAddress),
+    spender: bytesOf('network', spender.address),
   }
   const standing = await requireApproval(needs, asked, signal)
   signal.throwIfAborted()
-  return vault.commit((tx) => {
-    const { userId } = burnDelegationToken(tx, request.token, use())
-    // The spender that was approved is still the one.
-    if (requireEvmNetwork(needs, tx, project, network).spender.walletId !== place.spender.walletId) throw failure('APPROVAL_MISSING', {})
-    const nowMs = Math.trunc(clock.nowMs())
-    const wallet = registerExternalWallet(tx, {
-      project, userId, network, currency: currency.currency, address: formatEvmAddress(address), tokenAddress: currency.tokenAddress,
-      decimals: currency.decimals, spender: place.spender.address, limitUnits: units, transactionHash: request.txHash.toLowerCase(),
-      replaces: request.replaces, nowMs,
-    })
-    const details = { userId, network, currency: currency.currency, address: wallet.address, units: String(units), transaction: wallet.transactionHash }
-    record(tx, call, { timeMs: nowMs, kind: 'external_wallet.registered', subject: { type: 'external_wallet', id: wallet.externalWalletId }, details })
-    return viewExternalWallet(wallet, standing)
-  })
+  return register(needs, call, request, { network, address, currency, units, spender, standing, transactionHash: request.txHash.toLowerCase() })
 }
-

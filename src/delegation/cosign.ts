@@ -3,7 +3,7 @@
  * which it leaves: nothing does once the access has ended.
  */
 import { randomBytes } from 'node:crypto'
-import type { DelegateCaller } from '../domain/call.ts'
+import { actorOf, type DelegateCaller } from '../domain/call.ts'
 import type { Clock } from '../domain/clock.ts'
 import { type Failure, failure, isFailure } from '../domain/failure.ts'
 import { accessIdToBytes } from '../domain/ids.ts'
@@ -14,12 +14,13 @@ import {
   isCosignProven,
 } from '../party/delegate-proof.ts'
 import { answerBytesOf, isSignFrame } from '../party/delegate-gate.ts'
-import type { DelegatedWallet, DelegateParties, FrameAnswer } from '../party/delegate-parties.ts'
+import type { DelegatedWallet, DelegateParties, FrameAnswer, SignedReceipt } from '../party/delegate-parties.ts'
 import { partyIdOf } from '../party/party-id.ts'
 import { fencesOfAccess, isStopped, requireStanding } from '../signing/delegated-standing.ts'
 import { failureOfFence, type FenceKey, type Fences, type Passage } from '../signing/fences.ts'
+import type { RateLimiter } from '../signing/rate-limiter.ts'
 import { assertSigns } from '../signing/sign.ts'
-import type { AuditHead } from '../vault/audit-chain.ts'
+import { appendAudit, type AuditEvent } from '../vault/audit-chain.ts'
 import type { DaemonVault } from '../vault/daemon-vault.ts'
 import { type DelegatedAccess, getDelegatedAccess } from '../vault/delegated-access.ts'
 import { getDelegate } from '../vault/delegates.ts'
@@ -29,6 +30,8 @@ import { requireWallet } from '../vault/wallets.ts'
 export type CosignPeer = {
   /** A question of party S: a frame. Rejects when it is not answered in time. */
   readonly question: (frame: Uint8Array) => Promise<Uint8Array | undefined>
+  /** Its stream ends now. */
+  readonly end: (why: Failure) => void
 }
 
 export type CosignChallenge = {
@@ -47,7 +50,7 @@ export type CosignAnswer = {
   readonly frame: Uint8Array | undefined
   /** Why the daemon refuses, where that is its own decision. */
   readonly refusal?: Failure | undefined
-  readonly receipt?: (AuditHead & { readonly signature: Uint8Array; readonly keyId: string }) | undefined
+  readonly receipt?: SignedReceipt | undefined
 }
 
 /** One stream of a delegate. What it throws ends the stream. */
@@ -69,6 +72,8 @@ export type CosignNeeds = {
   readonly vault: DaemonVault
   readonly fences: Fences
   readonly clock: Clock
+  readonly rates: Pick<RateLimiter, 'tryTake'>
+  readonly onAlert: (what: string, detail: string) => void
   readonly delegates: Pick<DelegateParties, 'frame' | 'join' | 'linkIdOf' | 'partyId'>
 }
 
@@ -123,7 +128,7 @@ class Session implements CosignSession {
     const idC = partyIdOf(publicKey)
     const isIts = identity !== undefined && Buffer.compare(identity, publicKey) === 0
     const isOnLink = Buffer.compare(delegates.linkIdOf(idC), access.linkId) === 0
-    if (accessId !== access.accessId || !isIts || !isOnLink) throw failure('DELEGATE_NOT_PROVEN', {})
+    if (accessId !== access.accessId || !isIts || !isOnLink) throw this.#notProven(access, publicKey)
     const parties = {
       idC,
       idS: delegates.partyId,
@@ -138,14 +143,34 @@ class Session implements CosignSession {
 
   async prove(signature: Uint8Array): Promise<CosignJoined> {
     const met = this.#met
-    if (met === undefined || !isCosignProven('delegate', met.parties, met.publicKey, signature)) {
-      throw failure('DELEGATE_NOT_PROVEN', {})
-    }
-    const { project, walletId, expireMs } = this.#access()
+    if (met === undefined) throw failure('DELEGATE_NOT_PROVEN', {})
+    const access = this.#access()
+    const { project, walletId, expireMs } = access
     const { idC, accessId } = met.parties
-    this.#leave = this.#needs.delegates.join(idC, this.#peer)
+    if (!isCosignProven('delegate', met.parties, met.publicKey, signature)) throw this.#notProven(access, met.publicKey)
+    this.#leave = this.#needs.delegates.join(idC, project, this.#peer)
     this.#wallet = { idC, walletId: accessId }
     return { projectId: project, walletId, expireTimeMs: expireMs }
+  }
+
+  /** Whoever holds the wallet API key and is not its delegate: the key is in other hands. One row a second says so. */
+  #notProven({ accessId, project, delegateId }: DelegatedAccess, shown: Uint8Array): Failure {
+    const { vault, clock, rates, onAlert } = this.#needs
+    const refusal = failure('DELEGATE_NOT_PROVEN', {})
+    if (rates.tryTake(`unproven ${accessId}`, 1) !== undefined) return refusal
+    const row: AuditEvent = {
+      timeMs: Math.trunc(clock.nowMs()),
+      kind: 'delegated_access.not_proven',
+      project,
+      actor: actorOf(this.#caller),
+      subject: { type: 'delegated_access', id: accessId },
+      method: 'Cosign',
+      decision: 'refuse',
+      reason: refusal.reason,
+      details: { delegate: delegateId, shown: Buffer.from(shown).toString('hex') },
+    }
+    vault.commit((tx) => void appendAudit(tx, row)).catch((error: unknown) => onAlert('delegated_access', String(error)))
+    return refusal
   }
 
   answerBytes(frame: Uint8Array): number {
@@ -192,8 +217,8 @@ class Session implements CosignSession {
     }
   }
 
-  #release({ frame, refused, head }: FrameAnswer, passage: Passage, raises: number): CosignAnswer {
-    const { fences, vault } = this.#needs
+  #release({ frame, refused, receipt }: FrameAnswer, passage: Passage, raises: number): CosignAnswer {
+    const { fences } = this.#needs
     if (refused !== undefined) {
       const refusal = this.#orEnd(refused)
       this.#access()
@@ -207,8 +232,6 @@ class Session implements CosignSession {
       if (!isFailure(error)) throw error
       return { frame: undefined, refusal: this.#orEnd(error) }
     }
-    const { signer } = vault
-    const receipt = head && { ...head, signature: signer.signReceipt(head), keyId: signer.keyId }
     return { frame, receipt }
   }
 

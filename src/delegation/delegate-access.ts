@@ -8,7 +8,7 @@ import { DEFAULT_OPERATIONS, type DelegatedOperation, type DelegatedTerms } from
 import { failure, invalidField } from '../domain/failure.ts'
 import { type AccessId, accessIdFromBytes, accessIdToBytes, type GrantId, parseDelegateId, walletIdToBytes } from '../domain/ids.ts'
 import type { Secret } from '../domain/secret.ts'
-import type { SealedEnvelope } from '../domain/webhook-events.ts'
+import type { SealedEnvelope } from '../domain/sealed-envelope.ts'
 import { type Delegated, type DelegateParty, type DelegationAsked, type NewFork, sealForDelegate } from '../party/delegate-calls.ts'
 import type { SigningEngine } from '../party/signing-engine.ts'
 import { formatNarrowing, parseNarrowing } from '../policy/parse-grants.ts'
@@ -28,7 +28,7 @@ import {
   insertDelegatedAccess,
   keepDelivery,
   keptDelivery,
-  openAccess,
+  undeliveredAccess,
   walletApiKeyMac,
 } from '../vault/delegated-access.ts'
 import { type Delegate, requireDelegate } from '../vault/delegates.ts'
@@ -244,9 +244,9 @@ const endUnmade = async (vault: DaemonVault, accessId: AccessId, clock: Clock): 
   vault.eraseDeleted()
 }
 
-/** At the start: what a stop left between the share and its delivery. Answers how many. */
+/** At the start. Answers how many. */
 export const endUndelivered = async (vault: DaemonVault, clock: Clock): Promise<number> => {
-  const left = openAccess(vault.read).filter(({ state }) => state === 'MAKING')
+  const left = undeliveredAccess(vault.read)
   for (const { accessId } of left) await endUnmade(vault, accessId, clock)
   return left.length
 }

@@ -4,29 +4,51 @@
  */
 import { createHmac, timingSafeEqual } from 'node:crypto'
 import { accessIdToBytes, parseAccessId, type ProjectId } from '../domain/ids.ts'
+import type { SealedEnvelope } from '../domain/sealed-envelope.ts'
 import type { Secret } from '../domain/secret.ts'
-import type { Delivery, DynamicEnvelope } from '../party/delegate/open-delivery.ts'
+import type { Delivery } from '../party/delegate/open-delivery.ts'
 import type { KeyType } from '../vault/wallets.ts'
 
-export type DelegationWebhook = { readonly project: ProjectId; readonly secret: Secret<string> }
+export type DelegationWebhook = {
+  readonly project: ProjectId
+  readonly secret: Secret<string>
+  /** Party id of the one daemon that it speaks for; undefined: for all that have no webhook of their own, and other systems. */
+  readonly from?: Uint8Array | undefined
+}
 
 const SIGNATURE = /^sha256=([0-9a-f]{64})$/
 
-/** The project whose webhook it is. Every secret is tried, and each comparison takes the same time. */
-export const projectOfSignature = (
+/** Whose webhook it is. Every secret is tried, and each comparison takes the same time. */
+export const senderOf = (
   webhooks: readonly DelegationWebhook[],
   body: Uint8Array,
   signature: string | undefined,
-): ProjectId | undefined => {
+): DelegationWebhook | undefined => {
   const match = SIGNATURE.exec(signature ?? '')
   const shown = Buffer.from(match?.[1] ?? '00'.repeat(32), 'hex')
-  let found: ProjectId | undefined
-  for (const { project, secret } of webhooks) {
-    const expected = createHmac('sha256', secret.reveal()).update(body).digest()
+  let found: DelegationWebhook | undefined
+  for (const webhook of webhooks) {
+    const expected = createHmac('sha256', webhook.secret.reveal()).update(body).digest()
     const isIt = timingSafeEqual(expected, shown)
-    found = isIt && match !== null ? (found ?? project) : found
+    found = isIt && match !== null ? (found ?? webhook) : found
   }
   return found
+}
+
+const isSame = (a: Uint8Array | undefined, b: Uint8Array | undefined): boolean =>
+  a === undefined || b === undefined ? a === b : Buffer.compare(a, b) === 0
+
+/**
+ * Whether a sender may bring, and take back, what `grantingId` delegated to a project: a daemon's party id, or undefined for
+ * another system. `from`: as of its webhook.
+ */
+export const speaksFor = (
+  webhooks: readonly DelegationWebhook[],
+  { project, from }: Pick<DelegationWebhook, 'project' | 'from'>,
+  grantingId: Uint8Array | undefined,
+): boolean => {
+  if (from !== undefined) return isSame(from, grantingId)
+  return grantingId === undefined || !webhooks.some((other) => other.project === project && isSame(other.from, grantingId))
 }
 
 type Told = { readonly eventId: string; readonly timeMs: number }
@@ -105,7 +127,7 @@ const readCreated = (data: Members): CreatedData | undefined => {
 const MAX_PART = 4_096
 const KID = /^[A-Za-z0-9._-]{1,64}$/
 
-const readEnvelope = (value: unknown): DynamicEnvelope | undefined => {
+const readEnvelope = (value: unknown): SealedEnvelope | undefined => {
   if (!isMembers(value)) return undefined
   const [alg, iv, ct, tag, ek] = ['alg', 'iv', 'ct', 'tag', 'ek'].map((name) => textIn(value, name, MAX_PART))
   if (alg === undefined || iv === undefined || ct === undefined || tag === undefined || ek === undefined) return undefined

@@ -7,6 +7,7 @@ import { failure, invalidField, isFailure } from '../domain/failure.ts'
 import { formatEvmAddress, parseEvmAddress } from '../payload/address.ts'
 import type { Cursor } from '../vault/followed.ts'
 import type { SentTransaction } from '../vault/sent-transactions.ts'
+import { requireDecimals } from './evm-token.ts'
 import type { Standing } from './external-wallet-view.ts'
 import type { Delegated, News, SpendingChain, Transfer, Watched } from './spending-chain.ts'
 
@@ -38,6 +39,7 @@ const callOf = ({ wallet, destination, units }: Transfer): Uint8Array => {
 
 const readStanding = async (chain: EvmChain, wallet: Delegated, signal?: AbortSignal): Promise<Standing> => {
   const [token, owner, spender] = [bytesOf(wallet.tokenAddress), bytesOf(wallet.address), bytesOf(wallet.spender)]
+  await requireDecimals(chain, wallet, signal)
   const block = await chain.blockNumber(signal)
   const [allowance, balance] = await Promise.all([
     readAllowance(chain, token, owner, spender, block, signal),
@@ -49,9 +51,15 @@ const readStanding = async (chain: EvmChain, wallet: Delegated, signal?: AbortSi
   return { allowance, balance, block }
 }
 
-/** The chain up to here is the one that was followed: its block still has that hash. */
-const isOn = async (chain: EvmChain, { block, hash }: Cursor, signal?: AbortSignal): Promise<boolean> =>
-  (await chain.blockHash(block, signal)) === hash
+/** Nodes behind one address are a few blocks apart; what is further behind has lost them. */
+const BEHIND_BLOCKS = 64n
+
+/** Whether the chain is still the one that was followed up to here; `later` where a node that is behind cannot tell. */
+const standsAt = async (chain: EvmChain, { block, hash }: Cursor, head: bigint, signal?: AbortSignal): Promise<'on' | 'off' | 'later'> => {
+  const found = await chain.blockHash(block, signal)
+  if (found === '' && head + BEHIND_BLOCKS >= block) return 'later'
+  return found === hash ? 'on' : 'off'
+}
 
 const cursorAt = async (chain: EvmChain, block: bigint, signal?: AbortSignal): Promise<Cursor> => ({
   block,
@@ -61,8 +69,9 @@ const cursorAt = async (chain: EvmChain, block: bigint, signal?: AbortSignal): P
 const readNews = async (chain: EvmChain, watched: readonly Watched[], since: Cursor | undefined, signal?: AbortSignal): Promise<News | undefined> => {
   const head = await chain.blockNumber(signal)
   const spenders = [...new Set(watched.map(({ spender }) => spender))]
-  const isWhole = since !== undefined && spenders.length <= MAX_SPENDERS && (await isOn(chain, since, signal))
-  if (!isWhole) return { cursor: await cursorAt(chain, head, signal), changed: 'all', hasMore: false }
+  const place = since === undefined || spenders.length > MAX_SPENDERS ? 'off' : await standsAt(chain, since, head, signal)
+  if (place === 'later') return undefined
+  if (since === undefined || place === 'off') return { cursor: await cursorAt(chain, head, signal), changed: 'all', hasMore: false }
   if (head <= since.block) return undefined
   const from = since.block + 1n
   const reach = REACHES.get(chain) ?? MAX_BLOCKS

@@ -3,19 +3,14 @@ import { decodeBase58, encodeBase58 } from '../domain/base58.ts'
 import { actorOf, type Call } from '../domain/call.ts'
 import type { Clock } from '../domain/clock.ts'
 import { failure, invalidField, isFailure } from '../domain/failure.ts'
-import { parseUserId, type UserId } from '../domain/ids.ts'
+import { addressKeyOf, parseUserId, type UserId } from '../domain/ids.ts'
 import { formatEvmAddress, parseEvmAddress } from '../payload/address.ts'
 import { fromHex } from '../payload/bytes.ts'
 import { authorize, type AuthorizeNeeds } from '../signing/authorize.ts'
 import { appendAudit, type AuditEvent } from '../vault/audit-chain.ts'
 import type { DaemonVault } from '../vault/daemon-vault.ts'
 import { issueDelegationToken } from '../vault/delegation-tokens.ts'
-import {
-  addressKeyOf,
-  type ExternalWallet,
-  externalWalletsOf,
-  reorderExternalWallets,
-} from '../vault/external-wallets.ts'
+import { type ExternalWallet, externalWalletsOf, reorderExternalWallets } from '../vault/external-wallets.ts'
 import type { Tx } from '../vault/store.ts'
 import { type ExternalWalletView, type Standing, viewExternalWallet } from './external-wallet-view.ts'
 import { isNews, noteCurrent } from './note-standing.ts'
@@ -28,6 +23,11 @@ export type SpendingNeeds = AuthorizeNeeds & SpenderNeeds & {
   readonly confirmations: number
 }
 
+/** An end user acts for themselves; a key needs `delegation:create`. */
+export const authorizeCaller = (needs: SpendingNeeds, call: Call): void => {
+  if (call.caller.kind !== 'end_user') authorize(needs.vault.read, needs, call, 'delegation:create')
+}
+
 /** Whose wallets a call is about: an end user's own, or those of the user that an API key with `delegation:create` names. */
 const subjectOf = (needs: SpendingNeeds, call: Call, userIdText: string): UserId => {
   const { caller } = call
@@ -35,7 +35,7 @@ const subjectOf = (needs: SpendingNeeds, call: Call, userIdText: string): UserId
     if (userIdText !== '' && userIdText !== caller.userId) throw invalidField('user_id', 'is not the user id of the caller')
     return caller.userId
   }
-  authorize(needs.vault.read, needs, call, 'delegation:create')
+  authorizeCaller(needs, call)
   const userId = parseUserId(userIdText)
   if (userId === undefined) throw invalidField('user_id', 'is required')
   return userId
@@ -63,10 +63,9 @@ export const bytesOf = (field: string, hex: string): Uint8Array => {
 export type ChainConfigRequest = { readonly network: string; readonly region: string }
 
 export const getChainConfig = (needs: SpendingNeeds, call: Call, { network, region }: ChainConfigRequest): readonly ChainConfigView[] => {
-  const { caller } = call
-  if (caller.kind !== 'end_user') authorize(needs.vault.read, needs, call, 'delegation:create')
+  authorizeCaller(needs, call)
   const asked = network === '' ? undefined : networkOf(network, region)
-  return listNetworks(needs, needs.vault.read, caller.projectId, asked)
+  return listNetworks(needs, needs.vault.read, call.caller.projectId, asked)
 }
 
 export type TokenRequest = { readonly userId: string; readonly network: string; readonly address: string; readonly region: string }

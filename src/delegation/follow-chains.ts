@@ -7,7 +7,7 @@ import { isFailure } from '../domain/failure.ts'
 import type { Clock } from '../domain/clock.ts'
 import type { DaemonVault } from '../vault/daemon-vault.ts'
 import { followedNetworks, getExternalWallet, watchedOn } from '../vault/external-wallets.ts'
-import { findCursor, saveCursor } from '../vault/followed.ts'
+import { BEFORE_ALL_BLOCKS, findCursor, markUnread, saveCursor } from '../vault/followed.ts'
 import { isNews, noteCurrent } from './note-standing.ts'
 import { type SpenderNeeds, spendingChainOf } from './spenders.ts'
 import type { News, SpendingChain } from './spending-chain.ts'
@@ -30,31 +30,48 @@ export const lookAt = async (needs: FollowNeeds, chain: SpendingChain, id: strin
   await vault.commit((tx) => noteCurrent(tx, id, noted))
 }
 
-const lookAtAll = async (needs: FollowNeeds, chain: SpendingChain, ids: readonly string[], isReorganised: boolean, signal: AbortSignal): Promise<void> => {
+/** Answers those that could not be read: one of them keeps nobody else from being followed. */
+const lookAtAll = async (needs: FollowNeeds, chain: SpendingChain, ids: readonly string[], isReorganised: boolean, signal: AbortSignal): Promise<readonly string[]> => {
+  const unread: string[] = []
+  const look = async (id: string): Promise<void> => {
+    try {
+      await lookAt(needs, chain, id, isReorganised, signal)
+    } catch (error) {
+      if (!isFailure(error)) throw error
+      unread.push(id)
+    }
+  }
   for (let at = 0; at < ids.length; at += AT_ONCE) {
-    await Promise.all(ids.slice(at, at + AT_ONCE).map((id) => lookAt(needs, chain, id, isReorganised, signal)))
+    await Promise.all(ids.slice(at, at + AT_ONCE).map(look))
     signal.throwIfAborted()
   }
+  return unread
 }
 
-/** One step: what is new, every wallet it is about, and only then where to go on, so that what is cut off is done again. */
+/**
+ * One step: what is new, every wallet it is about, and only then where to go on, so that what is cut off is done again. A
+ * wallet that could not be read is looked at in every step until it is.
+ */
 const step = async (needs: FollowNeeds, network: string, signal: AbortSignal): Promise<News | undefined> => {
   const { vault } = needs
   const chain = spendingChainOf(needs, network)
   const watched = watchedOn(vault.read, network)
   const since = findCursor(vault.read, network)
   // What was seen ahead of the cursor may have been in blocks that are gone when the cursor gets there.
-  const isAhead = (seen: bigint | undefined): boolean => seen === undefined || since === undefined || seen > since.block
-  const unseen = watched.filter(({ seenBlock }) => isAhead(seenBlock)).map(({ externalWalletId }) => externalWalletId)
+  const isDue = (seen: bigint | undefined): boolean => seen === undefined || since === undefined || seen > since.block || seen === BEFORE_ALL_BLOCKS
+  const due = watched.filter(({ seenBlock }) => isDue(seenBlock)).map(({ externalWalletId }) => externalWalletId)
   const news = await chain.news(watched, since, signal)
   if (news === undefined) {
-    await lookAtAll(needs, chain, unseen, false, signal)
+    await lookAtAll(needs, chain, due, false, signal)
     return undefined
   }
   const isAll = news.changed === 'all'
-  const ids = isAll ? watched.map(({ externalWalletId }) => externalWalletId) : [...new Set([...unseen, ...news.changed])]
-  await lookAtAll(needs, chain, ids, isAll, signal)
-  await vault.commit((tx) => saveCursor(tx, network, news.cursor))
+  const ids = isAll ? watched.map(({ externalWalletId }) => externalWalletId) : [...new Set([...due, ...news.changed])]
+  const unread = await lookAtAll(needs, chain, ids, isAll, signal)
+  await vault.commit((tx) => {
+    for (const id of unread) markUnread(tx, id)
+    saveCursor(tx, network, news.cursor)
+  })
   return news
 }
 

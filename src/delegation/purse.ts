@@ -2,6 +2,7 @@
  * What may be spent from an external wallet: what its chain says now, less what is held for transfers that are under way
  * and not in what the chain says.
  */
+import { addressKeyOf } from '../domain/ids.ts'
 import type { ExternalWallet } from '../vault/external-wallets.ts'
 import { getSent } from '../vault/sent-queries.ts'
 import { spendsHeld } from '../vault/spends.ts'
@@ -41,7 +42,7 @@ export const availableIn = (reader: Reader, chain: SpendingChain, wallet: Extern
     ({ state, sendId }) => state !== 'OPEN' || !reflected.has(sendId),
   )
   const sum = (units: readonly { readonly units: bigint }[]): bigint => units.reduce((total, one) => total + one.units, 0n)
-  const spender = wallet.spender.startsWith('0x') ? wallet.spender.toLowerCase() : wallet.spender
+  const spender = addressKeyOf(wallet.spender)
   const ofAllowance = standing.allowance - sum(held.filter((spend) => spend.spender === spender))
   const ofBalance = standing.balance - sum(held)
   const least = ofAllowance < ofBalance ? ofAllowance : ofBalance

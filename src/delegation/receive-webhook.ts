@@ -1,11 +1,9 @@
 /** What POST /webhooks/dynamic does with what came: whose it is first, then what it says, then that, once. */
 import { isFailure } from '../domain/failure.ts'
-import type { ProjectId } from '../domain/ids.ts'
-import { type DelegationEvent, type DelegationWebhook, projectOfSignature, readDelegationEvent } from './delegation-webhook.ts'
+import { type DelegationEvent, type DelegationWebhook, readDelegationEvent, senderOf } from './delegation-webhook.ts'
 import { takeBack, takeDelivery, type TakeNeeds } from './take-delivery.ts'
 
 export type ReceiveNeeds = TakeNeeds & {
-  readonly webhooks: readonly DelegationWebhook[]
   /** The sender hears nothing of what went wrong inside. */
   readonly onInternalError: (error: unknown) => void
 }
@@ -23,12 +21,12 @@ export const receiveWebhook = async (
   needs: ReceiveNeeds,
   { body, signature }: { readonly body: Uint8Array; readonly signature: string | undefined },
 ): Promise<WebhookAnswer> => {
-  const project = projectOfSignature(needs.webhooks, body, signature)
-  if (project === undefined) return refused(401, signature === undefined ? 'missing signature' : 'invalid signature')
+  const sender = senderOf(needs.webhooks, body, signature)
+  if (sender === undefined) return refused(401, signature === undefined ? 'missing signature' : 'invalid signature')
   const event = readDelegationEvent(body)
   if (event === undefined) return refused(400, 'invalid payload')
   try {
-    return await act(needs, project, event)
+    return await act(needs, sender, event)
   } catch (error) {
     if (isFailure(error) && error.reason === 'ENVELOPE_INVALID') return refused(400, error.message)
     if (isFailure(error) && error.reason === 'GRANTING_DAEMON_UNKNOWN') return refused(400, error.message)
@@ -37,11 +35,11 @@ export const receiveWebhook = async (
   }
 }
 
-const act = async (needs: ReceiveNeeds, project: ProjectId, event: DelegationEvent): Promise<WebhookAnswer> => {
+const act = async (needs: ReceiveNeeds, sender: DelegationWebhook, event: DelegationEvent): Promise<WebhookAnswer> => {
   if (event.kind === 'ping') return done('pong')
   if (event.kind === 'other') return done('nothing to do')
   const { eventId, timeMs } = event
-  const bringer = { project, eventId, actor: { kind: 'daemon', id: '' }, method: 'webhook' } as const
+  const bringer = { project: sender.project, sender, eventId, actor: { kind: 'daemon', id: '' }, method: 'webhook' } as const
   if (event.kind === 'revoked') {
     await takeBack(needs, { ...bringer, accessId: event.accessId, eventMs: timeMs })
     return done('access revoked')

@@ -7,7 +7,7 @@ import { appendAudit } from '../vault/audit-chain.ts'
 import type { DaemonVault } from '../vault/daemon-vault.ts'
 import { getExternalWallet } from '../vault/external-wallets.ts'
 import { getSent } from '../vault/sent-queries.ts'
-import type { SentTransaction } from '../vault/sent-transactions.ts'
+import { transactionHashOf } from '../vault/sent-transactions.ts'
 import { changeSpend, confirmedSpends, findSpendOfSend, getSpend, networksConfirmed, type Spend } from '../vault/spends.ts'
 import type { Tx } from '../vault/store.ts'
 import { recordWebhookEvent } from '../vault/webhook-outbox.ts'
@@ -39,9 +39,6 @@ const tell = (tx: Tx, spend: Spend, nowMs: number): void => {
   recordWebhookEvent(tx, { project, type: 'spend.settled', data: settled, nowMs })
 }
 
-const hashOf = ({ versions, minedVersion }: SentTransaction): string =>
-  (versions.find(({ version }) => version === minedVersion) ?? versions.at(-1))?.hash ?? ''
-
 const fail = (tx: Tx, { spendId }: Spend, reason: string, transactionHash: string, nowMs: number): void => {
   const failed = changeSpend(tx, spendId, { state: 'FAILED', reason, transactionHash }, nowMs)
   record(tx, failed, 'spend.failed', nowMs)
@@ -55,12 +52,12 @@ export const followSpend: OnSettled = (tx, sent) => {
   const nowMs = sent.updateMs
   switch (sent.state) {
     case 'CONFIRMED':
-      changeSpend(tx, spend.spendId, { state: 'CONFIRMED', block: sent.block, transactionHash: hashOf(sent) }, nowMs)
+      changeSpend(tx, spend.spendId, { state: 'CONFIRMED', block: sent.block, transactionHash: transactionHashOf(sent) }, nowMs)
       return
     case 'FAILED':
     case 'REPLACED':
     case 'EXPIRED':
-      fail(tx, spend, sent.reason === '' ? sent.state : sent.reason, hashOf(sent), nowMs)
+      fail(tx, spend, sent.reason === '' ? sent.state : sent.reason, transactionHashOf(sent), nowMs)
       return
     default:
       // The chain has taken back what was deep enough: the amount is held again.

@@ -9,7 +9,9 @@ import { equalBytes } from '../payload/bytes.ts'
 import { decodeTokenAccount } from '../payload/solana-accounts.ts'
 import { createAssociatedTokenAccount, transferChecked } from '../payload/solana-build.ts'
 import { compileSolanaMessage } from '../payload/solana-compile.ts'
+import { LAMPORTS_PER_SIGNATURE } from '../payload/solana-facts.ts'
 import { TOKEN_ACCOUNT_RENT } from '../payload/solana-instructions.ts'
+import { unsignedSolanaTransaction } from '../payload/solana-transaction.ts'
 import type { Cursor } from '../vault/followed.ts'
 import type { SentTransaction } from '../vault/sent-transactions.ts'
 import type { Standing } from './external-wallet-view.ts'
@@ -20,7 +22,6 @@ const STATUSES_MAX = 256
 /** Filled in where it is signed. */
 const NO_BLOCKHASH = new Uint8Array(32)
 const SIGNATURE_BYTES = 64
-const LAMPORTS_PER_SIGNATURE = 5_000n
 
 const keyOf = (address: string): Uint8Array => {
   const key = decodeBase58(address)
@@ -119,13 +120,11 @@ const messageOf = (transfer: Transfer, { tokenProgram, account, isOpen, owner: r
   })
 }
 
-const unsigned = (message: Uint8Array): Uint8Array => Uint8Array.of(1, ...new Uint8Array(SIGNATURE_BYTES), ...message)
-
 const objectionOf = async (chain: SolanaChain, transfer: Transfer, signal?: AbortSignal): Promise<string | undefined> => {
   const place = await findPlace(chain, transfer, signal)
   const { isOpen } = place
   if (!isOpen && transfer.opensAccount !== true) return 'the destination has no account for it'
-  const result = await chain.simulate(unsigned(messageOf(transfer, place)), signal)
+  const result = await chain.simulate(unsignedSolanaTransaction(messageOf(transfer, place)), signal)
   if (result !== 'fails') return undefined
   await requireLamports(chain, transfer, isOpen, signal)
   return 'it fails on the cluster'

@@ -7,21 +7,20 @@
 import type { Call } from '../domain/call.ts'
 import { actorOf } from '../domain/call.ts'
 import { Failure, failure, invalidField, isFailure } from '../domain/failure.ts'
-import { parseUserId, type UserId } from '../domain/ids.ts'
+import { addressKeyOf, parseUserId, type UserId } from '../domain/ids.ts'
 import { formatDecimalAmount } from '../payload/decimal-amount.ts'
 import { decide } from '../policy/decide.ts'
 import { grantsOfCaller } from '../signing/authorize.ts'
 import type { Send } from '../sending/send-request.ts'
 import { appendAudit } from '../vault/audit-chain.ts'
-import { addressKeyOf, type ExternalWallet, externalWalletsOf, getExternalWallet } from '../vault/external-wallets.ts'
+import { type ExternalWallet, externalWalletsOf, getExternalWallet } from '../vault/external-wallets.ts'
 import { findSpendByRequest, findSpendOfSend, insertSpend, type Spend } from '../vault/spends.ts'
 import type { Tx } from '../vault/store.ts'
-import { requireUnits } from './complete-evm.ts'
 import type { SpendingNeeds } from './external-wallets.ts'
 import { isNews, noteCurrent } from './note-standing.ts'
 import { availableIn, type Purses, type Reading } from './purse.ts'
 import { type SpendView, viewSpend } from './spend-view.ts'
-import { networkOf, requireCurrency, requireNetwork, spendingChainOf } from './spenders.ts'
+import { networkOf, requireCurrency, requireNetwork, requireUnits, spendingChainOf } from './spenders.ts'
 import type { SpendingChain } from './spending-chain.ts'
 import type { Wallet } from '../vault/wallets.ts'
 
@@ -136,7 +135,7 @@ const hold = (needs: SpendNeeds, asked: Asked, { wallet, reading }: Choice, tx: 
   const nowMs = Math.trunc(needs.clock.nowMs())
   const { spendId } = insertSpend(tx, {
     sendId, project: caller.projectId, userId, externalWalletId: wallet.externalWalletId, network: asked.network, currency: wallet.currency,
-    decimals: wallet.decimals, chain: chain.chain, token: wallet.tokenAddress, owner: wallet.address, spender: wallet.spender, destination,
+    decimals, chain: chain.chain, token: wallet.tokenAddress, owner: wallet.address, spender: wallet.spender, destination,
     units, principal: caller.principal, requestId, nowMs,
   })
   appendAudit(tx, {

@@ -1,11 +1,12 @@
 /** On which networks a project takes spending delegations, to which of its wallets, and in which currencies. */
-import type { Chains } from '../chain/chains.ts'
-import { CHAIN_OF_NETWORK, type Currencies, type Currency } from '../chain/currencies.ts'
+import { chainNameOf, type Chains } from '../chain/chains.ts'
+import type { Currencies, Currency } from '../chain/currencies.ts'
 import type { EvmChain } from '../chain/evm-chain.ts'
 import type { SolanaChain } from '../chain/solana-chain.ts'
-import { failure } from '../domain/failure.ts'
+import { failure, invalidField } from '../domain/failure.ts'
 import type { ProjectId } from '../domain/ids.ts'
 import { readSettings } from '../domain/project-settings.ts'
+import { parseDecimalAmount } from '../payload/decimal-amount.ts'
 import { requireProject } from '../vault/projects.ts'
 import type { Reader } from '../vault/store.ts'
 import { getWallet, type Wallet } from '../vault/wallets.ts'
@@ -24,16 +25,12 @@ export type SpendingNetwork = EvmSpending | SolanaSpending
 export const networkOf = (network: string, region: string): string =>
   network === 'linea' && region === 'us' ? 'linea-us' : network
 
-/** The name under which `[[chain]]` has a network. */
-const chainNameOf = ({ chains }: SpenderNeeds, network: string): string =>
-  chains.networks.includes(network) ? network : (CHAIN_OF_NETWORK.get(network) ?? network)
-
 /** Undefined where the configuration has no such chain. */
 export const familyOf = (needs: SpenderNeeds, network: string): 'evm' | 'solana' | undefined =>
-  needs.chains.familyOf(chainNameOf(needs, network))
+  needs.chains.familyOf(chainNameOf(needs.chains, network))
 
 /** The chain of a network. Refuses with CHAIN_NOT_CONFIGURED. */
-export const chainOf = (needs: SpenderNeeds, network: string): EvmChain => needs.chains.evm(chainNameOf(needs, network))
+const chainOf = (needs: SpenderNeeds, network: string): EvmChain => needs.chains.evm(chainNameOf(needs.chains, network))
 
 /** The chain of a network, as spending needs it. Refuses with CHAIN_NOT_CONFIGURED. */
 export const spendingChainOf = (needs: SpenderNeeds, network: string): SpendingChain =>
@@ -75,6 +72,15 @@ export const requireCurrency = ({ currencies }: SpenderNeeds, network: string, c
   const found = currencies.find(network, currency)
   if (found === undefined) throw failure('CURRENCY_NOT_CONFIGURED', { network, currency })
   return found
+}
+
+/** An amount in base units. Refuses with INVALID_REQUEST. */
+export const requireUnits = (amount: string, decimals: number): bigint => {
+  const units = parseDecimalAmount(amount, decimals)
+  if (units === 'malformed') throw invalidField('amount', 'is not a decimal number')
+  if (units === 'too precise') throw invalidField('amount', `has more decimals than the token, which has ${decimals}`)
+  if (units === 'too large' || units === 0n) throw invalidField('amount', 'is zero, or more than a token can count')
+  return units
 }
 
 export type ChainConfigView = {

@@ -4,7 +4,7 @@
  */
 import type { Clock } from '../domain/clock.ts'
 import { failure } from '../domain/failure.ts'
-import { accessIdFromBytes, isEvmAddress, type ProjectId, type RequestId, walletIdFromBytes } from '../domain/ids.ts'
+import { accessIdFromBytes, addressKeyOf, type ProjectId, type RequestId, walletIdFromBytes } from '../domain/ids.ts'
 import { encodeBase58 } from '../domain/base58.ts'
 import type { DeliveryOpener } from '../party/delegate/delivery-opener.ts'
 import type { Delivery, OpenedDelivery } from '../party/delegate/open-delivery.ts'
@@ -27,6 +27,7 @@ import { takeEvent } from '../vault/received-events.ts'
 import type { Reader, Tx } from '../vault/store.ts'
 import { activateShare, deleteShares, getShare } from '../vault/wallet-shares.ts'
 import { getWallet, type KeyType } from '../vault/wallets.ts'
+import { type DelegationWebhook, speaksFor } from './delegation-webhook.ts'
 import { findGranting, type GrantingDaemon } from './imported-view.ts'
 
 export type TakeNeeds = {
@@ -34,6 +35,8 @@ export type TakeNeeds = {
   readonly clock: Clock
   readonly fences: Fences
   readonly opener: Pick<DeliveryOpener, 'open'>
+  /** Whose webhooks are taken. */
+  readonly webhooks: readonly DelegationWebhook[]
   /** Who may delegate to this daemon. */
   readonly granting: readonly GrantingDaemon[]
   /** An access came that can be made ready to sign. */
@@ -42,8 +45,11 @@ export type TakeNeeds = {
   readonly ended: (accessId: Uint8Array) => void
 }
 
-/** Who brought it, for the audit chain. */
-export type Bringer = Pick<AuditEvent, 'actor' | 'method'> & { readonly requestId?: RequestId | undefined }
+/** Who brought it, for the audit chain; an API key of the project, or a sender of webhooks. */
+export type Bringer = Pick<AuditEvent, 'actor' | 'method'> & {
+  readonly requestId?: RequestId | undefined
+  readonly sender?: DelegationWebhook | undefined
+}
 
 export type Brought = Bringer & {
   readonly project: ProjectId
@@ -78,11 +84,17 @@ export const takeDelivery = async (needs: TakeNeeds, brought: Brought): Promise<
   if (opened.kind === 'own' && findGranting(needs.granting, opened.grantingId) === undefined) {
     throw failure('GRANTING_DAEMON_UNKNOWN', { partyId: Buffer.from(opened.grantingId).toString('hex') })
   }
+  if (!mayConcern(needs, brought, opened.kind === 'own' ? opened.grantingId : undefined)) {
+    throw invalid('its sender does not speak for who delegated')
+  }
   const about = judge(opened, brought)
-  const { access, isNew } = await vault.commit((tx) => store(tx, opened, { ...brought, ...about }, Math.trunc(clock.nowMs())))
+  const { access, isNew } = await vault.commit((tx) => store(needs, tx, opened, { ...brought, ...about }, Math.trunc(clock.nowMs())))
   if (isNew && access?.state === 'PENDING' && access.grantingId !== undefined) needs.arrived(access)
   return access
 }
+
+const mayConcern = ({ webhooks }: TakeNeeds, { sender }: Bringer, grantingId: Uint8Array | undefined): boolean =>
+  sender === undefined || speaksFor(webhooks, sender, grantingId)
 
 /** The key that the envelopes name, or else every one there is. */
 const keysFor = (vault: DaemonVault, { encryptedDelegatedShare, encryptedWalletApiKey }: Delivery): Uint8Array[] => {
@@ -95,8 +107,7 @@ const keysFor = (vault: DaemonVault, { encryptedDelegatedShare, encryptedWalletA
 const addressOf = (keyType: KeyType, shownPublicKey: Uint8Array): string =>
   keyType === 'ed25519' ? encodeBase58(shownPublicKey) : formatEvmAddress(evmAddressOfPublicKey(shownPublicKey))
 
-/** EVM addresses in any letter case. */
-export const isSameAddress = (a: string, b: string): boolean => (isEvmAddress(a) ? a.toLowerCase() === b.toLowerCase() : a === b)
+export const isSameAddress = (a: string, b: string): boolean => addressKeyOf(a) === addressKeyOf(b)
 
 type About = { readonly address: string; readonly keyType: KeyType; readonly publicKey: Uint8Array }
 
@@ -118,7 +129,7 @@ const isOfThisDaemon = (reader: Reader, accessId: Uint8Array): boolean =>
 
 type Stored = { readonly access: ImportedAccess | undefined; readonly isNew: boolean }
 
-const store = (tx: Tx, opened: Known, brought: Brought & About, nowMs: number): Stored => {
+const store = (needs: TakeNeeds, tx: Tx, opened: Known, brought: Brought & About, nowMs: number): Stored => {
   const { project, eventId, grantedMs } = brought
   const accessId = opened.kind === 'own' ? opened.accessId : opened.share.accessId
   const before = getImportedAccess(tx, accessId)
@@ -129,12 +140,13 @@ const store = (tx: Tx, opened: Known, brought: Brought & About, nowMs: number): 
   if (isKept) return { access: before, isNew: false }
   // Nobody has signed what the envelope says of itself: no wallet of this daemon's gives its place to it.
   if (before === undefined && isOfThisDaemon(tx, accessId)) throw invalid('its id is taken')
-  const endMs = revokedAt(tx, project, accessId)
+  const grantingId = opened.kind === 'own' ? opened.grantingId : undefined
+  const endMs = revokedAt(tx, project, accessId, (from) => speaksFor(needs.webhooks, { project, from }, grantingId))
   const isOver = endMs !== undefined && (opened.kind === 'own' || endMs >= grantedMs)
   const access = insertImportedAccess(tx, {
     accessId,
     project,
-    grantingId: opened.kind === 'own' ? opened.grantingId : undefined,
+    grantingId,
     keyType: brought.keyType,
     address: brought.address,
     publicKey: brought.publicKey,
@@ -180,28 +192,29 @@ export const takeBack = async (needs: TakeNeeds, back: TakenBack): Promise<void>
   const fence = { scope: 'wallet', id: walletIdFromBytes(back.accessId) } as const
   const change = (isFenced: boolean) => vault.commit((tx) => forget(needs, tx, back, isFenced))
   // Whoever names a wallet of somebody else's stops nothing: a fence rises for what there is to end alone.
-  const first = endable(vault.read, back) === undefined ? await change(false) : 'unfenced'
+  const first = endable(needs, vault.read, back) === undefined ? await change(false) : 'unfenced'
   const outcome = first === 'unfenced' ? await fences.during(fence, () => change(true)) : first
   if (outcome !== 'ended') return
   needs.ended(back.accessId)
   vault.eraseDeleted()
 }
 
-/** The access that it ends, if there is one. */
-const endable = (reader: Reader, { project, accessId, eventMs }: TakenBack): ImportedAccess | undefined => {
+/** The access that it ends, if there is one, and the sender may. */
+const endable = (needs: TakeNeeds, reader: Reader, back: TakenBack): ImportedAccess | undefined => {
+  const { project, accessId, eventMs } = back
   const access = getImportedAccess(reader, accessId)
-  if (access?.project !== project || access.state === 'REVOKED') return undefined
+  if (access?.project !== project || access.state === 'REVOKED' || !mayConcern(needs, back, access.grantingId)) return undefined
   return access.grantingId === undefined && access.grantedMs > eventMs ? undefined : access
 }
 
 /** `unfenced`: there is something to end that came just now, and nothing was done. */
-const forget = ({ clock }: TakeNeeds, tx: Tx, back: TakenBack, isFenced: boolean): 'ended' | 'nothing' | 'unfenced' => {
-  const { project, accessId, eventMs, eventId } = back
-  const access = endable(tx, back)
+const forget = (needs: TakeNeeds, tx: Tx, back: TakenBack, isFenced: boolean): 'ended' | 'nothing' | 'unfenced' => {
+  const { project, accessId, eventMs, eventId, sender } = back
+  const access = endable(needs, tx, back)
   if (access !== undefined && !isFenced) return 'unfenced'
-  const nowMs = Math.trunc(clock.nowMs())
+  const nowMs = Math.trunc(needs.clock.nowMs())
   if (eventId !== undefined && !takeEvent(tx, project, eventId, nowMs)) return 'nothing'
-  noteRevocation(tx, project, accessId, eventMs)
+  noteRevocation(tx, { project, accessId, from: sender === undefined ? access?.grantingId : sender.from }, eventMs)
   if (access === undefined) return 'nothing'
   end(tx, back, access, nowMs)
   return 'ended'

@@ -51,6 +51,9 @@ export const parseRequestId = (text: string): RequestId | undefined =>
 
 export const isEvmAddress = (text: string): boolean => EVM_ADDRESS.test(text)
 
+/** What addresses are found and compared by: EVM addresses in any letter case, all others exactly. */
+export const addressKeyOf = (address: string): string => (isEvmAddress(address) ? address.toLowerCase() : address)
+
 /** Base58 of exactly 32 bytes. Most ids that only use base58's letters are of another length and no address. */
 export const isSolanaAddress = (text: string): boolean =>
   text.length >= 32 && text.length <= 44 && decodeBase58(text)?.length === 32

@@ -2,6 +2,8 @@
  * What webhooks tell: the closed list of events and what each says. Ids and addresses as the API shows them, times as
  * RFC 3339 text, nothing secret.
  */
+import type { SealedEnvelope } from './sealed-envelope.ts'
+
 export type GrantEventData = {
   readonly grant_id: string
   readonly user_id: string
@@ -9,16 +11,6 @@ export type GrantEventData = {
   readonly address?: string | undefined
   readonly create_time: string
   readonly expire_time: string
-}
-
-/** As Dynamic's envelope has it. */
-export type SealedEnvelope = {
-  readonly alg: string
-  readonly iv: string
-  readonly ct: string
-  readonly tag: string
-  readonly ek: string
-  readonly kid?: string | undefined
 }
 
 export type DelegatedAccessEventData = {
@@ -109,6 +101,8 @@ export type WebhookEventData = {
   'transaction.failed': TransactionEventData
   'transaction.replaced': TransactionEventData
   'transaction.expired': TransactionEventData
+  /** Nothing has moved it for a while; `reason` says why, as far as anybody does. */
+  'transaction.stuck': TransactionEventData
   'external_wallet.revoked': ExternalWalletEventData
   'external_wallet.approved_again': ExternalWalletEventData
   'external_wallet.limit_changed': ExternalWalletEventData
@@ -139,6 +133,7 @@ const EVERY_TYPE: { readonly [T in WebhookEventType]: true } = {
   'transaction.failed': true,
   'transaction.replaced': true,
   'transaction.expired': true,
+  'transaction.stuck': true,
   'external_wallet.revoked': true,
   'external_wallet.approved_again': true,
   'external_wallet.limit_changed': true,

@@ -119,6 +119,12 @@ export const logWebhookFailed = (
     keptBack: facts.keptBack,
   })
 
+/** Something that was sent keeps its nonce and does not move; what its wallet sends later waits behind it. */
+export const logTransactionStuck = (
+  log: Logger,
+  facts: { readonly sendId: string; readonly network: string; readonly why: string },
+): void => log.write('warn', 'transaction.stuck', { sendId: facts.sendId, network: facts.network, why: facts.why })
+
 /** Somebody else's server that sign-ins need did not answer as it should, or may not be asked. */
 export const logSignInOutage = (
   log: Logger,

@@ -36,6 +36,7 @@ export type MetricSources = {
   readonly inFlight: () => number
   readonly webhooks: () => WebhookBacklog
   readonly delegation: () => Promise<{ readonly [K in (typeof DELEGATION_SIDES)[number]]: DelegationLevels }>
+  readonly sends: () => readonly OpenSends[]
 }
 
 /** What the daemon is on a link of delegated access. */
@@ -47,6 +48,14 @@ export type WebhookBacklog = {
   readonly pending: number
   /** Unix milliseconds. */
   readonly oldestMs: number | undefined
+}
+
+/** Of one network. */
+export type OpenSends = {
+  readonly open: number
+  readonly stuck: number
+  /** Unix milliseconds. */
+  readonly oldestMs: number
 }
 
 export type WebhookOutcome = 'delivered' | 'retrying' | 'failed'
@@ -62,6 +71,9 @@ export type Metrics = Disposable & {
 
 const SECONDS = [0.0001, 0.00025, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5, 30]
 const LOOP_QUANTILES = [50, 99, 100] as const
+
+/** Open for as long as somebody listens. */
+const STREAMS: ReadonlySet<string> = new Set(['SignStream', 'SignActionStream', 'SendTransaction', 'Cosign'])
 
 const shortName = (method: string): string => method.split('/').at(-1) ?? method
 
@@ -122,12 +134,30 @@ const createLevels = (registers: [Registry]) => {
     ]),
     delegationOpen: gauge('delegation_links_open', 'Those of them that are held open.', ['side']),
     delegationReady: gauge('delegation_presignatures', 'Presignatures over links of delegated access.', ['side']),
+    sendsOpen: gauge('transactions_open', 'Transactions that were sent and are not over.'),
+    sendsStuck: gauge('transactions_stuck', 'Of these, those that nothing has moved for two minutes.'),
+    sendsOldest: gauge('transactions_oldest_open_seconds', 'Since when the oldest of them is under way; 0 without one.'),
     memory: gauge('resident_memory_bytes', 'Memory of the process.'),
     cpu: gauge('cpu_seconds', 'Processor time of the process.'),
   }
 }
 
 type Levels = ReturnType<typeof createLevels>
+
+const setSends = (levels: Levels, sends: readonly OpenSends[]): void => {
+  const sum = (of: 'open' | 'stuck'): number => sends.reduce((total, one) => total + one[of], 0)
+  levels.sendsOpen.set(sum('open'))
+  levels.sendsStuck.set(sum('stuck'))
+  levels.sendsOldest.set(sends.length === 0 ? 0 : Math.max(0, Date.now() - Math.min(...sends.map(({ oldestMs }) => oldestMs))) / 1_000)
+}
+
+const setDelegation = (levels: Levels, delegation: Awaited<ReturnType<MetricSources['delegation']>>): void => {
+  for (const side of DELEGATION_SIDES) {
+    for (const state of DELEGATION_STATES) levels.delegationLinks.set({ side, state }, delegation[side][state])
+    levels.delegationOpen.set({ side }, delegation[side].open)
+    levels.delegationReady.set({ side }, delegation[side].presignatures)
+  }
+}
 
 const setLevels = async (levels: Levels, sources: MetricSources, loop: ReturnType<typeof monitorEventLoopDelay>): Promise<void> => {
   const pool = sources.pool()
@@ -148,12 +178,8 @@ const setLevels = async (levels: Levels, sources: MetricSources, loop: ReturnTyp
   const { pending, oldestMs } = sources.webhooks()
   levels.webhooksPending.set(pending)
   levels.webhooksOldest.set(oldestMs === undefined ? 0 : Math.max(0, Date.now() - oldestMs) / 1_000)
-  const delegation = await sources.delegation()
-  for (const side of DELEGATION_SIDES) {
-    for (const state of DELEGATION_STATES) levels.delegationLinks.set({ side, state }, delegation[side][state])
-    levels.delegationOpen.set({ side }, delegation[side].open)
-    levels.delegationReady.set({ side }, delegation[side].presignatures)
-  }
+  setSends(levels, sources.sends())
+  setDelegation(levels, await sources.delegation())
   levels.memory.set(process.memoryUsage.rss())
   const { user, system } = process.cpuUsage()
   levels.cpu.set((user + system) / 1e6)
@@ -170,7 +196,7 @@ export const createMetrics = (): Metrics => {
     noteCall: ({ method: fullName, reason, tookMs, isItem, stages }) => {
       const method = shortName(fullName)
       calls.calls.inc({ method, reason: reason ?? 'OK', item: String(isItem) })
-      if (method !== 'SignStream' && !method.startsWith('Watch')) calls.callSeconds.observe({ method }, tookMs / 1_000)
+      if (!STREAMS.has(method) && !method.startsWith('Watch')) calls.callSeconds.observe({ method }, tookMs / 1_000)
       if (stages === undefined || reason !== undefined) return
       for (const [stage, ms] of stages.entries()) calls.stageSeconds.observe({ method, stage }, ms / 1_000)
       calls.stageSeconds.observe({ method, stage: 'total' }, tookMs / 1_000)

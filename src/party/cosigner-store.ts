@@ -2,7 +2,7 @@
 import { hash } from 'node:crypto'
 import type { Clock } from '../domain/clock.ts'
 import { walletIdFromBytes } from '../domain/ids.ts'
-import { benign, ProtocolFault } from '../engine/dkls23/fault.ts'
+import { benign } from '../engine/dkls23/fault.ts'
 import {
   decidedState,
   decodeLinkRecord,
@@ -31,11 +31,12 @@ import {
 } from '../vault/wallet-shares.ts'
 import { findAnyFreeze } from './cosigner-freezes.ts'
 import { type CosignerRules, RuleBook, type RuleName } from './cosigner-rules.ts'
+import { noteOnce } from './note-once.ts'
 import type { OwnerDesk } from './owner-desk.ts'
 import type { CosignerIntent, CosignerStore, PendingWallet } from './party-store.ts'
 import { isOfProject, projectOfWallet } from './wallet-projects.ts'
 import { hexOf } from './presignature-map.ts'
-import { openRecord, sealRecord, type ShareSeal } from './share-sealing.ts'
+import { openOrQuarantine, openRecord, sealRecord, type ShareSeal } from './share-sealing.ts'
 
 const PRUNE_AT_ONCE = 8
 /** The wallet epoch of a key that was just generated. */
@@ -64,7 +65,6 @@ export const createCosignerStore = (
   rules: CosignerRules = {},
 ): OwnCosignerStore => {
   const nowMs = (): number => Math.trunc(clock.nowMs())
-  const noted = new Map<string, number>()
   const undecided = loadPending(vault.read)
   const book = new RuleBook(rules, vault.read, nowMs())
   const counts = { signed: 0, denied: {} as Record<string, number> }
@@ -87,12 +87,7 @@ export const createCosignerStore = (
     loadWallet: async (walletId) => {
       const stored = getShare(vault.read, walletId)
       if (stored === undefined) return undefined
-      try {
-        return openRecord(seal, stored)
-      } catch (error) {
-        if (error instanceof ProtocolFault) await vault.commit((tx) => setShareState(tx, walletId, 'QUARANTINED', nowMs()))
-        throw error
-      }
+      return openOrQuarantine(seal, stored, (state) => vault.commit((tx) => setShareState(tx, walletId, state, nowMs())))
     },
     savePending: async (pending) => {
       const { sid, records } = pending
@@ -143,12 +138,7 @@ export const createCosignerStore = (
     setWalletState: async (walletId, state) => {
       await vault.commit((tx) => setShareState(tx, walletId, state, nowMs()))
     },
-    noteUse: async (walletIds, lEpoch) => {
-      const fresh = walletIds.filter((walletId) => noted.get(hexOf(walletId)) !== lEpoch)
-      if (fresh.length === 0) return
-      await vault.commit((tx) => raiseLastUsedEpoch(tx, fresh, lEpoch))
-      for (const walletId of fresh) noted.set(hexOf(walletId), lEpoch)
-    },
+    noteUse: noteOnce((walletIds, lEpoch) => vault.commit((tx) => raiseLastUsedEpoch(tx, walletIds, lEpoch))),
     lastUse: async (walletId) => getShare(vault.read, walletId)?.lastUsedEpoch ?? 0,
     admitImport: (importId, owner) => {
       if (desk === undefined) throw benign('import_refused', 'nothing is imported')

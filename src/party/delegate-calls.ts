@@ -1,8 +1,8 @@
 /** What the daemon's main thread asks of both parties for delegates: a share of a wallet's key, sealed where it is made. */
 import { randomBytes } from 'node:crypto'
 import { failure } from '../domain/failure.ts'
+import type { SealedEnvelope } from '../domain/sealed-envelope.ts'
 import type { Secret } from '../domain/secret.ts'
-import type { SealedEnvelope } from '../domain/webhook-events.ts'
 import { makeLinkParties } from '../engine/dkls23/contexts.ts'
 import { ENVELOPE_RANDOM_BYTES, envelopeText, sealDynamicEnvelope } from '../engine/sealing/dynamic-envelope.ts'
 import { partyIdOf } from '../engine/sealing/import-key.ts'

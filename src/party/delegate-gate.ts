@@ -9,6 +9,7 @@ import { decodeP1 } from '../engine/dkls23/presign-plan.ts'
 import { readRefreshNames } from '../engine/dkls23/refresh.ts'
 import { ROLE_C, ROLE_S } from '../engine/dkls23/suite.ts'
 import { slotNamesInE1 } from '../engine/frost/presign.ts'
+import type { RequestOf } from './delegate-store.ts'
 import { hexOf } from './presignature-map.ts'
 
 const {
@@ -50,6 +51,23 @@ export const presigIdIn = (frame: Uint8Array): Uint8Array => frame.slice(HEADER_
 export const signNameOf = (frame: Uint8Array): string => {
   const body = frame.subarray(HEADER_BYTES)
   return hexOf(body.subarray(WALLET_AT, WALLET_AT + 16)) + hexOf(body.subarray(REQ_ID_AT, REQ_ID_AT + 16))
+}
+
+/** Longer ones are not read before party S has looked at them: it may refuse them for nothing. */
+const MAX_FORESEEN_BYTES = 4_096
+/** Where the typed payload of a request begins, which goes to its end; of secp256k1 behind a path. */
+const PAYLOAD_AT = 218
+const DEPTH_AT = 100
+const ED_PAYLOAD_AT = 136
+
+/** What a short request to sign asks for; undefined for what is none, or is not of this wallet. */
+export const requestIn = (frame: Uint8Array, walletId: Uint8Array): RequestOf | undefined => {
+  const body = frame.subarray(HEADER_BYTES)
+  if (!isSignFrame(frame) || body.length > MAX_FORESEEN_BYTES) return undefined
+  if (hexOf(body.subarray(WALLET_AT, WALLET_AT + 16)) !== hexOf(walletId)) return undefined
+  const isEd25519 = frame[TYPE_AT] === ED_SIGN_REQUEST
+  const payload = body.subarray(isEd25519 ? ED_PAYLOAD_AT : PAYLOAD_AT + 4 * (body[DEPTH_AT] ?? 0))
+  return { walletId, reqId: body.subarray(REQ_ID_AT, REQ_ID_AT + 16), payload }
 }
 
 /** The wallets that a frame of party C names. @throws ProtocolFault for one that does not decode. */

@@ -31,6 +31,11 @@ export type DelegatedDecisions = {
   readonly mayRefresh: (reader: Reader, walletId: Uint8Array) => boolean
   /** As `begin` would decide; records and charges nothing. Throws the Failure that refuses. */
   readonly requireAdmitted: (walletId: Uint8Array, payload: Uint8Array) => void
+  /**
+   * A request that `begin` is likely to be asked for next: what it says is read while party S looks at it. Decides nothing.
+   * Answers how to forget it.
+   */
+  readonly foresee: (request: RequestOf) => () => void
   /** Decides, charges and records. Rejects with the Failure that refuses, or with PresignatureReused. */
   readonly begin: (intent: CosignerIntent) => Promise<AuditHead>
   /** How it ended; joins a later commit. */

@@ -2,12 +2,15 @@
  * The daemon's hold on the thread of its links to delegates. It is started with the first frame; one that ends is
  * started again with the next. A link stays open while a stream of its delegate is, and some minutes longer.
  */
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
 import type { Clock } from '../domain/clock.ts'
 import { type Failure, failure } from '../domain/failure.ts'
+import type { ProjectId } from '../domain/ids.ts'
 import type { AuditHead } from '../vault/audit-chain.ts'
+import type { AuditSigner } from '../vault/audit-signer.ts'
 import type { DaemonVault } from '../vault/daemon-vault.ts'
-import { isSignAnswer, isSignFrame, signNameOf } from './delegate-gate.ts'
+import { isSignAnswer, isSignFrame, requestIn, signNameOf } from './delegate-gate.ts'
 import { createDelegateHost, type DelegatedDecisions, type SignOutcome } from './delegate-host.ts'
 import { delegateLinkOf, type DelegateLinkStatus, type ErasedShare } from './delegate-links.ts'
 import type { DelegateCalls, DelegateWorkerData } from './delegate-party.ts'
@@ -18,7 +21,11 @@ import { openPortEnd, type PortEnd } from './port-calls.ts'
 import { hexOf } from './presignature-map.ts'
 import { threadEnvironment } from './thread-environment.ts'
 
-export type DelegateStream = { readonly question: (frame: Uint8Array) => Promise<Uint8Array | undefined> }
+export type DelegateStream = {
+  readonly question: (frame: Uint8Array) => Promise<Uint8Array | undefined>
+  /** Its link gives way. */
+  readonly end: (why: Failure) => void
+}
 
 /** A party that is a delegate, and the wallet id of its access. */
 export type DelegatedWallet = { readonly idC: Uint8Array; readonly walletId: Uint8Array }
@@ -27,11 +34,20 @@ export type FrameAnswer = {
   readonly frame: Uint8Array | undefined
   /** Why the daemon itself refuses a signature. */
   readonly refused?: Failure | undefined
-  /** The row that authorised it. */
-  readonly head?: AuditHead | undefined
+  /** Of the row that authorised it. */
+  readonly receipt?: SignedReceipt | undefined
 }
 
-type Joined = { readonly idC: Uint8Array; readonly streams: Set<DelegateStream>; idle: NodeJS.Timeout | undefined }
+export type SignedReceipt = AuditHead & { readonly signature: Uint8Array; readonly keyId: string }
+type Outcome = { readonly receipt: Promise<SignedReceipt> } | Extract<SignOutcome, { readonly refused: Failure }>
+
+type Joined = {
+  readonly idC: Uint8Array
+  /** Whose delegate opened the link. */
+  readonly project: ProjectId
+  readonly streams: Set<DelegateStream>
+  idle: NodeJS.Timeout | undefined
+}
 type Running = { readonly worker: Worker; readonly party: PortEnd<DelegateCalls> }
 
 /** Links that are open at one time, each with a thread of its own. */
@@ -59,7 +75,7 @@ export class DelegateParties {
   readonly #host: DelegateHostCalls
   /** By link id. */
   readonly #joined = new Map<string, Joined>()
-  readonly #outcomes = new Map<string, SignOutcome>()
+  readonly #outcomes = new Map<string, Outcome>()
   #running: Running | undefined
   #closed = false
 
@@ -68,7 +84,7 @@ export class DelegateParties {
     this.#options = options
     this.#idS = partyIdOf(vault.signer.publicKey)
     this.#host = createDelegateHost(vault, clock, decisions, {
-      outcome: ({ walletId, reqId }, outcome) => this.#note(hexOf(walletId) + hexOf(reqId), outcome),
+      outcome: ({ walletId, reqId }, outcome) => this.#note(hexOf(walletId) + hexOf(reqId), this.#outcomeOf(outcome)),
       question: ({ linkId, frame }) => this.#question(linkId, frame),
       alert: onAlert,
     })
@@ -83,10 +99,13 @@ export class DelegateParties {
     return delegateLinkOf(idC, this.#idS).linkId
   }
 
-  /** A stream of this delegate, who has proved to be it, is open until the answer is called. Refuses: RATE_LIMITED, OVERLOADED. */
-  join(idC: Uint8Array, stream: DelegateStream): () => void {
+  /**
+   * A stream of this delegate of the project, who has proved to be it, is open until the answer is called. Where all links are
+   * in use, one of a project that has more of them gives way. Refuses: RATE_LIMITED, OVERLOADED.
+   */
+  join(idC: Uint8Array, project: ProjectId, stream: DelegateStream): () => void {
     const key = hexOf(this.linkIdOf(idC))
-    const joined = this.#joined.get(key) ?? this.#admit(key, idC)
+    const joined = this.#joined.get(key) ?? this.#admit(key, idC, project)
     if (joined.streams.size >= MAX_STREAMS) throw failure('RATE_LIMITED', { limit: 'open streams', retryAfterMs: 1_000 })
     clearTimeout(joined.idle)
     joined.streams.add(stream)
@@ -97,14 +116,16 @@ export class DelegateParties {
   async frame({ idC, walletId }: DelegatedWallet, frame: Uint8Array): Promise<FrameAnswer> {
     const name = isSignFrame(frame) ? signNameOf(frame) : undefined
     const { party } = this.#open()
-    const answer = await translated(party.call('frame', { idC, walletId, frame }, { timeoutMs: CALL_TIMEOUT_MS, gather: name !== undefined }))
+    const asked = party.call('frame', { idC, walletId, frame }, { timeoutMs: CALL_TIMEOUT_MS, gather: name !== undefined })
+    const forget = this.#foresee(frame, walletId)
+    const answer = await translated(asked).finally(forget)
     const outcome = name === undefined ? undefined : this.#outcomes.get(name)
     if (name === undefined || outcome === undefined) return { frame: answer }
     const isSigned = answer !== undefined && isSignAnswer(answer)
     // One that is told `busy` meanwhile leaves the row to the one that is at work.
-    if ('head' in outcome && !isSigned) return { frame: answer }
+    if ('receipt' in outcome && !isSigned) return { frame: answer }
     this.#outcomes.delete(name)
-    if ('head' in outcome) return { frame: answer, head: outcome.head }
+    if ('receipt' in outcome) return { frame: answer, receipt: await outcome.receipt }
     // The refusal of another request under the same id: a signature leaves as one, or not at all.
     return isSigned ? { frame: answer } : { frame: answer, refused: outcome.refused }
   }
@@ -148,12 +169,24 @@ export class DelegateParties {
     clearTimeout(late)
   }
 
-  #admit(key: string, idC: Uint8Array): Joined {
+  #admit(key: string, idC: Uint8Array, project: ProjectId): Joined {
     if (this.#joined.size >= MAX_LINKS) this.#closeIdlest()
-    if (this.#joined.size >= MAX_LINKS) throw failure('OVERLOADED', { retryAfterMs: 1_000 })
-    const joined: Joined = { idC, streams: new Set(), idle: undefined }
+    if (this.#joined.size >= MAX_LINKS) this.#takeShare(project)
+    const joined: Joined = { idC, project, streams: new Set(), idle: undefined }
     this.#joined.set(key, joined)
     return joined
+  }
+
+  /** The newest link of the project that has most ends, if that project then still has as many as this one. */
+  #takeShare(project: ProjectId): void {
+    const counts = Map.groupBy(this.#joined, ([, joined]) => joined.project)
+    const own = counts.get(project)?.length ?? 0
+    const most = [...counts.values()].reduce((a, b) => (b.length > a.length ? b : a), [])
+    const last = most.at(-1)
+    const why = failure('OVERLOADED', { retryAfterMs: 1_000 })
+    if (last === undefined || most.length < own + 2) throw why
+    for (const stream of last[1].streams) stream.end(why)
+    this.#closeLink(...last)
   }
 
   /** Links keep their order of joining: the first that nobody uses goes. */
@@ -177,7 +210,30 @@ export class DelegateParties {
       .catch((error: unknown) => this.#options.onAlert('delegate_link', String(error)))
   }
 
-  #note(name: string, outcome: SignOutcome): void {
+  /** The row is on disk: its receipt is signed while party S makes the signature. */
+  #outcomeOf(outcome: SignOutcome): Outcome {
+    if ('refused' in outcome) return outcome
+    const receipt = signReceipt(this.#options.vault.signer, outcome.head)
+    // Where no signature comes of it nobody waits for it.
+    receipt.catch(() => undefined)
+    return { receipt }
+  }
+
+  /** Once the frame has left this thread. */
+  #foresee(frame: Uint8Array, walletId: Uint8Array): () => void {
+    const request = requestIn(frame, walletId)
+    if (request === undefined) return () => undefined
+    let forget: (() => void) | undefined
+    const turn = setImmediate(() => {
+      forget = this.#options.decisions.foresee(request)
+    })
+    return () => {
+      clearImmediate(turn)
+      forget?.()
+    }
+  }
+
+  #note(name: string, outcome: Outcome): void {
     const [oldest] = this.#outcomes.size >= MAX_OUTCOMES ? this.#outcomes.keys() : []
     if (oldest !== undefined) this.#outcomes.delete(oldest)
     this.#outcomes.set(name, outcome)
@@ -210,4 +266,10 @@ export class DelegateParties {
     this.#running = running
     return running
   }
+}
+
+const signReceipt = async (signer: AuditSigner, head: AuditHead): Promise<SignedReceipt> => {
+  // What goes to the other thread leaves first.
+  await nextTurn()
+  return { ...head, signature: await signer.signReceiptAside(head), keyId: signer.keyId }
 }

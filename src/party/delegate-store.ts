@@ -3,10 +3,10 @@
  * and hands over sealed rows of this link and decides; shares are sealed and opened here.
  */
 import type { Clock } from '../domain/clock.ts'
-import { benign, ProtocolFault } from '../engine/dkls23/fault.ts'
-import type { WalletState } from '../engine/dkls23/records.ts'
+import { benign } from '../engine/dkls23/fault.ts'
 import type { SealedShare } from '../vault/sealed-record.ts'
 import type { StoredShare } from '../vault/wallet-shares.ts'
+import { hostedWallets, type WalletCalls } from './hosted-wallets.ts'
 import { hostedLinks, type LinkCalls } from './link-rows.ts'
 import type { CosignerIntent, CosignerStore, PendingWallet, StoredReply } from './party-store.ts'
 import { type PortEnd, PortFailure } from './port-calls.ts'
@@ -19,7 +19,7 @@ type ShareName = { readonly linkId: Uint8Array; readonly walletId: Uint8Array; r
 export type RequestOf = Pick<CosignerIntent, 'walletId' | 'reqId' | 'payload'>
 
 /** What the main thread serves to the thread of delegates' links. Every answer of a write means that it is on disk. */
-export type DelegateHostCalls = LinkCalls & {
+export type DelegateHostCalls = LinkCalls & WalletCalls & {
   /** Only of that link. */
   readonly loadShare: (name: ShareName) => StoredShare | undefined
   readonly pendingOf: (args: { readonly linkId: Uint8Array }) => readonly PendingWallet[]
@@ -31,12 +31,6 @@ export type DelegateHostCalls = LinkCalls & {
   }) => Promise<void>
   readonly dropPending: (args: { readonly walletId: Uint8Array }) => Promise<void>
   readonly activate: (args: { readonly linkId: Uint8Array; readonly share: SealedShare }) => Promise<void>
-  readonly setWalletState: (args: {
-    readonly walletId: Uint8Array
-    readonly state: WalletState
-    readonly why: string
-  }) => Promise<void>
-  readonly noteUse: (args: { readonly walletIds: readonly Uint8Array[]; readonly lEpoch: number }) => Promise<void>
   readonly mayRefresh: (args: { readonly walletId: Uint8Array }) => boolean
   readonly admits: (args: RequestOf) => boolean
   readonly commitIntent: (intent: CosignerIntent) => Promise<'committed' | 'denied' | 'duplicate'>
@@ -99,7 +93,6 @@ export const createDelegateStore = async (
   clock: Clock,
   linkId: Uint8Array,
 ): Promise<CosignerStore> => {
-  const noted = new Map<string, number>()
   const replies = new Replies(clock)
   const pending = await host.call('pendingOf', { linkId })
   const undecided = new Map<string, PendingWallet>(pending.map((one) => [hexOf(one.walletId), one]))
@@ -110,17 +103,7 @@ export const createDelegateStore = async (
   }
   return {
     ...hostedLinks(host),
-    loadWallet: async (walletId) => {
-      const stored = await load(walletId)
-      if (stored === undefined) return undefined
-      try {
-        return openRecord(seal, stored)
-      } catch (error) {
-        const why = 'its record does not open or verify'
-        if (error instanceof ProtocolFault) await host.call('setWalletState', { walletId, state: 'QUARANTINED', why })
-        throw error
-      }
-    },
+    ...hostedWallets(host, seal, load),
     savePending: async ({ sid, records }) => {
       const shares: SealedShare[] = []
       for (const record of records) shares.push(sealRecord(seal, record, await nextVersion(record.walletId)))
@@ -146,14 +129,6 @@ export const createDelegateStore = async (
       await host.call('dropPending', { walletId })
       undecided.delete(hexOf(walletId))
     },
-    setWalletState: (walletId, state, why) => host.call('setWalletState', { walletId, state, why }),
-    noteUse: async (walletIds, lEpoch) => {
-      const fresh = walletIds.filter((walletId) => noted.get(hexOf(walletId)) !== lEpoch)
-      if (fresh.length === 0) return
-      await host.call('noteUse', { walletIds: fresh, lEpoch })
-      for (const walletId of fresh) noted.set(hexOf(walletId), lEpoch)
-    },
-    lastUse: async (walletId) => (await load(walletId))?.lastUsedEpoch ?? 0,
     mayRefresh: (walletId) => host.call('mayRefresh', { walletId }),
     admits: ({ walletId, reqId, payload }) => host.call('admits', { walletId, reqId, payload }),
     admitImport: () => {

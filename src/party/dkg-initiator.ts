@@ -1,68 +1,29 @@
 /** C's script of key generation (docs/protocol.md §5). It needs no lock. */
 import { ed25519Ready } from '../engine/curve/ed25519.ts'
-import type { WalletBinding } from '../engine/dkls23/contexts.ts'
-import { abandonDkg, advanceDkgC, finishDkgC, type PendingWallets, startDkgC } from '../engine/dkls23/dkg.ts'
-import { type Frame, FRAME_TYPES, NO_SID } from '../engine/dkls23/frame.ts'
-import type { Entropy } from '../engine/dkls23/operation-generator.ts'
+import { abandonDkg, advanceDkgC, finishDkgC, startDkgC } from '../engine/dkls23/dkg.ts'
+import { FRAME_TYPES, NO_SID } from '../engine/dkls23/frame.ts'
 import { type Alg, ALG_ED25519, ALG_SECP256K1 } from '../engine/dkls23/suite.ts'
-import type { Exchange } from './frame-exchange.ts'
-import type { Link } from './link.ts'
-import type { PartyStore } from './party-store.ts'
-
-export type GenerateDeps = {
-  readonly link: Link
-  readonly store: PartyStore
-  readonly entropy: Entropy
-  readonly exchange: Exchange
-  /** Carries out what a fault costs before the caller hears of it. */
-  readonly guarded: <T>(work: () => Promise<T>) => Promise<T>
-}
-
-export type Generated = { readonly sid: Uint8Array; readonly wallets: readonly WalletBinding[] }
+import { besideSetUps } from './beside-set-ups.ts'
+import { type Generated, holdPending, newWalletInputs, whileUsable } from './new-wallets.ts'
+import type { OpeningDeps } from './operation-deps.ts'
 
 /** Both sides hold durable PENDING records when it returns. */
-export const generateWallets = async (deps: GenerateDeps, count: number, alg: Alg = ALG_SECP256K1): Promise<Generated> => {
+export const generateWallets = async (deps: OpeningDeps, count: number, alg: Alg = ALG_SECP256K1): Promise<Generated> => {
   if (alg === ALG_ED25519) await ed25519Ready()
-  const { link, store, exchange } = deps
+  const { link, exchange } = deps
   const { W1, W2, W3, W4 } = FRAME_TYPES
-  return deps.guarded(async () => {
+  return besideSetUps(deps, () => deps.guarded(async () => {
     link.assertUsable('other')
     const { lEpoch } = link.record
-    const { state, body } = startDkgC(inputsOf(deps, lEpoch), count, alg)
+    const { state, body } = startDkgC(newWalletInputs(deps, lEpoch), count, alg)
     const w2 = await whileUsable(link, exchange(W1, NO_SID, lEpoch, body, W2)).catch((error: unknown) => {
       abandonDkg(state)
       throw error
     })
     const step = advanceDkgC(state, w2)
-    await savePending(store, step.pending)
-    try {
+    return holdPending(deps, step.pending, async () => {
       const w4 = await whileUsable(link, exchange(W3, w2.sid, lEpoch, step.body, W4))
       finishDkgC(step.state, w4.body)
-    } catch (error) {
-      for (const { walletId, wEpoch } of step.pending.records) await store.dropPending(walletId, wEpoch)
-      throw error
-    }
-    const wallets = step.pending.records.map(({ share: _, ...binding }) => binding)
-    return { sid: step.pending.sid, wallets }
-  })
-}
-
-/** The answer, unless the link was burned or suspended meanwhile: key generation does not hold its lock. Class A. */
-const whileUsable = async (link: Link, answer: Promise<Frame>): Promise<Frame> => {
-  const frame = await answer
-  link.assertUsable('other')
-  return frame
-}
-
-const inputsOf = ({ link, entropy }: GenerateDeps, lEpoch: number): Parameters<typeof startDkgC>[0] => {
-  const hk = link.material?.hk
-  return { link: link.parties, entropy, lEpoch, nowMs: link.nowMs, ...(hk === undefined ? {} : { hk }) }
-}
-
-const savePending = async (store: PartyStore, pending: PendingWallets): Promise<void> => {
-  try {
-    await store.savePending(pending)
-  } finally {
-    for (const { share } of pending.records) share.fill(0)
-  }
+    })
+  }))
 }

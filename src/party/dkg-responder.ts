@@ -2,21 +2,13 @@
  * The answering side of key generation (docs/protocol.md §5): W1 → W2, W3 → W4 once the new records are durable as
  * PENDING. What becomes of them is C's to say (undecided-wallets.ts).
  */
-import type { Clock } from '../domain/clock.ts'
 import { abandonDkg, advanceDkgS, type DkgS2, startDkgS } from '../engine/dkls23/dkg.ts'
-import { benign } from '../engine/dkls23/fault.ts'
 import { assertBodyLength, bodyLengthFromCounts, type Frame } from '../engine/dkls23/frame.ts'
-import type { Entropy } from '../engine/dkls23/operation-generator.ts'
-import type { Link } from './link.ts'
-import { OpenSessions } from './open-sessions.ts'
-import type { CosignerStore } from './party-store.ts'
+import { type OpenedSession, OpenSessions } from './open-sessions.ts'
+import type { AnsweringDeps } from './operation-deps.ts'
+import { savePending } from './session-wallets.ts'
 
-type Deps = {
-  readonly link: Link
-  readonly store: CosignerStore
-  readonly entropy: Entropy
-  readonly clock: Clock
-}
+type Deps = Omit<AnsweringDeps, 'alert'>
 
 export class DkgResponder {
   readonly #deps: Deps
@@ -28,15 +20,13 @@ export class DkgResponder {
   }
 
   /** W1 → W2. */
-  start(frame: Frame): { readonly sid: Uint8Array; readonly body: Uint8Array } {
+  start(frame: Frame): OpenedSession {
     const { link, entropy } = this.#deps
-    link.assertUsable('other')
-    if (frame.lEpoch !== link.record.lEpoch) throw benign('session', 'another link epoch')
+    link.assertAt(frame.lEpoch)
     this.sessions.assertRoom()
     assertBodyLength(frame.body, bodyLengthFromCounts(frame.type, frame.body))
-    const hk = link.material?.hk
-    const inputs = { link: link.parties, entropy, lEpoch: frame.lEpoch, nowMs: link.nowMs }
-    const { state, body } = startDkgS(hk === undefined ? inputs : { ...inputs, hk }, frame)
+    const inputs = { link: link.parties, entropy, lEpoch: frame.lEpoch, nowMs: link.nowMs, ...link.hedge }
+    const { state, body } = startDkgS(inputs, frame)
     this.sessions.add(state, frame.lEpoch)
     return { sid: state.sid, body }
   }
@@ -45,11 +35,7 @@ export class DkgResponder {
   async finish(frame: Frame): Promise<Uint8Array> {
     const { link, store } = this.#deps
     const { pending, body } = advanceDkgS(this.sessions.take(frame), frame.body)
-    try {
-      await store.savePending(pending)
-    } finally {
-      for (const { share } of pending.records) share.fill(0)
-    }
+    await savePending(store, pending)
     link.assertUsable('other')
     return body
   }

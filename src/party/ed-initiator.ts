@@ -5,8 +5,7 @@
 import type { Clock } from '../domain/clock.ts'
 import { ed25519Ready } from '../engine/curve/ed25519.ts'
 import { benign, ProtocolFault } from '../engine/dkls23/fault.ts'
-import { type Frame, FRAME_TYPES, type FrameType, NO_SID } from '../engine/dkls23/frame.ts'
-import type { Entropy } from '../engine/dkls23/operation-generator.ts'
+import { FRAME_TYPES, NO_SID } from '../engine/dkls23/frame.ts'
 import type { WalletRecord } from '../engine/dkls23/records.ts'
 import { ROLE_C } from '../engine/dkls23/suite.ts'
 import {
@@ -19,12 +18,11 @@ import {
 import { type EdPresignature, wipeEdPresignature } from '../engine/frost/presignature.ts'
 import { finishEdSign, startEdSign } from '../engine/frost/sign.ts'
 import type { EdSignature } from '../engine/frost/sign-messages.ts'
-import { loadWallets, StopWatch, wipeShares } from './ed-wallets.ts'
-import type { Link } from './link.ts'
 import { Lock } from './lock.ts'
-import type { PartyStore } from './party-store.ts'
+import type { OpeningDeps } from './operation-deps.ts'
 import { PeerRefusal } from './peer-refusal.ts'
 import { hexOf, PRESIGNATURE_TTL_MS, PresignatureMap } from './presignature-map.ts'
+import { loadWallets, StopWatch, wipeShares } from './session-wallets.ts'
 
 /** C's presignatures die a minute before S's. */
 const OWN_TTL_MS = PRESIGNATURE_TTL_MS - 60_000
@@ -33,24 +31,8 @@ const MAX_ATTEMPTS = 4
 /** Room for a typed payload in a frame; the limit on a payload itself is lower and is the signing script's. */
 const MAX_PAYLOAD_BYTES = 2 * 1024 * 1024 - 4_096
 
-export type EdInitiatorDeps = {
-  readonly link: Link
-  readonly store: PartyStore
-  readonly entropy: Entropy
+export type EdInitiatorDeps = OpeningDeps & {
   readonly clock: Clock
-  /** One message and its answer, of the expected type; the sid of E2 is judged by the engine. */
-  readonly exchange: (
-    type: FrameType,
-    sid: Uint8Array,
-    lEpoch: number,
-    body: Uint8Array,
-    expects: FrameType,
-    timeoutMs?: number,
-  ) => Promise<Frame>
-  /** Carries out what a fault costs before the caller hears of it. */
-  readonly guarded: <T>(work: () => Promise<T>) => Promise<T>
-  /** Brings both sides to one link epoch. */
-  readonly align: () => Promise<void>
   /** The wallet is being refreshed. */
   readonly isHeld: (walletId: Uint8Array) => boolean
   readonly alert: (what: string, detail: string) => void
@@ -174,11 +156,10 @@ export class EdInitiator {
       })
       if (slots.length < walletIds.length) alert('presign', `${walletIds.length - slots.length} slots refused`)
       if (slots.length === 0) return { walletIds: [], lEpoch }
-      const hk = link.material?.hk
-      const inputs = { link: link.parties, entropy, lEpoch, ...(hk === undefined ? {} : { hk }) }
+      const inputs = { link: link.parties, entropy, lEpoch, ...link.hedge }
       return { walletIds: slots.map(({ walletId }) => walletId), lEpoch, first: startEdPresignC(inputs, slots) }
     } finally {
-      wipeShares(loaded)
+      wipeShares(loaded.values())
     }
   }
 

@@ -3,7 +3,6 @@
  * signature, in the order of §10.2. `answer` gives the message that answers a frame; its faults are the
  * responder's to punish.
  */
-import type { Clock } from '../domain/clock.ts'
 import { ed25519Ready } from '../engine/curve/ed25519.ts'
 import type { WalletBinding } from '../engine/dkls23/contexts.ts'
 import { benign, ProtocolFault } from '../engine/dkls23/fault.ts'
@@ -15,7 +14,6 @@ import {
   type FrameType,
   NO_SID,
 } from '../engine/dkls23/frame.ts'
-import type { Entropy } from '../engine/dkls23/operation-generator.ts'
 import type { SlotName } from '../engine/dkls23/presign-plan.ts'
 import type { WalletRecord } from '../engine/dkls23/records.ts'
 import { ROLE_S } from '../engine/dkls23/suite.ts'
@@ -29,10 +27,10 @@ import {
   type EdSigningContext,
 } from '../engine/frost/sign.ts'
 import { decodeEdSignRequest, edSignRequestKey, type EdSignRequest } from '../engine/frost/sign-messages.ts'
-import { loadWallets, StopWatch, wipeShares } from './ed-wallets.ts'
-import type { Link } from './link.ts'
-import type { CosignerIntent, CosignerStore } from './party-store.ts'
+import type { AnsweringDeps } from './operation-deps.ts'
+import type { CosignerIntent } from './party-store.ts'
 import { hexOf, PRESIGNATURE_TTL_MS, PresignatureMap } from './presignature-map.ts'
+import { loadWallets, StopWatch, wipeShares } from './session-wallets.ts'
 import type { UndecidedWallets } from './undecided-wallets.ts'
 
 /**
@@ -46,23 +44,18 @@ export type ReadEdPayload = (
   publicKey: Uint8Array,
 ) => { readonly message: Uint8Array; readonly summary: string }
 
-export type EdResponderDeps = {
-  readonly link: Link
-  readonly store: CosignerStore
-  readonly entropy: Entropy
-  readonly clock: Clock
+type Deps = AnsweringDeps & {
   /** Without it every Ed25519 request is refused by policy. */
   readonly readEdPayload?: ReadEdPayload
-  readonly alert: (what: string, detail: string) => void
   readonly undecided: UndecidedWallets
 }
 
 export class EdResponder {
-  readonly #deps: EdResponderDeps
+  readonly #deps: Deps
   readonly #presignatures: PresignatureMap<EdPresignature>
   readonly #watch = new StopWatch()
 
-  constructor(deps: EdResponderDeps) {
+  constructor(deps: Deps) {
     this.#deps = deps
     this.#presignatures = new PresignatureMap(() => deps.clock.nowMs(), wipeEdPresignature)
   }
@@ -110,9 +103,8 @@ export class EdResponder {
 
   async #answerPresign(frame: Frame): Promise<Uint8Array> {
     const { link, entropy, clock } = this.#deps
-    link.assertUsable('other')
-    const { lEpoch } = link.record
-    if (frame.lEpoch !== lEpoch) throw benign('session', 'another link epoch')
+    const { lEpoch } = frame
+    link.assertAt(lEpoch)
     const names = slotNamesInE1(frame)
     if (!this.#presignatures.hasRoomFor(names.length)) throw benign('busy', 'too many presignatures')
     await ed25519Ready()
@@ -126,12 +118,11 @@ export class EdResponder {
         }
       })
       link.assertUsable('other')
-      const hk = link.material?.hk
       const resolve = ({ walletId }: SlotName) => {
         const record = loaded.get(hexOf(walletId))
         return record === undefined ? undefined : edSlotOf(link.parties, ROLE_S, lEpoch, record)
       }
-      const inputs = { link: link.parties, entropy, lEpoch, resolve, ...(hk === undefined ? {} : { hk }) }
+      const inputs = { link: link.parties, entropy, lEpoch, resolve, ...link.hedge }
       const { sid, body, presignatures } = answerEdPresign(inputs, frame)
       if (!this.#presignatures.hasRoomFor(presignatures.length)) {
         wipeEdPresignatures(presignatures)
@@ -141,7 +132,7 @@ export class EdResponder {
       for (const presignature of presignatures) this.#presignatures.add(presignature, expiresAtMs)
       return this.#frame(FRAME_TYPES.E2, sid, lEpoch, body)
     } finally {
-      wipeShares(loaded)
+      wipeShares(loaded.values())
     }
   }
 

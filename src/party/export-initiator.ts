@@ -3,22 +3,10 @@ import { randomBytes } from 'node:crypto'
 import { decodeExportAnswer, encodeExportRequest, type ExportRequest } from '../engine/dkls23/export.ts'
 import { benign, violation } from '../engine/dkls23/fault.ts'
 import { FRAME_TYPES, NO_SID } from '../engine/dkls23/frame.ts'
-import type { Entropy } from '../engine/dkls23/operation-generator.ts'
 import { ROLE_S } from '../engine/dkls23/suite.ts'
 import { loadForExport, sealFor } from './export-responder.ts'
-import type { Exchange } from './frame-exchange.ts'
-import type { Link } from './link.ts'
-import type { PartyStore } from './party-store.ts'
+import type { OpeningDeps } from './operation-deps.ts'
 import { hexOf } from './presignature-map.ts'
-
-type Deps = {
-  readonly link: Link
-  readonly store: PartyStore
-  readonly entropy: Entropy
-  readonly exchange: Exchange
-  /** Carries out what a fault costs before the caller hears of it. */
-  readonly guarded: <T>(work: () => Promise<T>) => Promise<T>
-}
 
 /** The public key as the engine encodes it. */
 export type ExportOrder = Omit<ExportRequest, 'reqId'>
@@ -32,7 +20,7 @@ export type ExportedParts = { readonly daemon: SealedPart; readonly cosigner: Se
  * the own share sealed. @throws PeerRefusal; ProtocolFault class A policy_denied; class C on an answer about another
  * wallet or share.
  */
-export const exportShares = ({ link, store, entropy, exchange, guarded }: Deps, order: ExportOrder): Promise<ExportedParts> =>
+export const exportShares = ({ link, store, entropy, exchange, guarded }: OpeningDeps, order: ExportOrder): Promise<ExportedParts> =>
   guarded(async () => {
     if (order.consent.kind !== 'operator') link.assertUsable('other')
     const asked: ExportRequest = { ...order, reqId: new Uint8Array(randomBytes(16)) }

@@ -7,16 +7,11 @@ import type { Entropy } from '../engine/dkls23/operation-generator.ts'
 import type { WalletRecord } from '../engine/dkls23/records.ts'
 import { ALG_ED25519, ROLE_C } from '../engine/dkls23/suite.ts'
 import { isRecipient } from '../engine/sealing/share-envelope.ts'
-import type { Link } from './link.ts'
-import type { CosignerStore, PartyStore } from './party-store.ts'
+import type { AnsweringDeps } from './operation-deps.ts'
+import type { PartyStore } from './party-store.ts'
 import { hexOf } from './presignature-map.ts'
 
-type Deps = {
-  readonly link: Link
-  readonly store: CosignerStore
-  readonly entropy: Entropy
-  readonly alert: (what: string, detail: string) => void
-}
+type Deps = Omit<AnsweringDeps, 'clock'>
 
 export class ExportResponder {
   readonly #deps: Deps

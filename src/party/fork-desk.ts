@@ -9,25 +9,24 @@ import { failure } from '../domain/failure.ts'
 import type { ProjectId } from '../domain/ids.ts'
 import { accessIdFromBytes, walletIdFromBytes } from '../domain/ids.ts'
 import type { ExportConsent } from '../engine/dkls23/export.ts'
-import { benign, ProtocolFault } from '../engine/dkls23/fault.ts'
+import { ProtocolFault } from '../engine/dkls23/fault.ts'
 import type { ForkTerms } from '../engine/dkls23/fork.ts'
 import type { WalletRecord } from '../engine/dkls23/records.ts'
 import { makeLinkParties } from '../engine/dkls23/contexts.ts'
 import { partyIdOf } from '../engine/sealing/import-key.ts'
-import { CONSENT_MAX_MS, delegateStatement, digestOfDelegate, isSignedBy } from '../engine/sealing/owner-consent.ts'
+import { delegateStatement, digestOfDelegate } from '../engine/sealing/owner-consent.ts'
 import { isRecipient, KIND_RSA } from '../engine/sealing/share-envelope.ts'
 import { appendAudit, type AuditEvent } from '../vault/audit-chain.ts'
-import { spendConsent, takeApproval } from '../vault/consents.ts'
 import type { CosignerVault } from '../vault/cosigner-vault.ts'
 import { decideFork, deleteFork, type Fork, forkBySid, forkByWallet, insertFork, listPendingForks } from '../vault/forks.ts'
 import { getKnownDelegate } from '../vault/known-delegates.ts'
-import { getOwnerSecret, getWalletOwner, NOBODY } from '../vault/owner-register.ts'
+import { getWalletOwner } from '../vault/owner-register.ts'
 import type { Tx } from '../vault/store.ts'
 import { shareEpochOf } from '../vault/wallet-shares.ts'
 import type { ForkKeeper, ForkPermit } from './fork-responder.ts'
-import { exportsFromMs, requireExportable } from './owner-desk.ts'
 import type { PendingWallet } from './party-store.ts'
 import { hexOf } from './presignature-map.ts'
+import { denied, requireExportable, requireTimely, takeOperatorConsent, takeOwnerConsent } from './share-consents.ts'
 import { projectOfWallet } from './wallet-projects.ts'
 
 /** What a daemon asks for, and why it may. */
@@ -59,8 +58,6 @@ export type ForkDeskNeeds = {
 }
 
 type Permit = ForkPermit & { readonly wEpoch: number; readonly expireMs: number; readonly order: string }
-
-const denied = (why: string) => benign('policy_denied', why)
 
 /** Each hands a share out: more than anybody needs, and no flood. */
 const FORKS_PER_MINUTE = 60
@@ -100,13 +97,13 @@ export class ForkDesk implements ForkKeeper {
   }
 
   async #permit(asked: ForkOrder): Promise<void> {
-    const { vault } = this.#needs
+    const { vault, clock, isOff, partyId } = this.#needs
     const timeMs = this.#nowMs()
     const key = hexOf(asked.walletId)
     const order = orderText(asked)
     if (this.#permits.get(key)?.order === order) return
-    if (this.#needs.isOff === true) throw denied('delegation is not switched on at the cosigner')
-    if (!this.#isTimely(asked.expireMs)) throw denied('the consent has expired, or is good for more than five minutes')
+    if (isOff === true) throw denied('delegation is not switched on at the cosigner')
+    requireTimely(asked.expireMs, clock.nowMs())
     if (!isRecipient({ kind: KIND_RSA, key: asked.rsaKey })) throw denied('nothing is sealed to such a key')
     const terms = this.#termsOf(asked.identityKey)
     const origin = await this.#originOf(asked)
@@ -114,7 +111,9 @@ export class ForkDesk implements ForkKeeper {
     await vault.commit((tx) => {
       const owner = getWalletOwner(tx, asked.walletId)
       requireExportable(tx, asked, owner)
-      const by = asked.consent.kind === 'operator' ? this.#byOperator(tx, asked, terms, timeMs) : this.#byOwner(tx, asked, terms, origin)
+      const by = asked.consent.kind === 'operator'
+        ? takeOperatorConsent(tx, asked, approvedDelegate(tx, asked, terms), timeMs)
+        : takeOwnerConsent(tx, asked, { statement: delegateStatement({ ...asked, ...terms, partyId }), origin }, timeMs)
       appendAudit(tx, permittedEvent(asked, terms, projectOfWallet(tx, asked.walletId), by, timeMs))
     })
     this.#recent.push({ wallet: key, timeMs })
@@ -193,38 +192,6 @@ export class ForkDesk implements ForkKeeper {
     return record.origin
   }
 
-  #byOwner(tx: Tx, asked: ForkOrder, terms: ForkTerms, origin: WalletRecord['origin']): AuditEvent['actor'] {
-    const { consent } = asked
-    const owner = getWalletOwner(tx, asked.walletId)
-    if (consent.kind !== 'wallet_secret' || owner === undefined || owner.userId === NOBODY) {
-      throw denied('no end user owns this wallet')
-    }
-    const secret = getOwnerSecret(tx, owner, consent.secretId)
-    if (secret === undefined) throw denied('the wallet secret is not in the register')
-    if (exportsFromMs(secret, origin) > this.#nowMs()) throw denied('the wallet secret is younger than a day')
-    const signed = delegateStatement({ ...asked, ...terms, partyId: this.#needs.partyId })
-    if (!isSignedBy(secret.publicKey, signed, consent.signature)) throw denied('the signature of the consent')
-    if (!spendConsent(tx, asked.nonce, asked.expireMs)) throw denied('the nonce was used before')
-    return { kind: 'end_user', id: `${owner.project}/${owner.userId}` }
-  }
-
-  #byOperator(tx: Tx, asked: ForkOrder, { idG }: ForkTerms, timeMs: number): AuditEvent['actor'] {
-    const { consent, rsaKey } = asked
-    if (consent.kind !== 'operator') throw denied('no approval')
-    const known = getKnownDelegate(tx, idG)
-    if (known === undefined) throw denied('the delegate is not registered here')
-    if (hexOf(known.rsaKey) !== hexOf(rsaKey)) throw denied('the delegate is registered here with another key')
-    const approval = takeApproval(tx, consent.approvalId, timeMs)
-    if (approval === undefined) throw denied('there is no such approval, or it was used')
-    const isForIt = hexOf(approval.walletId) === hexOf(asked.walletId)
-    if (!isForIt || hexOf(approval.keyDigest) !== hexOf(digestOfDelegate({ rsaKey, idG }))) {
-      throw denied('the approval is for another wallet, delegate or key')
-    }
-    if (approval.expireMs <= timeMs) throw denied('the approval has expired')
-    if (!spendConsent(tx, asked.nonce, asked.expireMs)) throw denied('the nonce was used before')
-    return { kind: 'operator', id: hexOf(consent.approvalId) }
-  }
-
   /** Only what was allowed counts: nobody uses up another's turns. */
   #requireTurn(wallet: string, timeMs: number): void {
     this.#recent = this.#recent.filter((one) => Math.abs(timeMs - one.timeMs) < HOUR_MS)
@@ -237,11 +204,6 @@ export class ForkDesk implements ForkKeeper {
     for (const [key, { expireMs }] of this.#permits) if (expireMs <= timeMs) this.#permits.delete(key)
   }
 
-  #isTimely(expireMs: number): boolean {
-    const leftMs = expireMs - this.#needs.clock.nowMs()
-    return leftMs > 0 && leftMs <= CONSENT_MAX_MS
-  }
-
   #nowMs(): number {
     return Math.trunc(this.#needs.clock.nowMs())
   }
@@ -250,6 +212,14 @@ export class ForkDesk implements ForkKeeper {
 const orderText = ({ walletId, wEpoch, publicKey, identityKey, rsaKey, expireMs, nonce, consent }: ForkOrder): string => {
   const why = consent.kind === 'operator' ? [consent.approvalId] : [consent.secretId, consent.signature]
   return [walletId, publicKey, identityKey, rsaKey, nonce, ...why].map(hexOf).concat(`${wEpoch}`, `${expireMs}`).join()
+}
+
+/** What the operator has to have approved: this delegate, under the key that it is registered here with. */
+const approvedDelegate = (tx: Tx, { rsaKey }: ForkOrder, { idG }: ForkTerms) => {
+  const known = getKnownDelegate(tx, idG)
+  if (known === undefined) throw denied('the delegate is not registered here')
+  if (hexOf(known.rsaKey) !== hexOf(rsaKey)) throw denied('the delegate is registered here with another key')
+  return { keyDigest: digestOfDelegate({ rsaKey, idG }), what: 'wallet, delegate or key' }
 }
 
 const permittedEvent = (

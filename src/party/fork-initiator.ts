@@ -17,14 +17,13 @@ import {
   startForkC,
 } from '../engine/dkls23/fork.ts'
 import { FRAME_TYPES, type FrameType, NO_SID } from '../engine/dkls23/frame.ts'
-import type { Entropy } from '../engine/dkls23/operation-generator.ts'
 import { encodeOutcomeAnswers, type OutcomeQuestion } from '../engine/dkls23/outcome.ts'
 import type { WalletRecord } from '../engine/dkls23/records.ts'
 import { assertSameShare, decodeSealedShare, encodeSealedShare, type SealedShareMessage } from '../engine/dkls23/sealed-share.ts'
 import { decodeEnvelopeBytes, type EnvelopeBytes } from '../engine/sealing/dynamic-envelope.ts'
-import type { Exchange } from './frame-exchange.ts'
+import { besideSetUps } from './beside-set-ups.ts'
 import type { InitiatorStore } from './initiator.ts'
-import type { Link } from './link.ts'
+import type { OpeningDeps } from './operation-deps.ts'
 import { PeerRefusal } from './peer-refusal.ts'
 
 /** The decision: D's half is there from now on, with what says whose it is. */
@@ -45,13 +44,8 @@ export type ForkStore = Pick<InitiatorStore, 'loadWallet' | 'settleOutcome'> & {
   readonly commitFork: (decided: DecidedFork) => Promise<void>
 }
 
-type Deps = {
-  readonly link: Link
+type Deps = Omit<OpeningDeps, 'store'> & {
   readonly store: ForkStore
-  readonly entropy: Entropy
-  readonly exchange: Exchange
-  /** Carries out what a fault costs before the caller hears of it. */
-  readonly guarded: <T>(work: () => Promise<T>) => Promise<T>
   /** Sends what has no answer, and does not mind when it is lost. */
   readonly tell: (type: FrameType, sid: Uint8Array, lEpoch: number, body: Uint8Array) => Promise<void>
 }
@@ -79,12 +73,11 @@ const RETRY_MS = 150
  * `commitFork` refuses. When it throws after its commit the half is there and nobody was given the delegate's: the
  * caller ends it.
  */
-export const forkWallet = (deps: Deps, order: ForkOrderC): Promise<ForkedShare> =>
-  deps.guarded(async () => {
-    await ed25519Ready()
-    const made = await makeHalf(deps, order)
-    return askForShare(deps, order, made)
-  })
+export const forkWallet = async (deps: Deps, order: ForkOrderC): Promise<ForkedShare> => {
+  await ed25519Ready()
+  const made = await besideSetUps(deps, () => deps.guarded(() => makeHalf(deps, order)))
+  return deps.guarded(() => askForShare(deps, order, made))
+}
 
 /** D has stored the envelope: S forgets it. */
 export const confirmFork = async ({ tell, link }: Deps, { sid, receipt }: Pick<ForkedShare, 'sid' | 'receipt'>): Promise<void> =>
@@ -121,9 +114,7 @@ const openFork = async ({ link, store, entropy }: Deps, order: ForkOrderC): Prom
   if (record === undefined) throw benign('wallet_state', 'no such wallet')
   try {
     if (record.state !== 'ACTIVE') throw benign('wallet_state', 'the wallet is not active')
-    const hk = link.material?.hk
-    const inputs = { link: link.parties, entropy, terms: order, ...(hk === undefined ? {} : { hk }) }
-    return startForkC(inputs, record)
+    return startForkC({ link: link.parties, entropy, terms: order, ...link.hedge }, record)
   } finally {
     record.share.fill(0)
   }

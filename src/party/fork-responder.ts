@@ -4,7 +4,6 @@
  * it has it. Whether, and to whom, is the keeper's to say and never in what the daemon sends.
  */
 import { createHash } from 'node:crypto'
-import type { Clock } from '../domain/clock.ts'
 import { ed25519Ready } from '../engine/curve/ed25519.ts'
 import { benign } from '../engine/dkls23/fault.ts'
 import {
@@ -19,13 +18,12 @@ import {
   spendForDelegate,
 } from '../engine/dkls23/fork.ts'
 import type { Frame } from '../engine/dkls23/frame.ts'
-import type { Entropy } from '../engine/dkls23/operation-generator.ts'
 import { assertSameShare, decodeSealedShare, encodeSealedShare } from '../engine/dkls23/sealed-share.ts'
 import { encodeEnvelopeBytes, ENVELOPE_RANDOM_BYTES, sealDynamicBytes } from '../engine/sealing/dynamic-envelope.ts'
 import type { Fork } from '../vault/forks.ts'
-import type { Link } from './link.ts'
-import { OpenSessions } from './open-sessions.ts'
-import type { CosignerStore, PendingWallet } from './party-store.ts'
+import { type OpenedSession, OpenSessions } from './open-sessions.ts'
+import type { AnsweringDeps } from './operation-deps.ts'
+import type { PendingWallet } from './party-store.ts'
 import { hexOf } from './presignature-map.ts'
 import type { UndecidedWallets } from './undecided-wallets.ts'
 
@@ -46,12 +44,7 @@ export type ForkKeeper = {
   readonly drop: (walletId: Uint8Array) => Promise<void>
 }
 
-type Deps = {
-  readonly link: Link
-  readonly store: CosignerStore
-  readonly entropy: Entropy
-  readonly clock: Clock
-  readonly alert: (what: string, detail: string) => void
+type Deps = AnsweringDeps & {
   readonly undecided: UndecidedWallets
   /** Absent: nothing is forked here. */
   readonly forks?: ForkKeeper | undefined
@@ -72,10 +65,9 @@ export class ForkResponder {
   }
 
   /** FORK1 → FORK2. */
-  async start(frame: Frame): Promise<{ readonly sid: Uint8Array; readonly body: Uint8Array }> {
+  async start(frame: Frame): Promise<OpenedSession> {
     const { link, store, entropy, undecided } = this.#deps
-    link.assertUsable('other')
-    if (frame.lEpoch !== link.record.lEpoch) throw benign('session', 'another link epoch')
+    link.assertAt(frame.lEpoch)
     const { wEpoch, ...name } = readForkName(frame)
     const walletId = name.walletId.slice()
     const permit = this.#keeper.permitFor({ walletId, wEpoch })
@@ -88,8 +80,7 @@ export class ForkResponder {
       if (record.state !== 'ACTIVE' || !store.mayRefresh(walletId)) throw benign('policy_denied', 'the wallet is stopped')
       this.sessions.dropWhere(({ records }) => records.some((one) => hexOf(one.walletId) === hexOf(walletId)))
       this.sessions.assertRoom()
-      const hk = link.material?.hk
-      const inputs = { link: link.parties, entropy, terms: permit, ...(hk === undefined ? {} : { hk }) }
+      const inputs = { link: link.parties, entropy, terms: permit, ...link.hedge }
       const { state, sid, body } = answerForkS(inputs, frame, [record])
       this.sessions.add(Object.assign(state, { permit }), frame.lEpoch)
       return { sid, body }

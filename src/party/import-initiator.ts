@@ -1,7 +1,7 @@
 /** C's script of an import (docs/protocol.md §14). It needs no lock. */
 import { ed25519Ready } from '../engine/curve/ed25519.ts'
 import { benign } from '../engine/dkls23/fault.ts'
-import { type Frame, FRAME_TYPES, NO_SID } from '../engine/dkls23/frame.ts'
+import { FRAME_TYPES, NO_SID } from '../engine/dkls23/frame.ts'
 import {
   abandonImport,
   encodeImportOwner,
@@ -13,9 +13,11 @@ import {
   startImportC,
 } from '../engine/dkls23/import.ts'
 import { ROLE_C } from '../engine/dkls23/suite.ts'
-import type { Generated, GenerateDeps } from './dkg-initiator.ts'
+import { besideSetUps } from './beside-set-ups.ts'
 import type { ImportKeys } from './import-keys.ts'
 import type { Link } from './link.ts'
+import { type Generated, holdPending, newWalletInputs, whileUsable } from './new-wallets.ts'
+import type { OpeningDeps } from './operation-deps.ts'
 
 export type ImportOrder = {
   readonly opening: ImportOpening
@@ -29,51 +31,30 @@ export type ImportOrder = {
  * Both sides hold durable PENDING records when it returns; the caller's transaction is the decision, then `acknowledge`.
  * @throws PeerRefusal; ProtocolFault class A import_refused: the own half does not open, or is not the one that is said.
  */
-export const importWallet = async (deps: GenerateDeps, keys: ImportKeys, order: ImportOrder): Promise<Generated> => {
+export const importWallet = async (deps: OpeningDeps, keys: ImportKeys, order: ImportOrder): Promise<Generated> => {
   await ed25519Ready()
-  const { link, store, exchange } = deps
+  const { link, exchange } = deps
   const { IM1, IM2, IM3, IM4 } = FRAME_TYPES
-  return deps.guarded(async () => {
+  return besideSetUps(deps, () => deps.guarded(async () => {
     link.assertUsable('other')
     const { lEpoch } = link.record
     const { opening, owner, envelopeS } = order
     const share = openOwn(link, keys, order)
-    const { state, body } = startImportC(inputsOf(deps, lEpoch), { opening, owner, envelopeS, share })
+    const { state, body } = startImportC(newWalletInputs(deps, lEpoch), { opening, owner, envelopeS, share })
     const im2 = await whileUsable(link, exchange(IM1, NO_SID, lEpoch, body, IM2)).catch((error: unknown) => {
       abandonImport(state)
       throw error
     })
     const step = openImportC(state, im2)
-    try {
-      await store.savePending(step.pending)
-    } finally {
-      for (const record of step.pending.records) record.share.fill(0)
-    }
-    try {
+    return holdPending(deps, step.pending, async () => {
       const im4 = await whileUsable(link, exchange(IM3, im2.sid, lEpoch, step.body, IM4))
       finishImportC(step.state, im4.body)
-    } catch (error) {
-      for (const { walletId, wEpoch } of step.pending.records) await store.dropPending(walletId, wEpoch)
-      throw error
-    }
-    const wallets = step.pending.records.map(({ share: _, ...binding }) => binding)
-    return { sid: step.pending.sid, wallets }
-  })
+    })
+  }))
 }
 
 const openOwn = ({ parties }: Link, keys: ImportKeys, { opening, owner, envelopeC }: ImportOrder): Uint8Array => {
   const share = keys.open(importAad(opening, ROLE_C, parties.idC, encodeImportOwner(owner)), envelopeC)
   if (share === undefined) throw benign('import_refused', 'the sealed half does not open')
   return share
-}
-
-const whileUsable = async (link: Link, answer: Promise<Frame>): Promise<Frame> => {
-  const frame = await answer
-  link.assertUsable('other')
-  return frame
-}
-
-const inputsOf = ({ link, entropy }: GenerateDeps, lEpoch: number): Parameters<typeof startImportC>[0] => {
-  const hk = link.material?.hk
-  return { link: link.parties, entropy, lEpoch, nowMs: link.nowMs, ...(hk === undefined ? {} : { hk }) }
 }

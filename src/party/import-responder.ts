@@ -2,23 +2,16 @@
  * The answering side of an import (docs/protocol.md §14): IM1 → IM2, IM3 → IM4 once the new record is durable as PENDING
  * and the import's id is used up. What becomes of it is C's to say (undecided-wallets.ts).
  */
-import type { Clock } from '../domain/clock.ts'
 import { ed25519Ready } from '../engine/curve/ed25519.ts'
-import { benign, ProtocolFault } from '../engine/dkls23/fault.ts'
+import { ProtocolFault } from '../engine/dkls23/fault.ts'
 import type { Frame } from '../engine/dkls23/frame.ts'
 import { abandonImport, answerImportS, finishImportS, type ImportS2, readImport } from '../engine/dkls23/import.ts'
-import type { Entropy } from '../engine/dkls23/operation-generator.ts'
 import type { ImportKeys } from './import-keys.ts'
-import type { Link } from './link.ts'
-import { OpenSessions } from './open-sessions.ts'
-import type { CosignerStore } from './party-store.ts'
+import { type OpenedSession, OpenSessions } from './open-sessions.ts'
+import type { AnsweringDeps } from './operation-deps.ts'
+import { savePending } from './session-wallets.ts'
 
-type Deps = {
-  readonly link: Link
-  readonly store: CosignerStore
-  readonly entropy: Entropy
-  readonly clock: Clock
-  readonly alert: (what: string, detail: string) => void
+type Deps = AnsweringDeps & {
   /** Absent: nothing is imported here. */
   readonly importKeys?: ImportKeys | undefined
 }
@@ -33,10 +26,9 @@ export class ImportResponder {
   }
 
   /** IM1 → IM2. */
-  async start(frame: Frame): Promise<{ readonly sid: Uint8Array; readonly body: Uint8Array }> {
+  async start(frame: Frame): Promise<OpenedSession> {
     const { link, alert } = this.#deps
-    link.assertUsable('other')
-    if (frame.lEpoch !== link.record.lEpoch) throw benign('session', 'another link epoch')
+    link.assertAt(frame.lEpoch)
     await ed25519Ready()
     this.sessions.assertRoom()
     try {
@@ -52,23 +44,18 @@ export class ImportResponder {
   async finish(frame: Frame): Promise<Uint8Array> {
     const { link, store } = this.#deps
     const { pending, body } = finishImportS(this.sessions.take(frame), frame.body)
-    try {
-      await store.savePending(pending)
-    } finally {
-      for (const { share } of pending.records) share.fill(0)
-    }
+    await savePending(store, pending)
     link.assertUsable('other')
     return body
   }
 
-  #open(frame: Frame): { readonly sid: Uint8Array; readonly body: Uint8Array } {
+  #open(frame: Frame): OpenedSession {
     const { link, entropy, store, importKeys } = this.#deps
     const { opening, owner } = readImport(frame)
     store.admitImport(opening.importId, owner)
-    const hk = link.material?.hk
-    const inputs = { link: link.parties, entropy, lEpoch: frame.lEpoch, nowMs: link.nowMs }
+    const inputs = { link: link.parties, entropy, lEpoch: frame.lEpoch, nowMs: link.nowMs, ...link.hedge }
     const open = (aad: Uint8Array, envelope: Uint8Array) => importKeys?.open(aad, envelope)
-    const { state, sid, body } = answerImportS(hk === undefined ? inputs : { ...inputs, hk }, frame, open)
+    const { state, sid, body } = answerImportS(inputs, frame, open)
     this.sessions.add(state, frame.lEpoch)
     return { sid, body }
   }

@@ -23,9 +23,9 @@ import { type Presignature, wipePresignature } from '../engine/dkls23/presignatu
 import type { WalletRecord } from '../engine/dkls23/records.ts'
 import type { EcdsaSignature } from '../engine/dkls23/sign-messages.ts'
 import { type Alg, ROLE_C, ROLE_S } from '../engine/dkls23/suite.ts'
-import { EdInitiator, type EdInitiatorDeps } from './ed-initiator.ts'
+import { EdInitiator } from './ed-initiator.ts'
 import type { Counterparty } from './counterparty.ts'
-import { type Generated, generateWallets } from './dkg-initiator.ts'
+import { generateWallets } from './dkg-initiator.ts'
 import { type ExportedParts, type ExportOrder, exportShares } from './export-initiator.ts'
 import { confirmFork, type ForkedShare, type ForkOrderC, type ForkStore, forkWallet } from './fork-initiator.ts'
 import { type Exchange, openExchange, STEP_TIMEOUT_MS } from './frame-exchange.ts'
@@ -33,6 +33,8 @@ import { type ImportOrder, importWallet } from './import-initiator.ts'
 import type { ImportKeys } from './import-keys.ts'
 import type { Link } from './link.ts'
 import { setUpLink } from './link-initiator.ts'
+import type { Generated } from './new-wallets.ts'
+import type { OpeningDeps } from './operation-deps.ts'
 import type { PartyStore } from './party-store.ts'
 import { PeerRefusal } from './peer-refusal.ts'
 import { hexOf, PRESIGNATURE_TTL_MS, PresignatureMap } from './presignature-map.ts'
@@ -41,6 +43,7 @@ import { SignInitiator, type SignJob } from './sign-initiator.ts'
 import { inThreadSessionsOfC } from './in-thread-sessions.ts'
 import { RefreshInitiator } from './refresh-initiator.ts'
 import type { SessionsOfC } from './session-engine.ts'
+import { wipeShares } from './session-wallets.ts'
 
 /** A minute before S drops its own. */
 const OWN_TTL_MS = PRESIGNATURE_TTL_MS - 60_000
@@ -82,7 +85,7 @@ export class Initiator {
   readonly #link: Link
   readonly #parties: LinkParties
   readonly #exchange: Exchange
-  readonly #common: InitiatorDeps & Pick<EdInitiatorDeps, 'exchange' | 'guarded' | 'align'>
+  readonly #common: InitiatorDeps & OpeningDeps
   readonly #sessions: SessionsOfC
   readonly #presignatures: PresignatureMap<Presignature>
   readonly #bindings = new Map<string, WalletBinding>()
@@ -337,7 +340,7 @@ export class Initiator {
       const presignatures = await runPresign({ ...this.#deps, sessions: this.#sessions, exchange: this.#exchange }, records)
       return this.#keep(presignatures, records)
     } finally {
-      for (const { share } of records) share.fill(0)
+      wipeShares(records)
     }
   }
 

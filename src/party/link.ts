@@ -90,6 +90,12 @@ export class Link {
     return this.#material?.value
   }
 
+  /** What operations over the link hedge their randomness with, as they take it: nothing while there is no material. */
+  get hedge(): { readonly hk?: Uint8Array } {
+    const hk = this.material?.hk
+    return hk === undefined ? {} : { hk }
+  }
+
   /** An operator's grant that still counts. */
   get mayRelink(): boolean {
     return isGranted(this.#record)
@@ -103,6 +109,12 @@ export class Link {
   assertUsable(what: 'sign' | 'other'): void {
     if (this.#burning) throw benign('link_burned', 'the link is burned')
     if (what === 'other' && this.#record.state === 'SUSPENDED') throw benign('link_suspended', 'the link is suspended')
+  }
+
+  /** As a frame of this epoch wants it, of anything but signing. @throws ProtocolFault class A. */
+  assertAt(lEpoch: number): void {
+    this.assertUsable('other')
+    if (lEpoch !== this.#record.lEpoch) throw benign('session', 'another link epoch')
   }
 
   /** Takes over fresh material; the old is overwritten, and this one will be at the hard age limit. */

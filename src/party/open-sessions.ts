@@ -25,6 +25,9 @@ type Session<State> = {
   readonly timer: NodeJS.Timeout
 }
 
+/** What answers the first message of a session. */
+export type OpenedSession = { readonly sid: Uint8Array; readonly body: Uint8Array }
+
 const MAX_SESSIONS = 64
 
 export class OpenSessions<State extends { readonly sid: Uint8Array }> {

@@ -13,7 +13,6 @@ import { type ImportOwner, OWNER_END_USER, type PendingImport } from '../engine/
 import type { WalletRecord } from '../engine/dkls23/records.ts'
 import { IMPORT_KEY_MAX_MS } from '../engine/sealing/import-key.ts'
 import {
-  CONSENT_MAX_MS,
   exportStatement,
   firstSecretStatement,
   isSignedBy,
@@ -23,7 +22,7 @@ import {
 } from '../engine/sealing/owner-consent.ts'
 import type { Recipient } from '../engine/sealing/share-envelope.ts'
 import { appendAudit, type AuditEvent } from '../vault/audit-chain.ts'
-import { spendConsent, takeApproval } from '../vault/consents.ts'
+import { spendConsent } from '../vault/consents.ts'
 import type { CosignerVault } from '../vault/cosigner-vault.ts'
 import {
   deleteOwnerSecret,
@@ -37,25 +36,23 @@ import {
   ownsWallets,
   type BoundBy,
   type Owner,
-  type OwnerSecret,
 } from '../vault/owner-register.ts'
 import type { Reader, Tx } from '../vault/store.ts'
 import { useImport, walletOfImport } from '../vault/used-imports.ts'
 import { getShare } from '../vault/wallet-shares.ts'
 import { findAnyFreeze } from './cosigner-freezes.ts'
 import { hexOf } from './presignature-map.ts'
+import {
+  denied,
+  exportsFromMs,
+  isTimely,
+  requireExportable,
+  requireTimely,
+  SECRET_WAIT_MS,
+  takeOperatorConsent,
+  takeOwnerConsent,
+} from './share-consents.ts'
 import { bindToProject } from './wallet-projects.ts'
-
-/** A secret bound later than this ago does not export yet: who owns the account can notice it meanwhile. */
-export const SECRET_WAIT_MS = 86_400_000
-
-/**
- * Since when a secret exports. The first, bound before an address was known, does at once: who was not who they said is
- * found out by the cosigner's word before anything is put on the wallet. An imported key may be worth something already,
- * so there it waits as well.
- */
-export const exportsFromMs = ({ boundBy, bindMs }: Pick<OwnerSecret, 'boundBy' | 'bindMs'>, origin: WalletRecord['origin']): number =>
-  boundBy === 'first_wallet' && origin !== 'import' ? bindMs : bindMs + SECRET_WAIT_MS
 
 /** A wallet that is being made, and the first secret of its owner where there is none yet. */
 export type WalletClaim = Owner & {
@@ -94,7 +91,6 @@ export const digestOfKey = ({ kind, key }: Recipient): Uint8Array =>
 
 const refused = (why: string) => failure('WALLET_SECRET_REFUSED', { why })
 const notTaken = (why: string) => benign('import_refused', why)
-const denied = (why: string) => benign('policy_denied', why)
 
 export class OwnerDesk {
   readonly #needs: OwnerDeskNeeds
@@ -137,7 +133,7 @@ export class OwnerDesk {
    * WALLET_SECRET_REFUSED.
    */
   async changeSecret(order: SecretOrder): Promise<void> {
-    const { partyId, vault, alert } = this.#needs
+    const { partyId, vault, clock, alert } = this.#needs
     const timeMs = this.#nowMs()
     await vault.commit((tx) => {
       const signer = getOwnerSecret(tx, order, order.signedBy)
@@ -153,7 +149,7 @@ export class OwnerDesk {
       if (held !== undefined && isYoung && held.bindMs < signer.bindMs) {
         throw refused('a wallet secret that is younger than a day takes out no older one')
       }
-      if (!this.#isTimely(order.expireMs)) throw refused('it has expired, or is good for more than five minutes')
+      if (!isTimely(order.expireMs, clock.nowMs())) throw refused('it has expired, or is good for more than five minutes')
       if (!spendConsent(tx, order.nonce, order.expireMs)) throw refused('its nonce was used before')
       if (order.change === 'bind') bindSecret(tx, order, order.publicKey, 'wallet_secret', timeMs)
       else removeSecret(tx, order, order.publicKey, { kind: 'end_user', timeMs })
@@ -166,14 +162,16 @@ export class OwnerDesk {
    * @throws ProtocolFault class A policy_denied; its text is for this party's operator alone.
    */
   async authorizeExport(asked: ExportRequest, origin: WalletRecord['origin']): Promise<void> {
-    const { vault, allowExport } = this.#needs
+    const { vault, allowExport, clock, partyId } = this.#needs
     if (!allowExport) throw denied('export is not switched on at the cosigner')
-    if (!this.#isTimely(asked.expireMs)) throw denied('the consent has expired, or is good for more than five minutes')
+    requireTimely(asked.expireMs, clock.nowMs())
     const timeMs = this.#nowMs()
     await vault.commit((tx) => {
       const owner = getWalletOwner(tx, asked.walletId)
       requireExportable(tx, asked, owner)
-      const by = asked.consent.kind === 'operator' ? this.#byOperator(tx, asked, timeMs) : this.#byOwner(tx, asked, origin, timeMs)
+      const by = asked.consent.kind === 'operator'
+        ? takeOperatorConsent(tx, asked, { keyDigest: digestOfKey(asked.recipient), what: 'wallet or key' }, timeMs)
+        : takeOwnerConsent(tx, asked, { statement: exportStatement({ ...asked, partyId }), origin }, timeMs)
       appendAudit(tx, exportEvent(asked, owner, by, timeMs))
     })
   }
@@ -216,40 +214,6 @@ export class OwnerDesk {
     const isLater = !isFirst || listOwnerSecrets(tx, claim).length > 0
     if (isLater) throw refused('a later wallet secret is signed by one that is in the register')
     bindSecret(tx, claim, publicKey, 'first_wallet', timeMs)
-  }
-
-  #byOwner(tx: Tx, asked: ExportRequest, origin: WalletRecord['origin'], timeMs: number): AuditEvent['actor'] {
-    const { consent } = asked
-    const owner = getWalletOwner(tx, asked.walletId)
-    if (consent.kind !== 'wallet_secret' || owner === undefined || owner.userId === NOBODY) {
-      throw denied('no end user owns this wallet')
-    }
-    const secret = getOwnerSecret(tx, owner, consent.secretId)
-    if (secret === undefined) throw denied('the wallet secret is not in the register')
-    if (exportsFromMs(secret, origin) > timeMs) throw denied('the wallet secret is younger than a day')
-    const signed = exportStatement({ ...asked, partyId: this.#needs.partyId })
-    if (!isSignedBy(secret.publicKey, signed, consent.signature)) throw denied('the signature of the consent')
-    if (!spendConsent(tx, asked.nonce, asked.expireMs)) throw denied('the nonce was used before')
-    return { kind: 'end_user', id: `${owner.project}/${owner.userId}` }
-  }
-
-  #byOperator(tx: Tx, asked: ExportRequest, timeMs: number): AuditEvent['actor'] {
-    const { consent } = asked
-    if (consent.kind !== 'operator') throw denied('no approval')
-    const approval = takeApproval(tx, consent.approvalId, timeMs)
-    if (approval === undefined) throw denied('there is no such approval, or it was used')
-    const isForIt = hexOf(approval.walletId) === hexOf(asked.walletId)
-    if (!isForIt || hexOf(approval.keyDigest) !== hexOf(digestOfKey(asked.recipient))) {
-      throw denied('the approval is for another wallet or key')
-    }
-    if (approval.expireMs <= timeMs) throw denied('the approval has expired')
-    if (!spendConsent(tx, asked.nonce, asked.expireMs)) throw denied('the nonce was used before')
-    return { kind: 'operator', id: hexOf(consent.approvalId) }
-  }
-
-  #isTimely(expireMs: number): boolean {
-    const leftMs = expireMs - this.#needs.clock.nowMs()
-    return leftMs > 0 && leftMs <= CONSENT_MAX_MS
   }
 
   #nowMs(): number {
@@ -300,26 +264,6 @@ export const removeSecret = (
   if (!deleteOwnerSecret(tx, owner, secretId, timeMs)) throw refused('it is not in the register')
   const actor = kind === 'operator' ? { kind, id: '' } : endUser(owner)
   appendAudit(tx, { ...ownerEvent('wallet_secret.removed', owner, secretSubject(secretId), timeMs), actor })
-}
-
-/**
- * A freeze, a stopped wallet, another epoch or a refresh under way stands in the way.
- * @throws ProtocolFault class A policy_denied.
- */
-export const requireExportable = (
-  tx: Reader,
-  { walletId, wEpoch }: Pick<ExportRequest, 'walletId' | 'wEpoch'>,
-  owner: Owner | undefined,
-): void => {
-  const id = walletIdFromBytes(walletId)
-  const project = owner === undefined ? [] : [{ scope: 'project', id: owner.project } as const]
-  if (findAnyFreeze(tx, [{ scope: 'all', id: '' }, { scope: 'wallet', id }, ...project]) !== undefined) {
-    throw denied('frozen')
-  }
-  const share = getShare(tx, walletId)
-  if (share?.state !== 'ACTIVE') throw denied('the wallet is not active')
-  if (share.wEpoch !== wEpoch) throw denied('the wallet is at another epoch')
-  if (getShare(tx, walletId, 'pending') !== undefined) throw denied('the wallet is being refreshed')
 }
 
 const endUser = ({ project, userId }: Owner): AuditEvent['actor'] => ({ kind: 'end_user', id: `${project}/${userId}` })

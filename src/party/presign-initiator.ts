@@ -9,6 +9,7 @@ import type { Link } from './link.ts'
 import type { PartyStore } from './party-store.ts'
 import { hexOf } from './presignature-map.ts'
 import type { HeldMaterial, OpenStep, PresignC1, SessionsOfC } from './session-engine.ts'
+import { wipeShares } from './session-wallets.ts'
 
 type Deps = {
   readonly link: Link
@@ -55,7 +56,7 @@ export const runPresign = async (deps: Deps, records: readonly WalletRecord[]): 
   const slots = records.flatMap((record) => presignSlotOf(parties, material, record) ?? [])
   if (slots.length < records.length) throw stale()
   const starting = sessions.startPresign(material, slots)
-  for (const { share } of records) share.fill(0)
+  wipeShares(records)
   return exchangeSession(deps, material, await starting, slots.length)
 }
 

@@ -10,27 +10,20 @@ import { ed25519Ready } from '../engine/curve/ed25519.ts'
 import type { PendingWallets } from '../engine/dkls23/dkg.ts'
 import { benign } from '../engine/dkls23/fault.ts'
 import { FRAME_TYPES, type FrameType, NO_SID } from '../engine/dkls23/frame.ts'
-import type { Entropy } from '../engine/dkls23/operation-generator.ts'
 import { encodeOutcomeAnswers, type OutcomeQuestion } from '../engine/dkls23/outcome.ts'
 import { isRefreshable } from '../engine/dkls23/records.ts'
 import { abandonRefresh, finishRefreshC, openRefreshC, type RefreshC3, startRefreshC } from '../engine/dkls23/refresh.ts'
-import type { Exchange } from './frame-exchange.ts'
 import type { InitiatorStore } from './initiator.ts'
-import { ERASE_GATHER_MS, type Link } from './link.ts'
+import { ERASE_GATHER_MS } from './link.ts'
+import type { OpeningDeps } from './operation-deps.ts'
 import { PeerRefusal } from './peer-refusal.ts'
 import { hexOf } from './presignature-map.ts'
+import { wipeShares } from './session-wallets.ts'
 
-type Deps = {
-  readonly link: Link
+type Deps = OpeningDeps & {
   readonly store: InitiatorStore
-  readonly entropy: Entropy
-  readonly exchange: Exchange
-  /** Carries out what a fault costs before the caller hears of it. */
-  readonly guarded: <T>(work: () => Promise<T>) => Promise<T>
   /** A set-up with reason erase. Called under the link lock. */
   readonly setUpErasing: () => Promise<void>
-  /** Brings both sides to one link epoch. */
-  readonly align: () => Promise<void>
   /** The wallet's presignatures are gone, those that a session is making included. */
   readonly wipeWallet: (walletId: Uint8Array) => void
   /** Sends what has no answer, and does not mind when it is lost. */
@@ -180,7 +173,7 @@ export class RefreshInitiator {
     try {
       await this.#deps.store.commitRefresh(decided)
     } finally {
-      for (const { share } of decided.records) share.fill(0)
+      wipeShares(decided.records)
     }
   }
 
@@ -193,13 +186,12 @@ export class RefreshInitiator {
       if (!isRefreshable(record.state)) throw benign('wallet_state', 'the wallet is not active')
       const { lEpoch } = link.record
       const lastUse = await store.lastUse(walletId)
-      const hk = link.material?.hk
       const inputs = {
         link: link.parties,
         entropy,
         // The link was renewed since: older material may never meet the new share.
         ...(lastUse > 0 && lastUse < lEpoch ? { healingEpoch: lEpoch } : {}),
-        ...(hk === undefined ? {} : { hk }),
+        ...link.hedge,
       }
       return { ...startRefreshC(inputs, [record]), wEpoch: record.wEpoch }
     } finally {

@@ -2,11 +2,9 @@
  * The answering side of a refresh (docs/protocol.md §12): F1 → F2, F3 → F4 once the new records are durable as
  * PENDING. What becomes of them is C's to say (undecided-wallets.ts).
  */
-import type { Clock } from '../domain/clock.ts'
 import { ed25519Ready } from '../engine/curve/ed25519.ts'
 import { benign } from '../engine/dkls23/fault.ts'
 import type { Frame } from '../engine/dkls23/frame.ts'
-import type { Entropy } from '../engine/dkls23/operation-generator.ts'
 import type { SlotName } from '../engine/dkls23/presign-plan.ts'
 import { isRefreshable, type WalletRecord } from '../engine/dkls23/records.ts'
 import {
@@ -16,19 +14,13 @@ import {
   readRefreshNames,
   type RefreshS2,
 } from '../engine/dkls23/refresh.ts'
-import { loadWallets, wipeShares } from './ed-wallets.ts'
-import type { Link } from './link.ts'
-import { OpenSessions } from './open-sessions.ts'
-import type { CosignerStore } from './party-store.ts'
+import { type OpenedSession, OpenSessions } from './open-sessions.ts'
+import type { AnsweringDeps } from './operation-deps.ts'
 import { hexOf } from './presignature-map.ts'
+import { loadWallets, wipeShares } from './session-wallets.ts'
 import type { UndecidedWallets } from './undecided-wallets.ts'
 
-type Deps = {
-  readonly link: Link
-  readonly store: CosignerStore
-  readonly entropy: Entropy
-  readonly clock: Clock
-  readonly alert: (what: string, detail: string) => void
+type Deps = AnsweringDeps & {
   /** Nothing of the wallet's present epoch may be used any more: presignatures, sessions, what is known of it. */
   readonly wipeWallet: (walletId: Uint8Array) => void
   readonly undecided: UndecidedWallets
@@ -44,25 +36,23 @@ export class RefreshResponder {
   }
 
   /** F1 → F2. A session that C began before for one of the wallets is over. */
-  async start(frame: Frame): Promise<{ readonly sid: Uint8Array; readonly body: Uint8Array }> {
+  async start(frame: Frame): Promise<OpenedSession> {
     const { link, undecided } = this.#deps
-    link.assertUsable('other')
-    if (frame.lEpoch !== link.record.lEpoch) throw benign('session', 'another link epoch')
+    link.assertAt(frame.lEpoch)
     const names = readRefreshNames(frame).map(({ walletId, wEpoch }) => ({ walletId: walletId.slice(), wEpoch }))
     if ((await undecided.heed(names)).size > 0) throw benign('busy', 'an earlier refresh is not decided')
     await ed25519Ready()
     const loaded = new Map<string, WalletRecord>()
     try {
       await this.#load(names, loaded)
-      link.assertUsable('other')
-      if (frame.lEpoch !== link.record.lEpoch) throw benign('session', 'another link epoch')
+      link.assertAt(frame.lEpoch)
       this.#makeRoom(names)
       const inputs = await this.#inputs(names)
       const { state, sid, body } = answerRefreshS(inputs, frame, [...loaded.values()])
       this.sessions.add(state, frame.lEpoch)
       return { sid, body }
     } finally {
-      wipeShares(loaded)
+      wipeShares(loaded.values())
     }
   }
 
@@ -76,7 +66,7 @@ export class RefreshResponder {
       walletIds.forEach(wipeWallet)
       await store.savePending(pending)
     } finally {
-      for (const { share } of pending.records) share.fill(0)
+      wipeShares(pending.records)
     }
     // What read the old record while the new one was being written forgets it again.
     walletIds.forEach(wipeWallet)
@@ -105,13 +95,7 @@ export class RefreshResponder {
     const { lEpoch } = link.record
     const lastUses = await Promise.all(names.map(({ walletId }) => store.lastUse(walletId)))
     const heals = lastUses.some((lastUse) => lastUse > 0 && lastUse < lEpoch)
-    const hk = link.material?.hk
-    return {
-      link: link.parties,
-      entropy,
-      ...(heals ? { healingEpoch: lEpoch } : {}),
-      ...(hk === undefined ? {} : { hk }),
-    }
+    return { link: link.parties, entropy, ...(heals ? { healingEpoch: lEpoch } : {}), ...link.hedge }
   }
 
   #makeRoom(names: readonly SlotName[]): void {

@@ -3,7 +3,6 @@
  * It knows nothing of what carries the frames. `answer` never throws for what the peer sent; when the own disk fails
  * it rejects, because then nothing may be answered.
  */
-import type { Clock } from '../domain/clock.ts'
 import type { LinkParties } from '../engine/dkls23/contexts.ts'
 import { benign, ProtocolFault, violation } from '../engine/dkls23/fault.ts'
 import {
@@ -19,7 +18,6 @@ import {
   type FrameType,
   NO_SID,
 } from '../engine/dkls23/frame.ts'
-import type { Entropy } from '../engine/dkls23/operation-generator.ts'
 import { type Presignature, wipePresignature } from '../engine/dkls23/presignature.ts'
 import { ROLE_C, ROLE_S } from '../engine/dkls23/suite.ts'
 import { EdResponder, type ReadEdPayload } from './ed-responder.ts'
@@ -27,7 +25,7 @@ import { ExportResponder } from './export-responder.ts'
 import type { ForkKeeper } from './fork-responder.ts'
 import type { ImportKeys } from './import-keys.ts'
 import type { Link } from './link.ts'
-import type { CosignerStore } from './party-store.ts'
+import type { AnsweringDeps } from './operation-deps.ts'
 import { hexOf, PresignatureMap } from './presignature-map.ts'
 import { inThreadSessionsOfS } from './in-thread-sessions.ts'
 import type { SessionsOfS } from './session-engine.ts'
@@ -35,11 +33,7 @@ import { SessionResponder } from './session-responder.ts'
 import { type ReadPayload, SignResponder } from './sign-responder.ts'
 import { WalletOperations } from './wallet-operations.ts'
 
-export type ResponderDeps = {
-  readonly link: Link
-  readonly store: CosignerStore
-  readonly entropy: Entropy
-  readonly clock: Clock
+export type ResponderDeps = AnsweringDeps & {
   /** This process start, 16 random bytes. */
   readonly incarnationId: Uint8Array
   readonly readPayload: ReadPayload
@@ -52,7 +46,6 @@ export type ResponderDeps = {
   readonly forks?: ForkKeeper | undefined
   /** Asks the peer a question of this side's own (0x39). */
   readonly ask: (frame: Uint8Array) => Promise<Uint8Array | undefined>
-  readonly alert: (what: string, detail: string) => void
 }
 
 export class Responder {
@@ -205,7 +198,6 @@ export class Responder {
     else this.#sessions.drop()
     return this.#frame(FRAME_TYPES.HELLO, NO_SID, this.#link.record.lEpoch, encodeHello(this.#deps.incarnationId))
   }
-
 
   /** Refuses inside the lock as well: a burn is durable before the next frame gets a turn. */
   async #answerLocked(frame: Frame): Promise<Uint8Array> {

@@ -17,6 +17,7 @@ import { type Begun, LiveOperation } from './live-operation.ts'
 import type { CosignerStore } from './party-store.ts'
 import { hexOf, PRESIGNATURE_TTL_MS, type PresignatureMap } from './presignature-map.ts'
 import type { HeldMaterial, OpenStep, SessionsOfS } from './session-engine.ts'
+import { wipeShares } from './session-wallets.ts'
 import type { UndecidedWallets } from './undecided-wallets.ts'
 
 type Deps = {
@@ -185,7 +186,7 @@ export class SessionResponder {
       if (this.#deps.link.material !== material) throw this.#stale()
       return await this.#beginPresign(material, frame, p1.names.length, loaded)
     } finally {
-      for (const { share } of loaded.values()) share.fill(0)
+      wipeShares(loaded.values())
     }
   }
 
@@ -201,7 +202,7 @@ export class SessionResponder {
     }
     const wallets = new Set(loaded.keys())
     const starting = this.#deps.sessions.startPresign(material, resolve, frame)
-    for (const { share } of loaded.values()) share.fill(0)
+    wipeShares(loaded.values())
     const step = await this.#live.during(wallets, starting, abandon)
     if (this.#deps.link.material !== material) {
       step.abandon()

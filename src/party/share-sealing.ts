@@ -84,3 +84,17 @@ export const openRecord = (seal: ShareSeal, stored: StoredShare): WalletRecord =
     bytes.fill(0)
   }
 }
+
+/** As `openRecord`; a wallet whose row is damaged is stopped, durably, before the caller hears of it. */
+export const openOrQuarantine = async (
+  seal: ShareSeal,
+  stored: StoredShare,
+  stop: (state: 'QUARANTINED', why: string) => Promise<unknown>,
+): Promise<WalletRecord> => {
+  try {
+    return openRecord(seal, stored)
+  } catch (error) {
+    if (error instanceof ProtocolFault) await stop('QUARANTINED', 'its record does not open or verify')
+    throw error
+  }
+}

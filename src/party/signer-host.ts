@@ -1,10 +1,11 @@
 /** The daemon's vault as party C's thread sees it. Runs on the main thread, which owns the connection. */
 import type { Clock } from '../domain/clock.ts'
 import { assert } from '../domain/failure.ts'
-import { walletIdFromBytes } from '../domain/ids.ts'
+import { accessIdFromBytes, walletIdFromBytes } from '../domain/ids.ts'
 import { verdictOn } from '../engine/dkls23/two-phase-switch.ts'
 import { appendAudit } from '../vault/audit-chain.ts'
 import type { DaemonVault } from '../vault/daemon-vault.ts'
+import { getImportedAccess, setImportedState } from '../vault/imported-accesses.ts'
 import {
   dropPendingShare,
   getShare,
@@ -77,7 +78,7 @@ export const createSignerHost = (
   }
 }
 
-/** The wallet signs nothing until an operator has looked; one audit row says why. */
+/** The wallet, or the access that was delegated here, signs nothing until an operator has looked; one audit row says why. */
 export const suspendWallet = (
   tx: Tx,
   walletId: Uint8Array,
@@ -87,14 +88,13 @@ export const suspendWallet = (
 ): void => {
   const id = walletIdFromBytes(walletId)
   setShareState(tx, walletId, state, timeMs)
+  const said = { timeMs, actor: { kind: 'daemon', id: '' }, reason: why } as const
+  if (getImportedAccess(tx, walletId) !== undefined) {
+    const { project } = setImportedState(tx, walletId, 'SUSPENDED', timeMs)
+    const subject = { type: 'delegated_access', id: accessIdFromBytes(walletId) }
+    return void appendAudit(tx, { ...said, kind: 'delegated_access.suspended', project, subject })
+  }
   const wallet = getWallet(tx, id)
   if (wallet?.state === 'ACTIVE') setWalletState(tx, id, 'SUSPENDED')
-  appendAudit(tx, {
-    timeMs,
-    kind: 'wallet.suspended',
-    project: wallet?.project,
-    actor: { kind: 'daemon', id: '' },
-    subject: { type: 'wallet', id },
-    reason: why,
-  })
+  appendAudit(tx, { ...said, kind: 'wallet.suspended', project: wallet?.project, subject: { type: 'wallet', id } })
 }

@@ -10,11 +10,7 @@ import type { WalletBinding } from '../engine/dkls23/contexts.ts'
 import { type FaultCode, ProtocolFault } from '../engine/dkls23/fault.ts'
 import { FRAME_TYPES } from '../engine/dkls23/frame.ts'
 import type { OutcomeQuestion } from '../engine/dkls23/outcome.ts'
-import {
-  decidedState,
-  type WalletRecord,
-  type WalletState,
-} from '../engine/dkls23/records.ts'
+import { decidedState } from '../engine/dkls23/records.ts'
 import { ALG_ED25519, ALG_SECP256K1 } from '../engine/dkls23/suite.ts'
 import type { EcdsaSignature } from '../engine/dkls23/sign-messages.ts'
 import type { EdSignature } from '../engine/frost/sign-messages.ts'
@@ -28,18 +24,19 @@ import { CryptoWorkerGone } from './crypto-thread.ts'
 import type { ForkedShare, ForkOrderC, ForkStore } from './fork-initiator.ts'
 import type { DecidedForkShare } from './fork-orders.ts'
 import type { EdSignJob } from './ed-initiator.ts'
-import type { Generated } from './dkg-initiator.ts'
 import { createEntropy, systemClock } from './entropy.ts'
+import { hostedWallets, type WalletCalls } from './hosted-wallets.ts'
 import type { ImportOrder } from './import-initiator.ts'
 import { ImportKeys } from './import-keys.ts'
 import type { InitiatorStore, ReadyPresignature } from './initiator.ts'
 import type { ExportedParts, ExportOrder } from './export-initiator.ts'
+import type { Generated } from './new-wallets.ts'
 import { PeerRefusal } from './peer-refusal.ts'
 import { openPortEnd, type PortEnd, PortFailure } from './port-calls.ts'
 import { hexOf } from './presignature-map.ts'
 import { type RefreshedShares, RefreshNotDue } from './refresh-initiator.ts'
 import type { DecidedShares } from './refresh-orders.ts'
-import { openRecord, sealRecord, ShareSeal } from './share-sealing.ts'
+import { sealRecord, ShareSeal } from './share-sealing.ts'
 import type { SignJob } from './sign-initiator.ts'
 import { hostedLinks, type LinkCalls } from './link-rows.ts'
 import { SignerLinks, type SignerShards } from './signer-links.ts'
@@ -51,7 +48,7 @@ export type SignerWorkerData = SignerShards & {
 }
 
 /** What the main thread serves to party C: its vault. Every answer of a write means that it is on disk. */
-export type SignerHostCalls = LinkCalls & {
+export type SignerHostCalls = LinkCalls & WalletCalls & {
   readonly loadShare: (walletId: Uint8Array) => StoredShare | undefined
   readonly savePending: (args: {
     readonly sid: Uint8Array
@@ -59,12 +56,6 @@ export type SignerHostCalls = LinkCalls & {
     readonly shares: readonly SealedShare[]
   }) => Promise<void>
   readonly dropPending: (walletId: Uint8Array) => Promise<void>
-  readonly setWalletState: (args: {
-    readonly walletId: Uint8Array
-    readonly state: WalletState
-    readonly why: string
-  }) => Promise<void>
-  readonly noteUse: (args: { readonly walletIds: readonly Uint8Array[]; readonly lEpoch: number }) => Promise<void>
   readonly settleOutcome: (question: OutcomeQuestion) => Promise<'COMMITTED' | 'ABORTED'>
   readonly commitRefresh: (decided: DecidedShares) => Promise<void>
   readonly commitFork: (decided: DecidedForkShare) => Promise<void>
@@ -306,21 +297,11 @@ const createHostedStore = (
   seal: ShareSeal,
   prepared: Map<string, SealedShare>,
 ): InitiatorStore => {
-  const noted = new Map<string, number>()
+  // The id stays the caller's: a session names it again for every further slot and try.
+  const load = (walletId: Uint8Array) => host.call('loadShare', walletId, { transfer: [] })
   return {
     ...hostedLinks(host),
-    loadWallet: async (walletId): Promise<WalletRecord | undefined> => {
-      // The id stays the caller's: a session names it again for every further slot and try.
-      const stored = await host.call('loadShare', walletId, { transfer: [] })
-      if (stored === undefined) return undefined
-      try {
-        return openRecord(seal, stored)
-      } catch (error) {
-        const why = 'its record does not open or verify'
-        if (error instanceof ProtocolFault) await host.call('setWalletState', { walletId, state: 'QUARANTINED', why })
-        throw error
-      }
-    },
+    ...hostedWallets(host, seal, load),
     savePending: async ({ sid, records }) => {
       const [first] = records
       if (first === undefined) return
@@ -334,19 +315,11 @@ const createHostedStore = (
       prepared.delete(hexOf(walletId))
       return host.call('dropPending', walletId, { transfer: [] })
     },
-    setWalletState: (walletId, state, why) => host.call('setWalletState', { walletId, state, why }),
-    noteUse: async (walletIds, lEpoch) => {
-      const fresh = walletIds.filter((walletId) => noted.get(hexOf(walletId)) !== lEpoch)
-      if (fresh.length === 0) return
-      await host.call('noteUse', { walletIds: fresh, lEpoch })
-      for (const walletId of fresh) noted.set(hexOf(walletId), lEpoch)
-    },
-    lastUse: async (walletId) => (await host.call('loadShare', walletId, { transfer: [] }))?.lastUsedEpoch ?? 0,
     settleOutcome: (question) => host.call('settleOutcome', question),
     commitRefresh: async ({ sid, records }) => {
       const shares: SealedShare[] = []
       for (const record of records) {
-        const present = await host.call('loadShare', record.walletId, { transfer: [] })
+        const present = await load(record.walletId)
         shares.push(sealRecord(seal, record, (present?.recordVersion ?? 0n) + 1n))
       }
       const [first] = records

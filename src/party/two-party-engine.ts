@@ -21,6 +21,7 @@ import { DelegateCalls } from './delegate-calls.ts'
 import { OwnerCalls } from './owner-calls.ts'
 import { asFailure, toldOf, translated, whyOf } from './party-failure.ts'
 import { PortFailure } from './port-calls.ts'
+import { PreparedJobs, SIGN_CALL } from './prepared-jobs.ts'
 import { hexOf } from './presignature-map.ts'
 import type { PoolView } from './presignature-pool.ts'
 import { RefreshOrders } from './refresh-orders.ts'
@@ -38,10 +39,6 @@ export type EngineOptions = Omit<PartiesOptions, 'refreshOrders'> & {
 
 const CALL_TIMEOUT_MS = 10_000
 const RETRY_MS = 1_000
-const PREPARE_BELOW = 4
-/** Jobs that come in one turn all find that few are being made. */
-const PREPARED_MAX = 32
-const SIGN_CALL = { timeoutMs: CALL_TIMEOUT_MS, gather: true } as const
 
 export class TwoPartyEngine {
   readonly #options: EngineOptions
@@ -56,8 +53,7 @@ export class TwoPartyEngine {
   #stopped = false
   readonly #gates = new WalletGates()
   readonly #orders = new RefreshOrders()
-  /** Presignatures, in hexadecimal, whose jobs party C's thread has already. */
-  readonly #prepared = new Set<string>()
+  readonly #prepared = new PreparedJobs()
   readonly #rounds: { readonly [K in KeyType]: MovingMean } = { secp256k1: new MovingMean(), ed25519: new MovingMean() }
 
   /** What the owners of wallets ask for. */
@@ -140,7 +136,7 @@ export class TwoPartyEngine {
   /** One that was taken and is not going to be used: both sides overwrite it, and nothing waits for that. */
   discardPresignature(presigId: Uint8Array): void {
     const live = this.#live
-    this.#prepared.delete(hexOf(presigId))
+    this.#prepared.forget(presigId)
     void live?.signer.call('discard', presigId, { transfer: [] }).catch(() => undefined)
     void live?.cosigner.call('discard', presigId, { transfer: [] }).catch(() => undefined)
   }
@@ -148,24 +144,16 @@ export class TwoPartyEngine {
   /**
    * Lets party C's thread work on a signature, by a secp256k1 wallet, whose intent is about to be written: nothing leaves
    * that thread before `sign` is called with the same job. One that is not to be has its presignature discarded. Not
-   * where many are being made: the threads have work enough then, and each message costs some.
+   * where many are being made.
    */
   prepareSign(job: SignJob): void {
     const live = this.#live
-    if (live === undefined || live.pools.of('secp256k1').liveCount >= PREPARE_BELOW) return
-    if (this.#prepared.size >= PREPARED_MAX) return
-    this.#prepared.add(hexOf(job.presigId))
-    live.signer.tell('prepareSign', job)
+    if (live !== undefined) this.#prepared.begin(job, live.signer, live.pools.of('secp256k1').liveCount)
   }
 
   /** By a secp256k1 wallet. */
   sign(job: SignJob): Promise<EcdsaSignature> {
-    const isPrepared = this.#prepared.delete(hexOf(job.presigId))
-    return this.#measured('secp256k1', job.walletId, ({ signer }) =>
-      isPrepared
-        ? signer.call('signPrepared', job.presigId, SIGN_CALL)
-        : signer.call('sign', job, SIGN_CALL),
-    )
+    return this.#measured('secp256k1', job.walletId, ({ signer }) => this.#prepared.finish(job, signer))
   }
 
   signEd25519(job: EdSignJob): Promise<EdSignature> {

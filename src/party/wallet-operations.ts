@@ -2,29 +2,22 @@
  * Party S's operations that make or replace shares: key generation, import, refresh, fork, and what follows when their last
  * messages are lost. They need no link lock; each wallet has one PENDING record at most.
  */
-import type { Clock } from '../domain/clock.ts'
 import { ed25519Ready } from '../engine/curve/ed25519.ts'
 import { violation } from '../engine/dkls23/fault.ts'
 import { assertNoSid, encodeFrame, type Frame, FRAME_TYPES, type FrameType, NO_SID } from '../engine/dkls23/frame.ts'
-import type { Entropy } from '../engine/dkls23/operation-generator.ts'
 import type { RefreshS2 } from '../engine/dkls23/refresh.ts'
 import { ROLE_S } from '../engine/dkls23/suite.ts'
 import { DkgResponder } from './dkg-responder.ts'
 import { type ForkKeeper, ForkResponder } from './fork-responder.ts'
 import type { ImportKeys } from './import-keys.ts'
 import { ImportResponder } from './import-responder.ts'
-import type { Link } from './link.ts'
-import type { CosignerStore } from './party-store.ts'
+import type { OpenedSession } from './open-sessions.ts'
+import type { AnsweringDeps } from './operation-deps.ts'
 import { hexOf } from './presignature-map.ts'
 import { RefreshResponder } from './refresh-responder.ts'
 import { UndecidedWallets } from './undecided-wallets.ts'
 
-type Deps = {
-  readonly link: Link
-  readonly store: CosignerStore
-  readonly entropy: Entropy
-  readonly clock: Clock
-  readonly alert: (what: string, detail: string) => void
+type Deps = AnsweringDeps & {
   /** Asks the peer a question of this side's own (0x39). */
   readonly ask: (frame: Uint8Array) => Promise<Uint8Array | undefined>
   /** Takes in what the peer answered. */
@@ -173,7 +166,7 @@ export class WalletOperations {
     }
   }
 
-  #opened(type: FrameType, { lEpoch }: Frame, { sid, body }: { sid: Uint8Array; body: Uint8Array }): Uint8Array {
+  #opened(type: FrameType, { lEpoch }: Frame, { sid, body }: OpenedSession): Uint8Array {
     return this.#frame(type, sid, lEpoch, body)
   }
 

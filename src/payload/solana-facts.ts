@@ -7,10 +7,11 @@ import type { SolanaMessage } from './solana-message.ts'
 import { isSigner, isWritable } from './solana-message.ts'
 import { COMPUTE_BUDGET_PROGRAM, SIGNATURE_PROGRAMS, SOLANA_CHAIN } from './solana-programs.ts'
 
-const LAMPORTS_PER_SIGNATURE = 5000n
+export const LAMPORTS_PER_SIGNATURE = 5000n
 const UNITS_PER_INSTRUCTION = 200_000n
-const MAX_UNITS = 1_400_000n
-const MICRO_LAMPORTS = 1_000_000n
+/** Of one transaction. */
+export const MAX_UNITS = 1_400_000n
+export const MICRO_LAMPORTS = 1_000_000n
 
 const SUMMARY_CHARACTERS = 400
 

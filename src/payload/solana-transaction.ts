@@ -13,6 +13,9 @@ export type SignedSolanaTransaction = {
   readonly missing: readonly string[]
 }
 
+/** A transaction of one signer, with zeros where its signature will be: what a cluster simulates. */
+export const unsignedSolanaTransaction = (message: Uint8Array): Uint8Array => concatBytes(Uint8Array.of(1), new Uint8Array(64), message)
+
 /**
  * The signature slot of a 32-byte public key. Refuses (TRANSACTION_INVALID) a key that the message does not ask
  * for.

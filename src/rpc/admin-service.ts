@@ -176,11 +176,14 @@ const toWireStatus = (status: StatusView): MessageInitShape<typeof StatusSchema>
     failedAttemptCount: BigInt(status.webhooks.failedAttempts),
     ...optionalTimestamp('oldestPendingTime', status.webhooks.oldestMs),
   },
-  chains: status.chains.map(({ state, chainId, block, ...rest }) => ({
+  chains: status.chains.map(({ state, chainId, block, openSends, stuckSends, oldestSendMs, ...rest }) => ({
     ...rest,
     state: chainStates.toWire(state),
     chainId: chainId ?? 0n,
     blockNumber: block ?? 0n,
+    openTransactionCount: openSends,
+    stuckTransactionCount: stuckSends,
+    ...optionalTimestamp('oldestOpenTransactionTime', oldestSendMs),
   })),
   delegates: toWireDelegationLinks(status.delegates),
   grantingDaemons: toWireDelegationLinks(status.grantingDaemons),

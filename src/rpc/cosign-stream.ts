@@ -58,7 +58,7 @@ class CosignRelay {
 
   constructor(stream: StreamCall, open: CosignUseCases['openCosign']) {
     this.#stream = stream
-    this.#session = open(delegateOf(stream.caller), { question: (frame) => this.#ask(frame) })
+    this.#session = open(delegateOf(stream.caller), { question: (frame) => this.#ask(frame), end: (why) => this.#fail(why) })
     stream.onEnd(this.#notify)
   }
 

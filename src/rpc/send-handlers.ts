@@ -17,7 +17,6 @@ const KINDS = {
   ORIGINAL: TransactionVersionKind.ORIGINAL,
   SPEED_UP: TransactionVersionKind.SPEED_UP,
   CANCEL: TransactionVersionKind.CANCEL,
-  RENEWAL: TransactionVersionKind.RENEWAL,
 } as const
 
 const digits = (value: bigint | undefined): string => (value === undefined ? '' : String(value))
@@ -45,6 +44,7 @@ const toWireSent = (sent: SentView): MessageInitShape<typeof SentTransactionSche
   })),
   createTime: toTimestamp(sent.createTimeMs),
   updateTime: toTimestamp(sent.updateTimeMs),
+  stuck: sent.isStuck,
 })
 
 const toWireAnswer = (sent: SentView) => ({

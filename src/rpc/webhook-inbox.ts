@@ -15,22 +15,43 @@ type Head = { statusCode: number; setHeader: (name: string, value: string) => un
 const PATH = '/webhooks/dynamic'
 const SIGNATURE_HEADER = 'x-dynamic-signature-256'
 export const MAX_WEBHOOK_BYTES = 65_536
-/** Bodies that are read or acted upon at once; senders try again. */
+/** Bodies that are acted upon at once; senders try again. */
 const MAX_AT_WORK = 32
+/**
+ * Bodies on their way at once. Whose they are is not known yet, so the one that has been longest on its way gives way to
+ * the newest: whoever sends theirs slowly keeps nobody else's out.
+ */
+const MAX_ARRIVING = 128
 
-/** Undefined for a body that is larger than any webhook, or was cut off. */
-const readBody = (request: Request): Promise<Uint8Array | undefined> =>
-  new Promise((resolve) => {
-    const parts: Buffer[] = []
-    let bytes = 0
-    request.on('data', (part: Buffer) => {
-      bytes += part.length
-      if (bytes > MAX_WEBHOOK_BYTES) resolve(undefined)
-      else parts.push(part)
-    })
-    request.on('end', () => resolve(Buffer.concat(parts)))
-    for (const event of ['error', 'close', 'aborted']) request.on(event, () => resolve(undefined))
+type Arriving = Set<() => void>
+
+/** What says why there is no body. */
+type NoBody = { readonly status: 413 | 503; readonly error: string }
+const TOO_LARGE: NoBody = { status: 413, error: 'the body is too large' }
+const TOO_MANY: NoBody = { status: 503, error: 'too many at once' }
+
+const readBody = async (request: Request, arriving: Arriving): Promise<Uint8Array | NoBody> => {
+  const { promise, resolve } = Promise.withResolvers<Uint8Array | NoBody>()
+  let parts: Buffer[] = []
+  let bytes = 0
+  const giveUp = (why: NoBody): void => {
+    parts = []
+    resolve(why)
+  }
+  const giveWay = (): void => giveUp(TOO_MANY)
+  const [longest] = arriving.size >= MAX_ARRIVING ? arriving : []
+  arriving.add(giveWay)
+  longest?.()
+  request.on('data', (part: Buffer) => {
+    bytes += part.length
+    if (bytes > MAX_WEBHOOK_BYTES) giveUp(TOO_LARGE)
+    else parts.push(part)
   })
+  request.on('end', () => resolve(Buffer.concat(parts)))
+  // Cut off: nobody hears the answer.
+  for (const event of ['error', 'close', 'aborted']) request.on(event, () => giveUp(TOO_LARGE))
+  return promise.finally(() => arriving.delete(giveWay))
+}
 
 const answer = (response: Response, status: number, body: object): void => {
   const head = response as unknown as Head
@@ -41,6 +62,12 @@ const answer = (response: Response, status: number, body: object): void => {
   head.end(JSON.stringify(body))
 }
 
+/** What is still on its way is not waited for. */
+const refuse = (request: Request, response: Response, { status, error }: NoBody): void => {
+  response.once('finish', () => status === TOO_MANY.status && request.destroy())
+  answer(response, status, { error })
+}
+
 const signatureOf = (request: Request): string | undefined => {
   const value = request.headers[SIGNATURE_HEADER]
   return typeof value === 'string' ? value : undefined
@@ -49,23 +76,23 @@ const signatureOf = (request: Request): string | undefined => {
 /** Answers what is a webhook; true when the request is one. Without an inbox there is no such path. */
 export const openWebhookInbox = (inbox: WebhookInbox | undefined) => {
   let atWork = 0
+  const arriving: Arriving = new Set()
+  const work = async (take: WebhookInbox, body: Uint8Array, request: Request): ReturnType<WebhookInbox> => {
+    if (atWork >= MAX_AT_WORK) return { status: TOO_MANY.status, body: { error: TOO_MANY.error } }
+    atWork += 1
+    return take({ body, signature: signatureOf(request) }).finally(() => (atWork -= 1))
+  }
   const receive = async (take: WebhookInbox, request: Request, response: Response): Promise<void> => {
-    const body = await readBody(request)
-    if (body === undefined) return answer(response, 413, { error: 'the body is too large' })
-    const { status, body: said } = await take({ body, signature: signatureOf(request) })
+    const body = await readBody(request, arriving)
+    if (!(body instanceof Uint8Array)) return refuse(request, response, body)
+    const { status, body: said } = await work(take, body, request)
     answer(response, status, said)
   }
   return (request: Request, response: Response): boolean => {
     if (inbox === undefined || request.url?.split('?', 1)[0] !== PATH) return false
     if (request.method !== 'POST') answer(response, 405, { error: 'POST it' })
-    else if (Number(request.headers['content-length'] ?? 0) > MAX_WEBHOOK_BYTES) answer(response, 413, { error: 'the body is too large' })
-    else if (atWork >= MAX_AT_WORK) answer(response, 503, { error: 'too many at once' })
-    else {
-      atWork += 1
-      void receive(inbox, request, response)
-        .catch(() => response.destroy())
-        .finally(() => (atWork -= 1))
-    }
+    else if (Number(request.headers['content-length'] ?? 0) > MAX_WEBHOOK_BYTES) answer(response, 413, { error: TOO_LARGE.error })
+    else void receive(inbox, request, response).catch(() => response.destroy())
     return true
   }
 }

@@ -92,8 +92,6 @@ export type ChainFamily = {
   readonly draft: (wallet: Wallet, network: string, content: SendContent, signal: AbortSignal) => Promise<Draft>
   /** The same nonce again, paying more. Absent where a family has no such thing. */
   readonly replace?: (wallet: Wallet, replacing: Replacing, signal: AbortSignal) => Promise<Draft>
-  /** The same content under a newer anchor. Absent where nothing lapses. */
-  readonly renew?: (sent: SentTransaction, signal: AbortSignal) => Promise<Lease>
   readonly contentOf: (unsigned: Uint8Array) => SigningContent
   readonly attach: (signed: Signed) => { readonly raw: Uint8Array; readonly hash: string }
   /** Tells every provider; one that takes it is enough. Never rejects. */

@@ -1,6 +1,5 @@
 /** Sends on EVM chains: nonces, gas and fees from the chain, and what it says of them afterwards. */
-import type { Chains } from '../chain/chains.ts'
-import { CHAIN_OF_NETWORK } from '../chain/currencies.ts'
+import { chainNameOf, type Chains } from '../chain/chains.ts'
 import { CallReverted } from '../chain/call-reverted.ts'
 import type { EvmChain, EvmFees } from '../chain/evm-chain.ts'
 import { assert, failure, invalidField } from '../domain/failure.ts'
@@ -73,8 +72,7 @@ export class EvmFamily implements ChainFamily {
   }
 
   #chain(network: string): EvmChain {
-    const { networks, evm } = this.#chains
-    return evm(networks.includes(network) ? network : (CHAIN_OF_NETWORK.get(network) ?? network))
+    return this.#chains.evm(chainNameOf(this.#chains, network))
   }
 
   pollMs(network: string): number {

@@ -5,13 +5,14 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { isFailure } from '../domain/failure.ts'
 import type { FenceKey } from '../signing/fences.ts'
-import { getSent, openSent } from '../vault/sent-queries.ts'
+import { getSent, openNetworks, openSent } from '../vault/sent-queries.ts'
 import type { SentTransaction } from '../vault/sent-transactions.ts'
 import type { ChainFamily, Taken } from './chain-family.ts'
 import { mayLeave } from './may-leave.ts'
 import type { SendingNeeds } from './sending-needs.ts'
 import type { SentChanges } from './sent-changes.ts'
 import { isOver, type SentListeners } from './sent-listeners.ts'
+import { isWaiting, StuckWatch, whyStuck } from './stuck-watch.ts'
 
 export type FollowerParts = {
   readonly needs: SendingNeeds
@@ -37,13 +38,14 @@ export class Follower {
   readonly #tries = new Map<string, { readonly left: number; readonly next: number }>()
   readonly #telling = new Set<Promise<void>>()
   readonly #settling = new Map<string, Promise<void>>()
+  readonly #stuck = new StuckWatch()
 
   constructor(parts: FollowerParts) {
     this.#parts = parts
   }
 
   start(): void {
-    for (const { network } of openSent(this.#parts.needs.vault.read)) this.wake(network)
+    for (const network of openNetworks(this.#parts.needs.vault.read)) this.wake(network)
   }
 
   async stop(): Promise<void> {
@@ -95,7 +97,7 @@ export class Follower {
   async #follow(network: string): Promise<void> {
     const { signal } = this.#ending
     while (!signal.aborted) {
-      const open = openSent(this.#parts.needs.vault.read).filter((sent) => sent.network === network)
+      const open = openSent(this.#parts.needs.vault.read, network)
       const [first] = open
       if (first === undefined) {
         // In the same turn: who adds something after this look begins another loop.
@@ -120,10 +122,32 @@ export class Follower {
   }
 
   async #round(network: string, open: readonly SentTransaction[]): Promise<void> {
-    for (const sent of open) if (sent.versions.some(({ raw }) => raw === undefined)) this.#settleAside(sent)
+    for (const sent of open) {
+      if (sent.versions.some(({ raw }) => raw === undefined)) this.#settleAside(sent)
+      else this.#tries.delete(sent.sendId)
+    }
     for (const family of this.#parts.needs.families) {
       const sent = open.filter((one) => one.family === family.name && one.state !== 'SIGNING')
       if (sent.length > 0) await this.#look(family, network, sent)
+    }
+    await this.#tellStuck(network, open)
+  }
+
+  /** Of a wallet, the first that nothing moves: what was sent after it waits for it. */
+  async #tellStuck(network: string, open: readonly SentTransaction[]): Promise<void> {
+    const { needs, changes, listeners } = this.#parts
+    const { vault } = needs
+    const nowMs = this.#nowMs()
+    for (const { sendId } of this.#stuck.due(network, open, nowMs)) {
+      const told = await vault.commit((tx) => {
+        const sent = getSent(tx, sendId)
+        if (sent === undefined || !isWaiting(sent)) return undefined
+        const why = whyStuck(needs, sent)
+        return { why, sent: changes.noteStuck(tx, sent, why, nowMs) }
+      })
+      if (told === undefined) continue
+      listeners.tell(told.sent)
+      needs.onStuck?.({ sendId, network, why: told.why })
     }
   }
 

@@ -9,9 +9,9 @@ import { reachOf, resolveWallet } from '../signing/resolve-wallet.ts'
 import { auditHashAt } from '../vault/audit-chain.ts'
 import type { DaemonVault } from '../vault/daemon-vault.ts'
 import { getSent, listSent } from '../vault/sent-queries.ts'
-import type { SentTransaction, SentVersion, VersionKind } from '../vault/sent-transactions.ts'
+import { type SentTransaction, type SentVersion, transactionHashOf, type VersionKind } from '../vault/sent-transactions.ts'
 import { getWallet, listWallets, reaches } from '../vault/wallets.ts'
-import { hashOf } from './sent-changes.ts'
+import { isStuck } from './stuck-watch.ts'
 
 export type ReadSentNeeds = AuthorizeNeeds & { readonly vault: DaemonVault }
 
@@ -29,6 +29,7 @@ export type SentView = Pick<
   'sendId' | 'walletId' | 'network' | 'chain' | 'nonce' | 'state' | 'reason' | 'minedVersion' | 'block' | 'blockHash' | 'depth' | 'confirmations'
 > & {
   readonly transactionHash: string
+  readonly isStuck: boolean
   readonly versions: readonly SentVersionView[]
   readonly createTimeMs: number
   readonly updateTimeMs: number
@@ -55,7 +56,8 @@ const receiptOf = ({ read, signer }: DaemonVault, { versions }: SentTransaction)
 
 export const viewSent = (vault: DaemonVault, sent: SentTransaction): SentView => ({
   ...sent,
-  transactionHash: hashOf(sent),
+  transactionHash: transactionHashOf(sent),
+  isStuck: isStuck(sent),
   versions: sent.versions.map((version) => viewVersion(sent, version)),
   createTimeMs: sent.createMs,
   updateTimeMs: sent.updateMs,

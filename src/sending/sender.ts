@@ -20,7 +20,7 @@ import { Follower } from './follower.ts'
 import { resumedCall } from './own-call.ts'
 import type { Send, SendRequest, Sent } from './send-request.ts'
 import type { SendingNeeds } from './sending-needs.ts'
-import { SentChanges } from './sent-changes.ts'
+import { NOT_MINED, SentChanges } from './sent-changes.ts'
 import { isOver, SentListeners } from './sent-listeners.ts'
 import { VersionSigner } from './sign-version.ts'
 import { readStoredCaller, storeCaller } from './stored-caller.ts'
@@ -259,7 +259,7 @@ export class Sender {
     const seen = await family.observe(network, doubted.map((sent) => ({ ...sent, state: 'INCLUDED' as const })), signal)
     const gone = doubted.filter(({ sendId }) => seen.get(sendId)?.seen === 'waiting')
     if (gone.length === 0) return
-    const reopen = { state: 'BROADCAST', reason: '', minedVersion: undefined, block: undefined, blockHash: '', succeeded: undefined, depth: 0 } as const
+    const reopen = { state: 'BROADCAST', reason: '', ...NOT_MINED } as const
     await vault.commit((tx) => gone.map((sent) => this.#changes.make(tx, sent, reopen, this.#nowMs())))
     this.#follower.wake(network)
   }

@@ -1,7 +1,7 @@
 /** What becomes of a send: each change with its audit row, in one transaction with what hangs on it. */
 import type { WebhookEventType } from '../domain/webhook-events.ts'
 import { appendAudit } from '../vault/audit-chain.ts'
-import { changeSent, type SentChange, type SentState, type SentTransaction } from '../vault/sent-transactions.ts'
+import { changeSent, type SentChange, type SentState, type SentTransaction, transactionHashOf } from '../vault/sent-transactions.ts'
 import type { Tx } from '../vault/store.ts'
 import { recordWebhookEvent } from '../vault/webhook-outbox.ts'
 import type { Observation } from './chain-family.ts'
@@ -16,23 +16,26 @@ const KINDS: { readonly [S in SentState]?: string } = {
   EXPIRED: 'send.expired',
 }
 
-const EVENTS: { readonly [S in SentState]?: WebhookEventType & `transaction.${string}` } = {
+type TransactionEvent = WebhookEventType & `transaction.${string}`
+
+const EVENTS: { readonly [S in SentState]?: TransactionEvent } = {
   CONFIRMED: 'transaction.confirmed',
   REPLACED: 'transaction.replaced',
   FAILED: 'transaction.failed',
   EXPIRED: 'transaction.expired',
 }
 
+/** Why nothing moves a send: what a provider says of it, or one of these. */
+export type WhyStuck = 'AWAITING_SIGNATURE' | 'HELD_BACK' | 'AWAITING_BLOCK' | (string & {})
+
 /** What nodes of one provider may be apart: a receipt that is missed for so many blocks is not late any more. */
 const DISPLACED_DEPTH = 3
 
-const NOT_MINED = { minedVersion: undefined, block: undefined, blockHash: '', succeeded: undefined, depth: 0 } as const
+/** What a send is that is in no block. */
+export const NOT_MINED = { minedVersion: undefined, block: undefined, blockHash: '', succeeded: undefined, depth: 0 } as const
 
-export const hashOf = ({ versions, minedVersion }: SentTransaction): string =>
-  (versions.find(({ version }) => version === minedVersion) ?? versions.findLast(({ hash }) => hash !== ''))?.hash ?? ''
-
-const record = (tx: Tx, sent: SentTransaction, kind: string, nowMs: number): void => {
-  const { sendId, project, walletId, network, nonce, reason, block } = sent
+const record = (tx: Tx, sent: SentTransaction, kind: string, reason: string, nowMs: number): void => {
+  const { sendId, project, walletId, network, nonce, block } = sent
   appendAudit(tx, {
     timeMs: nowMs,
     kind,
@@ -43,23 +46,21 @@ const record = (tx: Tx, sent: SentTransaction, kind: string, nowMs: number): voi
     details: {
       wallet: walletId,
       network,
-      transaction: hashOf(sent),
+      transaction: transactionHashOf(sent),
       ...(nonce === undefined ? {} : { nonce: String(nonce) }),
       ...(block === undefined ? {} : { block: String(block) }),
     },
   })
 }
 
-const tell = (tx: Tx, sent: SentTransaction, nowMs: number): void => {
-  const { sendId, project, walletId, network, chain, state, reason, minedVersion, block } = sent
-  const type = EVENTS[state]
-  if (type === undefined) return
+const tell = (tx: Tx, sent: SentTransaction, type: TransactionEvent, reason: string, nowMs: number): void => {
+  const { sendId, project, walletId, network, chain, minedVersion, block } = sent
   const data = {
     transaction_id: sendId,
     wallet_id: walletId,
     network,
     chain,
-    transaction_hash: hashOf(sent),
+    transaction_hash: transactionHashOf(sent),
     ...(reason === '' ? {} : { reason }),
     ...(minedVersion === undefined || block === undefined ? {} : { block_number: String(block) }),
   }
@@ -79,9 +80,18 @@ export class SentChanges {
     if (after.state === before.state) return after
     const wasMined = before.minedVersion !== undefined && after.minedVersion === undefined
     const kind = wasMined ? 'send.reorged' : KINDS[after.state]
-    if (kind !== undefined) record(tx, after, kind, nowMs)
-    tell(tx, after, nowMs)
+    if (kind !== undefined) record(tx, after, kind, after.reason, nowMs)
+    const type = EVENTS[after.state]
+    if (type !== undefined) tell(tx, after, type, after.reason, nowMs)
     if (isOver(after) || isOver(before)) this.#onSettled(tx, after)
+    return after
+  }
+
+  /** Says of the newest version, once, that nothing moves it. Answers the send as it is then. */
+  noteStuck(tx: Tx, sent: SentTransaction, why: WhyStuck, nowMs: number): SentTransaction {
+    const after = changeSent(tx, sent.sendId, { stuckVersion: sent.versions.at(-1)?.version }, nowMs)
+    record(tx, after, 'send.stuck', why, nowMs)
+    tell(tx, after, 'transaction.stuck', why, nowMs)
     return after
   }
 
@@ -111,7 +121,7 @@ const changeOf = (sent: SentTransaction, seen: Observation): SentChange | undefi
 
 const includedChange = (sent: SentTransaction, seen: Extract<Observation, { readonly seen: 'included' }>): SentChange | undefined => {
   const { version: minedVersion, block, blockHash, succeeded, depth } = seen
-  const place = { minedVersion, block, blockHash, succeeded, depth }
+  const place = { minedVersion, block, blockHash, succeeded, depth, stuckVersion: undefined }
   if (depth >= sent.confirmations) return { ...place, ...ending(sent, minedVersion, succeeded) }
   const isSame = sent.state === 'INCLUDED' && sent.blockHash === blockHash && sent.depth === depth && sent.minedVersion === minedVersion
   return isSame ? undefined : { ...place, state: 'INCLUDED', reason: '' }

@@ -6,21 +6,17 @@ import { decodeBase58, encodeBase58 } from '../domain/base58.ts'
 import { assert, failure, invalidField, isFailure } from '../domain/failure.ts'
 import { setComputeUnitLimit, setComputeUnitPrice, setLoadedAccountsLimit } from '../payload/solana-build.ts'
 import { prependInstructions } from '../payload/solana-compile.ts'
-import { describeSolanaMessage } from '../payload/solana-facts.ts'
+import { describeSolanaMessage, LAMPORTS_PER_SIGNATURE, MAX_UNITS, MICRO_LAMPORTS } from '../payload/solana-facts.ts'
 import { readComputeBudget } from '../payload/solana-instructions.ts'
 import { decodeSolanaMessage, encodeSolanaMessage, isWritable, type SolanaMessage } from '../payload/solana-message.ts'
 import { COMPUTE_BUDGET_PROGRAM } from '../payload/solana-programs.ts'
-import { attachSolanaSignature } from '../payload/solana-transaction.ts'
+import { attachSolanaSignature, unsignedSolanaTransaction } from '../payload/solana-transaction.ts'
 import type { SentTransaction } from '../vault/sent-transactions.ts'
 import type { Wallet } from '../vault/wallets.ts'
 import type { ChainFamily, Draft, Lease, SendContent, Taken } from './chain-family.ts'
 import { SharedFlight } from './shared-flight.ts'
 import { observeSolana } from './solana-observe.ts'
 
-const SIGNATURE_BYTES = 64
-const MICRO_LAMPORTS = 1_000_000n
-const LAMPORTS_PER_SIGNATURE = 5_000n
-const MAX_UNITS = 1_400_000
 /** What a transaction may load unless it says less; how far below is what keeps two of them apart. */
 const LOADED_BYTES = 64 * 1024 * 1024
 const APART = 1 << 24
@@ -53,8 +49,6 @@ const requireSendable = (bytes: Uint8Array, wallet: Wallet): SolanaMessage => {
 }
 
 const writtenBy = (message: SolanaMessage): readonly Uint8Array[] => message.staticKeys.filter((_key, index) => isWritable(message, index))
-
-const unsigned = (message: Uint8Array): Uint8Array => Uint8Array.of(1, ...new Uint8Array(SIGNATURE_BYTES), ...message)
 
 /** With the budget in front where that fits: without it a transaction is taken as well, if less gladly. */
 const assemble = (message: SolanaMessage, budget: Parameters<typeof prependInstructions>[1], blockhash: Uint8Array): Uint8Array => {
@@ -106,7 +100,7 @@ export class SolanaFamily implements ChainFamily {
 
   /** Refuses what the cluster would not do now, before anything is signed. */
   async #simulate(chain: SolanaChain, message: SolanaMessage, wallet: Wallet, signal: AbortSignal): Promise<number> {
-    const result = await chain.simulate(unsigned(encodeSolanaMessage(message)), signal)
+    const result = await chain.simulate(unsignedSolanaTransaction(encodeSolanaMessage(message)), signal)
     if (result !== 'fails') return result.units
     const lamports = await chain.balance(wallet.publicKey, signal)
     if (lamports < LAMPORTS_PER_SIGNATURE) {
@@ -122,7 +116,7 @@ export class SolanaFamily implements ChainFamily {
    */
   async #budget(chain: SolanaChain, message: SolanaMessage, units: number, signal: AbortSignal) {
     const { hasLimit, hasPrice, hasLoaded } = budgetOf(message)
-    const limit = Math.min(Math.ceil(units * 1.2) + 1_000, MAX_UNITS)
+    const limit = Math.min(Math.ceil(units * 1.2) + 1_000, Number(MAX_UNITS))
     const usual = hasPrice || hasLimit ? 0n : await chain.priorityFee(writtenBy(message), signal)
     const most = (chain.sending.maxPriorityFee * MICRO_LAMPORTS) / BigInt(limit)
     const price = usual < most ? usual : most

@@ -7,6 +7,7 @@ import { hash } from 'node:crypto'
 import { Failure, failure, type FailureReason, isFailure } from '../domain/failure.ts'
 import { accessIdFromBytes, parseRequestId, type RequestId } from '../domain/ids.ts'
 import type { DelegatedDecisions } from '../party/delegate-host.ts'
+import type { RequestOf } from '../party/delegate-store.ts'
 import type { CosignerIntent } from '../party/party-store.ts'
 import { parseSigningPayload } from '../payload/signing-payload.ts'
 import { type AllowedDecision, decide, permissionsToSign } from '../policy/decide.ts'
@@ -21,6 +22,7 @@ import { getWallet, type Wallet } from '../vault/wallets.ts'
 import { callerOfAccess, fencesOfAccess, grantsOfAccess, requireOperation, requireStanding } from './delegated-standing.ts'
 import { examineFor } from './examined.ts'
 import { failureOfFence } from './fences.ts'
+import { Foreseen } from './foreseen.ts'
 import { assertSigns, DENIALS, MAX_DENIALS_PER_SECOND, type SignNeeds } from './sign.ts'
 import { detailsOf, eventOf, type SignJob } from './sign-rows.ts'
 
@@ -118,14 +120,33 @@ const recordIntent = (tx: Tx, needs: DelegatedSignNeeds, job: Job, intent: Cosig
   })
 }
 
-const begin = async (needs: DelegatedSignNeeds, intent: CosignerIntent): Promise<AuditHead> => {
+/** A first look, outside of the transaction: what is refused takes nothing from a rate. */
+const look = (needs: DelegatedSignNeeds, job: Job, digest: Uint8Array): AllowedDecision['rates'] => {
   const { vault, clock } = needs
-  const job = readJob(vault.read, intent.walletId, intent.payload, intent.reqId)
+  const nowMs = clock.nowMs()
+  requireOpen(vault.read, needs, job.access, nowMs)
+  return decideOn(vault.read, needs, job, nowMs, isRepeat(vault.read, job, digest, nowMs)).rates
+}
+
+/** A job that was read and looked at before it was asked for. */
+type Looked = { readonly job: Job; readonly rates: AllowedDecision['rates'] }
+
+const foresee = (needs: DelegatedSignNeeds, foreseen: Foreseen<Looked>, request: RequestOf): (() => void) => {
   try {
-    const nowMs = clock.nowMs()
-    requireOpen(vault.read, needs, job.access, nowMs)
-    const isCharged = isRepeat(vault.read, job, intent.digest, nowMs)
-    const { rates } = decideOn(vault.read, needs, job, nowMs, isCharged)
+    const job = readJob(needs.vault.read, request.walletId, request.payload, request.reqId)
+    return foreseen.keep(request, { job, rates: look(needs, job, job.examined.digest) })
+  } catch {
+    // It is refused, with its row, when it is asked for.
+    return () => undefined
+  }
+}
+
+const begin = async (needs: DelegatedSignNeeds, foreseen: Foreseen<Looked>, intent: CosignerIntent): Promise<AuditHead> => {
+  const { vault } = needs
+  const looked = foreseen.take(intent)
+  const job = looked?.job ?? readJob(vault.read, intent.walletId, intent.payload, intent.reqId)
+  try {
+    const rates = looked?.rates ?? look(needs, job, intent.digest)
     for (const { counter, requestsPerSecond } of rates) {
       needs.rates.take(`${job.call.caller.principal} ${counter}`, requestsPerSecond)
     }
@@ -183,7 +204,16 @@ const finish = (
     .catch((error: unknown) => needs.onAlert('completion', isFailure(error) ? error.reason : 'internal'))
 }
 
-export const delegatedDecisions = (needs: DelegatedSignNeeds): DelegatedDecisions => ({
+export const delegatedDecisions = (needs: DelegatedSignNeeds): DelegatedDecisions => {
+  const foreseen = new Foreseen<Looked>()
+  return {
+    ...decisionsOf(needs),
+    foresee: (request) => foresee(needs, foreseen, request),
+    begin: (intent) => begin(needs, foreseen, intent),
+  }
+}
+
+const decisionsOf = (needs: DelegatedSignNeeds): Omit<DelegatedDecisions, 'foresee' | 'begin'> => ({
   mayRefresh: (reader, walletId) => {
     const access = getDelegatedAccess(reader, accessIdFromBytes(walletId))
     if (access === undefined || findFreeze(reader, [{ scope: 'all', id: '' }, ...freezesOfAccess(access)]) !== undefined) return false
@@ -202,7 +232,6 @@ export const delegatedDecisions = (needs: DelegatedSignNeeds): DelegatedDecision
     requireOpen(read, needs, job.access, nowMs)
     decideOn(read, needs, job, nowMs, true)
   },
-  begin: (intent) => begin(needs, intent),
   finish: (intent, sequence, result) => finish(needs, intent, sequence, result),
   activated: (tx, walletId, nowMs) => {
     const { access, changed } = changeDelegatedAccess(tx, accessIdFromBytes(walletId), { state: 'ACTIVE' }, nowMs)

@@ -10,7 +10,7 @@ import type { PermissionGrant } from '../policy/permissions.ts'
 import { accessStateAt, type DelegatedAccess } from '../vault/delegated-access.ts'
 import { failureOfEnded, getGrant, stateAt } from '../vault/grants.ts'
 import type { Reader } from '../vault/store.ts'
-import { getShare } from '../vault/wallet-shares.ts'
+import { shareStateOf } from '../vault/wallet-shares.ts'
 import type { FenceKey } from './fences.ts'
 
 export const callerOfAccess = ({ accessId, project }: DelegatedAccess): DelegateCaller => ({
@@ -43,7 +43,7 @@ export const requireStanding = (reader: Reader, access: DelegatedAccess, nowMs: 
 
 /** Whether its share was suspended or quarantined. */
 export const isStopped = (reader: Reader, { accessId }: DelegatedAccess): boolean => {
-  const state = getShare(reader, accessIdToBytes(accessId))?.state
+  const state = shareStateOf(reader, accessIdToBytes(accessId))
   return state === 'SUSPENDED' || state === 'QUARANTINED'
 }
 

@@ -5,6 +5,7 @@
  * depends on the digest leaves the thread that holds the share (docs/protocol.md §10.0).
  */
 import { hash } from 'node:crypto'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Call } from '../domain/call.ts'
 import type { Clock } from '../domain/clock.ts'
 import { Failure, failure, type FailureReason, isFailure } from '../domain/failure.ts'
@@ -323,8 +324,8 @@ const runRounds = async (
     passage.check()
     assertInTime(needs, job.call)
     const rounds = job.call.stages.wait('rounds', run)
-    // While the parties are at work: the receipt is of the intent, which is on disk.
-    const receiptSoon = signer.signReceiptAside(head)
+    // While the parties are at work, once what they work on has left this thread: the receipt is of the intent, on disk.
+    const receiptSoon = nextTurn().then(() => signer.signReceiptAside(head))
     // Where the rounds fail nobody waits for it.
     receiptSoon.catch(() => undefined)
     const made = await rounds

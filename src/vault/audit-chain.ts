@@ -2,9 +2,10 @@ import { assert, failure } from '../domain/failure.ts'
 import type { ProjectId, RequestId } from '../domain/ids.ts'
 import { canonicalJson } from './canonical-json.ts'
 import type { JsonValue } from './canonical-json.ts'
+import { allOf } from './conditions.ts'
 import { awaitScanTurn } from './scan-turn.ts'
 import { OfStore } from './of-store.ts'
-import type { Reader, SqlParam, Tx } from './store.ts'
+import type { Reader, Tx } from './store.ts'
 import { hashTagged, u64 } from './tagged-encoding.ts'
 
 /**
@@ -182,24 +183,15 @@ export type AuditFilter = {
  * kind may scan the whole chain in one go: audit-page.ts bounds that.
  */
 export const listAudit = (reader: Reader, after: bigint, limit: number, filter: AuditFilter = {}): AuditRow[] => {
-  const conditions = ['sequence > ?']
-  const params: SqlParam[] = [after]
-  const narrow = (column: string, value: string | undefined): void => {
-    if (value === undefined) return
-    conditions.push(`${column} = ?`)
-    params.push(value)
-  }
-  narrow('project', filter.project)
-  narrow('subject_id', filter.subjectId)
-  narrow('kind', filter.kind)
-  if (filter.through !== undefined) {
-    conditions.push('sequence <= ?')
-    params.push(filter.through)
-  }
-  // Spelling the partial index's own condition lets SQLite use it.
-  if (filter.subjectId !== undefined) conditions.push(`subject_id <> ''`)
-  const sql = `SELECT * FROM audit WHERE ${conditions.join(' AND ')} ORDER BY sequence LIMIT ?`
-  return reader.all<Row>(sql, ...params, limit).map(toRow)
+  const { sql, params } = allOf({
+    'sequence > ?': after,
+    'sequence <= ?': filter.through,
+    'project = ?': filter.project,
+    // Spelling the partial index's own condition lets SQLite use it.
+    "subject_id = ? AND subject_id <> ''": filter.subjectId,
+    'kind = ?': filter.kind,
+  })
+  return reader.all<Row>(`SELECT * FROM audit WHERE ${sql} ORDER BY sequence LIMIT ?`, ...params, limit).map(toRow)
 }
 
 /** The newest row of this kind that one caller's request wrote about a subject. */

@@ -57,7 +57,7 @@ CREATE INDEX delegated_access_by_project ON delegated_access (project, number);
 CREATE INDEX delegated_access_by_wallet ON delegated_access (wallet_id, number);
 CREATE INDEX delegated_access_by_user ON delegated_access (project, user_id, number);
 CREATE INDEX delegated_access_by_delegate ON delegated_access (delegate_id, number);
-CREATE INDEX delegated_access_by_link ON delegated_access (link_id) WHERE state IN ('PENDING', 'ACTIVE');
+CREATE INDEX delegated_access_by_link ON delegated_access (link_id) WHERE state IN ('MAKING', 'PENDING', 'ACTIVE');
 CREATE INDEX delegated_access_by_grant ON delegated_access (grant_id) WHERE grant_id IS NOT NULL;
 CREATE INDEX delegated_access_by_expiry ON delegated_access (expire_ms) WHERE state IN ('MAKING', 'PENDING', 'ACTIVE');
 CREATE UNIQUE INDEX delegated_access_by_api_key ON delegated_access (api_key_mac);

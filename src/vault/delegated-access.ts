@@ -5,9 +5,10 @@ import type { AccessId, DelegateId, GrantId, ProjectId, RequestId, UserId, Walle
 import { accessIdFromBytes, accessIdToBytes, walletIdFromBytes, walletIdToBytes } from '../domain/ids.ts'
 import { Secret } from '../domain/secret.ts'
 import { canonicalJson } from './canonical-json.ts'
+import { allOf } from './conditions.ts'
 import { requireRowMac, rowMac } from './row-mac.ts'
 import { moveStateIndex, rowLeaf } from './state-index.ts'
-import type { Reader, SqlParam, Tx } from './store.ts'
+import type { Reader, Tx } from './store.ts'
 import { macTagged, u64 } from './tagged-encoding.ts'
 import { VerifiedRows } from './verified-rows.ts'
 
@@ -263,7 +264,8 @@ export const findAccessByApiKey = (reader: Reader, apiKey: string): DelegatedAcc
 
 /** What a request of a caller made; the newest, when an earlier one came to nothing. */
 export const accessOfRequest = (reader: Reader, caller: string, requestId: RequestId): DelegatedAccess | undefined => {
-  const sql = 'SELECT * FROM delegated_access WHERE caller = ? AND request_id = ? ORDER BY number DESC LIMIT 1'
+  const sql = `SELECT * FROM delegated_access WHERE caller = ? AND request_id = ? AND request_id <> ''
+    ORDER BY number DESC LIMIT 1`
   const row = reader.one<Row>(sql, caller, requestId)
   return row && toAccess(reader, row)
 }
@@ -279,24 +281,22 @@ export type AccessPage = {
   readonly limit: number
 }
 
+const OPEN = `state IN ('MAKING', 'PENDING', 'ACTIVE')`
+
 /** In order of creation, after `after` (an access's `number`). */
 export const listDelegatedAccess = (reader: Reader, page: AccessPage): DelegatedAccess[] => {
-  const conditions = ['project = ?', 'number > ?']
-  const params: SqlParam[] = [page.project, page.after ?? 0n]
-  const narrow = (condition: string, value: SqlParam | undefined): void => {
-    if (value === undefined) return
-    conditions.push(condition)
-    params.push(value)
-  }
-  narrow('user_id = ?', page.userId)
-  narrow('wallet_id = ?', page.walletId && walletIdToBytes(page.walletId))
-  narrow('delegate_id = ?', page.delegateId)
-  narrow(`state IN ('MAKING', 'PENDING', 'ACTIVE') AND expire_ms > ?`, page.openAtMs)
-  const sql = `SELECT * FROM delegated_access WHERE ${conditions.join(' AND ')} ORDER BY number LIMIT ?`
-  return reader.all<Row>(sql, ...params, page.limit).map((row) => toAccess(reader, row))
+  const { sql, params } = allOf({
+    'project = ?': page.project,
+    'number > ?': page.after ?? 0n,
+    'user_id = ?': page.userId,
+    'wallet_id = ?': page.walletId && walletIdToBytes(page.walletId),
+    'delegate_id = ?': page.delegateId,
+    [`${OPEN} AND expire_ms > ?`]: page.openAtMs,
+  })
+  return reader
+    .all<Row>(`SELECT * FROM delegated_access WHERE ${sql} ORDER BY number LIMIT ?`, ...params, page.limit)
+    .map((row) => toAccess(reader, row))
 }
-
-const OPEN = `state IN ('MAKING', 'PENDING', 'ACTIVE')`
 
 /** Those that have not been ended, of one grant, in order of creation. */
 export const openAccessOfGrant = (reader: Reader, grantId: GrantId): DelegatedAccess[] =>
@@ -313,6 +313,10 @@ export const dueAccess = (reader: Reader, nowMs: number, limit: number): Delegat
 /** Every one that has not been ended. */
 export const openAccess = (reader: Reader): DelegatedAccess[] =>
   reader.all<Row>(`SELECT * FROM delegated_access WHERE ${OPEN} ORDER BY number`).map((row) => toAccess(reader, row))
+
+/** What a stop left between the share and its delivery. */
+export const undeliveredAccess = (reader: Reader): DelegatedAccess[] =>
+  reader.all<Row>(`SELECT * FROM delegated_access WHERE state = 'MAKING' ORDER BY number`).map((row) => toAccess(reader, row))
 
 /** Whether an access over the link has not been ended: its delegate has one link for all of them. */
 export const hasOpenAccess = (reader: Reader, linkId: Uint8Array): boolean =>

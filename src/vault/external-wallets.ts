@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { failure } from '../domain/failure.ts'
-import type { ProjectId, UserId } from '../domain/ids.ts'
+import { addressKeyOf, type ProjectId, type UserId } from '../domain/ids.ts'
 import { requireRowMac, rowMac } from './row-mac.ts'
 import { moveStateIndex, rowLeaf } from './state-index.ts'
 import type { Reader, Tx } from './store.ts'
@@ -92,9 +92,6 @@ const toWallet = (reader: Reader, row: Row): ExternalWallet => {
     number: row.number,
   }
 }
-
-/** EVM addresses are one in any letter case. */
-export const addressKeyOf = (address: string): string => (address.startsWith('0x') ? address.toLowerCase() : address)
 
 const index = (tx: Tx, before: Row | undefined, after: Pick<Row, 'external_wallet_id' | 'state' | 'mac' | 'update_ms'>): void => {
   const { external_wallet_id: id, state, mac, update_ms: timeMs } = after

@@ -29,3 +29,10 @@ export const saveSeen = (tx: Tx, externalWalletId: string, { allowance, balance,
     externalWalletId, String(allowance), String(balance), block,
   )
 }
+
+/** What was seen is older than whatever is seen next: there was something that could not be read. */
+export const BEFORE_ALL_BLOCKS = -1n
+
+export const markUnread = (tx: Tx, externalWalletId: string): void => {
+  tx.run('UPDATE followed_wallets SET block = ? WHERE external_wallet_id = ?', BEFORE_ALL_BLOCKS, externalWalletId)
+}

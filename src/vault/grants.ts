@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import { failure } from '../domain/failure.ts'
 import type { GrantId, ProjectId, UserId, WalletId } from '../domain/ids.ts'
-import { isEvmAddress } from '../domain/ids.ts'
+import { addressKeyOf } from '../domain/ids.ts'
+import { allOf } from './conditions.ts'
 import { OfStore } from './of-store.ts'
 import { getProject, type Project } from './projects.ts'
 import { requireRowMac, rowMac } from './row-mac.ts'
@@ -72,9 +73,8 @@ const toGrant = (reader: Reader, row: Row): Grant => {
 export const stateAt = ({ state, expireMs }: Grant, nowMs: number): GrantState =>
   state === 'ACTIVE' && nowMs >= expireMs ? 'EXPIRED' : state
 
-/** EVM addresses are one in any letter case, all others exactly. '' stands for every address of the user. */
-const keyOf = (address: string | undefined): string =>
-  address === undefined ? '' : isEvmAddress(address) ? address.toLowerCase() : address
+/** '' stands for every address of the user. */
+const keyOf = (address: string | undefined): string => (address === undefined ? '' : addressKeyOf(address))
 
 const moved = (tx: Tx, grantId: string, timeMs: number, state: string, before: Buffer | undefined, after: Buffer): void => {
   moveStateIndex(tx, {
@@ -213,27 +213,32 @@ export type GrantPage = {
   readonly limit: number
 }
 
-/** With the time as their only parameter. */
-const STATE_AT: { readonly [S in 'ACTIVE' | 'EXPIRED']: string } = {
-  ACTIVE: `state = 'ACTIVE' AND expire_ms > ?`,
-  EXPIRED: `(state = 'EXPIRED' OR (state = 'ACTIVE' AND expire_ms <= ?))`,
+const stateCondition = ({ state, nowMs }: GrantPage): { readonly [condition: string]: SqlParam } => {
+  switch (state) {
+    case undefined:
+      return {}
+    case 'REVOKED':
+      return { 'state = ?': state }
+    case 'ACTIVE':
+      return { "state = 'ACTIVE' AND expire_ms > ?": nowMs }
+    case 'EXPIRED':
+      return { "(state = 'EXPIRED' OR (state = 'ACTIVE' AND expire_ms <= ?))": nowMs }
+  }
 }
 
 /** In order of creation, after `after` (a grant's `number`), or the other way round. */
 export const listGrants = (reader: Reader, page: GrantPage): Grant[] => {
-  const conditions = ['project = ?', 'number > ?']
-  const params: SqlParam[] = [page.project, page.after ?? 0n]
-  const narrow = (condition: string, value: SqlParam | undefined): void => {
-    if (value === undefined) return
-    conditions.push(condition)
-    params.push(value)
-  }
-  narrow('user_id = ?', page.userId)
-  narrow('address_key = ?', page.address === undefined ? undefined : keyOf(page.address))
-  if (page.state === 'REVOKED') narrow('state = ?', page.state)
-  else if (page.state !== undefined) narrow(STATE_AT[page.state], page.nowMs)
-  const sql = `SELECT * FROM grants WHERE ${conditions.join(' AND ')} ORDER BY number ${page.newestFirst === true ? 'DESC' : ''} LIMIT ?`
-  return reader.all<Row>(sql, ...params, page.limit).map((row) => toGrant(reader, row))
+  const { sql, params } = allOf({
+    'project = ?': page.project,
+    'number > ?': page.after ?? 0n,
+    'user_id = ?': page.userId,
+    'address_key = ?': page.address === undefined ? undefined : keyOf(page.address),
+    ...stateCondition(page),
+  })
+  const order = page.newestFirst === true ? 'DESC' : 'ASC'
+  return reader
+    .all<Row>(`SELECT * FROM grants WHERE ${sql} ORDER BY number ${order} LIMIT ?`, ...params, page.limit)
+    .map((row) => toGrant(reader, row))
 }
 
 /** A project's switch, off until it is turned on. */

@@ -33,6 +33,8 @@ CREATE TABLE imported_accesses (
 ) STRICT;
 CREATE INDEX imported_accesses_by_address ON imported_accesses (address_key, project);
 CREATE INDEX imported_accesses_by_project ON imported_accesses (project, number);
+CREATE INDEX imported_accesses_by_granting ON imported_accesses (granting_id, number)
+  WHERE state IN ('PENDING', 'ACTIVE');
 
 CREATE TABLE imported_secrets (
   access_id BLOB NOT NULL,
@@ -47,8 +49,9 @@ CREATE TABLE imported_secrets (
 CREATE TABLE access_revocations (
   project TEXT NOT NULL,
   access_id BLOB NOT NULL CHECK (length(access_id) = 16),
+  sent_for BLOB NOT NULL CHECK (length(sent_for) IN (0, 32)),
   event_ms INTEGER NOT NULL,
-  PRIMARY KEY (project, access_id)
+  PRIMARY KEY (project, access_id, sent_for)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE received_events (

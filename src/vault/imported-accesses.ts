@@ -1,10 +1,11 @@
 import { failure } from '../domain/failure.ts'
-import { isEvmAddress } from '../domain/ids.ts'
+import { addressKeyOf } from '../domain/ids.ts'
 import type { ProjectId } from '../domain/ids.ts'
 import { requireProject } from './projects.ts'
 import { requireRowMac, rowMac } from './row-mac.ts'
-import type { Reader, SqlParam, Tx } from './store.ts'
+import type { Reader, Tx } from './store.ts'
 import { u64 } from './tagged-encoding.ts'
+import { VerifiedRows } from './verified-rows.ts'
 import type { KeyType } from './wallets.ts'
 
 /**
@@ -80,16 +81,20 @@ const toAccess = (reader: Reader, row: Row): ImportedAccess => {
   }
 }
 
-/** EVM addresses are found in any letter case, all others exactly. */
-const addressKey = (address: string): string => (isEvmAddress(address) ? address.toLowerCase() : address)
-
 const findRow = (reader: Reader, accessId: Uint8Array): Row | undefined =>
   reader.one<Row>('SELECT * FROM imported_accesses WHERE access_id = ?', accessId)
 
+const verified = new VerifiedRows<ImportedAccess>('imported_accesses')
+
 /** Of any project. VAULT_CORRUPT for an altered row. */
 export const getImportedAccess = (reader: Reader, accessId: Uint8Array): ImportedAccess | undefined => {
+  const id = Buffer.from(accessId).toString('hex')
+  const readMac = (): Buffer | undefined =>
+    reader.one<{ mac: Buffer }>('SELECT mac FROM imported_accesses WHERE access_id = ?', accessId)?.mac
+  const known = verified.find(reader, id, readMac)
+  if (known !== undefined) return known
   const row = findRow(reader, accessId)
-  return row && toAccess(reader, row)
+  return row && verified.keep(reader, id, row.mac, toAccess(reader, row))
 }
 
 const MATCHES_MAX = 16
@@ -100,7 +105,7 @@ export const findImportedByAddress = (reader: Reader, project: ProjectId, addres
     .all<Row>(
       `SELECT * FROM imported_accesses WHERE address_key = ? AND project = ?
        ORDER BY state = 'REVOKED', number DESC LIMIT ?`,
-      addressKey(address), project, MATCHES_MAX,
+      addressKeyOf(address), project, MATCHES_MAX,
     )
     .map((row) => toAccess(reader, row))
 
@@ -108,19 +113,19 @@ export type ImportedPage = { readonly project: ProjectId; readonly after?: bigin
 
 /** In the order in which they came. */
 export const listImportedAccesses = (reader: Reader, { project, after, limit }: ImportedPage): ImportedAccess[] => {
-  const params: SqlParam[] = [project, after ?? 0n, limit]
   const sql = 'SELECT * FROM imported_accesses WHERE project = ? AND number > ? ORDER BY number LIMIT ?'
-  return reader.all<Row>(sql, ...params).map((row) => toAccess(reader, row))
+  return reader.all<Row>(sql, project, after ?? 0n, limit).map((row) => toAccess(reader, row))
 }
 
-/** Those of one daemon that sign, or will. */
-export const listAccessesOf = (reader: Reader, grantingId: Uint8Array): ImportedAccess[] =>
-  reader
-    .all<Row>(
-      `SELECT * FROM imported_accesses WHERE granting_id = ? AND state IN ('PENDING', 'ACTIVE') ORDER BY number`,
-      grantingId,
-    )
-    .map((row) => toAccess(reader, row))
+/** The oldest of those of a daemon that sign, or will. */
+export const oldestAccessesOf = (reader: Reader, grantingId: Uint8Array, limit: number): ImportedAccess[] => {
+  const sql = `SELECT * FROM imported_accesses WHERE granting_id = ? AND state IN ('PENDING', 'ACTIVE') ORDER BY number LIMIT ?`
+  return reader.all<Row>(sql, grantingId, limit).map((row) => toAccess(reader, row))
+}
+
+/** One of those of a daemon that sign, or will. */
+export const anyAccessOf = (reader: Reader, grantingId: Uint8Array): ImportedAccess | undefined =>
+  oldestAccessesOf(reader, grantingId, 1)[0]
 
 const INSERT = `INSERT INTO imported_accesses (access_id, project, granting_id, key_type, address, address_key, public_key,
   user_id, state, granted_ms, create_ms, revoke_ms, revision, mac) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 1, ?)`
@@ -135,7 +140,7 @@ export const insertImportedAccess = (tx: Tx, access: NewImportedAccess): Importe
     granting_id: Buffer.from(access.grantingId ?? new Uint8Array(0)),
     key_type: access.keyType,
     address: access.address,
-    address_key: addressKey(access.address),
+    address_key: addressKeyOf(access.address),
     public_key: Buffer.from(access.publicKey),
     user_id: access.userId,
     state: access.state,
@@ -172,18 +177,27 @@ export const setImportedState = (tx: Tx, accessId: Uint8Array, state: ImportedAc
   return requireImportedAccess(tx, accessId)
 }
 
+/** What was taken back; `from`: the party id of the daemon that its sender speaks for, or undefined. */
+export type Revocation = { readonly project: ProjectId; readonly accessId: Uint8Array; readonly from: Uint8Array | undefined }
+
 /** Remembers that it was taken back, whether it came already or comes later. */
-export const noteRevocation = (tx: Tx, project: ProjectId, accessId: Uint8Array, eventMs: number): void => {
+export const noteRevocation = (tx: Tx, { project, accessId, from }: Revocation, eventMs: number): void => {
   tx.run(
-    `INSERT INTO access_revocations (project, access_id, event_ms) VALUES (?, ?, ?)
-     ON CONFLICT (project, access_id) DO UPDATE SET event_ms = max(event_ms, excluded.event_ms)`,
-    project, accessId, eventMs,
+    `INSERT INTO access_revocations (project, access_id, sent_for, event_ms) VALUES (?, ?, ?, ?)
+     ON CONFLICT (project, access_id, sent_for) DO UPDATE SET event_ms = max(event_ms, excluded.event_ms)`,
+    project, accessId, from ?? new Uint8Array(0), eventMs,
   )
 }
 
-/** When it was taken back last, as the sender says. */
-export const revokedAt = (reader: Reader, project: ProjectId, accessId: Uint8Array): number | undefined => {
-  const sql = 'SELECT event_ms FROM access_revocations WHERE project = ? AND access_id = ?'
-  const row = reader.one<{ event_ms: bigint }>(sql, project, accessId)
-  return row && Number(row.event_ms)
+/** When it was taken back last, as senders say that `counts`: by the party id of the daemon that they speak for. */
+export const revokedAt = (
+  reader: Reader,
+  project: ProjectId,
+  accessId: Uint8Array,
+  counts: (from: Uint8Array | undefined) => boolean,
+): number | undefined => {
+  const sql = 'SELECT sent_for, event_ms FROM access_revocations WHERE project = ? AND access_id = ?'
+  const rows = reader.all<{ sent_for: Buffer; event_ms: bigint }>(sql, project, accessId)
+  const heard = rows.filter(({ sent_for: from }) => counts(from.length === 0 ? undefined : from))
+  return heard.length === 0 ? undefined : Math.max(...heard.map(({ event_ms }) => Number(event_ms)))
 }

@@ -20,24 +20,26 @@ CREATE TABLE sent_transactions (
   block_hash TEXT NOT NULL,
   succeeded INTEGER CHECK (succeeded IN (0, 1)),
   depth INTEGER NOT NULL,
+  stuck_version INTEGER,
   create_ms INTEGER NOT NULL,
   update_ms INTEGER NOT NULL,
   mac BLOB NOT NULL
 ) STRICT;
 CREATE UNIQUE INDEX sent_transactions_leases ON sent_transactions (chain, sender, nonce) WHERE nonce IS NOT NULL;
-CREATE INDEX sent_transactions_open ON sent_transactions (number)
+CREATE INDEX sent_transactions_open ON sent_transactions (network, number)
   WHERE state IN ('SIGNING', 'SIGNED', 'BROADCAST', 'INCLUDED');
 CREATE INDEX sent_transactions_open_of_sender ON sent_transactions (chain, sender)
   WHERE state IN ('SIGNING', 'SIGNED', 'BROADCAST', 'INCLUDED');
 CREATE INDEX sent_transactions_by_wallet ON sent_transactions (wallet_id, number);
-CREATE INDEX sent_transactions_by_subject ON sent_transactions (subject) WHERE subject <> '';
 CREATE INDEX sent_transactions_by_project ON sent_transactions (project, number);
-CREATE INDEX sent_transactions_by_age ON sent_transactions (update_ms);
+CREATE INDEX sent_transactions_by_network ON sent_transactions (project, network, number);
+CREATE INDEX sent_transactions_over ON sent_transactions (update_ms)
+  WHERE state IN ('CONFIRMED', 'REPLACED', 'FAILED', 'EXPIRED');
 
 CREATE TABLE sent_versions (
   send_id TEXT NOT NULL REFERENCES sent_transactions (send_id),
   version INTEGER NOT NULL,
-  kind TEXT NOT NULL CHECK (kind IN ('ORIGINAL', 'SPEED_UP', 'CANCEL', 'RENEWAL')),
+  kind TEXT NOT NULL CHECK (kind IN ('ORIGINAL', 'SPEED_UP', 'CANCEL')),
   caller TEXT NOT NULL,
   principal TEXT NOT NULL,
   request_id TEXT NOT NULL,
@@ -53,6 +55,5 @@ CREATE TABLE sent_versions (
   PRIMARY KEY (send_id, version)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX sent_versions_by_request ON sent_versions (principal, request_id) WHERE request_id <> '';
-CREATE INDEX sent_versions_by_hash ON sent_versions (hash) WHERE hash <> '';
 CREATE INDEX sent_versions_unsigned ON sent_versions (send_id) WHERE raw IS NULL;
 `

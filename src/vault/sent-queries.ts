@@ -1,8 +1,9 @@
-import type { ProjectId, RequestId, WalletId } from '../domain/ids.ts'
-import { walletIdToBytes } from '../domain/ids.ts'
+import { type ProjectId, type RequestId, type WalletId, walletIdToBytes } from '../domain/ids.ts'
+import { allOf } from './conditions.ts'
 import { REQUEST_LIFE_MS } from './intents.ts'
 import { type SentRow, type SentTransaction, toSent, toVersion, type VersionRow } from './sent-transactions.ts'
 import type { Reader, SqlParam } from './store.ts'
+import { AMONG_WALLETS } from './wallets.ts'
 
 /** Look-ups of what was sent. */
 export const getSent = (reader: Reader, sendId: string): SentTransaction | undefined => {
@@ -29,26 +30,45 @@ export const findSentByRequest = (
   return { sendId: row.send_id, bodyHash: toVersion(reader, row).bodyHash }
 }
 
-/** What is followed. */
-export const openSent = (reader: Reader): readonly SentTransaction[] =>
-  all(reader, `state IN ('SIGNING', 'SIGNED', 'BROADCAST', 'INCLUDED') ORDER BY number`)
+/** What is not over; what the indexes of what is open are over. */
+const OPEN = `state IN ('SIGNING', 'SIGNED', 'BROADCAST', 'INCLUDED')`
+
+/** Networks with something to follow. */
+export const openNetworks = (reader: Reader): readonly string[] =>
+  reader.all<{ network: string }>(`SELECT DISTINCT network FROM sent_transactions WHERE ${OPEN}`).map(({ network }) => network)
+
+/** What is followed on a network, the oldest first. */
+export const openSent = (reader: Reader, network: string): readonly SentTransaction[] =>
+  all(reader, `network = ? AND ${OPEN} ORDER BY number`, network)
 
 export const countOpen = (reader: Reader, chain: string, sender: string): number =>
   Number(
     reader.one<{ count: bigint }>(
       `SELECT count(*) AS count FROM sent_transactions
-         WHERE chain = ? AND sender = ? AND state IN ('SIGNING', 'SIGNED', 'BROADCAST', 'INCLUDED')`,
+         WHERE chain = ? AND sender = ? AND ${OPEN}`,
       chain,
       sender,
     )?.count ?? 0n,
   )
+
+/** What is under way on a network. */
+export type OpenOnNetwork = { readonly network: string; readonly open: number; readonly stuck: number; readonly oldestMs: number }
+
+const OPEN_BY_NETWORK = `SELECT network, count(*) AS open, min(create_ms) AS oldest,
+    sum(stuck_version IS NOT NULL AND stuck_version = (SELECT max(version) FROM sent_versions v WHERE v.send_id = s.send_id)) AS stuck
+  FROM sent_transactions s WHERE ${OPEN} GROUP BY network ORDER BY network`
+
+export const openByNetwork = (reader: Reader): readonly OpenOnNetwork[] =>
+  reader
+    .all<{ network: string; open: bigint; oldest: bigint; stuck: bigint }>(OPEN_BY_NETWORK)
+    .map(({ network, open, oldest, stuck }) => ({ network, open: Number(open), stuck: Number(stuck), oldestMs: Number(oldest) }))
 
 /** How many bytes all versions have of what one sender has under way. */
 export const bytesOpen = (reader: Reader, chain: string, sender: string): number =>
   Number(
     reader.one<{ bytes: bigint | null }>(
       `SELECT sum(length(unsigned)) AS bytes FROM sent_versions WHERE send_id IN (SELECT send_id FROM sent_transactions
-         WHERE chain = ? AND sender = ? AND state IN ('SIGNING', 'SIGNED', 'BROADCAST', 'INCLUDED'))`,
+         WHERE chain = ? AND sender = ? AND ${OPEN})`,
       chain,
       sender,
     )?.bytes ?? 0n,
@@ -58,7 +78,7 @@ export const bytesOpen = (reader: Reader, chain: string, sender: string): number
 export const unsignedOf = (reader: Reader, chain: string, sender: string): readonly SentTransaction[] =>
   all(
     reader,
-    `chain = ? AND sender = ? AND state IN ('SIGNING', 'SIGNED', 'BROADCAST', 'INCLUDED')
+    `chain = ? AND sender = ? AND ${OPEN}
        AND send_id IN (SELECT send_id FROM sent_versions WHERE raw IS NULL)`,
     chain,
     sender,
@@ -105,22 +125,27 @@ const PAGE_BYTES = 4 * 1024 * 1024
 /** `isCut`: it ends before `limit`, and there are more. */
 export type SentPage = { readonly items: readonly SentTransaction[]; readonly isCut: boolean }
 
+/** What is open is little, and what a wallet has sent is less than what its project has. */
+const indexFor = ({ wallets, openOnly }: SentFilter): string => {
+  if (openOnly) return 'INDEXED BY sent_transactions_open'
+  return wallets === undefined ? '' : 'INDEXED BY sent_transactions_by_wallet'
+}
+
 /** Newest first, before `beforeNumber`. */
 export const listSent = (reader: Reader, filter: SentFilter, beforeNumber: bigint, limit: number): SentPage => {
   const { project, wallets, network, openOnly } = filter
-  const params: SqlParam[] = [project, beforeNumber]
-  const conditions = ['project = ?', 'number < ?']
-  if (wallets !== undefined) {
-    conditions.push(`wallet_id IN (${wallets.map(() => '?').join(', ')})`)
-    params.push(...wallets.map(walletIdToBytes))
-  }
-  if (network !== undefined) {
-    conditions.push('network = ?')
-    params.push(network)
-  }
-  if (openOnly) conditions.push(`state IN ('SIGNING', 'SIGNED', 'BROADCAST', 'INCLUDED')`)
-  const sql = `SELECT * FROM sent_transactions WHERE ${conditions.join(' AND ')} ORDER BY number DESC LIMIT ?`
-  const rows = reader.all<SentRow>(sql, ...params, limit)
+  // One wallet's are read in their order, and no further than the page.
+  const wallet = wallets?.length === 1 ? wallets[0] : undefined
+  const { sql, params } = allOf({
+    'project = ?': project,
+    'number < ?': beforeNumber,
+    'wallet_id = ?': wallet && walletIdToBytes(wallet),
+    [AMONG_WALLETS]: wallet === undefined ? wallets && JSON.stringify(wallets) : undefined,
+    'network = ?': network,
+  })
+  const open = openOnly ? `AND ${OPEN}` : ''
+  const query = `SELECT * FROM sent_transactions ${indexFor(filter)} WHERE ${sql} ${open} ORDER BY number DESC LIMIT ?`
+  const rows = reader.all<SentRow>(query, ...params, limit)
   const items: SentTransaction[] = []
   let bytes = 0
   for (const row of rows) {

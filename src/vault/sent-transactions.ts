@@ -14,8 +14,7 @@ import { type Item, u64 } from './tagged-encoding.ts'
 export type SentState = 'SIGNING' | 'SIGNED' | 'BROADCAST' | 'INCLUDED' | 'CONFIRMED' | 'REPLACED' | 'FAILED' | 'EXPIRED'
 export type SentPurpose = 'SEND' | 'SPEND'
 export type FamilyName = 'EVM' | 'SOLANA'
-/** `RENEWAL`: the same content under a newer anchor, after the one before has lapsed. */
-export type VersionKind = 'ORIGINAL' | 'SPEED_UP' | 'CANCEL' | 'RENEWAL'
+export type VersionKind = 'ORIGINAL' | 'SPEED_UP' | 'CANCEL'
 
 export type SentVersion = {
   /** From 1. */
@@ -67,6 +66,8 @@ export type SentTransaction = {
   readonly succeeded: boolean | undefined
   /** How deep it is. */
   readonly depth: number
+  /** The version of which it was told that nothing moves it. */
+  readonly stuckVersion: number | undefined
   readonly createMs: number
   readonly updateMs: number
   /** Pages go on after this. */
@@ -74,6 +75,10 @@ export type SentTransaction = {
   /** The newest last. */
   readonly versions: readonly SentVersion[]
 }
+
+/** Of the version that is in a block, or of the newest that is signed; '' where none is. */
+export const transactionHashOf = ({ versions, minedVersion }: Pick<SentTransaction, 'versions' | 'minedVersion'>): string =>
+  (versions.find(({ version }) => version === minedVersion) ?? versions.findLast(({ hash }) => hash !== ''))?.hash ?? ''
 
 export type SentRow = {
   number: bigint
@@ -95,6 +100,7 @@ export type SentRow = {
   block_hash: string
   succeeded: bigint | null
   depth: bigint
+  stuck_version: bigint | null
   create_ms: bigint
   update_ms: bigint
   mac: Buffer
@@ -126,7 +132,7 @@ const optional = (value: bigint | null): Item => (value === null ? '' : u64(valu
 const macItems = (row: Omit<SentRow, 'mac' | 'number'>): readonly Item[] => [
   row.send_id, row.project, row.wallet_id, row.network, row.chain, row.family, row.sender, row.purpose, row.subject,
   u64(row.confirmations), optional(row.nonce), row.state, row.reason,
-  optional(row.mined_version), optional(row.block), row.block_hash, optional(row.succeeded), u64(row.depth), u64(row.create_ms),
+  optional(row.mined_version), optional(row.block), row.block_hash, optional(row.succeeded), u64(row.depth), optional(row.stuck_version), u64(row.create_ms),
   u64(row.update_ms),
 ]
 
@@ -177,6 +183,7 @@ export const toSent = (reader: Reader, row: SentRow): SentTransaction => {
     blockHash: row.block_hash,
     succeeded: row.succeeded === null ? undefined : row.succeeded === 1n,
     depth: Number(row.depth),
+    stuckVersion: row.stuck_version === null ? undefined : Number(row.stuck_version),
     createMs: Number(row.create_ms),
     updateMs: Number(row.update_ms),
     number: row.number,
@@ -200,7 +207,7 @@ export const insertSent = (tx: Tx, sent: NewSent): void => {
     send_id: sent.sendId, project: sent.project, wallet_id: Buffer.from(walletIdToBytes(sent.walletId)), network: sent.network,
     chain: sent.chain, family: sent.family, sender: sent.sender, purpose: sent.purpose, subject: sent.subject,
     confirmations: BigInt(sent.confirmations), nonce: sent.nonce ?? null, state: 'SIGNING', reason: '', mined_version: null,
-    block: null, block_hash: '', succeeded: null, depth: 0n, create_ms: now, update_ms: now,
+    block: null, block_hash: '', succeeded: null, depth: 0n, stuck_version: null, create_ms: now, update_ms: now,
   }
   const columns = Object.keys(row)
   tx.run(
@@ -261,6 +268,7 @@ export type SentChange = {
   readonly blockHash?: string
   readonly succeeded?: boolean | undefined
   readonly depth?: number
+  readonly stuckVersion?: number | undefined
   /** Its nonce may be leased again: nothing signed with it has been let out. */
   readonly givesNonceBack?: true
 }
@@ -281,14 +289,15 @@ export const changeSent = (tx: Tx, sendId: string, change: SentChange, nowMs: nu
     block_hash: change.blockHash ?? row.block_hash,
     succeeded: 'succeeded' in change ? orNull(change.succeeded, (succeeded) => (succeeded ? 1n : 0n)) : row.succeeded,
     depth: BigInt(change.depth ?? row.depth),
+    stuck_version: 'stuckVersion' in change ? orNull(change.stuckVersion, BigInt) : row.stuck_version,
     nonce: change.givesNonceBack === true ? null : row.nonce,
     update_ms: BigInt(nowMs),
   }
   const mac = rowMac(tx, TABLE, macItems(next))
   tx.run(
     `UPDATE sent_transactions SET state = ?, reason = ?, mined_version = ?, block = ?, block_hash = ?, succeeded = ?, depth = ?,
-       nonce = ?, update_ms = ?, mac = ? WHERE number = ?`,
-    next.state, next.reason, next.mined_version, next.block, next.block_hash, next.succeeded, next.depth, next.nonce,
+       stuck_version = ?, nonce = ?, update_ms = ?, mac = ? WHERE number = ?`,
+    next.state, next.reason, next.mined_version, next.block, next.block_hash, next.succeeded, next.depth, next.stuck_version, next.nonce,
     next.update_ms, mac, row.number,
   )
   return toSent(tx, { ...next, mac })

@@ -2,12 +2,13 @@ import { failure } from '../domain/failure.ts'
 import type { GrantId, ProjectId, RequestId, SessionKeyId, WalletId } from '../domain/ids.ts'
 import { walletIdFromBytes, walletIdToBytes } from '../domain/ids.ts'
 import { canonicalJson, type JsonValue } from './canonical-json.ts'
+import { allOf } from './conditions.ts'
 import { REQUEST_LIFE_MS } from './intents.ts'
 import { requireProject } from './projects.ts'
 import { requireRowMac, rowMac } from './row-mac.ts'
 import { etagOf } from './settings.ts'
 import { moveStateIndex, rowLeaf } from './state-index.ts'
-import type { Reader, SqlParam, Tx } from './store.ts'
+import type { Reader, Tx } from './store.ts'
 import { u64 } from './tagged-encoding.ts'
 import { VerifiedRows } from './verified-rows.ts'
 
@@ -286,11 +287,10 @@ export const listEndedSessionKeys = (reader: Reader, { afterMs, afterNumber, bef
 
 /** Keys of a project with this address, of one wallet where one is given, newest first. */
 export const findSessionKeysByAddress = (reader: Reader, project: ProjectId, address: string, walletId?: WalletId): SessionKey[] => {
-  const ofWallet = walletId === undefined ? [] : [walletIdToBytes(walletId)]
-  const narrowed = walletId === undefined ? '' : 'AND wallet_id = ?'
-  const sql = `SELECT * FROM session_keys WHERE address = ? AND project = ? ${narrowed} AND state <> 'CREATING'
-    ORDER BY number DESC LIMIT 256`
-  return reader.all<Row>(sql, address, project, ...ofWallet).map((row) => toKey(reader, row))
+  const { sql, params } = allOf({ 'address = ?': address, 'project = ?': project, 'wallet_id = ?': walletId && walletIdToBytes(walletId) })
+  return reader
+    .all<Row>(`SELECT * FROM session_keys WHERE ${sql} AND state <> 'CREATING' ORDER BY number DESC LIMIT 256`, ...params)
+    .map((row) => toKey(reader, row))
 }
 
 export type SessionKeyPage = {
@@ -303,15 +303,13 @@ export type SessionKeyPage = {
 
 /** In order of creation, after `after` (a key's `number`), without those that are being made. */
 export const listSessionKeys = (reader: Reader, page: SessionKeyPage): SessionKey[] => {
-  const conditions = ['project = ?', 'number > ?', `state <> 'CREATING'`]
-  const params: SqlParam[] = [page.project, page.after ?? 0n]
-  const narrow = (sql: string, value: SqlParam | undefined): void => {
-    if (value === undefined) return
-    conditions.push(sql)
-    params.push(value)
-  }
-  narrow('wallet_id = ?', page.walletId && walletIdToBytes(page.walletId))
-  narrow('profile = ?', page.profile)
-  const sql = `SELECT * FROM session_keys WHERE ${conditions.join(' AND ')} ORDER BY number LIMIT ?`
-  return reader.all<Row>(sql, ...params, page.limit).map((row) => toKey(reader, row))
+  const { sql, params } = allOf({
+    'project = ?': page.project,
+    'number > ?': page.after ?? 0n,
+    'wallet_id = ?': page.walletId && walletIdToBytes(page.walletId),
+    'profile = ?': page.profile,
+  })
+  return reader
+    .all<Row>(`SELECT * FROM session_keys WHERE ${sql} AND state <> 'CREATING' ORDER BY number LIMIT ?`, ...params, page.limit)
+    .map((row) => toKey(reader, row))
 }

@@ -45,7 +45,8 @@ CREATE TABLE spends (
 ) STRICT;
 CREATE INDEX spends_held ON spends (chain, token, owner) WHERE state = 'OPEN';
 CREATE INDEX spends_by_block ON spends (chain, token, owner, block) WHERE block IS NOT NULL;
-CREATE INDEX spends_confirmed ON spends (number) WHERE state = 'CONFIRMED';
+CREATE INDEX spends_confirmed ON spends (network, number) WHERE state = 'CONFIRMED';
+CREATE INDEX spends_over ON spends (update_ms) WHERE state IN ('SETTLED', 'FAILED');
 CREATE INDEX spends_by_request ON spends (principal, request_id) WHERE request_id <> '';
 CREATE INDEX spends_by_project ON spends (project, number);
 CREATE INDEX spends_by_user ON spends (project, user_id, number);

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { assert } from '../domain/failure.ts'
-import type { ProjectId, RequestId, UserId } from '../domain/ids.ts'
-import { addressKeyOf } from './external-wallets.ts'
+import { addressKeyOf, type ProjectId, type RequestId, type UserId } from '../domain/ids.ts'
+import { allOf } from './conditions.ts'
 import { REQUEST_LIFE_MS } from './intents.ts'
 import { requireRowMac, rowMac } from './row-mac.ts'
 import type { Reader, SqlParam, Tx } from './store.ts'
@@ -211,9 +211,9 @@ export type SpendFilter = { readonly project: ProjectId; readonly userId: UserId
 
 /** Newest first, before `beforeNumber`. */
 export const listSpends = (reader: Reader, { project, userId }: SpendFilter, beforeNumber: bigint, limit: number): readonly Spend[] => {
-  const [where, params]: [string, SqlParam[]] = userId === undefined ? ['project = ?', [project]] : ['project = ? AND user_id = ?', [project, userId]]
+  const { sql, params } = allOf({ 'project = ?': project, 'user_id = ?': userId, 'number < ?': beforeNumber })
   return reader
-    .all<Row>(`SELECT * FROM spends WHERE ${where} AND number < ? ORDER BY number DESC LIMIT ?`, ...params, beforeNumber, limit)
+    .all<Row>(`SELECT * FROM spends WHERE ${sql} ORDER BY number DESC LIMIT ?`, ...params, limit)
     .map((row) => toSpend(reader, row))
 }
 
@@ -222,7 +222,7 @@ const KEPT_MS = 90 * 86_400_000
 
 /** Forgets what was over long ago, at most `limit`; answers how many. */
 export const pruneSpends = (tx: Tx, nowMs: number, limit: number): number => {
-  const sql = `SELECT number FROM spends WHERE state IN ('SETTLED', 'FAILED') AND update_ms <= ? ORDER BY number LIMIT ?`
+  const sql = `SELECT number FROM spends WHERE state IN ('SETTLED', 'FAILED') AND update_ms <= ? ORDER BY update_ms LIMIT ?`
   const old = tx.all<{ number: bigint }>(sql, nowMs - KEPT_MS, limit)
   for (const { number } of old) tx.run('DELETE FROM spends WHERE number = ?', number)
   return old.length

@@ -78,6 +78,12 @@ export const getShare = (
   slot: 'current' | 'pending' = 'current',
 ): StoredShare | undefined => rowsOf(reader, walletId).map(toShare).find((share) => share.slot === slot)
 
+/** Of its present share, without reading that. */
+export const shareStateOf = (reader: Reader, walletId: Uint8Array): ShareState | undefined => {
+  const row = reader.one<Pick<Row, 'state'>>('SELECT state FROM wallet_shares WHERE wallet_id = ? AND slot = 1', walletId)
+  return row && (row.state as ShareState)
+}
+
 export type SharePage = {
   readonly after?: ShareCursor | undefined
   readonly limit: number

@@ -1,12 +1,13 @@
 import { failure } from '../domain/failure.ts'
-import { isEvmAddress, walletIdFromBytes, walletIdToBytes } from '../domain/ids.ts'
+import { addressKeyOf, walletIdFromBytes, walletIdToBytes } from '../domain/ids.ts'
 import type { ProjectId, UserId, WalletId } from '../domain/ids.ts'
+import { allOf, type Conditions } from './conditions.ts'
 import { requireProject } from './projects.ts'
 import { requireRowMac, rowMac } from './row-mac.ts'
 import { etagOf } from './settings.ts'
 import { isUniqueViolation } from './sqlite-errors.ts'
 import { moveStateIndex, rowLeaf } from './state-index.ts'
-import type { Reader, SqlParam, Tx } from './store.ts'
+import type { Reader, Tx } from './store.ts'
 import { u64 } from './tagged-encoding.ts'
 import { VerifiedRows } from './verified-rows.ts'
 
@@ -91,9 +92,6 @@ const moved = (tx: Tx, walletId: Buffer, state: string, before: Mac, after: Mac)
   })
 }
 
-/** EVM addresses are found in any letter case, all others exactly. */
-const addressKey = (address: string): string => (isEvmAddress(address) ? address.toLowerCase() : address)
-
 /** Who a wallet is for: at most one that lives (not archived) for each. */
 export type WalletSlot = Pick<Wallet, 'project' | 'userId' | 'keyType' | 'ownerType' | 'label'>
 
@@ -116,7 +114,7 @@ export const insertWallet = (tx: Tx, wallet: NewWallet): Wallet => {
     owner_type: wallet.ownerType,
     label: wallet.label,
     address: wallet.address,
-    address_key: addressKey(wallet.address),
+    address_key: addressKeyOf(wallet.address),
     public_key: Buffer.from(wallet.publicKey),
     state: wallet.state,
     origin: wallet.origin,
@@ -171,34 +169,20 @@ export const reaches = ({ project, owner }: WalletReach, wallet: Wallet): boolea
   wallet.project === project && (owner === undefined || (wallet.ownerType === 'end_user' && wallet.userId === owner))
 
 /** In SQL; an end user's wallets are not crowded out by those that a project keeps for the same user id. */
-const OWNED = (owner: UserId | undefined): string => (owner === undefined ? '' : `AND owner_type = 'end_user' AND user_id = ?`)
-const ownedBy = (owner: UserId | undefined): readonly SqlParam[] => (owner === undefined ? [] : [owner])
+const OWNED = "owner_type = 'end_user' AND user_id = ?"
+
+const findMatches = (reader: Reader, { sql, params }: Conditions): Wallet[] =>
+  reader
+    .all<Row>(`SELECT * FROM wallets WHERE ${sql} ORDER BY state = 'ARCHIVED', number LIMIT ?`, ...params, MATCHES_MAX)
+    .map((row) => toWallet(reader, row))
 
 /** In order of creation, archived ones last, at most 16. */
 export const findWalletsByAddress = (reader: Reader, { project, owner }: WalletReach, address: string): Wallet[] =>
-  reader
-    .all<Row>(
-      `SELECT * FROM wallets WHERE address_key = ? AND project = ? ${OWNED(owner)}
-       ORDER BY state = 'ARCHIVED', number LIMIT ?`,
-      addressKey(address),
-      project,
-      ...ownedBy(owner),
-      MATCHES_MAX,
-    )
-    .map((row) => toWallet(reader, row))
+  findMatches(reader, allOf({ 'address_key = ?': addressKeyOf(address), 'project = ?': project, [OWNED]: owner }))
 
 /** In order of creation, archived ones last, at most 16. */
 export const findWalletsByUser = (reader: Reader, { project, owner }: WalletReach, userId: UserId): Wallet[] =>
-  reader
-    .all<Row>(
-      `SELECT * FROM wallets WHERE project = ? AND user_id = ? ${OWNED(owner)}
-       ORDER BY state = 'ARCHIVED', number LIMIT ?`,
-      project,
-      userId,
-      ...ownedBy(owner),
-      MATCHES_MAX,
-    )
-    .map((row) => toWallet(reader, row))
+  findMatches(reader, allOf({ 'project = ?': project, 'user_id = ?': userId, [OWNED]: owner }))
 
 export type WalletPage = {
   readonly project: ProjectId
@@ -213,30 +197,26 @@ export type WalletPage = {
   readonly limit: number
 }
 
-/** Not by project: a list of a few ids must not walk a project of millions. */
-const AMONG = `SELECT * FROM wallets INDEXED BY sqlite_autoindex_wallets_1
-  WHERE wallet_id IN (SELECT unhex(substr(value, 5)) FROM json_each(?))`
+/** Of a JSON list of wallet ids. */
+export const AMONG_WALLETS = 'wallet_id IN (SELECT unhex(substr(value, 5)) FROM json_each(?))'
 
 /** In order of creation, after `after` (a wallet's `number`). */
 export const listWallets = (reader: Reader, page: WalletPage): Wallet[] => {
-  const conditions = ['project = ?', 'number > ?']
-  const params: SqlParam[] = [page.project, page.after ?? 0n]
-  const narrow = (column: string, value: string | undefined): void => {
-    if (value === undefined) return
-    conditions.push(`${column} = ?`)
-    params.push(value)
-  }
-  narrow('user_id', page.userId)
-  narrow('user_id', page.owner)
-  narrow('owner_type', page.owner && 'end_user')
-  narrow('key_type', page.keyType)
-  narrow('state', page.state)
-  if (page.among !== undefined) {
-    const sql = `${AMONG} AND ${conditions.join(' AND ')} ORDER BY number LIMIT ?`
-    return reader.all<Row>(sql, JSON.stringify(page.among), ...params, page.limit).map((row) => toWallet(reader, row))
-  }
-  const sql = `SELECT * FROM wallets WHERE ${conditions.join(' AND ')} ORDER BY number LIMIT ?`
-  return reader.all<Row>(sql, ...params, page.limit).map((row) => toWallet(reader, row))
+  const { among } = page
+  const { sql, params } = allOf({
+    [AMONG_WALLETS]: among && JSON.stringify(among),
+    'project = ?': page.project,
+    'number > ?': page.after ?? 0n,
+    'user_id = ?': page.userId,
+    [OWNED]: page.owner,
+    'key_type = ?': page.keyType,
+    'state = ?': page.state,
+  })
+  // Not by project: a list of a few ids must not walk a project of millions.
+  const wallets = among === undefined ? 'wallets' : 'wallets INDEXED BY sqlite_autoindex_wallets_1'
+  return reader
+    .all<Row>(`SELECT * FROM ${wallets} WHERE ${sql} ORDER BY number LIMIT ?`, ...params, page.limit)
+    .map((row) => toWallet(reader, row))
 }
 
 /** Those of an end user of one kind that are not archived. */

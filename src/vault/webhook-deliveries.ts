@@ -1,5 +1,6 @@
 import { failure } from '../domain/failure.ts'
-import type { Reader, SqlParam, Tx } from './store.ts'
+import { allOf } from './conditions.ts'
+import type { Reader, Tx } from './store.ts'
 import type { Webhook } from './webhooks.ts'
 
 /** How far telling an endpoint of an event has come. Every number here is a row of its table. */
@@ -72,11 +73,8 @@ const LAST = 2n ** 62n
 
 /** The newest event first. */
 export const listDeliveries = (reader: Reader, { webhook, state, before, limit }: DeliveryPage): Delivery[] => {
-  const params: SqlParam[] = [webhook, before ?? LAST]
-  if (state !== undefined) params.push(state)
-  const narrowed = state === undefined ? '' : 'AND d.state = ?'
-  const sql = `${JOINED} WHERE d.webhook = ? AND d.event < ? ${narrowed} ORDER BY d.event DESC LIMIT ?`
-  return reader.all<Row>(sql, ...params, limit).map(toDelivery)
+  const { sql, params } = allOf({ 'd.webhook = ?': webhook, 'd.event < ?': before ?? LAST, 'd.state = ?': state })
+  return reader.all<Row>(`${JOINED} WHERE ${sql} ORDER BY d.event DESC LIMIT ?`, ...params, limit).map(toDelivery)
 }
 
 const findDelivery = (reader: Reader, webhook: bigint, eventId: string): Delivery | undefined => {

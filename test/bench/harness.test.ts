@@ -57,7 +57,7 @@ describe('npm run bench', () => {
     expect([1, 8].map((c) => valueOf(figures, `load.c${c}_answers`))).toEqual([4, 16])
     expect([1, 8].map((c) => valueOf(figures, `load.c${c}_intents`))).toEqual([4, 16])
     for (const when of ['before', 'during', 'after']) expect(valueOf(figures, `load.c8_rss_${when}_mb`)).toBeGreaterThan(10)
-  }, 60_000)
+  })
 
   it('-- --profiles prints what an action of every venue costs', async () => {
     const { code, errors, figures } = await runBench(['--profiles', '--quick'])
@@ -65,7 +65,7 @@ describe('npm run bench', () => {
     expectSound(figures)
     for (const name of ['hyperliquid_order.signed', 'orderly.post_order', 'polymarket.cancel'])
       expect(valueOf(figures, `profile.${name}_us`)).toBeGreaterThan(0)
-  }, 60_000)
+  })
 
   it('-- --session prints what each scheme does, alone and on a stream, beside the echo', async () => {
     const { code, errors, figures } = await runBench(['--session', '--quick'])
@@ -75,7 +75,7 @@ describe('npm run bench', () => {
       for (const figure of ['c1_p50_ms', 'c128_rps', 'of_echo', 'stream_rps'])
         expect(valueOf(figures, `session.${scheme}.${figure}`)).toBeGreaterThan(0)
     }
-  }, 60_000)
+  })
 
   it('-- --remote signs with a cosigner of its own process, beside it and from a distance', async () => {
     const { code, errors, figures } = await runBench(['--remote', '--quick'])

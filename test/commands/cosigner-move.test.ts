@@ -14,7 +14,7 @@ import { loadIdentity } from '../../src/party/remote/identity-files.ts'
 import { openDaemonVault } from '../../src/vault/daemon-vault.ts'
 import { engineOver } from '../party/remote-scene.ts'
 
-vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 })
+vi.setConfig({ testTimeout: 60_000, hookTimeout: 120_000 })
 
 const base = mkdtempSync(join(tmpdir(), 'countersign-move-'))
 const [dataDir, to] = [join(base, 'data'), join(base, 'cosigner')]

@@ -16,7 +16,7 @@ import { listLinks, saveLink } from '../../src/vault/links.ts'
 import { runCli } from './run-cli.ts'
 
 const root = resolve(import.meta.dirname, '..', '..')
-const START_TIMEOUT_MS = 30_000
+const START_TIMEOUT_MS = 60_000
 
 type Started = { readonly child: ChildProcess; readonly out: () => string; readonly err: () => string }
 
@@ -59,7 +59,7 @@ beforeAll(async () => {
   dataDir = join(dir, 'd')
   daemon = start('dev', '--data-dir', dataDir, ...anyPorts)
   await serving(daemon, dataDir)
-}, START_TIMEOUT_MS + 5_000)
+})
 afterAll(async () => {
   await stopped(daemon)
   rmSync(dir, { recursive: true, force: true })
@@ -111,7 +111,7 @@ describe('the first calls of the README', () => {
     expect(overJson).toMatch(/^curl /)
     if (hasCurl()) expect(JSON.parse(await shell(overJson))).toMatchObject({ wallet: { userId: 'zoe' } })
     expect(await runTypeScript(blocks('ts')[0] ?? '')).toBe('true\n')
-  }, 60_000)
+  })
 })
 
 describe('the first call that dev prints', () => {
@@ -124,7 +124,7 @@ describe('the first call that dev prints', () => {
     const { signature } = JSON.parse(await shell(overSocket)) as { signature: { hex: string } }
     expect(signature.hex).toMatch(/^0x[0-9a-f]{130}$/)
     expect(await shell(overCli)).toMatch(/^signature +0x[0-9a-f]{130}$/m)
-  }, 60_000)
+  })
 
   it('works by copy and paste: TypeScript', async () => {
     const text = daemon.out()
@@ -265,7 +265,7 @@ describe('npm start', () => {
     await stopped(started)
     expect(existsSync(join(other, 'endpoints.json'))).toBe(false)
     expect((await runCli('audit', 'verify', '--data-dir', other)).exitCode).toBe(0)
-  }, 60_000)
+  })
 })
 
 describe('a burned link', () => {
@@ -316,7 +316,7 @@ describe('a burned link', () => {
     await expect.poll(async () => (await at('cosigner', 'status')).exitCode, { timeout: 20_000 }).toBe(0)
     expect(await stopped(third)).toBe(0)
     expect((await at('audit', 'verify')).exitCode).toBe(0)
-  }, 60_000)
+  })
 })
 
 describe('serve', () => {
@@ -341,5 +341,5 @@ describe('serve', () => {
       expect(existsSync(join(other, 'countersign.sock'))).toBe(false)
     }
     expect((await runCli('audit', 'verify', '--data-dir', other)).exitCode).toBe(0)
-  }, 60_000)
+  })
 })

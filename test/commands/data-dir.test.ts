@@ -187,7 +187,7 @@ describe('init', () => {
     expect(wrong.notes).toBe(
       'countersign: the root key from passphrase: does not open this vault (ROOT_KEY_WRONG)',
     )
-  }, 60_000)
+  })
 
   it('says which path cannot be written', async () => {
     writeFileSync(join(dir, 'file'), '')

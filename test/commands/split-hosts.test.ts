@@ -25,7 +25,7 @@ import { openDaemonVault } from '../../src/vault/daemon-vault.ts'
 import { recordBackup, writeBackup } from '../../src/vault/write-backup.ts'
 import { engineOver } from '../party/remote-scene.ts'
 
-vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 })
+vi.setConfig({ testTimeout: 60_000, hookTimeout: 120_000 })
 
 const base = mkdtempSync(join(tmpdir(), 'countersign-split-'))
 const backups = join(base, 'backups')

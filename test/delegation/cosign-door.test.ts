@@ -1,6 +1,6 @@
 /** Who joins, and what may be said on a stream. */
 import { randomBytes, sign } from 'node:crypto'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { openCosign } from '../../src/delegation/cosign.ts'
 import type { DelegateCaller } from '../../src/domain/call.ts'
 import { decodeError, decodeFrame, encodeFrame, FRAME_TYPES, type FrameType, NO_SID } from '../../src/engine/dkls23/frame.ts'
@@ -8,43 +8,41 @@ import { ROLE_C, ROLE_S } from '../../src/engine/dkls23/suite.ts'
 import { concatBytes, u16, u32 } from '../../src/engine/hash/encoding.ts'
 import { cosignStatement, isCosignProven } from '../../src/engine/sealing/cosign-proof.ts'
 import { delegateLinkOf } from '../../src/party/delegate-links.ts'
+import { DelegateParties } from '../../src/party/delegate-parties.ts'
 import { encodeSigningPayload } from '../../src/payload/signing-payload.ts'
+import { delegatedDecisions } from '../../src/signing/delegated-sign.ts'
 import { callerOfAccess } from '../../src/signing/delegated-standing.ts'
-import { walletIdFromBytes } from '../../src/domain/ids.ts'
+import { readAuditPage } from '../../src/vault/audit-page.ts'
+import { type ProjectId, walletIdFromBytes } from '../../src/domain/ids.ts'
 import {
   activeDelegate,
+  closeGranting,
   type Delegate,
-  type Granted,
   grant,
+  type Granted,
+  type Granting,
   type Identity,
   jobFor,
   joinStage,
   messageOf,
   newIdentity,
-  openOwnVault,
-  openStage,
-  type Stage,
+  openGranting,
 } from './granting-scene.ts'
 
-let own: Awaited<ReturnType<typeof openOwnVault>>
-let stage: Stage
+let own: Granting['own']
+let stage: Granting['stage']
 let granted: Granted
 let delegate: Delegate
 beforeAll(async () => {
-  own = await openOwnVault()
-  stage = openStage(own.vault)
+  ({ own, stage } = await openGranting())
   granted = await grant(own.vault)
   delegate = await activeDelegate(stage, granted)
 })
-afterAll(async () => {
-  await stage.delegates.close()
-  await own.vault.close()
-  own.remove()
-})
+afterAll(() => closeGranting({ own, stage }))
 
 describe('who joins', () => {
   const question = async (): Promise<undefined> => undefined
-  const open = (caller: DelegateCaller = callerOfAccess(granted.access)) => openCosign(stage.cosign, caller, { question })
+  const open = (caller: DelegateCaller = callerOfAccess(granted.access)) => openCosign(stage.cosign, caller, { question, end: () => undefined })
   const nonce = new Uint8Array(randomBytes(32))
   const hello = (identity: Identity, accessId: string = granted.access.accessId) => ({ accessId, publicKey: identity.publicKey, nonce })
   const notProven = { reason: 'DELEGATE_NOT_PROVEN' }
@@ -85,6 +83,25 @@ describe('who joins', () => {
     }
     await expect(open().prove(new Uint8Array(64))).rejects.toMatchObject(notProven)
   })
+
+  it('and who shows its key without being it is on record, once a second', async () => {
+    const other = await grant(own.vault)
+    const stranger = newIdentity()
+    const session = openCosign(stage.cosign, callerOfAccess(other.access), { question, end: () => undefined })
+    const said = { accessId: other.access.accessId, publicKey: stranger.publicKey, nonce }
+    for (let i = 0; i < 5; i++) expect(() => session.hello(said)).toThrow(expect.objectContaining(notProven))
+    const rows = await vi.waitFor(async () => {
+      const page = await readAuditPage(own.vault.read, 0n, 10_000, { filter: { kind: 'delegated_access.not_proven', subjectId: other.access.accessId } })
+      expect(page.rows.length).toBeGreaterThan(0)
+      return page.rows
+    })
+    expect(rows.length).toBeLessThan(5)
+    const shown = Buffer.from(stranger.publicKey).toString('hex')
+    expect(rows[0]).toMatchObject({
+      project: 'default', decision: 'refuse', reason: 'DELEGATE_NOT_PROVEN', method: 'Cosign', details: { shown },
+      actor: { kind: 'delegate' }, subject: { type: 'delegated_access', id: other.access.accessId },
+    })
+  })
 })
 
 describe('how many', () => {
@@ -95,6 +112,27 @@ describe('how many', () => {
     await expect(joinStage(stage, one)).rejects.toMatchObject({ reason: 'RATE_LIMITED' })
     for (const session of sessions) session.close()
     ;(await joinStage(stage, one)).close()
+  })
+
+  it('links are shared fairly: a project that has them all makes room for another\u2019s delegate, and does not take it back', async () => {
+    const parties = new DelegateParties({ ...stage.needs, decisions: delegatedDecisions(stage.needs) })
+    const ended: string[] = []
+    const join = (project: string, name: string) =>
+      parties.join(newIdentity().idC, project as ProjectId, { question: async () => undefined, end: ({ reason }) => ended.push(`${name}: ${reason}`) })
+    const hog = Array.from({ length: 32 }, (_, i) => join('greedy', `greedy ${i}`))
+    const overloaded = expect.objectContaining({ reason: 'OVERLOADED' })
+    expect(() => join('greedy', 'one more')).toThrow(overloaded)
+    for (let i = 0; i < 16; i++) join('modest', `modest ${i}`)
+    expect(ended).toEqual(Array.from({ length: 16 }, (_, i) => `greedy ${31 - i}: OVERLOADED`))
+    for (const project of ['greedy', 'modest']) expect(() => join(project, 'one more')).toThrow(overloaded)
+    // A third has its share of both.
+    join('third', 'third')
+    expect(ended).toHaveLength(17)
+    // What gave way leaves late, and takes nobody's place along.
+    for (const leave of hog) leave()
+    join('third', 'third')
+    expect(ended).toHaveLength(17)
+    await parties.close()
   })
 })
 

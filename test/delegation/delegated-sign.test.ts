@@ -13,32 +13,28 @@ import { getShare } from '../../src/vault/wallet-shares.ts'
 import { setWalletState } from '../../src/vault/wallets.ts'
 import {
   activeDelegate,
+  closeGranting,
   type Delegate,
   edJobFor,
   grant,
+  type Granting,
   type GrantOptions,
   jobFor,
   joinDelegate,
   joinStage,
   messageOf,
-  openOwnVault,
+  openGranting,
   openStage,
   Refused,
   sessionCarrier,
-  type Stage,
 } from './granting-scene.ts'
 
-let own: Awaited<ReturnType<typeof openOwnVault>>
-let stage: Stage
+let own: Granting['own']
+let stage: Granting['stage']
 beforeAll(async () => {
-  own = await openOwnVault()
-  stage = openStage(own.vault)
+  ({ own, stage } = await openGranting())
 })
-afterAll(async () => {
-  await stage.delegates.close()
-  await own.vault.close()
-  own.remove()
-})
+afterAll(() => closeGranting({ own, stage }))
 
 const TO = '0x11e9ca82a3a762b4b5bd264d4173a242e7a77064'
 const transferOf = (chainId: bigint, wei: bigint): SigningContent => ({

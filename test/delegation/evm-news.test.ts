@@ -16,7 +16,7 @@ const WATCHED = [
 ]
 
 type Log = { readonly block: bigint; readonly owner?: string; readonly token?: string }
-type World = { head: bigint; logs: readonly Log[]; /** More blocks at once are refused. */ most: bigint; fork?: string; code?: number }
+type World = { head: bigint; logs: readonly Log[]; /** More blocks at once are refused. */ most: bigint; fork?: string; code?: number; /** Where the node that is asked for blocks is. */ known?: bigint }
 
 let provider: Provider | undefined
 afterEach(() => provider?.[Symbol.asyncDispose]())
@@ -28,7 +28,10 @@ const chainOf = async (world: World) => {
   provider = await startProvider(({ method, params }) => {
     if (method === 'eth_chainId') return { result: '0x1' }
     if (method === 'eth_blockNumber') return { result: `0x${world.head.toString(16)}` }
-    if (method === 'eth_getBlockByNumber') return { result: { hash: `0x${world.fork ?? hashAt(BigInt(params[0] as string))}` } }
+    if (method === 'eth_getBlockByNumber') {
+      const block = BigInt(params[0] as string)
+      return { result: block > (world.known ?? world.head) ? null : { hash: `0x${world.fork ?? hashAt(block)}` } }
+    }
     const { fromBlock, toBlock } = params[0] as { readonly fromBlock: string; readonly toBlock: string }
     const [from, to] = [BigInt(fromBlock), BigInt(toBlock)]
     if (to - from + 1n > world.most) return { error: { code: world.code ?? -32_005, message: 'query returned more than 10000 results' } }
@@ -79,4 +82,15 @@ it('believes no logs that were not asked for', async () => {
   const world: World = { head: 120n, logs: [{ block: 110n, token: `0x${'55'.repeat(20)}` }], most: 10_000n }
   const chain = await chainOf(world)
   expect((await chain.news(WATCHED, at(100n)))?.changed).not.toEqual(new Set(['ext_one']))
+})
+
+it('hears nothing of a node that is behind, which is no reorganisation, but of one that is far behind', async () => {
+  const world: World = { head: 98n, logs: [], most: 10_000n }
+  const chain = await chainOf(world)
+  expect(await chain.news(WATCHED, at(100n))).toBeUndefined()
+  // Behind one address there are many nodes.
+  Object.assign(world, { head: 103n, known: 99n })
+  expect(await chain.news(WATCHED, at(100n))).toBeUndefined()
+  Object.assign(world, { head: 20n, known: 20n })
+  expect(await chain.news(WATCHED, at(100n))).toEqual({ cursor: at(20n), changed: 'all', hasMore: false })
 })

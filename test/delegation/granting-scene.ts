@@ -168,10 +168,24 @@ export const openStage = (vault: DaemonVault, changes: Partial<DelegatedSignNeed
     ...changes,
   }
   const delegates = new DelegateParties({ ...needs, decisions: delegatedDecisions(needs) })
-  const cosign: CosignNeeds = { vault, fences: needs.fences, clock: needs.clock, delegates }
+  const cosign: CosignNeeds = { ...needs, delegates }
   const accessEnds = new AccessEnds({ vault, delegates })
   const accessOf = (id: AccessId): DelegatedAccess => getDelegatedAccess(vault.read, id)!
   return { vault, alerts, needs, cosign, delegates, accessEnds, accessOf }
+}
+
+export type Granting = { readonly own: Awaited<ReturnType<typeof openOwnVault>>; readonly stage: Stage }
+
+/** A granting daemon with a vault of its own. */
+export const openGranting = async (): Promise<Granting> => {
+  const own = await openOwnVault()
+  return { own, stage: openStage(own.vault) }
+}
+
+export const closeGranting = async ({ own, stage }: Granting): Promise<void> => {
+  await stage.delegates.close()
+  await own.vault.close()
+  own.remove()
 }
 
 /** What a bent stream may do to frames and answers. */
@@ -195,7 +209,7 @@ export const joinStage = async (
   question: (frame: Uint8Array) => Promise<Uint8Array | undefined> = async () => undefined,
 ): Promise<CosignSession> => {
   const { access, identity } = granted
-  const session = openCosign(cosign, callerOfAccess(access), { question })
+  const session = openCosign(cosign, callerOfAccess(access), { question, end: () => undefined })
   const nonce = new Uint8Array(randomBytes(32))
   const { nonce: nonceS } = session.hello({ accessId: access.accessId, publicKey: identity.publicKey, nonce })
   const parties = { idC: identity.idC, idS: cosign.delegates.partyId, accessId: granted.own.walletId, nonceC: nonce, nonceS }

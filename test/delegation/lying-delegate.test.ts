@@ -12,29 +12,24 @@ import { betOnRow, flipped, MaliciousC } from '../party/malicious-c.ts'
 import type { TwoParties } from '../party/two-parties.ts'
 import {
   activeDelegate,
+  closeGranting,
   type Delegate,
   grant,
+  type Granting,
   jobFor,
   joinDelegate,
   messageOf,
-  openOwnVault,
-  openStage,
-  type Stage,
+  openGranting,
 } from './granting-scene.ts'
 
-let own: Awaited<ReturnType<typeof openOwnVault>>
-let stage: Stage
+let own: Granting['own']
+let stage: Granting['stage']
 let honest: Delegate
 beforeAll(async () => {
-  own = await openOwnVault()
-  stage = openStage(own.vault)
+  ({ own, stage } = await openGranting())
   honest = await activeDelegate(stage, await grant(own.vault))
 })
-afterAll(async () => {
-  await stage.delegates.close()
-  await own.vault.close()
-  own.remove()
-})
+afterAll(() => closeGranting({ own, stage }))
 
 /** With the delegate's share and material, saying what it likes over the delegate's own stream. */
 const evilOf = ({ link, store, carrier }: Delegate): MaliciousC =>

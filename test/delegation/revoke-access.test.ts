@@ -17,31 +17,26 @@ import { canScan } from '../engine/memory-scan.ts'
 import { callerOf, callOf } from '../signing/call.ts'
 import {
   activeDelegate,
+  closeGranting,
   type Delegate,
-  type Granted,
   grant,
+  type Granted,
+  type Granting,
   jobFor,
   joinDelegate,
   messageOf,
-  openOwnVault,
-  openStage,
-  type Stage,
+  openGranting,
 } from './granting-scene.ts'
 
-let own: Awaited<ReturnType<typeof openOwnVault>>
-let stage: Stage
+let own: Granting['own']
+let stage: Granting['stage']
 let needs: RevokeAccessNeeds
 beforeAll(async () => {
-  own = await openOwnVault()
-  stage = openStage(own.vault)
+  ({ own, stage } = await openGranting())
   const { fences, clock, rates } = stage.needs
   needs = { vault: own.vault, fences, clock, rates, grants: new GrantCache(), accessEnds: stage.accessEnds }
 })
-afterAll(async () => {
-  await stage.delegates.close()
-  await own.vault.close()
-  own.remove()
-})
+afterAll(() => closeGranting({ own, stage }))
 
 const person = (userId = 'alice'): Caller => ({
   kind: 'end_user',

@@ -1,6 +1,6 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 import { describe, expect, it, onTestFinished, vi } from 'vitest'
-import { readDelegationEvent, projectOfSignature } from '../../src/delegation/delegation-webhook.ts'
+import { readDelegationEvent, senderOf } from '../../src/delegation/delegation-webhook.ts'
 import { importAccess, type ImportAccessNeeds, listImported } from '../../src/delegation/import-access.ts'
 import { receiveWebhook, type ReceiveNeeds } from '../../src/delegation/receive-webhook.ts'
 import { type ProjectId, walletIdFromBytes } from '../../src/domain/ids.ts'
@@ -88,7 +88,7 @@ describe('whose a webhook is', () => {
   const right = 'sha256=58b782e41a8a74b1a06f19bbfca9eb5f122f8b64104d3c055747d7f650bef702'
 
   it('is said by an HMAC over the body as it came: the published vector', () => {
-    expect(projectOfSignature(webhooks, body, right)).toBe(PROJECT)
+    expect(senderOf(webhooks, body, right)?.project).toBe(PROJECT)
   })
 
   it.each([
@@ -99,12 +99,12 @@ describe('whose a webhook is', () => {
     ['a byte less', right.slice(0, -2)],
     ['zeros', `sha256=${'00'.repeat(32)}`],
   ])('and by no other: %s', (_what, signature) => {
-    expect(projectOfSignature(webhooks, body, signature)).toBeUndefined()
-    expect(projectOfSignature([], body, signature)).toBeUndefined()
+    expect(senderOf(webhooks, body, signature)).toBeUndefined()
+    expect(senderOf([], body, signature)).toBeUndefined()
   })
 
   it('a body that was written anew is another body', () => {
-    expect(projectOfSignature(webhooks, Buffer.from('{"eventName": "ping"}'), right)).toBeUndefined()
+    expect(senderOf(webhooks, Buffer.from('{"eventName": "ping"}'), right)).toBeUndefined()
   })
 })
 
@@ -257,6 +257,57 @@ describe('access of another system', () => {
   })
 })
 
+describe('who may speak for whom', () => {
+  const OTHERS = 'dyn_secret_of_another_sender'
+  const openTwo = async () => {
+    const scene = await openScene()
+    const webhooks = [
+      { project: PROJECT, secret: new Secret(SECRET), from: GRANTING },
+      { project: PROJECT, secret: new Secret(OTHERS) },
+    ]
+    const needs = { ...scene.needs, webhooks }
+    const post = (secret: string, body: Uint8Array) => receiveWebhook(needs, { body, signature: signatureOf(secret, body) })
+    return { ...scene, post }
+  }
+
+  it('a daemon that has a webhook of its own is heard over that alone: another sender takes nothing of its back', async () => {
+    const { vault, post, share, needs, ended } = await openTwo()
+    const one = share()
+    expect((await post(SECRET, await created(one))).status).toBe(200)
+    const { raises } = needs.fences
+    expect((await post(OTHERS, revoked(one))).status).toBe(200)
+    expect([getImportedAccess(vault.read, one.walletId)?.state, needs.fences.raises, ended]).toEqual(['PENDING', raises, []])
+    expect(getShare(vault.read, one.walletId)?.state).toBe('FORKED')
+    expect((await post(SECRET, revoked(one))).status).toBe(200)
+    expect(getImportedAccess(vault.read, one.walletId)?.state).toBe('REVOKED')
+  })
+
+  it('nor beforehand, and brings nothing in its name', async () => {
+    const { vault, post, share } = await openTwo()
+    const one = share()
+    await post(OTHERS, revoked(one, { timeMs: NOW + 1_000 }))
+    expect(await post(OTHERS, await created(one))).toEqual({ status: 400, body: { error: expect.stringContaining('does not speak for') } })
+    expect((await post(SECRET, await created(one, { timeMs: NOW }))).status).toBe(200)
+    expect(getImportedAccess(vault.read, one.walletId)?.state).toBe('PENDING')
+    const two = share()
+    await post(SECRET, revoked(two, { timeMs: NOW }))
+    expect((await post(SECRET, await created(two, { timeMs: NOW + 1_000 }))).status).toBe(200)
+    expect(getImportedAccess(vault.read, two.walletId)?.state).toBe('REVOKED')
+  })
+
+  it('and says nothing about what other systems delegated', async () => {
+    const { vault, post } = await openTwo()
+    const one = delegatedShare(new Uint8Array(32).fill(1), new Uint8Array(32).fill(2))
+    const body = webhookBody('wallet.delegation.created', await createdData(one, FOREIGN_SHARE), { timeMs: NOW })
+    expect((await post(SECRET, body)).status).toBe(400)
+    expect((await post(OTHERS, body)).status).toBe(200)
+    await post(SECRET, revoked(one, { timeMs: NOW + 1 }))
+    expect(getImportedAccess(vault.read, one.walletId)?.state).toBe('PENDING')
+    await post(OTHERS, revoked(one, { timeMs: NOW + 1 }))
+    expect(getImportedAccess(vault.read, one.walletId)?.state).toBe('REVOKED')
+  })
+})
+
 describe('an id that somebody else chose', () => {
   it('of a wallet of another project: taking it back stops nothing of that', async () => {
     const { post, needs, share } = await openScene()
@@ -274,7 +325,7 @@ describe('an id that somebody else chose', () => {
     await post(await created(one))
     const passage = needs.fences.enter([{ scope: 'wallet', id: walletIdFromBytes(one.walletId) }])
     const answered = post(revoked(one))
-    await vi.waitFor(() => expect(() => passage.check()).toThrow(expect.objectContaining({ reason: 'FROZEN' })))
+    await vi.waitFor(() => expect(() => passage.check()).toThrow(expect.objectContaining({ reason: 'FROZEN' })), 20_000)
     passage.leave()
     expect((await answered).status).toBe(200)
     // Once more: there is nothing left to stop.

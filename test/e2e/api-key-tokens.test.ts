@@ -13,7 +13,7 @@ import { connect, newKey, newWallet, reasonOf } from './callers.ts'
 import { runCli, startDaemon, type TestDaemon } from './start-daemon.ts'
 import { callWeb } from './web-call.ts'
 
-vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 })
+vi.setConfig({ testTimeout: 60_000, hookTimeout: 120_000 })
 
 let daemon: TestDaemon
 let admin: CountersignClient

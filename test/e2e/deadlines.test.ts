@@ -84,7 +84,7 @@ describe('a request that the queue leaves no time for', () => {
       expect(Number(error?.metadata['neededMs'])).toBeGreaterThanOrEqual(Number(error?.metadata['leftMs']))
     }
     expect([...(await intentsOf(early.map(({ text }) => text), after)).keys()]).toEqual([])
-  }, 60_000)
+  })
 })
 
 describe('a request whose time runs out', () => {
@@ -117,7 +117,7 @@ describe('a request whose time runs out', () => {
     // Nothing that was given up is taken up again.
     await sleep(300)
     expect((await intentsOf([...deadlines.keys()], after)).size).toBe(intents.size)
-  }, 60_000)
+  })
 
   it('by the deadline of its call: what is not answered by then is not begun later', async () => {
     const after = await headSequence(admin)
@@ -136,7 +136,7 @@ describe('a request whose time runs out', () => {
     expect(gone.size).toBeGreaterThan(0)
     const late = [...(await intentsOf([...gone.keys()], after))].filter(([text, atMs]) => atMs > (gone.get(text) ?? 0))
     expect(late).toEqual([])
-  }, 60_000)
+  })
 
   it('leaves nothing in doubt', async () => {
     expect(await rowsOfKind(admin, 'sign.in_doubt', 0n)).toEqual([])

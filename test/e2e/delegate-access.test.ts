@@ -12,9 +12,10 @@ import { OwnerType, type Wallet } from '../../gen/countersign/v1/wallet_pb.ts'
 import type { CountersignClient } from '../../src/client/countersign-client.ts'
 import { delegateAccess, type DelegateAccessOptions, DelegationMismatch } from '../../src/client/delegate-access.ts'
 import { proveWalletSecret, type WalletSecret } from '../../src/client/wallet-secret.ts'
+import type { SealedEnvelope } from '../../src/domain/sealed-envelope.ts'
 import { ed25519Ready } from '../../src/engine/curve/ed25519.ts'
 import { decodeDelegatedShare } from '../../src/engine/sealing/delegated-share.ts'
-import { type DynamicEnvelope, openDynamicEnvelope } from '../../src/engine/sealing/dynamic-envelope.ts'
+import { openDynamicEnvelope } from '../../src/engine/sealing/dynamic-envelope.ts'
 import { runCli } from '../commands/run-cli.ts'
 import { listenReceiver, type Receiver } from '../delegation/webhook-receiver.ts'
 import { detailOf, rowsOfKind } from './audit-rows.ts'
@@ -22,7 +23,7 @@ import { connect, newKey, reasonOf, refusalOf } from './callers.ts'
 import { connectAs, makePeople, newDevice, type Person } from './end-users.ts'
 import { makeDataDir, startDaemon, type TestDaemon } from './start-daemon.ts'
 
-vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 })
+vi.setConfig({ testTimeout: 60_000, hookTimeout: 120_000 })
 
 const DAY_MS = 86_400_000
 const ARGS = ['--egress-allow', '127.0.0.1/32', '--max-grant-days', '30']
@@ -61,8 +62,8 @@ const asked = (changes: Partial<DelegateAccessOptions> = {}): DelegateAccessOpti
   ...changes,
 })
 const isCreated = (body: string): boolean => body.includes('"eventName":"wallet.delegation.created"')
-const opened = (envelope: DynamicEnvelope | DeliveredEnvelope | undefined, key = firstRsa.privateKey): string =>
-  Buffer.from(openDynamicEnvelope(key, envelope as DynamicEnvelope) ?? '').toString('utf8')
+const opened = (envelope: SealedEnvelope | DeliveredEnvelope | undefined, key = firstRsa.privateKey): string =>
+  Buffer.from(openDynamicEnvelope(key, envelope as SealedEnvelope) ?? '').toString('utf8')
 
 beforeAll(async () => {
   await ed25519Ready()
@@ -161,7 +162,7 @@ describe('an end user', () => {
     await vi.waitFor(() => expect(receiver.received.some(({ body }) => isCreated(body))).toBe(true), { timeout: 20_000 })
     const { body, headers } = receiver.received.find((one) => isCreated(one.body))!
     expect(headers['x-dynamic-signature-256']).toBe(`sha256=${createHmac('sha256', hook.secret).update(body).digest('hex')}`)
-    const told = JSON.parse(body) as { data: Record<string, DynamicEnvelope> }
+    const told = JSON.parse(body) as { data: Record<string, SealedEnvelope> }
     expect(told.data).toMatchObject({ chain: 'EVM', walletId: access?.delegatedAccessId, publicKey: wallet.address, userId: 'anna' })
     expect(opened(told.data['encryptedDelegatedShare'])).toBe(opened(encryptedDelegatedShare))
     expect(opened(told.data['encryptedWalletApiKey'])).toBe(opened(encryptedWalletApiKey))

@@ -286,7 +286,7 @@ describe('one request', () => {
     expectSigned((await solana).signature, transferOf(sol, 3n))
     expect(await digest).toBe('KEY_TYPE_UNSUPPORTED')
     await stream.close()
-  }, 30_000)
+  })
 })
 
 describe('pools', () => {
@@ -295,7 +295,7 @@ describe('pools', () => {
     expect((await client.wallets.warmPresignatures({ wallet: 'warm-sol', depth: 80 })).depth).toBe(80)
     const ask = { wallet: 'warm-sol', content: text('x'), poolMode: PoolMode.FAIL }
     await Promise.all(Array.from({ length: 60 }, () => client.wallets.signMessage(ask)))
-  }, 30_000)
+  })
 })
 
 describe('stopping a wallet', () => {
@@ -361,5 +361,5 @@ describe('a restart', () => {
     for (const [index, { signature }] of answers.entries()) expectSigned(signature, utf8(`${index}`), made)
     expect((await caller.audit.verifyChain({})).firstBadSequence).toBe(0n)
     caller.close()
-  }, 60_000)
+  })
 })

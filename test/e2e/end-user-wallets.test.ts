@@ -17,7 +17,7 @@ import { connectAs, connectWithDevice, makePeople, type Person } from './end-use
 import { makeDataDir, startDaemon, type TestDaemon } from './start-daemon.ts'
 import { callWeb } from './web-call.ts'
 
-vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 })
+vi.setConfig({ testTimeout: 60_000, hookTimeout: 120_000 })
 
 const base = makeDataDir()
 let daemon: TestDaemon

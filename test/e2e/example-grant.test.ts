@@ -10,4 +10,4 @@ it('a person grants, the project signs without them, the person takes it back: b
   expect(count('shop is refused  GRANT_NOT_FOUND')).toBe(3)
   expect(count('shop is refused  GRANT_REVOKED')).toBe(3)
   expect(text).toContain('three grants, given and taken back')
-}, 60_000)
+})

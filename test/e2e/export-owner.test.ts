@@ -68,7 +68,7 @@ beforeAll(async () => {
   const request = { userId: 'anna', keyType: KeyType.SECP256K1, ownerType: OwnerType.END_USER, walletSecret }
   created = await anna.wallets.createWallet(request)
   wallet = created.wallet as Wallet
-}, 60_000)
+})
 afterAll(async () => {
   await daemon[Symbol.asyncDispose]()
   rmSync(base, { recursive: true, force: true })
@@ -115,7 +115,7 @@ describe('an end user and their key', () => {
     await growOld()
     await start()
     expect((await take(connectAs(daemon, people[0]!, phone), phone)).privateKey).toHaveLength(32)
-  }, 60_000)
+  })
 
   it('nobody else’s: for others the wallet is not there', async () => {
     const bertsOwn = newDevice()

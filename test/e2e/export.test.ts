@@ -76,7 +76,7 @@ beforeAll(async () => {
   expect(await cosignerCli('identity')).toBe(cosignerId)
   for (const name of ['evm', 'solana', 'owned'] as const) approved[name] = await approve(wallets[name])
   await start(BOTH)
-}, 60_000)
+})
 afterAll(async () => {
   await daemon.kill('SIGKILL')
   rmSync(base, { recursive: true, force: true })
@@ -145,7 +145,7 @@ describe('ExportPrivateKey', () => {
     await start(BOTH)
     expect(await reasonOf(take(wallets.evm, approved.evm))).toBe('EXPORT_REFUSED')
     expect((await client.wallets.getWallet({ wallet: wallets.evm.walletId })).wallet?.exportTime).toBeDefined()
-  }, 30_000)
+  })
 })
 
 /** RFC 8032 signing from the scalar alone; what a seed would give as a prefix is random here. */

@@ -96,6 +96,8 @@ beforeAll(async () => {
     '[[chain]]', 'network = "gone"', 'chain_id = 5', 'rpc = "http://127.0.0.1:9"',
     '[[token]]', 'network = "linea"', 'currency = "usdc"', `address = "${tokens.usdc}"`, 'decimals = 6',
     '[[token]]', 'network = "linea"', 'currency = "usdt"', `address = "${tokens.usdt}"`, 'decimals = 6',
+    '[[token]]', 'network = "linea"', 'currency = "miscounted"', `address = "${tokens.usdc}"`, 'decimals = 18',
+    '[[token]]', 'network = "linea"', 'currency = "nothing"', `address = "${deployer.address}"`, 'decimals = 6',
   ].join('\n'))
   daemon = await startDaemon({ args: ['--config', config] })
   admin = connect(daemon, daemon.adminKey)
@@ -118,7 +120,7 @@ describe('GetChainConfig', () => {
   it('lists where to approve whom, of which token', async () => {
     const { networks } = await admin.delegation.getChainConfig({})
     expect(networks.map(({ network, chainId }) => [network, chainId])).toEqual([['linea', 59_144n], ['linea-us', 59_144n], ['ethereum', 1n]])
-    expect(networks[0]).toMatchObject({ spenderAddress: spender, tokens: [{ currency: 'usdc', address: tokens.usdc, decimals: 6 }, { currency: 'usdt' }] })
+    expect(networks[0]).toMatchObject({ spenderAddress: spender, tokens: [{ currency: 'miscounted' }, { currency: 'nothing' }, { currency: 'usdc', address: tokens.usdc, decimals: 6 }, { currency: 'usdt' }] })
     expect(networks[2]?.tokens.map(({ address }) => address)).toContain('0xA0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48')
     const us = await admin.delegation.getChainConfig({ network: 'linea', region: 'us' })
     expect(us.networks.map(({ network }) => network)).toEqual(['linea-us'])
@@ -240,8 +242,9 @@ describe('is refused', () => {
     if (bad.token === right.request.token) await admin.delegation.completeEvmDelegation(right.request)
     return error.reason ?? ''
   }
-  const resigned = (changes: Partial<Parameters<typeof createSiweMessage>[0]>) => async ({ account, nonce }: Awaited<ReturnType<typeof delegation>>) => {
-    const { sigMessage, sigHash } = await signed(account, messageOf(account, nonce, changes))
+  /** The changes are made when their turn comes: some are times. */
+  const resigned = (changes: () => Partial<Parameters<typeof createSiweMessage>[0]>) => async ({ account, nonce }: Awaited<ReturnType<typeof delegation>>) => {
+    const { sigMessage, sigHash } = await signed(account, messageOf(account, nonce, changes()))
     return { sigMessage, sigHash }
   }
   type Bend = Parameters<typeof bent>[1]
@@ -250,16 +253,16 @@ describe('is refused', () => {
     ['a token for another address', 'TOKEN_INVALID', async () => ({ token: (await issue(personOf('x'), 'x')).token })],
     ['a token for another network', 'TOKEN_INVALID', async ({ account }) => ({ token: (await issue(account, 'x', 'ethereum')).token })],
     ['a message that is none', 'SIWE_INVALID', async () => ({ sigMessage: 'I own this wallet, I promise' })],
-    ['a message without an end', 'SIWE_INVALID', resigned({ expirationTime: undefined })],
-    ['a message that is good for a day', 'SIWE_INVALID', resigned({ expirationTime: new Date(Date.now() + 86_400_000) })],
-    ['a message older than the token', 'SIWE_INVALID', resigned({ issuedAt: new Date(Date.now() - 600_000) })],
-    ['a message that is over', 'SIWE_EXPIRED', resigned({ issuedAt: new Date(Date.now() - 50_000), expirationTime: new Date(Date.now() - 1_000) })],
-    ['a message of a time to come', 'SIWE_NOT_YET_VALID', resigned({ notBefore: new Date(Date.now() + 100_000) })],
-    ['a message for another chain', 'SIWE_CHAIN_MISMATCH', resigned({ chainId: 1 })],
-    ['a message of another page', 'SIWE_DOMAIN_MISMATCH', resigned({ domain: 'evil.example', uri: 'https://evil.example' })],
-    ['a message whose URI is of another page', 'SIWE_DOMAIN_MISMATCH', resigned({ uri: 'https://evil.example' })],
-    ['a message over plain http', 'SIWE_DOMAIN_MISMATCH', resigned({ uri: `http://${DOMAIN}` })],
-    ['a message with another nonce', 'SIWE_NONCE_MISMATCH', resigned({ nonce: 'ffffffffffffffffffffffff' })],
+    ['a message without an end', 'SIWE_INVALID', resigned(() => ({ expirationTime: undefined }))],
+    ['a message that is good for a day', 'SIWE_INVALID', resigned(() => ({ expirationTime: new Date(Date.now() + 86_400_000) }))],
+    ['a message older than the token', 'SIWE_INVALID', resigned(() => ({ issuedAt: new Date(Date.now() - 600_000) }))],
+    ['a message that is over', 'SIWE_EXPIRED', resigned(() => ({ issuedAt: new Date(Date.now() - 50_000), expirationTime: new Date(Date.now() - 1_000) }))],
+    ['a message of a time to come', 'SIWE_NOT_YET_VALID', resigned(() => ({ notBefore: new Date(Date.now() + 100_000) }))],
+    ['a message for another chain', 'SIWE_CHAIN_MISMATCH', resigned(() => ({ chainId: 1 }))],
+    ['a message of another page', 'SIWE_DOMAIN_MISMATCH', resigned(() => ({ domain: 'evil.example', uri: 'https://evil.example' }))],
+    ['a message whose URI is of another page', 'SIWE_DOMAIN_MISMATCH', resigned(() => ({ uri: 'https://evil.example' }))],
+    ['a message over plain http', 'SIWE_DOMAIN_MISMATCH', resigned(() => ({ uri: `http://${DOMAIN}` }))],
+    ['a message with another nonce', 'SIWE_NONCE_MISMATCH', resigned(() => ({ nonce: 'ffffffffffffffffffffffff' }))],
     ['a message of another address', 'SIWE_ADDRESS_MISMATCH', async ({ nonce }) => signed(personOf('x'), messageOf(personOf('x'), nonce)).then(({ sigMessage, sigHash }) => ({ sigMessage, sigHash }))],
     ['a signature of somebody else', 'SIGNATURE_MISMATCH', async ({ request }) => ({ sigHash: await personOf('x').signMessage({ message: request.sigMessage }) })],
     ['a signature over something else', 'SIGNATURE_MISMATCH', async ({ account }) => ({ sigHash: await account.signMessage({ message: 'hello' }) })],
@@ -284,11 +287,31 @@ describe('is refused', () => {
     ['an amount of nothing', 'INVALID_REQUEST', async () => ({ amount: '0.0' })],
     ['an amount that is none', 'INVALID_REQUEST', async () => ({ amount: '5e3' })],
     ['an address with a wrong checksum', 'INVALID_REQUEST', async ({ account }) => ({ address: account.address.replace(/[a-f]/, (letter) => letter.toUpperCase()) as Hex })],
+    ['a token that counts in other decimals than is configured', 'TOKEN_UNSUPPORTED', async () => ({ currency: 'miscounted' })],
+    ['a token that is none', 'TOKEN_UNSUPPORTED', async () => ({ currency: 'nothing' })],
     ['a currency that is not known', 'CURRENCY_NOT_CONFIGURED', async () => ({ currency: 'dai' })],
     ['a network that is not configured', 'CHAIN_NOT_CONFIGURED', async () => ({ network: 'base' })],
   ]
   it.each(cases)('with %s: %s', async (name, reason, bend) => {
     expect(await bent(`bent ${name}`.replaceAll(' ', '-'), bend)).toBe(reason)
+  })
+
+  it('by the first of its lacks, in one order', async () => {
+    const { request } = await delegation('lacking')
+    const lacks = [
+      ['CHAIN_NOT_CONFIGURED', { network: 'base' }],
+      ['CURRENCY_NOT_CONFIGURED', { currency: 'dai' }],
+      ['INVALID_REQUEST', { amount: '0.0' }],
+      ['TOKEN_INVALID', { token: '00000000-0000-4000-8000-000000000000' }],
+      ['SIWE_INVALID', { sigMessage: 'I own this wallet, I promise' }],
+      ['SIGNATURE_MISMATCH', { sigHash: `0x${'00'.repeat(65)}` }],
+      ['TRANSACTION_NOT_FOUND', { txHash: `0x${'12'.repeat(32)}` }],
+    ] as const
+    const complete = (bad: readonly (typeof lacks)[number][]) =>
+      admin.delegation.completeEvmDelegation(bad.reduce((made, [, lack]) => ({ ...made, ...lack }), request as object))
+    const reasons = await Promise.all(lacks.map((_lack, at) => reasonOf(complete(lacks.slice(at)))))
+    expect(reasons).toEqual(lacks.map(([reason]) => reason))
+    await complete([])
   })
 
   it('while the approval is young, and with the same token not any more', async () => {

@@ -11,7 +11,7 @@ import { SIGNING_NAMES, signAs } from './signing-calls.ts'
 import { makeDataDir, startDaemon, type TestDaemon } from './start-daemon.ts'
 
 /** Each restart takes a second, and several on a machine with other work. */
-vi.setConfig({ testTimeout: 90_000, hookTimeout: 90_000 })
+vi.setConfig({ testTimeout: 90_000, hookTimeout: 120_000 })
 
 const base = makeDataDir()
 const data = join(base, 'data')

@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto'
 import { rmSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
 import { FreezeScope } from '../../gen/countersign/v1/admin_pb.ts'
 import type { Wallet } from '../../gen/countersign/v1/wallet_pb.ts'
 import type { CountersignClient } from '../../src/client/countersign-client.ts'
@@ -11,7 +11,7 @@ import { SIGNING_NAMES, signAs } from './signing-calls.ts'
 import { makeDataDir, startDaemon, type TestDaemon } from './start-daemon.ts'
 
 /** Each restart takes a second, and several on a machine with other work. */
-vi.setConfig({ testTimeout: 90_000, hookTimeout: 90_000 })
+vi.setConfig({ testTimeout: 90_000, hookTimeout: 120_000 })
 
 const base = makeDataDir()
 let daemon: TestDaemon
@@ -47,6 +47,11 @@ afterAll(async () => {
   admin.close()
   await daemon[Symbol.asyncDispose]()
   rmSync(base, { recursive: true, force: true })
+})
+
+/** What a test that failed has left. */
+afterEach(async () => {
+  for (const { scope, id } of (await admin.admin.getStatus({})).status?.freezes ?? []) await admin.admin.unfreeze({ scope, id })
 })
 
 type Target = { readonly scope: FreezeScope; readonly id: string }
@@ -175,7 +180,7 @@ describe('under overload', () => {
     })
     await sleep(300)
     const spare = await newKey(admin, [{ name: 'wallet:read' }]).catch(() => undefined)
-    const timeoutMs = 3_000
+    const timeoutMs = 15_000
     for (let i = 0; i < 5; i++) {
       expect((await admin.admin.getStatus({}, { timeoutMs })).status?.cosignerAvailable).toBe(true)
       await admin.admin.freeze(targetOf('wallet'), { timeoutMs })

@@ -18,7 +18,7 @@ import { SIGNING_NAMES, signAs } from './signing-calls.ts'
 import { transferOf } from './solana.ts'
 import { makeDataDir, startDaemon, type TestDaemon } from './start-daemon.ts'
 
-vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 })
+vi.setConfig({ testTimeout: 60_000, hookTimeout: 120_000 })
 
 const DAY_MS = 86_400_000
 const base = makeDataDir()

@@ -13,7 +13,7 @@ export const healthOf = async (
   const { baseUrl, sessionOptions: nodeOptions } = resolveEndpoint(way)
   const client = createClient(Health, createGrpcTransport({ baseUrl, nodeOptions }))
   try {
-    const { status } = await client.check({ service }, { timeoutMs: 2_000 })
+    const { status } = await client.check({ service }, { timeoutMs: 10_000 })
     return Object.entries(ServingStatus).find(([, value]) => value === status)?.[0] ?? String(status)
   } catch (error) {
     return error instanceof ConnectError && error.code !== Code.Unavailable ? (Code[error.code] ?? '') : 'UNREACHABLE'

@@ -14,7 +14,7 @@ import { makeDataDir, startDaemon, type TestDaemon } from './start-daemon.ts'
 import { transferFields } from './transactions.ts'
 
 /** Each restart takes a second, and several on a machine with other work. */
-vi.setConfig({ testTimeout: 90_000, hookTimeout: 90_000 })
+vi.setConfig({ testTimeout: 90_000, hookTimeout: 120_000 })
 
 const base = makeDataDir()
 let daemon: TestDaemon
@@ -76,10 +76,11 @@ describe('the same request id and body', () => {
   it('make one wallet, one key, one project, one freeze', async () => {
     const ids = Array.from({ length: 4 }, () => randomUUID())
     const [walletId, keyId, projectId, freezeId] = ids as [string, string, string, string]
+    const name = `made-once-${walletId.slice(0, 8)}`
     const calls: (() => Promise<unknown>)[] = [
-      () => client.wallets.createWallet({ userId: 'made-once', keyType: KeyType.SECP256K1, requestId: walletId }),
-      () => newKey(client, [{ name: 'wallet:read' }], { requestId: keyId }),
-      () => client.admin.createProject({ projectId: 'made-once', requestId: projectId }),
+      () => client.wallets.createWallet({ userId: name, keyType: KeyType.SECP256K1, requestId: walletId }),
+      () => newKey(client, [{ name: 'wallet:read' }], { name, requestId: keyId }),
+      () => client.admin.createProject({ projectId: name, requestId: projectId }),
       () => client.admin.freeze({ scope: 1, id: wallet.walletId, note: 'drill', requestId: freezeId }),
     ]
     const first = await Promise.all(calls.map((call) => Promise.all([call(), call(), call()])))
@@ -89,7 +90,7 @@ describe('the same request id and body', () => {
     expect(again.map(bytesOf)).toEqual(first.map(([answer]) => bytesOf(answer)))
     await client.admin.unfreeze({ scope: 1, id: wallet.walletId })
     const { apiKeys } = await client.admin.listApiKeys({ pageSize: 500 })
-    expect(apiKeys.filter(({ name }) => name === 'test')).toHaveLength(1)
+    expect(apiKeys.filter((key) => key.name === name)).toHaveLength(1)
   })
 
   it('sign once for all that the client saw, whatever kill -9 cut off', async () => {
@@ -112,7 +113,7 @@ describe('the same request id and body', () => {
 
   it('finish a wallet that kill -9 cut off, and never make two', async () => {
     for (let round = 0; round < 2; round++) {
-      const userId = `cut-${round}`
+      const userId = `cut-${round}-${randomUUID()}`
       const request = { userId, keyType: KeyType.SECP256K1, requestId: randomUUID() }
       const racing = client.wallets.createWallet(request).then(bytesOf, () => undefined)
       await sleep(3 + 5 * round)

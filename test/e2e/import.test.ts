@@ -164,12 +164,12 @@ describe('ImportPrivateKey', () => {
     expect(again).toBe(privateKeyToAccount(privateKey).address)
     const signed = await client.wallets.signMessage({ wallet: userId, content: { case: 'text', value: 'x' } })
     expect(signed.signature).toBeDefined()
-  }, 30_000)
+  })
 
   it('is off unless it was switched on', async () => {
     await daemon.kill('SIGTERM')
     await start(['--cosigner-allow-import'])
     expect(await reasonOf(client.wallets.getImportKeys({}))).toBe('IMPORT_NOT_ENABLED')
     expect((await runCli(['cosigner', 'identity', '--data-dir', `${base}/nowhere`])).code).toBe(1)
-  }, 30_000)
+  })
 })

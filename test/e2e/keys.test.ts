@@ -8,13 +8,14 @@ import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { ApiKeyState } from '../../gen/countersign/v1/admin_pb.ts'
 import { EvmTransactionSchema, type Wallet } from '../../gen/countersign/v1/wallet_pb.ts'
 import { type CountersignClient, createCountersignClient } from '../../src/client/countersign-client.ts'
+import type { CountersignError } from '../../src/client/countersign-error.ts'
 import { connect, newKey, newWallet, outcomeOf, reasonOf, refusalOf } from './callers.ts'
 import { SIGNING_NAMES, signAs } from './signing-calls.ts'
 import { makeDataDir, startDaemon, type TestDaemon } from './start-daemon.ts'
 import { TO, transferFields } from './transactions.ts'
 
 /** Each restart takes a second, and several on a machine with other work. */
-vi.setConfig({ testTimeout: 90_000, hookTimeout: 90_000 })
+vi.setConfig({ testTimeout: 90_000, hookTimeout: 120_000 })
 
 const CHAIN = 'eip155:1'
 const base = makeDataDir()
@@ -113,35 +114,37 @@ describe('max_per_day', () => {
 })
 
 describe('requests_per_second', () => {
-  const burst = async (key: { readonly secret: string }, size: number) => {
+  /** Many calls at once; how many may be answered depends on how long that took. */
+  const burst = async (key: { readonly secret: string }, perSecond: number) => {
     const client = connect(daemon, key.secret)
-    const counts = await tally(Array.from({ length: size }, () => hello(client)))
-    const refusal = await refusalOf(hello(client))
-    client.close()
-    return { counts, refusal }
+    const startMs = performance.now()
+    const asked = await Promise.allSettled(Array.from({ length: 20 * perSecond }, () => hello(client)))
+    const most = perSecond + 1 + (perSecond * (performance.now() - startMs)) / 1_000
+    const refused = asked.flatMap((one) => (one.status === 'rejected' ? [one.reason as CountersignError] : []))
+    const signed = asked.length - refused.length
+    expect(signed).toBeGreaterThanOrEqual(perSecond)
+    expect(signed).toBeLessThanOrEqual(most)
+    expect(new Set(refused.map(({ reason }) => reason))).toEqual(new Set(['RATE_LIMITED']))
+    return { client, refusal: refused.at(-1) }
   }
 
   it('holds a permission to its rate, says when to come again, and lets through then', async () => {
     const key = await newKey(admin, [{ name: 'wallet:sign', requestsPerSecond: 5 }])
-    const { counts, refusal } = await burst(key, 30)
-    expect(counts['signed']).toBeGreaterThanOrEqual(5)
-    expect(counts['signed']).toBeLessThanOrEqual(9)
+    const { client, refusal } = await burst(key, 5)
     expect(refusal).toMatchObject({ code: 'RESOURCE_EXHAUSTED', reason: 'RATE_LIMITED', retryable: 'yes' })
-    expect(refusal.retryAfterMs).toBeGreaterThan(0)
-    expect(refusal.retryAfterMs).toBeLessThanOrEqual(200)
-    await sleep((refusal.retryAfterMs ?? 0) + 20)
-    const client = connect(daemon, key.secret)
+    expect(refusal?.retryAfterMs).toBeGreaterThan(0)
+    expect(refusal?.retryAfterMs).toBeLessThanOrEqual(200)
+    await sleep((refusal?.retryAfterMs ?? 0) + 20)
     expect(await outcomeOf(hello(client))).toBe('signed')
     client.close()
   })
 
   it('holds a key to its own rate over all its calls', async () => {
     const key = await newKey(admin, [{ name: 'wallet:sign' }, { name: 'wallet:read' }], { requestsPerSecond: 4 })
-    const { counts, refusal } = await burst(key, 20)
-    expect(counts['signed']).toBeLessThanOrEqual(7)
-    expect(refusal.reason).toBe('RATE_LIMITED')
-    const client = connect(daemon, key.secret)
-    expect(await outcomeOf(client.wallets.listWallets({}))).toBe('RATE_LIMITED')
+    const { client } = await burst(key, 4)
+    // Of another permission, and at the cost of the same rate.
+    const mixed = await Promise.all(Array.from({ length: 40 }, () => outcomeOf(client.wallets.listWallets({}))))
+    expect(mixed).toContain('RATE_LIMITED')
     client.close()
   })
 })
@@ -161,7 +164,7 @@ describe('a key', () => {
   })
 
   it('ends at its expiry', async () => {
-    const expireMs = Date.now() + 700
+    const expireMs = Date.now() + 1_500
     const key = await newKey(admin, [{ name: 'wallet:sign' }], { expireTime: timestampFromMs(expireMs) })
     const client = connect(daemon, key.secret)
     expect(await outcomeOf(hello(client))).toBe('signed')
@@ -211,11 +214,11 @@ describe('a key', () => {
 
   it('that is rotated keeps its old secret for the overlap and no longer', async () => {
     const key = await newKey(admin, [{ name: 'wallet:sign' }])
-    const { secret } = await admin.admin.rotateApiKey({ apiKeyId: key.apiKeyId, overlapSeconds: 1 })
+    const { secret } = await admin.admin.rotateApiKey({ apiKeyId: key.apiKeyId, overlapSeconds: 2 })
     const [old, next] = [connect(daemon, key.secret), connect(daemon, secret)]
     expect(await outcomeOf(hello(old))).toBe('signed')
     expect(await outcomeOf(hello(next))).toBe('signed')
-    await sleep(1_100)
+    await sleep(2_100)
     expect(await outcomeOf(hello(old))).toBe('API_KEY_INVALID')
     expect(await outcomeOf(hello(next))).toBe('signed')
     old.close()

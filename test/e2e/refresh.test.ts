@@ -14,7 +14,7 @@ import { decodeError } from '../../src/client/countersign-error.ts'
 import { connect, newKey, newWallet, outcomeOf, reasonOf, refusalOf } from './callers.ts'
 import { makeDataDir, runCli, startDaemon, type TestDaemon } from './start-daemon.ts'
 
-vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 })
+vi.setConfig({ testTimeout: 60_000, hookTimeout: 120_000 })
 
 const text = (value: string) => ({ case: 'text', value }) as const
 const signWith = (client: CountersignClient, wallet: string, value = 'x') =>

@@ -15,7 +15,7 @@ import { type TestTransaction, transactions } from './transactions.ts'
 import { makePair, startCosigner, startPaired, type TestCosigner, type TestPair } from './start-cosigner.ts'
 import { makeDataDir, runCli, startDaemon, type TestDaemon } from './start-daemon.ts'
 
-vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 })
+vi.setConfig({ testTimeout: 60_000, hookTimeout: 120_000 })
 
 let pair: TestPair
 let cosigner: TestCosigner

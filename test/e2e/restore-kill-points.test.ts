@@ -48,7 +48,7 @@ beforeAll(async () => {
   pair = await backUp(client, daemon)
   client.close()
   await daemon.kill('SIGTERM')
-}, 60_000)
+})
 afterAll(() => {
   for (const place of places) drop(place)
 })

@@ -7,7 +7,7 @@ import type { CountersignClient } from '../../src/client/countersign-client.ts'
 export type Request = MessageInitShape<typeof SendTransactionRequestSchema>
 
 export const until = async <T>(look: () => Promise<T | undefined>): Promise<T> => {
-  for (const end = Date.now() + 20_000; ; ) {
+  for (const end = Date.now() + 40_000; ; ) {
     const found = await look()
     if (found !== undefined) return found
     if (Date.now() > end) throw new Error('it did not come to that')

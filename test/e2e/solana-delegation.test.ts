@@ -11,7 +11,8 @@ import { signedBy as signedWith } from '../client/solana-tokens.ts'
 import { type Bend, RawBody } from '../client/start-litesvm.ts'
 import { signerOf } from '../payload/solana-cases.ts'
 import { rowsOfKind } from './audit-rows.ts'
-import { newWallet, outcomeOf, reasonOf, refusalOf } from './callers.ts'
+import { newWallet, outcomeOf, reasonOf, refusalOf, settledOutcomeOf } from './callers.ts'
+import { fresh } from './fresh.ts'
 import { at, type Changes, type Delegation, DOMAIN, honest, messageOf, signedBy, type SolanaScene, startSolanaScene } from './solana-scene.ts'
 
 let scene: SolanaScene
@@ -56,7 +57,7 @@ describe('a delegation on Solana', () => {
 
   it('is followed by itself: spent, taken back, and gone with a fork', async () => {
     const rollBack = cluster.snapshot()
-    const { person, request } = await delegation('followed')
+    const { person, request } = await delegation(fresh('followed'))
     const { delegation: made } = await admin.delegation.completeSolanaDelegation(request)
     const told = async (kind: string): Promise<Record<string, unknown>> => {
       for (const end = Date.now() + 20_000; ; await sleep(200)) {
@@ -65,7 +66,7 @@ describe('a delegation on Solana', () => {
         if (Date.now() > end) throw new Error(`no ${kind}`)
       }
     }
-    await admin.delegation.listExternalWallets({ userId: 'followed' })
+    await admin.delegation.listExternalWallets({ userId: fresh('followed') })
     await usdc.approve(person, spender, 40_000_000n)
     expect(await told('external_wallet.limit_changed')).toMatchObject({ before: '50', allowance: '40' })
     // A node that says otherwise for a while does not make it forgotten.
@@ -87,36 +88,36 @@ describe('a delegation on Solana', () => {
   })
 
   it('of a Token-2022 mint works the same', async () => {
-    const { request } = await delegation('modern', { tokens: eurc })
+    const { request } = await delegation(fresh('modern'), { tokens: eurc })
     expect((await admin.delegation.completeSolanaDelegation(request)).delegation).toMatchObject({ currency: 'eurc', standing: { allowance: '50', balance: '7.25' } })
   })
 
   it('completed again replaces the one before; of an address that is another user’s it is refused', async () => {
-    const { person, request } = await delegation('bob')
+    const { person, request } = await delegation(fresh('bob'))
     const first = (await admin.delegation.completeSolanaDelegation(request)).delegation
     expect(await reasonOf(admin.delegation.completeSolanaDelegation(request))).toBe('TOKEN_USED')
-    const again = await issue(person, 'bob')
+    const again = await issue(person, fresh('bob'))
     const next = { ...request, ...signedBy(person, messageOf(person, again.nonce)), token: again.token, amount: '20' }
     const second = (await admin.delegation.completeSolanaDelegation(next)).delegation
     expect(second).toMatchObject({ priority: first?.priority, limit: '20' })
-    expect((await admin.delegation.listExternalWallets({ userId: 'bob' })).externalWallets).toHaveLength(1)
+    expect((await admin.delegation.listExternalWallets({ userId: fresh('bob') })).externalWallets).toHaveLength(1)
     const stolen = await issue(person, 'eve')
     const theirs = { ...request, ...signedBy(person, messageOf(person, stolen.nonce)), token: stolen.token }
     expect(await reasonOf(admin.delegation.completeSolanaDelegation(theirs))).toBe('EXTERNAL_WALLET_TAKEN')
   })
 
   it('of a hundred with one token is one', async () => {
-    const { request } = await delegation('parallel')
-    const outcomes = await Promise.all(Array.from({ length: 100 }, () => outcomeOf(admin.delegation.completeSolanaDelegation(request))))
+    const { request } = await delegation(fresh('parallel'))
+    const outcomes = await Promise.all(Array.from({ length: 100 }, () => settledOutcomeOf(() => admin.delegation.completeSolanaDelegation(request))))
     expect(outcomes.filter((one) => one === 'signed')).toHaveLength(1)
     expect(new Set(outcomes)).toEqual(new Set(['signed', 'TOKEN_USED']))
   })
 
   it('takes the message on one line, and a text of the app’s own', async () => {
-    const line = await delegation('line')
+    const line = await delegation(fresh('line'))
     const oneLine = messageOf(line.person, line.nonce).replaceAll(/\n+/g, ' ')
     await admin.delegation.completeSolanaDelegation({ ...line.request, ...signedBy(line.person, oneLine) })
-    const free = await delegation('free')
+    const free = await delegation(fresh('free'))
     const text = `I own ${free.person.address} and use it at https://${DOMAIN}/card (${free.nonce}).`
     await admin.delegation.completeSolanaDelegation({ ...free.request, ...signedBy(free.person, text) })
   })
@@ -133,7 +134,8 @@ const bent = async (name: string, change: (right: Delegation) => Promise<Partial
   }
   return error.reason ?? ''
 }
-const resigned = (changes: Changes) => async ({ person, nonce }: Delegation) => signedBy(person, messageOf(person, nonce, changes))
+/** The changes are made when their turn comes: some are times. */
+const resigned = (changes: () => Changes) => async ({ person, nonce }: Delegation) => signedBy(person, messageOf(person, nonce, changes()))
 const text = (write: (right: Delegation) => string) => async (right: Delegation) => signedBy(right.person, write(right))
 const transfer = async ({ person }: Delegation): Promise<string> =>
   usdc.run([person], [getTransferSolInstruction({ source: signerOf(person.address), destination: spender, amount: 1_000_000n })])
@@ -143,16 +145,16 @@ describe('is refused', () => {
     ['a token of nobody', 'TOKEN_INVALID', async () => ({ token: '00000000-0000-4000-8000-000000000000' })],
     ['a token for another address', 'TOKEN_INVALID', async () => ({ token: (await issue(usdc.person(), 'x')).token })],
     ['a token for another network', 'TOKEN_INVALID', async ({ person }) => ({ token: (await issue(person, 'x', 'solana-devnet')).token })],
-    ['a message without an end', 'SIWE_INVALID', resigned({ expirationTime: '' })],
-    ['a message that is good for a day', 'SIWE_INVALID', resigned({ expirationTime: at(86_400_000) })],
-    ['a message older than the token', 'SIWE_INVALID', resigned({ issuedAt: at(-600_000) })],
-    ['a message that is over', 'SIWE_EXPIRED', resigned({ issuedAt: at(-50_000), expirationTime: at(-1_000) })],
-    ['a message of a time to come', 'SIWE_NOT_YET_VALID', resigned({ notBefore: at(100_000) })],
-    ['a message for another cluster', 'SIWE_CHAIN_MISMATCH', resigned({ chainId: 'mainnet' })],
-    ['a message of another page', 'SIWE_DOMAIN_MISMATCH', resigned({ domain: 'evil.example', uri: 'https://evil.example' })],
-    ['a message whose URI is of another page', 'SIWE_DOMAIN_MISMATCH', resigned({ uri: 'https://evil.example' })],
-    ['a message with another nonce', 'SIWE_NONCE_MISMATCH', resigned({ nonce: 'ffffffffffffffffffffffff' })],
-    ['a message of another address', 'SIWE_ADDRESS_MISMATCH', resigned({ address: 'So11111111111111111111111111111111111111112' })],
+    ['a message without an end', 'SIWE_INVALID', resigned(() => ({ expirationTime: '' }))],
+    ['a message that is good for a day', 'SIWE_INVALID', resigned(() => ({ expirationTime: at(86_400_000) }))],
+    ['a message older than the token', 'SIWE_INVALID', resigned(() => ({ issuedAt: at(-600_000) }))],
+    ['a message that is over', 'SIWE_EXPIRED', resigned(() => ({ issuedAt: at(-50_000), expirationTime: at(-1_000) }))],
+    ['a message of a time to come', 'SIWE_NOT_YET_VALID', resigned(() => ({ notBefore: at(100_000) }))],
+    ['a message for another cluster', 'SIWE_CHAIN_MISMATCH', resigned(() => ({ chainId: 'mainnet' }))],
+    ['a message of another page', 'SIWE_DOMAIN_MISMATCH', resigned(() => ({ domain: 'evil.example', uri: 'https://evil.example' }))],
+    ['a message whose URI is of another page', 'SIWE_DOMAIN_MISMATCH', resigned(() => ({ uri: 'https://evil.example' }))],
+    ['a message with another nonce', 'SIWE_NONCE_MISMATCH', resigned(() => ({ nonce: 'ffffffffffffffffffffffff' }))],
+    ['a message of another address', 'SIWE_ADDRESS_MISMATCH', resigned(() => ({ address: 'So11111111111111111111111111111111111111112' }))],
     ['a text without the page', 'SIWE_DOMAIN_MISMATCH', text(({ person, nonce }) => `I own ${person.address}, ${nonce}`)],
     ['a text without the address', 'SIWE_ADDRESS_MISMATCH', text(({ nonce }) => `${DOMAIN}: this is mine, ${nonce}`)],
     ['a text without the nonce', 'SIWE_NONCE_MISMATCH', text(({ person }) => `${DOMAIN}: I own ${person.address}`)],
@@ -201,8 +203,26 @@ describe('is refused', () => {
     expect(await bent(`bent ${name}`.replaceAll(' ', '-').slice(0, 60), change)).toBe(reason)
   })
 
+  it('by the first of its lacks, in one order', async () => {
+    const { request } = await delegation('lacking')
+    const lacks = [
+      ['CHAIN_NOT_CONFIGURED', { network: 'eclipse' }],
+      ['CURRENCY_NOT_CONFIGURED', { currency: 'dai' }],
+      ['INVALID_REQUEST', { amount: '0.0' }],
+      ['TOKEN_INVALID', { token: '00000000-0000-4000-8000-000000000000' }],
+      ['SIWE_DOMAIN_MISMATCH', { sigMessage: 'I own this wallet, I promise' }],
+      ['SIGNATURE_MISMATCH', { sigHash: encodeBase58(new Uint8Array(64).fill(9)) }],
+      ['TRANSACTION_NOT_FOUND', { txHash: encodeBase58(new Uint8Array(64).fill(7)) }],
+    ] as const
+    const complete = (bad: readonly (typeof lacks)[number][]) =>
+      admin.delegation.completeSolanaDelegation(bad.reduce((made, [, lack]) => ({ ...made, ...lack }), request as object))
+    const reasons = await Promise.all(lacks.map((_lack, at) => reasonOf(complete(lacks.slice(at)))))
+    expect(reasons).toEqual(lacks.map(([reason]) => reason))
+    await complete([])
+  })
+
   it('while the approval is processed only', async () => {
-    const { request } = await delegation('young')
+    const { request } = await delegation(fresh('young'))
     cluster.depths = { confirmed: 4, finalized: 32 }
     const error = await refusalOf(admin.delegation.completeSolanaDelegation(request))
     expect(error).toMatchObject({ reason: 'TRANSACTION_NOT_CONFIRMED', metadata: { confirmations: 'processed', required: 'confirmed', retryable: 'yes' } })
@@ -213,7 +233,7 @@ describe('is refused', () => {
 
   it('when a fork has taken the approval out of the chain', async () => {
     const rollBack = cluster.snapshot()
-    const { person, request } = await delegation('forked')
+    const { person, request } = await delegation(fresh('forked'))
     rollBack()
     cluster.advance(1)
     expect(await reasonOf(admin.delegation.completeSolanaDelegation(request))).toBe('TRANSACTION_NOT_FOUND')
@@ -232,7 +252,7 @@ describe('VerifySignature', () => {
     for (const network of ['', 'solana']) expect(await verify(network)).toMatchObject({ valid: true })
     expect(await verify('solana', raw.map((byte, at) => (at === 5 ? byte ^ 1 : byte)))).toMatchObject({ valid: false })
     expect(await reasonOf(verify('ethereum'))).toBe('CHAIN_NOT_CONFIGURED')
-    const evm = await newWallet(admin, 'evm')
+    const evm = await newWallet(admin, fresh('evm'))
     const signed = await admin.wallets.signMessage({ wallet: evm.walletId, content })
     const other = admin.wallets.verifySignature({
       signer: { case: 'address', value: evm.address }, content, signature: signed.signature?.raw ?? new Uint8Array(), network: 'solana',

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { MessageInitShape } from '@bufbuild/protobuf'
 import type { Address } from '@solana/kit'
 import { getAdvanceNonceAccountInstruction, getTransferSolInstruction } from '@solana-program/system'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { FreezeScope } from '../../gen/countersign/v1/admin_pb.ts'
 import { KeyType } from '../../gen/countersign/v1/common_pb.ts'
 import { type Spend, type SpendDelegationRequestSchema, SpendState } from '../../gen/countersign/v1/delegation_pb.ts'
@@ -14,7 +14,8 @@ import { decodeSolanaMessage } from '../../src/payload/solana-message.ts'
 import { describeSolanaMessage } from '../../src/payload/solana-facts.ts'
 import type { Person } from '../client/solana-tokens.ts'
 import { addressOf, buildMessage, signerOf } from '../payload/solana-cases.ts'
-import { connect, newKey, newWallet, outcomeOf, reasonOf } from './callers.ts'
+import { connect, newKey, newWallet, outcomeOf, reasonOf, settledOutcomeOf } from './callers.ts'
+import { fresh } from './fresh.ts'
 import { type Request, sendsOf, until } from './sends.ts'
 import { honest, type SolanaScene, startSolanaScene } from './solana-scene.ts'
 
@@ -36,6 +37,12 @@ beforeAll(async () => {
   await usdc.give(usdc.bank.address, 1n)
 })
 afterAll(() => scene[Symbol.asyncDispose]())
+/** What a test that failed has left. */
+afterEach(() => {
+  cluster.mode = 'land'
+  cluster.depths = { confirmed: 0, finalized: 0 }
+  scene.bend = honest
+})
 
 type Rest = { readonly wallet?: string; readonly network?: string; readonly confirmations?: number; readonly requestId?: string }
 const payOf = (lamports: bigint, from = wallet.address as Address) =>
@@ -142,7 +149,7 @@ describe('SendTransaction', () => {
   })
 
   it('that fails on the cluster has failed', async () => {
-    const poor = await newWallet(admin, 'poor', '', KeyType.ED25519)
+    const poor = await newWallet(admin, fresh('poor'), '', KeyType.ED25519)
     cluster.airdrop(poor.address as Address, 50_000_000n)
     const drain = (lamports: bigint) =>
       requestOf(buildMessage({ payer: poor.address as Address, instructions: [payOf(lamports, poor.address as Address)] }), { wallet: poor.walletId })
@@ -153,14 +160,14 @@ describe('SendTransaction', () => {
     const ends = await Promise.all([one, two].map(({ transactionId }) => whenIn(transactionId, TransactionState.CONFIRMED, TransactionState.FAILED)))
     expect(ends.map(({ state, reason }) => [state, reason])).toEqual([[TransactionState.CONFIRMED, ''], [TransactionState.FAILED, 'REVERTED']])
     expect(await reasonOf(follow(drain(10n ** 12n)))).toBe('TRANSACTION_WOULD_REVERT')
-    const empty = await newWallet(admin, 'empty', '', KeyType.ED25519)
+    const empty = await newWallet(admin, fresh('empty'), '', KeyType.ED25519)
     const message = buildMessage({ payer: empty.address as Address, instructions: [payOf(1n, empty.address as Address)] })
     expect(await reasonOf(follow(requestOf(message, { wallet: empty.walletId })))).toBe('INSUFFICIENT_FUNDS')
   })
 
   it('refuses what it cannot send', async () => {
     const self = wallet.address as Address
-    const other = await newWallet(admin, 'other', '', KeyType.ED25519)
+    const other = await newWallet(admin, fresh('other'), '', KeyType.ED25519)
     const theirs = other.address as Address
     const nonce = getAdvanceNonceAccountInstruction({ nonceAccount: addressOf(7), nonceAuthority: signerOf(self) })
     const cases: readonly (readonly [string, Request])[] = [
@@ -193,7 +200,7 @@ describe('SendTransaction', () => {
 
 type SpendRequest = MessageInitShape<typeof SpendDelegationRequestSchema>
 const spend = async (userId: string, amount: string, rest: Partial<SpendRequest> = {}, client = admin): Promise<Spend> => {
-  const asked = { userId, network: 'solana', currency: 'usdc', amount, destination: usdc.bank.address, ...rest }
+  const asked = { userId: fresh(userId), network: 'solana', currency: 'usdc', amount, destination: usdc.bank.address, ...rest }
   const { spend: made } = await client.delegation.spendDelegation(asked as SpendRequest)
   if (made === undefined) throw new Error('no spend in the answer')
   return made
@@ -205,7 +212,7 @@ const spendWhenIn = (spendId: string, ...states: readonly SpendState[]): Promise
   })
 /** A person who has `balance` units and approves `units` of them, and is registered. */
 const delegate = async (userId: string, units: bigint, balance = units): Promise<Person> => {
-  const { person, request } = await scene.delegation(userId, { units, balance })
+  const { person, request } = await scene.delegation(fresh(userId), { units, balance })
   await admin.delegation.completeSolanaDelegation(request)
   return person
 }
@@ -217,7 +224,7 @@ describe('SpendDelegation', () => {
     const made = await spend('alice', '12.5')
     expect(await spendWhenIn(made.spendId, SpendState.SETTLED)).toMatchObject({ amount: '12.5', deliveredAmount: '12.5', destination: usdc.bank.address })
     expect([await usdc.balanceOf(usdc.bank.address), await usdc.balanceOf(person.address), await usdc.allowanceOf(person.address)]).toEqual([before + 12_500_000n, 37_500_000n, 37_500_000n])
-    const { externalWallets } = await admin.delegation.listExternalWallets({ userId: 'alice' })
+    const { externalWallets } = await admin.delegation.listExternalWallets({ userId: fresh('alice') })
     expect(externalWallets).toMatchObject([{ standing: { allowance: '37.5', balance: '37.5' } }])
     expect(await reasonOf(spend('alice', '37.500001'))).toBe('SPEND_NOT_COVERED')
     await usdc.revoke(person)
@@ -245,11 +252,11 @@ describe('SpendDelegation', () => {
     const made = await spend('bob', '1', { destination: stranger.address, createDestinationAccount: true })
     await spendWhenIn(made.spendId, SpendState.SETTLED)
     expect(await usdc.balanceOf(stranger.address)).toBe(1_000_000n)
-    const poor = await newWallet(admin, 'poor-spender', '', KeyType.ED25519)
+    const poor = await newWallet(admin, fresh('poor-spender'), '', KeyType.ED25519)
     const spendersOf = (walletId: string) =>
       admin.admin.updateProject({ project: { projectId: 'default', spenders: [{ network: 'solana', walletId }] }, updateMask: { paths: ['spenders'] } })
     await spendersOf(poor.walletId)
-    const { person, request } = await scene.delegation('poor', { spender: poor.address as Address })
+    const { person, request } = await scene.delegation(fresh('poor'), { spender: poor.address as Address })
     await admin.delegation.completeSolanaDelegation(request)
     expect(await usdc.allowanceOf(person.address)).toBe(50_000_000n)
     expect(await reasonOf(spend('poor', '1'))).toBe('INSUFFICIENT_FUNDS')
@@ -269,13 +276,13 @@ describe('SpendDelegation', () => {
 
   it('of a hundred at once against an allowance for forty is forty, and the chain agrees', async () => {
     const person = await delegate('crowd', 40_000_000n, 100_000_000n)
-    const outcomes = await Promise.all(Array.from({ length: 100 }, () => outcomeOf(spend('crowd', '1'))))
+    const outcomes = await Promise.all(Array.from({ length: 100 }, () => settledOutcomeOf(() => spend('crowd', '1'))))
     expect(outcomes.filter((one) => one === 'signed')).toHaveLength(40)
     // Once the forty are in blocks nothing is approved any more.
     expect(['signed', 'SPEND_NOT_COVERED', 'SPEND_REVOKED']).toEqual(expect.arrayContaining([...new Set(outcomes)]))
     await until(async () => ((await usdc.allowanceOf(person.address)) === 0n ? true : undefined))
     expect(await usdc.balanceOf(person.address)).toBe(60_000_000n)
-    const { spends } = await admin.delegation.listSpends({ userId: 'crowd', pageSize: 100 })
+    const { spends } = await admin.delegation.listSpends({ userId: fresh('crowd'), pageSize: 100 })
     await Promise.all(spends.map(({ spendId }) => spendWhenIn(spendId, SpendState.SETTLED)))
     expect(spends).toHaveLength(40)
   })
@@ -321,7 +328,7 @@ describe('a daemon that is killed', () => {
     expect([...cluster.sends.keys()].filter((hash) => !known.has(hash)).toSorted()).toEqual(sent.map(({ transactionHash }) => transactionHash).toSorted())
     const paid = sent.filter(({ walletId }) => walletId === wallet.walletId).length
     expect(balance() - before).toBe(BigInt(paid) * 1_000_000n)
-    const { spends } = await admin.delegation.listSpends({ userId: 'killed', pageSize: 100 })
+    const { spends } = await admin.delegation.listSpends({ userId: fresh('killed'), pageSize: 100 })
     await Promise.all(spends.map(({ spendId }) => spendWhenIn(spendId, SpendState.SETTLED)))
     expect(spends).toHaveLength(sent.length - paid)
     expect(await usdc.balanceOf(person.address)).toBe(10_000_000n - BigInt(spends.length) * 1_000_000n)

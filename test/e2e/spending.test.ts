@@ -4,7 +4,7 @@
  */
 import { randomUUID } from 'node:crypto'
 import type { Hex } from 'viem'
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
 import { FreezeScope } from '../../gen/countersign/v1/admin_pb.ts'
 import { ExternalWalletState, type Spend, SpendState } from '../../gen/countersign/v1/delegation_pb.ts'
 import type { CountersignClient } from '../../src/client/countersign-client.ts'
@@ -12,6 +12,7 @@ import type { Bend } from '../client/bending-rpc.ts'
 import { personOf, type Token } from '../client/evm-tokens.ts'
 import { detailOf, headSequence, rowsOfKind } from './audit-rows.ts'
 import { connect, newKey, outcomeOf, reasonOf, refusalOf, settledOutcomeOf } from './callers.ts'
+import { fresh } from './fresh.ts'
 import { type Network, type SpendingScene, startSpendingScene } from './spending-scene.ts'
 
 let scene: SpendingScene
@@ -30,12 +31,20 @@ beforeAll(async () => {
   scene = await startSpendingScene()
   admin = scene.admin
   stalling = askTheStalled()
-}, 60_000)
+  stalling.catch(() => undefined)
+})
 afterAll(() => scene[Symbol.asyncDispose]())
+
+/** What a test that failed has left. */
+afterEach(async () => {
+  for (const provider of [scene.beside, scene.lone]) provider.bend = undefined
+  await rpc('evm_setAutomine', [true])
+})
 
 const token = (currency = 'usdc'): Token => scene.tokens[currency] as Token
 type Asked = { readonly userId: string; readonly amount: string; readonly currency?: string; readonly network?: Network; readonly destination?: Hex }
-const asked = ({ userId, amount, currency = 'usdc', network = 'linea', destination = shop }: Asked) => ({ userId, amount, currency, network, destination })
+const asked = ({ userId, amount, currency = 'usdc', network = 'linea', destination = shop }: Asked) =>
+  ({ userId: fresh(userId), amount, currency, network, destination })
 const spend = async (what: Asked & { readonly requestId?: string; readonly externalWalletId?: string }, client = admin): Promise<Spend> => {
   const { requestId = '', externalWalletId = '' } = what
   const { spend: made } = await client.delegation.spendDelegation({ ...asked(what), requestId, externalWalletId })
@@ -72,12 +81,12 @@ const newsOf = async (id: string, after: bigint): Promise<readonly (readonly [st
 
 describe('the chain is followed', () => {
   it('though nobody asks: a limit that changes, an approval taken back, one given again', async () => {
-    const { account, wallet } = await scene.delegate('followed', 9_000_000n)
+    const { account, wallet } = await scene.delegate(fresh('followed'), 9_000_000n)
     const { externalWalletId: id } = wallet
     const after = await headSequence(scene.admin)
     const heard = async (count: number) => until(async () => (await newsOf(id, after)).length === count)
     // What is news is told by what was seen before.
-    await scene.admin.delegation.listExternalWallets({ userId: 'followed' })
+    await scene.admin.delegation.listExternalWallets({ userId: fresh('followed') })
     await scene.tokens['usdc']?.approve(account, scene.spender, 4_500_000n)
     await heard(1)
     await scene.tokens['usdc']?.approve(account, scene.spender, 0n)
@@ -93,22 +102,23 @@ describe('the chain is followed', () => {
 
   it('where it takes blocks back: an approval that was in them is none', async () => {
     const before = await scene.anvil.snapshot()
-    const { wallet } = await scene.delegate('reorganised', 5_000_000n)
+    const { wallet } = await scene.delegate(fresh('reorganised'), 5_000_000n)
     const after = await headSequence(scene.admin)
-    await until(async () => (await scene.admin.delegation.listExternalWallets({ userId: 'reorganised' })).externalWallets[0]?.standing?.allowance === '5')
+    await until(async () => (await scene.admin.delegation.listExternalWallets({ userId: fresh('reorganised') })).externalWallets[0]?.standing?.allowance === '5')
     await scene.anvil.revert(before)
     await scene.anvil.mine(10)
     await until(async () => (await newsOf(wallet.externalWalletId, after)).length === 1)
     expect(await newsOf(wallet.externalWalletId, after)).toEqual([['external_wallet.revoked', '0', 'the approval is in the chain no more']])
-    expect((await scene.admin.delegation.listExternalWallets({ userId: 'reorganised' })).externalWallets).toMatchObject([{ state: ExternalWalletState.REVOKED }])
+    expect((await scene.admin.delegation.listExternalWallets({ userId: fresh('reorganised') })).externalWallets).toMatchObject([{ state: ExternalWalletState.REVOKED }])
   })
 })
 
 describe('a spend', () => {
   it('is paid by the first wallet by priority whose allowance and balance both cover it', async () => {
-    const poor = await scene.delegate('poor', 10_000_000n, { userId: 'family', balance: 1_000_000n })
-    const narrow = await scene.delegate('narrow', 2_000_000n, { userId: 'family', balance: 10_000_000n })
-    const rich = await scene.delegate('rich', 9_000_000n, { userId: 'family' })
+    const before = await token().balanceOf(shop)
+    const poor = await scene.delegate(fresh('poor'), 10_000_000n, { userId: fresh('family'), balance: 1_000_000n })
+    const narrow = await scene.delegate(fresh('narrow'), 2_000_000n, { userId: fresh('family'), balance: 10_000_000n })
+    const rich = await scene.delegate(fresh('rich'), 9_000_000n, { userId: fresh('family') })
     const first = await spend({ userId: 'family', amount: '1' })
     expect(first).toMatchObject({ externalWalletId: poor.wallet.externalWalletId, state: SpendState.PENDING, amount: '1', destination: shop })
     // What is held counts at once, before any block.
@@ -118,21 +128,21 @@ describe('a spend', () => {
     expect(await settled(third)).toMatchObject({ state: SpendState.SETTLED, deliveredAmount: '8.25', transactionHash: third.transactionHash })
     await settled(first)
     expect(await token().allowance(rich.account.address, scene.spender)).toBe(750_000n)
-    expect(await token().balanceOf(shop)).toBe(10_750_000n)
-    const { externalWallets } = await admin.delegation.listExternalWallets({ userId: 'family' })
+    expect((await token().balanceOf(shop)) - before).toBe(10_750_000n)
+    const { externalWallets } = await admin.delegation.listExternalWallets({ userId: fresh('family') })
     expect(externalWallets.map(({ standing }) => [standing?.allowance, standing?.balance])).toEqual([['9', '0'], ['0.5', '8.5'], ['0.75', '0.75']])
     const refusal = await refusalOf(spend({ userId: 'family', amount: '0.8' }).then(() => spend({ userId: 'family', amount: '0.8' })))
     expect(refusal).toMatchObject({ reason: 'SPEND_NOT_COVERED', metadata: { requested: '0.8', available: '0.75' } })
     expect(await reasonOfSpend({ userId: 'family', amount: '0.1', externalWalletId: poor.wallet.externalWalletId })).toBe('SPEND_NOT_COVERED')
-    const { spends } = await admin.delegation.listSpends({ userId: 'family', pageSize: 2 })
+    const { spends } = await admin.delegation.listSpends({ userId: fresh('family'), pageSize: 2 })
     expect(spends.map(({ amount }) => amount)).toEqual(['8.25', '1.5'])
     for (const kind of ['spend.begun', 'spend.settled'])
       expect((await rowsOfKind(admin, kind, 0n)).some(({ subject }) => subject === `spend:${third.spendId}`), kind).toBe(true)
   })
 
   it('of a hundred at once against an allowance for forty is forty, and the chain agrees', async () => {
-    const { account } = await scene.delegate('crowd', 40_000_000n, { balance: 100_000_000n })
-    const till = personOf('till').address
+    const { account } = await scene.delegate(fresh('crowd'), 40_000_000n, { balance: 100_000_000n })
+    const till = personOf(fresh('till')).address
     const outcomes = await Promise.all(Array.from({ length: 100 }, () => settledOutcomeOf(() => spend({ userId: 'crowd', amount: '1', destination: till }))))
     expect(outcomes.filter((one) => one === 'signed')).toHaveLength(40)
     expect([...new Set(outcomes)].filter((one) => !['signed', 'SPEND_NOT_COVERED', 'SPEND_REVOKED'].includes(one))).toEqual([])
@@ -142,25 +152,25 @@ describe('a spend', () => {
   })
 
   it('under a request id is one', async () => {
-    await scene.delegate('twice', 5_000_000n)
+    await scene.delegate(fresh('twice'), 5_000_000n)
     const requestId = randomUUID()
     const [one, other] = await Promise.all([1, 2].map(() => spend({ userId: 'twice', amount: '3', requestId })))
     expect(other).toEqual(one)
     expect((await spend({ userId: 'twice', amount: '3', requestId })).spendId).toBe(one?.spendId)
     expect(await reasonOfSpend({ userId: 'twice', amount: '2', requestId })).toBe('IDEMPOTENCY_MISMATCH')
-    expect((await admin.delegation.listSpends({ userId: 'twice' })).spends).toHaveLength(1)
+    expect((await admin.delegation.listSpends({ userId: fresh('twice') })).spends).toHaveLength(1)
   })
 
   it('of a token like USDT works the same, and of one that keeps a toll it is told what arrived', async () => {
-    await scene.delegate('tether', 5_000_000n, { currency: 'usdt' })
-    await scene.delegate('tolled', 5_000_000n, { currency: 'toll', balance: 6_000_000n })
+    await scene.delegate(fresh('tether'), 5_000_000n, { currency: 'usdt' })
+    await scene.delegate(fresh('tolled'), 5_000_000n, { currency: 'toll', balance: 6_000_000n })
     const [tether, tolled] = [await spend({ userId: 'tether', amount: '5', currency: 'usdt' }), await spend({ userId: 'tolled', amount: '5', currency: 'toll' })]
     expect(await settled(tether)).toMatchObject({ state: SpendState.SETTLED, deliveredAmount: '5' })
     expect(await settled(tolled)).toMatchObject({ state: SpendState.SETTLED, amount: '5', deliveredAmount: '4.95' })
   })
 
   it('that the chain does not carry out is let go of', async () => {
-    const { account } = await scene.delegate('hasty', 5_000_000n)
+    const { account } = await scene.delegate(fresh('hasty'), 5_000_000n)
     await rpc('evm_setAutomine', [false])
     let made: Spend
     try {
@@ -182,7 +192,7 @@ describe('a spend', () => {
 
 describe('is refused', () => {
   it('where nothing is there to be spent', async () => {
-    const { account, wallet } = await scene.delegate('leaving', 5_000_000n)
+    const { account, wallet } = await scene.delegate(fresh('leaving'), 5_000_000n)
     expect(await reasonOfSpend({ userId: 'nobody', amount: '1' })).toBe('SPEND_NO_WALLET')
     expect(await reasonOfSpend({ userId: 'leaving', amount: '1', currency: 'usdt' })).toBe('SPEND_NO_WALLET')
     expect(await reasonOfSpend({ userId: 'nobody', amount: '1', externalWalletId: wallet.externalWalletId })).toBe('EXTERNAL_WALLET_NOT_FOUND')
@@ -195,23 +205,23 @@ describe('is refused', () => {
   })
 
   it('where the token says no without a revert', async () => {
-    await scene.delegate('shut', 5_000_000n, { currency: 'shut' })
-    await token('shut').approve(personOf('janitor'), shop, 1n)
+    await scene.delegate(fresh('shut'), 5_000_000n, { currency: 'shut' })
+    await token('shut').approve(personOf(fresh('janitor')), shop, 1n)
     expect(await reasonOfSpend({ userId: 'shut', amount: '1', currency: 'shut' })).toBe('SPEND_REFUSED_BY_TOKEN')
-    await token('shut').approve(personOf('janitor'), shop, 1n)
+    await token('shut').approve(personOf(fresh('janitor')), shop, 1n)
     expect(await settled(await spend({ userId: 'shut', amount: '1', currency: 'shut' }))).toMatchObject({ state: SpendState.SETTLED })
   })
 
   it('where a reorganisation took the approval out of the chain', async () => {
     const before = await scene.anvil.snapshot()
-    await scene.delegate('reorged', 5_000_000n)
+    await scene.delegate(fresh('reorged'), 5_000_000n)
     await scene.anvil.revert(before)
     await scene.anvil.mine(10)
     expect(await reasonOfSpend({ userId: 'reorged', amount: '1' })).toBe('SPEND_REVOKED')
   })
 
   it('beyond what the key may, and while something is frozen', async () => {
-    await scene.delegate('careful', 5_000_000n)
+    await scene.delegate(fresh('careful'), 5_000_000n)
     const cap = (amount: string) => [{ chain: 'eip155:59144', token: token().address, amount }]
     const key = await newKey(admin, [
       { name: 'delegation:spend', destinations: [shop, token().address], maxPerTransaction: cap('2000000'), maxPerDay: cap('3000000') },
@@ -223,7 +233,7 @@ describe('is refused', () => {
       const what = { userId: 'careful', amount: '2' }
       expect(await reasonOfSpend(what, reader)).toBe('PERMISSION_MISSING')
       expect(await reasonOfSpend(what, other)).toBe('SPENDER_NOT_CONFIGURED')
-      const elsewhere = await refusalOf(spend({ ...what, destination: personOf('thief').address }, client))
+      const elsewhere = await refusalOf(spend({ ...what, destination: personOf(fresh('thief')).address }, client))
       expect(elsewhere).toMatchObject({ reason: 'PERMISSION_MISSING', metadata: { narrowedBy: 'destination' } })
       expect(await reasonOfSpend({ ...what, amount: '2.000001' }, client)).toBe('LIMIT_EXCEEDED')
       const made = await spend(what, client)
@@ -288,7 +298,7 @@ describe('a provider that lies', () => {
   })
 
   it('about how far the chain is makes nothing deep that is not, and nothing out of what is', async () => {
-    const request = await scene.request('stale', 5_000_000n, { network: 'lone' })
+    const request = await scene.request(fresh('stale'), 5_000_000n, { network: 'lone' })
     try {
       scene.lone.bend = only('eth_blockNumber', (said: string) => number(said, -3n))
       expect(await reasonOf(scene.admin.delegation.completeEvmDelegation(request))).toBe('TRANSACTION_NOT_CONFIRMED')
@@ -319,18 +329,18 @@ describe('a provider that lies', () => {
   })
 
   it('leaves nothing spent', async () => {
-    await scene.delegate('lied-to', 5_000_000n, { network: 'lone' })
+    await scene.delegate(fresh('lied-to'), 5_000_000n, { network: 'lone' })
     for (const [name, bend] of SPEND_LIES) {
       scene.lone.bend = bend
       expect(await reasonOfSpend({ userId: 'lied-to', amount: '1', network: 'lone' }), name).toBe('CHAIN_UNAVAILABLE')
     }
     scene.lone.bend = undefined
-    expect((await admin.delegation.listSpends({ userId: 'lied-to' })).spends).toEqual([])
+    expect((await admin.delegation.listSpends({ userId: fresh('lied-to') })).spends).toEqual([])
     expect(await settled(await spend({ userId: 'lied-to', amount: '1', network: 'lone' }))).toMatchObject({ state: SpendState.SETTLED })
   })
 
   it('and differs from another leaves nothing spent', async () => {
-    await scene.delegate('torn', 5_000_000n)
+    await scene.delegate(fresh('torn'), 5_000_000n)
     scene.beside.bend = only('eth_call', () => `0x${'ff'.repeat(32)}`)
     expect(await reasonOfSpend({ userId: 'torn', amount: '1' })).toBe('CHAIN_DISAGREEMENT')
     scene.beside.bend = undefined
@@ -344,7 +354,7 @@ describe('a provider that lies', () => {
 
 describe('a kill', () => {
   it('loses no spend and makes none twice', async () => {
-    const { account } = await scene.delegate('survivor', 10_000_000n, { balance: 20_000_000n })
+    const { account } = await scene.delegate(fresh('survivor'), 10_000_000n, { balance: 20_000_000n })
     const till = personOf('night till').address
     await rpc('evm_setAutomine', [false])
     const requests = Array.from({ length: 20 }, () => ({ userId: 'survivor', amount: '1', destination: till, requestId: randomUUID() }))
@@ -367,5 +377,5 @@ describe('a kill', () => {
     expect(await token().allowance(account.address, scene.spender)).toBe(0n)
     const begun = (await rowsOfKind(again.admin, 'spend.begun', 0n)).filter((row) => detailOf(row, 'destination') === till)
     expect(begun).toHaveLength(10)
-  }, 60_000)
+  })
 })

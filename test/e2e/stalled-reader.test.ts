@@ -26,7 +26,7 @@ beforeAll(async () => {
   // What a daemon takes for its first signatures is not the stalled reader's.
   const ask = { wallet: wallet.walletId, content: { case: 'text', value: 'x'.repeat(8_000) } as const }
   for (let i = 0; i < 20; i++) await Promise.all(Array.from({ length: 32 }, () => admin.wallets.signMessage(ask)))
-}, 60_000)
+})
 afterAll(async () => {
   admin.close()
   await daemon[Symbol.asyncDispose]()
@@ -114,7 +114,7 @@ describe('a reader that stalls', () => {
     // Half of what it would hold, had it taken all. Crypto workers may have come up meanwhile.
     expect(residentMb() - before).toBeLessThan(240)
     bare.session.destroy()
-  }, 60_000)
+  })
 
   it('harms nobody else, and gets everything once it reads', async () => {
     const bare = openBare(1_024)
@@ -126,7 +126,7 @@ describe('a reader that stalls', () => {
     expect(answers.map(({ result }) => result.case)).toEqual(Array.from({ length: sent }, () => 'signMessage'))
     expect(new Set(answers.map(({ itemId }) => itemId)).size).toBe(sent)
     bare.session.destroy()
-  }, 60_000)
+  })
 
   it('twenty of them cost no more than a bounded share each', async () => {
     const before = residentMb()
@@ -137,5 +137,5 @@ describe('a reader that stalls', () => {
     for (const { session } of all) session.destroy()
     const ask = { wallet: wallet.walletId, content: { case: 'text', value: 'after' } as const }
     expect((await admin.wallets.signMessage(ask)).signature?.hex).toMatch(/^0x/)
-  }, 60_000)
+  })
 })

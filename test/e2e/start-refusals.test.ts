@@ -10,7 +10,7 @@ import { signAs } from './signing-calls.ts'
 import { type CliRun, makeDataDir, runCli, startDaemon } from './start-daemon.ts'
 
 /** Each restart takes a second, and several on a machine with other work. */
-vi.setConfig({ testTimeout: 90_000, hookTimeout: 90_000 })
+vi.setConfig({ testTimeout: 90_000, hookTimeout: 120_000 })
 
 const base = makeDataDir()
 /** A stopped daemon's data with two wallets that have signed, and an older copy of it. */

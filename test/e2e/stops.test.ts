@@ -162,11 +162,10 @@ describe('creations that run out of time', () => {
     }
     session.close()
     expect(statuses).toContain('4')
-    await sleep(500)
-    await daemon.kill('SIGTERM')
     for (const file of ['vault.db', 'cosigner.db']) {
       const db = new Database(join(daemon.dataDir, file), { readonly: true })
-      expect(db.prepare(`SELECT wallet_id FROM wallet_shares WHERE state = 'PENDING'`).all(), file).toEqual([])
+      const pending = db.prepare(`SELECT wallet_id FROM wallet_shares WHERE state = 'PENDING'`)
+      await expect.poll(() => pending.all(), { message: file }).toEqual([])
       db.close()
     }
   })

@@ -45,7 +45,7 @@ beforeAll(async () => {
   await until(linksReady, 'both links are set up')
   // From here on wallets are made over both links in turn.
   for (let i = 0; i < 4; i++) wallets.push((await newWallet(client)).walletId)
-}, 60_000)
+})
 afterAll(async () => {
   client.close()
   await daemon[Symbol.asyncDispose]()
@@ -125,5 +125,5 @@ describe('a thread that ends under load', () => {
     for (const wallet of wallets) await signAs('SignMessage text', client, { wallet })
     expect((await client.admin.getStatus({})).status?.links.map(({ shard }) => shard)).toEqual([0, 1])
     expect(daemon.output()).toContain('1 links beyond crypto_workers have wallets')
-  }, 60_000)
+  })
 })

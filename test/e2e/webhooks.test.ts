@@ -17,7 +17,7 @@ import { connect, newKey, newWallet, refusalOf } from './callers.ts'
 import { connectWithDevice, makePeople, type Person } from './end-users.ts'
 import { makeDataDir, startDaemon, type TestDaemon } from './start-daemon.ts'
 
-vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 })
+vi.setConfig({ testTimeout: 60_000, hookTimeout: 120_000 })
 
 const ARGS = ['--egress-allow', '127.0.0.1/32']
 const WAIT = { timeout: 30_000, interval: 20 }

@@ -1,8 +1,8 @@
 import { createPrivateKey, generateKeyPairSync, randomBytes, webcrypto } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
+import type { SealedEnvelope } from '../../src/domain/sealed-envelope.ts'
 import {
   decodeEnvelopeBytes,
-  type DynamicEnvelope,
   encodeEnvelopeBytes,
   envelopeText,
   openDynamicEnvelope,
@@ -18,7 +18,7 @@ const text = (value: ArrayBuffer | Uint8Array): string => Buffer.from(value as U
 const utf8 = (value: string): Uint8Array<ArrayBuffer> => new TextEncoder().encode(value)
 
 /** As Dynamic's browser package seals: WebCrypto and nothing of ours. */
-const sealInBrowser = async (plaintext: string): Promise<DynamicEnvelope> => {
+const sealInBrowser = async (plaintext: string): Promise<SealedEnvelope> => {
   const oaep = { name: 'RSA-OAEP', hash: 'SHA-256' }
   const key = await subtle.importKey('spki', Uint8Array.from(rsaKey), oaep, false, ['encrypt'])
   const raw = webcrypto.getRandomValues(new Uint8Array(32))
@@ -30,7 +30,7 @@ const sealInBrowser = async (plaintext: string): Promise<DynamicEnvelope> => {
 }
 
 /** As a receiver without our code opens. */
-const openInBrowser = async ({ iv, ct, tag, ek }: DynamicEnvelope): Promise<string> => {
+const openInBrowser = async ({ iv, ct, tag, ek }: SealedEnvelope): Promise<string> => {
   const der = Uint8Array.from(pair.privateKey.export({ format: 'der', type: 'pkcs8' }))
   const key = await subtle.importKey('pkcs8', der, { name: 'RSA-OAEP', hash: 'SHA-256' }, false, ['decrypt'])
   const raw = await subtle.decrypt({ name: 'RSA-OAEP' }, key, bytes(ek))
@@ -68,7 +68,7 @@ describe('the envelope of delegated access', () => {
 
   test('nothing else opens', async () => {
     const envelope = await sealInBrowser(PLAINTEXT)
-    const open = (change: Partial<DynamicEnvelope>) => openDynamicEnvelope(pair.privateKey, { ...envelope, ...change })
+    const open = (change: Partial<SealedEnvelope>) => openDynamicEnvelope(pair.privateKey, { ...envelope, ...change })
     const bent = (value: string): string => {
       const flipped = bytes(value)
       flipped[0]! ^= 1

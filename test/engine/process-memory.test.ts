@@ -87,7 +87,7 @@ describe.skipIf(!canScan)('the memory of the process, once everything was wiped'
     const patterns = patternsOf('kept', secret)
     expect(scanMemory(patterns)).toContain('kept')
     expect(secret).toHaveLength(32)
-  }, 60_000)
+  })
 
   test('T22 T39 holds no share, no Δ, no seed and nothing of a session or a presignature', () => {
     const material = makeMaterial(random())
@@ -114,7 +114,7 @@ describe.skipIf(!canScan)('the memory of the process, once everything was wiped'
     contextRandomize(seed)
     own.fill(0)
     expect(scanMemory(patterns)).toEqual([])
-  }, 60_000)
+  })
 
   test.each(CURVES)('holds nothing of a refresh on %s: no old share, no new one, no coin, no ephemeral key', (_, alg) => {
     const { c, s } = walletsOf(alg, 1, random())
@@ -123,5 +123,5 @@ describe.skipIf(!canScan)('the memory of the process, once everything was wiped'
     const { patterns, records } = refreshOnce(mine, theirs)
     for (const { share } of records) share.fill(0)
     expect(scanMemory(patterns)).toEqual([])
-  }, 60_000)
+  })
 })

@@ -21,6 +21,7 @@ const sources: MetricSources = {
   linkState: async () => 'ready',
   inFlight: () => 4,
   webhooks: () => ({ pending: 3, oldestMs: Date.now() - 90_000 }),
+  sends: () => [{ open: 5, stuck: 1, oldestMs: Date.now() - 300_000 }, { open: 2, stuck: 1, oldestMs: Date.now() }],
 }
 
 const signed = (): StageTimes => {
@@ -59,6 +60,7 @@ describe('metrics', () => {
     const text = await metrics.scrape(sources)
     expect(text).toContain('countersign_webhook_attempts_total{outcome="retrying"} 2')
     expect(text).toContain('countersign_webhook_pending 3')
+    expect(text).toMatch(/countersign_transactions_open 7\n[^]*countersign_transactions_stuck 2\n[^]*countersign_transactions_oldest_open_seconds 30\d/)
     expect(text).toMatch(/^countersign_webhook_oldest_pending_seconds (?:89|9\d)(?:\.\d+)?$/m)
     for (const line of [
       'countersign_calls_total{method="SignMessage",reason="OK",item="false"} 1',
@@ -89,6 +91,7 @@ describe('metrics', () => {
       linkState: async () => 'unavailable',
       inFlight: () => 0,
       webhooks: () => none,
+      sends: () => [],
       delegation: async () => ({ granting: noLinks, delegate: noLinks }),
     }
     expect(await metrics.scrape(away)).toContain('countersign_link_state{state="unavailable"} 1')

@@ -49,9 +49,9 @@ it('bounds the answers in parts that wait for one that asks and does not read, a
   const say = (callId: number, content: MessageInitShape<typeof OpenRequestSchema>['content']) =>
     stream.emit('data', create(OpenRequestSchema, { callId, content: content as never }))
   say(1, { case: 'open', value: {} })
-  await vi.waitFor(() => expect(stream.sent).toHaveLength(1))
+  await vi.waitFor(() => expect(stream.sent).toHaveLength(1), 20_000)
   say(2, { case: 'pair', value: { partyId: daemonId, shards: [0], takesParts: true } })
-  await vi.waitFor(() => expect(stream.sent).toHaveLength(2))
+  await vi.waitFor(() => expect(stream.sent).toHaveLength(2), 20_000)
   let asked = 0
   for (; !stream.isPaused && asked < 200; asked++) {
     say(3 + asked, { case: 'frame', value: new Uint8Array(64) })

@@ -97,6 +97,19 @@ const opened = (forked: ForkedShare) => {
 const kinds = (): string[] => listAudit(scene.vault.read, 0n, 100, {}).map(({ kind }) => kind).filter((kind) => kind.startsWith('wallet.'))
 
 describe('a share for a delegate, with the consent of the owner', () => {
+  it('that a set-up of the link came in between is begun again', async () => {
+    const { wallet, device } = await owned()
+    await scene.forks.permit(orderOf(wallet, device))
+    const begun: number[] = []
+    scene.wire.toS = (frame) => {
+      const { type, ...rest } = decodeFrame(frame, ROLE_C)
+      if (type === FRAME_TYPES.FORK1) begun.push(rest.lEpoch)
+      return type === FRAME_TYPES.FORK1 && begun.length === 1 ? encodeFrame({ type, ...rest, lEpoch: 7 }) : frame
+    }
+    expect(hexOf(opened(await ask(wallet)).publicKey)).toBe(hexOf(wallet.publicKey))
+    expect([begun.length, decided.length]).toEqual([2, 1])
+  })
+
   it.each([ALG_SECP256K1, ALG_ED25519] as const)('alg %i: only the delegate opens it, and with the daemon it makes the key', async (alg) => {
     const device = newDevice()
     const wallet = await scene.create('anna', device, alg)

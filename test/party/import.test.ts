@@ -4,9 +4,9 @@ import { beforeEach, describe, expect, it } from 'vitest'
 import { assertPinned, splitKey } from '../../src/client/split-key.ts'
 import { ed25519Ready } from '../../src/engine/curve/ed25519.ts'
 import { groupOf } from '../../src/engine/curve/group.ts'
-import { FRAME_TYPES, type FrameType } from '../../src/engine/dkls23/frame.ts'
+import { decodeFrame, encodeFrame, FRAME_TYPES, type FrameType } from '../../src/engine/dkls23/frame.ts'
 import { encodeImportOwner, importAad, type ImportOwner, OWNER_END_USER, OWNER_PROJECT } from '../../src/engine/dkls23/import.ts'
-import { type Alg, ALG_ED25519, ALG_SECP256K1, ROLE_S } from '../../src/engine/dkls23/suite.ts'
+import { type Alg, ALG_ED25519, ALG_SECP256K1, ROLE_C, ROLE_S } from '../../src/engine/dkls23/suite.ts'
 import { KIND_X25519, sealShareTo } from '../../src/engine/sealing/share-envelope.ts'
 import type { ImportOrder } from '../../src/party/import-initiator.ts'
 import { PeerRefusal } from '../../src/party/peer-refusal.ts'
@@ -81,6 +81,16 @@ const resealed = (order: ImportOrder, half: Uint8Array): ImportOrder => {
 }
 
 describe('an import', () => {
+  it('that a set-up of the link came in between is begun again', async () => {
+    scene.wire.toS = (frame) => {
+      if (typeOf(frame) !== FRAME_TYPES.IM1) return frame
+      scene.wire.toS = (other) => other
+      return encodeFrame({ ...decodeFrame(frame, ROLE_C), lEpoch: 7 })
+    }
+    const wallet = await decide(await take(orderOf()))
+    expect(getShare(scene.vault.read, wallet.walletId)?.state).toBe('IMPORTED')
+  })
+
   it.each([ALG_SECP256K1, ALG_ED25519] as const)('alg %i: is of the key, signs nothing before a refresh, and then does', async (alg) => {
     const scalar = scalarOf(alg)
     const publicKey = hexOf(groupOf(alg).mulBase(scalar))

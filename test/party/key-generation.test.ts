@@ -3,11 +3,11 @@ import { mulBase, negatePoint } from '../../src/engine/curve/secp256k1.ts'
 import { advanceDkgC, type DkgC1, type DkgS2, startDkgC } from '../../src/engine/dkls23/dkg.ts'
 import { encodeFrame, FRAME_TYPES, NO_SID } from '../../src/engine/dkls23/frame.ts'
 import { respond } from '../../src/engine/dkls23/proof-of-knowledge.ts'
-import { ROLE_C, ROLE_S, type Role } from '../../src/engine/dkls23/suite.ts'
+import { ALG_ED25519, ALG_SECP256K1, LINK_SLOTS_SOFT, ROLE_C, ROLE_S, type Role } from '../../src/engine/dkls23/suite.ts'
 import { u16, u8 } from '../../src/engine/hash/encoding.ts'
 import { hashToScalar } from '../../src/engine/hash/tagged-hash.ts'
 import { MAX_256, Q, toLe } from '../engine/bigint-reference.ts'
-import { endOf } from './judging.ts'
+import { endOf, refusalIn } from './judging.ts'
 import { flipped, MaliciousC, replaced } from './malicious-c.ts'
 import { MaliciousS } from './malicious-s.ts'
 import { typeOf } from './mutator.ts'
@@ -185,6 +185,36 @@ describe('C cheats S', () => {
     })
     expect(await endOf(two.newWallets(1))).toBe('S:D:link_burned')
     expect(states(two)[0]).toBe('')
+  })
+})
+
+describe('a set-up of the link meanwhile', () => {
+  it.each([ALG_SECP256K1, ALG_ED25519] as const)('alg %i: is waited for, and the wallet is made', async (alg) => {
+    const two = await twoParties()
+    await two.c.warm()
+    const held = await two.newWallets(1)
+    two.linkC.countSlots(LINK_SLOTS_SOFT)
+    two.clock.advance(6_000)
+    const [renewing, refused, go] = [1, 2, 3].map(() => Promise.withResolvers<void>())
+    two.wire.toS = async (frame) => {
+      if (typeOf(frame) !== FRAME_TYPES.L5) return frame
+      renewing?.resolve()
+      await go?.promise
+      return frame
+    }
+    two.wire.toC = (frame) => {
+      if (refusalIn(frame)?.code === 'session') refused?.resolve()
+      return frame
+    }
+    const presigning = two.c.presign(held)
+    // C is at the new epoch, S is not.
+    await renewing?.promise
+    const making = two.c.generate(1, alg)
+    await refused?.promise
+    go?.resolve()
+    expect((await making).wallets).toHaveLength(1)
+    expect(await presigning).toHaveLength(1)
+    expect(await durable(two)).toMatchObject({ strikesC: 0, strikesS: 0 })
   })
 })
 

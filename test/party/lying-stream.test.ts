@@ -141,7 +141,7 @@ describe('a hold on a cosigner', () => {
   it('is not taken by another party under the pinned certificate', async () => {
     const { party, heard } = hold(() => [opened(of(32))])
     await expect(party.open()).rejects.toMatchObject({ reason: 'COSIGNER_UNAVAILABLE' })
-    await vi.waitFor(() => expect(heard).toContain('ended'))
+    await vi.waitFor(() => expect(heard).toContain('ended'), 20_000)
   })
 
   it('ends where the cosigner, asked to go on, begins to talk nonsense or has forgotten', async () => {
@@ -151,7 +151,7 @@ describe('a hold on a cosigner', () => {
     script = (request) =>
       request.content.case === 'pair' ? [{ content: { case: 'refused', value: { reason: 'RESUME_UNKNOWN' } } }] : honest(request).map((said) => (request.content.case === 'open' ? said : { callId: 99, ...said }))
     await party.call('discard', of(16)).catch(() => undefined)
-    await vi.waitFor(() => expect(heard).toContain('ended'), 5_000)
+    await vi.waitFor(() => expect(heard).toContain('ended'), 20_000)
     expect(heard.slice(0, 2)).toEqual(['misspoke', 'away'])
   })
 

@@ -95,7 +95,7 @@ afterAll(async () => {
 const open: (() => void)[] = []
 afterEach(async () => {
   for (const close of open.splice(0)) close()
-  await vi.waitFor(() => expect(listener.session).toBeUndefined(), 10_000)
+  await vi.waitFor(() => expect(listener.session).toBeUndefined(), 30_000)
 })
 
 const as = ({ keyPem, own }: ChannelIdentity, peerCertificate = cosigner.own.certificate) => ({
@@ -214,7 +214,7 @@ describe('a stream', () => {
       await speak(raw)
       expect([name, (await raw.ended).code]).toEqual([name, status.INVALID_ARGUMENT])
       expect([name, misspoken.length]).toEqual([name, before + 1])
-      await vi.waitFor(() => expect(listener.session).toBeUndefined(), 10_000)
+      await vi.waitFor(() => expect(listener.session).toBeUndefined(), 30_000)
     }
   })
 
@@ -238,7 +238,7 @@ describe('a stream', () => {
     const ready = vi.spyOn(host, 'ready')
     await former.stream.leave()
     former.stream.close()
-    await vi.waitFor(async () => expect((await host.ready()).calls).not.toBe(calls), 10_000)
+    await vi.waitFor(async () => expect((await host.ready()).calls).not.toBe(calls), 30_000)
     const opened = await host.ready()
     const paired = vi.spyOn(opened.calls, 'call')
     const gate = new Promise<void>((resolve) => (release = resolve))
@@ -246,10 +246,10 @@ describe('a stream', () => {
     const raw = rawAs(daemon)
     say(raw, 1, OPEN)
     say(raw, 2, pairAs(daemon))
-    await vi.waitFor(() => expect(ready.mock.calls.length).toBeGreaterThanOrEqual(4), 10_000)
+    await vi.waitFor(() => expect(ready.mock.calls.length).toBeGreaterThanOrEqual(4), 30_000)
     raw.stream.on('error', () => undefined)
     raw.stream.cancel()
-    await vi.waitFor(() => expect(listener.session).toBeUndefined(), 10_000)
+    await vi.waitFor(() => expect(listener.session).toBeUndefined(), 30_000)
     release()
     await gate
     ready.mockRestore()
@@ -283,7 +283,7 @@ describe('a stream', () => {
     expect((await second.ended).code).toBe(status.ALREADY_EXISTS)
     await first.stream.call('status', undefined)
     first.stream.close()
-    await vi.waitFor(() => expect(listener.session).toBeUndefined(), 10_000)
+    await vi.waitFor(() => expect(listener.session).toBeUndefined(), 30_000)
     const mute = rawAs(daemon)
     say(mute, 1, OPEN)
     await heard(mute)
@@ -339,11 +339,11 @@ describe('health', () => {
       return seen
     }
     const [own, unknown] = [watch('countersign.v1.CosignerService'), watch('no.such.Service')]
-    await vi.waitFor(() => expect([own, unknown]).toEqual([[1], [3]]), 5_000)
+    await vi.waitFor(() => expect([own, unknown]).toEqual([[1], [3]]), 30_000)
     listener.setAvailable(false)
     listener.setAvailable(false)
     listener.setAvailable(true)
-    await vi.waitFor(() => expect([own, unknown]).toEqual([[1, 2, 1], [3]]), 5_000)
+    await vi.waitFor(() => expect([own, unknown]).toEqual([[1, 2, 1], [3]]), 30_000)
   })
 })
 

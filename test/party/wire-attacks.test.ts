@@ -17,7 +17,7 @@ import { pairedVaults } from './remote-scene.ts'
 import { durable, jobOf, twoParties, type TwoParties } from './two-parties.ts'
 import { type Wired, wiredParties } from './wired-parties.ts'
 
-vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 })
+vi.setConfig({ testTimeout: 60_000, hookTimeout: 120_000 })
 
 let vaults: Awaited<ReturnType<typeof pairedVaults>>
 let two: TwoParties

@@ -12,7 +12,7 @@ import { answerBytesOf } from '../../src/party/delegate-gate.ts'
 import { cosignStream } from '../../src/rpc/cosign-stream.ts'
 import type { CosignPeer, CosignSession } from '../../src/rpc/cosign-use-cases.ts'
 import { OpenStreamCall } from '../../src/rpc/stream-call.ts'
-import { type Carrier, grant, type Granted, jobFor, messageOf, openDelegate, openOwnVault, openStage, type Stage } from '../delegation/granting-scene.ts'
+import { type Carrier, closeGranting, grant, type Granted, type Granting, jobFor, messageOf, openDelegate, openGranting } from '../delegation/granting-scene.ts'
 import { reasonOf } from './support/refusal.ts'
 import { openTestEdge, PROJECT, type TestEdge } from './support/test-edge.ts'
 
@@ -51,13 +51,12 @@ class Said implements AsyncIterable<CosignRequest> {
 }
 
 describe('over gRPC', () => {
-  let own: Awaited<ReturnType<typeof openOwnVault>>
-  let stage: Stage
+  let own: Granting['own']
+  let stage: Granting['stage']
   let edge: TestEdge
   let granted: Granted
   beforeAll(async () => {
-    own = await openOwnVault()
-    stage = openStage(own.vault)
+    ({ own, stage } = await openGranting())
     granted = await grant(own.vault)
     edge = await openTestEdge({
       keys: [],
@@ -67,9 +66,7 @@ describe('over gRPC', () => {
   })
   afterAll(async () => {
     await edge[Symbol.asyncDispose]()
-    await stage.delegates.close()
-    await own.vault.close()
-    own.remove()
+    await closeGranting({ own, stage })
   })
 
   const open = (said: Said, key = granted.apiKey) => edge.client(DelegationService, key).cosign(said)

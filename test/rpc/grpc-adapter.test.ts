@@ -90,7 +90,8 @@ describe.each(PROTOCOLS)('a unary call over %s', (protocol) => {
     const startMs = performance.now()
     const error = await caught(() => echo.clients[protocol].unary({}, { timeoutMs: 80 }))
     expect(error.code).toBe(Code.DeadlineExceeded)
-    expect(performance.now() - startMs).toBeLessThan(1_000)
+    // Long before the handler would be through.
+    expect(performance.now() - startMs).toBeLessThan(9_000)
   })
 
   it('tells the handler when the client cancels', async () => {

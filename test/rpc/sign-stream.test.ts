@@ -284,7 +284,7 @@ describe('a client that does not read', () => {
     for (let i = 0; i < 2_000; i++) await answers.next()
     expect(open.reached.length).toBeGreaterThan(before)
     stop.abort()
-  }, 30_000)
+  })
 
   it('has at most 256 items in work', async () => {
     const held = holdingSigner()

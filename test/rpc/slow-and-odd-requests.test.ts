@@ -9,6 +9,8 @@ import type { EchoListeners } from './support/echo-listeners.ts'
 import { openEcho } from './support/echo-listeners.ts'
 
 const BODY_TIMEOUT_MS = 150
+/** On a machine with no time to spare; without the timeout nothing would ever end. */
+const IN_TIME_MS = 8_000
 const UNARY = '/test.v1.EchoService/Unary'
 const PORTS = [
   ['grpc', 'application/grpc'],
@@ -60,7 +62,7 @@ describe('a body that does not arrive', () => {
       stream.write(Buffer.from([0, 0]))
     })
     expect(tookMs).toBeGreaterThan(BODY_TIMEOUT_MS / 2)
-    expect(tookMs).toBeLessThan(3_000)
+    expect(tookMs).toBeLessThan(IN_TIME_MS)
     await stillServes(echo)
   })
 
@@ -77,7 +79,7 @@ describe('a body that does not arrive', () => {
         socket.resume()
         socket.write(start)
       })
-      expect(performance.now() - startMs).toBeLessThan(3_000)
+      expect(performance.now() - startMs).toBeLessThan(IN_TIME_MS)
     }
     await stillServes(echo)
   })

@@ -1,5 +1,6 @@
+import { once } from 'node:events'
 import { createServer, request } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { type AddressInfo, connect } from 'node:net'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { MAX_WEBHOOK_BYTES, openWebhookInbox, type WebhookInbox } from '../../src/rpc/webhook-inbox.ts'
 
@@ -60,5 +61,21 @@ describe('POST /webhooks/dynamic', () => {
     gate.resolve()
     const statuses = (await Promise.all(asked)).map(({ status }) => status)
     expect(statuses.filter((status) => status === 200)).toHaveLength(32)
+  })
+
+  it('bodies that never end keep nobody\u2019s webhook out', async () => {
+    const url = await listen(async () => ({ status: 200, body: {} }))
+    const { hostname, port } = new URL(url)
+    const slow = Array.from({ length: 150 }, () => {
+      const socket = connect({ host: hostname, port: Number(port) })
+      socket.on('error', () => undefined)
+      socket.write('POST /webhooks/dynamic HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{')
+      return socket
+    })
+    onTestFinished(() => slow.forEach((socket) => socket.destroy()))
+    for (const socket of slow) if (socket.pending) await once(socket, 'ready')
+    for (let i = 0; i < 3; i++) {
+      expect((await fetch(`${url}/webhooks/dynamic`, { method: 'POST', body: '{}' })).status).toBe(200)
+    }
   })
 })

@@ -13,7 +13,9 @@ import { listAudit } from '../../src/vault/audit-chain.ts'
 import { addFreeze } from '../../src/vault/freezes.ts'
 import { insertGrant, revokeGrant } from '../../src/vault/grants.ts'
 import { updateProject } from '../../src/vault/projects.ts'
-import { getSent, listSent } from '../../src/vault/sent-queries.ts'
+import { isStuck, STUCK_MS } from '../../src/sending/stuck-watch.ts'
+import { insertWebhook } from '../../src/vault/webhooks.ts'
+import { getSent, listSent, openByNetwork } from '../../src/vault/sent-queries.ts'
 import { pruneSent, type SentState, type SentTransaction } from '../../src/vault/sent-transactions.ts'
 import { PROJECT, type Scene, stage } from '../signing/scene.ts'
 import { insertWallet } from '../../src/vault/wallets.ts'
@@ -144,6 +146,52 @@ describe('a daemon that ends', () => {
       expect(ended).toMatchObject(isRevoked ? { reason: 'API_KEY_INVALID', nonce: undefined } : { nonce: 0n })
       expect(new Set(digests()).size).toBe(1)
     }
+  })
+})
+
+describe('what does not move', () => {
+  it('is told once of the first of a wallet, with why, and again when that changes', async () => {
+    const { scene, chain, sender, pay, until, now } = await setUp()
+    await scene.vault.commit((tx) => insertWebhook(tx, { project: PROJECT, name: '', url: 'https://receiver.example/', format: 'COUNTERSIGN', subscriptions: ['transaction.*'], nowMs: NOW }))
+    const rows = () => listAudit(scene.vault.read, 0n, 10_000, { kind: 'send.stuck' }).map(({ subject, reason }) => [subject?.id, reason])
+    const events = () => scene.vault.read.all<{ data: string }>(`SELECT data FROM webhook_events WHERE type = 'transaction.stuck' ORDER BY number`).map(({ data }) => JSON.parse(data) as { transaction_id: string })
+    const told = async (count: number) => {
+      for (let tries = 0; tries < 2_000 && rows().length < count; tries++) await sleep(2)
+      await sleep(20)
+      return rows()
+    }
+    chain.refusal = 'insufficient funds for gas * price + value'
+    const { sendId } = await pay()
+    const behind = await pay()
+    await sleep(30)
+    scene.passTime(STUCK_MS - 1)
+    expect(await told(0)).toEqual([])
+    scene.passTime(STUCK_MS)
+    expect(await told(1)).toEqual([[sendId, 'INSUFFICIENT_FUNDS']])
+    expect(isStuck(now(sendId)) && !isStuck(now(behind.sendId))).toBe(true)
+    expect(openByNetwork(scene.vault.read)).toMatchObject([{ network: 'ethereum', open: 2, stuck: 1, oldestMs: NOW }])
+    chain.refusal = undefined
+    await sender.replace({ ...scene.callOf(), deadlineMs: NOW + 1e9 }, { walletRef: scene.walletId, network: 'ethereum', sendId, kind: 'SPEED_UP', fees: undefined })
+    await until(sendId, 'BROADCAST')
+    expect(openByNetwork(scene.vault.read)[0]?.stuck).toBe(0)
+    await sleep(30)
+    scene.passTime(3 * STUCK_MS)
+    expect((await told(2)).at(-1)).toEqual([sendId, 'AWAITING_BLOCK'])
+    chain.mine()
+    expect(isStuck(await until(sendId, 'INCLUDED'))).toBe(false)
+    expect(events().map((one) => one.transaction_id)).toEqual([sendId, sendId])
+  })
+
+  it('is told of as held back where it may not leave', async () => {
+    const { scene, chain, pay, until } = await setUp()
+    chain.isAway = true
+    const { sendId } = await pay()
+    await until(sendId, 'SIGNED')
+    await scene.vault.commit((tx) => revokeApiKey(tx, scene.key.keyId, { nowMs: NOW }))
+    await sleep(30)
+    scene.passTime(STUCK_MS + 1)
+    for (let tries = 0; tries < 2_000 && listAudit(scene.vault.read, 0n, 10_000, { kind: 'send.stuck' }).length === 0; tries++) await sleep(2)
+    expect(listAudit(scene.vault.read, 0n, 10_000, { kind: 'send.stuck' }).map(({ reason }) => reason)).toEqual(['HELD_BACK'])
   })
 })
 

@@ -20,7 +20,7 @@ beforeAll(async () => {
   client = connect(daemon, daemon.adminKey)
   wallet = await newWallet(client)
   other = await newWallet(client)
-}, 30_000)
+})
 afterAll(async () => {
   client?.close()
   await daemon?.[Symbol.asyncDispose]()
@@ -141,7 +141,7 @@ describe('VerifyAction', () => {
     })
     expect((await verifyPayload(again.delegatedPayload, wallet)).sessionKeyId).toBe(again.sessionKey?.sessionKeyId)
     expect(await reasonOf(verifyPayload(first.payload, wallet))).toBe('SESSION_REVOKED')
-  }, 60_000)
+  })
 
   it('knows that the wallet is frozen, and that the key was replaced', async () => {
     const own = await newWallet(client)

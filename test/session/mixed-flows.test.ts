@@ -24,7 +24,7 @@ beforeAll(async () => {
   daemon = await startDaemon()
   client = connect(daemon, daemon.adminKey)
   wallet = await newWallet(client)
-}, 30_000)
+})
 afterAll(async () => {
   client?.close()
   await daemon?.[Symbol.asyncDispose]()
@@ -115,7 +115,7 @@ describe('VerifyAction', () => {
       await new Promise((resolve) => setTimeout(resolve, 100))
     }
     expect(detail).toBe('expired')
-  }, 40_000)
+  })
 
   it("counts the wallet's own requests for its active session keys", async () => {
     const own = await newWallet(client)
@@ -256,5 +256,5 @@ describe('a new root key', () => {
     }
     expect(daemon.output()).not.toContain(secret)
     expect(daemon.output()).not.toContain('a-passphrase')
-  }, 30_000)
+  })
 })

@@ -10,7 +10,7 @@ import { connect, newWallet } from '../e2e/callers.ts'
 import { startDaemon, type TestDaemon } from '../e2e/start-daemon.ts'
 import { createKey } from './session-daemon.ts'
 
-vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 })
+vi.setConfig({ testTimeout: 60_000, hookTimeout: 120_000 })
 
 const folder = mkdtempSync(join(tmpdir(), 'own-profiles-'))
 let daemon: TestDaemon

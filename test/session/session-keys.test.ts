@@ -25,7 +25,7 @@ beforeAll(async () => {
   daemon = await startDaemon()
   client = connect(daemon, daemon.adminKey)
   wallet = await newWallet(client)
-}, 30_000)
+})
 afterAll(async () => {
   client?.close()
   await daemon?.[Symbol.asyncDispose]()
@@ -223,7 +223,7 @@ describe('an action is refused', () => {
     const { sessionKey } = await client.sessionKeys.getSessionKey({ sessionKeyId: brief.sessionKeyId })
     expect(sessionKey?.state).toBe(SessionKeyState.EXPIRED)
     expect(await reasonOf(sign(brief, hlCancel(), 'cancel_order'))).toBe('SESSION_UNAUTHORIZED')
-  }, 40_000)
+  })
 })
 
 /** The audit row of the newest action of a key. */
@@ -401,7 +401,7 @@ describe('a rotation', () => {
     }
     expect(refused).toBe('SESSION_UNAUTHORIZED')
     if (next !== undefined) await sign(next)
-  }, 40_000)
+  })
 })
 
 describe('what signs nothing', () => {

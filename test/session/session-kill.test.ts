@@ -63,7 +63,7 @@ describe('across kill -9', () => {
     await sign(other)
     const { sessionKey } = await client.sessionKeys.getSessionKey({ sessionKeyId: revoked.sessionKeyId })
     expect(sessionKey?.state).toBe(SessionKeyState.REVOKED)
-  }, 60_000)
+  })
 
   it('no nonce comes again, caps stay charged, and a request id signs the same again', async () => {
     const key = await activeKey(client, { limits: { maxNotionalPerDay: '10000' } })

@@ -120,7 +120,7 @@ let client: CountersignClient
 beforeAll(async () => {
   daemon = await startDaemon()
   client = connect(daemon, daemon.adminKey)
-}, 30_000)
+})
 afterAll(async () => {
   client?.close()
   await daemon?.[Symbol.asyncDispose]()

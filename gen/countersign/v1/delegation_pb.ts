@@ -1880,9 +1880,10 @@ export const DelegationService: GenService<{
    * the token was issued for. It is checked, in this order: the token (TOKEN_INVALID, TOKEN_USED, TOKEN_EXPIRED); the
    * message, by EIP-4361's own grammar (SIWE_INVALID, SIWE_DOMAIN_MISMATCH, SIWE_ADDRESS_MISMATCH, SIWE_CHAIN_MISMATCH,
    * SIWE_NONCE_MISMATCH, SIWE_EXPIRED, SIWE_NOT_YET_VALID); its signature, of a key, or of a contract account
-   * (SIGNATURE_MISMATCH); the transaction on the chain (TRANSACTION_NOT_FOUND, TRANSACTION_WRONG_NETWORK,
-   * TRANSACTION_NOT_CONFIRMED, TRANSACTION_REVERTED, APPROVAL_MISSING, APPROVAL_TOO_SMALL). Not found and not confirmed
-   * are worth another try with the same token. Amounts with more decimals than the token has are INVALID_REQUEST.
+   * (SIGNATURE_MISMATCH); the token contract, whose `decimals()` must be as configured (TOKEN_UNSUPPORTED); the transaction on
+   * the chain (TRANSACTION_NOT_FOUND, TRANSACTION_WRONG_NETWORK, TRANSACTION_NOT_CONFIRMED, TRANSACTION_REVERTED,
+   * APPROVAL_MISSING, APPROVAL_TOO_SMALL). Not found and not confirmed are worth another try with the same token. Amounts with
+   * more decimals than the token has are INVALID_REQUEST.
    *
    * A wallet is known by its project, network, currency and address. Completing again replaces it and keeps its priority;
    * `replaces` names one elsewhere whose place it takes. A new one comes last. An address that is another user's is

@@ -28,6 +28,9 @@ export const file_countersign_v1_errors: GenFile = /*@__PURE__*/
  *
  * This enum is never sent: it is the list.
  *
+ * Where a spending delegation can be refused with a reason, its comment ends with the HTTP status that the REST flow of the
+ * same shape answers: 400, 401, 422 (what the request itself says), 498 (client key invalid), 499 (client key missing).
+ *
  * @generated from enum countersign.v1.ErrorReason
  */
 export const ErrorReason = {
@@ -39,21 +42,21 @@ export const ErrorReason = {
   UNSPECIFIED: 0,
 
   /**
-   * UNAUTHENTICATED, no. The call came without an API key.
+   * UNAUTHENTICATED, no. The call came without an API key. 499.
    *
    * @generated from enum value: ERROR_REASON_API_KEY_MISSING = 1;
    */
   API_KEY_MISSING: 1,
 
   /**
-   * UNAUTHENTICATED, no. The API key is unknown, wrong, revoked, or may not be used from this network.
+   * UNAUTHENTICATED, no. The API key is unknown, wrong, revoked, or may not be used from this network. 498.
    *
    * @generated from enum value: ERROR_REASON_API_KEY_INVALID = 2;
    */
   API_KEY_INVALID: 2,
 
   /**
-   * UNAUTHENTICATED, no. The API key was good and has expired. `expireTime`.
+   * UNAUTHENTICATED, no. The API key was good and has expired. `expireTime`. 498.
    *
    * @generated from enum value: ERROR_REASON_API_KEY_EXPIRED = 3;
    */
@@ -96,7 +99,7 @@ export const ErrorReason = {
   OVERLOADED: 8,
 
   /**
-   * INVALID_ARGUMENT, no. The request breaks a rule of its message, or is not a message at all. BadRequest tells.
+   * INVALID_ARGUMENT, no. The request breaks a rule of its message, or is not a message at all. BadRequest tells. 422.
    *
    * @generated from enum value: ERROR_REASON_INVALID_REQUEST = 9;
    */
@@ -829,7 +832,7 @@ export const ErrorReason = {
   WEBHOOK_DELIVERY_NOT_FOUND: 197,
 
   /**
-   * UNAUTHENTICATED, no. The access token is not one of this daemon's, was altered, or its sign-in was ended.
+   * UNAUTHENTICATED, no. The access token is not one of this daemon's, was altered, or its sign-in was ended. 401.
    *
    * @generated from enum value: ERROR_REASON_ACCESS_TOKEN_INVALID = 140;
    */
@@ -837,6 +840,7 @@ export const ErrorReason = {
 
   /**
    * UNAUTHENTICATED, no. The access token's time is over; get another with RefreshAccessToken. `expireTime`.
+   * 401.
    *
    * @generated from enum value: ERROR_REASON_ACCESS_TOKEN_EXPIRED = 141;
    */
@@ -1017,7 +1021,7 @@ export const ErrorReason = {
   CHAIN_DISAGREEMENT: 222,
 
   /**
-   * FAILED_PRECONDITION, yes. No block of the network has the transaction. Source page: 400.
+   * FAILED_PRECONDITION, yes. No block of the network has the transaction. 400.
    *
    * @generated from enum value: ERROR_REASON_TRANSACTION_NOT_FOUND = 223;
    */
@@ -1151,21 +1155,21 @@ export const ErrorReason = {
   EXTERNAL_WALLET_NOT_FOUND: 241,
 
   /**
-   * INVALID_ARGUMENT, no. The list of priorities is not complete, or not an order. `why`. Source page: 422.
+   * INVALID_ARGUMENT, no. The list of priorities is not complete, or not an order. `why`. 422.
    *
    * @generated from enum value: ERROR_REASON_PRIORITIES_INVALID = 242;
    */
   PRIORITIES_INVALID: 242,
 
   /**
-   * FAILED_PRECONDITION, no. The project has no spender wallet on the network. `network`.
+   * FAILED_PRECONDITION, no. The project has no spender wallet on the network. `network`. 422.
    *
    * @generated from enum value: ERROR_REASON_SPENDER_NOT_CONFIGURED = 243;
    */
   SPENDER_NOT_CONFIGURED: 243,
 
   /**
-   * FAILED_PRECONDITION, no. The currency is not known on the network. `network`, `currency`.
+   * FAILED_PRECONDITION, no. The currency is not known on the network. `network`, `currency`. 422.
    *
    * @generated from enum value: ERROR_REASON_CURRENCY_NOT_CONFIGURED = 244;
    */
@@ -1363,7 +1367,8 @@ export const ErrorReason = {
   GRANTING_DAEMON_UNAVAILABLE: 297,
 
   /**
-   * PERMISSION_DENIED, no. The daemon that delegated refuses: `refusal` is its own reason, `why` its sentence.
+   * PERMISSION_DENIED, no. The daemon that delegated refuses: `refusal` is its own reason, `why` its sentence. `PROTOCOL`:
+   * the two-party protocol was broken off, `why` is its word for it.
    *
    * @generated from enum value: ERROR_REASON_GRANTING_DAEMON_REFUSED = 298;
    */
@@ -1407,8 +1412,8 @@ export const ErrorReason = {
   SPEND_REVOKED: 334,
 
   /**
-   * FAILED_PRECONDITION, no. The currency's mint is not on the chain, has other decimals than are configured, or does not
-   * move what a transfer says (Token-2022: a fee, a hook). `network`, `currency`, `why`.
+   * FAILED_PRECONDITION, no. The currency's contract or mint is not on the chain, has other decimals than are configured or
+   * does not say how many, or does not move what a transfer says (Token-2022: a fee, a hook). `network`, `currency`, `why`. 422.
    *
    * @generated from enum value: ERROR_REASON_TOKEN_UNSUPPORTED = 340;
    */
@@ -1430,6 +1435,9 @@ export const ErrorReason = {
  * ones are added; treat one you do not know by its gRPC code. The message beside a reason is for people and may change.
  *
  * This enum is never sent: it is the list.
+ *
+ * Where a spending delegation can be refused with a reason, its comment ends with the HTTP status that the REST flow of the
+ * same shape answers: 400, 401, 422 (what the request itself says), 498 (client key invalid), 499 (client key missing).
  *
  * @generated from enum countersign.v1.ErrorReason
  */

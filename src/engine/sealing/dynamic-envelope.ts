@@ -4,24 +4,16 @@
  * as base64url without padding. It says nothing of who sealed it: what is inside is bound by what it says itself.
  */
 import { constants, createCipheriv, createDecipheriv, type KeyObject, privateDecrypt, publicEncrypt } from 'node:crypto'
-import { concatBytes, secretBytes } from '../hash/encoding.ts'
+import type { SealedEnvelope } from '../../domain/sealed-envelope.ts'
+import { concatBytes } from '../hash/encoding.ts'
+import { decipher } from './decipher.ts'
 import { rsaKeyOf } from './share-envelope.ts'
 
 const DYNAMIC_ALG = 'HYBRID-RSA-AES-256'
 /** Under this name some receivers know the same thing. */
 const OTHER_ALG = 'RSA-OAEP-256'
 
-export type DynamicEnvelope = {
-  readonly alg: string
-  readonly iv: string
-  readonly ct: string
-  readonly tag: string
-  readonly ek: string
-  /** Which of the recipient's keys it is sealed to. */
-  readonly kid?: string | undefined
-}
-
-/** The same, in bytes, as parties carry it. */
+/** A `SealedEnvelope` in bytes, as parties carry it. */
 export type EnvelopeBytes = {
   readonly iv: Uint8Array
   readonly ct: Uint8Array
@@ -58,7 +50,7 @@ export const sealDynamicBytes = (rsaKey: Uint8Array, random: Uint8Array, plainte
 }
 
 /** As receivers take it. */
-export const envelopeText = ({ iv, ct, tag, ek }: EnvelopeBytes, kid?: string): DynamicEnvelope => {
+export const envelopeText = ({ iv, ct, tag, ek }: EnvelopeBytes, kid?: string): SealedEnvelope => {
   const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString('base64url')
   const envelope = { alg: DYNAMIC_ALG, iv: text(iv), ct: text(ct), tag: text(tag), ek: text(ek) }
   return kid === undefined ? envelope : { ...envelope, kid }
@@ -68,7 +60,7 @@ export const sealDynamicEnvelope = (
   recipient: { readonly rsaKey: Uint8Array; readonly kid?: string },
   random: Uint8Array,
   plaintext: Uint8Array,
-): DynamicEnvelope => envelopeText(sealDynamicBytes(recipient.rsaKey, random, plaintext), recipient.kid)
+): SealedEnvelope => envelopeText(sealDynamicBytes(recipient.rsaKey, random, plaintext), recipient.kid)
 
 /** base64url without padding, and no other text for the same bytes. */
 const bytesOf = (text: unknown, minBytes: number, maxBytes = minBytes): Buffer | undefined => {
@@ -82,25 +74,17 @@ const bytesOf = (text: unknown, minBytes: number, maxBytes = minBytes): Buffer |
  * What the envelope holds, which the caller wipes; undefined when it is malformed, of another algorithm, for another key,
  * or altered. Which of these it is, nobody is told.
  */
-export const openDynamicEnvelope = (privateKey: KeyObject, envelope: DynamicEnvelope): Uint8Array | undefined => {
+export const openDynamicEnvelope = (privateKey: KeyObject, envelope: SealedEnvelope): Uint8Array | undefined => {
   if (envelope.alg !== DYNAMIC_ALG && envelope.alg !== OTHER_ALG) return undefined
   const [iv, tag] = [bytesOf(envelope.iv, IV_BYTES), bytesOf(envelope.tag, TAG_BYTES)]
   const [ct, ek] = [bytesOf(envelope.ct, 1, MAX_CHARS), bytesOf(envelope.ek, 256, 1_024)]
   if (iv === undefined || tag === undefined || ct === undefined || ek === undefined) return undefined
   const contentKey = unwrap(privateKey, ek)
   if (contentKey === undefined) return undefined
-  const plaintext = secretBytes(ct.length)
   try {
-    const decipher = createDecipheriv('aes-256-gcm', contentKey, iv, { authTagLength: TAG_BYTES })
-    decipher.setAuthTag(tag)
-    const opened = decipher.update(ct)
-    plaintext.set(opened)
-    opened.fill(0)
-    decipher.final()
-    return plaintext
-  } catch {
-    plaintext.fill(0)
-    return undefined
+    const keyed = createDecipheriv('aes-256-gcm', contentKey, iv, { authTagLength: TAG_BYTES })
+    keyed.setAuthTag(tag)
+    return decipher(keyed, ct)
   } finally {
     contentKey.fill(0)
   }

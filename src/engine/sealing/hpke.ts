@@ -3,7 +3,8 @@
  * Sealed bytes are enc 32 ‖ ciphertext ‖ tag 16. Held to the vectors of the RFC (appendix A.2.1).
  */
 import { createCipheriv, createDecipheriv, createHmac, createPrivateKey, createPublicKey, diffieHellman } from 'node:crypto'
-import { ascii, concatBytes, secretBytes, u8 } from '../hash/encoding.ts'
+import { ascii, concatBytes, u8 } from '../hash/encoding.ts'
+import { decipher } from './decipher.ts'
 
 const X25519_BYTES = 32
 const TAG_BYTES = 16
@@ -135,19 +136,11 @@ export const hpkeOpen = (
     return undefined
   }
   const { key, nonce } = schedule(dh, enc, x25519PublicKey(secret), info)
-  const plaintext = secretBytes(sealed.length - HPKE_OVERHEAD_BYTES)
   try {
-    const decipher = createDecipheriv('chacha20-poly1305', key, nonce, { authTagLength: TAG_BYTES })
-    decipher.setAAD(aad, { plaintextLength: plaintext.length })
-    decipher.setAuthTag(sealed.subarray(-TAG_BYTES))
-    const opened = decipher.update(sealed.subarray(X25519_BYTES, -TAG_BYTES))
-    plaintext.set(opened)
-    opened.fill(0)
-    decipher.final()
-    return plaintext
-  } catch {
-    plaintext.fill(0)
-    return undefined
+    const keyed = createDecipheriv('chacha20-poly1305', key, nonce, { authTagLength: TAG_BYTES })
+    keyed.setAAD(aad, { plaintextLength: sealed.length - HPKE_OVERHEAD_BYTES })
+    keyed.setAuthTag(sealed.subarray(-TAG_BYTES))
+    return decipher(keyed, sealed.subarray(X25519_BYTES, -TAG_BYTES))
   } finally {
     dh.fill(0)
     key.fill(0)

@@ -134,10 +134,10 @@ export class CosignStream {
     })
   }
 
-  #send(callId: number, content: Asked): void {
+  #send(callId: number, content: Asked, left: () => void = () => undefined): void {
     if (this.#end !== undefined) return
     this.#lastSaidMs = performance.now()
-    this.#stream.write(create(CosignRequestSchema, { callId, content }))
+    this.#stream.write(create(CosignRequestSchema, { callId, content }), left)
   }
 
   #ping(): void {
@@ -158,10 +158,9 @@ export class CosignStream {
     if (!this.#isProven) return this.#lose('it asks before it has proven who it is')
     if (this.#questions >= MAX_QUESTIONS) return this.#lose('it asks too much')
     this.#questions += 1
-    const reply = (answer: { readonly frame?: Uint8Array }): void => {
-      this.#questions -= 1
-      this.#send(callId, { case: 'questionAnswer', value: answer })
-    }
+    // Open until the answer has left: what a daemon does not read is not piled up for it.
+    const reply = (answer: { readonly frame?: Uint8Array }): void =>
+      this.#send(callId, { case: 'questionAnswer', value: answer }, () => (this.#questions -= 1))
     this.#events.question(new Uint8Array(frame)).then(
       (answer) => reply(answer === undefined ? {} : { frame: answer }),
       () => reply({}),

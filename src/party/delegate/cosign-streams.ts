@@ -13,12 +13,12 @@ export type CosignStreamsDeps = {
   readonly identity: CosignIdentity
   /** How an access joins. Rejects where it may not any more. */
   readonly targetOf: (accessId: Uint8Array) => CosignTarget
-  /** Any access that can be joined, for frames that name none. */
-  readonly anyAccess: () => Uint8Array | undefined
+  /** Accesses that may be joined, for frames that name none. */
+  readonly accesses: () => readonly Uint8Array[]
   readonly question: (frame: Uint8Array) => Promise<Uint8Array | undefined>
 }
 
-type Open = { readonly stream: CosignStream; readonly joined: Promise<Joined> }
+type Open = { readonly stream: CosignStream; readonly joined: Promise<Joined>; isJoined: boolean }
 type Refused = { readonly refusal: DaemonRefusal; readonly atMs: number }
 
 /** After a stream ended: so long the same reason is told, and the daemon left alone. */
@@ -50,7 +50,7 @@ export class CosignStreams {
     this.#deps = deps
   }
 
-  /** Rises whenever a stream ended: what the other side had in memory may be gone. */
+  /** Rises whenever a stream ended that had been joined: what the other side had in memory may be gone. */
   get losses(): number {
     return this.#losses
   }
@@ -104,15 +104,31 @@ export class CosignStreams {
     const [named] = frame.type === FRAME_TYPES.L5 ? [] : walletsNamedIn(frame)
     const known = named ?? this.#sessions.get(sidOf(bytes))
     if (known !== undefined) return new Uint8Array(known)
-    const last = this.#last !== undefined && this.#open.has(this.#last) ? this.#last : undefined
-    return last === undefined ? this.#deps.anyAccess() : Uint8Array.from(Buffer.from(last, 'hex'))
+    const joined = this.#joinedOne()
+    if (joined !== undefined) return Uint8Array.from(Buffer.from(joined, 'hex'))
+    const accesses = this.#deps.accesses()
+    return accesses.find((accessId) => !this.#isRefused(accessId)) ?? accesses[0]
+  }
+
+  /** The one that was used last, if it can be. What is only being joined, by whom ever, carries nothing of the others'. */
+  #joinedOne(): string | undefined {
+    const last = this.#last
+    if (last !== undefined && this.#open.get(last)?.isJoined === true) return last
+    for (const [key, { isJoined }] of this.#open) if (isJoined) return key
+    return undefined
+  }
+
+  /** The daemon said no, and why. */
+  #isRefused(accessId: Uint8Array): boolean {
+    const ended = this.#ended.get(hexOf(accessId))
+    return ended !== undefined && ended.refusal.reason !== ''
   }
 
   async #streamOf(accessId: Uint8Array): Promise<Open> {
     const key = hexOf(accessId)
     const open = this.#open.get(key)
     if (open !== undefined && !open.stream.isOver) {
-      this.#last = key
+      if (open.isJoined) this.#last = key
       return open
     }
     if (this.#closed) throw new PeerUnavailable('the daemon stops')
@@ -126,15 +142,19 @@ export class CosignStreams {
       question: this.#deps.question,
       ended: (why, refusal) => this.#noteEnd(key, why, refusal),
     })
-    const opened = { stream, joined: stream.joined }
+    const opened: Open = { stream, joined: stream.joined, isJoined: false }
     this.#open.set(key, opened)
-    this.#last = key
-    stream.joined.then(() => this.#ended.delete(key)).catch(() => undefined)
+    const noteJoined = (): void => {
+      opened.isJoined = true
+      this.#ended.delete(key)
+      this.#last = key
+    }
+    stream.joined.then(noteJoined).catch(() => undefined)
     return opened
   }
 
   #noteEnd(key: string, why: string, refusal: DaemonRefusal | undefined): void {
-    this.#losses += 1
+    if (this.#open.get(key)?.isJoined === true) this.#losses += 1
     this.#open.delete(key)
     if (this.#closed) return
     this.#ended.set(key, { refusal: refusal ?? { reason: '', message: why }, atMs: performance.now() })

@@ -9,7 +9,7 @@ import { accessIdFromBytes, type ProjectId } from '../../domain/ids.ts'
 import type { EcdsaSignature } from '../../engine/dkls23/sign-messages.ts'
 import type { EdSignature } from '../../engine/frost/sign-messages.ts'
 import type { DaemonVault } from '../../vault/daemon-vault.ts'
-import { getImportedAccess, type ImportedAccess, listAccessesOf } from '../../vault/imported-accesses.ts'
+import { getImportedAccess, type ImportedAccess, oldestAccessesOf } from '../../vault/imported-accesses.ts'
 import { getImportedSecret, openImportedSecret } from '../../vault/imported-secrets.ts'
 import type { Tx } from '../../vault/store.ts'
 import { PeerUnavailable } from '../counterparty.ts'
@@ -19,6 +19,7 @@ import type { PooledWallet } from '../key-pools.ts'
 import { MovingMean } from '../moving-mean.ts'
 import { translated } from '../party-failure.ts'
 import { PortFailure } from '../port-calls.ts'
+import { PreparedJobs, SIGN_CALL } from '../prepared-jobs.ts'
 import type { PoolSettings } from '../presignature-pool.ts'
 import { hexOf } from '../presignature-map.ts'
 import { runRefresh } from '../refresh-desk.ts'
@@ -40,12 +41,13 @@ export type DelegateEngineOptions = {
   readonly onAlert: (what: string, detail: string) => void
   /** In the transaction that decides its first refresh. */
   readonly activated: (tx: Tx, accessId: Uint8Array, shareEpoch: number) => void
-  /** Something about its share is wrong. */
-  readonly stopped: (accessId: Uint8Array, why: string) => void
 }
 
-const SIGN_CALL = { timeoutMs: 10_000, gather: true } as const
 const REFRESH_WITHIN_MS = 25_000
+/** Accesses that are looked at for one whose stream carries what is of none. */
+const MAX_CARRIERS = 16
+/** In the place of a reason where the two do not go on with the protocol. */
+const PROTOCOL = 'PROTOCOL'
 /** Reasons with which a granting daemon says that an access is over. */
 const OVER: ReadonlySet<string> = new Set(['DELEGATED_ACCESS_REVOKED', 'DELEGATED_ACCESS_EXPIRED'])
 
@@ -55,6 +57,7 @@ export class DelegateEngine {
   readonly #gates = new WalletGates()
   readonly #orders = new RefreshOrders()
   readonly #rounds = new MovingMean()
+  readonly #prepared = new PreparedJobs()
   readonly #readying = new Map<string, Promise<void>>()
   /** Access → the daemon that delegated it, of those that were used since the start. */
   readonly #granting = new Map<string, string>()
@@ -90,14 +93,18 @@ export class DelegateEngine {
   }
 
   discardPresignature(presigId: Uint8Array): void {
+    this.#prepared.forget(presigId)
     for (const { signer } of this.#links.values()) void signer.call('discard', presigId, { transfer: [] }).catch(() => undefined)
   }
 
-  /** Of use where a row is written meanwhile on the same machine; the way to the other daemon takes longer. */
-  prepareSign(): void {}
+  /** As TwoPartyEngine's. */
+  prepareSign(job: SignJob): void {
+    const link = this.#links.get(this.#granting.get(hexOf(job.walletId)) ?? '')
+    if (link !== undefined) this.#prepared.begin(job, link.signer, link.pools.of('secp256k1').liveCount)
+  }
 
   sign(job: SignJob): Promise<EcdsaSignature> {
-    return this.#run(job, (link) => link.signer.call('sign', job, SIGN_CALL))
+    return this.#run(job, (link) => this.#prepared.finish(job, link.signer))
   }
 
   signEd25519(job: EdSignJob): Promise<EdSignature> {
@@ -148,16 +155,18 @@ export class DelegateEngine {
     await Promise.all(links.map((link) => link.close()))
   }
 
-  /** What the daemon said as it ended the stream counts more than that the stream ended. */
+  /** Nobody hears of a cosigner here. What the daemon said as it ended the stream counts more than that the stream ended. */
   async telling<T>(accessId: Uint8Array, work: () => Promise<T>): Promise<T> {
     try {
       return await work()
     } catch (error) {
-      if (!isFailure(error) || error.reason !== 'COSIGNER_UNAVAILABLE') throw error
+      const isRefused = isFailure(error) && error.reason === 'COSIGNER_REFUSED'
+      if (!isFailure(error) || (error.reason !== 'COSIGNER_UNAVAILABLE' && !isRefused)) throw error
+      const { why } = error.facts as { readonly why: string }
+      if (isRefused) throw failure('GRANTING_DAEMON_REFUSED', { refusal: PROTOCOL, why })
       const link = this.#links.get(this.#granting.get(hexOf(accessId)) ?? '')
       const refusal = link?.streams.refusalOf(accessId)
       if (refusal !== undefined && refusal.reason !== '') throw this.#told(accessId, refusal)
-      const { why } = error.facts as { readonly why: string }
       throw failure('GRANTING_DAEMON_UNAVAILABLE', { why })
     }
   }
@@ -214,7 +223,7 @@ export class DelegateEngine {
   }
 
   #openLink(key: string, granting: Granting): GrantingLink {
-    const { vault, clock, pool, onAlert, stopped } = this.#options
+    const { vault, clock, pool, onAlert } = this.#options
     const link: GrantingLink = openGrantingLink({
       vault,
       clock,
@@ -222,10 +231,9 @@ export class DelegateEngine {
       partyId: granting.partyId,
       name: granting.name,
       targetOf: (accessId) => this.#targetOf(granting, accessId),
-      anyAccess: () => listAccessesOf(vault.read, granting.partyId)[0]?.accessId,
+      accesses: () => oldestAccessesOf(vault.read, granting.partyId, MAX_CARRIERS).map(({ accessId }) => accessId),
       refreshOrders: this.#orders,
       onAlert,
-      walletStopped: stopped,
       onLost: () => {
         onAlert('delegate_link', `${granting.name}: its thread ended`)
         if (this.#links.get(key) === link) this.#links.delete(key)

@@ -17,7 +17,7 @@ import { hexOf } from '../presignature-map.ts'
 import type { ReadyPresignature } from '../initiator.ts'
 import type { RefreshOrders } from '../refresh-orders.ts'
 import type { SignerCalls, SignerHostCalls, SignerWorkerData } from '../signer.ts'
-import { createSignerHost, type SignerHostEvents } from '../signer-host.ts'
+import { createSignerHost } from '../signer-host.ts'
 import { threadEnvironment } from '../thread-environment.ts'
 import { CosignStreams, type CosignStreamsDeps } from './cosign-streams.ts'
 
@@ -30,12 +30,12 @@ export type GrantingLinkOptions = {
   /** For people: threads and alerts are named after it. */
   readonly name: string
   readonly targetOf: CosignStreamsDeps['targetOf']
-  readonly anyAccess: CosignStreamsDeps['anyAccess']
+  readonly accesses: CosignStreamsDeps['accesses']
   readonly refreshOrders: RefreshOrders
   readonly onAlert: (what: string, detail: string) => void
   /** A thread ended: this link is over, and another may be opened. */
   readonly onLost: () => void
-} & SignerHostEvents
+}
 
 export type GrantingLink = {
   readonly signer: PortEnd<SignerCalls>
@@ -81,7 +81,7 @@ export const openGrantingLink = (options: GrantingLinkOptions): GrantingLink => 
   const streams: CosignStreams = new CosignStreams({
     identity: { publicKey, sign: signStatement },
     targetOf: options.targetOf,
-    anyAccess: options.anyAccess,
+    accesses: options.accesses,
     question: (frame) => questions.call('question', frame, { timeoutMs: CALL_TIMEOUT_MS }),
   })
   const distance = new DistanceMeter((ms) => pools.setDistance(ms))
@@ -92,7 +92,7 @@ export const openGrantingLink = (options: GrantingLinkOptions): GrantingLink => 
   const questions: PortEnd<QuestionCalls> = openPortEnd(channel.port2, { frame }, onBug)
   const pools: KeyPools = openPools(options, () => signer)
   const host: SignerHostCalls = createSignerHost(vault, clock, options.refreshOrders, {
-    walletStopped: options.walletStopped,
+    walletStopped: () => undefined,
     walletWiped: (walletId) => pools.forget(walletId),
     wiped: () => pools.forgetShard(SHARD),
     // The daemon's side finds out with the next session over it.

@@ -2,12 +2,13 @@
  * Opens what was delivered to a delegate, in the thread where shares are in clear: the envelopes with the RSA key, the
  * share with what it says of itself. What leaves is sealed for the vault.
  */
+import type { SealedEnvelope } from '../../domain/sealed-envelope.ts'
 import { decompress } from '../../engine/curve/secp256k1.ts'
 import { makeLinkParties } from '../../engine/dkls23/contexts.ts'
 import { ALG_ED25519, ROLE_C } from '../../engine/dkls23/suite.ts'
 import type { WalletRecord } from '../../engine/dkls23/records.ts'
 import { decodeDelegatedShare, type DelegatedShare } from '../../engine/sealing/delegated-share.ts'
-import { type DynamicEnvelope, openDynamicEnvelope } from '../../engine/sealing/dynamic-envelope.ts'
+import { openDynamicEnvelope } from '../../engine/sealing/dynamic-envelope.ts'
 import { type SealedImportedSecret, sealImportedSecret } from '../../vault/imported-secrets.ts'
 import { readRsaKey } from '../../vault/own-delegate-keys.ts'
 import type { SealedShare } from '../../vault/sealed-record.ts'
@@ -16,11 +17,9 @@ import { hexOf } from '../presignature-map.ts'
 import { sealRecord, type ShareSeal } from '../share-sealing.ts'
 import { MAX_SHARDS } from '../shards.ts'
 
-export type { DynamicEnvelope }
-
 export type Delivery = {
-  readonly encryptedDelegatedShare: DynamicEnvelope
-  readonly encryptedWalletApiKey: DynamicEnvelope
+  readonly encryptedDelegatedShare: SealedEnvelope
+  readonly encryptedWalletApiKey: SealedEnvelope
 }
 
 export type DeliveryOrder = {

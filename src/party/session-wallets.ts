@@ -1,7 +1,10 @@
 /**
- * The records of an Ed25519 session's slots, read from a party's store; wallets that stop meanwhile are left out.
+ * Wallet records with their shares in clear, for the time of one session: read from a party's store and overwritten.
+ * Wallets that stop meanwhile are left out.
  */
+import type { PendingWallets } from '../engine/dkls23/dkg.ts'
 import { ProtocolFault } from '../engine/dkls23/fault.ts'
+import type { PendingImport } from '../engine/dkls23/import.ts'
 import type { SlotName } from '../engine/dkls23/presign-plan.ts'
 import type { WalletRecord } from '../engine/dkls23/records.ts'
 import type { PartyStore } from './party-store.ts'
@@ -47,6 +50,18 @@ export const loadWallets = async (
   }
 }
 
-export const wipeShares = (loaded: ReadonlyMap<string, WalletRecord>): void => {
-  for (const { share } of loaded.values()) share.fill(0)
+export const wipeShares = (records: Iterable<Pick<WalletRecord, 'share'>>): void => {
+  for (const { share } of records) share.fill(0)
+}
+
+/** The records are durable as PENDING when it resolves; their shares are overwritten whatever comes of it. */
+export const savePending = async (
+  store: Pick<PartyStore, 'savePending'>,
+  pending: PendingWallets | PendingImport,
+): Promise<void> => {
+  try {
+    await store.savePending(pending)
+  } finally {
+    wipeShares(pending.records)
+  }
 }
