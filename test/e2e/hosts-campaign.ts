@@ -160,6 +160,7 @@ const recovered = async ({ hosts, ledger, delegation }: Scene, who: string): Pro
     const steps = [
       () => (ledger.wallets.size < 2 ? createWallet(clients, ledger) : signAs(clients, ledger, 0, `after ${who} ${Math.random()}`)),
       () => (ledger.live[0] === undefined ? delegateOnce(clients, ledger, delegation) : signDelegated(clients, ledger, ledger.live[0], `after ${who} ${Math.random()}`)),
+      () => (ledger.live.length < 2 ? delegateOnce(clients, ledger, delegation) : revoke(clients, ledger)),
     ]
     for (const step of steps) {
       const outcome = await outcomeOf(step())
