@@ -13,7 +13,7 @@ export type ReadResult<T> = (result: unknown) => T | undefined
 
 export type ProviderSetOptions = {
   readonly network: string
-  /** Shown by a provider's `identify` before anything else is asked of it, and again after it failed. */
+  /** Shown by a provider's `identify` before anything else is asked of it, again after it failed, and once a minute. */
   readonly identify: { readonly method: string; readonly params: readonly unknown[]; readonly expected: string }
   readonly providers: readonly AskProvider[]
   readonly clock: Clock
@@ -23,6 +23,8 @@ export type ProviderSetOptions = {
 
 const FAILURES_TO_OPEN = 3
 const OPEN_MS = 30_000
+/** Behind one address may be another node by then. */
+const IDENTITY_MS = 60_000
 /** Asked of one provider at a time. */
 const IN_FLIGHT_MAX = 32
 
@@ -31,7 +33,7 @@ class Breaker {
   readonly ask: AskProvider
   #failures = 0
   #openUntilMs = -Infinity
-  isIdentified = false
+  #identifiedMs = -Infinity
 
   constructor(ask: AskProvider, nowMs: () => number) {
     const places = new InFlight(IN_FLIGHT_MAX)
@@ -50,13 +52,21 @@ class Breaker {
     return nowMs < this.#openUntilMs
   }
 
+  isIdentified(nowMs: number): boolean {
+    return nowMs - this.#identifiedMs < IDENTITY_MS
+  }
+
+  identified(nowMs: number): void {
+    this.#identifiedMs = nowMs
+  }
+
   succeeded(): void {
     this.#failures = 0
     this.#openUntilMs = -Infinity
   }
 
   failed(nowMs: number): void {
-    this.isIdentified = false
+    this.#identifiedMs = -Infinity
     this.#failures += 1
     if (this.#failures >= FAILURES_TO_OPEN) this.#openUntilMs = nowMs + OPEN_MS
   }
@@ -214,14 +224,14 @@ export class ProviderSet {
   }
 
   async #identify(breaker: Breaker, signal: AbortSignal | undefined): Promise<void> {
-    if (breaker.isIdentified) return
+    if (breaker.isIdentified(this.#nowMs())) return
     const { method, params, expected } = this.#options.identify
     const shown = await breaker.ask(method, params, signal)
     if (shown !== expected) {
       this.#sawWrongChain = true
       throw new ProviderFault('it serves another chain')
     }
-    breaker.isIdentified = true
+    breaker.identified(this.#nowMs())
   }
 
   #nowMs(): number {

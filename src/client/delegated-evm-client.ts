@@ -27,6 +27,7 @@ import { decodeUnsignedTransaction } from '../payload/decode-transaction.ts'
 import type { SigningContent, SigningMethod } from '../payload/signing-payload.ts'
 import { attachSignature } from '../payload/transaction.ts'
 import { type CountersignAccount, toCountersignAccount } from './countersign-account.ts'
+import { isLoopback } from './grpc-endpoint.ts'
 
 export { DelegationRefused, type DelegateStateStore }
 
@@ -112,6 +113,13 @@ export const fileState = (path: string): DelegateStateStore => ({
   },
 })
 
+/** The wallet API key goes over it. */
+const requirePrivateWay = (url: string): void => {
+  const { protocol, hostname } = new URL(url)
+  if (protocol === 'https:' || (protocol === 'http:' && isLoopback(hostname.replace(/^\[|\]$/g, '')))) return
+  throw new TypeError('the daemon is reached over https://, or over http:// on this machine')
+}
+
 const identityOf = (pem: string) => {
   const key: KeyObject = createPrivateKey(pem)
   if (key.asymmetricKeyType !== 'ed25519') throw new TypeError('the identity key is an Ed25519 key')
@@ -127,6 +135,7 @@ const identityOf = (pem: string) => {
  */
 export const createDelegatedEvmClient = async (options: DelegatedEvmClientOptions): Promise<DelegatedEvmClient> => {
   const { grantingDaemon, keyShare, walletApiKey, state } = options
+  requirePrivateWay(grantingDaemon.url)
   if (!/^[0-9a-f]{64}$/.test(grantingDaemon.partyId)) throw new TypeError('a party id has 64 hexadecimal digits')
   const party = await DelegateParty.open({
     keyShare,

@@ -27,7 +27,8 @@ export type GrpcEndpoint = {
   readonly sessionOptions: ClientSessionOptions | SecureClientSessionOptions
 }
 
-const isLoopback = (host: string): boolean =>
+/** Whether only this machine can reach it. */
+export const isLoopback = (host: string): boolean =>
   host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'))
 
 const parseHost = (endpoint: string): string => {

@@ -49,9 +49,11 @@ export const addDelegate = (options: AddOptions, flags: Flags, terminal: Termina
 export type DelegateOptions = { readonly delegate: string }
 
 const delegateOf = (reader: Reader, { delegate }: DelegateOptions): KnownDelegate => {
-  const known = /^[0-9a-f]{64}$/.test(delegate)
-    ? getKnownDelegate(reader, Buffer.from(delegate, 'hex'))
-    : listKnownDelegates(reader).find(({ name }) => name === delegate)
+  const isId = /^[0-9a-f]{64}$/.test(delegate)
+  const named = isId ? [] : listKnownDelegates(reader).filter(({ name }) => name === delegate)
+  // One that came again under another identity is not the one before.
+  if (named.length > 1) throw new CommandRefusal(`${named.length} delegates are called ${delegate}: name one by its party id`)
+  const known = isId ? getKnownDelegate(reader, Buffer.from(delegate, 'hex')) : named[0]
   if (known === undefined) throw new CommandRefusal(`no delegate ${delegate} is registered at the cosigner`)
   return known
 }

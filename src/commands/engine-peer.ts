@@ -14,7 +14,7 @@ import { openPeerResponder } from './peer-responder.ts'
 import type { PeerRun } from './peer-run.ts'
 import { CommandRefusal, UsageRefusal } from './terminal.ts'
 
-export type PeerStreams = {
+type PeerStreams = {
   readonly input: AsyncIterable<Uint8Array>
   readonly output: NodeJS.WritableStream
   readonly report: PeerRun['report']
@@ -31,7 +31,7 @@ const parseId = (text: string | undefined): Uint8Array => {
 }
 
 /** Runs one party to its end and answers the exit code: 0 done, 1 refused or failed, 2 wrong usage. */
-export const runEnginePeer = async (argv: readonly string[], streams: PeerStreams): Promise<0 | 1 | 2> => {
+const runEnginePeer = async (argv: readonly string[], streams: PeerStreams): Promise<0 | 1 | 2> => {
   try {
     const [role, seed, idC, idS, ...words] = argv
     if (role !== 'C' && role !== 'S') throw new UsageRefusal(USAGE)

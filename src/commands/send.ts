@@ -51,6 +51,7 @@ const lineOf = (sent: SentTransaction): string =>
     sent.transactionId,
     ...(sent.nonce === undefined ? [] : [`nonce ${sent.nonce}`]),
     sent.transactionHash,
+    ...(sent.stuck ? ['stuck'] : []),
     ...(sent.blockNumber === 0n ? [] : [`block ${sent.blockNumber}, ${sent.confirmations} of ${sent.requiredConfirmations}`]),
     sent.reason,
   ]

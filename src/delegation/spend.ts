@@ -19,6 +19,7 @@ import type { Tx } from '../vault/store.ts'
 import type { SpendingNeeds } from './external-wallets.ts'
 import { isNews, noteCurrent } from './note-standing.ts'
 import { availableIn, type Purses, type Reading } from './purse.ts'
+import { recordRefusal, RefusedHere } from './refused-spends.ts'
 import { type SpendView, viewSpend } from './spend-view.ts'
 import { networkOf, requireCurrency, requireNetwork, requireUnits, spendingChainOf } from './spenders.ts'
 import type { SpendingChain } from './spending-chain.ts'
@@ -59,7 +60,7 @@ const MAX_TRIES = 4
 /** As the signing script decides, before there is anything to sign; that one charges. */
 const requirePermission = (needs: SpendNeeds, call: Call, { walletId }: Wallet): void => {
   const decision = decide(grantsOfCaller(needs.vault.read, needs, call), { permissions: ['delegation:spend'], walletId }, () => undefined)
-  if (decision.verdict === 'refuse') throw new Failure(decision.reason, decision.facts)
+  if (decision.verdict === 'refuse') throw new RefusedHere(new Failure(decision.reason, decision.facts))
 }
 
 const readAsked = (needs: SpendNeeds, call: Call, request: SpendRequest): Asked => {
@@ -172,10 +173,24 @@ const asksFor = (request: SpendRequest, made: Spend): boolean =>
   addressKeyOf(request.destination) === addressKeyOf(made.destination) &&
   (request.externalWalletId === undefined || request.externalWalletId === made.externalWalletId)
 
+const spendAsked = async (needs: SpendNeeds, asked: Asked, currency: string): Promise<Spend> => {
+  for (let turn = 1; ; turn++) {
+    const choice = await choose(needs, asked, currency)
+    try {
+      return await spendFrom(needs, asked, choice)
+    } catch (error) {
+      if (!isFailure(error) || !PASSED.has(error.reason)) throw error
+      if (turn < MAX_TRIES) continue
+      throw error.reason === 'SPEND_NOT_COVERED' ? error : failure('SPEND_REFUSED_BY_TOKEN', { why: 'it reverts' })
+    }
+  }
+}
+
 /**
  * Refuses with PERMISSION_MISSING, SPENDER_NOT_CONFIGURED, CURRENCY_NOT_CONFIGURED, EXTERNAL_WALLET_NOT_FOUND,
  * SPEND_NO_WALLET, SPEND_REVOKED, SPEND_NOT_COVERED, SPEND_REFUSED_BY_TOKEN, as the chain does, and as a send does. A
- * request id that was used answers what it spent, or with IDEMPOTENCY_MISMATCH where that was something else.
+ * request id that was used answers what it spent, or with IDEMPOTENCY_MISMATCH where that was something else. What is refused
+ * here is in the audit chain, as what signing refuses is.
  */
 export const spendDelegation = async (needs: SpendNeeds, call: Call, request: SpendRequest): Promise<SpendView> => {
   const { read } = needs.vault
@@ -185,15 +200,9 @@ export const spendDelegation = async (needs: SpendNeeds, call: Call, request: Sp
     if (requestId !== undefined && !asksFor(request, before)) throw failure('IDEMPOTENCY_MISMATCH', { requestId })
     return viewSpend(read, before)
   }
-  const asked = readAsked(needs, call, request)
-  for (let turn = 1; ; turn++) {
-    const choice = await choose(needs, asked, request.currency)
-    try {
-      return viewSpend(read, await spendFrom(needs, asked, choice))
-    } catch (error) {
-      if (!isFailure(error) || !PASSED.has(error.reason)) throw error
-      if (turn < MAX_TRIES) continue
-      throw error.reason === 'SPEND_NOT_COVERED' ? error : failure('SPEND_REFUSED_BY_TOKEN', { why: 'it reverts' })
-    }
+  try {
+    return viewSpend(read, await spendAsked(needs, readAsked(needs, call, request), request.currency))
+  } catch (error) {
+    throw await recordRefusal(needs, call, request, error)
   }
 }

@@ -1,5 +1,5 @@
 /** What a delegate may have signed under one access. Nothing listed, nothing allowed. */
-export const DELEGATED_OPERATIONS = ['message', 'typed_data', 'transaction', 'digest'] as const
+const DELEGATED_OPERATIONS = ['message', 'typed_data', 'transaction', 'digest'] as const
 
 /** `digest`: a hash that says nothing of itself, `is_formatted` included. Never there unless it was asked for by name. */
 export type DelegatedOperation = (typeof DELEGATED_OPERATIONS)[number]

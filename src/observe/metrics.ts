@@ -19,10 +19,12 @@ export type PoolLevels = {
   readonly ready: number
   readonly capacity: number
   readonly wallets: number
+  /** Wallets that were filled once and are below half of their low water now. */
   readonly walletsLow: number
   readonly waiting: number
   readonly madeTotal: number
   readonly evictedTotal: number
+  /** Presignatures a second while filling, lately. */
   readonly fillRate: number
 }
 

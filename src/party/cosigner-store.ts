@@ -3,18 +3,11 @@ import { hash } from 'node:crypto'
 import type { Clock } from '../domain/clock.ts'
 import { walletIdFromBytes } from '../domain/ids.ts'
 import { benign } from '../engine/dkls23/fault.ts'
-import {
-  decidedState,
-  decodeLinkRecord,
-  encodeLinkRecord,
-  isRefreshable,
-  type WalletRecord,
-} from '../engine/dkls23/records.ts'
+import { decidedState, isNextOf, type WalletRecord } from '../engine/dkls23/records.ts'
 import { parseSigningPayload, type SigningPayload } from '../payload/signing-payload.ts'
 import { appendAudit, type AuditEvent } from '../vault/audit-chain.ts'
 import type { CosignerVault } from '../vault/cosigner-vault.ts'
 import { beginIntent, completeIntent, failIntent, PresignatureReused } from '../vault/intents.ts'
-import { addStrike, getLink, listLinks, saveLink } from '../vault/links.ts'
 import { claimReply, failReply, findReply, finishReply, pruneReplies } from '../vault/replies.ts'
 import type { FreezeSubject } from '../vault/freezes.ts'
 import { forgetWalletOwner } from '../vault/owner-register.ts'
@@ -31,6 +24,7 @@ import {
 } from '../vault/wallet-shares.ts'
 import { findAnyFreeze } from './cosigner-freezes.ts'
 import { type CosignerRules, RuleBook, type RuleName } from './cosigner-rules.ts'
+import { ownLinks } from './link-rows.ts'
 import { noteOnce } from './note-once.ts'
 import type { OwnerDesk } from './owner-desk.ts'
 import type { CosignerIntent, CosignerStore, PendingWallet } from './party-store.ts'
@@ -70,20 +64,9 @@ export const createCosignerStore = (
   const counts = { signed: 0, denied: {} as Record<string, number> }
   const running = new Map<string, { sequence: bigint; requestKey: Uint8Array }>()
 
-  const saveLinks: CosignerStore['saveLinks'] = (records) =>
-    vault.commit((tx) => {
-      for (const record of records) saveLink(tx, encodeLinkRecord(record), nowMs())
-    })
-
   return {
-    ...linkReads(vault.read),
+    ...ownLinks(vault, nowMs),
     counts: () => counts,
-    saveLinks,
-    recordStrike: (record, what) =>
-      vault.commit((tx) => {
-        addStrike(tx, record.linkId, { timeMs: nowMs(), what })
-        saveLink(tx, encodeLinkRecord(record), nowMs())
-      }),
     loadWallet: async (walletId) => {
       const stored = getShare(vault.read, walletId)
       if (stored === undefined) return undefined
@@ -222,18 +205,6 @@ const dropUndecided = (tx: Tx, walletId: Uint8Array, timeMs: number): boolean =>
   return dropPendingShare(tx, walletId, timeMs)
 }
 
-const linkReads = (read: Reader): Pick<CosignerStore, 'loadLink' | 'linksOfPair'> => ({
-  loadLink: async (linkId) => {
-    const stored = getLink(read, linkId)
-    return stored === undefined ? undefined : decodeLinkRecord(stored.control)
-  },
-  linksOfPair: async (idA, idB) => {
-    const pair = [hexOf(idA), hexOf(idB)].sort().join()
-    const all = listLinks(read).map(({ control }) => decodeLinkRecord(control))
-    return all.filter(({ idC, idS }) => [hexOf(idC), hexOf(idS)].sort().join() === pair)
-  },
-})
-
 const keyOf = ({ walletId, presigId }: CosignerIntent): string => `${hexOf(walletId)}${hexOf(presigId)}`
 
 const fencesOf = ({ projectId, walletId }: SigningPayload) =>
@@ -255,9 +226,8 @@ const fencesOfWallet = (reader: Reader, walletId: Uint8Array): readonly FreezeSu
 
 const requireRefreshable = (tx: Reader, { walletId, wEpoch }: WalletRecord): void => {
   const current = getShare(tx, walletId)
-  const fits = current !== undefined && isRefreshable(current.state) && current.wEpoch === wEpoch - 1
   const isFree = getShare(tx, walletId, 'pending') === undefined
-  if (fits && isFree && findAnyFreeze(tx, fencesOfWallet(tx, walletId)) === undefined) return
+  if (isNextOf(current, wEpoch) && isFree && findAnyFreeze(tx, fencesOfWallet(tx, walletId)) === undefined) return
   throw benign('wallet_state', 'the wallet may not be refreshed')
 }
 

@@ -5,7 +5,6 @@
 import { statSync } from 'node:fs'
 import type { MessagePort } from 'node:worker_threads'
 import { assert, failure } from '../domain/failure.ts'
-import { contextRandomize } from '../engine/curve/secp256k1.ts'
 import { type AuditHead, auditHead } from '../vault/audit-chain.ts'
 import { type CosignerVault, createCosignerVault, openCosignerVault } from '../vault/cosigner-vault.ts'
 import { getPeerHead, raisePeerHead, rememberPeerHead } from '../vault/peer-heads.ts'
@@ -13,6 +12,7 @@ import { requireUnsealed } from '../vault/restore-state.ts'
 import { createRootKeyProvider } from '../vault/root-key-provider.ts'
 import { getSetting, putSetting } from '../vault/settings.ts'
 import { getShare, listRefreshedShares, setShareState } from '../vault/wallet-shares.ts'
+import { keepCurveBlinded } from './blind-curve.ts'
 import { createCosignerCustody, type CustodyData } from './cosigner-custody.ts'
 import { createFreezeCalls, listAllFreezes } from './cosigner-freezes.ts'
 import { CosignerLinks, type LostMaterial } from './cosigner-links.ts'
@@ -73,10 +73,9 @@ export type QuestionCalls = { readonly question: (frame: Uint8Array) => Promise<
 export type FrameCalls = { readonly frame: (frame: Uint8Array) => Promise<Uint8Array | undefined> }
 
 const PEER_SETTING = 'peer_id'
-const RANDOMIZE_MS = 3_600_000
 
 /** Everything the thread holds; made by `open`. */
-export const createCosigner = async (data: CosignerWorkerData, main: () => PortEnd<CosignerEvents>, ended: () => void) => {
+export const createCosigner = async (data: CosignerWorkerData, main: PortEnd<CosignerEvents>, ended: () => void) => {
   const clock = systemClock
   const provider = createRootKeyProvider(data.rootKey, {
     passphrase: data.passphrase,
@@ -91,7 +90,7 @@ export const createCosigner = async (data: CosignerWorkerData, main: () => PortE
   const ownId = partyIdOf(vault.signer.publicKey)
   const seal = new ShareSeal(vault.shareKey(), vault.vaultId)
   const alert = (what: string, detail: string): void => {
-    void main().call('alert', { what, detail }).catch(() => undefined)
+    void main.call('alert', { what, detail }).catch(() => undefined)
   }
   const { allowExport, allowImport } = data
   const desk = new OwnerDesk({ vault, clock, partyId: ownId, allowExport, allowImport, alert })
@@ -100,8 +99,7 @@ export const createCosigner = async (data: CosignerWorkerData, main: () => PortE
   const forks = new ForkDesk({ vault, clock, partyId: ownId, isOff: data.allowDelegation === false, loadWallet, alert })
   const entropy = createEntropy(clock)
   const importKeys = new ImportKeys(entropy, clock)
-  contextRandomize(entropy.nonce32())
-  setInterval(() => contextRandomize(entropy.nonce32()), RANDOMIZE_MS).unref()
+  keepCurveBlinded(entropy)
   let links: CosignerLinks | undefined
   let peerId: Uint8Array | undefined
 
@@ -138,7 +136,7 @@ export const createCosigner = async (data: CosignerWorkerData, main: () => PortE
       peerId = idC
       forks.joined(idC)
       const ask = (question: Uint8Array) => frames.call('question', question, { timeoutMs: 10_000 })
-      const lost = (args: LostMaterial): void => void main().call('lost', args).catch(() => undefined)
+      const lost = (args: LostMaterial): void => void main.call('lost', args).catch(() => undefined)
       links = await CosignerLinks.open({ store, entropy, clock, alert, ask, lost, importKeys, forks }, idC, ownId, shards)
       const frames: PortEnd<QuestionCalls> = openPortEnd(data.frames, { frame }, (error) => alert('internal', String(error)))
       return { head: getPeerHead(vault.read, idC) }

@@ -91,13 +91,7 @@ export class CryptoThread {
   /** What the worker holds is overwritten, and it ends. */
   async close(): Promise<void> {
     this.#closed = true
-    const worker = this.#worker
-    if (worker === undefined) return
-    const ended = new Promise<void>((resolve) => worker.once('exit', () => resolve()))
-    this.note({ op: 'end' })
-    const timer = setTimeout(() => void worker.terminate(), END_WAIT_MS)
-    await ended
-    clearTimeout(timer)
+    if (this.#worker !== undefined) await this.#end(this.#worker)
   }
 
   /**
@@ -109,6 +103,11 @@ export class CryptoThread {
     if (worker === undefined) return
     this.#renewing = worker
     this.#settled = Promise.withResolvers<void>()
+    await this.#end(worker)
+  }
+
+  /** One that hangs is ended where it is. */
+  async #end(worker: Worker): Promise<void> {
     const ended = new Promise<void>((resolve) => worker.once('exit', () => resolve()))
     this.note({ op: 'end' })
     const timer = setTimeout(() => void worker.terminate(), END_WAIT_MS)

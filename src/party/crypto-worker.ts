@@ -1,12 +1,11 @@
 /** Thread entry of a crypto worker: serves its party's thread and gives way to every other thread. */
 import { setPriority } from 'node:os'
 import { parentPort, workerData } from 'node:worker_threads'
-import { contextRandomize } from '../engine/curve/secp256k1.ts'
+import { keepCurveBlinded } from './blind-curve.ts'
 import { createEntropy, systemClock } from './entropy.ts'
 import { type CryptoWorkerData, SessionServer } from './serve-sessions.ts'
 import type { FromWorker, ToWorker } from './session-calls.ts'
 
-const RANDOMIZE_MS = 3_600_000
 /**
  * Threads that answer somebody get three times the share of one of this niceness, and are run at once. Not more: it
  * counts against other processes as well, and somebody may wait for a presignature.
@@ -17,8 +16,7 @@ if (parentPort !== null) {
   const port = parentPort
   giveWay()
   const entropy = createEntropy(systemClock)
-  contextRandomize(entropy.nonce32())
-  setInterval(() => contextRandomize(entropy.nonce32()), RANDOMIZE_MS).unref()
+  keepCurveBlinded(entropy)
   const { parties, firstId } = workerData as CryptoWorkerData
   const server = new SessionServer(parties, entropy, firstId, (message, transfer) => port.postMessage(message, transfer))
   port.postMessage({ isReady: true } satisfies FromWorker)

@@ -8,7 +8,7 @@ import { ENVELOPE_RANDOM_BYTES, envelopeText, sealDynamicEnvelope } from '../eng
 import { partyIdOf } from '../engine/sealing/import-key.ts'
 import { isRecipient, KIND_RSA } from '../engine/sealing/share-envelope.ts'
 import type { ForkedShare } from './fork-initiator.ts'
-import type { ForkOrder as ForkRecord, NewFork } from './fork-orders.ts'
+import type { ForkRecord } from './fork-orders.ts'
 import type { ForkOrder } from './fork-desk.ts'
 import { keyIdOf } from './fork-responder.ts'
 import type { JoinedParties } from './open-parties.ts'
@@ -16,8 +16,6 @@ import { compressed, type ExportAsked } from './owner-calls.ts'
 import { translated } from './party-failure.ts'
 import type { RefreshOrders } from './refresh-orders.ts'
 import type { WalletGates } from './wallet-gates.ts'
-
-export type { ForkRecord, NewFork }
 
 /** A delegate, as it proves itself and as it is sealed to. */
 export type DelegateParty = {

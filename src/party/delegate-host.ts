@@ -4,7 +4,7 @@
  */
 import type { Clock } from '../domain/clock.ts'
 import { assert, type Failure, isFailure } from '../domain/failure.ts'
-import { isRefreshable } from '../engine/dkls23/records.ts'
+import { isNextOf } from '../engine/dkls23/records.ts'
 import type { AuditHead } from '../vault/audit-chain.ts'
 import type { DaemonVault } from '../vault/daemon-vault.ts'
 import { PresignatureReused } from '../vault/intents.ts'
@@ -159,8 +159,7 @@ const requireRefreshable = (
   { walletId, wEpoch }: SealedShare,
 ): void => {
   const current = getShare(tx, walletId)
-  const isNext = current !== undefined && isRefreshable(current.state) && current.wEpoch === wEpoch - 1
-  const isOwn = current !== undefined && hexOf(current.linkId) === hexOf(linkId)
+  const isNext = isNextOf(current, wEpoch) && hexOf(current.linkId) === hexOf(linkId)
   const isFree = getShare(tx, walletId, 'pending') === undefined
-  if (!isNext || !isOwn || !isFree || !decisions.mayRefresh(tx, walletId)) throw refuseState()
+  if (!isNext || !isFree || !decisions.mayRefresh(tx, walletId)) throw refuseState()
 }

@@ -2,7 +2,7 @@
  * Party S towards delegates, in a thread of its own: where the daemon's halves of delegated wallets are in clear, for one
  * session. The vault stays with the main thread.
  */
-import { contextRandomize } from '../engine/curve/secp256k1.ts'
+import { keepCurveBlinded } from './blind-curve.ts'
 import { DelegateLinks, type ErasedShare } from './delegate-links.ts'
 import { createDelegateStore, type DelegateHostCalls } from './delegate-store.ts'
 import { createEntropy, systemClock } from './entropy.ts'
@@ -16,14 +16,12 @@ export type DelegateWorkerData = {
   readonly idS: Uint8Array
 }
 
-const RANDOMIZE_MS = 3_600_000
 const ASK_TIMEOUT_MS = 12_000
 
 export const createDelegateParty = (data: DelegateWorkerData, host: PortEnd<DelegateHostCalls>, ended: () => void) => {
   const clock = systemClock
   const entropy = createEntropy(clock)
-  contextRandomize(entropy.nonce32())
-  setInterval(() => contextRandomize(entropy.nonce32()), RANDOMIZE_MS).unref()
+  keepCurveBlinded(entropy)
   const seal = new ShareSeal(data.shareKey, data.vaultId)
   const links = new DelegateLinks({
     idS: data.idS,

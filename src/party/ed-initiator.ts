@@ -21,15 +21,11 @@ import type { EdSignature } from '../engine/frost/sign-messages.ts'
 import { Lock } from './lock.ts'
 import type { OpeningDeps } from './operation-deps.ts'
 import { PeerRefusal } from './peer-refusal.ts'
-import { hexOf, PRESIGNATURE_TTL_MS, PresignatureMap } from './presignature-map.ts'
+import { hexOf, PRESIGNATURE_TTL_OF_C_MS, PresignatureMap } from './presignature-map.ts'
+import { assertSendable, SIGN_TIMEOUT_MS } from './sign-request.ts'
 import { loadWallets, StopWatch, wipeShares } from './session-wallets.ts'
 
-/** C's presignatures die a minute before S's. */
-const OWN_TTL_MS = PRESIGNATURE_TTL_MS - 60_000
-const SIGN_TIMEOUT_MS = 10_000
 const MAX_ATTEMPTS = 4
-/** Room for a typed payload in a frame; the limit on a payload itself is lower and is the signing script's. */
-const MAX_PAYLOAD_BYTES = 2 * 1024 * 1024 - 4_096
 
 export type EdInitiatorDeps = OpeningDeps & {
   readonly clock: Clock
@@ -183,7 +179,7 @@ export class EdInitiator {
       wipeEdPresignatures(presignatures)
       throw error
     }
-    const expiresAtMs = clock.nowMs() + OWN_TTL_MS
+    const expiresAtMs = clock.nowMs() + PRESIGNATURE_TTL_OF_C_MS
     this.#presignatures.expire()
     return presignatures.flatMap((presignature) => {
       const { presigId, walletId, wEpoch, commitments } = presignature
@@ -199,9 +195,7 @@ export class EdInitiator {
   async #signWith(presignature: EdPresignature, job: EdSignJob): Promise<EdSignature> {
     const { link, exchange } = this.#deps
     link.assertUsable('sign')
-    // What a caller chose must not come to the peer as a violation of this side.
-    if (job.reqId.length !== 16) throw new RangeError('a reqId has 16 bytes')
-    if (job.payload.length > MAX_PAYLOAD_BYTES) throw benign('policy_denied', 'the payload is too large')
+    assertSendable(job)
     const { state, body } = await this.#request(presignature, job)
     const { lEpoch, sid } = presignature
     const { ED_SIGN_REQUEST, ED_SIGN_RESPONSE } = FRAME_TYPES

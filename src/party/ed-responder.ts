@@ -5,7 +5,7 @@
  */
 import { ed25519Ready } from '../engine/curve/ed25519.ts'
 import type { WalletBinding } from '../engine/dkls23/contexts.ts'
-import { benign, ProtocolFault } from '../engine/dkls23/fault.ts'
+import { benign } from '../engine/dkls23/fault.ts'
 import {
   assertNoSid,
   encodeFrame,
@@ -14,6 +14,7 @@ import {
   type FrameType,
   NO_SID,
 } from '../engine/dkls23/frame.ts'
+import { assertBelongs } from '../engine/dkls23/presignature.ts'
 import type { SlotName } from '../engine/dkls23/presign-plan.ts'
 import type { WalletRecord } from '../engine/dkls23/records.ts'
 import { ROLE_S } from '../engine/dkls23/suite.ts'
@@ -22,11 +23,11 @@ import { type EdPresignature, wipeEdPresignature } from '../engine/frost/presign
 import {
   agreeOnEdSigning,
   answerEdSign,
-  assertEdBelongs,
   assertEdRequestScalar,
   type EdSigningContext,
 } from '../engine/frost/sign.ts'
 import { decodeEdSignRequest, edSignRequestKey, type EdSignRequest } from '../engine/frost/sign-messages.ts'
+import { AnsweredRequests } from './answered-requests.ts'
 import type { AnsweringDeps } from './operation-deps.ts'
 import type { CosignerIntent } from './party-store.ts'
 import { hexOf, PRESIGNATURE_TTL_MS, PresignatureMap } from './presignature-map.ts'
@@ -53,10 +54,13 @@ type Deps = AnsweringDeps & {
 export class EdResponder {
   readonly #deps: Deps
   readonly #presignatures: PresignatureMap<EdPresignature>
+  readonly #requests: AnsweredRequests
   readonly #watch = new StopWatch()
 
   constructor(deps: Deps) {
     this.#deps = deps
+    const suspend = this.#suspend.bind(this)
+    this.#requests = new AnsweredRequests({ store: deps.store, suspend })
     this.#presignatures = new PresignatureMap(() => deps.clock.nowMs(), wipeEdPresignature)
   }
 
@@ -87,8 +91,9 @@ export class EdResponder {
     const request = decodeEdSignRequest(frame.body, frame.linkId)
     const presignature = this.#presignatures.take(request.presigId)
     try {
-      const body = await this.#watch.during((stopped) =>
-        this.#answerTaken(request, presignature, frame.lEpoch, stopped),
+      const requestKey = edSignRequestKey(request)
+      const body = await this.#requests.once(request, requestKey, () =>
+        this.#watch.during((stopped) => this.#answerTaken(request, requestKey, presignature, frame.lEpoch, stopped)),
       )
       return this.#frame(FRAME_TYPES.ED_SIGN_RESPONSE, NO_SID, frame.lEpoch, body)
     } finally {
@@ -150,35 +155,26 @@ export class EdResponder {
 
   async #answerTaken(
     request: EdSignRequest,
+    requestKey: Uint8Array,
     presignature: EdPresignature | undefined,
     lEpoch: number,
     stopped: ReadonlySet<string>,
   ): Promise<Uint8Array> {
-    const { link, store } = this.#deps
+    const { link } = this.#deps
     link.assertUsable('sign')
-    const requestKey = edSignRequestKey(request)
-    const known = await this.#knownReply(request, requestKey)
+    const known = await this.#requests.known(request, requestKey, () => this.#bindingOf(request))
     if (known !== undefined) return known
     assertEdRequestScalar(request)
-    assertEdBelongs(presignature, request.linkId, request.walletId, request.wEpoch)
+    assertBelongs(presignature, request.linkId, request.walletId, request.wEpoch)
     if (presignature.lEpoch !== lEpoch) throw benign('unknown_presig', 'another link epoch')
     const wallet = await this.#bindingOf(request)
     const { message, summary } = this.#read(request, wallet.publicKey)
     const context = agreeOnEdSigning({ link: link.parties, wallet, message }, request, presignature)
     const intent = { ...intentOf(request, presignature), summary }
-    await this.#commit(intent, requestKey)
-    try {
+    return this.#requests.record({ intent, requestKey, sid: presignature.sid }, () => {
       link.assertUsable('sign')
-      const body = await this.#release(context, request, presignature, stopped)
-      store.completeIntent(intent, { response: body })
-      return body
-    } catch (error) {
-      store.completeIntent(intent, { failed: error instanceof ProtocolFault ? error.codeName : 'internal' })
-      if (error instanceof ProtocolFault && error.consequence === 'suspend-wallet') {
-        await this.#suspend(request.walletId, presignature.sid, 'final signature invalid')
-      }
-      throw error
-    }
+      return this.#release(context, request, presignature, stopped)
+    })
   }
 
   /** Opens the share only now, after the intent is durable, and reads the wallet's state again with it. */
@@ -198,21 +194,6 @@ export class EdResponder {
     }
   }
 
-  /**
-   * What this reqId was answered before. @throws ProtocolFault class A: busy, reqid_conflict, or refused by now.
-   */
-  async #knownReply(request: EdSignRequest, requestKey: Uint8Array): Promise<Uint8Array | undefined> {
-    const { store } = this.#deps
-    const reply = store.findReply(request.walletId, request.reqId)
-    if (reply === undefined) return undefined
-    if (hexOf(reply.requestKey) !== hexOf(requestKey)) throw benign('reqid_conflict', 'reqId of another request')
-    if (reply.state === 'RUNNING') throw benign('busy', 'the request is running')
-    if (reply.response === undefined) return undefined
-    await this.#bindingOf(request)
-    if (!(await store.admits(request))) throw benign('policy_denied', 'refused by the rules of the cosigner')
-    return reply.response
-  }
-
   #read(request: EdSignRequest, publicKey: Uint8Array): ReturnType<ReadEdPayload> {
     const { readEdPayload } = this.#deps
     if (readEdPayload === undefined) throw benign('policy_denied', 'no Ed25519 payloads here')
@@ -221,14 +202,6 @@ export class EdResponder {
     } catch {
       throw benign('policy_denied', 'the payload is refused')
     }
-  }
-
-  async #commit(intent: CosignerIntent, requestKey: Uint8Array): Promise<void> {
-    const verdict = await this.#deps.store.commitIntent({ ...intent, requestKey })
-    if (verdict === 'committed') return
-    if (verdict === 'denied') throw benign('policy_denied', 'refused by the rules of the cosigner')
-    await this.#suspend(intent.walletId, undefined, 'a presignature was named twice')
-    throw benign('wallet_state', 'the wallet is suspended')
   }
 
   /** The wallet stops at once; the link and its other wallets go on. */

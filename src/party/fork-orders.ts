@@ -18,7 +18,7 @@ export type NewFork = {
   readonly publicShares: Uint8Array
 }
 
-export type ForkOrder = {
+export type ForkRecord = {
   /** Inside the transaction that decides. Refuses by throwing; writes the rows beside the share. */
   readonly record: (tx: Tx, fork: NewFork) => void
 }
@@ -29,13 +29,13 @@ export type DecidedForkShare = NewFork & {
   readonly share: SealedShare
 }
 
-type Open = { readonly order: ForkOrder; readonly aborted: Set<string> }
+type Open = { readonly order: ForkRecord; readonly aborted: Set<string> }
 
 export class ForkOrders {
   readonly #open = new Map<string, Open>()
 
   /** Runs `work` with the order in force; one at a time for a wallet. */
-  async during<T>(sourceId: Uint8Array, order: ForkOrder, work: () => Promise<T>): Promise<T> {
+  async during<T>(sourceId: Uint8Array, order: ForkRecord, work: () => Promise<T>): Promise<T> {
     const key = hexOf(sourceId)
     if (this.#open.has(key)) throw failure('OVERLOADED', { retryAfterMs: 1_000 })
     this.#open.set(key, { order, aborted: new Set() })

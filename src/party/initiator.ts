@@ -37,7 +37,7 @@ import type { Generated } from './new-wallets.ts'
 import type { OpeningDeps } from './operation-deps.ts'
 import type { PartyStore } from './party-store.ts'
 import { PeerRefusal } from './peer-refusal.ts'
-import { hexOf, PRESIGNATURE_TTL_MS, PresignatureMap } from './presignature-map.ts'
+import { hexOf, PRESIGNATURE_TTL_OF_C_MS, PresignatureMap } from './presignature-map.ts'
 import { loadForPresign, runPresign } from './presign-initiator.ts'
 import { SignInitiator, type SignJob } from './sign-initiator.ts'
 import { inThreadSessionsOfC } from './in-thread-sessions.ts'
@@ -45,8 +45,6 @@ import { RefreshInitiator } from './refresh-initiator.ts'
 import type { SessionsOfC } from './session-engine.ts'
 import { wipeShares } from './session-wallets.ts'
 
-/** A minute before S drops its own. */
-const OWN_TTL_MS = PRESIGNATURE_TTL_MS - 60_000
 const BUSY_RETRY_MS = 100
 const MAX_ATTEMPTS = 4
 /** Bindings of wallets without presignatures are forgotten when there are more than this. */
@@ -345,7 +343,7 @@ export class Initiator {
   }
 
   #keep(presignatures: readonly Presignature[], records: readonly WalletRecord[]): readonly ReadyPresignature[] {
-    const expiresAtMs = this.#deps.clock.nowMs() + OWN_TTL_MS
+    const expiresAtMs = this.#deps.clock.nowMs() + PRESIGNATURE_TTL_OF_C_MS
     this.#presignatures.expire()
     if (this.#bindings.size > MAX_IDLE_BINDINGS) this.#forgetIdleBindings()
     for (const { share: _, ...binding } of records) this.#bindings.set(hexOf(binding.walletId), binding)

@@ -3,10 +3,11 @@
  * other. Each holds up to the capacity that the settings say.
  */
 import type { Failure } from '../domain/failure.ts'
+import type { PoolLevels } from '../observe/metrics.ts'
 import type { KeyType } from '../vault/wallets.ts'
 import { LiveActivity } from './filling-pace.ts'
 import type { ReadyPresignature } from './initiator.ts'
-import { type PoolEvents, type PoolSettings, type PoolView, PresignaturePool, type ShardOf } from './presignature-pool.ts'
+import { type PoolEvents, type PoolSettings, PresignaturePool, type ShardOf } from './presignature-pool.ts'
 
 /** A wallet as its pool knows it. */
 export type PooledWallet = { readonly walletId: Uint8Array; readonly keyType: KeyType }
@@ -80,7 +81,7 @@ export class KeyPools {
   }
 
   /** Of all wallets of both kinds. */
-  view(): PoolView {
+  view(): PoolLevels {
     const { secp256k1, ed25519 } = this.#pools
     const [a, b] = [secp256k1.view(), ed25519.view()]
     return {

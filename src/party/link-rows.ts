@@ -1,7 +1,8 @@
-/** The daemon's link records, as the threads of its parties ask the main thread for them. */
-import { decodeLinkRecord, encodeLinkRecord, type LinkRecord } from '../engine/dkls23/records.ts'
-import type { DaemonVault } from '../vault/daemon-vault.ts'
+/** A vault's link records: of the thread that owns it, and as the threads of parties ask another for them. */
+import { decodeLinkRecord, encodeLinkRecord } from '../engine/dkls23/records.ts'
 import { addStrike, getLink, listLinks, saveLink } from '../vault/links.ts'
+import type { Vault } from '../vault/vault.ts'
+import type { PartyStore } from './party-store.ts'
 import type { PortEnd } from './port-calls.ts'
 import { hexOf } from './presignature-map.ts'
 
@@ -13,20 +14,20 @@ export type LinkCalls = {
   readonly recordStrike: (args: { readonly control: Uint8Array; readonly what: string }) => Promise<void>
 }
 
-/** On the main thread, which owns the connection. */
-export const serveLinks = (vault: DaemonVault, nowMs: () => number): LinkCalls => ({
+/** In the thread that owns the connection. */
+export const serveLinks = (vault: Pick<Vault, 'read' | 'commit'>, nowMs: () => number): LinkCalls => ({
   loadLink: (linkId) => getLink(vault.read, linkId)?.control,
   saveLinks: (controls) =>
     vault.commit((tx) => {
       for (const control of controls) saveLink(tx, control, nowMs())
     }),
   linksOfPair: ({ idA, idB }) => {
-    const pair = [hexOf(idA), hexOf(idB)].sort().join()
+    const pair = pairOf(idA, idB)
     return listLinks(vault.read)
       .map(({ control }) => control)
       .filter((control) => {
         const { idC, idS } = decodeLinkRecord(control)
-        return [hexOf(idC), hexOf(idS)].sort().join() === pair
+        return pairOf(idC, idS) === pair
       })
   },
   recordStrike: ({ control, what }) =>
@@ -36,16 +37,30 @@ export const serveLinks = (vault: DaemonVault, nowMs: () => number): LinkCalls =
     }),
 })
 
-/** In a party's thread. */
-export const hostedLinks = (host: PortEnd<LinkCalls>) => ({
-  loadLink: async (linkId: Uint8Array): Promise<LinkRecord | undefined> => {
-    // The id stays the caller's.
-    const control = await host.call('loadLink', linkId, { transfer: [] })
+const pairOf = (idA: Uint8Array, idB: Uint8Array): string => [hexOf(idA), hexOf(idB)].toSorted().join()
+
+type Links = Pick<PartyStore, 'loadLink' | 'saveLinks' | 'linksOfPair' | 'recordStrike'>
+type Asked = { readonly [M in keyof LinkCalls]: (args: Parameters<LinkCalls[M]>[0]) => ReturnType<LinkCalls[M]> | Promise<Awaited<ReturnType<LinkCalls[M]>>> }
+
+const linksOver = (asked: Asked): Links => ({
+  loadLink: async (linkId) => {
+    const control = await asked.loadLink(linkId)
     return control === undefined ? undefined : decodeLinkRecord(control)
   },
-  saveLinks: (records: readonly LinkRecord[]): Promise<void> => host.call('saveLinks', records.map(encodeLinkRecord)),
-  linksOfPair: async (idA: Uint8Array, idB: Uint8Array): Promise<LinkRecord[]> =>
-    (await host.call('linksOfPair', { idA, idB })).map(decodeLinkRecord),
-  recordStrike: (record: LinkRecord, what: string): Promise<void> =>
-    host.call('recordStrike', { control: encodeLinkRecord(record), what }),
+  saveLinks: async (records) => asked.saveLinks(records.map(encodeLinkRecord)),
+  linksOfPair: async (idA, idB) => (await asked.linksOfPair({ idA, idB })).map(decodeLinkRecord),
+  recordStrike: async (record, what) => asked.recordStrike({ control: encodeLinkRecord(record), what }),
 })
+
+/** Of the vault that this thread owns. */
+export const ownLinks = (vault: Pick<Vault, 'read' | 'commit'>, nowMs: () => number): Links => linksOver(serveLinks(vault, nowMs))
+
+/** In a party's thread, over a vault of another's. */
+export const hostedLinks = (host: PortEnd<LinkCalls>): Links =>
+  linksOver({
+    // The id stays the caller's.
+    loadLink: (linkId) => host.call('loadLink', linkId, { transfer: [] }),
+    saveLinks: (controls) => host.call('saveLinks', controls),
+    linksOfPair: (pair) => host.call('linksOfPair', pair),
+    recordStrike: (strike) => host.call('recordStrike', strike),
+  })

@@ -3,7 +3,7 @@
  * Nothing in it is durable and no vault is touched.
  */
 import { benign } from '../engine/dkls23/fault.ts'
-import { decidedState, isRefreshable, type LinkRecord, verifyWalletRecord, type WalletRecord } from '../engine/dkls23/records.ts'
+import { decidedState, isNextOf, type LinkRecord, verifyWalletRecord, type WalletRecord } from '../engine/dkls23/records.ts'
 import { verdictOn } from '../engine/dkls23/two-phase-switch.ts'
 import type { InitiatorStore } from './initiator.ts'
 import type { CosignerStore, StoredReply } from './party-store.ts'
@@ -47,8 +47,7 @@ export const createMemoryStore = (): MemoryStore => {
   }
   const requireRefreshable = (record: WalletRecord): Slot => {
     const slot = slotOf(record.walletId)
-    const fits = slot !== undefined && isRefreshable(slot.record.state) && slot.record.wEpoch === record.wEpoch - 1
-    if (!fits || slot.next !== undefined) throw benign('wallet_state', 'the wallet may not be refreshed')
+    if (slot === undefined || !isNextOf(slot.record, record.wEpoch) || slot.next !== undefined) throw benign('wallet_state', 'the wallet may not be refreshed')
     return slot
   }
   const aborted = new Set<string>()

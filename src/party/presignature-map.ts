@@ -7,8 +7,10 @@ import { LINK_SLOTS_HARD } from '../engine/dkls23/suite.ts'
 export const hexOf = (bytes: Uint8Array): string =>
   Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('hex')
 
-/** How long S keeps a presignature; C drops it a minute before. */
+/** How long S keeps a presignature. */
 export const PRESIGNATURE_TTL_MS = 3_600_000
+/** C drops it a minute before. */
+export const PRESIGNATURE_TTL_OF_C_MS = PRESIGNATURE_TTL_MS - 60_000
 
 /** How many one link may hold: as many slots as one epoch of it makes. */
 export const MAX_PRESIGNATURES = LINK_SLOTS_HARD

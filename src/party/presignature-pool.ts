@@ -4,6 +4,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Failure, failure } from '../domain/failure.ts'
+import type { PoolLevels } from '../observe/metrics.ts'
 import { LiveActivity, type Urgency } from './filling-pace.ts'
 import { Lane } from './filling-lane.ts'
 import type { ReadyPresignature } from './initiator.ts'
@@ -25,19 +26,6 @@ export type PoolEvents = {
   readonly dropped: (walletId: Uint8Array) => void
   /** A pool that had been filled is about to run dry: signing outpaces filling. */
   readonly low: (walletId: Uint8Array, left: number) => void
-}
-
-export type PoolView = {
-  readonly ready: number
-  readonly capacity: number
-  readonly wallets: number
-  /** Wallets that were filled once and are below half of their low water now. */
-  readonly walletsLow: number
-  readonly waiting: number
-  readonly madeTotal: number
-  readonly evictedTotal: number
-  /** Presignatures a second while filling, lately. */
-  readonly fillRate: number
 }
 
 type Presign = (walletIds: readonly Uint8Array[], shard: number) => Promise<readonly ReadyPresignature[]>
@@ -110,7 +98,7 @@ export class PresignaturePool {
     return [...this.#lanes.values()].reduce((sum, { pace }) => sum + pace.fillRate, 0)
   }
 
-  view(): PoolView {
+  view(): PoolLevels {
     return {
       ready: this.#size,
       capacity: this.#settings.capacity,

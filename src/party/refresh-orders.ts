@@ -4,7 +4,7 @@
  * write down who asked. An order that is over, or a session whose outcome was answered ABORTED, can commit nothing.
  */
 import { failure } from '../domain/failure.ts'
-import { isRefreshable } from '../engine/dkls23/records.ts'
+import { isNextOf } from '../engine/dkls23/records.ts'
 import type { DaemonVault } from '../vault/daemon-vault.ts'
 import type { SealedShare } from '../vault/sealed-record.ts'
 import type { Tx } from '../vault/store.ts'
@@ -74,8 +74,7 @@ export class RefreshOrders {
     const { walletId, wEpoch } = share
     const open = this.#open.get(hexOf(walletId))
     const current = getShare(tx, walletId)
-    const isNext = current !== undefined && isRefreshable(current.state) && current.wEpoch === wEpoch - 1
-    if (open === undefined || open.aborted.has(hexOf(sid)) || !isNext) {
+    if (open === undefined || open.aborted.has(hexOf(sid)) || !isNextOf(current, wEpoch)) {
       throw failure('COSIGNER_REFUSED', { why: 'the refresh was given up' })
     }
     activateShare(tx, { share, linkId, state: 'ACTIVE', timeMs })

@@ -10,10 +10,7 @@ import type { Link } from './link.ts'
 import { PeerRefusal } from './peer-refusal.ts'
 import type { PresignatureMap } from './presignature-map.ts'
 import { PreparedSignatures } from './prepared-signatures.ts'
-
-const SIGN_TIMEOUT_MS = 10_000
-/** Room for a typed payload in a frame; the limit on a payload itself is lower and is the signing script's. */
-const MAX_PAYLOAD_BYTES = 2 * 1024 * 1024 - 4_096
+import { assertSendable, SIGN_TIMEOUT_MS } from './sign-request.ts'
 
 export type SignJob = {
   readonly walletId: Uint8Array
@@ -82,9 +79,7 @@ export class SignInitiator {
     const wallet = bindingOf(job.walletId)
     if (wallet === undefined) throw benign('unknown_presig', 'presignature unknown')
     link.assertUsable('sign')
-    // What a caller chose must not come to the peer as a violation of this side.
-    if (job.reqId.length !== 16) throw new RangeError('a reqId has 16 bytes')
-    if (job.payload.length > MAX_PAYLOAD_BYTES) throw benign('policy_denied', 'the payload is too large')
+    assertSendable(job)
     const { lEpoch, sid } = presignature
     const { state, body } = startSign({ ...job, link: link.parties, wallet, context }, presignature)
     const { SIGN_REQUEST, SIGN_RESPONSE } = FRAME_TYPES

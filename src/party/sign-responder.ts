@@ -1,13 +1,12 @@
 /** The answering side of an online signature, in the order of docs/protocol.md §10.2. */
-import type { Clock } from '../domain/clock.ts'
 import type { WalletBinding } from '../engine/dkls23/contexts.ts'
-import { benign, ProtocolFault } from '../engine/dkls23/fault.ts'
+import { benign } from '../engine/dkls23/fault.ts'
 import type { Frame } from '../engine/dkls23/frame.ts'
-import type { Presignature } from '../engine/dkls23/presignature.ts'
-import { wipePresignature } from '../engine/dkls23/presignature.ts'
+import { assertBelongs, type Presignature, wipePresignature } from '../engine/dkls23/presignature.ts'
 import type { WalletState } from '../engine/dkls23/records.ts'
-import { agreeOnSigning, answerSign, assertBelongs, assertRequestScalars } from '../engine/dkls23/sign.ts'
+import { agreeOnSigning, answerSign, assertRequestScalars } from '../engine/dkls23/sign.ts'
 import { decodeSignRequest, type SignRequest, signRequestKey } from '../engine/dkls23/sign-messages.ts'
+import { AnsweredRequests } from './answered-requests.ts'
 import type { Link } from './link.ts'
 import type { CosignerIntent, CosignerStore } from './party-store.ts'
 import { hexOf, type PresignatureMap } from './presignature-map.ts'
@@ -24,7 +23,6 @@ export type ReadPayload = (
 type Deps = {
   readonly link: Link
   readonly store: CosignerStore
-  readonly clock: Clock
   readonly readPayload: ReadPayload
   /** Overwrites the wallet's presignatures and ends a session that holds it. */
   readonly dropWallet: (walletId: Uint8Array) => void
@@ -38,17 +36,18 @@ const MAX_KNOWN_WALLETS = 100_000
 export class SignResponder {
   readonly #deps: Deps
   readonly #presignatures: PresignatureMap<Presignature>
+  readonly #requests: AnsweredRequests
   readonly #known = new Map<string, KnownWallet>()
   /** How often something was forgotten: what was read before that is not remembered after it. */
   #forgets = 0
-  /** Requests that are being answered, by wallet and request id, with what they ask for. */
-  readonly #running = new Map<string, string>()
   /** Wallets whose suspension is not on disk yet. */
   readonly #stopping = new Set<string>()
 
   constructor(deps: Deps, presignatures: PresignatureMap<Presignature>) {
     this.#deps = deps
     this.#presignatures = presignatures
+    const suspend = this.#suspend.bind(this)
+    this.#requests = new AnsweredRequests({ store: deps.store, suspend })
   }
 
   forgetWallet(walletId: Uint8Array): void {
@@ -61,28 +60,12 @@ export class SignResponder {
     const request = decodeSignRequest(frame.body, frame.linkId)
     const presignature = this.#presignatures.take(request.presigId)
     try {
-      return await this.#answerOnce(request, presignature, frame.lEpoch)
+      const requestKey = signRequestKey(request)
+      return await this.#requests.once(request, requestKey, () =>
+        this.#answerTaken(request, requestKey, presignature, frame.lEpoch),
+      )
     } finally {
       if (presignature !== undefined) wipePresignature(presignature)
-    }
-  }
-
-  /** One answer at a time under one request id, from before its intent is on disk. */
-  async #answerOnce(
-    request: SignRequest,
-    presignature: Presignature | undefined,
-    lEpoch: number,
-  ): Promise<Uint8Array> {
-    const requestKey = signRequestKey(request)
-    const name = hexOf(request.walletId) + hexOf(request.reqId)
-    const running = this.#running.get(name)
-    if (running !== undefined && running !== hexOf(requestKey)) throw benign('reqid_conflict', 'reqId of another request')
-    if (running !== undefined) throw benign('busy', 'the request is running')
-    this.#running.set(name, hexOf(requestKey))
-    try {
-      return await this.#answerTaken(request, requestKey, presignature, lEpoch)
-    } finally {
-      this.#running.delete(name)
     }
   }
 
@@ -92,18 +75,10 @@ export class SignResponder {
     presignature: Presignature | undefined,
     lEpoch: number,
   ): Promise<Uint8Array> {
-    const { link, store } = this.#deps
+    const { link } = this.#deps
     link.assertUsable('sign')
-    const reply = store.findReply(request.walletId, request.reqId)
-    if (reply !== undefined) {
-      if (hexOf(reply.requestKey) !== hexOf(requestKey)) throw benign('reqid_conflict', 'reqId of another request')
-      if (reply.state === 'RUNNING') throw benign('busy', 'the request is running')
-      if (reply.response !== undefined) {
-        await this.#walletOf(request)
-        if (!(await store.admits(request))) throw benign('policy_denied', 'refused by the rules of the cosigner')
-        return reply.response
-      }
-    }
+    const known = await this.#requests.known(request, requestKey, () => this.#walletOf(request))
+    if (known !== undefined) return known
     assertRequestScalars(request)
     assertBelongs(presignature, request.linkId, request.walletId, request.wEpoch)
     if (presignature.lEpoch !== lEpoch) throw benign('unknown_presig', 'another link epoch')
@@ -112,20 +87,11 @@ export class SignResponder {
     const inputs = { link: link.parties, wallet: wallet.binding, digest: read.digest, path: request.path }
     const context = agreeOnSigning(inputs, request, presignature)
     const intent = { ...intentOf(request, presignature), summary: read.summary }
-    await this.#commit(intent, requestKey)
-    try {
+    return this.#requests.record({ intent, requestKey, sid: presignature.sid }, async () => {
       await this.#walletOf(request)
       link.assertUsable('sign')
-      const { body } = answerSign(context, request, presignature)
-      store.completeIntent(intent, { response: body })
-      return body
-    } catch (error) {
-      store.completeIntent(intent, { failed: error instanceof ProtocolFault ? error.codeName : 'internal' })
-      if (error instanceof ProtocolFault && error.consequence === 'suspend-wallet') {
-        await this.#suspend(request.walletId, presignature.sid, 'final signature invalid')
-      }
-      throw error
-    }
+      return answerSign(context, request, presignature).body
+    })
   }
 
   #read(request: SignRequest): ReturnType<ReadPayload> {
@@ -134,14 +100,6 @@ export class SignResponder {
     } catch {
       throw benign('policy_denied', 'the payload is refused')
     }
-  }
-
-  async #commit(intent: CosignerIntent, requestKey: Uint8Array): Promise<void> {
-    const verdict = await this.#deps.store.commitIntent({ ...intent, requestKey })
-    if (verdict === 'committed') return
-    if (verdict === 'denied') throw benign('policy_denied', 'refused by the rules of the cosigner')
-    await this.#suspend(intent.walletId, undefined, 'a presignature was named twice')
-    throw benign('wallet_state', 'the wallet is suspended')
   }
 
   /** The wallet stops at once, and for a request that comes before the disk has it; the link goes on. */

@@ -5,7 +5,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { MessagePort } from 'node:worker_threads'
 import { failure } from '../domain/failure.ts'
-import { contextRandomize, decompress } from '../engine/curve/secp256k1.ts'
+import { decompress } from '../engine/curve/secp256k1.ts'
 import type { WalletBinding } from '../engine/dkls23/contexts.ts'
 import { type FaultCode, ProtocolFault } from '../engine/dkls23/fault.ts'
 import { FRAME_TYPES } from '../engine/dkls23/frame.ts'
@@ -17,6 +17,7 @@ import type { EdSignature } from '../engine/frost/sign-messages.ts'
 import type { SealedShare } from '../vault/sealed-record.ts'
 import type { StoredShare } from '../vault/wallet-shares.ts'
 import type { KeyType } from '../vault/wallets.ts'
+import { keepCurveBlinded } from './blind-curve.ts'
 import { PeerUnavailable } from './counterparty.ts'
 import type { FrameCalls } from './cosigner.ts'
 import type { LostMaterial } from './cosigner-links.ts'
@@ -96,7 +97,6 @@ export type SignerStatus = {
   readonly presignatures: number
 }
 
-const RANDOMIZE_MS = 3_600_000
 const BUSY_RETRY_AFTER_MS = 1_000
 const FRAME_TYPE_AT = 5
 const isSignRequest = ({ [FRAME_TYPE_AT]: type }: Uint8Array): boolean =>
@@ -105,8 +105,7 @@ const isSignRequest = ({ [FRAME_TYPE_AT]: type }: Uint8Array): boolean =>
 export const createSigner = async (data: SignerWorkerData, host: PortEnd<SignerHostCalls>, ended: () => void) => {
   const clock = systemClock
   const entropy = createEntropy(clock)
-  contextRandomize(entropy.nonce32())
-  setInterval(() => contextRandomize(entropy.nonce32()), RANDOMIZE_MS).unref()
+  keepCurveBlinded(entropy)
   const alert = (what: string, detail: string): void => {
     void host.call('alert', { what, detail }).catch(() => undefined)
   }

@@ -6,6 +6,7 @@
 import { type Failure, failure, isFailure } from '../domain/failure.ts'
 import type { EcdsaSignature } from '../engine/dkls23/sign-messages.ts'
 import type { EdSignature } from '../engine/frost/sign-messages.ts'
+import type { PoolLevels } from '../observe/metrics.ts'
 import { type AuditHead, auditHead } from '../vault/audit-chain.ts'
 import type { FreezeRow, FreezeSubject } from '../vault/freezes.ts'
 import { rememberPeerHead } from '../vault/peer-heads.ts'
@@ -23,7 +24,6 @@ import { asFailure, toldOf, translated, whyOf } from './party-failure.ts'
 import { PortFailure } from './port-calls.ts'
 import { PreparedJobs, SIGN_CALL } from './prepared-jobs.ts'
 import { hexOf } from './presignature-map.ts'
-import type { PoolView } from './presignature-pool.ts'
 import { RefreshOrders } from './refresh-orders.ts'
 import { type RefreshTurn, runRefresh } from './refresh-desk.ts'
 import type { SignJob } from './sign-initiator.ts'
@@ -208,7 +208,7 @@ export class TwoPartyEngine {
     return { depth: ready, capacity: pool.walletCapacity, fillRate: pool.fillRate }
   }
 
-  poolView(): PoolView | undefined {
+  poolView(): PoolLevels | undefined {
     return this.#live?.pools.view()
   }
 

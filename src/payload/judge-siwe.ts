@@ -27,10 +27,12 @@ const LOCAL = /^(?:localhost|127\.0\.0\.1|\[::1\])(?::\d+)?$/i
 const isOfDomain = ({ scheme, domain, uri }: Pick<SiweMessage, 'scheme' | 'domain' | 'uri'>): boolean => {
   if (!URL.canParse(uri)) return false
   const url = new URL(uri)
+  const page = `${url.protocol}//${domain}`
+  if (!URL.canParse(page)) return false
   const isLocal = LOCAL.test(domain)
   const isSafe = (text: string): boolean => text === 'https' || (isLocal && text === 'http')
   if (!isSafe(url.protocol.slice(0, -1)) || (scheme !== undefined && !isSafe(scheme))) return false
-  return url.username === '' && url.password === '' && url.host === new URL(`${url.protocol}//${domain}`).host
+  return url.username === '' && url.password === '' && url.host === new URL(page).host
 }
 
 /** What `parse` makes of it. Refuses with SIWE_INVALID where it throws SiweRefused. */

@@ -51,7 +51,17 @@ const SCHEME = /^[A-Za-z][A-Za-z0-9+.-]{0,31}$/
 const DOMAIN = /^(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?$/
 /** Reserved, unreserved and space (EIP-4361, `statement`). */
 const STATEMENT = /^[A-Za-z0-9\-._~:/?#[\]@!$&'()*+,;= ]+$/
-const URI = /^[A-Za-z][A-Za-z0-9+.-]*:(?:[A-Za-z0-9\-._~:/?#[\]@!$&'()*+,;=]|%[0-9A-Fa-f]{2})+$/
+const uriPattern = (): RegExp => {
+  const plain = String.raw`[A-Za-z0-9\-._~!$&'()*+,;=]|%[0-9A-Fa-f]{2}`
+  const inPath = `(?:${plain}|[:@])`
+  const authority = String.raw`(?:(?:${plain}|:)*@)?(?:\[[0-9A-Fa-f:.]{2,45}\]|(?:${plain})*)(?::[0-9]*)?`
+  const segments = `(?:/${inPath}*)*`
+  const behindScheme = `(?://${authority}${segments}|/?${inPath}+${segments}|/?)`
+  const tail = `(?:${inPath}|[/?])*`
+  return new RegExp(String.raw`^[A-Za-z][A-Za-z0-9+.\-]*:${behindScheme}(?:\?${tail})?(?:#${tail})?$`)
+}
+/** Of RFC 3986: scheme, authority and path or path alone, query, fragment. */
+const URI = uriPattern()
 const NONCE = /^[A-Za-z0-9]{8,128}$/
 const CHAIN_ID = /^(?:0|[1-9][0-9]{0,77})$/
 const REQUEST_ID = /^(?:[A-Za-z0-9\-._~:@!$&'()*+,;=]|%[0-9A-Fa-f]{2})*$/

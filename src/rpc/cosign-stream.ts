@@ -21,6 +21,8 @@ const MAX_AT_WORK = 64
 const MAX_BYTES_AT_WORK = 4 * 1024 * 1024
 const MAX_ASKED = 16
 const ASK_TIMEOUT_MS = 10_000
+/** Whoever has the wallet API key alone holds no place for long that its delegate wants. */
+const PROVE_WITHIN_MS = 10_000
 const MAX_FRAME_BYTES = 1_048_576
 const LAST_ID = 2 ** 32 - 1
 
@@ -55,9 +57,11 @@ class CosignRelay {
   #state: 'new' | 'challenged' | 'joined' = 'new'
   #isDone = false
   #wrong: Failure | undefined
+  readonly #unproven: NodeJS.Timeout
 
-  constructor(stream: StreamCall, open: CosignUseCases['openCosign']) {
+  constructor(stream: StreamCall, open: CosignUseCases['openCosign'], proveWithinMs: number) {
     this.#stream = stream
+    this.#unproven = setTimeout(() => this.#fail(failure('DELEGATE_NOT_PROVEN', {})), proveWithinMs).unref()
     this.#session = open(delegateOf(stream.caller), { question: (frame) => this.#ask(frame), end: (why) => this.#fail(why) })
     stream.onEnd(this.#notify)
   }
@@ -115,6 +119,7 @@ class CosignRelay {
         if (this.#state !== 'challenged') throw misspoke('proof', 'is the second request')
         const { projectId, walletId, expireTimeMs } = await this.#session.prove(content.value)
         this.#state = 'joined'
+        clearTimeout(this.#unproven)
         const value = { projectId, walletId, ...optionalTimestamp('expireTime', expireTimeMs) }
         return this.#push(callId, { case: 'joined', value })
       }
@@ -122,6 +127,7 @@ class CosignRelay {
         if (this.#state !== 'joined') throw misspoke('frame', 'comes after the proof')
         return this.#begin(callId, bounded(content.value))
       case 'questionAnswer':
+        if (this.#state !== 'joined') throw misspoke('question_answer', 'comes after the proof')
         return this.#settle(callId, content.value.frame)
       case 'ping':
         if (this.#state !== 'joined') throw misspoke('ping', 'comes after the proof')
@@ -205,15 +211,16 @@ class CosignRelay {
 
   close(): void {
     this.#isDone = true
+    clearTimeout(this.#unproven)
     for (const { fail } of this.#asked.values()) fail()
     this.#session.close()
     this.#notify()
   }
 }
 
-export const cosignStream = (openCosign: CosignUseCases['openCosign']) =>
+export const cosignStream = (openCosign: CosignUseCases['openCosign'], proveWithinMs = PROVE_WITHIN_MS) =>
   async function* (requests: AsyncIterable<CosignRequest>, stream: StreamCall): AsyncGenerator<Response> {
-    const relay = new CosignRelay(stream, openCosign)
+    const relay = new CosignRelay(stream, openCosign, proveWithinMs)
     const source = requests[Symbol.asyncIterator]()
     void relay.read(source)
     try {

@@ -15,7 +15,7 @@ export type Item<Answer> = {
 }
 
 export const MAX_ITEMS = 256
-export const MAX_ITEM_BYTES = 4 * 1024 * 1024
+const MAX_ITEM_BYTES = 4 * 1024 * 1024
 const LIMIT_BYTES = 1536 * 1024
 
 /** What went wrong while the client's messages were read, in the words of the catalogue. */

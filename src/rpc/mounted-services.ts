@@ -19,7 +19,7 @@ export const listServices = (implementations: Implementations): readonly Mounted
   }))
 
 const KIB = 1024
-export const MAX_REQUEST_BYTES = 256 * KIB
+const MAX_REQUEST_BYTES = 256 * KIB
 /** Transactions carry contract code and long access lists. */
 export const MAX_TRANSACTION_REQUEST_BYTES = 1536 * KIB
 

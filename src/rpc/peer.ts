@@ -15,7 +15,7 @@ export type Peer = {
   readonly needsCertificateIdentity: boolean
 }
 
-export const UNKNOWN_PEER: Peer = {
+const UNKNOWN_PEER: Peer = {
   transport: 'tcp',
   address: undefined,
   boundApiKeyId: undefined,

@@ -231,7 +231,7 @@ export const STATUS_RULES: { readonly [R in FailureReason]: StatusRule } = {
   INTERNAL: rule(Code.Internal),
 }
 
-export const ERROR_DOMAIN = 'countersign'
+const ERROR_DOMAIN = 'countersign'
 
 /** Clients give up on trailers beyond a few kilobytes, so every text that comes from a request is cut. */
 const MESSAGE_MAX = 800

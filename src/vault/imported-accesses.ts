@@ -1,8 +1,9 @@
 import { failure } from '../domain/failure.ts'
-import { addressKeyOf } from '../domain/ids.ts'
+import { accessIdFromBytes, addressKeyOf } from '../domain/ids.ts'
 import type { ProjectId } from '../domain/ids.ts'
 import { requireProject } from './projects.ts'
 import { requireRowMac, rowMac } from './row-mac.ts'
+import { moveStateIndex, rowLeaf } from './state-index.ts'
 import type { Reader, Tx } from './store.ts'
 import { u64 } from './tagged-encoding.ts'
 import { VerifiedRows } from './verified-rows.ts'
@@ -10,7 +11,8 @@ import type { KeyType } from './wallets.ts'
 
 /**
  * What another daemon, or another system, delegated to this one. A row says whose key the share is of, under a MAC. The
- * share of a daemon's access is in wallet_shares under the access id, its wallet API key in imported-secrets.ts.
+ * share of a daemon's access is in wallet_shares under the access id, its wallet API key in imported-secrets.ts. Rows are in the
+ * state index: neither what was given back nor what was suspended signs again with an older row.
  *
  * PENDING: its share is the one that came in the envelope, and signs nothing before it was refreshed with who delegated.
  */
@@ -123,6 +125,17 @@ export const oldestAccessesOf = (reader: Reader, grantingId: Uint8Array, limit: 
   return reader.all<Row>(sql, grantingId, limit).map((row) => toAccess(reader, row))
 }
 
+const leafOf = (reader: Reader, row: Pick<Row, 'access_id' | 'mac'>) => rowLeaf(reader, 'imported_accesses', [row.access_id, row.mac])
+
+const moved = (tx: Tx, before: Row | undefined, after: Pick<Row, 'access_id' | 'state' | 'mac'>, timeMs: number): void =>
+  moveStateIndex(tx, {
+    timeMs,
+    subject: { type: 'delegated_access', id: accessIdFromBytes(after.access_id) },
+    removed: before === undefined ? [] : [leafOf(tx, before)],
+    added: [leafOf(tx, after)],
+    details: { state: after.state },
+  })
+
 /** One of those of a daemon that sign, or will. */
 export const anyAccessOf = (reader: Reader, grantingId: Uint8Array): ImportedAccess | undefined =>
   oldestAccessesOf(reader, grantingId, 1)[0]
@@ -133,7 +146,9 @@ const INSERT = `INSERT INTO imported_accesses (access_id, project, granting_id, 
 /** In the place of one of another system's that has the id. Refuses: PROJECT_NOT_FOUND. */
 export const insertImportedAccess = (tx: Tx, access: NewImportedAccess): ImportedAccess => {
   requireProject(tx, access.project)
-  tx.run('DELETE FROM imported_accesses WHERE access_id = ? AND granting_id = ?', access.accessId, new Uint8Array(0))
+  const before = findRow(tx, access.accessId)
+  const foreign = before?.granting_id.length === 0 ? before : undefined
+  if (foreign !== undefined) tx.run('DELETE FROM imported_accesses WHERE number = ?', foreign.number)
   const row = {
     access_id: Buffer.from(access.accessId),
     project: access.project,
@@ -149,10 +164,12 @@ export const insertImportedAccess = (tx: Tx, access: NewImportedAccess): Importe
     revoke_ms: 0n,
     revision: 1n,
   }
+  const mac = rowMac(tx, 'imported_accesses', macItems(row))
   tx.run(
     INSERT, row.access_id, row.project, row.granting_id, row.key_type, row.address, row.address_key, row.public_key,
-    row.user_id, row.state, row.granted_ms, row.create_ms, rowMac(tx, 'imported_accesses', macItems(row)),
+    row.user_id, row.state, row.granted_ms, row.create_ms, mac,
   )
+  moved(tx, foreign, { ...row, mac }, access.createMs)
   return requireImportedAccess(tx, access.accessId)
 }
 
@@ -170,10 +187,12 @@ export const setImportedState = (tx: Tx, accessId: Uint8Array, state: ImportedAc
   if (before.state === state || before.state === 'REVOKED') return before
   const revokeMs = state === 'REVOKED' ? BigInt(nowMs) : row.revoke_ms
   const next = { ...row, state, revoke_ms: revokeMs, revision: row.revision + 1n }
+  const mac = rowMac(tx, 'imported_accesses', macItems(next))
   tx.run(
     'UPDATE imported_accesses SET state = ?, revoke_ms = ?, revision = ?, mac = ? WHERE number = ?',
-    state, revokeMs, next.revision, rowMac(tx, 'imported_accesses', macItems(next)), row.number,
+    state, revokeMs, next.revision, mac, row.number,
   )
+  moved(tx, row, { ...next, mac }, nowMs)
   return requireImportedAccess(tx, accessId)
 }
 

@@ -8,7 +8,7 @@ import type { Item } from './tagged-encoding.ts'
 /**
  * Notices rows put back to an older state, each of which would open and verify by itself: share records (an erased
  * share revived, a suspended wallet made active), link control rows (a burn undone), API keys, session keys, wallet
- * secrets and grants of end users and what delegates were given (a revocation undone, a permission regained), settings of
+ * secrets and grants of end users and what delegates were given, here and elsewhere (a revocation undone, a permission regained), settings of
  * projects, wallets and freezes (a stop lifted), external wallets (one that was replaced regained), the cosigner's register
  * of owners and their wallet secrets (one that was removed), the row that says
  * whether a restore was acknowledged (a seal taken off).
@@ -215,6 +215,7 @@ const INDEXED: { readonly [kind in Reader['kind']]: readonly (readonly [table: s
     ['delegates', 'delegate_id, mac'],
     ['delegate_keys', 'delegate_id, kid, mac'],
     ['delegated_access', 'access_id, mac'],
+    ['imported_accesses', 'access_id, mac'],
     // Rows of version 3 of the vault have no leaf until they change.
     ['external_wallets', 'external_wallet_id, mac', 'indexed = 1'],
   ],

@@ -49,6 +49,16 @@ describe('one provider', () => {
     expect(providers[0]?.asked.at(-1)?.params).toEqual([{ to: `0x${'07'.repeat(20)}`, data: '0x01', gas: '0x3e8' }, '0x10'])
   })
 
+  it('shows its chain again after a minute: what stands behind an address may change', async () => {
+    const { chain, providers } = await chainOver(usual)
+    expect(await chain.blockNumber()).toBe(16n)
+    if (providers[0] !== undefined) providers[0].answer = saying('eth_chainId', { result: '0x2' })
+    expect(await chain.blockNumber()).toBe(16n)
+    nowNs += 60_000_000_000n
+    expect(await refusalOf(chain.blockNumber())).toBe('CHAIN_UNAVAILABLE')
+    expect(providers[0]?.asked.at(-1)?.method).toBe('eth_chainId')
+  })
+
   it('is not believed on another chain, and never asked anything of it', async () => {
     const { chain, providers } = await chainOver(saying('eth_chainId', { result: '0x2' }))
     expect(await refusalOf(chain.code(ACCOUNT, 1n))).toBe('CHAIN_UNAVAILABLE')

@@ -51,10 +51,18 @@ it('delegates are registered, given other keys, listed and removed, and each is 
   expect(nobody).toMatchObject({ exitCode: 1, notes: expect.stringContaining('no delegate nobody') as string })
   expect((await delegate('approve', '--delegate', 'bots', '--wallet', 'alice')).exitCode).toBe(2)
 
+  // It came again, as somebody else: which of the two is meant is not guessed.
+  const another = await delegate('add', '--name', 'bots', '--identity-key', 'cd'.repeat(32), '--rsa-key-file', second)
+  for (const command of [['remove'], ['approve', '--wallet', `wal_${'ab'.repeat(16)}`]]) {
+    const meant = await delegate(command[0] as string, '--delegate', 'bots', ...command.slice(1))
+    expect(meant).toMatchObject({ exitCode: 1, notes: expect.stringContaining('2 delegates are called bots') as string })
+  }
+  expect((await delegate('remove', '--delegate', another.out)).out).toBe('removed')
+
   expect((await delegate('remove', '--delegate', added.out)).out).toBe('removed')
   expect((await delegate('remove', '--delegate', 'bots')).exitCode).toBe(1)
   const provider = createRootKeyProvider(`file:${join(dataDir, 'cosigner-root.key')}`)
   await using vault = await openCosignerVault({ path: join(dataDir, 'cosigner.db'), provider, nowMs: Date.now() })
   const kinds = listAudit(vault.read, 0n, 100).map(({ kind }) => kind).filter((kind) => kind.startsWith('delegate.'))
-  expect(kinds).toEqual(['delegate.registered', 'delegate.registered', 'delegate.removed'])
+  expect(kinds).toEqual(['delegate.registered', 'delegate.registered', 'delegate.registered', 'delegate.removed', 'delegate.removed'])
 })

@@ -206,6 +206,13 @@ export const openSidecar = async (count: number) => {
     return delegatedSignMessage(needs, call, { access: accessIdFromBytes(accessId), content, isFormatted: false })
   }
 
+  /** Joined, and its first share replaced. */
+  const ready = async (accessId: Uint8Array): Promise<void> => {
+    const access = getImportedAccess(vault.read, accessId)
+    if (access === undefined) throw new Error('no such access')
+    await delegateEngine.ready(access, AbortSignal.timeout(20_000))
+  }
+
   /** How it stands at the sidecar, by its files. */
   const stored = ({ parties }: Liar, accessId: Uint8Array) => {
     const row = getLink(vault.read, parties.linkId)
@@ -226,5 +233,5 @@ export const openSidecar = async (count: number) => {
     await vault.close()
     own.remove()
   }
-  return { vault, liars, alerts, needs, delegateEngine, delegate, signAs, stored, close }
+  return { vault, liars, alerts, needs, delegateEngine, delegate, signAs, ready, stored, close }
 }

@@ -1,6 +1,12 @@
 /** A delegate that lies, over its stream: what it costs, and that it costs nobody else anything. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { FRAME_TYPES, NO_SID } from '../../src/engine/dkls23/frame.ts'
+import { encodeFrame, FRAME_TYPES, type FrameType, NO_SID } from '../../src/engine/dkls23/frame.ts'
+import { encodeOutcomeAnswers } from '../../src/engine/dkls23/outcome.ts'
+import type { PresignC1 } from '../../src/engine/dkls23/presign.ts'
+import { type Alg, ALG_ED25519, ROLE_C } from '../../src/engine/dkls23/suite.ts'
+import { scalarAdd } from '../../src/engine/kernel/scalar.ts'
+import { hexOf } from '../../src/party/presignature-map.ts'
+import { toLe } from '../engine/bigint-reference.ts'
 import { createDelegateHost } from '../../src/party/delegate-host.ts'
 import { PeerUnavailable } from '../../src/party/counterparty.ts'
 import { delegatedDecisions } from '../../src/signing/delegated-sign.ts'
@@ -8,12 +14,15 @@ import { readAuditPage } from '../../src/vault/audit-page.ts'
 import { decodeLinkRecord } from '../../src/engine/dkls23/records.ts'
 import { getLink } from '../../src/vault/links.ts'
 import { getShare } from '../../src/vault/wallet-shares.ts'
-import { betOnRow, flipped, MaliciousC } from '../party/malicious-c.ts'
+import { refusalIn } from '../party/judging.ts'
+import { betOnRow, flipped, MaliciousC, replaced } from '../party/malicious-c.ts'
+import { withBody } from '../party/mutator.ts'
 import type { TwoParties } from '../party/two-parties.ts'
 import {
   activeDelegate,
   closeGranting,
   type Delegate,
+  edJobFor,
   grant,
   type Granting,
   jobFor,
@@ -175,5 +184,134 @@ describe('a lying delegate', () => {
     }
     expect(made).toBe(20)
     await sign(delegate)
+  })
+})
+
+describe('every step of a lying delegate', () => {
+  const { L3, P1, F1, F3, E1, ED_SIGN_REQUEST, SIGN_REQUEST, OUTCOME_ANSWER, HELLO } = FRAME_TYPES
+  const BODY = 64
+  /** What the daemon answers to the bent frame, and what that costs: 0 class A, 1 a strike. */
+  type Step = readonly [string, FrameType, (frame: Uint8Array) => Uint8Array, string, 0 | 1]
+  const flip = (at: number, mask = 1) => (frame: Uint8Array) => flipped(frame, at, mask)
+  const set = (at: number, ...bytes: number[]) => (frame: Uint8Array) => replaced(frame, at, Uint8Array.from(bytes))
+  const shorter = (frame: Uint8Array): Uint8Array => withBody(frame, frame.slice(BODY, -1))
+
+  /** Bends every frame of the type; the codes that came back for those. */
+  const bent = async (delegate: Delegate, type: FrameType, bend: (frame: Uint8Array) => Uint8Array, work: () => Promise<unknown>) => {
+    const codes: (string | undefined)[] = []
+    let isBent = false
+    delegate.wire.toS = (frame) => {
+      isBent = frame[5] === type
+      return isBent ? bend(frame) : frame
+    }
+    delegate.wire.toC = (frame) => {
+      if (isBent) codes.push(refusalIn(frame)?.code)
+      return frame
+    }
+    const end = await work().then(() => 'done', () => 'refused')
+    delegate.wire.toS = (frame) => frame
+    delegate.wire.toC = (frame) => frame
+    return { codes, end }
+  }
+  const fresh = async (alg?: Alg): Promise<Delegate> => joinDelegate(stage, await grant(own.vault, alg === undefined ? {} : { alg }))
+
+  const REFRESH: readonly Step[] = [
+    ['T1 an opening of something else', F3, flip(BODY + 70), 'protocol', 1],
+    ['T20 a byte less', F3, shorter, 'protocol', 1],
+    ['T1 no magic', F1, flip(0), 'protocol', 1],
+    ['T16 the role of the daemon', F1, flip(6, 3), 'protocol', 1],
+    ['T3 another session', F3, flip(30), 'session', 0],
+    ['T23 another wallet', F1, flip(BODY + 34), 'wallet_state', 0],
+    ['T21 an epoch that is over', F1, flip(BODY + 50), 'plan_refused', 0],
+    ['T19 no wallet at all', F1, (frame) => withBody(frame, replaced(frame.slice(BODY), 32, new Uint8Array(2))), 'protocol', 1],
+  ]
+  it.each(REFRESH)('the refresh, %s', async (_, type, bend, code, strikes) => {
+    const delegate = await fresh()
+    const { codes, end } = await bent(delegate, type, bend, () => delegate.c.refreshes.refresh(delegate.walletId))
+    expect([new Set(codes), end]).toEqual([new Set([code]), 'refused'])
+    expect(stored(delegate)).toEqual({ state: 'ACTIVE', strikes })
+    expect(getShare(own.vault.read, delegate.walletId)).toMatchObject({ state: 'FORKED', wEpoch: 0 })
+    expect(stage.accessOf(delegate.granted.access.accessId).state).toBe('PENDING')
+    await delegate.c.refreshes.refresh(delegate.walletId)
+    expect(getShare(own.vault.read, delegate.walletId)).toMatchObject({ state: 'ACTIVE', wEpoch: 1 })
+  })
+
+  it('T36 T40 T45 the set-up: points that are none, epochs that are not next', async () => {
+    const delegate = await fresh()
+    const evil = evilOf(delegate)
+    for (const lEpoch of [0, 2_000, 0xffff_ffff]) expect((await evil.setUp('first', lEpoch)).refusal?.code).toBe('epoch_rejected')
+    expect(stored(delegate).strikes).toBe(0)
+    expect((await evil.setUp('first', 1, { L1: (body) => flipped(body, 32) })).refusal?.code).toBe('protocol')
+    expect((await evil.setUp('first', 1, { L3: (body) => flipped(body, 0, 4) })).refusal?.code).toBe('protocol')
+    expect((await evil.send(L3, new Uint8Array(32).fill(1), 1, new Uint8Array(16_896))).refusal?.code).toBe('session')
+    expect(stored(delegate)).toEqual({ state: 'ACTIVE', strikes: 2 })
+    expect(getShare(own.vault.read, delegate.walletId)).toMatchObject({ state: 'FORKED', lastUsedEpoch: 0 })
+  })
+
+  it.each([
+    ['T10 another η', undefined, (body: Uint8Array, from: number) => flipped(body, from + 39_936)],
+    ['T11 the share of another wallet', ({ secrets }: PresignC1) => secrets.shares.set(scalarAdd(secrets.shares.subarray(0, 32), toLe(1n))), undefined],
+  ] as const)('a presign session, %s: its link burns', async (_, meddle, change) => {
+    const delegate = await ready()
+    const evil = evilOf(delegate)
+    const run = await evil.untilP3([delegate.walletId], meddle)
+    const { refusal, bytes } = await evil.sendP3(run.sid, change?.(run.body, run.extension) ?? run.body)
+    expect(refusal?.code).toBe('link_burned')
+    // Nothing says which check it was.
+    expect(bytes).toHaveLength(BODY + 3)
+    expect(stored(delegate)).toEqual({ state: 'BURNED', strikes: 0 })
+    await sign(honest)
+  })
+
+  it('T13 T19 T26 T41 sessions and signatures that are refused without a strike, and the presignature is gone', async () => {
+    const delegate = await ready()
+    const presign = () => delegate.c.presign([delegate.walletId])
+    const link = () => stage.delegates.status().then((all) => all.find(({ linkId }) => hexOf(linkId) === hexOf(delegate.link.parties.linkId)))
+    expect((await bent(delegate, P1, flip(BODY + 50), presign)).codes[0]).toBe('plan_refused')
+    for (const [at, code] of [[BODY + 36, 'unknown_presig'], [BODY + 68, 'disagreement'], [BODY + 32, 'unknown_presig']] as const) {
+      const [one] = await presign()
+      const { codes, end } = await bent(delegate, SIGN_REQUEST, flip(at), () => delegate.c.sign(jobFor(delegate.granted, one!, messageOf('x'))))
+      expect([codes, end]).toEqual([[code], 'refused'])
+      // The one that was not named, as another was, is there for its time; those that were are gone.
+      expect((await link())?.presignatures).toBe(1)
+    }
+    const nothing = { walletId: delegate.walletId, wEpoch: 2, sid: new Uint8Array(32), verdict: 'COMMITTED' } as const
+    await evilOf(delegate).send(OUTCOME_ANSWER, NO_SID, 1, encodeOutcomeAnswers([nothing])).catch(() => undefined)
+    expect(getShare(own.vault.read, delegate.walletId)).toMatchObject({ state: 'ACTIVE', wEpoch: 1 })
+    expect(stored(delegate)).toEqual({ state: 'ACTIVE', strikes: 0 })
+    await sign(delegate)
+  })
+
+  it('T19 T20 T33 Ed25519: no slots, nonces that are no points, a z that is not its share\u2019s', async () => {
+    const edReady = async (): Promise<Delegate> => {
+      const delegate = await fresh(ALG_ED25519)
+      await delegate.c.refreshes.refresh(delegate.walletId)
+      return delegate
+    }
+    const delegate = await edReady()
+    const presign = () => delegate.c.ed.presign([delegate.walletId])
+    expect((await bent(delegate, E1, (frame) => withBody(frame, replaced(frame.slice(BODY), 54, new Uint8Array(32))), presign)).codes).toEqual(['protocol'])
+    expect((await bent(delegate, E1, set(BODY + 32, 0, 0), presign)).codes).toEqual(['protocol'])
+    expect(stored(delegate)).toEqual({ state: 'ACTIVE', strikes: 2 })
+    const second = await edReady()
+    const [one, two] = await second.c.ed.presign([second.walletId, second.walletId])
+    const signing = (presignature: typeof one) => second.c.ed.sign(edJobFor(second.granted, presignature!, messageOf('x')))
+    expect((await bent(second, ED_SIGN_REQUEST, flip(BODY + 68), () => signing(one))).codes).toEqual(['disagreement'])
+    expect((await bent(second, ED_SIGN_REQUEST, flip(BODY + 100), () => signing(two))).codes).toEqual(['protocol'])
+    expect(getShare(own.vault.read, second.walletId)?.state).toBe('SUSPENDED')
+    expect(stored(second)).toEqual({ state: 'ACTIVE', strikes: 0 })
+    await sign(honest)
+  })
+
+  it('T1 what is no frame, or a hello of nobody, is a strike; what is for another link is none of its own', async () => {
+    const delegate = await fresh()
+    const raw = async (frame: Uint8Array) => refusalIn((await delegate.carrier.frame(frame)).frame)?.code
+    const hello = encodeFrame({ type: HELLO, role: ROLE_C, linkId: delegate.link.parties.linkId, lEpoch: 0, sid: NO_SID, body: new Uint8Array(16) })
+    expect(await raw(flipped(hello, 9))).toBe('session')
+    expect(stored(delegate).strikes).toBe(0)
+    expect(await raw(new Uint8Array(0))).toBe('protocol')
+    expect(await raw(hello.slice(0, -1))).toBe('protocol')
+    expect(stored(delegate)).toEqual({ state: 'ACTIVE', strikes: 2 })
+    await sign(honest)
   })
 })

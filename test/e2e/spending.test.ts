@@ -11,7 +11,7 @@ import type { CountersignClient } from '../../src/client/countersign-client.ts'
 import type { Bend } from '../client/bending-rpc.ts'
 import { personOf, type Token } from '../client/evm-tokens.ts'
 import { detailOf, headSequence, rowsOfKind } from './audit-rows.ts'
-import { connect, newKey, outcomeOf, reasonOf, refusalOf, settledOutcomeOf } from './callers.ts'
+import { connect, newKey, newWallet, outcomeOf, reasonOf, refusalOf, settledOutcomeOf } from './callers.ts'
 import { fresh } from './fresh.ts'
 import { type Network, type SpendingScene, startSpendingScene } from './spending-scene.ts'
 
@@ -193,6 +193,7 @@ describe('a spend', () => {
 describe('is refused', () => {
   it('where nothing is there to be spent', async () => {
     const { account, wallet } = await scene.delegate(fresh('leaving'), 5_000_000n)
+    const after = await headSequence(admin)
     expect(await reasonOfSpend({ userId: 'nobody', amount: '1' })).toBe('SPEND_NO_WALLET')
     expect(await reasonOfSpend({ userId: 'leaving', amount: '1', currency: 'usdt' })).toBe('SPEND_NO_WALLET')
     expect(await reasonOfSpend({ userId: 'nobody', amount: '1', externalWalletId: wallet.externalWalletId })).toBe('EXTERNAL_WALLET_NOT_FOUND')
@@ -202,6 +203,12 @@ describe('is refused', () => {
     await token().approve(account, scene.spender, 0n)
     expect(await reasonOfSpend({ userId: 'leaving', amount: '1' })).toBe('SPEND_REVOKED')
     expect(await reasonOf(admin.delegation.getSpend({ spendId: `spd_${'0'.repeat(32)}` }))).toBe('SPEND_NOT_FOUND')
+    const rows = await rowsOfKind(admin, 'spend.refused', after)
+    expect(rows.map(({ subject, reason }) => [subject, reason])).toEqual([
+      ['end_user:nobody', 'SPEND_NO_WALLET'], ['end_user:leaving', 'SPEND_NO_WALLET'], ['end_user:nobody', 'EXTERNAL_WALLET_NOT_FOUND'],
+      ['end_user:leaving', 'SPEND_NOT_COVERED'], ['end_user:leaving', 'SPEND_REVOKED'],
+    ])
+    expect(detailOf(rows[3] as never, 'amount')).toBe('5.000001')
   })
 
   it('where the token says no without a revert', async () => {
@@ -227,11 +234,15 @@ describe('is refused', () => {
       { name: 'delegation:spend', destinations: [shop, token().address], maxPerTransaction: cap('2000000'), maxPerDay: cap('3000000') },
     ])
     const client = connect(scene.daemon, key.secret)
+    const { walletId: aside } = await newWallet(admin, fresh('not-a-spender'))
+    const narrow = connect(scene.daemon, (await newKey(admin, [{ name: 'delegation:spend', wallets: [aside] }])).secret)
     const reader = connect(scene.daemon, (await newKey(admin, [{ name: 'wallet:send' }, { name: 'wallet:sign' }])).secret)
     const other = connect(scene.daemon, (await newKey(admin, [{ name: 'delegation:spend' }], { projectId: await otherProject() })).secret)
     try {
       const what = { userId: 'careful', amount: '2' }
       expect(await reasonOfSpend(what, reader)).toBe('PERMISSION_MISSING')
+      expect(await reasonOfSpend(what, narrow)).toBe('PERMISSION_MISSING')
+      expect((await rowsOfKind(admin, 'spend.refused', 0n)).at(-1)).toMatchObject({ reason: 'PERMISSION_MISSING', subject: 'end_user:careful' })
       expect(await reasonOfSpend(what, other)).toBe('SPENDER_NOT_CONFIGURED')
       const elsewhere = await refusalOf(spend({ ...what, destination: personOf(fresh('thief')).address }, client))
       expect(elsewhere).toMatchObject({ reason: 'PERMISSION_MISSING', metadata: { narrowedBy: 'destination' } })
@@ -247,7 +258,7 @@ describe('is refused', () => {
       }
       await spend({ ...what, amount: '0.5' }, client)
     } finally {
-      for (const one of [client, reader, other]) one.close()
+      for (const one of [client, reader, other, narrow]) one.close()
     }
   })
 })

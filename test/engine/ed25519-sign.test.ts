@@ -17,11 +17,11 @@ import {
   finishEdPresignC,
   startEdPresignC,
 } from '../../src/engine/frost/presign.ts'
+import { assertBelongs } from '../../src/engine/dkls23/presignature.ts'
 import { type EdPresignature, wipeEdPresignature } from '../../src/engine/frost/presignature.ts'
 import {
   agreeOnEdSigning,
   answerEdSign,
-  assertEdBelongs,
   assertEdRequestScalar,
   edSignatureShare,
   edSigningContext,
@@ -74,7 +74,7 @@ function answer(body: Uint8Array, presignature: EdPresignature, wallet = S) {
   const request = decodeEdSignRequest(body, LINK.linkId)
   const taken = hex(request.presigId) === hex(presignature.presigId) ? presignature : undefined
   assertEdRequestScalar(request)
-  assertEdBelongs(taken, request.linkId, request.walletId, request.wEpoch)
+  assertBelongs(taken, request.linkId, request.walletId, request.wEpoch)
   const context = agreeOnEdSigning({ link: LINK, wallet, message: readPayload(request.payload) }, request, taken)
   return answerEdSign(context, request, taken, wallet.share)
 }

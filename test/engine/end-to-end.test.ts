@@ -1,6 +1,7 @@
 /** Two honest parties from nothing to signatures, every message through its frame. */
 import { createHash } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
+import { assertBelongs } from '../../src/engine/dkls23/presignature.ts'
 import { recoverPoint, verifySignature } from '../../src/engine/curve/secp256k1.ts'
 import { deriveChild } from '../../src/engine/dkls23/derive.ts'
 import { decodeFrame, encodeFrame, FRAME_TYPES, type FrameType, NO_SID } from '../../src/engine/dkls23/frame.ts'
@@ -24,7 +25,6 @@ import { decodeSignRequest } from '../../src/engine/dkls23/sign-messages.ts'
 import {
   agreeOnSigning,
   answerSign,
-  assertBelongs,
   assertRequestScalars,
   finishSign,
   startSign,

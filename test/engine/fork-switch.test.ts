@@ -5,6 +5,7 @@
  */
 import { describe, expect, test } from 'vitest'
 import { fateByAcknowledgement, fateByAnswer, verdictOn } from '../../src/engine/dkls23/two-phase-switch.ts'
+import { exploreStates } from './explore-states.ts'
 
 type Variant = {
   /** K forgets what is undecided when it restarts. */
@@ -108,31 +109,13 @@ const lost = ({ d, k }: State): boolean =>
 const settled = ({ d, k }: State): boolean => d.session === undefined && k.kept.length === 0 && d.records.every((sid) => d.envelopes.includes(sid))
 
 function explore(forks: number, variant: Variant = {}) {
-  const keyOf = ({ d, k, sent }: State) => JSON.stringify([d, k, sent.map(({ is, sid }) => `${is}${sid}`).toSorted()])
-  const states = new Map<string, State>([[keyOf(START), START]])
-  const before = new Map<string, string[]>()
-  const open = [START]
-  for (let next = open.pop(); next !== undefined; next = open.pop()) {
-    const from = keyOf(next)
-    for (const state of stepsFrom(next, forks, variant)) {
-      const key = keyOf(state)
-      if (key !== from) before.set(key, [...(before.get(key) ?? []), from])
-      if (states.has(key)) continue
-      states.set(key, state)
-      open.push(state)
-    }
-  }
-  const good = [...states].flatMap(([key, state]) => (settled(state) ? [key] : []))
-  const reaches = new Set(good)
-  for (let key = good.pop(); key !== undefined; key = good.pop()) {
-    for (const earlier of before.get(key) ?? []) {
-      if (reaches.has(earlier)) continue
-      reaches.add(earlier)
-      good.push(earlier)
-    }
-  }
-  const all = [...states.values()]
-  return { all, lost: all.filter(lost).length, stuck: states.size - reaches.size }
+  const { all, stuck } = exploreStates({
+    start: START,
+    stepsFrom: (state) => stepsFrom(state, forks, variant),
+    keyOf: ({ d, k, sent }) => JSON.stringify([d, k, sent.map(({ is, sid }) => `${is}${sid}`).toSorted()]),
+    isSettled: settled,
+  })
+  return { all, stuck, lost: all.filter(lost).length }
 }
 
 describe('the decision of a fork', () => {

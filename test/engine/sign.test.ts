@@ -11,7 +11,7 @@ import {
   verifySignature,
 } from '../../src/engine/curve/secp256k1.ts'
 import { deriveChild } from '../../src/engine/dkls23/derive.ts'
-import type { Presignature } from '../../src/engine/dkls23/presignature.ts'
+import { assertBelongs, type Presignature } from '../../src/engine/dkls23/presignature.ts'
 import type { WalletRecord } from '../../src/engine/dkls23/records.ts'
 import {
   decodeSignRequest,
@@ -23,7 +23,6 @@ import {
 import {
   agreeOnSigning,
   answerSign,
-  assertBelongs,
   assertRequestScalars,
   combine,
   finishSign,

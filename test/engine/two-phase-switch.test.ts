@@ -4,6 +4,7 @@
  */
 import { describe, expect, test } from 'vitest'
 import { fateByAcknowledgement, fateByAnswer, fateByName, verdictOn } from '../../src/engine/dkls23/two-phase-switch.ts'
+import { exploreStates } from './explore-states.ts'
 
 const RULES = { verdictOn, fateByAnswer, fateByAcknowledgement, fateByName }
 /** What a control changes about a rule or about what C does beside it. */
@@ -129,46 +130,21 @@ const same = (a: Share, b: Share | undefined) => b !== undefined && a.join() ===
 const keyLost = ({ c, s }: State) => !same(c.share, s.share) && !same(c.share, s.pending?.share)
 const settled = ({ c, s }: State) => s.pending === undefined && same(c.share, s.share)
 
-type Explored = { readonly states: ReadonlyMap<string, State>; readonly lost: number; readonly stuck: number }
-
 /** All reachable states; how many have lost the key, and from how many no way leads to one that is settled. */
-function explore(sids: number, variant: Variant = {}): Explored {
-  const states = new Map<string, State>()
-  const before = new Map<string, string[]>()
-  const open: [string, State][] = []
-  const keyOf = ({ c, s, sent }: State) =>
-    JSON.stringify([c, s, sent.map((one) => JSON.stringify(one)).toSorted()])
-  const visit = (state: State, from: string | undefined) => {
-    const key = keyOf(state)
-    if (!states.has(key)) {
-      states.set(key, state)
-      before.set(key, [])
-      open.push([key, state])
-    }
-    if (from !== undefined && from !== key) before.get(key)?.push(from)
-  }
-  visit(START, undefined)
-  for (let next = open.pop(); next !== undefined; next = open.pop()) {
-    for (const state of stepsFrom(next[1], sids, variant)) visit(state, next[0])
-  }
-  const good = [...states].flatMap(([key, state]) => (settled(state) ? [key] : []))
-  const reaches = new Set(good)
-  for (let key = good.pop(); key !== undefined; key = good.pop()) {
-    for (const earlier of before.get(key) ?? []) {
-      if (reaches.has(earlier)) continue
-      reaches.add(earlier)
-      good.push(earlier)
-    }
-  }
-  const lost = [...states.values()].filter(keyLost).length
-  return { states, lost, stuck: states.size - reaches.size }
+function explore(sids: number, variant: Variant = {}) {
+  const { all, stuck } = exploreStates({
+    start: START,
+    stepsFrom: (state) => stepsFrom(state, sids, variant),
+    keyOf: ({ c, s, sent }) => JSON.stringify([c, s, sent.map((one) => JSON.stringify(one)).toSorted()]),
+    isSettled: settled,
+  })
+  return { all, stuck, lost: all.filter(keyLost).length }
 }
 
 describe('the switch of epochs', () => {
   test.each([1, 2, 3])('%i refreshes: the key is never lost, and every state can be settled', (sids) => {
-    const { states, lost, stuck } = explore(sids)
+    const { all, lost, stuck } = explore(sids)
     expect([lost, stuck]).toEqual([0, 0])
-    const all = [...states.values()]
     // The model reaches what it is about: each side alone at the new epoch, and both.
     expect(all.some(({ c, s }) => c.share.length === 1 && s.share.length === 0 && s.pending !== undefined)).toBe(true)
     expect(all.some(({ c, s }) => c.share.length === sids && same(c.share, s.share))).toBe(true)

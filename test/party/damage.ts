@@ -1,9 +1,10 @@
 /** One frame of an honest run damaged on its way, and what each side makes of it: T1 of the catalogue. */
 import { expect } from 'vitest'
 import { FRAME_TYPES } from '../../src/engine/dkls23/frame.ts'
-import { classOf, endOf, refusalIn } from './judging.ts'
-import { BODIES, type Case, casesOf, headerFields, signRequestFields, typeOf } from './mutator.ts'
-import { durable, jobOf, keepHealing, type TwoParties } from './two-parties.ts'
+import { keepHealingWallet, runBent, sampleFrame } from './bent-wire.ts'
+import { classOf, endOf } from './judging.ts'
+import { BODIES, type Case, casesOf, headerFields, signRequestFields } from './mutator.ts'
+import { durable, jobOf, type TwoParties } from './two-parties.ts'
 
 const payload = new Uint8Array(Buffer.from('what is signed'))
 
@@ -32,11 +33,7 @@ export type FrameRow = (typeof FRAMES)[number]
 
 /** Both links and the wallet ACTIVE again with the same material. */
 export const openDamage = (two: TwoParties, wallet: Uint8Array) => {
-  const healLinks = keepHealing(two)
-  const heal = async (): Promise<void> => {
-    await healLinks()
-    for (const store of [two.storeC, two.storeS]) await store.setWalletState(wallet, 'ACTIVE', '')
-  }
+  const heal = keepHealingWallet(two, wallet)
   const presign = () => two.c.presign([wallet])
   const operations: { readonly [O in Operation]: () => Promise<unknown> } = {
     presign,
@@ -53,51 +50,17 @@ export const openDamage = (two: TwoParties, wallet: Uint8Array) => {
     },
   }
 
-  /** The first frame of this type that an honest run puts on the wire. */
   const sampleOf = async (type: number, operation: Operation): Promise<Uint8Array> => {
     // The last set-up was just made.
     await heal()
-    let sample: Uint8Array | undefined
-    const see = <T extends Uint8Array | undefined>(frame: T): T => {
-      if (frame !== undefined && typeOf(frame) === type) sample ??= frame.slice()
-      return frame
-    }
-    two.wire.toS = see
-    two.wire.toC = see
-    await operations[operation]()
+    const sample = await sampleFrame(two, type, operations[operation])
     await heal()
-    return sample as Uint8Array
-  }
-
-  /** Runs the operation with one frame bent; gives what each side said to it. */
-  const runBent = async (type: number, operation: Operation, bend: Case['bend']) => {
-    let bent = false
-    let answer: Uint8Array | undefined
-    const once = (frame: Uint8Array): Uint8Array => {
-      if (bent || typeOf(frame) !== type) return frame
-      bent = true
-      return bend(frame)
-    }
-    let toS = false
-    two.wire.toS = (frame) => {
-      const was = bent
-      const sent = once(frame)
-      toS = bent && !was
-      return sent
-    }
-    two.wire.toC = (frame) => {
-      if (toS) answer = frame
-      toS = false
-      return frame === undefined ? frame : once(frame)
-    }
-    let made: unknown
-    const end = await endOf(operations[operation]().then((result) => (made = result)))
-    return { end, code: refusalIn(answer)?.code, made }
+    return sample
   }
 
   const assertCase = async (type: number, operation: Operation, one: Case): Promise<void> => {
     await heal()
-    const { end, code, made } = await runBent(type, operation, one.bend)
+    const { end, code, made } = await runBent(two, type, one.bend, operations[operation])
     const state = await durable(two)
     const wallets = [...two.storeC.wallets.values(), ...two.storeS.wallets.values()]
     const suspended = wallets.some(({ record }) => record.state === 'SUSPENDED')

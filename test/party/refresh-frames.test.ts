@@ -5,11 +5,12 @@ import { FRAME_TYPES, NO_SID } from '../../src/engine/dkls23/frame.ts'
 import { encodeOutcomeAnswers, type OutcomeAnswer } from '../../src/engine/dkls23/outcome.ts'
 import { type Alg, ALG_ED25519 } from '../../src/engine/dkls23/suite.ts'
 import { hexOf } from '../../src/party/presignature-map.ts'
-import { classOf, endOf, refusalIn } from './judging.ts'
+import { keepHealingWallet, runBent, sampleFrame } from './bent-wire.ts'
+import { classOf, endOf } from './judging.ts'
 import { MaliciousC } from './malicious-c.ts'
-import { type Case, casesOf, headerFields, type JudgedField, typeOf } from './mutator.ts'
+import { type Case, casesOf, headerFields, type JudgedField } from './mutator.ts'
 import { ALGS, epochs, expectWhole, losing, oneWallet, sign, slotsOf, whole } from './refresh-scenes.ts'
-import { durable, keepHealing, type TwoParties } from './two-parties.ts'
+import { durable, type TwoParties } from './two-parties.ts'
 
 vi.setConfig({ testTimeout: 120_000 })
 
@@ -42,52 +43,26 @@ describe.each(ALGS)('T1 every field of every frame of a refresh, %s', (_, alg: A
     const made = await oneWallet(alg)
     two = made.two
     id = made.id
-    const healLinks = keepHealing(two)
-    heal = async () => {
-      await healLinks()
-      for (const store of [two.storeC, two.storeS]) await store.setWalletState(id, 'ACTIVE', '')
-    }
+    heal = keepHealingWallet(two, id)
   })
 
+  const refresh = () => two.c.refreshes.refresh(id)
   const sampleOf = async (type: number): Promise<Uint8Array> => {
-    let sample: Uint8Array | undefined
-    const see = <T extends Uint8Array | undefined>(frame: T): T => {
-      if (frame !== undefined && typeOf(frame) === type) sample ??= frame.slice()
-      return frame
-    }
-    two.wire.toS = see
-    two.wire.toC = see
-    await two.c.refreshes.refresh(id)
+    const sample = await sampleFrame(two, type, refresh)
     whole(two)
-    return sample as Uint8Array
+    return sample
   }
 
-  /** A refresh with the first frame of this type bent: what C ended with, and what S answered to the bent frame. */
-  const runBent = async (type: number, bend: Case['bend']) => {
-    let [bent, toS] = [false, false]
-    let answer: Uint8Array | undefined
-    two.wire.toS = (frame) => {
-      if (bent || typeOf(frame) !== type) return frame
-      bent = true
-      toS = true
-      return bend(frame)
-    }
-    two.wire.toC = (frame) => {
-      if (toS) answer = frame
-      toS = false
-      if (bent || frame === undefined || typeOf(frame) !== type) return frame
-      bent = true
-      return bend(frame)
-    }
-    const end = await endOf(two.c.refreshes.refresh(id))
+  const refreshBent = async (type: number, bend: Case['bend']) => {
+    const { end, code } = await runBent(two, type, bend, refresh)
     whole(two)
-    return { end, code: refusalIn(answer)?.code }
+    return { end, code }
   }
 
   const assertCase = async (type: number, one: Case): Promise<void> => {
     await heal()
     const { wEpoch } = slotsOf(two, id).c.record
-    const { end, code } = await runBent(type, one.bend)
+    const { end, code } = await refreshBent(type, one.bend)
     const atS = code !== undefined
     const verdict = atS ? classOf(code) : (end.split(':')[1] ?? '?')
     if (!atS) expect(end).not.toBe('done')
@@ -123,7 +98,7 @@ describe.each(ALGS)('T1 every field of every frame of a refresh, %s', (_, alg: A
     const sample = await sampleOf(F5)
     for (const one of casesOf(sample, headerFields('A'), [])) {
       await heal()
-      const { end } = await runBent(F5, one.bend)
+      const { end } = await refreshBent(F5, one.bend)
       expect(end, one.name).toBe('done')
       const { c, s } = slotsOf(two, id)
       expect([s.record.wEpoch, s.next?.record.wEpoch], one.name).toContain(c.record.wEpoch)

@@ -111,6 +111,9 @@ describe('what is nearly a message', () => {
     ['a URI without a scheme', replaced('URI: https://app.example/delegate', 'URI: app.example')],
     ['a URI with a space', replaced('/delegate', '/dele gate')],
     ['a URI with a broken escape', replaced('/delegate', '/%zz')],
+    ['a URI whose port is none', replaced('https://app.example', 'https://:app.example')],
+    ['a URI with two fragments', replaced('/delegate', '/#a#b')],
+    ['a URI with a bracket in its path', replaced('/delegate', '/[delegate]')],
     ['no version', without('Version')],
     ['version 2', replaced('Version: 1', 'Version: 2')],
     ['version 01', replaced('Version: 1', 'Version: 01')],
@@ -143,5 +146,48 @@ describe('what is nearly a message', () => {
   it.each(mutants)('with %s is refused', (_name, text) => {
     expect(text).not.toBe(USUAL)
     expect(whyNot(text)).not.toBe('')
+  })
+})
+
+describe('whatever is taken', () => {
+  const FULL = `https://${USUAL}\nNot Before: 2026-11-21T06:00:00Z\nRequest ID: a%20b\nResources:\n- urn:x:1\n- https://app.example/#a`
+  const CHARACTERS = [...Array.from(' \n\r\t:/.@?#[]%-+~_0189aAfFzZé\u0430\u200b'), 'URI: ', 'Nonce: ', 'Chain ID: ', 'Expiration Time: ', '- ', '%41', '://']
+  const edit = fc.record({
+    at: fc.nat(FULL.length), cut: fc.nat(2), put: fc.oneof(fc.constantFrom('', 'a', '7', '.', '-', ':'), fc.constantFrom(...CHARACTERS)),
+    lines: fc.option(fc.tuple(fc.nat(20), fc.nat(20)), { nil: undefined, freq: 1 }), isFull: fc.boolean(),
+  })
+  const apply = (text: string, { at, cut, put, lines }: { at: number; cut: number; put: string; lines: [number, number] | undefined }): string => {
+    const edited = text.slice(0, at) + put + text.slice(at + cut)
+    if (lines === undefined) return edited
+    const all = edited.split('\n')
+    const [from, to] = lines.map((line) => line % all.length) as [number, number]
+    return all.toSpliced(to, 0, all[from] ?? '').join('\n')
+  }
+
+  it('another reader takes, too, and reads the same', () => {
+    let taken = 0
+    fc.assert(
+      fc.property(edit, fc.option(edit, { nil: undefined, freq: 1 }), (first, second) => {
+        const once = apply(first.isFull ? FULL : USUAL, first)
+        const text = second === undefined ? once : apply(once, second)
+        let read: ReturnType<typeof parseSiweMessage>
+        try {
+          read = parseSiweMessage(text)
+        } catch (error) {
+          if (error instanceof SiweRefused) return
+          throw error
+        }
+        taken += 1
+        const other = new Independent(text)
+        const msOf = (time: string | undefined): number | undefined => (time === undefined ? undefined : Date.parse(time))
+        expect({
+          scheme: other.scheme ?? undefined, domain: other.domain, address: other.address, statement: other.statement ?? undefined, uri: other.uri,
+          chainId: BigInt(other.chainId), nonce: other.nonce, issuedAtMs: msOf(other.issuedAt), expirationMs: msOf(other.expirationTime),
+          notBeforeMs: msOf(other.notBefore), requestId: other.requestId, resources: other.resources ?? [],
+        }).toEqual({ ...read, address: formatEvmAddress(read.address) })
+      }),
+      { numRuns: 1_500 },
+    )
+    expect(taken).toBeGreaterThan(100)
   })
 })

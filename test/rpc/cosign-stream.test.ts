@@ -153,6 +153,7 @@ describe('over gRPC', () => {
     expect(await endOf([frame])).toBe('INVALID_REQUEST')
     expect(await endOf([proof])).toBe('INVALID_REQUEST')
     expect(await endOf([{ case: 'ping', value: {} as never }])).toBe('INVALID_REQUEST')
+    expect(await endOf([hello, { case: 'questionAnswer', value: {} as never }])).toBe('INVALID_REQUEST')
     expect(await endOf([{ case: undefined }])).toBe('INVALID_REQUEST')
     expect(await endOf([hello, hello])).toBe('INVALID_REQUEST')
     expect(await endOf([hello, frame])).toBe('INVALID_REQUEST')
@@ -167,7 +168,7 @@ describe('the window', () => {
   afterEach(() => {
     for (const stream of opened.splice(0)) stream[Symbol.dispose]()
   })
-  const relay = (session: Partial<CosignSession>, said: Said, seen: { peer?: CosignPeer } = {}) => {
+  const relay = (session: Partial<CosignSession>, said: Said, seen: { peer?: CosignPeer } = {}, proveWithinMs?: number) => {
     const none = new AbortController().signal
     const accessId = '00000000-0000-4000-8000-000000000001' as never
     const stream = new OpenStreamCall({
@@ -190,8 +191,8 @@ describe('the window', () => {
       return whole
     }
     said.say({ case: 'hello', value: { delegatedAccessId: 'x', publicKey: new Uint8Array(32), nonce: new Uint8Array(32) } as never }, 1)
-    said.say({ case: 'proof', value: new Uint8Array(64) }, 2)
-    return cosignStream(openSession)(said, stream)
+    if (proveWithinMs === undefined) said.say({ case: 'proof', value: new Uint8Array(64) }, 2)
+    return cosignStream(openSession, proveWithinMs)(said, stream)
   }
 
   it('reads no more than 64 requests that are at work or wait to be taken', async () => {
@@ -242,6 +243,16 @@ describe('the window', () => {
     await answers.next()
     await sleep(20)
     expect(begun).toBe(12)
+    said.end()
+  })
+
+  it('is not held open by somebody who does not prove to be the delegate', async () => {
+    const said = new Said()
+    const closed = Promise.withResolvers<void>()
+    const answers = relay({ close: closed.resolve }, said, {}, 20)
+    await answers.next()
+    await expect(answers.next()).rejects.toMatchObject({ reason: 'DELEGATE_NOT_PROVEN' })
+    await closed.promise
     said.end()
   })
 

@@ -9,6 +9,7 @@ import { openDaemonVault } from '../../src/vault/daemon-vault.ts'
 import type { DaemonVault } from '../../src/vault/daemon-vault.ts'
 import { addFreeze, removeFreeze } from '../../src/vault/freezes.ts'
 import type { FreezeRow } from '../../src/vault/freezes.ts'
+import { insertImportedAccess, setImportedState } from '../../src/vault/imported-accesses.ts'
 import { addStrike, clearStrikes, getLink, listLinks, listStrikes, saveLink } from '../../src/vault/links.ts'
 import { DEFAULT_PROJECT } from '../../src/vault/projects.ts'
 import { openShare, sealShare } from '../../src/vault/sealed-record.ts'
@@ -31,6 +32,7 @@ import type { Place } from './fixture.ts'
 
 const WALLET = randomBytes(16)
 const LINK = randomBytes(16)
+const ACCESS = randomBytes(16)
 
 const seal = (vault: DaemonVault, walletId: Uint8Array, wEpoch: number, record = randomBytes(251)) =>
   sealShare(
@@ -62,6 +64,11 @@ const insertRows = (tx: Tx): void => {
   createApiKey(tx, { project: DEFAULT_PROJECT, name: 'k', permissions: [], nowMs: NOW })
   addFreeze(tx, FREEZE)
   insertWallet(tx, newWallet({ walletId: walletIdFromBytes(WALLET) }))
+  const address = '0x52908400098527886E0F7030069857D2E4169EE7'
+  const imported = { accessId: ACCESS, project: DEFAULT_PROJECT, keyType: 'secp256k1', address, publicKey: new Uint8Array(0), userId: '', state: 'ACTIVE' } as const
+  // What another system made gives its place to what a daemon delegates.
+  insertImportedAccess(tx, { ...imported, grantingId: undefined, grantedMs: NOW, createMs: NOW })
+  insertImportedAccess(tx, { ...imported, grantingId: randomBytes(32), grantedMs: NOW, createMs: NOW })
 }
 
 const control = (state: 1 | 2 | 3, lEpoch = 1): Uint8Array => {
@@ -125,6 +132,13 @@ test('a revoked API key put back is noticed', async () => {
       return revokeApiKey(tx, key!.keyId, { nowMs: NOW })
     })
   await refused(await replay(['api_keys'], revoke))
+})
+
+test('delegated access that is over, or was suspended, made to sign again is noticed', async () => {
+  for (const state of ['REVOKED', 'SUSPENDED'] as const) {
+    const end = (vault: DaemonVault) => vault.commit((tx) => setImportedState(tx, ACCESS, state, NOW))
+    await refused(await replay(['imported_accesses'], end))
+  }
 })
 
 test('a suspended wallet made active is noticed', async () => {

@@ -2073,8 +2073,8 @@ export const DelegationService: GenService<{
    * `authorization: Bearer cdk_…`. Messages are at most 1.5 MiB.
    *
    * The first request is `hello`, answered by `challenge`; the second `proof`, answered by `joined`: each side has then
-   * shown that it holds the identity key that the share is bound to. Nothing else is answered before. From then on each
-   * request has a `call_id` of its own and is answered by one response of that id, in any order; what the daemon asks
+   * shown that it holds the identity key that the share is bound to. Nothing else is answered before, and a stream that has
+   * not come so far in ten seconds ends with DELEGATE_NOT_PROVEN. From then on each request has a `call_id` of its own and is answered by one response of that id, in any order; what the daemon asks
    * (`question`) has ids of its own and is answered in the same way. Frames name the wallet of this access and its link
    * only. 64 requests, or 4 MiB of them, are at work at a time; more are not read. What does not belong on the stream ends it
    * with INVALID_REQUEST.

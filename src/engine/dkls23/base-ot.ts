@@ -129,7 +129,7 @@ export function wipeBaseOtReceiver(state: BaseOtReceiver): void {
 }
 
 /** 256 points of 65 bytes each. @throws ProtocolFault class C unless all are valid. */
-export function parseBasePoints(points: Uint8Array): readonly Uint8Array[] {
+function parseBasePoints(points: Uint8Array): readonly Uint8Array[] {
   assertBodyLength(points, BASE_OT_BYTES)
   return Array.from({ length: 2 * LAMBDA_C }, (_, n) => {
     const point = parsePoint(slice(points, n, POINT_BYTES))
@@ -139,7 +139,7 @@ export function parseBasePoints(points: Uint8Array): readonly Uint8Array[] {
 }
 
 /** A step 1 that repeats a point of this party is a reflection. @throws ProtocolFault class C. */
-export function assertNoOwnPoint(points: Uint8Array, ownPoints: Uint8Array): void {
+function assertNoOwnPoint(points: Uint8Array, ownPoints: Uint8Array): void {
   const own = new Set<string>()
   for (let at = 0; at < ownPoints.length; at += POINT_BYTES) own.add(publicKeyOf(ownPoints, at))
   for (let at = 0; at < points.length; at += POINT_BYTES) {

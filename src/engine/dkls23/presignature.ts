@@ -1,3 +1,6 @@
+import { equalBytes } from '../hash/encoding.ts'
+import { benign } from './fault.ts'
+
 /**
  * One finished presignature of one party (docs/protocol.md §9.4). It lives in memory only, signs at most once, and
  * is gone once it was touched. It does not depend on the message or on the derivation path.
@@ -26,4 +29,24 @@ export function wipePresignature(presignature: Presignature): void {
   presignature.phi.fill(0)
   presignature.u.fill(0)
   presignature.v.fill(0)
+}
+
+/**
+ * The presignature that a request named, of either kind of key, is this wallet's at this epoch. @throws ProtocolFault
+ * class A unknown_presig.
+ */
+export function assertBelongs<P extends Pick<Presignature, 'linkId' | 'walletId' | 'wEpoch'>>(
+  presignature: P | undefined,
+  linkId: Uint8Array,
+  walletId: Uint8Array,
+  wEpoch: number,
+): asserts presignature is P {
+  if (
+    presignature === undefined ||
+    !equalBytes(presignature.linkId, linkId) ||
+    !equalBytes(presignature.walletId, walletId) ||
+    presignature.wEpoch !== wEpoch
+  ) {
+    throw benign('unknown_presig', 'presignature unknown')
+  }
 }

@@ -28,7 +28,7 @@ export const WALLET_STATES = {
 } as const
 export type WalletState = keyof typeof WALLET_STATES
 
-export const WALLET_ORIGINS = { dkg: 1, fork: 2, import: 3 } as const
+const WALLET_ORIGINS = { dkg: 1, fork: 2, import: 3 } as const
 export type WalletOrigin = keyof typeof WALLET_ORIGINS
 
 export const LINK_STATES = { ACTIVE: 1, SUSPENDED: 2, BURNED: 3 } as const
@@ -75,6 +75,13 @@ export function decidedState({ origin, wEpoch }: Pick<WalletRecord, 'origin' | '
 /** Whether shares in this state may be replaced. */
 export function isRefreshable(state: WalletState): boolean {
   return state === 'ACTIVE' || state === 'IMPORTED' || state === 'FORKED'
+}
+
+type Standing = Pick<WalletRecord, 'state' | 'wEpoch'>
+
+/** Whether shares of `wEpoch` may take the place of these: they may be replaced, and are one epoch behind. */
+export function isNextOf<T extends Standing>(present: T | undefined, wEpoch: number): present is T {
+  return present !== undefined && isRefreshable(present.state) && present.wEpoch === wEpoch - 1
 }
 
 export const WALLET_RECORD_BYTES = 251

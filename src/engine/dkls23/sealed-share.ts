@@ -4,22 +4,14 @@
  */
 import { groupOf } from '../curve/group.ts'
 import { concatBytes, equalBytes, u16, u8 } from '../hash/encoding.ts'
+import type { DelegatedShare } from '../sealing/delegated-share.ts'
 import { KIND_RSA } from '../sealing/share-envelope.ts'
 import { violation } from './fault.ts'
 import { assertBodyLength, bodyLengthFromCounts, FRAME_TYPES } from './frame.ts'
-import { type Alg, ALG_ED25519, ALG_SECP256K1, SHORT_ID_BYTES } from './suite.ts'
+import { ALG_ED25519, ALG_SECP256K1, SHORT_ID_BYTES } from './suite.ts'
 import { BodyReader } from './wire.ts'
 
-export type SealedShareMessage = {
-  readonly alg: Alg
-  readonly walletId: Uint8Array
-  readonly idG: Uint8Array
-  readonly idD: Uint8Array
-  readonly linkId: Uint8Array
-  readonly publicKey: Uint8Array
-  readonly pointG: Uint8Array
-  readonly pointD: Uint8Array
-  readonly chainCode: Uint8Array
+export type SealedShareMessage = Omit<DelegatedShare, 'share'> & {
   /** SHA-256 of the recipient's encryption key (DER of its SubjectPublicKeyInfo), as K knows it. */
   readonly keyId: Uint8Array
   /** As `encodeEnvelopeBytes` has it; empty in D's answer. */

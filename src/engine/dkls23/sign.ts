@@ -24,7 +24,7 @@ import { type LinkParties, type WalletBinding, walletContext } from './contexts.
 import { type ChildKey, deriveChild } from './derive.ts'
 import { benign, degenerate, invalidFinalSignature } from './fault.ts'
 import { type OneShot, spend } from './one-shot.ts'
-import { type Presignature, wipePresignature } from './presignature.ts'
+import { assertBelongs, type Presignature, wipePresignature } from './presignature.ts'
 import {
   decodeSignResponse,
   type EcdsaSignature,
@@ -157,26 +157,6 @@ export function assertRequestScalars(request: Pick<SignRequest, 'w' | 'u'>): voi
 }
 
 /**
- * The presignature that a request named is this wallet's at this epoch. @throws ProtocolFault class A
- * unknown_presig.
- */
-export function assertBelongs(
-  presignature: Presignature | undefined,
-  linkId: Uint8Array,
-  walletId: Uint8Array,
-  wEpoch: number,
-): asserts presignature is Presignature {
-  if (
-    presignature === undefined ||
-    !equalBytes(presignature.linkId, linkId) ||
-    !equalBytes(presignature.walletId, walletId) ||
-    presignature.wEpoch !== wEpoch
-  ) {
-    throw benign('unknown_presig', 'presignature unknown')
-  }
-}
-
-/**
  * S derives its own context and compares m, PK' and the echo with the request. Nothing here depends on a share.
  * @param inputs.digest m as S derives it from the payload; inputs.path the request's.
  * @throws ProtocolFault class A disagreement: an alert, never a strike.
@@ -218,7 +198,7 @@ export function answerSign(
 }
 
 /** w_i = (m + r'·t)·φ_i + r'·v_i mod q. */
-export function partialSignature(
+function partialSignature(
   context: Pick<SigningContext, 'message' | 'r' | 'child'>,
   presignature: Pick<Presignature, 'phi' | 'v'>,
 ): Uint8Array {
@@ -267,7 +247,7 @@ export function recoveryIdOf(noncePoint: Uint8Array): number {
  * with what it signed before (§10.2).
  * @throws ProtocolFault class C with wallet suspension unless (r, s, recid) is exactly right for the context.
  */
-export function assertFinalSignature(context: SigningContext, signature: EcdsaSignature): void {
+function assertFinalSignature(context: SigningContext, signature: EcdsaSignature): void {
   if (isHighScalar(signature.s.toReversed())) throw invalidFinalSignature()
   const recovered = recoverPoint(signature.r, signature.s, signature.recid, context.digest)
   if (recovered === undefined || !equalBytes(recovered, context.child.publicKey)) throw invalidFinalSignature()

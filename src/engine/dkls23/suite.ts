@@ -13,11 +13,11 @@ export const ROLE_S = 0x02
 export type Role = typeof ROLE_C | typeof ROLE_S
 
 /** κ: bits of the group order. */
-export const KAPPA = 256
+const KAPPA = 256
 /** λc: computational security, bits of Δ, base OTs per direction. */
 export const LAMBDA_C = 128
 /** λs: statistical security of the multiplication. */
-export const LAMBDA_S = 80
+const LAMBDA_S = 80
 /** ξ: OTs per multiplication. */
 export const XI = KAPPA + 2 * LAMBDA_S
 /** ℓ multiplication inputs (nonce share, key share) and ρ check columns. */
@@ -53,7 +53,7 @@ export const ATILDE_BYTES = XI * OT_WIDTH * SCALAR_BYTES
 export const RVOLE_SLOT_BYTES = ATILDE_BYTES + SCALAR_BYTES + HASH_BYTES
 
 /** L': bits of one row of the OT extension with B slots: B·ξ, padded to 128, and 128 masking OTs. */
-export function oteRowBits(slots: number): number {
+function oteRowBits(slots: number): number {
   return 128 * (Math.ceil((XI * slots) / 128) + 1)
 }
 

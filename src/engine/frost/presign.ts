@@ -164,7 +164,7 @@ export function wipeEdPresignatures(presignatures: readonly EdPresignature[]): v
 }
 
 /** ed/ctx: the link without its epoch; an Ed25519 presignature depends on no material. */
-export function edContext(link: LinkParties): Uint8Array {
+function edContext(link: LinkParties): Uint8Array {
   return taggedHash('ed/ctx', link.linkId, link.idC, link.idS)
 }
 

@@ -4,7 +4,7 @@
  * that side's intent row is durable.
  *
  *   C: [presignature out of the map, TX1]  startEdSign → 0x22   finishEdSign(0x23) → signature
- *   S: decodeEdSignRequest → [presignature out of the map; reqId] → assertEdRequestScalar → assertEdBelongs
+ *   S: decodeEdSignRequest → [presignature out of the map; reqId] → assertEdRequestScalar → assertBelongs
  *      → agreeOnEdSigning → [fences, policy, TX1] → answerEdSign → 0x23
  *
  * The share is an input of the step, opened for it and wiped by its owner: a presignature holds nonces only.
@@ -18,6 +18,7 @@ import { ALG_ED25519, ROLE_C, ROLE_S, type Role } from '../dkls23/suite.ts'
 import { assertScalar } from '../dkls23/wire.ts'
 import { concatBytes, equalBytes } from '../hash/encoding.ts'
 import { bindingFactors, h2, noncePointOf } from './ciphersuite.ts'
+import { assertBelongs } from '../dkls23/presignature.ts'
 import { type EdPresignature, spendEdPresignature, wipeEdPresignature } from './presignature.ts'
 import {
   decodeEdSignResponse,
@@ -84,7 +85,7 @@ export function startEdSign(
 ): { readonly state: EdSignC; readonly body: Uint8Array } {
   try {
     const { link, wallet, reqId } = inputs
-    assertEdBelongs(presignature, link.linkId, wallet.walletId, wallet.wEpoch)
+    assertBelongs(presignature, link.linkId, wallet.walletId, wallet.wEpoch)
     const context = edSigningContext(inputs, presignature)
     const share = edSignatureShare(context, ROLE_C, presignature, inputs.share)
     const { walletId, wEpoch } = wallet
@@ -120,26 +121,6 @@ export function finishEdSign(state: EdSignC, body: Uint8Array): EdSignature {
 /** S: z_C is canonical. Comes after the presignature was taken and reqId was looked up. Class C. */
 export function assertEdRequestScalar(request: Pick<EdSignRequest, 'share'>): void {
   assertScalar(request.share, ED25519_GROUP)
-}
-
-/**
- * The presignature that a request named is this wallet's at this epoch. @throws ProtocolFault class A
- * unknown_presig.
- */
-export function assertEdBelongs(
-  presignature: EdPresignature | undefined,
-  linkId: Uint8Array,
-  walletId: Uint8Array,
-  wEpoch: number,
-): asserts presignature is EdPresignature {
-  if (
-    presignature === undefined ||
-    !equalBytes(presignature.linkId, linkId) ||
-    !equalBytes(presignature.walletId, walletId) ||
-    presignature.wEpoch !== wEpoch
-  ) {
-    throw benign('unknown_presig', 'presignature unknown')
-  }
 }
 
 /**

@@ -194,8 +194,17 @@ const REASON = /^[A-Z][A-Z0-9_]{0,63}$/
 
 const readStatus = ({ message, details }: Status): DaemonRefusal => {
   const info = details.find(({ typeUrl }) => typeUrl.endsWith('/google.rpc.ErrorInfo'))
-  const told = info === undefined ? '' : fromBinary(ErrorInfoSchema, info.value).reason
+  const told = info === undefined ? '' : reasonIn(info.value)
   return { reason: REASON.test(told) ? told : 'UNKNOWN', message: message.slice(0, MAX_TEXT) }
+}
+
+/** A refusal whose details do not decode is one all the same. */
+const reasonIn = (bytes: Uint8Array): string => {
+  try {
+    return fromBinary(ErrorInfoSchema, bytes).reason
+  } catch {
+    return ''
+  }
 }
 
 /** What the daemon says as it ends a stream or a call. */

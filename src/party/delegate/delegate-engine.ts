@@ -46,6 +46,8 @@ export type DelegateEngineOptions = {
 const REFRESH_WITHIN_MS = 25_000
 /** Accesses that are looked at for one whose stream carries what is of none. */
 const MAX_CARRIERS = 16
+/** Reasons for which it ends streams that it takes again later. */
+const PASSING: ReadonlySet<string> = new Set(['OVERLOADED', 'SHUTTING_DOWN', 'STREAM_ROTATE'])
 /** In the place of a reason where the two do not go on with the protocol. */
 const PROTOCOL = 'PROTOCOL'
 /** Reasons with which a granting daemon says that an access is over. */
@@ -166,7 +168,8 @@ export class DelegateEngine {
       if (isRefused) throw failure('GRANTING_DAEMON_REFUSED', { refusal: PROTOCOL, why })
       const link = this.#links.get(this.#granting.get(hexOf(accessId)) ?? '')
       const refusal = link?.streams.refusalOf(accessId)
-      if (refusal !== undefined && refusal.reason !== '') throw this.#told(accessId, refusal)
+      const isFinal = refusal !== undefined && refusal.reason !== '' && !PASSING.has(refusal.reason)
+      if (isFinal) throw this.#told(accessId, refusal)
       throw failure('GRANTING_DAEMON_UNAVAILABLE', { why })
     }
   }

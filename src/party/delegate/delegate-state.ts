@@ -8,7 +8,7 @@ import {
   decodeWalletRecord,
   encodeLinkRecord,
   encodeWalletRecord,
-  isRefreshable,
+  isNextOf,
   LINK_RECORD_BYTES,
   type LinkRecord,
   type WalletRecord,
@@ -130,7 +130,7 @@ const storeOver = (state: State, persist: () => Promise<void>): InitiatorStore =
     },
     commitRefresh: async ({ sid, records }) => {
       const [next] = records
-      const fits = next !== undefined && isOwn(next.walletId) && next.wEpoch === state.wallet.wEpoch + 1 && isRefreshable(state.wallet.state)
+      const fits = next !== undefined && isOwn(next.walletId) && isNextOf(state.wallet, next.wEpoch)
       if (!fits || aborted.has(hexOf(sid))) throw benign('session', 'the refresh was given up')
       const before = state.wallet
       state.wallet = { ...next, share: next.share.slice() }

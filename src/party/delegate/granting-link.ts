@@ -5,7 +5,9 @@
 import { MessageChannel, Worker } from 'node:worker_threads'
 import type { Clock } from '../../domain/clock.ts'
 import { failure } from '../../domain/failure.ts'
+import { makeLinkParties } from '../../engine/dkls23/contexts.ts'
 import type { DaemonVault } from '../../vault/daemon-vault.ts'
+import { getShare, type StoredShare } from '../../vault/wallet-shares.ts'
 import type { QuestionCalls } from '../cosigner.ts'
 import { DistanceMeter, isSmall } from '../distance-meter.ts'
 import { KeyPools } from '../key-pools.ts'
@@ -18,6 +20,7 @@ import type { ReadyPresignature } from '../initiator.ts'
 import type { RefreshOrders } from '../refresh-orders.ts'
 import type { SignerCalls, SignerHostCalls, SignerWorkerData } from '../signer.ts'
 import { createSignerHost } from '../signer-host.ts'
+import { MAX_SHARDS } from '../shards.ts'
 import { threadEnvironment } from '../thread-environment.ts'
 import { CosignStreams, type CosignStreamsDeps } from './cosign-streams.ts'
 
@@ -91,14 +94,15 @@ export const openGrantingLink = (options: GrantingLinkOptions): GrantingLink => 
   }
   const questions: PortEnd<QuestionCalls> = openPortEnd(channel.port2, { frame }, onBug)
   const pools: KeyPools = openPools(options, () => signer)
-  const host: SignerHostCalls = createSignerHost(vault, clock, options.refreshOrders, {
+  const { linkId } = makeLinkParties(data.idC, data.idS, SHARD, MAX_SHARDS)
+  const host: SignerHostCalls = overOneLink(vault, linkId, createSignerHost(vault, clock, options.refreshOrders, {
     walletStopped: () => undefined,
     walletWiped: (walletId) => pools.forget(walletId),
     wiped: () => pools.forgetShard(SHARD),
     // The daemon's side finds out with the next session over it.
     lost: async () => pools.forgetShard(SHARD, 'secp256k1'),
     alert: (what, detail) => options.onAlert(what, `${name}: ${detail}`),
-  })
+  }))
   const signer: PortEnd<SignerCalls> = openPortEnd(thread, host, onBug)
   const end = (why: string): void => {
     if (isOver) return
@@ -130,6 +134,23 @@ export const openGrantingLink = (options: GrantingLinkOptions): GrantingLink => 
       end('the daemon stops')
       await thread.terminate()
     },
+  }
+}
+
+/**
+ * Of the shares that are of this link: the daemon at its other end asks about wallets by their ids, and learns nothing of
+ * what is between this one and others.
+ */
+const overOneLink = (vault: DaemonVault, linkId: Uint8Array, host: SignerHostCalls): SignerHostCalls => {
+  const isOther = (share: StoredShare | undefined): boolean => share !== undefined && hexOf(share.linkId) !== hexOf(linkId)
+  const ownShare = (walletId: Uint8Array): StoredShare | undefined => {
+    const share = getShare(vault.read, walletId)
+    return isOther(share) ? undefined : share
+  }
+  return {
+    ...host,
+    loadShare: ownShare,
+    settleOutcome: async (question) => (isOther(getShare(vault.read, question.walletId)) ? 'ABORTED' : host.settleOutcome(question)),
   }
 }
 
