@@ -23,7 +23,7 @@ const FREEZES_MAX = 1_000
 /** The vault keeps the freeze of everything under the empty id. */
 const stored = ({ scope, id }: FreezeTarget) => ({ scope, id: scope === 'all' ? '' : id })
 
-export const viewFreeze = (row: FreezeRow): FreezeView => ({
+const viewFreeze = (row: FreezeRow): FreezeView => ({
   scope: row.scope,
   id: row.scope === 'all' ? '*' : row.id,
   note: row.reason,

@@ -8,7 +8,7 @@ import { type FreezeView, listFreezes } from './freezes.ts'
 import type { AdminNeeds } from './needs.ts'
 
 /** Two shares under two keys in two files; embedded, on one host that could read both. */
-export const PARTIES_MODE = { embedded: 'split at rest, one host', remote: 'split over two hosts' } as const
+const PARTIES_MODE = { embedded: 'split at rest, one host', remote: 'split over two hosts' } as const
 
 /** Version of the two-party protocol's suite. */
 const PROTOCOL_VERSION = 1

@@ -3,7 +3,7 @@ import type { Clock } from '../domain/clock.ts'
 import type { Secret } from '../domain/secret.ts'
 import { isFailure } from '../domain/failure.ts'
 import type { SendHttp } from '../egress/http.ts'
-import { QUANTITY, readBaseFee, readCount, readHash, readNumber, readQuantity, readReward } from './evm-numbers.ts'
+import { HASH, QUANTITY, readBaseFee, readCount, readHash, readNumber, readQuantity, readReward } from './evm-numbers.ts'
 import { createProvider } from './json-rpc.ts'
 import { ProviderSet, type Told } from './provider-set.ts'
 
@@ -71,7 +71,6 @@ const DATA = /^0x(?:[0-9a-f]{2})*$/
 const readData = (result: unknown): string | undefined =>
   typeof result === 'string' && DATA.test(result.toLowerCase()) ? result.toLowerCase() : undefined
 
-const HASH = /^0x[0-9a-f]{64}$/
 const MAX_LOGS = 2_000
 
 const asText = (value: unknown, pattern: RegExp): string => {

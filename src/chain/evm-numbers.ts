@@ -1,6 +1,6 @@
 /** What nodes answer in the reads that a send needs, checked for form. Throws, or undefined, refuses an answer. */
 export const QUANTITY = /^0x(?:0|[1-9a-f][0-9a-f]{0,63})$/
-const HASH = /^0x[0-9a-f]{64}$/
+export const HASH = /^0x[0-9a-f]{64}$/
 
 /** `0x` and hexadecimal digits without leading zeros, in lower case. */
 export const readQuantity = (result: unknown): string | undefined =>

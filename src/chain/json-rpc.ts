@@ -31,9 +31,9 @@ const MAX_RESPONSE_BYTES = 1_048_576
 const MAX_MESSAGE_CHARACTERS = 1_000
 /** What nodes answer to a call that reverts or runs out of gas; there is no one code for it (EIP-1474). */
 const REVERTED_CODES: ReadonlySet<number> = new Set([3, -32_000, -32_003, -32_015, -32_521])
-/** What these codes also stand for, and what is no answer about the call. */
-/** Where the code is one of any fault. */
+/** A revert under a code of any fault. */
 const HALTED = /execution reverted|EVM error|out of gas|invalid opcode|stack (?:under|over)flow/i
+/** What those codes also stand for, and what is no answer about the call. */
 const NOT_A_REVERT = /header not found|unknown block|missing trie node|rate|limit exceeded|timeout|timed out|unsupported|not available/i
 
 type Answer = { readonly id?: unknown; readonly result?: unknown; readonly error?: unknown }

@@ -51,7 +51,7 @@ const readKey = (value: unknown): IssuerKey | undefined => {
 }
 
 /** Undefined when it is no key set. Keys that are not usable are left out. */
-export const parseKeySet = (bytes: Uint8Array): IssuerKeys | undefined => {
+const parseKeySet = (bytes: Uint8Array): IssuerKeys | undefined => {
   try {
     const set = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes)) as { readonly keys?: unknown } | null
     if (!Array.isArray(set?.keys)) return undefined

@@ -96,7 +96,7 @@ export const createAuditSigner = (vaultId: Uint8Array, pkcs8: Uint8Array): Audit
   }
 }
 
-export const auditKeyId = (publicKey: Uint8Array): string =>
+const auditKeyId = (publicKey: Uint8Array): string =>
   createHash('sha256').update(publicKey).digest('hex').slice(0, 16)
 
 /** Whether `publicKey` (32 bytes, from a source the caller trusts) signed this receipt for this vault. */

@@ -12,7 +12,7 @@ import { readPrivateFile, writePrivateFile } from './private-file.ts'
 export type Recipient = { readonly text: string; readonly publicKey: KeyObject; readonly bytes: Uint8Array }
 export type Identity = { readonly privateKey: KeyObject; readonly recipient: Recipient }
 
-export const RECIPIENT_PREFIX = 'age'
+const RECIPIENT_PREFIX = 'age'
 const IDENTITY_PREFIX = 'age-secret-key-'
 const KEY_BYTES = 32
 const SPKI = Buffer.from('302a300506032b656e032100', 'hex')

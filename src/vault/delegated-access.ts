@@ -6,6 +6,7 @@ import { accessIdFromBytes, accessIdToBytes, walletIdFromBytes, walletIdToBytes 
 import { Secret } from '../domain/secret.ts'
 import { canonicalJson } from './canonical-json.ts'
 import { allOf } from './conditions.ts'
+import { insertInto } from './insert-into.ts'
 import { requireRowMac, rowMac } from './row-mac.ts'
 import { moveStateIndex, rowLeaf } from './state-index.ts'
 import type { Reader, Tx } from './store.ts'
@@ -164,15 +165,7 @@ export const insertDelegatedAccess = (tx: Tx, fresh: NewDelegatedAccess): Delega
     end_ms: null,
     end_reason: '',
   }
-  const mac = rowMac(tx, TABLE, macItems(row))
-  tx.run(
-    `INSERT INTO delegated_access (access_id, project, wallet_id, user_id, delegate_id, kid, link_id, terms, expire_ms,
-       grant_id, state, api_key_mac, public_shares, caller, request_id, create_ms, activate_ms, end_ms, end_reason, mac)
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-    row.access_id, row.project, row.wallet_id, row.user_id, row.delegate_id, row.kid, row.link_id, row.terms, row.expire_ms,
-    row.grant_id, row.state, row.api_key_mac, row.public_shares, row.caller, row.request_id, row.create_ms, row.activate_ms,
-    row.end_ms, row.end_reason, mac,
-  )
+  insertInto(tx, TABLE, { ...row, mac: rowMac(tx, TABLE, macItems(row)) })
   const stored = readRow(tx, fresh.accessId)
   assert(stored, 'the row that was just written')
   moved(tx, stored, fresh.createMs, [])

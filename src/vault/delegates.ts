@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { failure } from '../domain/failure.ts'
 import type { DelegateId, ProjectId, WebhookId } from '../domain/ids.ts'
+import { insertInto } from './insert-into.ts'
 import { requireRowMac, rowMac } from './row-mac.ts'
 import { moveStateIndex, rowLeaf } from './state-index.ts'
 import type { Reader, SqlParam, Tx } from './store.ts'
@@ -57,7 +58,7 @@ type KeyRow = {
   mac: Buffer
 }
 
-export const DELEGATES_PER_PROJECT = 256
+const DELEGATES_PER_PROJECT = 256
 /** Of one delegate, those that were replaced included. */
 const KEYS_PER_DELEGATE = 64
 
@@ -130,11 +131,7 @@ export const insertDelegate = (tx: Tx, fresh: NewDelegate): Delegate => {
     update_ms: BigInt(nowMs),
   }
   const mac = rowMac(tx, 'delegates', macItems(row))
-  tx.run(
-    `INSERT INTO delegates (delegate_id, project, name, identity_key, webhook_id, create_ms, update_ms, mac)
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
-    row.delegate_id, row.project, row.name, row.identity_key, row.webhook_id, row.create_ms, row.update_ms, mac,
-  )
+  insertInto(tx, 'delegates', { ...row, mac })
   moved(tx, row.delegate_id, nowMs, 'REGISTERED', [], [leafOf(tx, { ...row, mac })])
   addKey(tx, row.delegate_id, fresh.key, nowMs)
   return requireDelegate(tx, row.delegate_id as DelegateId, project)
@@ -156,10 +153,7 @@ const addKey = (tx: Tx, delegateId: string, key: Pick<DelegateKey, 'kid' | 'publ
     retire_ms: null,
   }
   const mac = rowMac(tx, 'delegate_keys', keyItems(row))
-  tx.run(
-    `INSERT INTO delegate_keys (delegate_id, kid, public_key, state, create_ms, retire_ms, mac) VALUES (?, ?, ?, ?, ?, ?, ?)`,
-    row.delegate_id, row.kid, row.public_key, row.state, row.create_ms, row.retire_ms, mac,
-  )
+  insertInto(tx, 'delegate_keys', { ...row, mac })
   moved(tx, delegateId, nowMs, 'KEY_ADDED', [], [leafOfKey(tx, { ...row, mac })])
 }
 

@@ -1,6 +1,7 @@
 import { hash, randomBytes, randomUUID } from 'node:crypto'
 import { failure } from '../domain/failure.ts'
 import type { ProjectId, UserId } from '../domain/ids.ts'
+import { insertInto } from './insert-into.ts'
 import { requireRowMac, rowMac } from './row-mac.ts'
 import type { Reader, Tx } from './store.ts'
 import { u64 } from './tagged-encoding.ts'
@@ -59,12 +60,7 @@ export const issueDelegationToken = (tx: Tx, asked: NewDelegationToken): Delegat
     expire_ms: BigInt(asked.nowMs + DELEGATION_TOKEN_MS),
     used: 0n,
   }
-  tx.run(
-    `INSERT INTO delegation_tokens (token_hash, project, user_id, network, address_key, nonce, create_ms, expire_ms, used, mac)
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-    row.token_hash, row.project, row.user_id, row.network, row.address_key, row.nonce, row.create_ms, row.expire_ms, row.used,
-    rowMac(tx, 'delegation_tokens', macItems(row)),
-  )
+  insertInto(tx, 'delegation_tokens', { ...row, mac: rowMac(tx, 'delegation_tokens', macItems(row)) })
   return { token, ...viewOf(row) }
 }
 

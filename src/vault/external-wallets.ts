@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { failure } from '../domain/failure.ts'
 import { addressKeyOf, type ProjectId, type UserId } from '../domain/ids.ts'
+import { insertInto } from './insert-into.ts'
 import { requireRowMac, rowMac } from './row-mac.ts'
 import { moveStateIndex, rowLeaf } from './state-index.ts'
 import type { Reader, Tx } from './store.ts'
@@ -114,6 +115,12 @@ const write = (tx: Tx, row: Row, change: Partial<Pick<Row, 'state' | 'priority'>
   index(tx, row, { ...next, mac })
 }
 
+/** It is followed no more. */
+const replace = (tx: Tx, row: Row, nowMs: number): void => {
+  write(tx, row, { state: 'REPLACED' }, nowMs)
+  tx.run('DELETE FROM followed_wallets WHERE external_wallet_id = ?', row.external_wallet_id)
+}
+
 const LIVE_OF_USER = `SELECT * FROM external_wallets WHERE project = ? AND user_id = ? AND state <> 'REPLACED' ORDER BY priority, number`
 
 /** Of one user, those that count, the first choice first. */
@@ -156,7 +163,7 @@ export const registerExternalWallet = (tx: Tx, wallet: NewExternalWallet): Exter
   if (place === undefined && held >= EXTERNAL_WALLETS_MAX) {
     throw failure('LIMIT_EXCEEDED', { limit: 'external wallets of a user', seen: String(held + 1), allowed: String(EXTERNAL_WALLETS_MAX) })
   }
-  for (const row of new Set([same, replaced])) if (row !== undefined) write(tx, row, { state: 'REPLACED' }, nowMs)
+  for (const row of new Set([same, replaced])) if (row !== undefined) replace(tx, row, nowMs)
   const last = tx.one<{ last: bigint | null }>(
     `SELECT max(priority) AS last FROM external_wallets WHERE project = ? AND user_id = ? AND state <> 'REPLACED'`, project, userId,
   )?.last
@@ -179,14 +186,7 @@ export const registerExternalWallet = (tx: Tx, wallet: NewExternalWallet): Exter
     update_ms: BigInt(nowMs),
   }
   const mac = rowMac(tx, TABLE, macItems(row))
-  tx.run(
-    `INSERT INTO external_wallets (external_wallet_id, project, user_id, network, currency, address, address_key, token_address,
-       decimals, spender, limit_units, transaction_hash, state, priority, create_ms, update_ms, mac, indexed)
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1)`,
-    row.external_wallet_id, row.project, row.user_id, row.network, row.currency, row.address, row.address_key, row.token_address,
-    row.decimals, row.spender, row.limit_units, row.transaction_hash, row.state, row.priority, row.create_ms, row.update_ms,
-    mac,
-  )
+  insertInto(tx, TABLE, { ...row, mac, indexed: 1n })
   index(tx, undefined, { ...row, mac })
   const made = tx.one<Row>('SELECT * FROM external_wallets WHERE external_wallet_id = ?', row.external_wallet_id)
   return toWallet(tx, made as Row)

@@ -3,6 +3,7 @@ import { failure } from '../domain/failure.ts'
 import type { GrantId, ProjectId, UserId, WalletId } from '../domain/ids.ts'
 import { addressKeyOf } from '../domain/ids.ts'
 import { allOf } from './conditions.ts'
+import { insertInto } from './insert-into.ts'
 import { OfStore } from './of-store.ts'
 import { getProject, type Project } from './projects.ts'
 import { requireRowMac, rowMac } from './row-mac.ts'
@@ -124,12 +125,7 @@ export const insertGrant = (tx: Tx, grant: NewGrant): Grant => {
     end_ms: null,
   }
   const mac = rowMac(tx, 'grants', macItems(row))
-  tx.run(
-    `INSERT INTO grants (grant_id, project, user_id, address, address_key, state, expire_ms, create_ms, end_ms, mac)
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-    row.grant_id, row.project, row.user_id, row.address, row.address_key, row.state, row.expire_ms, row.create_ms,
-    row.end_ms, mac,
-  )
+  insertInto(tx, 'grants', { ...row, mac })
   moved(tx, row.grant_id, grant.nowMs, row.state, undefined, mac)
   return requireGrant(tx, row.grant_id as GrantId, project)
 }

@@ -17,7 +17,7 @@ export const noteBackup = (tx: Tx, { fileName, bytes, auditSequence, createMs }:
   putSetting(tx, SETTING, Buffer.from(value), createMs)
 }
 
-export const getLastBackup = (reader: Reader): LastBackup | undefined => {
+const getLastBackup = (reader: Reader): LastBackup | undefined => {
   const value = getSetting(reader, SETTING)?.value
   if (value === undefined) return undefined
   const found = JSON.parse(Buffer.from(value).toString('utf8')) as LastBackup & { auditSequence: string }

@@ -20,7 +20,7 @@ export type StoredLink = {
   readonly recordVersion: bigint
 }
 
-export const LINK_CONTROL_BYTES = 187
+const LINK_CONTROL_BYTES = 187
 const STATES: readonly (LinkState | undefined)[] = [undefined, 'ACTIVE', 'SUSPENDED', 'BURNED']
 
 type Row = { link_id: Buffer; record_version: bigint; control: Buffer; mac: Buffer }

@@ -43,7 +43,7 @@ const SETTINGS: readonly (readonly [string, string, string])[] = [
 const readSetting = (db: Database.Database, name: string): string => String(db.pragma(name, { simple: true }))
 
 /** Throws when a setting is not what the sheet says: a bug or another SQLite build, never a state to run in. */
-export const assertSettings = (db: Database.Database): void => {
+const assertSettings = (db: Database.Database): void => {
   for (const [name, , expected] of SETTINGS) {
     const found = readSetting(db, name)
     // SQLite has nothing to say about mmap_size where it is built without.

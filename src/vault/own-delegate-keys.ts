@@ -50,7 +50,7 @@ const toKey = (reader: Reader, row: Row): OwnDelegateKey => {
 }
 
 /** Every one of them is tried where an envelope does not name its key. */
-export const OWN_DELEGATE_KEYS_MAX = 16
+const OWN_DELEGATE_KEYS_MAX = 16
 
 /** The newest first. */
 export const listOwnDelegateKeys = (reader: Reader): OwnDelegateKey[] =>

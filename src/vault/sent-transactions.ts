@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto'
 import { assert } from '../domain/failure.ts'
 import { type ProjectId, type RequestId, type WalletId, walletIdFromBytes, walletIdToBytes } from '../domain/ids.ts'
+import { insertInto, replaceInto } from './insert-into.ts'
 import { requireRowMac, rowMac } from './row-mac.ts'
-import type { Reader, SqlParam, Tx } from './store.ts'
+import type { Reader, Tx } from './store.ts'
 import { type Item, u64 } from './tagged-encoding.ts'
 
 /**
@@ -209,23 +210,12 @@ export const insertSent = (tx: Tx, sent: NewSent): void => {
     confirmations: BigInt(sent.confirmations), nonce: sent.nonce ?? null, state: 'SIGNING', reason: '', mined_version: null,
     block: null, block_hash: '', succeeded: null, depth: 0n, stuck_version: null, create_ms: now, update_ms: now,
   }
-  const columns = Object.keys(row)
-  tx.run(
-    `INSERT INTO sent_transactions (${columns.join(', ')}, mac) VALUES (${columns.map(() => '?').join(', ')}, ?)`,
-    ...(Object.values(row) as SqlParam[]),
-    rowMac(tx, TABLE, macItems(row)),
-  )
+  insertInto(tx, TABLE, { ...row, mac: rowMac(tx, TABLE, macItems(row)) })
   addVersion(tx, sent.sendId, sent.version, sent.nowMs)
 }
 
-const writeVersion = (tx: Tx, row: Omit<VersionRow, 'mac'>): void => {
-  const columns = Object.keys(row)
-  tx.run(
-    `INSERT OR REPLACE INTO sent_versions (${columns.join(', ')}, mac) VALUES (${columns.map(() => '?').join(', ')}, ?)`,
-    ...(Object.values(row) as SqlParam[]),
-    rowMac(tx, VERSIONS, versionItems(row)),
-  )
-}
+const writeVersion = (tx: Tx, row: Omit<VersionRow, 'mac'>): void =>
+  replaceInto(tx, VERSIONS, { ...row, mac: rowMac(tx, VERSIONS, versionItems(row)) })
 
 const LAST_VERSION = 'SELECT max(version) AS last FROM sent_versions WHERE send_id = ?'
 

@@ -3,6 +3,7 @@ import type { GrantId, ProjectId, RequestId, SessionKeyId, WalletId } from '../d
 import { walletIdFromBytes, walletIdToBytes } from '../domain/ids.ts'
 import { canonicalJson, type JsonValue } from './canonical-json.ts'
 import { allOf } from './conditions.ts'
+import { insertInto } from './insert-into.ts'
 import { REQUEST_LIFE_MS } from './intents.ts'
 import { requireProject } from './projects.ts'
 import { requireRowMac, rowMac } from './row-mac.ts'
@@ -161,17 +162,12 @@ const moved = (tx: Tx, id: string, state: string, before: Buffer | undefined, af
   })
 }
 
-const INSERT = `INSERT INTO session_keys (session_key_id, project, wallet_id, profile, profile_hash, network, scheme,
-  custody, public_key, address, terms, expire_ms, state, grant_id, replaces, retire_ms, payload, registration, caller,
-  request_id, revision, create_ms, update_ms, mac)
-  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
-
 /** Refuses with PROJECT_NOT_FOUND. */
 export const insertSessionKey = (tx: Tx, key: NewSessionKey): SessionKey => {
   requireProject(tx, key.project)
   const row = toRow(key, 1n, key.createMs)
   const mac = rowMac(tx, 'session_keys', macItems(row))
-  tx.run(INSERT, ...Object.values(row), mac)
+  insertInto(tx, 'session_keys', { ...row, mac })
   moved(tx, row.session_key_id, row.state, undefined, mac)
   return requireSessionKey(tx, key.sessionKeyId)
 }

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { assert } from '../domain/failure.ts'
 import { addressKeyOf, type ProjectId, type RequestId, type UserId } from '../domain/ids.ts'
 import { allOf } from './conditions.ts'
+import { insertInto } from './insert-into.ts'
 import { REQUEST_LIFE_MS } from './intents.ts'
 import { requireRowMac, rowMac } from './row-mac.ts'
 import type { Reader, SqlParam, Tx } from './store.ts'
@@ -131,12 +132,7 @@ export const insertSpend = (tx: Tx, spend: NewSpend): Spend => {
     destination: spend.destination, units: String(spend.units), principal: spend.principal, request_id: spend.requestId ?? '',
     state: 'OPEN', reason: '', block: null, transaction_hash: '', delivered: '', create_ms: now, update_ms: now,
   }
-  const columns = Object.keys(row)
-  tx.run(
-    `INSERT INTO spends (${columns.join(', ')}, mac) VALUES (${columns.map(() => '?').join(', ')}, ?)`,
-    ...(Object.values(row) as SqlParam[]),
-    rowMac(tx, TABLE, macItems(row)),
-  )
+  insertInto(tx, TABLE, { ...row, mac: rowMac(tx, TABLE, macItems(row)) })
   const made = findSpendOfSend(tx, spend.sendId)
   assert(made, 'the spend is there')
   return made

@@ -1,8 +1,6 @@
 import type Database from 'better-sqlite3'
 import type { KeyObject } from 'node:crypto'
 
-/** What SQLite hands out with safe integers on: every INTEGER is a bigint. */
-export type SqlValue = bigint | string | Buffer | null
 export type SqlParam = bigint | number | string | Uint8Array | null
 
 export type VaultKind = 'daemon' | 'cosigner'
@@ -18,7 +16,7 @@ export type VaultKeys = {
   readonly previousResponses?: readonly KeyObject[] | undefined
 }
 
-// Rows are typed by who wrote the SQL; the tables are STRICT, so a column's type is what its table says.
+// Rows are typed by who wrote the SQL; the tables are STRICT, so a column's type is what its table says: every INTEGER a bigint.
 /* oxlint-disable typescript/no-unnecessary-type-parameters */
 
 /** Reads. Between two commits it sees exactly what is durable. */

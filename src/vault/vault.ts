@@ -26,7 +26,6 @@ import { keepSecrets, requireSecret, writeSecret } from './vault-secrets.ts'
 import type { KeptSecrets } from './vault-secrets.ts'
 import { rewrapImportedSecrets } from './imported-secrets.ts'
 import { rewrapSessionSecrets } from './session-secrets.ts'
-import type { ShareCursor } from './wallet-shares.ts'
 import { wipeFile } from './wipe-file.ts'
 
 /** An open vault: one party's file, its keys and its commits. Owned by one thread. */
@@ -238,22 +237,6 @@ const assemble = (schema: Schema, file: OpenDatabase, opened: RootKey): Vault =>
 /** A batch takes about a millisecond. */
 const REWRAP_AT_ONCE = 32
 
-const rewrapAll = async (commits: GroupCommit, ringNow: () => Uint8Array): Promise<number> => {
-  let count = 0
-  let after: ShareCursor | undefined
-  do {
-    const { next, rewrapped } = await commits.commit((tx) => {
-      const ring = ringNow()
-      const done = rewrapShares(tx, ring, after, REWRAP_AT_ONCE)
-      ring.fill(0)
-      return done
-    })
-    count += rewrapped
-    after = next
-  } while (after !== undefined)
-  return count + (await rewrapAllSecrets(commits, ringNow))
-}
-
 type RewrapTable<Cursor> = (
   tx: Tx,
   ring: Uint8Array,
@@ -261,8 +244,16 @@ type RewrapTable<Cursor> = (
   limit: number,
 ) => { readonly next: Cursor | undefined; readonly rewrapped: number }
 
-const rewrapAllSecrets = async (commits: GroupCommit, ringNow: () => Uint8Array): Promise<number> =>
-  (await rewrapTable(commits, ringNow, rewrapSessionSecrets)) + (await rewrapTable(commits, ringNow, rewrapImportedSecrets))
+/** The cosigner has no such table. */
+const ofDaemon =
+  <Cursor>(rewrap: RewrapTable<Cursor>): RewrapTable<Cursor> =>
+  (tx, ring, after, limit) =>
+    tx.kind === 'daemon' ? rewrap(tx, ring, after, limit) : { next: undefined, rewrapped: 0 }
+
+const rewrapAll = async (commits: GroupCommit, ringNow: () => Uint8Array): Promise<number> =>
+  (await rewrapTable(commits, ringNow, rewrapShares)) +
+  (await rewrapTable(commits, ringNow, ofDaemon(rewrapSessionSecrets))) +
+  (await rewrapTable(commits, ringNow, ofDaemon(rewrapImportedSecrets)))
 
 const rewrapTable = async <Cursor>(
   commits: GroupCommit,
@@ -273,8 +264,6 @@ const rewrapTable = async <Cursor>(
   let after: Cursor | undefined
   do {
     const { next, rewrapped } = await commits.commit((tx) => {
-      // The cosigner has no such secrets.
-      if (tx.kind !== 'daemon') return { next: undefined, rewrapped: 0 }
       const ring = ringNow()
       const done = rewrap(tx, ring, after, REWRAP_AT_ONCE)
       ring.fill(0)
@@ -293,22 +282,14 @@ const finishRotation = (vault: Vault, root: RootKey): void => {
   const ring = vault.shareKey()
   try {
     if (ring.length === ROOT_KEY_BYTES) return
-    let after: ShareCursor | undefined
-    do {
-      after = vault.commitNow((tx) => rewrapShares(tx, ring, after, REWRAP_AT_OPEN)).next
-    } while (after !== undefined)
-    finishSecrets(vault, ring)
+    finishTable(vault, ring, rewrapShares)
+    finishTable(vault, ring, ofDaemon(rewrapSessionSecrets))
+    finishTable(vault, ring, ofDaemon(rewrapImportedSecrets))
     vault.commitNow((tx) => shortenShareRing(tx, root))
     vault.eraseDeleted()
   } finally {
     ring.fill(0)
   }
-}
-
-const finishSecrets = (vault: Vault, ring: Uint8Array): void => {
-  if (vault.kind !== 'daemon') return
-  finishTable(vault, ring, rewrapSessionSecrets)
-  finishTable(vault, ring, rewrapImportedSecrets)
 }
 
 const finishTable = <Cursor>(vault: Vault, ring: Uint8Array, rewrap: RewrapTable<Cursor>): void => {

@@ -2,6 +2,7 @@ import { failure } from '../domain/failure.ts'
 import { addressKeyOf, walletIdFromBytes, walletIdToBytes } from '../domain/ids.ts'
 import type { ProjectId, UserId, WalletId } from '../domain/ids.ts'
 import { allOf, type Conditions } from './conditions.ts'
+import { insertInto } from './insert-into.ts'
 import { requireProject } from './projects.ts'
 import { requireRowMac, rowMac } from './row-mac.ts'
 import { etagOf } from './settings.ts'
@@ -123,12 +124,7 @@ export const insertWallet = (tx: Tx, wallet: NewWallet): Wallet => {
   }
   const mac = rowMac(tx, 'wallets', macItems(row))
   try {
-    tx.run(
-      `INSERT INTO wallets (wallet_id, project, user_id, key_type, owner_type, label, address, address_key,
-         public_key, state, origin, revision, create_ms, mac) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-      row.wallet_id, row.project, row.user_id, row.key_type, row.owner_type, row.label, row.address,
-      row.address_key, row.public_key, row.state, row.origin, row.revision, row.create_ms, mac,
-    )
+    insertInto(tx, 'wallets', { ...row, mac })
   } catch (error) {
     const holder = isUniqueViolation(error) ? findWalletInSlot(tx, wallet) : undefined
     if (holder !== undefined) throw failure('WALLET_ALREADY_EXISTS', { walletId: holder.walletId })

@@ -47,7 +47,7 @@ export type BackupMade = {
 const NO_KEYS = {} as VaultKeys
 
 /** `countersign-daemon-20260131T120000Z-0011223344556677.age`: both parts of a set sort together by time and set. */
-export const backupFileName = (kind: Vault['kind'], { nowMs, setId }: BackupTarget): string => {
+const backupFileName = (kind: Vault['kind'], { nowMs, setId }: BackupTarget): string => {
   const time = new Date(nowMs).toISOString().replace(/\.\d+Z$/, 'Z').replaceAll(/[-:]/g, '')
   return `countersign-${kind}-${time}-${Buffer.from(setId).toString('hex').slice(0, 16)}.age`
 }

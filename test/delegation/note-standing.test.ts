@@ -3,6 +3,7 @@ import { expect, it } from 'vitest'
 import { isNews, noteCurrent } from '../../src/delegation/note-standing.ts'
 import { parseUserId } from '../../src/domain/ids.ts'
 import { getExternalWallet, registerExternalWallet } from '../../src/vault/external-wallets.ts'
+import { findSeen } from '../../src/vault/followed.ts'
 import { DEFAULT_PROJECT } from '../../src/vault/projects.ts'
 import { insertWebhook } from '../../src/vault/webhooks.ts'
 import { makeVault, NOW } from '../vault/fixture.ts'
@@ -57,10 +58,13 @@ it('of an older block says nothing, unless the newer one is gone', async () => {
 })
 
 it('of a wallet that was replaced since says nothing', async () => {
-  const { vault, says, told } = await scene()
+  const { vault, id, says, told } = await scene()
   await says(5_000_000n, 10n)
+  expect(findSeen(vault.read, id)).toBeDefined()
   await vault.commit((tx) => registerExternalWallet(tx, NEW))
   await says(0n, 11n)
   expect(told()).toEqual([])
+  // Nor is it remembered what was seen of it.
+  expect(findSeen(vault.read, id)).toBeUndefined()
   await vault.close()
 })
