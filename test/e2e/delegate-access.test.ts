@@ -18,9 +18,10 @@ import { decodeDelegatedShare } from '../../src/engine/sealing/delegated-share.t
 import { openDynamicEnvelope } from '../../src/engine/sealing/dynamic-envelope.ts'
 import { runCli } from '../commands/run-cli.ts'
 import { listenReceiver, type Receiver } from '../delegation/webhook-receiver.ts'
-import { detailOf, rowsOfKind } from './audit-rows.ts'
+import { detailOf, headSequence, rowsOfKind } from './audit-rows.ts'
 import { connect, newKey, reasonOf, refusalOf } from './callers.ts'
 import { connectAs, makePeople, newDevice, type Person } from './end-users.ts'
+import { fresh } from './fresh.ts'
 import { makeDataDir, startDaemon, type TestDaemon } from './start-daemon.ts'
 
 vi.setConfig({ testTimeout: 60_000, hookTimeout: 120_000 })
@@ -290,6 +291,7 @@ describe('taking back', () => {
     receiver.received.some(({ body }) => body.includes('"eventName":"wallet.delegation.revoked"') && body.includes(id))
 
   it('is for the end user, a key with grant:revoke and the delegate itself; the delegate is told', async () => {
+    const after = await headSequence(admin)
     const [byUser, byProject, byItself] = [await give(), await give(), await give()]
     const revoke = (client: CountersignClient, id: string) => client.delegation.revokeDelegatedAccess({ delegatedAccessId: id })
     expect(await reasonOf(revoke(bert, byUser.id))).toBe('DELEGATED_ACCESS_NOT_FOUND')
@@ -307,7 +309,7 @@ describe('taking back', () => {
     expect(await reasonOf(revoke(bot, byItself.id))).toBe('DELEGATED_ACCESS_REVOKED')
     // Once more changes nothing.
     expect((await revoke(anna, byUser.id)).access?.state).toBe(DelegatedAccessState.REVOKED)
-    const rows = await rowsOfKind(admin, 'delegated_access.revoked', 0n)
+    const rows = await rowsOfKind(admin, 'delegated_access.revoked', after)
     expect(rows.map(({ reason }) => reason)).toEqual(['user', 'project', 'delegate'])
     await vi.waitFor(() => expect([byUser, byProject, byItself].map(({ id }) => isTold(id))).toEqual([true, true, true]), { timeout: 20_000 })
     for (const client of [reader, narrowed, project, bot]) client.close()
@@ -331,7 +333,7 @@ describe('taking back', () => {
 
 describe('the operator of the cosigner', () => {
   it('approves a wallet of the project, which has no owner to sign, for a delegate of its own register, once', async () => {
-    const { wallet: treasury } = await admin.wallets.createWallet({ userId: 'treasury', keyType: KeyType.SECP256K1 })
+    const { wallet: treasury } = await admin.wallets.createWallet({ userId: fresh('treasury'), keyType: KeyType.SECP256K1 })
     const id = treasury!.walletId
     const delegate = { ...pinned, publicKeyPem: pemOf(secondRsa) }
     const give = (approvalId: Uint8Array) =>
@@ -352,7 +354,7 @@ describe('the operator of the cosigner', () => {
     admin.close()
     admin = connect(daemon, daemon.adminKey)
     const { access, encryptedDelegatedShare } = await give(approval)
-    expect(access).toMatchObject({ walletId: id, userId: 'treasury', grantId: '', kid: 'k2' })
+    expect(access).toMatchObject({ walletId: id, userId: treasury!.userId, grantId: '', kid: 'k2' })
     expect(opened(encryptedDelegatedShare, secondRsa.privateKey)).toContain(treasury!.publicKey)
     expect(await reasonOf(give(approval))).toBe('DELEGATION_REFUSED')
   })

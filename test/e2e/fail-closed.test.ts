@@ -1,5 +1,5 @@
 /** Without its cosigner, its key or its disk the daemon signs nothing, says which, and recovers when it is back. */
-import { cpSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
@@ -37,9 +37,22 @@ afterAll(async () => {
   await stop('SIGKILL')
   rmSync(base, { recursive: true, force: true })
 })
-beforeEach(async () => {
-  expect(await sign()).toBe('signed')
+/** What a test bends, by its file, until it is back. */
+const bent = new Map<string, Buffer>()
+beforeEach(async ({ task }) => {
+  if ((task.result?.retryCount ?? 0) > 0) await mend()
+  await eventually(sign, 'signed')
 })
+
+/** After a try that failed in the middle: with everything in its place again. */
+const mend = async (): Promise<void> => {
+  await stop()
+  if (existsSync(file('aside.db'))) renameSync(file('aside.db'), file('cosigner.db'))
+  for (const [name, bytes] of bent) writeFileSync(file(name), bytes, { mode: 0o600 })
+  bent.clear()
+  await start()
+  await client.admin.unfreeze({ scope: FreezeScope.EVERYTHING, id: '' }).catch(() => undefined)
+}
 
 const sign = () => outcomeOf(signAs('SignMessage text', client, { wallet: 'closed' }))
 const signEach = () => Promise.all(SIGNING_NAMES.map((name) => outcomeOf(signAs(name, client, { wallet: 'closed' }))))
@@ -97,6 +110,7 @@ describe("the cosigner's vault", () => {
   it('missing at start, then altered, then restored', async () => {
     await stop()
     const good = readFileSync(file('cosigner.db'))
+    bent.set('cosigner.db', good)
     rmSync(file('cosigner.db'))
     await start()
     expect(await healthOf(daemon)).toBe('NOT_SERVING')
@@ -106,6 +120,7 @@ describe("the cosigner's vault", () => {
     writeFileSync(file('cosigner.db'), bad, { mode: 0o600 })
     await expectClosedFor(/damaged/)
     writeFileSync(file('cosigner.db'), good, { mode: 0o600 })
+    bent.clear()
     await eventually(sign, 'signed')
     await eventually(() => healthOf(daemon), 'SERVING')
   })
@@ -117,12 +132,14 @@ describe("the cosigner's vault", () => {
     expect(await sign()).toBe('signed')
     await client.audit.getCheckpoint({})
     await stop()
-    cpSync(file('cosigner.db'), file('newest.db'))
+    const newest = readFileSync(file('cosigner.db'))
+    bent.set('cosigner.db', newest)
     cpSync(file('older.db'), file('cosigner.db'))
     await start()
     await expectClosed(/older/)
     await stop()
-    cpSync(file('newest.db'), file('cosigner.db'))
+    writeFileSync(file('cosigner.db'), newest, { mode: 0o600 })
+    bent.clear()
     await start()
     await eventually(sign, 'signed')
   })
@@ -132,6 +149,7 @@ describe("the cosigner's root key", () => {
   it('missing, cut short, another: nothing is signed until it is back', async () => {
     await stop()
     const key = readFileSync(file('cosigner-root.key'))
+    bent.set('cosigner-root.key', key)
     rmSync(file('cosigner-root.key'))
     await start()
     await expectClosed(/root key cannot be read/)
@@ -141,6 +159,7 @@ describe("the cosigner's root key", () => {
     writeFileSync(file('cosigner-root.key'), 'cd\n', { mode: 0o600 })
     await expectClosedFor(/root key cannot be read/)
     writeFileSync(file('cosigner-root.key'), key, { mode: 0o600 })
+    bent.clear()
     await eventually(sign, 'signed')
     await eventually(() => healthOf(daemon), 'SERVING')
   })

@@ -8,9 +8,9 @@ import { openCosignerVault } from '../../src/vault/cosigner-vault.ts'
 import { openDaemonVault } from '../../src/vault/daemon-vault.ts'
 import { getRestoreState, type RestoreState } from '../../src/vault/restore-state.ts'
 import { createRootKeyProvider } from '../../src/vault/root-key-provider.ts'
+import { runCli } from '../commands/run-cli.ts'
 import { runUntil, stepsOf } from '../fault/run-until.ts'
 import {
-  acknowledge,
   type BackupKeys,
   type BackupPair,
   backUp,
@@ -103,10 +103,10 @@ describe('a restore', () => {
       // A daemon never starts on half of it: its own vault comes last.
       if (found.includes('vault.db')) expect(found, what).toContain('cosigner.db')
       else if (found.includes('cosigner.db')) halves += 1
-      const again = await restore(place, keys, pair)
+      const again = await runCli(...restoreArgs(place, keys, pair))
       const isDone = found.includes('vault.db')
-      expect(again, what).toMatchObject({ code: isDone ? 1 : 0 })
-      if (isDone) expect(again.stderr).toContain('VAULT_EXISTS')
+      expect(again, what).toMatchObject({ exitCode: isDone ? 1 : 0 })
+      if (isDone) expect(again.notes).toContain('VAULT_EXISTS')
       await expectSealed(place, what)
       drop(place)
     }
@@ -140,24 +140,23 @@ describe('an acknowledgement', () => {
       return place
     }
     const argsIn = (place: string): string[] => [
-      'src/main.ts', 'restore', 'acknowledge', '--data-dir', join(place, 'data'), '--keep-api-key', keptKey.apiKeyId,
+      'restore', 'acknowledge', '--data-dir', join(place, 'data'), '--keep-api-key', keptKey.apiKeyId,
     ]
     const whole = begin()
-    const steps = await stepsOf(argsIn(whole), join(whole, 'steps.txt'))
+    const steps = await stepsOf(['src/main.ts', ...argsIn(whole)], join(whole, 'steps.txt'))
     expect((await look(whole)).liveKeys).toEqual([keptKey.apiKeyId])
     let between = 0
     for (const step of sample(steps, 20, /^sqlite\.(COMMIT|close)/)) {
       const what = `step ${step}, ${steps[step - 1]}`
       const place = begin()
-      await runUntil(argsIn(place), step)
+      await runUntil(['src/main.ts', ...argsIn(place)], step)
       const { states, liveKeys } = await look(place)
       const isOpen = states[0]?.acknowledgeMs !== undefined
       if (isOpen) {
         expect(liveKeys, what).toEqual([keptKey.apiKeyId])
         expect(states[1]?.acknowledgeMs, what).toBeDefined()
       } else if (states[1]?.acknowledgeMs !== undefined) between += 1
-      const again = await acknowledge(place, '--keep-api-key', keptKey.apiKeyId)
-      expect(again, what).toMatchObject({ code: 0 })
+      expect(await runCli(...argsIn(place)), what).toMatchObject({ exitCode: 0 })
       const after = await look(place)
       expect(after.liveKeys, what).toEqual([keptKey.apiKeyId])
       expect(after.states.every((state) => state?.acknowledgeMs !== undefined), what).toBe(true)

@@ -4,7 +4,7 @@ import { readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Webhook as StandardWebhook } from 'standardwebhooks'
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
 import type { Webhook } from '../../gen/countersign/v1/admin_pb.ts'
 import { VaultParty, WebhookDeliveryState, WebhookFormat, WebhookState } from '../../gen/countersign/v1/admin_pb.ts'
 import { KeyType } from '../../gen/countersign/v1/common_pb.ts'
@@ -15,6 +15,7 @@ import { rowsOfKind } from './audit-rows.ts'
 import { createKey, inMs } from '../session/session-daemon.ts'
 import { connect, newKey, newWallet, refusalOf } from './callers.ts'
 import { connectWithDevice, makePeople, type Person } from './end-users.ts'
+import { fresh } from './fresh.ts'
 import { makeDataDir, startDaemon, type TestDaemon } from './start-daemon.ts'
 
 vi.setConfig({ testTimeout: 60_000, hookTimeout: 120_000 })
@@ -61,13 +62,18 @@ afterAll(async () => {
   rmSync(base, { recursive: true, force: true })
 })
 
+/** What a test that failed has left. */
+afterEach(async () => {
+  for (const { webhookId } of (await admin.admin.listWebhooks({})).webhooks) await admin.admin.deleteWebhook({ webhookId })
+})
+
 describe('a webhook', () => {
   it('is told of wallets made, refreshed and archived, each once, signed', async () => {
     const receiver = await receive()
     const { webhook, secret } = await make(receiver.url, { eventTypes: ['wallet.*'], displayName: 'books' })
     expect(webhook).toMatchObject({ projectId: 'default', displayName: 'books', eventTypes: ['wallet.*'], format: WebhookFormat.COUNTERSIGN, state: WebhookState.ACTIVE })
     // Shares of this type are refreshed without a link to wait for.
-    const wallet = await newWallet(admin, 'told', '', KeyType.ED25519)
+    const wallet = await newWallet(admin, fresh('told'), '', KeyType.ED25519)
     await admin.wallets.refreshShares({ wallet: wallet.walletId })
     await admin.wallets.archiveWallet({ wallet: wallet.walletId })
     await admin.wallets.archiveWallet({ wallet: wallet.walletId })
@@ -78,7 +84,7 @@ describe('a webhook', () => {
     expect(events[0]).toMatchObject({ type: 'wallet.created', projectId: 'default' })
     expect(events[0]?.data).toEqual({
       wallet_id: wallet.walletId,
-      user_id: 'told',
+      user_id: wallet.userId,
       key_type: 'ed25519',
       owner_type: 'project',
       label: '',

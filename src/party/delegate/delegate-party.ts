@@ -51,6 +51,13 @@ const LOW_WATER = 4
 const MAX_TRIES = 3
 const SHARDS = 16
 
+type Joined = {
+  readonly stream: CosignStream
+  readonly projectId: ProjectId
+  /** The hello was answered over it, and the first share is replaced. */
+  isPrepared: boolean
+}
+
 export class DelegateParty {
   readonly #target: CosignTarget
   readonly #identity: CosignIdentity
@@ -60,7 +67,7 @@ export class DelegateParty {
   readonly #closeEntropy: () => void
   readonly #joining = new Lock()
   readonly #refusals = new Map<string, DaemonRefusal>()
-  #stream: { readonly stream: CosignStream; readonly projectId: ProjectId } | undefined
+  #stream: Joined | undefined
   #ready: ReadyPresignature[] = []
   #filling: Promise<void> | undefined
   #ended: DaemonRefusal | undefined
@@ -156,21 +163,28 @@ export class DelegateParty {
   async #join(): Promise<ProjectId> {
     return this.#joining.run(async () => {
       if (this.#closed) throw new PeerUnavailable('it is closed')
-      if (this.#stream !== undefined && !this.#stream.stream.isOver) return this.#stream.projectId
-      const stream = new CosignStream(this.#target, this.#identity, {
-        question: (frame) => this.#initiator.answerQuestion(frame),
-        ended: (_why, refusal) => (this.#ended = refusal),
-      })
-      this.#ended = undefined
-      const { projectId } = await stream.joined.catch((error: unknown) => {
-        throw this.#ended === undefined ? error : new DelegationRefused(this.#ended)
-      })
-      this.#stream = { stream, projectId: projectId as ProjectId }
-      if (await this.#initiator.connect()) this.#ready = []
-      const { walletId, wEpoch } = this.#state.wallet()
-      if (wEpoch === 0) await this.#initiator.refreshes.refresh(walletId)
-      return this.#stream.projectId
+      if (this.#stream === undefined || this.#stream.stream.isOver) this.#stream = await this.#openStream()
+      const joined = this.#stream
+      if (!joined.isPrepared) {
+        if (await this.#initiator.connect()) this.#ready = []
+        const { walletId, wEpoch } = this.#state.wallet()
+        if (wEpoch === 0) await this.#initiator.refreshes.refresh(walletId)
+        joined.isPrepared = true
+      }
+      return joined.projectId
     })
+  }
+
+  async #openStream(): Promise<Joined> {
+    const stream = new CosignStream(this.#target, this.#identity, {
+      question: (frame) => this.#initiator.answerQuestion(frame),
+      ended: (_why, refusal) => (this.#ended = refusal),
+    })
+    this.#ended = undefined
+    const { projectId } = await stream.joined.catch((error: unknown) => {
+      throw this.#ended === undefined ? error : new DelegationRefused(this.#ended)
+    })
+    return { stream, projectId: projectId as ProjectId, isPrepared: false }
   }
 
   async #exchange(frame: Uint8Array, timeoutMs: number): Promise<Uint8Array | undefined> {
