@@ -4,12 +4,11 @@
  *
  *   npm run example:delegated
  *
- * starts all three on temporary directories.
+ * starts all three on temporary directories: each in a network namespace of its own, joined by cables and TLS as three
+ * machines would be, where this user may make namespaces (root on Linux); on the loopback where not, or with `-- --loopback`.
  */
 import { generateKeyPairSync, sign } from 'node:crypto'
 import { rmSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { timestampFromMs } from '@bufbuild/protobuf/wkt'
@@ -17,14 +16,15 @@ import { exportJWK, generateKeyPair, SignJWT } from 'jose'
 import { verifyMessage } from 'viem'
 import { WebhookFormat } from '../gen/countersign/v1/admin_pb.ts'
 import { KeyType } from '../gen/countersign/v1/common_pb.ts'
-import { ImportedAccessState } from '../gen/countersign/v1/delegate_side_pb.ts'
 import { OwnerType } from '../gen/countersign/v1/wallet_pb.ts'
 import { type CountersignClient, createCountersignClient } from '../src/client/countersign-client.ts'
 import { CountersignError } from '../src/client/countersign-error.ts'
 import { delegateAccess } from '../src/client/delegate-access.ts'
 import { proveWalletSecret } from '../src/client/wallet-secret.ts'
+import { canMakeNamespaces } from '../test/e2e/network-namespaces.ts'
 import { makePair, startCosigner } from '../test/e2e/start-cosigner.ts'
-import { makeDataDir, startDaemon } from '../test/e2e/start-daemon.ts'
+import { makeDataDir, startDaemon, type TestDaemon } from '../test/e2e/start-daemon.ts'
+import { placesInNamespaces, placesOnLoopback } from '../test/e2e/three-hosts.ts'
 
 const HOUR_MS = 3_600_000
 const ISSUER = 'https://shop.example'
@@ -37,57 +37,68 @@ const present = <T>(value: T | undefined): T => {
 }
 const hexOf = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex')
 
-/** A port that was free a moment ago: each of the two has to know the other before it starts. */
-const freePort = async (): Promise<number> => {
-  const server = createServer()
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const { port } = server.address() as AddressInfo
-  await new Promise((resolve) => server.close(resolve))
-  return port
-}
-
 await using resources = new AsyncDisposableStack()
-const connectTo = (endpoint: string, rest: object): CountersignClient =>
-  resources.use(createCountersignClient({ endpoint, ...rest }))
 
 heading('three processes')
 const pair = await makePair()
 resources.defer(() => pair.remove())
-const cosigner = await startCosigner(pair.cosignerDir)
-resources.defer(() => cosigner.kill('SIGKILL'))
-print('cosigner', cosigner.address)
-const daemon = resources.use(
-  await startDaemon({ dataDir: pair.base, keepData: true, args: ['--cosigner', cosigner.address, '--egress-allow', '127.0.0.1/32'] }),
-)
-print('daemon', daemon.endpoints.grpc)
-const admin = connectTo(daemon.endpoints.grpc, { apiKey: daemon.adminKey })
-
-// The daemon tells the delegate by webhook; the delegate knows the daemon by its party id and the webhook by its secret.
-const port = await freePort()
-const { webhook, secret } = await admin.admin.createWebhook({
-  url: `http://127.0.0.1:${port}/webhooks/dynamic`, format: WebhookFormat.DYNAMIC,
-})
-const { partyId } = await admin.admin.listDelegateKeys({})
 const base = makeDataDir()
 resources.defer(() => rmSync(base, { recursive: true, force: true }))
+const isApart = !process.argv.includes('--loopback') && (await canMakeNamespaces())
+const places = resources.use(isApart ? await placesInNamespaces(base) : await placesOnLoopback())
+print('joined by', isApart ? 'cables between network namespaces, over TLS' : 'the loopback')
+/** Callers are on the same machine as the daemon they call. */
+const connectTo = ({ endpoints }: TestDaemon, rest: object): CountersignClient =>
+  resources.use(createCountersignClient({ ...places.callersWay(endpoints), ...rest }))
+
+const cosigner = await startCosigner(pair.cosignerDir, { address: places.listen.cosigner, through: places.through('cosigner') })
+resources.defer(() => cosigner.kill('SIGKILL'))
+print('cosigner', cosigner.address)
+const authority = (option: string): string[] => (places.authorityFile === undefined ? [] : [option, places.authorityFile])
+const daemon = resources.use(
+  await startDaemon({
+    dataDir: pair.base,
+    keepData: true,
+    args: [
+      '--cosigner', cosigner.address, '--grpc-listen', places.listen.daemon, ...places.tlsArgs('daemon'),
+      // The delegate's webhook is at an address that is nobody's on the internet.
+      '--egress-allow', `${places.listen.sidecar.split(':')[0]}/32`, ...authority('--egress-ca-file'),
+    ],
+    through: places.through('daemon'),
+  }),
+)
+print('daemon', daemon.endpoints.grpc)
+const admin = connectTo(daemon, { apiKey: daemon.adminKey })
+
+// The daemon tells the delegate by webhook; the delegate knows the daemon by its party id and the webhook by its secret.
+const { webhook, secret } = await admin.admin.createWebhook({
+  url: `${places.scheme}://${places.listen.sidecar}/webhooks/dynamic`, format: WebhookFormat.DYNAMIC,
+})
+const { partyId } = await admin.admin.listDelegateKeys({})
 const [secretFile, configFile] = [join(base, 'webhook.secret'), join(base, 'countersign.toml')]
 writeFileSync(secretFile, secret, { mode: 0o600 })
 writeFileSync(
   configFile,
   `[[granting_daemon]]
 name = "shop"
-url = "http://${daemon.endpoints.grpc}"
+url = "${places.scheme}://${daemon.endpoints.grpc}"
 party_id = "${hexOf(partyId)}"
+${places.authorityFile === undefined ? '' : `ca_file = "${places.authorityFile}"`}
 
 [[delegation_webhook]]
 secret_file = "${secretFile}"
 `,
 )
 const sidecar = resources.use(
-  await startDaemon({ dataDir: base, keepData: true, args: ['--config', configFile, '--connect-listen', `127.0.0.1:${port}`] }),
+  await startDaemon({
+    dataDir: base,
+    keepData: true,
+    args: ['--config', configFile, '--connect-listen', places.listen.sidecar, ...places.tlsArgs('sidecar')],
+    through: places.through('sidecar'),
+  }),
 )
 print('delegate', sidecar.endpoints.grpc)
-const bot = connectTo(sidecar.endpoints.grpc, { apiKey: sidecar.adminKey })
+const bot = connectTo(sidecar, { apiKey: sidecar.adminKey })
 
 // The delegate's keys: what is sealed to it, and who it is. The person gets them from whoever runs the delegate.
 const key = present((await bot.admin.createDelegateKey({})).key)
@@ -112,14 +123,14 @@ const jwt = await new SignJWT({})
   .setIssuedAt()
   .setExpirationTime('5m')
   .sign(shopKey.privateKey)
-const { signIn } = await connectTo(daemon.endpoints.grpc, {}).endUsers.authenticateWithJwt({ projectId: 'default', jwt })
+const { signIn } = await connectTo(daemon, {}).endUsers.authenticateWithJwt({ projectId: 'default', jwt })
 const device = generateKeyPairSync('ec', { namedCurve: 'P-256' })
 const spki = device.publicKey.export({ format: 'der', type: 'spki' })
 const walletSecret = {
   publicKey: new Uint8Array(spki),
   sign: (bytes: Uint8Array) => new Uint8Array(sign('sha256', bytes, { key: device.privateKey, dsaEncoding: 'ieee-p1363' })),
 }
-const alice = connectTo(daemon.endpoints.grpc, { endUser: { accessToken: present(signIn).accessToken, walletSecret } })
+const alice = connectTo(daemon, { endUser: { accessToken: present(signIn).accessToken, walletSecret } })
 const validUntil = timestampFromMs(Date.now() + HOUR_MS)
 await alice.endUsers.registerWalletSecret({ publicKey: spki.toString('base64'), validUntil })
 const cosignerId = present((await admin.admin.getStatus({})).status).cosignerId
@@ -143,12 +154,12 @@ const { access } = await delegateAccess(alice, {
 })
 const { delegatedAccessId } = present(access)
 print('access', delegatedAccessId)
-/** It comes by webhook, and its share is replaced together with the daemon at once. */
+/** It comes by webhook. Its share is replaced together with the daemon at once, or else before it signs first. */
 const arrived = async () => {
   for (;;) {
     const { accesses } = await bot.delegation.listImportedAccess({})
     const [one] = accesses
-    if (one?.state === ImportedAccessState.ACTIVE) return one
+    if (one !== undefined) return one
     await sleep(50)
   }
 }

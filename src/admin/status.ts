@@ -3,6 +3,7 @@ import { auditHead } from '../vault/audit-chain.ts'
 import { countWallets } from '../vault/wallets.ts'
 import { type DeliveryBacklog, deliveryBacklog } from '../vault/webhook-deliveries.ts'
 import { type CustodyStatus, custodyStatus } from './custody.ts'
+import { type DelegationLinksNeeds, type DelegationLinksView, delegationLinks } from './delegation-links.ts'
 import { type FreezeView, listFreezes } from './freezes.ts'
 import type { AdminNeeds } from './needs.ts'
 
@@ -33,6 +34,9 @@ export type StatusView = CustodyStatus & {
   readonly presignatureCount: bigint
   readonly webhooks: WebhookStatusView
   readonly chains: readonly ChainStatusView[]
+  /** To delegates, and to daemons that delegated to this one. */
+  readonly delegates: DelegationLinksView
+  readonly grantingDaemons: DelegationLinksView
 }
 
 /** Counts since the start; what waits is of all time. */
@@ -75,7 +79,7 @@ export type ChainStatusView = ChainStatus & {
   readonly oldestSendMs: number | undefined
 }
 
-type StatusNeeds = {
+type StatusNeeds = DelegationLinksNeeds & {
   readonly webhookCounts: () => Omit<WebhookStatusView, keyof DeliveryBacklog>
   readonly chainStatuses: () => Promise<readonly ChainStatusView[]>
 }
@@ -88,6 +92,7 @@ export const getStatus = async (
   const { available, cosignerId, cosigner, signer } = await engine.status()
   const presignatureCount = BigInt(engine.presignatureCount)
   const custody = await custodyStatus(needs)
+  const { granting, delegate } = await delegationLinks(needs)
   return {
     mode: PARTIES_MODE[started.isRemote === true ? 'remote' : 'embedded'],
     version: started.version,
@@ -103,6 +108,8 @@ export const getStatus = async (
     presignatureCount,
     webhooks: { ...deliveryBacklog(vault.read), ...needs.webhookCounts() },
     chains: await needs.chainStatuses(),
+    delegates: granting,
+    grantingDaemons: delegate,
     ...custody,
   }
 }

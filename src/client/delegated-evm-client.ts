@@ -50,6 +50,11 @@ export type DelegatedEvmClientOptions = DelegatedCredentials & {
   readonly identityKeyPem: string
   /** Where the share is kept from its first use on: `fileState`, or one of your own. */
   readonly state: DelegateStateStore
+  /**
+   * After a failed cheating check burned the link, and once you know why: that it may be set up anew. It is, when the operator
+   * of the daemon has said so too (`countersign delegate-link relink`). Leave it away otherwise.
+   */
+  readonly relink?: boolean
 }
 
 export type DelegatedEvmClient = CountersignAccount & {
@@ -136,6 +141,7 @@ export const createDelegatedEvmClient = async (options: DelegatedEvmClientOption
     keyShare,
     walletApiKey,
     state,
+    relink: options.relink,
     identity: identityOf(options.identityKeyPem),
     granting: {
       url: grantingDaemon.url,

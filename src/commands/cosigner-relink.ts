@@ -6,12 +6,10 @@
 import type { Config, Secrets } from '../config/config.ts'
 import { loadConfig, type Flags } from '../config/load-config.ts'
 import { decodeLinkRecord } from '../engine/dkls23/records.ts'
-import { ROLE_C } from '../engine/dkls23/suite.ts'
+import { isCosignerLink } from '../party/delegation-links.ts'
 import { MAX_BURNS } from '../party/link.ts'
 import { grantRelink } from '../party/relink-grant.ts'
-import { appendAudit } from '../vault/audit-chain.ts'
-import { anyAccessOf } from '../vault/imported-accesses.ts'
-import { clearStrikes, listLinks } from '../vault/links.ts'
+import { listLinks } from '../vault/links.ts'
 import type { Reader, Tx } from '../vault/store.ts'
 import type { Vault } from '../vault/vault.ts'
 import { askAtTerminal, completeSecrets } from './ask-passphrase.ts'
@@ -21,12 +19,9 @@ import { CommandRefusal, type Terminal } from './terminal.ts'
 
 type Mended = { readonly party: string; readonly linkId: string; readonly done: string }
 
-/** Those that join the daemon to its cosigner. Its links to delegates, and to daemons that delegated, are none of these. */
+/** Its links to delegates, and to daemons that delegated, are the business of `countersign delegate-link`. */
 const linksToMend = (reader: Reader) =>
-  listLinks(reader).filter(({ control }) => {
-    const { role, idS } = decodeLinkRecord(control)
-    return reader.kind === 'cosigner' || (role === ROLE_C && anyAccessOf(reader, idS) === undefined)
-  })
+  listLinks(reader).filter(({ control }) => isCosignerLink(reader, decodeLinkRecord(control)))
 
 const refuseBeyondMending = (vault: Vault): void => {
   const spent = linksToMend(vault.read).some(({ state, control }) => {
@@ -41,14 +36,7 @@ const refuseBeyondMending = (vault: Vault): void => {
 const mendLinks = (tx: Tx, party: string, nowMs: number): Mended[] =>
   linksToMend(tx).flatMap(({ linkId, state }) => {
     if (grantRelink(tx, linkId, nowMs) !== 'granted') return []
-    if (state === 'SUSPENDED') clearStrikes(tx, linkId)
     const linkIdHex = Buffer.from(linkId).toString('hex')
-    appendAudit(tx, {
-      timeMs: nowMs,
-      kind: state === 'BURNED' ? 'link.relink_granted' : 'link.suspension_cleared',
-      actor: { kind: 'operator', id: '' },
-      subject: { type: 'link', id: linkIdHex },
-    })
     return [{ party, linkId: linkIdHex, done: state === 'BURNED' ? 'may be set up anew' : 'suspension cleared' }]
   })
 

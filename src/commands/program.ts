@@ -5,6 +5,7 @@ import { declareBackupCommands } from './declare-backup.ts'
 import { declareCosignerCommands } from './declare-cosigner.ts'
 import { declareDaemonCommands } from './declare-daemon.ts'
 import { declareDelegateKeyCommands } from './declare-delegate-key.ts'
+import { declareDelegateLinkCommands } from './declare-delegate-link.ts'
 import {
   declareApiKeyCommands,
   declareAuditCommands,
@@ -39,6 +40,7 @@ export const createProgram = (terminal: Terminal): Command => {
   declareApiKeyCommands(program, terminal)
   declareWebhookCommands(program, terminal)
   declareDelegateKeyCommands(program, terminal)
+  declareDelegateLinkCommands(program, terminal)
   declareAuditCommands(program, terminal)
   declareFreezeCommands(program, terminal)
   declareStatusCommands(program, terminal)

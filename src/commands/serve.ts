@@ -5,6 +5,7 @@
 import { renameSync, rmSync, writeFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { CustodyTurns } from '../admin/custody.ts'
+import { delegationLinks, type DelegationLinksNeeds } from '../admin/delegation-links.ts'
 import { linkViews, worstLinkState } from '../admin/status.ts'
 import { Currencies } from '../chain/currencies.ts'
 import type { Config, Secrets } from '../config/config.ts'
@@ -225,7 +226,7 @@ export const composeDaemon = async (
     closing.push(() => served.stop(STOP_WAIT_MS))
     edge.setServing(engine.available)
     closing.push(watchParties({ vault, engine, setServing: served.setServing, log }))
-    const endpoints = { ...edge.endpoints, ...(await serveMetrics(config, log, { vault, metrics, engine, edge }, closing)) }
+    const endpoints = { ...edge.endpoints, ...(await serveMetrics(config, log, { ...needs, metrics, edge }, closing)) }
     publishEndpoints(paths.endpoints, endpoints)
     closing.push(async () => rmSync(paths.endpoints, { force: true }))
     logDaemonServing(log, endpoints)
@@ -247,13 +248,13 @@ const lowPoolReporter = (log: Logger, metrics: Metrics) => {
   }
 }
 
-type Measured = { readonly vault: DaemonVault; readonly metrics: Metrics; readonly engine: SigningEngine; readonly edge: Edge }
+type Measured = DelegationLinksNeeds & { readonly metrics: Metrics; readonly engine: SigningEngine; readonly edge: Edge }
 
 /** Opens the metrics listener, if there is to be one; answers where it is. */
 const serveMetrics = async (
   { metricsListen }: Config,
   log: Logger,
-  { vault, metrics, engine, edge }: Measured,
+  { metrics, engine, edge, ...needs }: Measured,
   closing: (() => Promise<void>)[],
 ): Promise<{ readonly metrics?: string }> => {
   if (metricsListen === undefined) return {}
@@ -261,7 +262,15 @@ const serveMetrics = async (
     const { available, signer, cosigner } = await engine.status()
     return available ? worstLinkState(linkViews(signer, cosigner)) : 'unavailable'
   }
-  const sources = { pool: () => engine.poolView(), linkState, inFlight: edge.inFlight, webhooks: () => deliveryBacklog(vault.read), sends: () => openByNetwork(vault.read) }
+  const { read } = needs.vault
+  const sources = {
+    pool: () => engine.poolView(),
+    linkState,
+    inFlight: edge.inFlight,
+    webhooks: () => deliveryBacklog(read),
+    sends: () => openByNetwork(read),
+    delegation: () => delegationLinks(needs),
+  }
   const onError = (error: unknown): void => logInternalError(log, { where: 'metrics', error })
   const listener = await listenMetrics(metricsListen, () => metrics.scrape(sources), metrics.contentType, onError)
   closing.push(listener.close)

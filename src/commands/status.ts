@@ -45,6 +45,16 @@ const chainTable = ({ chains }: Status): string =>
     ]),
   )
 
+/** Nothing where there is no such link. */
+const delegationText = (links: Status['delegates']): string => {
+  if (links === undefined) return ''
+  const { activeCount, suspendedCount, burnedCount, openCount, presignatureCount, stopped } = links
+  const all = activeCount + suspendedCount + burnedCount
+  if (all === 0) return ''
+  const which = stopped.map(({ partyId, state }) => `${enumText(LinkStateSchema, state)} ${partyId}`)
+  return [`${all} links, ${openCount} open with ${presignatureCount} presignatures`, ...which].join('; ')
+}
+
 export const printStatus = async (flags: Flags, terminal: Terminal): Promise<void> => {
   const status = await fetchStatus(flags, terminal)
   if (flags.json === true) return terminal.print(jsonText(StatusSchema, status))
@@ -60,6 +70,8 @@ export const printStatus = async (flags: Flags, terminal: Terminal): Promise<voi
       ['wallets', String(status.walletCount)],
       ['audit', `${status.auditSequence} rows`],
       ['presignatures', String(status.presignatureCount)],
+      ['delegates', delegationText(status.delegates)],
+      ['delegated by', delegationText(status.grantingDaemons)],
     ]),
   )
   terminal.print(linkTable(status))

@@ -37,8 +37,14 @@ export type MetricSources = {
   readonly linkState: () => Promise<LinkLevel>
   readonly inFlight: () => number
   readonly webhooks: () => WebhookBacklog
+  readonly delegation: () => Promise<{ readonly [K in (typeof DELEGATION_SIDES)[number]]: DelegationLevels }>
   readonly sends: () => readonly OpenSends[]
 }
+
+/** What the daemon is on a link of delegated access. */
+export const DELEGATION_SIDES = ['granting', 'delegate'] as const
+const DELEGATION_STATES = ['active', 'suspended', 'burned'] as const
+export type DelegationLevels = { readonly [K in (typeof DELEGATION_STATES)[number] | 'open' | 'presignatures']: number }
 
 export type WebhookBacklog = {
   readonly pending: number
@@ -124,6 +130,12 @@ const createLevels = (registers: [Registry]) => {
     loop: gauge('event_loop_lag_seconds', 'How late the main thread was, since the last scrape.', ['quantile']),
     webhooksPending: gauge('webhook_pending', 'Webhook deliveries that wait.'),
     webhooksOldest: gauge('webhook_oldest_pending_seconds', 'Since when the oldest of them waits; 0 without one.'),
+    delegationLinks: gauge('delegation_links', 'Links of delegated access, by what the daemon is on them and how they stand.', [
+      'side',
+      'state',
+    ]),
+    delegationOpen: gauge('delegation_links_open', 'Those of them that are held open.', ['side']),
+    delegationReady: gauge('delegation_presignatures', 'Presignatures over links of delegated access.', ['side']),
     sendsOpen: gauge('transactions_open', 'Transactions that were sent and are not over.'),
     sendsStuck: gauge('transactions_stuck', 'Of these, those that nothing has moved for two minutes.'),
     sendsOldest: gauge('transactions_oldest_open_seconds', 'Since when the oldest of them is under way; 0 without one.'),
@@ -139,6 +151,14 @@ const setSends = (levels: Levels, sends: readonly OpenSends[]): void => {
   levels.sendsOpen.set(sum('open'))
   levels.sendsStuck.set(sum('stuck'))
   levels.sendsOldest.set(sends.length === 0 ? 0 : Math.max(0, Date.now() - Math.min(...sends.map(({ oldestMs }) => oldestMs))) / 1_000)
+}
+
+const setDelegation = (levels: Levels, delegation: Awaited<ReturnType<MetricSources['delegation']>>): void => {
+  for (const side of DELEGATION_SIDES) {
+    for (const state of DELEGATION_STATES) levels.delegationLinks.set({ side, state }, delegation[side][state])
+    levels.delegationOpen.set({ side }, delegation[side].open)
+    levels.delegationReady.set({ side }, delegation[side].presignatures)
+  }
 }
 
 const setLevels = async (levels: Levels, sources: MetricSources, loop: ReturnType<typeof monitorEventLoopDelay>): Promise<void> => {
@@ -161,6 +181,7 @@ const setLevels = async (levels: Levels, sources: MetricSources, loop: ReturnTyp
   levels.webhooksPending.set(pending)
   levels.webhooksOldest.set(oldestMs === undefined ? 0 : Math.max(0, Date.now() - oldestMs) / 1_000)
   setSends(levels, sources.sends())
+  setDelegation(levels, await sources.delegation())
   levels.memory.set(process.memoryUsage.rss())
   const { user, system } = process.cpuUsage()
   levels.cpu.set((user + system) / 1e6)

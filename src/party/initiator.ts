@@ -210,6 +210,13 @@ export class Initiator {
     await this.#link.lock.run(() => this.#guarded(() => this.#setUp('relink')))
   }
 
+  /** As `relink`, where an operator granted it to a burned link; elsewhere nothing. */
+  async relinkGranted(): Promise<void> {
+    await this.#link.lock.run(async () => {
+      if (this.#link.burned && this.#link.mayRelink) await this.#guarded(() => this.#setUp('relink'))
+    })
+  }
+
   /**
    * A share was erased. The material that it met is overwritten at once, or together with that of other erasures at
    * the end of the minute; the next session makes new one.

@@ -306,6 +306,18 @@ const burnedFrom = (record: LinkRecord, nowMs: bigint): LinkRecord => ({
   relinkGrant: 0,
 })
 
+const SETUPS_OF_A_GRANT = 5
+
+/**
+ * The record of a stopped link with the operator's word in it that it may go on: a burned one is granted new material, a
+ * suspended one is cleared of its strikes (docs/protocol.md §15.4).
+ */
+export const grantedFrom = (record: LinkRecord): LinkRecord | 'not stopped' | 'too many burns' => {
+  if (record.state === 'SUSPENDED') return { ...record, state: 'ACTIVE', strikeAtMs: [0n, 0n, 0n] }
+  if (record.state !== 'BURNED') return 'not stopped'
+  return record.burns >= MAX_BURNS ? 'too many burns' : { ...record, relinkGrant: SETUPS_OF_A_GRANT }
+}
+
 /** A link that was never set up. */
 export const newLinkRecord = (parties: LinkParties, role: Role, nowMs: bigint): LinkRecord => ({
   role,

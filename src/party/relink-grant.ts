@@ -1,28 +1,24 @@
 import { decodeLinkRecord, encodeLinkRecord } from '../engine/dkls23/records.ts'
-import { getLink, saveLink } from '../vault/links.ts'
+import { appendAudit } from '../vault/audit-chain.ts'
+import { clearStrikes, getLink, saveLink } from '../vault/links.ts'
 import type { Tx } from '../vault/store.ts'
-import { MAX_BURNS } from './link.ts'
+import { grantedFrom } from './link.ts'
 
-const SETUPS_ALLOWED = 5
+export type RelinkVerdict = 'granted' | 'not stopped' | 'too many burns'
 
-/**
- * The operator's word, on one side, that a stopped link may go on: a burned one gets a grant for new material, a
- * suspended one is cleared of its strikes. Needed on both sides (docs/protocol.md §15.4).
- */
-export const grantRelink = (
-  tx: Tx,
-  linkId: Uint8Array,
-  nowMs: number,
-): 'granted' | 'not burned' | 'too many burns' => {
+/** The operator's word, on one side, that a stopped link may go on, with its audit row. Needed on both sides. */
+export const grantRelink = (tx: Tx, linkId: Uint8Array, nowMs: number): RelinkVerdict => {
   const stored = getLink(tx, linkId)
-  if (stored === undefined) return 'not burned'
-  const record = decodeLinkRecord(stored.control)
-  if (record.state === 'SUSPENDED') {
-    saveLink(tx, encodeLinkRecord({ ...record, state: 'ACTIVE', strikeAtMs: [0n, 0n, 0n] }), nowMs)
-    return 'granted'
-  }
-  if (record.state !== 'BURNED') return 'not burned'
-  if (record.burns >= MAX_BURNS) return 'too many burns'
-  saveLink(tx, encodeLinkRecord({ ...record, relinkGrant: SETUPS_ALLOWED }), nowMs)
+  if (stored === undefined) return 'not stopped'
+  const granted = grantedFrom(decodeLinkRecord(stored.control))
+  if (typeof granted === 'string') return granted
+  saveLink(tx, encodeLinkRecord(granted), nowMs)
+  if (stored.state === 'SUSPENDED') clearStrikes(tx, linkId)
+  appendAudit(tx, {
+    timeMs: nowMs,
+    kind: stored.state === 'BURNED' ? 'link.relink_granted' : 'link.suspension_cleared',
+    actor: { kind: 'operator', id: '' },
+    subject: { type: 'link', id: Buffer.from(linkId).toString('hex') },
+  })
   return 'granted'
 }

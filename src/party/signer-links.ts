@@ -148,6 +148,11 @@ export class SignerLinks {
     for (const { initiator, link } of this.all) if (link.burned) await initiator.relink()
   }
 
+  /** Over those of them that an operator lets go on. */
+  async relinkGranted(): Promise<void> {
+    for (const { initiator } of this.all) await initiator.relinkGranted()
+  }
+
   discard(presigId: Uint8Array): void {
     for (const { initiator } of this.all) initiator.discard(presigId)
   }

@@ -11,6 +11,7 @@ if (parentPort !== null) {
       connect: true,
       warm: true,
       relink: true,
+      relinkGranted: true,
       generate: true,
       acknowledge: true,
       presign: true,

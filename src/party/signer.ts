@@ -133,6 +133,7 @@ export const createSigner = async (data: SignerWorkerData, host: PortEnd<SignerH
     /** Material for every link; after a burn only where the operator has granted a relink. */
     warm: () => tellingMaking(() => links.warm()),
     relink: () => tellingMaking(() => links.relink()),
+    relinkGranted: () => tellingMaking(() => links.relinkGranted()),
     /** The cosigner's side of a link has lost its material. */
     lose: (args: LostMaterial) => links.lose(args),
     generate: ({ keyType }: { readonly keyType: KeyType }) =>

@@ -8,6 +8,7 @@ import type {
   BackupSchema,
   FreezeRecordSchema,
   ProjectSchema,
+  DelegationLinksSchema,
   RestoreStatusSchema,
   StatusSchema,
   UpdateProjectRequest,
@@ -138,6 +139,15 @@ const readVault = (wire: number): VaultParty => {
   return party
 }
 
+const toWireDelegationLinks = (links: StatusView['delegates']): MessageInitShape<typeof DelegationLinksSchema> => ({
+  activeCount: links.active,
+  suspendedCount: links.suspended,
+  burnedCount: links.burned,
+  openCount: links.open,
+  presignatureCount: BigInt(links.presignatures),
+  stopped: links.stopped.map(({ peerId, state, burns }) => ({ partyId: peerId, state: linkStates.toWire(state), burnCount: burns })),
+})
+
 const toWireStatus = (status: StatusView): MessageInitShape<typeof StatusSchema> => ({
   mode: status.mode,
   version: status.version,
@@ -175,6 +185,8 @@ const toWireStatus = (status: StatusView): MessageInitShape<typeof StatusSchema>
     stuckTransactionCount: stuckSends,
     ...optionalTimestamp('oldestOpenTransactionTime', oldestSendMs),
   })),
+  delegates: toWireDelegationLinks(status.delegates),
+  grantingDaemons: toWireDelegationLinks(status.grantingDaemons),
   ...(status.restore === undefined ? {} : { restore: toWireRestore(status.restore) }),
 })
 

@@ -22,13 +22,18 @@ export const must = (condition: boolean, what: string): void => {
   if (!condition) throw new Error(`the campaign failed: ${what}`)
 }
 
-/** Runs a campaign as `--rounds` and `--seed` say, and prints its totals as one line of JSON. */
-export const runFromCommandLine = async (campaign: (options: CampaignOptions) => Promise<object>): Promise<void> => {
+type OwnOptions = NonNullable<Parameters<typeof parseArgs>[0]>['options']
+
+/** Runs a campaign as `--rounds`, `--seed` and options of its own say, and prints its totals as one line of JSON. */
+export const runFromCommandLine = async (
+  campaign: (options: CampaignOptions, own: Readonly<Record<string, unknown>>) => Promise<object>,
+  own: OwnOptions = {},
+): Promise<void> => {
   const { values } = parseArgs({
-    options: { rounds: { type: 'string', default: '50' }, seed: { type: 'string', default: '1' } },
+    options: { rounds: { type: 'string', default: '50' }, seed: { type: 'string', default: '1' }, ...own },
   })
   const seed = Number(values.seed)
   const say = (line: string): void => void process.stdout.write(`${line}\n`)
-  const totals = await campaign({ rounds: Number(values.rounds), seed, say })
+  const totals = await campaign({ rounds: Number(values.rounds), seed, say }, values)
   say(JSON.stringify({ seed, ...totals }))
 }

@@ -1,43 +1,43 @@
 /**
  * A daemon, its cosigner and a delegate's sidecar as three processes, each killed with SIGKILL at random and started again,
  * while all of them create, sign, delegate, sign as delegate and revoke. After each death the chain of who died verifies;
- * after each start everything works again within a minute. At the end all chains verify, no presignature and no r stood for
- * two digests between any two of them, what was answered is in the books, and what was revoked signs nothing.
+ * after each start everything works again by itself, in two minutes on the slowest machine. At the end all chains verify, no presignature and no r stood for
+ * two digests between any two of them, what was answered is in the books of both who made it, and what was revoked signs
+ * nothing.
  *
- *     npm run campaign:hosts -- [--rounds 100] [--seed 1]
+ *     npm run campaign:hosts -- [--rounds 100] [--seed 1] [--minutes 30] [--namespaces]
+ *
+ * `--rounds`: how often each of the three is killed; the seed decides the order. `--minutes`: it ends before, once that time
+ * is over and each died as often as the others. `--namespaces`: each is a host of its own
+ * (network-namespaces.ts), the daemon has a certificate, and in two of five rounds the cable between two of them is pulled
+ * for seconds too; Linux, and root's right to make namespaces.
  */
 import Database from 'better-sqlite3'
-import { rmSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { timestampFromMs } from '@bufbuild/protobuf/wkt'
 import { hashMessage, recoverAddress, type Hex } from 'viem'
-import { OwnerType } from '../../gen/countersign/v1/wallet_pb.ts'
-import { delegateAccess, type PinnedDelegate } from '../../src/client/delegate-access.ts'
-import { proveWalletSecret, type WalletSecret } from '../../src/client/wallet-secret.ts'
-import { identityPaths, readPairing } from '../../src/party/remote/identity-files.ts'
-import { verifyAuditFile } from '../../src/vault/verify-audit-files.ts'
+import { delegateAccess } from '../../src/client/delegate-access.ts'
 import { type CampaignOptions, must, randomOf, runFromCommandLine } from './campaign.ts'
-import { connect, newWallet, outcomeOf } from './callers.ts'
-import { connectAs, makePeople, newDevice } from './end-users.ts'
-import { healthOf } from './health.ts'
-import { makePair, startCosigner, type TestCosigner } from './start-cosigner.ts'
-import { makeDataDir, startDaemon, type TestDaemon } from './start-daemon.ts'
+import { newWallet, outcomeOf } from './callers.ts'
+import { type Cut, planRounds, type Round } from './hosts-plan.ts'
+import { type Clients, type Delegation, type Hosts, introduce, openClients, openHosts, type Person, secretOf, walletToDelegate } from './hosts-scene.ts'
+import { HOSTS, type Host } from './three-hosts.ts'
 
 export type HostsTotals = {
-  rounds: number
   kills: Record<Host, number>
+  /** Pulled cables between the daemon and … */
+  cuts: Record<Cut['other'], number>
   signed: number
   delegatedSigned: number
   delegations: number
   revocations: number
+  people: number
   lost: number
+  /** Until everything worked again, after the round in which it took longest. */
+  slowestMs: number
 }
 
-const HOSTS = ['daemon', 'cosigner', 'sidecar'] as const
-type Host = (typeof HOSTS)[number]
-type Access = { readonly accessId: string; readonly address: string }
-type Answer = { readonly address: string; readonly text: string; readonly hex: Hex; readonly sequence: bigint; readonly by: 'daemon' | 'sidecar' }
+type Access = { readonly accessId: string; readonly address: string; readonly person: Person }
+type Answer = { readonly address: string; readonly text: string; readonly hex: Hex; readonly by: 'daemon' | 'sidecar' }
 
 /** Everything that was answered. */
 type Ledger = {
@@ -54,103 +54,8 @@ type Ledger = {
 const PASSING =
   /^(lost: |COSIGNER_UNAVAILABLE|OUTCOME_UNKNOWN|GRANTING_DAEMON_UNAVAILABLE|PRESIGNATURES_EXHAUSTED|OVERLOADED|DEADLINE_EXCEEDED|SHUTTING_DOWN|DELEGATED_ACCESS_NOT_READY|DELEGATED_ACCESS_(NOT_FOUND|REVOKED)|REQUEST_TIMEOUT|RATE_LIMITED)/
 const RACERS = 6
-const RECOVERY_MS = 60_000
+const RECOVERY_MS = 120_000
 const ACCESSES = 3
-const TRIES_OF_A_WALLET = 8
-
-const openHosts = async () => {
-  const pair = await makePair()
-  const sidecarBase = makeDataDir()
-  const [person] = await makePeople(pair.base, ['anna'])
-  const phone = newDevice()
-  const party = readPairing(identityPaths(pair.daemonDir).own)
-  if (person === undefined || party === undefined) throw new Error('no person, or no pairing')
-  const running: { daemon?: TestDaemon; cosigner?: TestCosigner; sidecar?: TestDaemon } = {}
-  const at = { daemon: '127.0.0.1:0', cosigner: '127.0.0.1:0' }
-  const configFile = join(sidecarBase, 'countersign.toml')
-
-  const start = {
-    cosigner: async () => {
-      running.cosigner = await startCosigner(pair.cosignerDir, { address: at.cosigner })
-      at.cosigner = running.cosigner.address
-    },
-    daemon: async () => {
-      const args = ['--cosigner', at.cosigner, '--grpc-listen', at.daemon, '--crypto-workers', '1']
-      running.daemon = await startDaemon({ dataDir: pair.base, keepData: true, args })
-      at.daemon = running.daemon.endpoints.grpc
-    },
-    sidecar: async () => {
-      const partyId = Buffer.from(party.partyId).toString('hex')
-      const lines = ['[[granting_daemon]]', 'name = "home"', `url = "http://${at.daemon}"`, `party_id = "${partyId}"`]
-      writeFileSync(configFile, lines.join('\n'))
-      running.sidecar = await startDaemon({ dataDir: sidecarBase, keepData: true, args: ['--config', configFile, '--crypto-workers', '1'] })
-    },
-  }
-  const vaults = {
-    daemon: [[join(pair.daemonDir, 'vault.db'), 'daemon']],
-    cosigner: [[join(pair.cosignerDir, 'cosigner.db'), 'cosigner']],
-    sidecar: [[join(sidecarBase, 'data', 'vault.db'), 'daemon'], [join(sidecarBase, 'data', 'cosigner.db'), 'cosigner']],
-  } as const satisfies Readonly<Record<Host, readonly (readonly [string, 'daemon' | 'cosigner'])[]>>
-  const verify = async (host: Host): Promise<void> => {
-    for (const [path, party] of vaults[host]) must((await verifyAuditFile(path, party)).intact, `the chain in ${path} is broken`)
-  }
-  const remove = async (): Promise<void> => {
-    for (const host of HOSTS) await running[host]?.kill('SIGKILL')
-    pair.remove()
-    rmSync(sidecarBase, { recursive: true, force: true })
-  }
-  const need = (host: 'daemon' | 'sidecar'): TestDaemon => {
-    const found = running[host]
-    if (found === undefined) throw new Error(`${host} is not there`)
-    return found
-  }
-  return { running, start, vaults, verify, remove, person, phone, need }
-}
-type Hosts = Awaited<ReturnType<typeof openHosts>>
-
-/** Callers of the processes as they are now. */
-const openClients = ({ need, person, phone }: Hosts) => {
-  const [daemon, sidecar] = [need('daemon'), need('sidecar')]
-  const admin = connect(daemon, daemon.adminKey)
-  const delegate = connect(sidecar, sidecar.adminKey)
-  const anna = connectAs(daemon, person, phone)
-  const close = (): void => [admin, delegate, anna].forEach((client) => client.close())
-  return { admin, delegate, anna, close }
-}
-type Clients = ReturnType<typeof openClients>
-
-type Delegation = {
-  readonly cosignerId: string
-  readonly delegateId: string
-  readonly delegate: PinnedDelegate
-  /** Anna's, and how often each was delegated or tried to be: the cosigner allows so many an hour. */
-  readonly wallets: Map<string, number>
-}
-
-/** Both sides know each other; anna has a wallet that she delegates. */
-const introduce = async ({ phone }: Hosts, { admin, anna, delegate }: Clients): Promise<Delegation> => {
-  const cosignerId = (await admin.admin.getStatus({})).status?.cosignerId ?? ''
-  await anna.endUsers.registerWalletSecret({ publicKey: phone.publicKey, validUntil: timestampFromMs(Date.now() + 3_600_000) })
-  const walletSecret = await proveWalletSecret({ cosignerId, projectId: 'default', userId: 'anna' }, secretOf(phone))
-  const { wallet } = await anna.wallets.createWallet({ userId: 'anna', ownerType: OwnerType.END_USER, keyType: 1, walletSecret })
-  const { key } = await delegate.admin.createDelegateKey({})
-  const { identityPublicKey } = await delegate.admin.listDelegateKeys({})
-  const pinned = { identityPublicKey, publicKeyPem: key?.publicKeyPem ?? '' }
-  const registered = await admin.delegation.registerDelegate({ name: 'bots', ...pinned, kid: key?.kid ?? '' })
-  const wallets = new Map([[wallet?.walletId ?? '', 0]])
-  return { cosignerId, delegateId: registered.delegate?.delegateId ?? '', delegate: pinned, wallets }
-}
-
-/** One that the cosigner still makes a share of; another wallet when there is none. */
-const walletToDelegate = async ({ anna }: Clients, { wallets }: Delegation): Promise<string> => {
-  for (const [walletId, tries] of wallets) if (tries < TRIES_OF_A_WALLET) return walletId
-  const label = `w${wallets.size}-${Date.now()}`
-  const { wallet } = await anna.wallets.createWallet({ userId: 'anna', ownerType: OwnerType.END_USER, keyType: 1, label })
-  wallets.set(wallet?.walletId ?? '', 0)
-  return wallet?.walletId ?? ''
-}
-
-const secretOf = (phone: Hosts['phone']): WalletSecret => ({ publicKey: new Uint8Array(Buffer.from(phone.publicKey, 'base64')), sign: phone.sign })
 
 const createWallet = async ({ admin }: Clients, { wallets }: Ledger): Promise<void> => {
   const { walletId, address } = await newWallet(admin)
@@ -161,18 +66,19 @@ const text = (value: string) => ({ case: 'text', value }) as const
 
 const signAs = async ({ admin }: Clients, { answers, wallets }: Ledger, pick: number, said: string): Promise<void> => {
   const [walletId = '', address = ''] = [...wallets][Math.floor(pick * Math.min(wallets.size, 4))] ?? []
-  const { signature, receipt } = await admin.wallets.signMessage({ wallet: walletId, content: text(said) })
-  answers.push({ address, text: said, hex: signature?.hex as Hex, sequence: receipt?.sequence ?? 0n, by: 'daemon' })
+  const { signature } = await admin.wallets.signMessage({ wallet: walletId, content: text(said) })
+  answers.push({ address, text: said, hex: signature?.hex as Hex, by: 'daemon' })
 }
 
-const delegateOnce = async (clients: Clients, ledger: Ledger, delegation: Delegation, phone: Hosts['phone']): Promise<void> => {
-  const { wallets, ...known } = delegation
-  const wallet = await walletToDelegate(clients, delegation)
+const delegateOnce = async (clients: Clients, ledger: Ledger, delegation: Delegation): Promise<void> => {
+  const { cosignerId, delegateId, delegate } = delegation
+  const { person, walletId: wallet } = await walletToDelegate(clients, delegation)
+  const { wallets, phone } = person
   wallets.set(wallet, (wallets.get(wallet) ?? 0) + 1)
   const consent = { walletSecret: secretOf(phone) }
   const expireTime = new Date(Date.now() + 3_600_000)
-  const asked = { wallet, ...known, consent, expireTime, includeEnvelopes: true }
-  const given = await delegateAccess(clients.anna, asked).catch((error: unknown) => {
+  const asked = { wallet, cosignerId, delegateId, delegate, consent, expireTime, includeEnvelopes: true }
+  const given = await delegateAccess(clients.as(person), asked).catch((error: unknown) => {
     // What did not reach the daemon did not reach the cosigner.
     if (String(error).includes('ECONNREFUSED')) wallets.set(wallet, (wallets.get(wallet) ?? 1) - 1)
     throw error
@@ -180,7 +86,7 @@ const delegateOnce = async (clients: Clients, ledger: Ledger, delegation: Delega
   const { encryptedDelegatedShare, encryptedWalletApiKey } = given
   const delivery = { encryptedDelegatedShare: encryptedDelegatedShare!, encryptedWalletApiKey: encryptedWalletApiKey! }
   const { access } = await clients.delegate.delegation.importDelegatedAccess({ content: { case: 'delivery', value: delivery } })
-  ledger.live.push({ accessId: access?.accessId ?? '', address: access?.address ?? '' })
+  ledger.live.push({ accessId: access?.accessId ?? '', address: access?.address ?? '', person })
 }
 
 /** One whose revocation was asked for may be over, though nobody heard that it is. */
@@ -196,16 +102,17 @@ const signDelegated = (clients: Clients, ledger: Ledger, access: Access, said: s
   noteEnd(ledger, access, signWith(clients, ledger, access, said))
 
 const signWith = async ({ delegate }: Clients, { answers }: Ledger, { accessId, address }: Access, said: string): Promise<void> => {
-  const { signature, receipt } = await delegate.delegation.delegatedSignMessage({ access: accessId, content: text(said) })
-  answers.push({ address, text: said, hex: signature?.hex as Hex, sequence: receipt?.sequence ?? 0n, by: 'sidecar' })
+  const { signature } = await delegate.delegation.delegatedSignMessage({ access: accessId, content: text(said) })
+  answers.push({ address, text: said, hex: signature?.hex as Hex, by: 'sidecar' })
 }
 
-const revoke = async ({ anna }: Clients, ledger: Ledger): Promise<void> => {
+/** By the owner; what nobody heard of, by the project. */
+const revoke = async ({ admin, as }: Clients, ledger: Ledger): Promise<void> => {
   const access = ledger.live.shift()
   if (access === undefined) return
   ledger.ending.add(access.accessId)
   try {
-    await anna.delegation.revokeDelegatedAccess({ delegatedAccessId: access.accessId })
+    await as(access.person).delegation.revokeDelegatedAccess({ delegatedAccessId: access.accessId })
   } catch (error) {
     ledger.live.push(access)
     throw error
@@ -213,23 +120,24 @@ const revoke = async ({ anna }: Clients, ledger: Ledger): Promise<void> => {
   ledger.revoked.push(access)
   // Those whose delivery was lost with somebody's death are nobody's, and count.
   const kept = new Set(ledger.live.map(({ accessId }) => accessId))
-  const { accesses } = await anna.delegation.listDelegatedAccess({ openOnly: true, pageSize: 100 })
+  const { accesses } = await admin.delegation.listDelegatedAccess({ openOnly: true, pageSize: 100 })
   for (const { delegatedAccessId } of accesses) {
-    if (!kept.has(delegatedAccessId)) await anna.delegation.revokeDelegatedAccess({ delegatedAccessId })
+    if (!kept.has(delegatedAccessId)) await admin.delegation.revokeDelegatedAccess({ delegatedAccessId })
   }
 }
 
 type Scene = { readonly hosts: Hosts; readonly ledger: Ledger; readonly delegation: Delegation; readonly random: () => number }
 
 /** One caller that goes on until `isOver`, whoever dies meanwhile. */
-const race = async ({ hosts, ledger, delegation, random }: Scene, clients: Clients, racer: number, isOver: () => boolean): Promise<void> => {
+const race = async ({ ledger, delegation, random }: Scene, clients: Clients, racer: number, isOver: () => boolean): Promise<void> => {
   for (let n = 0; !isOver(); n++) {
     const said = `${racer} ${n} ${random()}`
     const dice = random()
     const access = ledger.live[Math.floor(random() * ledger.live.length)]
     const work =
       dice < 0.03 ? createWallet(clients, ledger)
-      : racer === 0 && dice < 0.1 && ledger.live.length < ACCESSES ? delegateOnce(clients, ledger, delegation, hosts.phone)
+      : racer === 0 && n === 0 ? (ledger.live.length < ACCESSES - 1 ? delegateOnce(clients, ledger, delegation) : revoke(clients, ledger))
+      : racer === 0 && dice < 0.1 && ledger.live.length < ACCESSES ? delegateOnce(clients, ledger, delegation)
       : racer === 0 && dice < 0.14 && ledger.live.length > 1 ? revoke(clients, ledger)
       : dice < 0.4 && access !== undefined ? signDelegated(clients, ledger, access, said)
       : signAs(clients, ledger, random(), said)
@@ -247,11 +155,12 @@ const recovered = async ({ hosts, ledger, delegation }: Scene, who: string): Pro
   const deadline = Date.now() + RECOVERY_MS
   const clients = openClients(hosts)
   const tryAll = async (): Promise<string> => {
-    const health = await healthOf(hosts.need('daemon'))
+    const health = await hosts.health()
     if (health !== 'SERVING') return health
     const steps = [
       () => (ledger.wallets.size < 2 ? createWallet(clients, ledger) : signAs(clients, ledger, 0, `after ${who} ${Math.random()}`)),
-      () => (ledger.live[0] === undefined ? delegateOnce(clients, ledger, delegation, hosts.phone) : signDelegated(clients, ledger, ledger.live[0], `after ${who} ${Math.random()}`)),
+      () => (ledger.live[0] === undefined ? delegateOnce(clients, ledger, delegation) : signDelegated(clients, ledger, ledger.live[0], `after ${who} ${Math.random()}`)),
+      () => (ledger.live.length < 2 ? delegateOnce(clients, ledger, delegation) : revoke(clients, ledger)),
     ]
     for (const step of steps) {
       const outcome = await outcomeOf(step())
@@ -268,8 +177,8 @@ const recovered = async ({ hosts, ledger, delegation }: Scene, who: string): Pro
   }
 }
 
-const stillRevoked = async ({ delegate }: Clients, { revoked }: Ledger): Promise<void> => {
-  for (const { accessId } of revoked.slice(-2)) {
+const stillRevoked = async ({ delegate }: Clients, revoked: readonly Access[]): Promise<void> => {
+  for (const { accessId } of revoked) {
     const outcome = await outcomeOf(delegate.delegation.delegatedSignMessage({ access: accessId, content: text('x') }))
     must(outcome !== 'signed', 'a revoked access signs')
   }
@@ -285,10 +194,11 @@ const readIntents = (path: string): { presig: string; digest: string; wallet: st
   }
 }
 
-/** Between any two who share a presignature it stands for one digest. */
+/** Between any two who share a presignature it stands for one digest; and what was answered, both have decided. */
 const checkBooks = (hosts: Hosts, ledger: Ledger): void => {
   const digests = new Map<string, string>()
-  const of = (path: string): void => {
+  const decided: Record<Host, Set<string>> = { daemon: new Set(), cosigner: new Set(), sidecar: new Set() }
+  const read = (path: string, of: Set<string>): void => {
     const seen = new Set<string>()
     for (const { presig, digest, wallet } of readIntents(path)) {
       const key = `${wallet} ${presig}`
@@ -296,9 +206,14 @@ const checkBooks = (hosts: Hosts, ledger: Ledger): void => {
       must((digests.get(key) ?? digest) === digest, 'two parties signed different things with one presignature')
       seen.add(key)
       digests.set(key, digest)
+      of.add(digest)
     }
   }
-  for (const host of HOSTS) for (const [path] of hosts.vaults[host]) of(path)
+  for (const host of HOSTS) for (const [path] of hosts.vaults[host]) read(path, decided[host])
+  for (const { text: said, by } of ledger.answers) {
+    const digest = hashMessage(said).slice(2)
+    for (const host of [by, by === 'daemon' ? 'cosigner' : 'daemon'] as const) must(decided[host].has(digest), `${host} has no row of what was answered`)
+  }
   const nonces = ledger.answers.map(({ hex }) => hex.slice(0, 66))
   must(new Set(nonces).size === nonces.length, 'an r was answered twice')
 }
@@ -309,50 +224,97 @@ const checkAnswers = async ({ answers }: Ledger): Promise<void> => {
   }
 }
 
+/** Pulls a cable and puts it back. */
+const pull = async ({ network }: Hosts, { other, at, afterMs, forMs }: Cut): Promise<void> => {
+  const [here, there] = at === 'daemon' ? ['daemon', other] : [other, 'daemon']
+  await sleep(afterMs)
+  network?.setCable(here, there, 'down')
+  await sleep(forMs)
+  network?.setCable(here, there, 'up')
+}
+
+/** While everybody calls, one dies and comes back, and what its round says of a cable happens. */
+const play = async (scene: Scene, clients: Clients, { victim, afterMs, deadMs, cut }: Round): Promise<void> => {
+  const { hosts } = scene
+  let isOver = false
+  const racing = Promise.all(Array.from({ length: RACERS }, (_, racer) => race(scene, clients, racer, () => isOver)))
+  racing.catch(() => undefined)
+  const pulled = cut === undefined ? undefined : pull(hosts, cut)
+  pulled?.catch(() => undefined)
+  await sleep(afterMs)
+  await hosts.running[victim]?.kill('SIGKILL')
+  await hosts.verify(victim)
+  await sleep(deadMs)
+  await hosts.start[victim]()
+  await pulled
+  isOver = true
+  await racing
+}
+
+type HostsOptions = CampaignOptions & { readonly namespaces?: boolean; readonly minutes?: number }
+type Played = { readonly rounds: readonly Round[]; readonly slowestMs: number }
+
+const playAll = async (scene: Scene, rounds: readonly Round[], { say, minutes = Infinity }: HostsOptions): Promise<Played> => {
+  const { hosts, ledger } = scene
+  const endMs = performance.now() + minutes * 60_000
+  const played: Round[] = []
+  let clients = await recovered(scene, 'nobody')
+  let slowestMs = 0
+  for (const [at, round] of rounds.entries()) {
+    if (at % HOSTS.length === 0 && performance.now() > endMs) break
+    const [before, sinceMs] = [ledger.answers.length, performance.now()]
+    await play(scene, clients, round)
+    played.push(round)
+    clients.close()
+    const playedMs = performance.now() - sinceMs
+    clients = await recovered(scene, round.victim)
+    await stillRevoked(clients, ledger.revoked.slice(-2))
+    const { victim, cut } = round
+    const what = cut === undefined ? `${victim} killed` : `${victim} killed, no way between daemon and ${cut.other} for ${cut.forMs} ms`
+    const tookMs = Math.round(performance.now() - sinceMs - playedMs)
+    slowestMs = Math.max(slowestMs, tookMs)
+    say(`round ${at + 1}: ${what}, ${ledger.answers.length - before} signed, ${ledger.live.length} accesses, ${ledger.revoked.length} revoked, well after ${tookMs} ms`)
+  }
+  await stillRevoked(clients, ledger.revoked)
+  clients.close()
+  for (const host of ['sidecar', 'daemon', 'cosigner'] as const) {
+    await hosts.running[host]?.kill('SIGTERM')
+    await hosts.verify(host)
+  }
+  return { rounds: played, slowestMs }
+}
+
+const countOf = <T extends string>(names: readonly T[], found: readonly (T | undefined)[]): Record<T, number> =>
+  Object.fromEntries(names.map((name) => [name, found.filter((one) => one === name).length])) as Record<T, number>
+
+const totalsOf = (ledger: Ledger, { people }: Delegation, rounds: readonly Round[]): Omit<HostsTotals, 'slowestMs'> => ({
+  kills: countOf(HOSTS, rounds.map(({ victim }) => victim)),
+  cuts: countOf(['cosigner', 'sidecar'], rounds.map(({ cut }) => cut?.other)),
+  signed: ledger.answers.length,
+  delegatedSigned: ledger.answers.filter(({ by }) => by === 'sidecar').length,
+  delegations: ledger.live.length + ledger.revoked.length,
+  revocations: ledger.revoked.length,
+  people,
+  lost: [...ledger.refusals.values()].reduce((sum, count) => sum + count, 0),
+})
+
 /** Runs the campaign; throws at the first thing that is wrong. */
-export const runHostsCampaign = async ({ rounds, seed, say }: CampaignOptions): Promise<HostsTotals> => {
-  const random = randomOf(seed)
+export const runHostsCampaign = async (options: HostsOptions): Promise<HostsTotals> => {
+  const { rounds: kills, seed, say, namespaces = false } = options
   const ledger: Ledger = { answers: [], wallets: new Map(), live: [], revoked: [], ending: new Set(), refusals: new Map() }
-  const kills: Record<Host, number> = { daemon: 0, cosigner: 0, sidecar: 0 }
-  const hosts = await openHosts()
+  const rounds = planRounds({ kills, seed, hasCables: namespaces })
+  const hosts = await openHosts(namespaces)
   try {
     for (const host of ['cosigner', 'daemon', 'sidecar'] as const) await hosts.start[host]()
     const first = openClients(hosts)
-    // Of their own: how often they draw depends on the machine, and who dies is to follow from the seed alone.
-    const scene: Scene = { hosts, ledger, random: randomOf(~seed), delegation: await introduce(hosts, first) }
+    const delegation = await introduce(first)
     first.close()
-    let clients = await recovered(scene, 'nobody')
-    for (let round = 1; round <= rounds; round++) {
-      let isOver = false
-      const before = ledger.answers.length
-      const racing = Promise.all(Array.from({ length: RACERS }, (_, racer) => race(scene, clients, racer, () => isOver)))
-      racing.catch(() => undefined)
-      const victim = HOSTS[Math.floor(random() * HOSTS.length)] as Host
-      await sleep(Math.floor(random() ** 2 * 700))
-      await hosts.running[victim]?.kill('SIGKILL')
-      kills[victim] += 1
-      await hosts.verify(victim)
-      await sleep(Math.floor(random() ** 3 * 600))
-      await hosts.start[victim]()
-      isOver = true
-      await racing
-      clients.close()
-      clients = await recovered(scene, victim)
-      await stillRevoked(clients, ledger)
-      say(`round ${round}: ${victim} killed, ${ledger.answers.length - before} signed, ${ledger.live.length} accesses, ${ledger.revoked.length} revoked`)
-    }
-    clients.close()
-    for (const host of ['sidecar', 'daemon', 'cosigner'] as const) {
-      await hosts.running[host]?.kill('SIGTERM')
-      await hosts.verify(host)
-    }
+    // The callers' is another than the plan's: how often they draw depends on the machine.
+    const played = await playAll({ hosts, ledger, delegation, random: randomOf(~seed) }, rounds, options)
     checkBooks(hosts, ledger)
     await checkAnswers(ledger)
-    const lost = [...ledger.refusals.values()].reduce((sum, count) => sum + count, 0)
     say([...ledger.refusals].map(([what, count]) => `${count} × ${what}`).join('\n'))
-    const delegatedSigned = ledger.answers.filter(({ by }) => by === 'sidecar').length
-    const delegations = ledger.live.length + ledger.revoked.length
-    return { rounds, kills, signed: ledger.answers.length, delegatedSigned, delegations, revocations: ledger.revoked.length, lost }
+    return { ...totalsOf(ledger, delegation, played.rounds), slowestMs: played.slowestMs }
   } catch (error) {
     for (const host of HOSTS) {
       const lines = hosts.running[host]?.output().split('\n').filter((line) => /"level":"(warn|error)"/.test(line)) ?? []
@@ -364,5 +326,10 @@ export const runHostsCampaign = async ({ rounds, seed, say }: CampaignOptions): 
   }
 }
 
-if (import.meta.main) await runFromCommandLine(runHostsCampaign)
-
+if (import.meta.main) {
+  await runFromCommandLine(
+    (options, { namespaces, minutes }) =>
+      runHostsCampaign({ ...options, namespaces: namespaces === true, ...(minutes === undefined ? {} : { minutes: Number(minutes) }) }),
+    { namespaces: { type: 'boolean' }, minutes: { type: 'string' } },
+  )
+}

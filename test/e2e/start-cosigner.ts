@@ -3,7 +3,7 @@ import { existsSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type ChildProcess, spawn } from 'node:child_process'
-import { makeDataDir, runCli, startDaemon, type TestDaemon } from './start-daemon.ts'
+import { makeDataDir, runCli, START_WITHIN_MS, startDaemon, type TestDaemon } from './start-daemon.ts'
 
 export type TestCosigner = {
   readonly address: string
@@ -41,15 +41,23 @@ export const makePair = async (): Promise<TestPair> => {
   return { base, daemonDir, cosignerDir, remove: () => rmSync(base, { recursive: true, force: true }) }
 }
 
+type StartCosignerOptions = {
+  readonly address?: string
+  readonly args?: readonly string[]
+  /** A command before it, which becomes it. */
+  readonly through?: readonly string[]
+}
+
 /** `address`: where one served before, so that its daemon finds it again. */
 export const startCosigner = async (
   cosignerDir: string,
-  { address = '127.0.0.1:0', args = [] }: { readonly address?: string; readonly args?: readonly string[] } = {},
+  { address = '127.0.0.1:0', args = [], through = [] }: StartCosignerOptions = {},
 ): Promise<TestCosigner> => {
   const endpoints = join(cosignerDir, 'endpoints.json')
   rmSync(endpoints, { force: true })
-  const command = ['src/main.ts', 'cosigner', 'serve', '--data-dir', cosignerDir, '--cosigner-listen', address, ...args]
-  const child = spawn(process.execPath, command, {
+  const serve = ['cosigner', 'serve', '--data-dir', cosignerDir, '--cosigner-listen', address, ...args]
+  const [program = '', ...command] = [...through, process.execPath, 'src/main.ts', ...serve]
+  const child = spawn(program, command, {
     cwd: join(import.meta.dirname, '../..'),
     env: { ...process.env, NODE_OPTIONS: '' },
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -58,7 +66,7 @@ export const startCosigner = async (
   child.stdout.on('data', (chunk: Buffer) => (text += chunk.toString()))
   child.stderr.on('data', (chunk: Buffer) => (text += chunk.toString()))
   const exited = new Promise<void>((done) => child.once('exit', () => done()))
-  const deadline = Date.now() + 60_000
+  const deadline = Date.now() + START_WITHIN_MS
   while (!existsSync(endpoints)) {
     if (child.exitCode !== null || child.signalCode !== null) throw new Error(`the cosigner ended early:\n${text}`)
     if (Date.now() > deadline) throw new Error(`the cosigner does not serve:\n${text}`)

@@ -26,6 +26,9 @@ const exited = (child: ChildProcess): Promise<number | null> =>
     ? Promise.resolve(child.exitCode)
     : new Promise((done) => child.once('exit', (code) => done(code)))
 
+/** Of a machine that has other things to do. */
+export const START_WITHIN_MS = 90_000
+
 export type StartOptions = {
   readonly dataDir?: string
   readonly command?: string
@@ -34,10 +37,12 @@ export type StartOptions = {
   readonly keepData?: boolean
   /** A shell command before it, for what a process inherits (`ulimit …`). */
   readonly within?: string
+  /** A command before it, which becomes it. */
+  readonly through?: readonly string[]
 }
 
-const launch = (within: string, args: readonly string[], env: Readonly<Record<string, string>>) =>
-  spawn('/bin/sh', ['-c', `${within}; exec "$@"`, 'sh', process.execPath, ...args], {
+const launch = (within: string, args: readonly string[], env: Readonly<Record<string, string>>, through: readonly string[] = []) =>
+  spawn('/bin/sh', ['-c', `${within}; exec "$@"`, 'sh', ...through, process.execPath, ...args], {
     cwd: root,
     env: { ...process.env, NODE_OPTIONS: '', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -81,13 +86,13 @@ export const startDaemon = async (options: StartOptions = {}): Promise<TestDaemo
     ...(options.args ?? []),
   ]
   rmSync(join(dataDir, 'endpoints.json'), { force: true })
-  const child = launch(options.within ?? 'true', args, options.env ?? {})
+  const child = launch(options.within ?? 'true', args, options.env ?? {}, options.through)
   let text = ''
   child.stdout.on('data', (chunk: Buffer) => (text += chunk.toString()))
   child.stderr.on('data', (chunk: Buffer) => (text += chunk.toString()))
 
   const endpointsFile = join(dataDir, 'endpoints.json')
-  const deadline = Date.now() + 60_000
+  const deadline = Date.now() + START_WITHIN_MS
   let endpoints: Endpoints | undefined
   while (endpoints === undefined) {
     if (child.exitCode !== null || child.signalCode !== null) throw new Error(`the daemon ended early:\n${text}`)

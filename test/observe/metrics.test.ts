@@ -4,7 +4,10 @@ import { createMetrics, type MetricSources } from '../../src/observe/metrics.ts'
 import { listenMetrics } from '../../src/observe/metrics-listener.ts'
 import { PacedWarning } from '../../src/observe/paced-warning.ts'
 
+const noLinks = { active: 0, suspended: 0, burned: 0, open: 0, presignatures: 0 }
+
 const sources: MetricSources = {
+  delegation: async () => ({ granting: { active: 2, suspended: 0, burned: 1, open: 1, presignatures: 6 }, delegate: noLinks }),
   pool: () => ({
     ready: 12,
     capacity: 64,
@@ -71,6 +74,10 @@ describe('metrics', () => {
       'countersign_link_state{state="ready"} 1',
       'countersign_link_state{state="burned"} 0',
       'countersign_calls_in_flight 4',
+      'countersign_delegation_links{side="granting",state="burned"} 1',
+      'countersign_delegation_links{side="delegate",state="active"} 0',
+      'countersign_delegation_links_open{side="granting"} 1',
+      'countersign_delegation_presignatures{side="granting"} 6',
     ])
       expect(text.split('\n')).toContain(line)
     expect(text).toMatch(/^countersign_event_loop_lag_seconds\{quantile="0.99"\} [\d.e-]+$/m)
@@ -79,7 +86,14 @@ describe('metrics', () => {
   it('say something without parties too', async () => {
     using metrics = createMetrics()
     const none = { pending: 0, oldestMs: undefined }
-    const away: MetricSources = { pool: () => undefined, linkState: async () => 'unavailable', inFlight: () => 0, webhooks: () => none, sends: () => [] }
+    const away: MetricSources = {
+      pool: () => undefined,
+      linkState: async () => 'unavailable',
+      inFlight: () => 0,
+      webhooks: () => none,
+      sends: () => [],
+      delegation: async () => ({ granting: noLinks, delegate: noLinks }),
+    }
     expect(await metrics.scrape(away)).toContain('countersign_link_state{state="unavailable"} 1')
   })
 })

@@ -80,6 +80,14 @@ describe('a token over a request', () => {
     expect(judge(token({ uris: [URI.replace('daemon', 'DAEMON')] }))).toBe('device')
   })
 
+  it('knows its host with and without the port that its scheme implies', () => {
+    const at = (port: string): string => URI.replace(':50052', port)
+    for (const [shown, asked] of [['', ':443'], [':443', ''], [':80', ''], ['', ':80']] as const)
+      expect(judge(token({ uris: [at(shown)] }), { uri: at(asked) })).toBe('device')
+    for (const [shown, asked] of [['', ':444'], [':8443', ':443'], ['', ':4430']] as const)
+      expect(judge(token({ uris: [at(shown)] }), { uri: at(asked) })).toBe('uris')
+  })
+
   it('is not for a body that differs in one bit', () => {
     for (let bit = 0; bit < BODY.length * 8; bit++) {
       const altered = Uint8Array.from(BODY)

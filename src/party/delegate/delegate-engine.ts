@@ -131,6 +131,12 @@ export class DelegateEngine {
     if (refusal !== undefined && !OVER.has(refusal.reason)) throw this.#told(accessId, refusal)
   }
 
+  /** The links to daemons that delegated which are held open, and what they have ready. */
+  get openLinks(): { readonly open: number; readonly presignatures: number } {
+    const links = [...this.#links.values()]
+    return { open: links.length, presignatures: links.reduce((sum, { pools }) => sum + pools.size, 0) }
+  }
+
   /** Nothing signs with the access any more. */
   drop(accessId: Uint8Array): void {
     const link = this.#links.get(this.#granting.get(hexOf(accessId)) ?? '')

@@ -14,7 +14,7 @@ import { encodeSigningPayload, type SigningContent, type SigningMethod } from '.
 import { PeerUnavailable } from '../counterparty.ts'
 import { createEntropy, systemClock } from '../entropy.ts'
 import { Initiator, type ReadyPresignature } from '../initiator.ts'
-import { Link, newLinkRecord } from '../link.ts'
+import { grantedFrom, Link, newLinkRecord } from '../link.ts'
 import { Lock } from '../lock.ts'
 import { partyIdOf } from '../party-id.ts'
 import { PeerRefusal } from '../peer-refusal.ts'
@@ -32,6 +32,8 @@ export type DelegatePartyOptions = {
   readonly granting: GrantingAddress & { readonly partyId: Uint8Array }
   readonly identity: CosignIdentity
   readonly state: DelegateStateStore
+  /** The word of whoever runs this that a burned link may be set up anew, once the operator of the daemon gave it too. */
+  readonly relink?: boolean | undefined
 }
 
 /** The daemon that delegated said no; `reason` is one of errors.proto. */
@@ -112,7 +114,10 @@ export class DelegateParty {
     const parties = makeLinkParties(own.idG, own.idD, 0, SHARDS)
     if (hexOf(parties.linkId) !== hexOf(own.linkId)) throw new RangeError('the share is for another link')
     const first = { link: newLinkRecord(parties, ROLE_C, BigInt(nowMs)), wallet: recordOf(own, nowMs) }
-    return new DelegateParty(options, own, await openDelegateState(options.state, first))
+    const state = await openDelegateState(options.state, first)
+    const granted = options.relink === true ? grantedFrom(state.link()) : 'not stopped'
+    if (typeof granted !== 'string') await state.store.saveLinks([granted])
+    return new DelegateParty(options, own, state)
   }
 
   /** As the engine encodes it. */
@@ -167,6 +172,7 @@ export class DelegateParty {
       const joined = this.#stream
       if (!joined.isPrepared) {
         if (await this.#initiator.connect()) this.#ready = []
+        await this.#initiator.relinkGranted()
         const { walletId, wEpoch } = this.#state.wallet()
         if (wEpoch === 0) await this.#initiator.refreshes.refresh(walletId)
         joined.isPrepared = true

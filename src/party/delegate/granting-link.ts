@@ -45,7 +45,10 @@ export type GrantingLink = {
   readonly pools: KeyPools
   readonly streams: CosignStreams
   readonly shardOf: () => number
-  /** Says hello where a stream was lost since: what was made with a daemon that started anew is given up. */
+  /**
+   * Says hello where a stream was lost since: what was made with a daemon that started anew is given up. A burned link that
+   * the operator here has let go on is set up anew, if the operator there has too.
+   */
   readonly align: () => Promise<void>
   readonly renewShareKey: () => Promise<void>
   readonly close: () => Promise<void>
@@ -185,10 +188,12 @@ const aligner = (streams: CosignStreams, signer: PortEnd<SignerCalls>, pools: Ke
   let aligning: Promise<void> | undefined
   const align = async (): Promise<void> => {
     const { losses } = streams
-    const isOther = await signer.call('connect', undefined, { timeoutMs: CALL_TIMEOUT_MS }).catch((error: unknown) => {
+    const refuse = (error: unknown): never => {
       throw asFailure(error)
-    })
+    }
+    const isOther = await signer.call('connect', undefined, { timeoutMs: CALL_TIMEOUT_MS }).catch(refuse)
     if (isOther) pools.forgetAll()
+    await signer.call('relinkGranted', undefined, { timeoutMs: OPEN_TIMEOUT_MS }).catch(refuse)
     alignedAt = losses
   }
   return async () => {

@@ -29,16 +29,18 @@ type Authority = Issued & { readonly keyObject: KeyObject; readonly commonName: 
 export type CertificateRequest = {
   readonly commonName: string
   readonly uris?: readonly string[]
+  /** IPv4, beside 127.0.0.1. */
+  readonly addresses?: readonly string[]
   readonly notAfterMs?: number
 }
 
 const HOUR = 3_600_000
 let serial = 1
 
-const altNames = (uris: readonly string[]) =>
+const altNames = ({ uris = [], addresses = [] }: CertificateRequest) =>
   sequence(
     tlv(0x82, Buffer.from('localhost')),
-    tlv(0x87, Buffer.from([127, 0, 0, 1])),
+    ...['127.0.0.1', ...addresses].map((address) => tlv(0x87, Buffer.from(address.split('.').map(Number)))),
     ...uris.map((uri) => tlv(0x86, Buffer.from(uri))),
   )
 
@@ -52,7 +54,7 @@ const build = (
   const notAfter = new Date(Date.now() + (request.notAfterMs ?? HOUR))
   const extensions = [
     extension('551d13', sequence(...(isCa ? [boolean(true)] : []))),
-    ...(isCa ? [] : [extension('551d11', altNames(request.uris ?? []))]),
+    ...(isCa ? [] : [extension('551d11', altNames(request))]),
   ]
   const body = sequence(
     tlv(0xa0, integer(2)),

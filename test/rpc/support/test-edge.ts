@@ -471,6 +471,8 @@ const defaultUseCases = (): UseCases => ({
       restore: undefined,
       webhooks: { pending: 2, oldestMs: 5, delivered: 3, failedAttempts: 4 },
       chains: [{ network: 'linea', state: 'usable', chainId: 59_144n, block: 9n, detail: '', openSends: 0, stuckSends: 0, oldestSendMs: undefined }],
+      delegates: { active: 2, suspended: 0, burned: 1, open: 1, presignatures: 6, stopped: [{ peerId: 'cd', state: 'burned', burns: 2 }] },
+      grantingDaemons: { active: 0, suspended: 0, burned: 0, open: 0, presignatures: 0, stopped: [] },
     }),
     createBackup: async () => [],
     rotateVaultKey: async () => ({ vault: 'daemon', provider: 'file:x', shareCount: 0 }),
