@@ -162,7 +162,6 @@ describe('a restore', () => {
     await newWallet(client, 'after')
     await client.wallets.refreshShares({ wallet: evm.walletId })
     expect(await changed()).toEqual([1n, 1n])
-    place = newPlace()
   })
   afterAll(async () => {
     await restored?.kill('SIGKILL')
@@ -182,6 +181,7 @@ describe('a restore', () => {
   })
 
   it('makes both vaults once, and never over a vault', async () => {
+    place = newPlace()
     const { code, stderr, stdout } = await restore(place, keys, pair)
     expect(stderr).toContain('restore acknowledge')
     expect({ code, sealed: stdout.includes('sealed') }).toEqual({ code: 0, sealed: true })
@@ -193,6 +193,7 @@ describe('a restore', () => {
   })
 
   it('leaves a daemon that signs nothing, changes nothing and lets only operators look', async () => {
+    await restored?.kill('SIGKILL')
     restored = await startBackedUp(keys, place)
     const operator = connect(restored, daemon.adminKey)
     expect(await healthOf(restored)).toBe('NOT_SERVING')
@@ -222,17 +223,22 @@ describe('a restore', () => {
   })
 
   it('is acknowledged only with a word on every API key', async () => {
-    const shown = await acknowledge(place)
+    // Of a copy, which a try that fails leaves to itself.
+    const sealed = place
+    const own = newPlace()
+    cpSync(join(sealed, 'data'), join(own, 'data'), { recursive: true })
+    const shown = await acknowledge(own)
     expect(shown.code).toBe(1)
     expect(shown.stdout).toContain(revoked.apiKeyId)
     expect(shown.stdout).toContain(kept.apiKeyId)
     expect(shown.stderr).toContain('nothing was acknowledged')
-    expect((await acknowledge(place, '--keep-api-key', 'key_ffffffffffffffff')).code).toBe(2)
-    const done = await acknowledge(place, '--keep-api-key', kept.apiKeyId, '--new-admin-key')
+    expect((await acknowledge(own, '--keep-api-key', 'key_ffffffffffffffff')).code).toBe(2)
+    const done = await acknowledge(own, '--keep-api-key', kept.apiKeyId, '--new-admin-key')
     expect({ code: done.code, notes: done.stderr }).toMatchObject({ code: 0 })
     expect(done.stdout).toMatch(new RegExp(`revoked +${revoked.apiKeyId}`))
     for (const { walletId } of [evm, sol]) expect(done.stdout).toMatch(new RegExp(`to refresh +${walletId}`))
-    expect((await acknowledge(place)).stdout).toContain('not sealed')
+    expect((await acknowledge(own)).stdout).toContain('not sealed')
+    place = own
   })
 
   it('then signs with the same addresses, under the keys that were named and no other', async () => {
