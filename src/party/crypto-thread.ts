@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
 import type { LinkParties } from '../engine/dkls23/contexts.ts'
 import type { CryptoWorkerData } from './serve-sessions.ts'
+import { endThread } from './end-thread.ts'
 import { faultOf, type FromWorker, type SessionCall, type SessionNote, type Told } from './session-calls.ts'
 import { threadEnvironment } from './thread-environment.ts'
 
@@ -27,7 +28,6 @@ type Waiting = {
 const STEADY_MS = 10_000
 const FIRST_PAUSE_MS = 100
 const LONGEST_PAUSE_MS = 10_000
-const END_WAIT_MS = 1_000
 const PATIENCE_MS = 5_000
 /** A step takes milliseconds, on a machine with no time to spare seconds: a worker that says nothing for longer hangs. */
 const ANSWER_MS = 30_000
@@ -106,13 +106,8 @@ export class CryptoThread {
     await this.#end(worker)
   }
 
-  /** One that hangs is ended where it is. */
-  async #end(worker: Worker): Promise<void> {
-    const ended = new Promise<void>((resolve) => worker.once('exit', () => resolve()))
-    this.note({ op: 'end' })
-    const timer = setTimeout(() => void worker.terminate(), END_WAIT_MS)
-    await ended
-    clearTimeout(timer)
+  #end(worker: Worker): Promise<void> {
+    return endThread(worker, () => this.note({ op: 'end' }))
   }
 
   #start(): void {

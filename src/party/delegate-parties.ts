@@ -15,6 +15,7 @@ import { createDelegateHost, type DelegatedDecisions, type SignOutcome } from '.
 import { delegateLinkOf, type DelegateLinkStatus, type ErasedShare } from './delegate-links.ts'
 import type { DelegateCalls, DelegateWorkerData } from './delegate-party.ts'
 import type { DelegateHostCalls } from './delegate-store.ts'
+import { endThread, STOP } from './end-thread.ts'
 import { partyIdOf } from './party-id.ts'
 import { translated } from './party-failure.ts'
 import { openPortEnd, type PortEnd } from './port-calls.ts'
@@ -57,7 +58,6 @@ const MAX_STREAMS = 32
 const LINK_IDLE_MS = 600_000
 const CALL_TIMEOUT_MS = 30_000
 const ERASE_TIMEOUT_MS = 10_000
-const END_WAIT_MS = 2_000
 const LIMITS = { maxOldGenerationSizeMb: 256, maxYoungGenerationSizeMb: 16 }
 /** Requests for signatures whose outcome nobody has taken yet. */
 const MAX_OUTCOMES = 10_000
@@ -162,11 +162,7 @@ export class DelegateParties {
     this.#running = undefined
     if (running === undefined) return
     const { worker, party } = running
-    const ended = new Promise<void>((resolve) => worker.once('exit', () => resolve()))
-    const late = setTimeout(() => void worker.terminate(), CALL_TIMEOUT_MS)
-    await party.call('stop', undefined, { timeoutMs: END_WAIT_MS }).catch(() => worker.terminate())
-    await ended
-    clearTimeout(late)
+    await endThread(worker, () => party.call('stop', undefined, STOP))
   }
 
   #admit(key: string, idC: Uint8Array, project: ProjectId): Joined {

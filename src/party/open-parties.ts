@@ -1,6 +1,4 @@
 /** Joins the two parties: their threads, the ports between them, and what each remembers of the other. */
-import { once } from 'node:events'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads'
 import type { Clock } from '../domain/clock.ts'
 import { failure, isFailure } from '../domain/failure.ts'
@@ -13,6 +11,7 @@ import { getSetting, putSetting } from '../vault/settings.ts'
 import { dropPendingShare, listPendingShares } from '../vault/wallet-shares.ts'
 import type { CosignerCalls, CosignerEvents, CosignerWorkerData } from './cosigner.ts'
 import type { LostMaterial } from './cosigner-links.ts'
+import { endThread, STOP } from './end-thread.ts'
 import { stopDivergentWallets } from './epoch-check.ts'
 import { KeyPools } from './key-pools.ts'
 import { Absence } from './absence.ts'
@@ -62,7 +61,6 @@ export type JoinedParties = {
 export const PEER_SETTING = 'peer_id'
 const OPEN_TIMEOUT_MS = 30_000
 const CALL_TIMEOUT_MS = 10_000
-const END_WAIT_MS = 1_000
 const FREEZES_MAX = 100_000
 /** Of the rest it has no notion. */
 const KNOWN_TO_COSIGNER: ReadonlySet<string> = new Set(['wallet', 'project', 'all'])
@@ -95,14 +93,13 @@ export const openParties = async (options: PartiesOptions, lost: (why: string) =
   }
   const onBug = (error: unknown): void => options.onAlert('daemon', 'internal', String(error))
   const cosigner: PortEnd<CosignerCalls> = openPortEnd(cosignerThread, events, onBug)
-  const threads = [cosignerThread]
+  /** The cosigner last: a session that is under way ends, where a cosigner that is gone would let it wait. */
+  const ends = [() => endThread(cosignerThread, () => cosigner.call('stop', undefined, STOP))]
   /** They were told to end, so their ends are no loss. */
   let stopping = false
-  let closing = false
-  const close = async (waitMs = 0): Promise<void> => {
-    if (closing) return
-    stopping = closing = true
-    await Promise.all(threads.map((thread) => endThread(thread, waitMs)))
+  const close = async (): Promise<void> => {
+    stopping = true
+    for (const end of ends) await end()
   }
   try {
     watchThread(cosignerThread, cosigner, 'the cosigner', () => !stopping, loseOnce)
@@ -123,7 +120,6 @@ export const openParties = async (options: PartiesOptions, lost: (why: string) =
     const data: SignerWorkerData = { ...links, shareKey, vaultId: vault.vaultId, frames: channel.port1 }
     const signerThread = startThread('./signer-worker.ts', 'signer', data)
     shareKey.fill(0)
-    threads.push(signerThread)
     const pools: KeyPools = new KeyPools(
       {
         secp256k1: (walletIds, shard) => signer.call('presign', { shard, walletIds }, { timeoutMs: OPEN_TIMEOUT_MS }),
@@ -152,6 +148,7 @@ export const openParties = async (options: PartiesOptions, lost: (why: string) =
       alert: (what, detail) => options.onAlert('daemon', what, detail),
     })
     const signer: PortEnd<SignerCalls> = openPortEnd(signerThread, host, onBug)
+    ends.unshift(() => endThread(signerThread, () => signer.call('stop', undefined, STOP)))
     const align = (): Promise<void> => alignParties(options, { cosigner, signer }, shards)
     joined = {
       setDistance: (ms) => pools.setDistance(ms),
@@ -168,10 +165,7 @@ export const openParties = async (options: PartiesOptions, lost: (why: string) =
       if (stopping) return
       stopping = true
       pools.shut(why === undefined ? undefined : failure('COSIGNER_UNAVAILABLE', { why }))
-      // One after the other: a session that is under way ends, where a cosigner that is gone would let it wait.
-      await signer.call('stop', undefined, { timeoutMs: CALL_TIMEOUT_MS }).catch(() => undefined)
-      await cosigner.call('stop', undefined, { timeoutMs: CALL_TIMEOUT_MS }).catch(() => undefined)
-      await close(END_WAIT_MS)
+      await close()
     }
     return { cosigner, signer, pools, cosignerId: ownId, shardOf: (walletId) => shards.of(walletId), close: stop }
   } catch (error) {
@@ -223,18 +217,6 @@ const startThread = (file: string, name: string, data: ThreadData): Worker =>
     transferList: [data.frames],
     env: threadEnvironment(),
   })
-
-/** One that was told to stop ends by itself: ending it from outside in the middle of a native call can abort the process. */
-const endThread = async (thread: Worker, waitMs: number): Promise<void> => {
-  // A thread that has ended has no id.
-  if (waitMs > 0 && thread.threadId > 0) {
-    const waited = new AbortController()
-    const exited = once(thread, 'exit', { signal: waited.signal }).catch(() => undefined)
-    await Promise.race([exited, sleep(waitMs, undefined, { signal: waited.signal }).catch(() => undefined)])
-    waited.abort()
-  }
-  await thread.terminate()
-}
 
 const watchThread = (
   thread: Worker,

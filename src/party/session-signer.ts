@@ -6,6 +6,7 @@ import { Worker } from 'node:worker_threads'
 import { failure } from '../domain/failure.ts'
 import type { SessionKeyId } from '../domain/ids.ts'
 import type { SealedSecret, SessionSecretPlace } from '../vault/session-secrets.ts'
+import { endThread } from './end-thread.ts'
 import { packBytes, unpackBytes } from './packed-bytes.ts'
 import type { KnownSecret, MadeKey, SecretEncoding, SignOrders, SignResults } from './session-signing.ts'
 import { threadEnvironment } from './thread-environment.ts'
@@ -43,7 +44,6 @@ const nameOf = ({ sessionKeyId, name, recordVersion }: SessionSecretPlace): stri
 const MAX_KNOWN = 10_000
 /** One that it signs and one that waits for it. */
 const MAX_IN_FLIGHT = 2
-const END_WAIT_MS = 1_000
 const LIMITS = { maxOldGenerationSizeMb: 64, maxYoungGenerationSizeMb: 8 }
 
 const gone = () => failure('SESSION_SIGNER_UNAVAILABLE', {})
@@ -118,12 +118,7 @@ export class SessionSigner {
   async close(): Promise<void> {
     this.#closed = true
     const worker = this.#worker
-    if (worker === undefined) return
-    const ended = new Promise<void>((resolve) => worker.once('exit', () => resolve()))
-    worker.postMessage({ op: 'end' } satisfies SessionOrder, [])
-    const timer = setTimeout(() => void worker.terminate(), END_WAIT_MS)
-    await ended
-    clearTimeout(timer)
+    if (worker !== undefined) await endThread(worker, () => worker.postMessage({ op: 'end' } satisfies SessionOrder, []))
   }
 
   #numberOf(sealed: SealedSecret, publicKey: Uint8Array): number {

@@ -5,6 +5,7 @@
 import { Worker } from 'node:worker_threads'
 import { failure } from '../../domain/failure.ts'
 import { PeerUnavailable } from '../counterparty.ts'
+import { endThread } from '../end-thread.ts'
 import { openPortEnd, type PortEnd } from '../port-calls.ts'
 import { threadEnvironment } from '../thread-environment.ts'
 import type { DeliveryOrder, OpenedDelivery } from './open-delivery.ts'
@@ -55,8 +56,7 @@ export class DeliveryOpener {
   async close(): Promise<void> {
     this.#closed = true
     const worker = this.#running?.worker
-    this.#end()
-    await worker?.terminate()
+    if (worker !== undefined) await endThread(worker, () => this.#end())
   }
 
   #start(): Running {

@@ -11,6 +11,7 @@ import { getShare, type StoredShare } from '../../vault/wallet-shares.ts'
 import type { QuestionCalls } from '../cosigner.ts'
 import { DistanceMeter, isSmall } from '../distance-meter.ts'
 import { KeyPools } from '../key-pools.ts'
+import { endThread, STOP } from '../end-thread.ts'
 import { asFailure } from '../party-failure.ts'
 import { partyIdOf } from '../party-id.ts'
 import { openPortEnd, type PortEnd } from '../port-calls.ts'
@@ -57,7 +58,6 @@ export type GrantingLink = {
 const SHARD = 0
 const CALL_TIMEOUT_MS = 10_000
 const OPEN_TIMEOUT_MS = 30_000
-const END_WAIT_MS = 1_000
 /** A frame of a stream is at most 1 MiB: of a session of more it would be longer. */
 const BATCH_MAX = 16
 
@@ -130,9 +130,7 @@ export const openGrantingLink = (options: GrantingLinkOptions): GrantingLink => 
     close: async () => {
       if (isOver) return
       pools.shut()
-      await signer.call('stop', undefined, { timeoutMs: END_WAIT_MS }).catch(() => undefined)
-      end('the daemon stops')
-      await thread.terminate()
+      await endThread(thread, () => signer.call('stop', undefined, STOP).finally(() => end('the daemon stops')))
     },
   }
 }

@@ -4,8 +4,6 @@
  * thread is ended and another opened, which waits unpaired with its vault open, for freezes and the next daemon.
  */
 import { randomBytes } from 'node:crypto'
-import { once } from 'node:events'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { MessageChannel, Worker } from 'node:worker_threads'
 import type { Clock } from '../../domain/clock.ts'
 import { failure } from '../../domain/failure.ts'
@@ -14,6 +12,7 @@ import type { BackupMade } from '../../vault/write-backup.ts'
 import type { KeyRotated } from '../cosigner-custody.ts'
 import type { CosignerCalls, CosignerEvents, CosignerWorkerData, FrameCalls } from '../cosigner.ts'
 import type { LostMaterial } from '../cosigner-links.ts'
+import { endThread, STOP } from '../end-thread.ts'
 import { openPortEnd, type PortEnd } from '../port-calls.ts'
 import { threadEnvironment } from '../thread-environment.ts'
 
@@ -34,7 +33,6 @@ export type HostEvents = {
 const OPEN_TIMEOUT_MS = 30_000
 /** Of a large vault; none of it is handed over to the thread for good. */
 const CUSTODY = { timeoutMs: 120_000, transfer: [] }
-const END_WAIT_MS = 3_000
 const FIRST_PAUSE_MS = 500
 const LONGEST_PAUSE_MS = 30_000
 
@@ -82,7 +80,7 @@ export class CosignerHost {
   async renew(): Promise<void> {
     const former = this.#running
     this.#running = (async () => {
-      await endThread(await former?.catch(() => undefined))
+      await endRunning(await former?.catch(() => undefined))
       if (this.#stopped) throw failure('SHUTTING_DOWN', {})
       return this.#start()
     })()
@@ -92,7 +90,7 @@ export class CosignerHost {
   async stop(): Promise<void> {
     this.#stopped = true
     clearTimeout(this.#retry)
-    await endThread(await this.#running?.catch(() => undefined))
+    await endRunning(await this.#running?.catch(() => undefined))
   }
 
   async #start(): Promise<Running> {
@@ -144,7 +142,7 @@ export class CosignerHost {
       return { calls, frames, opened, thread }
     } catch (error) {
       ending.add(thread)
-      await thread.terminate()
+      await endThread(thread, () => calls.call('stop', undefined, STOP))
       throw error
     }
   }
@@ -153,16 +151,9 @@ export class CosignerHost {
 /** Threads that were told to end: their end is no loss. */
 const ending = new WeakSet<Worker>()
 
-const endThread = async (running: Running | undefined): Promise<void> => {
+const endRunning = async (running: Running | undefined): Promise<void> => {
   if (running === undefined) return
   const { thread, calls } = running
   ending.add(thread)
-  // A thread that has ended has no id.
-  if (thread.threadId <= 0) return
-  const waited = new AbortController()
-  const exited = once(thread, 'exit', { signal: waited.signal }).catch(() => undefined)
-  await calls.call('stop', undefined, { timeoutMs: END_WAIT_MS }).catch(() => undefined)
-  await Promise.race([exited, sleep(END_WAIT_MS, undefined, { signal: waited.signal }).catch(() => undefined)])
-  waited.abort()
-  await thread.terminate()
+  await endThread(thread, () => calls.call('stop', undefined, STOP))
 }
