@@ -51,13 +51,14 @@ const readStanding = async (chain: EvmChain, wallet: Delegated, signal?: AbortSi
   return { allowance, balance, block }
 }
 
-/** Nodes behind one address are a few blocks apart; what is further behind has lost them. */
+/** Nodes behind one address are a few blocks apart; what is further behind, or does not have so old a block, has lost it. */
 const BEHIND_BLOCKS = 64n
 
 /** Whether the chain is still the one that was followed up to here; `later` where a node that is behind cannot tell. */
 const standsAt = async (chain: EvmChain, { block, hash }: Cursor, head: bigint, signal?: AbortSignal): Promise<'on' | 'off' | 'later'> => {
   const found = await chain.blockHash(block, signal)
-  if (found === '' && head + BEHIND_BLOCKS >= block) return 'later'
+  const apart = head < block ? block - head : head - block
+  if (found === '' && apart <= BEHIND_BLOCKS) return 'later'
   return found === hash ? 'on' : 'off'
 }
 

@@ -17,7 +17,7 @@ export const requireDecimals = async (
   const refuse = (why: string) => failure('TOKEN_UNSUPPORTED', { network, currency, why })
   const token = parseEvmAddress(tokenAddress)
   if (token === undefined) throw refuse('its address is none')
-  const found = await readDecimals(chain, token, signal)
+  const found = await readDecimals(chain, token, decimals, signal)
   if (found === undefined) throw refuse('the contract does not say how many decimals it has')
   if (found !== decimals) throw refuse(`the token has ${found} decimals, the configuration says ${decimals}`)
 }

@@ -7,7 +7,7 @@ import { isFailure } from '../domain/failure.ts'
 import type { Clock } from '../domain/clock.ts'
 import type { DaemonVault } from '../vault/daemon-vault.ts'
 import { followedNetworks, getExternalWallet, watchedOn } from '../vault/external-wallets.ts'
-import { BEFORE_ALL_BLOCKS, findCursor, markUnread, saveCursor } from '../vault/followed.ts'
+import { BEFORE_ALL_BLOCKS, findCursor, findSeen, markUnread, saveCursor } from '../vault/followed.ts'
 import { isNews, noteCurrent } from './note-standing.ts'
 import { type SpenderNeeds, spendingChainOf } from './spenders.ts'
 import type { News, SpendingChain } from './spending-chain.ts'
@@ -26,7 +26,9 @@ export const lookAt = async (needs: FollowNeeds, chain: SpendingChain, id: strin
   const standing = await chain.standing(wallet, signal)
   const gone = standing.allowance === 0n && wallet.state === 'ACTIVE' && !(await chain.hasTransaction(wallet.transactionHash, signal))
   const noted = { standing, isReorganised, why: gone ? 'the approval is in the chain no more' : undefined, nowMs: Math.trunc(clock.nowMs()) }
-  if (!isNews(vault.read, wallet, noted)) return
+  // What was marked as unread is so no more, also where it says what it said before.
+  const isUnread = findSeen(vault.read, id)?.block === BEFORE_ALL_BLOCKS
+  if (!isUnread && !isNews(vault.read, wallet, noted)) return
   await vault.commit((tx) => noteCurrent(tx, id, noted))
 }
 

@@ -34,19 +34,23 @@ const readBody = async (request: Request, arriving: Arriving): Promise<Uint8Arra
   const { promise, resolve } = Promise.withResolvers<Uint8Array | NoBody>()
   let parts: Buffer[] = []
   let bytes = 0
+  const take = (part: Buffer): void => {
+    bytes += part.length
+    if (bytes > MAX_WEBHOOK_BYTES) giveUp(TOO_LARGE)
+    else parts.push(part)
+  }
+  /** It keeps its place no longer, and nothing more of it is kept: its connection may outlive the answer. */
   const giveUp = (why: NoBody): void => {
+    arriving.delete(giveWay)
+    request.off('data', take)
     parts = []
     resolve(why)
   }
   const giveWay = (): void => giveUp(TOO_MANY)
   const [longest] = arriving.size >= MAX_ARRIVING ? arriving : []
-  arriving.add(giveWay)
   longest?.()
-  request.on('data', (part: Buffer) => {
-    bytes += part.length
-    if (bytes > MAX_WEBHOOK_BYTES) giveUp(TOO_LARGE)
-    else parts.push(part)
-  })
+  arriving.add(giveWay)
+  request.on('data', take)
   request.on('end', () => resolve(Buffer.concat(parts)))
   // Cut off: nobody hears the answer.
   for (const event of ['error', 'close', 'aborted']) request.on(event, () => giveUp(TOO_LARGE))

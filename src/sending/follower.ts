@@ -12,7 +12,7 @@ import { mayLeave } from './may-leave.ts'
 import type { SendingNeeds } from './sending-needs.ts'
 import type { SentChanges } from './sent-changes.ts'
 import { isOver, type SentListeners } from './sent-listeners.ts'
-import { isWaiting, StuckWatch, whyStuck } from './stuck-watch.ts'
+import { StuckWatch, whyStuck } from './stuck-watch.ts'
 
 export type FollowerParts = {
   readonly needs: SendingNeeds
@@ -138,10 +138,11 @@ export class Follower {
     const { needs, changes, listeners } = this.#parts
     const { vault } = needs
     const nowMs = this.#nowMs()
-    for (const { sendId } of this.#stuck.due(network, open, nowMs)) {
+    for (const { sendId, state, versions } of this.#stuck.due(network, open, nowMs)) {
       const told = await vault.commit((tx) => {
         const sent = getSent(tx, sendId)
-        if (sent === undefined || !isWaiting(sent)) return undefined
+        // What has moved since, or was sped up, has all its time before it.
+        if (sent?.state !== state || sent.versions.length !== versions.length) return undefined
         const why = whyStuck(needs, sent)
         return { why, sent: changes.noteStuck(tx, sent, why, nowMs) }
       })

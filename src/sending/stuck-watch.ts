@@ -9,7 +9,7 @@ export const STUCK_MS = 120_000
 
 const newest = ({ versions }: SentTransaction): number => versions.at(-1)?.version ?? 0
 /** In no block, and not over. */
-export const isWaiting = ({ state }: Pick<SentTransaction, 'state'>): boolean => state === 'SIGNING' || state === 'SIGNED' || state === 'BROADCAST'
+const isWaiting = ({ state }: Pick<SentTransaction, 'state'>): boolean => state === 'SIGNING' || state === 'SIGNED' || state === 'BROADCAST'
 
 /** Whether it was told of the newest version that nothing moves it, and nothing has since. */
 export const isStuck = (sent: SentTransaction): boolean => isWaiting(sent) && sent.stuckVersion === newest(sent)

@@ -24,10 +24,17 @@ const chainOver = async (...calls: readonly Call[]) => {
 
 it('is asked of a chain once', async () => {
   const { chain, providers } = await chainOver({ result: word(18n) }, { result: word(18n) })
-  expect(await readDecimals(chain, TOKEN)).toBe(18)
+  expect(await readDecimals(chain, TOKEN, 18)).toBe(18)
   const asked = providers[0]?.asked.length
-  expect(await readDecimals(chain, TOKEN)).toBe(18)
+  expect(await readDecimals(chain, TOKEN, 18)).toBe(18)
   expect(providers[0]?.asked.length).toBe(asked)
+})
+
+it('is asked again after a provider said something else', async () => {
+  const { chain, providers } = await chainOver({ result: word(18n) })
+  expect(await readDecimals(chain, TOKEN, 6)).toBe(18)
+  if (providers[0] !== undefined) providers[0].answer = ({ method }) => ({ result: method === 'eth_call' ? word(6n) : '0x1' })
+  expect(await readDecimals(chain, TOKEN, 6)).toBe(6)
 })
 
 it.each([
@@ -37,12 +44,12 @@ it.each([
   ['two words', { result: `${word(6n)}${word(6n).slice(2)}` }],
 ])('is unknown of a token that answers %s, and asked again the next time', async (_name, said) => {
   const { chain, providers } = await chainOver(said)
-  expect(await readDecimals(chain, TOKEN)).toBeUndefined()
+  expect(await readDecimals(chain, TOKEN, 6)).toBeUndefined()
   if (providers[0] !== undefined) providers[0].answer = ({ method }) => ({ result: method === 'eth_call' ? word(6n) : '0x1' })
-  expect(await readDecimals(chain, TOKEN)).toBe(6)
+  expect(await readDecimals(chain, TOKEN, 6)).toBe(6)
 })
 
 it('is nothing that two providers tell differently', async () => {
   const { chain } = await chainOver({ result: word(6n) }, { result: word(18n) })
-  await expect(readDecimals(chain, TOKEN)).rejects.toMatchObject({ reason: 'CHAIN_DISAGREEMENT' })
+  await expect(readDecimals(chain, TOKEN, 6)).rejects.toMatchObject({ reason: 'CHAIN_DISAGREEMENT' })
 })

@@ -16,7 +16,7 @@ const WATCHED = [
 ]
 
 type Log = { readonly block: bigint; readonly owner?: string; readonly token?: string }
-type World = { head: bigint; logs: readonly Log[]; /** More blocks at once are refused. */ most: bigint; fork?: string; code?: number; /** Where the node that is asked for blocks is. */ known?: bigint }
+type World = { head: bigint; logs: readonly Log[]; /** More blocks at once are refused. */ most: bigint; fork?: string; code?: number; /** Where the node that is asked for blocks is. */ known?: bigint; /** Blocks before it are kept no more. */ pruned?: bigint }
 
 let provider: Provider | undefined
 afterEach(() => provider?.[Symbol.asyncDispose]())
@@ -30,7 +30,7 @@ const chainOf = async (world: World) => {
     if (method === 'eth_blockNumber') return { result: `0x${world.head.toString(16)}` }
     if (method === 'eth_getBlockByNumber') {
       const block = BigInt(params[0] as string)
-      return { result: block > (world.known ?? world.head) ? null : { hash: `0x${world.fork ?? hashAt(block)}` } }
+      return { result: block > (world.known ?? world.head) || block < (world.pruned ?? 0n) ? null : { hash: `0x${world.fork ?? hashAt(block)}` } }
     }
     const { fromBlock, toBlock } = params[0] as { readonly fromBlock: string; readonly toBlock: string }
     const [from, to] = [BigInt(fromBlock), BigInt(toBlock)]
@@ -93,4 +93,9 @@ it('hears nothing of a node that is behind, which is no reorganisation, but of o
   expect(await chain.news(WATCHED, at(100n))).toBeUndefined()
   Object.assign(world, { head: 20n, known: 20n })
   expect(await chain.news(WATCHED, at(100n))).toEqual({ cursor: at(20n), changed: 'all', hasMore: false })
+})
+
+it('goes on from the newest block where nodes keep so old a one no longer', async () => {
+  const chain = await chainOf({ head: 9_000n, logs: [], most: 10_000n, pruned: 5_000n })
+  expect(await chain.news(WATCHED, at(100n))).toEqual({ cursor: at(9_000n), changed: 'all', hasMore: false })
 })

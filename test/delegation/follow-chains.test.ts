@@ -6,8 +6,8 @@ import { followChains } from '../../src/delegation/follow-chains.ts'
 import { parseUserId } from '../../src/domain/ids.ts'
 import { Secret } from '../../src/domain/secret.ts'
 import { createHttpEgress } from '../../src/egress/http.ts'
-import { getExternalWallet, registerExternalWallet } from '../../src/vault/external-wallets.ts'
-import { findCursor } from '../../src/vault/followed.ts'
+import { getExternalWallet, registerExternalWallet, watchedOn } from '../../src/vault/external-wallets.ts'
+import { BEFORE_ALL_BLOCKS, findCursor } from '../../src/vault/followed.ts'
 import { DEFAULT_PROJECT } from '../../src/vault/projects.ts'
 import { type Provider, startProvider } from '../chain/answering.ts'
 import { makeVault, NOW } from '../vault/fixture.ts'
@@ -70,5 +70,19 @@ it.each([['whose token cannot be spent', BROKEN], ['that cannot be read', TOKEN]
   world.head = 13n
   await turn()
   expect(stateOf(first)).toBe('REVOKED')
+  await vault.close()
+})
+
+it('a wallet that could not be read is looked at no more once it was, also where that is no news', async () => {
+  const { vault, world, turn, first, approvalOf } = await scene(TOKEN)
+  const seen = () => watchedOn(vault.read, 'ethereum').find(({ externalWalletId }) => externalWalletId === first?.externalWalletId)?.seenBlock
+  world.isBroken = false
+  await turn()
+  Object.assign(world, { isBroken: true, head: 12n, logs: [approvalOf(OWNERS[0], 11n)] })
+  await turn()
+  expect(seen()).toBe(BEFORE_ALL_BLOCKS)
+  Object.assign(world, { isBroken: false, head: 13n, logs: [] })
+  await turn()
+  expect(seen()).toBe(13n)
   await vault.close()
 })

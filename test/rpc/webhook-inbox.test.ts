@@ -1,6 +1,8 @@
-import { once } from 'node:events'
+import { EventEmitter, once } from 'node:events'
 import { createServer, request } from 'node:http'
 import { type AddressInfo, connect } from 'node:net'
+import { PassThrough } from 'node:stream'
+import { setImmediate } from 'node:timers/promises'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { MAX_WEBHOOK_BYTES, openWebhookInbox, type WebhookInbox } from '../../src/rpc/webhook-inbox.ts'
 
@@ -77,5 +79,23 @@ describe('POST /webhooks/dynamic', () => {
     for (let i = 0; i < 3; i++) {
       expect((await fetch(`${url}/webhooks/dynamic`, { method: 'POST', body: '{}' })).status).toBe(200)
     }
+  })
+
+  it('has only so many on their way, also of those that come in one packet, and keeps nothing of who gave way', async () => {
+    const receive = openWebhookInbox(echo)
+    const answered: (() => number)[] = []
+    const bodies = Array.from({ length: 300 }, () => {
+      const body = Object.assign(new PassThrough(), { url: '/webhooks/dynamic', method: 'POST', headers: {} })
+      const response = Object.assign(new EventEmitter(), { statusCode: 0, setHeader: () => undefined, end: () => undefined })
+      answered.push(() => response.statusCode)
+      receive(body as never, response as never)
+      return body
+    })
+    await setImmediate()
+    expect(answered.filter((status) => status() === 503)).toHaveLength(300 - 128)
+    expect(bodies.map((body) => body.listenerCount('data'))).toEqual(bodies.map((_body, at) => (at < 300 - 128 ? 0 : 1)))
+    bodies.at(-1)?.end('{}')
+    await setImmediate()
+    expect(answered.at(-1)?.()).toBe(200)
   })
 })

@@ -20,6 +20,8 @@ export class MemoryChain {
   isAway = false
   /** What is offered arrives after this. */
   arrival: Promise<void> | undefined
+  /** What is followed is looked up after this. */
+  lookUp: Promise<void> | undefined
   /** Receipts come later than counts. */
   isLate = false
   #blocks: Pending[][] = [[]]
@@ -72,7 +74,10 @@ export class MemoryChain {
       fees: async () => this.feesNow,
       balance: async () => 10n ** 18n,
       estimateGas: async () => 21_000n,
-      blockNumber: async () => this.head,
+      blockNumber: async () => {
+        await this.lookUp
+        return this.head
+      },
       minedCount: async () => BigInt(this.#mined()),
       blockHash: async (block: bigint) => (block > this.head ? '' : this.#hashOf(block)),
       transactionCounts: async () => {

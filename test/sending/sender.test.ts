@@ -179,6 +179,21 @@ describe('what does not move', () => {
     expect(events().map((one) => one.transaction_id)).toEqual([sendId, sendId])
   })
 
+  it('is not told of a version that came while the one before it was looked up', async () => {
+    const { scene, chain, sender, pay, until } = await setUp()
+    const { sendId } = await pay()
+    await until(sendId, 'BROADCAST')
+    await sleep(30)
+    const gate = Promise.withResolvers<void>()
+    chain.lookUp = gate.promise
+    await sleep(30)
+    scene.passTime(STUCK_MS)
+    await sender.replace({ ...scene.callOf(), deadlineMs: NOW + 1e9 }, { walletRef: scene.walletId, network: 'ethereum', sendId, kind: 'SPEED_UP', fees: undefined })
+    gate.resolve()
+    await sleep(30)
+    expect(listAudit(scene.vault.read, 0n, 10_000, { kind: 'send.stuck' })).toEqual([])
+  })
+
   it('is told of as held back where it may not leave', async () => {
     const { scene, chain, pay, until } = await setUp()
     chain.isAway = true
