@@ -40,24 +40,27 @@ export const listDelegateLinks = (flags: Flags, terminal: Terminal): Promise<voi
     terminal.print(formatTable(['PARTY', 'IS', 'LINK', 'BURNED'], links.map(rowOf)))
   })
 
-/** `name`: a party id, or the identity key that one is made of; hexadecimal. */
-const findLink = (links: readonly DelegationLink[], name: string): DelegationLink => {
+/** `name`: a party id, or the identity key that one is made of; hexadecimal. Two where each delegates to the other. */
+const linksWith = (links: readonly DelegationLink[], name: string): DelegationLink[] => {
   if (!/^[0-9a-f]{64}$/i.test(name)) throw new CommandRefusal('expected a party id or an identity key: 64 hexadecimal digits')
   const ids = [name.toLowerCase(), hexOf(partyIdOf(Uint8Array.from(Buffer.from(name, 'hex'))))]
-  const found = links.find(({ peerId }) => ids.includes(hexOf(peerId)))
-  if (found === undefined) throw new CommandRefusal('there is no link to this party; "countersign delegate-link list" says which there are')
+  const found = links.filter(({ peerId }) => ids.includes(hexOf(peerId)))
+  if (found.length === 0) throw new CommandRefusal('there is no link to this party; "countersign delegate-link list" says which there are')
   return found
 }
 
+/** Every link to the party: a burn of one was a burn of all. */
 export const relinkDelegate = (name: string, flags: Flags, terminal: Terminal): Promise<void> =>
   withDaemonVault(flags, terminal, async (vault) => {
-    const link = findLink(listDelegationLinks(vault.read), name)
-    const verdict = await vault.commit((tx) => grantRelink(tx, link.linkId, Date.now()))
-    if (verdict === 'too many burns')
+    const links = linksWith(listDelegationLinks(vault.read), name)
+    const verdicts = await vault.commit((tx) => links.map(({ linkId }) => grantRelink(tx, linkId, Date.now())))
+    const granted = links.filter((_, at) => verdicts[at] === 'granted')
+    for (const { state } of granted) terminal.print(state === 'BURNED' ? 'the link may be set up anew' : 'the suspension is cleared')
+    if (verdicts.includes('too many burns'))
       throw new CommandRefusal(
         `the link was burned ${MAX_BURNS} times: it is not set up again. Take the accesses over it back; the delegate needs a new identity`,
       )
-    if (verdict === 'not stopped') return terminal.print('the link is neither burned nor suspended; nothing was changed')
-    terminal.print(link.state === 'BURNED' ? 'the link may be set up anew' : 'the suspension is cleared')
-    if (link.state === 'BURNED') terminal.note('it is, with the next request of the delegate, once the other side has done the same; start the daemon')
+    if (granted.length === 0) return terminal.print('the link is neither burned nor suspended; nothing was changed')
+    if (granted.some(({ state }) => state === 'BURNED'))
+      terminal.note('it is, with the next request of the delegate, once the other side has done the same; start the daemon')
   })

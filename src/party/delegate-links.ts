@@ -60,6 +60,8 @@ export const delegateLinkOf = (idC: Uint8Array, idS: Uint8Array) => makeLinkPart
 export class DelegateLinks {
   readonly #deps: Deps
   readonly #opened = new Map<string, Promise<Opened>>()
+  /** Of those that are open by now: one that is only being opened is waited for by nobody else. */
+  readonly #responders = new Map<string, Responder>()
   readonly #closing = new Map<string, Promise<unknown>>()
 
   constructor(deps: Deps) {
@@ -75,7 +77,7 @@ export class DelegateLinks {
       if (isSignFrame(frame)) responder.discard(presigIdIn(frame))
       return refusal
     }
-    if (isMaking(frame)) await this.#makeRoom()
+    if (isMaking(frame)) this.#makeRoom()
     // What is secret is worked with in a thread that can be ended with all it ever held.
     if (needsWorker === true) await crypto.start()
     if (needsWorker === true && !crypto.isReady) return refuseAsBusy(frame, link.record.lEpoch)
@@ -108,6 +110,7 @@ export class DelegateLinks {
     if (opened === undefined) return
     const key = this.#keyOf(idC)
     this.#opened.delete(key)
+    this.#responders.delete(key)
     const closed = closeOpened(opened).finally(() => this.#closing.get(key) === closed && this.#closing.delete(key))
     this.#closing.set(key, closed)
     await closed
@@ -116,6 +119,7 @@ export class DelegateLinks {
   async closeAll(): Promise<void> {
     const all = await Promise.allSettled(this.#opened.values())
     this.#opened.clear()
+    this.#responders.clear()
     await Promise.all(all.flatMap((one) => (one.status === 'fulfilled' ? [closeOpened(one.value)] : [])))
   }
 
@@ -125,9 +129,8 @@ export class DelegateLinks {
   }
 
   /** Nobody fills the memory that the others' presignatures are in. */
-  async #makeRoom(): Promise<void> {
-    const all = await Promise.allSettled(this.#opened.values())
-    const responders = all.flatMap((one) => (one.status === 'fulfilled' ? [one.value.responder] : []))
+  #makeRoom(): void {
+    const responders = [...this.#responders.values()]
     const total = responders.reduce((sum, responder) => sum + heldBy(responder), 0)
     if (total < (this.#deps.limits?.ofAll ?? MAX_OF_ALL)) return
     responders.reduce((a, b) => (heldBy(b) > heldBy(a) ? b : a)).wipePresignatures()
@@ -149,7 +152,8 @@ export class DelegateLinks {
     const closing = this.#closing.get(key) ?? Promise.resolve()
     const opening = closing.catch(() => undefined).then(() => openDelegateLink(this.#deps, idC))
     this.#opened.set(key, opening)
-    opening.catch(() => this.#opened.delete(key))
+    const there = ({ responder }: Opened): unknown => this.#opened.get(key) === opening && this.#responders.set(key, responder)
+    opening.then(there, () => this.#opened.delete(key))
     return opening
   }
 }

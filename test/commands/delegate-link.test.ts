@@ -30,7 +30,7 @@ const withVault = async <T>(use: (vault: DaemonVault) => Promise<T>): Promise<T>
 
 const hexOf = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex')
 const identityOfBot = new Uint8Array(generateKeyPairSync('ed25519').publicKey.export({ format: 'der', type: 'spki' }).subarray(-32))
-const [cosigner, shop, bot] = [new Uint8Array(32).fill(1), new Uint8Array(32).fill(2), partyIdOf(identityOfBot)]
+const [cosigner, shop, mutual, bot] = [...[1, 2, 3].map((byte) => new Uint8Array(32).fill(byte)), partyIdOf(identityOfBot)] as [Uint8Array, Uint8Array, Uint8Array, Uint8Array]
 
 const change = (changes: Partial<LinkRecord>): Promise<void> =>
   withVault(async (vault) => {
@@ -77,6 +77,21 @@ it('leaves these links to it: cosigner relink does not touch them', async () => 
   await change({ state: 'BURNED', burns: 1 })
   await at('cosigner', 'relink')
   expect(await stored()).toEqual({ [hexOf(cosigner)]: ['BURNED', 5], [hexOf(shop)]: ['BURNED', 0], [hexOf(bot)]: ['BURNED', 0] })
+})
+
+it('lets both links to a party go on that is a delegate and delegates as well: one burn took both', async () => {
+  const both = await withVault(async (vault) => {
+    const own = partyIdOf(vault.signer.publicKey)
+    const links = [[own, mutual, ROLE_C], [mutual, own, ROLE_S]] as const
+    const records = links.map(([idC, idS, role]) => ({ ...newLinkRecord(makeLinkParties(idC, idS, 0, 16), role, 1n), state: 'BURNED', burns: 1 }) as const)
+    await vault.commit((tx) => records.forEach((record) => void saveLink(tx, encodeLinkRecord(record), 1)))
+    return records.map(({ linkId }) => hexOf(linkId))
+  })
+  expect((await at('delegate-link', 'relink', hexOf(mutual))).exitCode).toBe(0)
+  const grants = await withVault(async ({ read }) =>
+    listLinks(read).filter(({ linkId }) => both.includes(hexOf(linkId))).map(({ control }) => decodeLinkRecord(control).relinkGrant),
+  )
+  expect(grants).toEqual([5, 5])
 })
 
 it('refuses the fourth time, clears a suspension, and changes nothing of what serves', async () => {

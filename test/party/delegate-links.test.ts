@@ -29,18 +29,25 @@ const linkOf = async (links: DelegateLinks, id: Uint8Array): Promise<number> => 
   return (await links.status()).find((one) => Buffer.compare(one.linkId, linkId) === 0)?.presignatures ?? 0
 }
 
-it('T30 a delegate that makes presignatures without end fills its own room, and then not what the others need', async () => {
+type Limits = { readonly ofLink: number; readonly ofAll: number }
+
+/** Links to delegates of one Ed25519 wallet each. `before`: what the opening of one waits for. */
+const openEdLinks = async ({ limits, before }: { limits?: Limits; before?: (name: string) => Promise<void> | undefined }) => {
   await ed25519Ready()
-  const stores = new Map<string, MemoryStore>()
-  const openStore = async (linkId: Uint8Array) => stores.get(hexOf(linkId)) ?? createMemoryStore()
-  const limits = { ofLink: 128, ofAll: 160 }
-  const links = new DelegateLinks({ idS, openStore, ask: async () => undefined, entropy, clock: testClock(), alert: () => undefined, limits })
+  const stores = new Map<string, { readonly name: string; readonly store: MemoryStore }>()
+  const openStore = async (linkId: Uint8Array): Promise<MemoryStore> => {
+    const { name, store } = stores.get(hexOf(linkId))!
+    await before?.(name)
+    return store
+  }
+  const deps = { idS, openStore, ask: async () => undefined, entropy, clock: testClock(), alert: () => undefined }
+  const links = new DelegateLinks({ ...deps, ...(limits === undefined ? {} : { limits }) })
   opened.push(links)
-  const openEd = async (name: string) => {
+  const open = async (name: string) => {
     const id = sha256(Buffer.from(name))
     const parties = delegateLinkOf(id, idS)
     const [storeC, storeS] = [createMemoryStore(), createMemoryStore()]
-    stores.set(hexOf(parties.linkId), storeS)
+    stores.set(hexOf(parties.linkId), { name, store: storeS })
     const group = groupOf(ALG_ED25519)
     const [x_C, x_S] = [0, 1].map(() => Uint8Array.from(randomBytes(32)).fill(1, 31)) as [Uint8Array, Uint8Array]
     const [pointC, pointS] = [group.mulBase(x_C), group.mulBase(x_S)]
@@ -57,10 +64,15 @@ it('T30 a delegate that makes presignatures without end fills its own room, and 
     const link = new Link(parties, record, storeC, testClock(), { alert, wipeSessions: alert })
     const peer = { exchange: (frame: Uint8Array) => links.answer(id, walletId, frame), close: alert }
     const c = new Initiator({ link, store: storeC, peer, entropy, clock: testClock(), incarnationId: new Uint8Array(16), alert })
-    await c.connect()
-    return { id, presign: (count: number) => c.ed.presign(Array.from({ length: count }, () => walletId)) }
+    return { id, c, presign: (count: number) => c.ed.presign(Array.from({ length: count }, () => walletId)) }
   }
-  const [greedy, modest] = [await openEd('greedy'), await openEd('modest')]
+  return { links, open }
+}
+
+it('T30 a delegate that makes presignatures without end fills its own room, and then not what the others need', async () => {
+  const { links, open } = await openEdLinks({ limits: { ofLink: 128, ofAll: 160 } })
+  const [greedy, modest] = [await open('greedy'), await open('modest')]
+  await Promise.all([greedy.c.connect(), modest.c.connect()])
   await greedy.presign(64)
   await greedy.presign(64)
   // Its own oldest give way: what its delegate has let go, or does not use.
@@ -70,6 +82,17 @@ it('T30 a delegate that makes presignatures without end fills its own room, and 
   // All the room there is, is taken: who has most gives it up.
   await modest.presign(32)
   expect([await linkOf(links, greedy.id), await linkOf(links, modest.id)]).toEqual([0, 64])
+})
+
+it('T30 a delegate whose link takes its time to open keeps nobody else’s presignatures waiting', async () => {
+  const slow = Promise.withResolvers<void>()
+  const { open } = await openEdLinks({ before: (name) => (name === 'slow' ? slow.promise : undefined) })
+  const [held, other] = [await open('slow'), await open('other')]
+  const opening = held.c.connect()
+  await other.c.connect()
+  expect(await other.presign(1)).toHaveLength(1)
+  slow.resolve()
+  await opening
 })
 
 const keep = async (store: MemoryStore, record: WalletRecord): Promise<void> => {
