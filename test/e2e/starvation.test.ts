@@ -66,7 +66,7 @@ describe('while the filler has more to do than it can', () => {
     await expect.poll(ready, { timeout: 20_000 }).toBeGreaterThan(before + 8)
   })
 
-  it('a wallet that is signed from all the time, slower than filling goes, gets its pool back', async () => {
+  it('a wallet that is signed from all the time, slower than filling goes, gets its pool back', { timeout: 120_000 }, async () => {
     const [busy] = await wallets('busy', 1)
     if (busy === undefined) throw new Error('no wallet')
     const made = await gauge('countersign_presignatures_made')
@@ -83,7 +83,7 @@ describe('while the filler has more to do than it can', () => {
     try {
       // More than what was signed took, however long that takes here.
       const beyond = async (): Promise<number> => (await gauge('countersign_presignatures_made')) - made - signed
-      await expect.poll(beyond, { timeout: 30_000 }).toBeGreaterThan(16)
+      await expect.poll(beyond, { timeout: 90_000 }).toBeGreaterThan(16)
     } finally {
       over.abort()
       await working
