@@ -36,17 +36,22 @@ const REQUEST_HASH = /^[0-9a-f]{64}$/
 
 const URI = /^([A-Z]+) ([^/ ]+)(\/[^ ]*)$/
 
-const hostOf = (authority: string): string => authority.toLowerCase().replace(/:(?:80|443)$/, '')
+const isSameAuthority = (one: string, other: string): boolean => {
+  const [a, b] = [one.toLowerCase(), other.toLowerCase()]
+  const isWithPort = (text: string, bare: string): boolean => text === `${bare}:80` || text === `${bare}:443`
+  return a === b || isWithPort(a, b) || isWithPort(b, a)
+}
 
 /**
  * Host names are the same in any letter case, and with or without the port that http and https imply, which some clients
- * send and others leave out (RFC 9110 §4.2.3); methods are not. What is no URI is the same as nothing.
+ * send and others leave out (RFC 9110 §4.2.3); methods are not, and one of these ports is not the other. What is no URI is the
+ * same as nothing.
  */
 export const isSameUri = (one: string, other: string): boolean => {
   const [, verb, host, path] = URI.exec(one) ?? []
   const [, otherVerb, otherHost, otherPath] = URI.exec(other) ?? []
   if (verb === undefined || host === undefined || otherHost === undefined) return false
-  return verb === otherVerb && hostOf(host) === hostOf(otherHost) && path === otherPath
+  return verb === otherVerb && isSameAuthority(host, otherHost) && path === otherPath
 }
 
 type Checked = { readonly tokenId: string; readonly issuedMs: number }

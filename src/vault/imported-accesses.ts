@@ -136,10 +136,6 @@ const moved = (tx: Tx, before: Row | undefined, after: Pick<Row, 'access_id' | '
     details: { state: after.state },
   })
 
-/** One of those of a daemon that sign, or will. */
-export const anyAccessOf = (reader: Reader, grantingId: Uint8Array): ImportedAccess | undefined =>
-  oldestAccessesOf(reader, grantingId, 1)[0]
-
 const INSERT = `INSERT INTO imported_accesses (access_id, project, granting_id, key_type, address, address_key, public_key,
   user_id, state, granted_ms, create_ms, revoke_ms, revision, mac) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 1, ?)`
 

@@ -84,7 +84,7 @@ describe('a token over a request', () => {
     const at = (port: string): string => URI.replace(':50052', port)
     for (const [shown, asked] of [['', ':443'], [':443', ''], [':80', ''], ['', ':80']] as const)
       expect(judge(token({ uris: [at(shown)] }), { uri: at(asked) })).toBe('device')
-    for (const [shown, asked] of [['', ':444'], [':8443', ':443'], ['', ':4430']] as const)
+    for (const [shown, asked] of [['', ':444'], [':8443', ':443'], ['', ':4430'], [':80', ':443'], [':443', ':80']] as const)
       expect(judge(token({ uris: [at(shown)] }), { uri: at(asked) })).toBe('uris')
   })
 

@@ -9,7 +9,7 @@ import { externalWalletsOf, followedNetworks, watchedOn } from '../../src/vault/
 import { listGrants } from '../../src/vault/grants.ts'
 import * as sent from '../../src/vault/sent-queries.ts'
 import { pruneSent } from '../../src/vault/sent-transactions.ts'
-import { anyAccessOf } from '../../src/vault/imported-accesses.ts'
+import { oldestAccessesOf } from '../../src/vault/imported-accesses.ts'
 import { findSessionKeysByAddress, listSessionKeys } from '../../src/vault/session-keys.ts'
 import { confirmedSpends, findSpendByRequest, listSpends, networksConfirmed, pruneSpends, spendsHeld } from '../../src/vault/spends.ts'
 import type { SqlParam, Tx } from '../../src/vault/store.ts'
@@ -68,7 +68,7 @@ describe('is found by an index', () => {
     ['access to a wallet', /by_wallet/, (reader) => listDelegatedAccess(reader, { project, walletId, limit: 10 })],
     ['access of a user', /by_user/, (reader) => listDelegatedAccess(reader, { project, userId, openAtMs: 1, limit: 10 })],
     ['access of a delegate', /by_delegate/, (reader) => listDelegatedAccess(reader, { project, delegateId: 'd' as DelegateId, limit: 10 })],
-    ['access that a daemon gave', /by_granting/, (reader) => anyAccessOf(reader, new Uint8Array(32))],
+    ['access that a daemon gave', /by_granting/, (reader) => oldestAccessesOf(reader, new Uint8Array(32), 16)],
     ['grants of a user', /grants_by_user/, (reader) => listGrants(reader, { project, userId, nowMs: 0, limit: 10 })],
     ['session keys of a wallet', /by_wallet/, (reader) => listSessionKeys(reader, { project, walletId, limit: 10 })],
     ['session keys of an address', /by_address/, (reader) => findSessionKeysByAddress(reader, project, '0x', walletId)],
