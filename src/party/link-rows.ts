@@ -1,6 +1,8 @@
 /** A vault's link records: of the thread that owns it, and as the threads of parties ask another for them. */
+import { failure } from '../domain/failure.ts'
 import { decodeLinkRecord, encodeLinkRecord } from '../engine/dkls23/records.ts'
 import { addStrike, getLink, listLinks, saveLink } from '../vault/links.ts'
+import type { Tx } from '../vault/store.ts'
 import type { Vault } from '../vault/vault.ts'
 import type { PartyStore } from './party-store.ts'
 import type { PortEnd } from './port-calls.ts'
@@ -19,7 +21,7 @@ export const serveLinks = (vault: Pick<Vault, 'read' | 'commit'>, nowMs: () => n
   loadLink: (linkId) => getLink(vault.read, linkId)?.control,
   saveLinks: (controls) =>
     vault.commit((tx) => {
-      for (const control of controls) saveLink(tx, control, nowMs())
+      for (const control of controls) keepLink(tx, control, nowMs())
     }),
   linksOfPair: ({ idA, idB }) => {
     const pair = pairOf(idA, idB)
@@ -33,9 +35,20 @@ export const serveLinks = (vault: Pick<Vault, 'read' | 'commit'>, nowMs: () => n
   recordStrike: ({ control, what }) =>
     vault.commit((tx) => {
       addStrike(tx, decodeLinkRecord(control).linkId, { timeMs: nowMs(), what })
-      saveLink(tx, control, nowMs())
+      keepLink(tx, control, nowMs())
     }),
 })
+
+/**
+ * A burn stands, whoever still knows the link as it was before: two parties that delegate to each other have links in two
+ * threads, and a burn over one is of both. Refuses: LINK_BURNED.
+ */
+const keepLink = (tx: Tx, control: Uint8Array, timeMs: number): void => {
+  const { linkId, burns } = decodeLinkRecord(control)
+  const stored = getLink(tx, linkId)
+  if (stored !== undefined && decodeLinkRecord(stored.control).burns > burns) throw failure('LINK_BURNED', {})
+  saveLink(tx, control, timeMs)
+}
 
 const pairOf = (idA: Uint8Array, idB: Uint8Array): string => [hexOf(idA), hexOf(idB)].toSorted().join()
 
